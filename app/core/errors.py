@@ -1,0 +1,115 @@
+"""The errors of the whole product, named by what whoever meets them should do.
+
+MmsError
+├── InvalidRequest          change the request: it can never succeed as it is
+│   ├── UnsupportedPair · UnsupportedRange · UnsupportedInterval
+│   ├── ReversedPeriod
+│   ├── InvalidParameter · UnknownParameter · RepeatedParameter
+│   └── NotFound
+├── ConfigurationError      change a setting, then start again
+├── UpstreamError           something outside did not answer as it should
+│   ├── UpstreamUnavailable     try again later (after `retry_after` seconds where it is known)
+│   ├── UpstreamBlocked         stop asking: the host refuses this client
+│   ├── UpstreamRejected        this one question is wrong (an unknown symbol, say); others may work
+│   └── UpstreamNonsense        the reply cannot be trusted; nothing of it is used
+├── StoreError
+│   ├── StoreUnavailable        try again later: the database does not answer
+│   └── StoreUnusable           an operator must act: not migrated, foreign or damaged
+└── UnrepresentablePrice    a price that fixed point at 1e-8 cannot hold exactly
+
+The API turns these into statuses in one table (`app.api.errors`), the commands into exit codes
+(`app.workers.run`). Each message is a full sentence that says what is allowed or what to do.
+"""
+
+from __future__ import annotations
+
+
+class MmsError(Exception):
+    """Root of everything this product raises on purpose."""
+
+
+class InvalidRequest(MmsError):
+    """A request that can never succeed as it is."""
+
+
+class UnsupportedPair(InvalidRequest):
+    """The pair is not among the configured ones."""
+
+
+class UnsupportedRange(InvalidRequest):
+    """The averaging window is not one of those computed."""
+
+
+class UnsupportedInterval(InvalidRequest):
+    """The candle interval is unknown or not configured."""
+
+
+class ReversedPeriod(InvalidRequest):
+    """The period's start lies after its end."""
+
+
+class InvalidParameter(InvalidRequest):
+    """A parameter's value cannot be understood or is out of bounds."""
+
+
+class UnknownParameter(InvalidRequest):
+    """A parameter that the endpoint does not have."""
+
+
+class RepeatedParameter(InvalidRequest):
+    """A parameter, or two of its spellings, given more than once."""
+
+
+class NotFound(InvalidRequest):
+    """There is nothing at this address."""
+
+
+class ConfigurationError(MmsError):
+    """A setting must change before the program can start. The message is one line."""
+
+
+class UpstreamError(MmsError):
+    """A host outside did not answer as it should."""
+
+    def __init__(self, message: str, *, host: str) -> None:
+        super().__init__(message)
+        self.host = host
+
+
+class UpstreamUnavailable(UpstreamError):
+    """Temporary: the same question may succeed later.
+
+    `retry_after` is the number of seconds the host asked callers to wait, None where it did not say.
+    """
+
+    def __init__(self, message: str, *, host: str, retry_after: float | None = None) -> None:
+        super().__init__(message, host=host)
+        self.retry_after = retry_after
+
+
+class UpstreamBlocked(UpstreamError):
+    """The host refuses this client (403, or a page of HTML): retrying or disguising is wrong."""
+
+
+class UpstreamRejected(UpstreamError):
+    """The host understood the question and says that it is wrong."""
+
+
+class UpstreamNonsense(UpstreamError):
+    """The host answered with something that cannot be understood or trusted."""
+
+
+class StoreError(MmsError):
+    """The database could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The database does not answer now; the same call may succeed later."""
+
+
+class StoreUnusable(StoreError):
+    """The database answers but must not be used: not migrated, foreign, damaged, or too new."""
+
+
+class UnrepresentablePrice(MmsError):
+    """A price that 64-bit fixed point at 1e-8 cannot hold exactly."""

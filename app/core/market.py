@@ -1,0 +1,207 @@
+"""What the product talks about: pairs, intervals, windows, candles, and a series' state.
+
+Everything here is a frozen value. Prices and volumes are fixed point: whole multiples of 1e-8 in a
+64-bit integer (`app.utils.fixed_point`). Times are unix seconds, UTC; a bucket is named by its start.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from app.core.errors import UnsupportedInterval, UnsupportedPair
+
+Window = int
+WINDOWS: Final[tuple[Window, ...]] = (20, 50, 200)
+"""The averaging windows that are computed and stored, in buckets, ascending."""
+
+WARM_UP: Final = WINDOWS[-1] - 1
+"""Buckets before the first served one that its longest average needs."""
+
+DAY: Final = 86_400
+
+OLDEST_BUCKET: Final = 1_293_840_000
+"""2011-01-01: no exchange we read traded before; an older stamp is a mistake of its sender."""
+
+MAX_PRICE: Final = (2**63 - 1) // WINDOWS[-1]
+"""The highest price, in 1e-8, whose longest window sum still fits in a signed 64-bit integer."""
+
+MAX_VOLUME: Final = 2**63 - 1
+
+# Currencies that the legacy QUOTE+BASE spelling may start with; longest first, so that USDT is not
+# read as USD + T….
+_QUOTES: Final = ("USDT", "USDC", "BRL", "USD", "EUR", "BTC")
+_CURRENCY: Final = re.compile(r"[A-Z0-9]{2,12}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pair:
+    """A traded pair: `base` priced in `quote`, as in BTC (base) in BRL (quote)."""
+
+    base: str
+    quote: str
+
+    @property
+    def symbol(self) -> str:
+        """BASE-QUOTE, the exchange's v4 spelling and the key in the database: `BTC-BRL`."""
+        return f"{self.base}-{self.quote}"
+
+    @property
+    def legacy(self) -> str:
+        """QUOTE+BASE, the older spelling, used in our URLs: `BRLBTC`."""
+        return f"{self.quote}{self.base}"
+
+    def __str__(self) -> str:
+        return self.legacy
+
+    @classmethod
+    def parse(cls, text: str) -> Pair:
+        """Read `BTC-BRL` or `BRLBTC`, any case.
+
+        Raises UnsupportedPair where the text is neither; whether the pair is served is not judged.
+        """
+        name = text.strip().upper()
+        base, hyphen, quote = name.partition("-")
+        if not hyphen:
+            quote = next((q for q in _QUOTES if name.startswith(q) and name != q), "")
+            base = name.removeprefix(quote)
+        if base == quote or _CURRENCY.fullmatch(base) is None or _CURRENCY.fullmatch(quote) is None:
+            raise UnsupportedPair(
+                f"{text!r} is not a trading pair: write BASE-QUOTE such as BTC-BRL, "
+                "or QUOTE+BASE such as BRLBTC."
+            )
+        return cls(base, quote)
+
+
+class Interval(Enum):
+    """The length of a candle. Buckets start at whole multiples of it since 1970-01-01 UTC.
+
+    The value is the name that Mercado Bitcoin's `resolution` uses. `1w` and `1M` are left out until
+    their grid is verified.
+    """
+
+    MINUTE = "1m"
+    QUARTER = "15m"
+    HOUR = "1h"
+    THREE_HOURS = "3h"
+    DAY = "1d"
+
+    @property
+    def seconds(self) -> int:
+        """Length in seconds."""
+        return _SECONDS[self.value]
+
+    def __str__(self) -> str:
+        return self.value
+
+    @classmethod
+    def parse(cls, text: str) -> Interval:
+        """Read `1m`, `15m`, `1h`, `3h` or `1d`. Raises UnsupportedInterval."""
+        try:
+            return cls(text.strip())
+        except ValueError:
+            allowed = ", ".join(item.value for item in cls)
+            raise UnsupportedInterval(
+                f"{text!r} is not a supported interval: use one of {allowed}."
+            ) from None
+
+    def floor(self, at: float) -> int:
+        """The start of the bucket that contains the unix time `at`."""
+        return int(at // self.seconds) * self.seconds
+
+    def ceil(self, at: float) -> int:
+        """The first bucket start at or after the unix time `at`."""
+        return -self.floor(-at)
+
+    def last_closed(self, now: float) -> int:
+        """The start of the newest bucket that has ended at the unix time `now`."""
+        return self.floor(now) - self.seconds
+
+    def count(self, first: int, last: int) -> int:
+        """How many buckets lie in [first, last], both bucket starts; 0 where last < first."""
+        return max(0, (last - first) // self.seconds + 1)
+
+
+_SECONDS: Final = {"1m": 60, "15m": 900, "1h": 3_600, "3h": 10_800, "1d": DAY}
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """One closed bucket of trading. Prices and volume in 1e-8; `bucket` in unix seconds, UTC."""
+
+    bucket: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCandle:
+    """A candle that the exchange sent and that must not be used, with the reason as a sentence."""
+
+    bucket: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandlePage:
+    """What the exchange answered about the closed buckets [first, last] of a series.
+
+    `last` has been lowered to the newest bucket that was closed by the exchange's clock
+    (`exchange_time`, unix seconds) when it answered; `last < first` where none was. `candles` are
+    valid, closed, inside [first, last], unique and ascending; a bucket in [first, last] that is
+    neither there nor in `refused` is one the exchange does not have. `complete` says that the
+    exchange's clock lies before the end of what was asked: there is nothing newer to ask for.
+    """
+
+    first: int
+    last: int
+    candles: tuple[Candle, ...]
+    refused: tuple[RefusedCandle, ...]
+    exchange_time: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AverageRow:
+    """The averages of one bucket in 1e-8, None where a window lacks one of its buckets.
+
+    `values` stand in the order of WINDOWS.
+    """
+
+    bucket: int
+    values: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesState:
+    """What is known of one stored series without reading it.
+
+    `revision` grows with every committed change of the series' data; 0 before the first.
+    `first` and `last` are the oldest and newest stored buckets, None where nothing is stored.
+    `checked_at` is the unix time of the last load that reached the exchange, None before it.
+    """
+
+    revision: int
+    first: int | None
+    last: int | None
+    checked_at: int | None
+
+
+EMPTY_SERIES: Final = SeriesState(revision=0, first=None, last=None, checked_at=None)
+
+
+@dataclass(frozen=True, slots=True)
+class AverageSlice:
+    """Averages of one window as they go over the wire.
+
+    `body` is a JSON array of `{"timestamp": unix seconds, "mms": decimal}`, ascending, `count` long.
+    """
+
+    state: SeriesState
+    count: int
+    body: bytes

@@ -1,0 +1,109 @@
+"""What the services need from outside, as protocols; the floors above choose who fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from app.core.market import (
+    AverageRow,
+    AverageSlice,
+    Candle,
+    CandlePage,
+    Interval,
+    Pair,
+    SeriesState,
+    Window,
+)
+
+Clock = Callable[[], float]
+"""Unix seconds, UTC. Taken once in each `main()` or dependency and passed down."""
+
+
+class CandleSource(Protocol):
+    """An exchange that candles come from."""
+
+    @property
+    def page_size(self) -> int:
+        """The most buckets that one `page` call may ask for."""
+        ...
+
+    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+        """Ask for the closed candles of the buckets [first, last], one request.
+
+        `first` and `last` are bucket starts, at most `page_size` buckets; `last` may lie in the
+        future. Raises UpstreamError.
+        """
+        ...
+
+
+class SeriesUnit(Protocol):
+    """One series inside one transaction, locked against other writers until it ends."""
+
+    @property
+    def state(self) -> SeriesState:
+        """The series as it was when the transaction began."""
+        ...
+
+    def candles(self, first: int, last: int) -> list[Candle]:
+        """The stored candles of the buckets [first, last], ascending."""
+        ...
+
+    def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
+        """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
+        ...
+
+    def put_candles(self, candles: Sequence[Candle]) -> None:
+        """Insert or replace candles; ascending and unique."""
+        ...
+
+    def put_averages(self, rows: Sequence[AverageRow]) -> None:
+        """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
+        ...
+
+    def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
+        """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
+        ...
+
+    def finish(self, *, changed: bool, checked_at: int) -> int:
+        """Record the load; give the series a new revision where data changed. Returns the revision."""
+        ...
+
+
+class SeriesStore(Protocol):
+    """Candles and averages at rest: the writing side and the plain reads."""
+
+    def begin(self, pair: Pair, interval: Interval) -> AbstractContextManager[SeriesUnit]:
+        """Open one transaction on one series: committed at the end, undone on any error."""
+        ...
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        """What is known of the series; EMPTY_SERIES where it was never loaded."""
+        ...
+
+    def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+        """The buckets in [first, last] that have a candle, ascending."""
+        ...
+
+    def absent(
+        self, pair: Pair, interval: Interval, first: int, last: int, *, asked_since: int
+    ) -> list[int]:
+        """The buckets in [first, last] that the exchange did not have when asked at or after that."""
+        ...
+
+    def rows(
+        self, pair: Pair, interval: Interval, first: int, last: int
+    ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
+        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
+        ...
+
+
+class AverageStore(Protocol):
+    """One window's averages, for reading."""
+
+    def read(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> AverageSlice:
+        """The averages that exist in the buckets [first, last], rendered, ascending."""
+        ...

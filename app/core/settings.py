@@ -1,0 +1,147 @@
+"""Settings: read once from the environment and `.env`, checked, frozen, and passed down.
+
+A bad value raises ConfigurationError with one line that names the setting, what is wrong with the
+value and how to write it. `.env.example` lists every setting with its default; a test keeps the two
+equal.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.core.errors import ConfigurationError, MmsError
+from app.core.market import Interval, Pair
+
+ENV_FILE: Final = Path(".env")
+
+_DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
+
+
+class Settings(BaseSettings):
+    """Every setting of the product, with its default. Upper-case names in the environment."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    env: Literal["dev", "prod"] = "dev"
+    db_url: str = "sqlite:///./data/mms.db"
+    single_node: bool | None = None
+
+    allowed_pairs: Annotated[tuple[Pair, ...], NoDecode] = (Pair("BTC", "BRL"), Pair("ETH", "BRL"))
+    intervals: Annotated[tuple[Interval, ...], NoDecode] = (Interval.DAY,)
+    history_days: int = Field(default=365, ge=1, le=10_000)
+
+    candle_source: Literal["mercado_bitcoin", "mercado_bitcoin_legacy"] = "mercado_bitcoin"
+    mb_api_base_url: str = "https://api.mercadobitcoin.net/api/v4"
+    mb_legacy_api_base_url: str = "https://mobile.mercadobitcoin.com.br/v4"
+    mb_requests_per_second: float = Field(default=1.0, gt=0, le=10_000)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    access_log: Literal["on", "off"] = "on"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+    @field_validator("allowed_pairs", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        return _listed(value, Pair.parse)
+
+    @field_validator("intervals", mode="before")
+    @classmethod
+    def _intervals(cls, value: Any) -> Any:
+        return _listed(value, Interval.parse)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("db_url")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if urlsplit(value).scheme not in _DATABASES:
+            raise PydanticCustomError(
+                "db_url",
+                "is no URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
+                "postgresql://user:password@host:5432/name",
+            )
+        return value
+
+    @field_validator("mb_api_base_url", "mb_legacy_api_base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise PydanticCustomError(
+                "base_url", "is no base URL; write https://host/path without a query"
+            )
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _safe_in_production(self) -> Self:
+        if self.env == "prod" and self.db_url.startswith("sqlite") and self.single_node is not True:
+            raise PydanticCustomError(
+                "single_node",
+                "DB_URL is SQLite and ENV is prod: several tasks cannot share one file; "
+                "set DB_URL to PostgreSQL, or SINGLE_NODE=true where there is one machine",
+            )
+        return self
+
+
+def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
+    """Read the settings: `overrides`, then the environment, then `env_file`, then the defaults.
+
+    Raises ConfigurationError: one line that names the setting, the problem and the fix.
+    """
+    if env_file is not None:
+        _refuse_misspelt(env_file)
+    try:
+        return Settings(_env_file=env_file, **overrides)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_line(item) for item in error.errors())) from None
+
+
+def _listed(value: Any, parse: Any) -> Any:
+    """A comma-separated list, each item once, through `parse`; anything else as it came."""
+    if not isinstance(value, str):
+        return value
+    items = [item.strip() for item in value.split(",") if item.strip()]
+    if not items:
+        raise PydanticCustomError("list", "is empty; write one item or several with commas between")
+    try:
+        return tuple(dict.fromkeys(parse(item) for item in items))
+    except MmsError as error:
+        raise PydanticCustomError("item", "{reason}", {"reason": str(error)}) from None
+
+
+def _line(item: Any) -> str:
+    """One validation problem as `NAME=value: problem`; a secret's value is not repeated."""
+    message = item["msg"]
+    if not item["loc"]:
+        return str(message)
+    name = str(item["loc"][0]).upper()
+    shown = "" if name == "DB_URL" else f"={item['input']}"
+    return f"{name}{shown}: {message}"
+
+
+def _refuse_misspelt(env_file: Path) -> None:
+    """A name in `.env` that is almost a setting's is a typing error, not another program's."""
+    if not env_file.is_file():
+        return
+    known = [name.upper() for name in Settings.model_fields]
+    for name in dotenv_values(env_file):
+        if name.upper() in known:
+            continue
+        close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+        if close:
+            raise ConfigurationError(
+                f"{name} in {env_file} is not a setting; {close[0]} is: rename it or remove the line"
+            )

@@ -1,0 +1,70 @@
+"""Prices as whole multiples of 1e-8 in a 64-bit integer, and their decimal text.
+
+1e-8 is Mercado Bitcoin's own tick (`pricescale` 100000000). Nothing here ever passes through a
+binary float: text becomes `Decimal`, `Decimal` becomes `int`.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from typing import Final
+
+from app.core.errors import UnrepresentablePrice
+
+PLACES: Final = 8
+SCALE: Final = 10**PLACES
+
+_PLAIN: Final = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,8})0*)?", re.ASCII)
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
+_LIMIT: Final = 2**63 - 1
+# Enough digits that scaling never rounds by itself: every rounding below is asked for.
+_CONTEXT: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, Emin=-99_999, Emax=99_999)
+
+
+def exact(text: str) -> int:
+    """The decimal number in `text` in units of 1e-8, exactly.
+
+    Raises UnrepresentablePrice where the text is no finite decimal number, is finer than 1e-8, or
+    does not fit in 64 bits. The sign is kept: whether a price may be negative is not judged here.
+    """
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None:
+        whole, fraction = plain.groups()
+        value = int(whole) * SCALE + int((fraction or "0").ljust(PLACES, "0"))
+        if value <= _LIMIT:
+            return value
+    scaled = _scaled(text)
+    if scaled != scaled.to_integral_value(context=_CONTEXT):
+        raise UnrepresentablePrice(f"{text[:60]} is finer than 1e-{PLACES}, the smallest step kept")
+    return int(scaled)
+
+
+def rounded(text: str) -> int:
+    """The decimal number in `text` in units of 1e-8, rounded half to even once.
+
+    For sources whose numbers have no fixed tick. Raises as `exact` does, but for fineness.
+    """
+    return int(_scaled(text).to_integral_value(context=_CONTEXT))
+
+
+def text(value: int) -> str:
+    """`value` (in 1e-8) as the shortest exact decimal number with at least one decimal place.
+
+    The result is a JSON number that typed readers take for a float: `193669.52350168`, `262064.0`.
+    """
+    sign = "-" if value < 0 else ""
+    whole, fraction = divmod(abs(value), SCALE)
+    return f"{sign}{whole}.{f'{fraction:08d}'.rstrip('0') or '0'}"
+
+
+def _scaled(text: str) -> Decimal:
+    if _DECIMAL.fullmatch(text) is None:
+        raise UnrepresentablePrice(f"{text[:60]!r} is not a decimal number")
+    try:
+        scaled = Decimal(text).scaleb(PLACES, context=_CONTEXT)
+    except InvalidOperation:  # an exponent beyond the context: far outside 64 bits either way
+        raise UnrepresentablePrice(f"{text[:60]} does not fit in 64 bits at 1e-{PLACES}") from None
+    if abs(scaled) > _LIMIT:
+        raise UnrepresentablePrice(f"{text[:60]} does not fit in 64 bits at 1e-{PLACES}")
+    return scaled
