@@ -7,11 +7,14 @@ imported from here: the API does without it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from app.core.ports import AverageStore, Clock, SeriesStore
+from app.core.ports import AverageStore, CandleSource, Clock, SeriesStore
 from app.core.settings import Settings
+from app.db import schema, session
+from app.db.series import SqlSeriesStore
 
 
 @dataclass(frozen=True)
@@ -28,5 +31,32 @@ class Runtime:
 
 
 def build(settings: Settings, clock: Clock = time.time) -> Runtime:
-    """Open the database and wire everything up. Raises StoreError where it cannot be used."""
+    """Open the database and wire everything up.
+
+    In `dev` the database is migrated; in `prod` it must be already. Raises StoreError where it
+    cannot be used, ConfigurationError where DB_URL cannot be read.
+    """
+    engine = session.open_engine(settings.db_url)
+    try:
+        if settings.env == "dev":
+            schema.migrate(engine)
+        schema.require(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    store = SqlSeriesStore(engine)
+    return Runtime(
+        settings=settings,
+        clock=clock,
+        series=store,
+        averages=store,
+        ping=lambda: session.ping(engine),
+        close=engine.dispose,
+    )
+
+
+@contextmanager
+def open_candle_source(settings: Settings, clock: Clock = time.time) -> Iterator[CandleSource]:
+    """The exchange that CANDLE_SOURCE names; its connections are given back at the end."""
     raise NotImplementedError
+    yield

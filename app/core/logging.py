@@ -1,0 +1,112 @@
+"""Logging: one pipeline to standard error for our own events and for every library's records.
+
+An event has a constant name and its fields: `log.info("series_loaded", pair="BRLBTC", rows=564)`. On
+a terminal it is coloured text, elsewhere one JSON object a line. Libraries log through the standard
+library; their message becomes the event and their logger's name a field.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Format = Literal["auto", "console", "json"]
+
+# Loggers that uvicorn gives handlers of its own before the application starts.
+_SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
+_SERVER_ACCESS: Final = "uvicorn.access"
+
+
+def configure(level: Level = "INFO", style: Format = "auto", stream: TextIO | None = None) -> None:
+    """Send everything from `level` up to `stream` (standard error), once for the whole process.
+
+    Calling it again replaces what the earlier call set up. `auto` means `console` where the stream
+    is a terminal, else `json`.
+    """
+    target = sys.stderr if stream is None else stream
+    terminal = target.isatty()
+    console = style == "console" or (style == "auto" and terminal)
+    structlog.configure(
+        processors=[*_shared(), *(_text(colors=terminal) if console else _json())],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(target),
+        cache_logger_on_first_use=False,
+    )
+    _adopt_libraries(level)
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _json() -> list[Processor]:
+    return [
+        structlog.processors.format_exc_info,
+        _named_first,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _text(*, colors: bool) -> list[Processor]:
+    # The plain traceback: the decorated ones print local variables, and with them secrets.
+    plain = structlog.dev.plain_traceback
+    return [
+        _without_control_characters,
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain),
+    ]
+
+
+def _named_first(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Put what every line has first, so that lines are read from the left."""
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event")}
+    return {**first, **event}
+
+
+def _without_control_characters(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Escape what could drive a terminal or forge a line; JSON escapes it by itself."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+    return event
+
+
+class _ToStructlog(logging.Handler):
+    """Hands a standard library record to structlog, so that there is one format and one writer."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            # Levels between the named ones (uvicorn's TRACE is 5) count as the next lower name.
+            level = max(logging.DEBUG, min(record.levelno, logging.CRITICAL) // 10 * 10)
+            fields = {"logger": record.name}
+            structlog.get_logger().log(
+                level, record.getMessage(), exc_info=record.exc_info or None, **fields
+            )
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001 - what every logging handler owes its callers
+            self.handleError(record)
+
+
+def _adopt_libraries(level: Level) -> None:
+    root = logging.getLogger()
+    for handler in [item for item in root.handlers if isinstance(item, _ToStructlog)]:
+        root.removeHandler(handler)
+    root.addHandler(_ToStructlog())
+    root.setLevel(level)
+    for name in _SERVER:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        # Ours is the only access line: with no handler to reach, uvicorn does not even write its own.
+        logger.propagate = name != _SERVER_ACCESS
+    # One line per outgoing request says nothing that the unit of work's own line does not.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,181 @@
+"""Candles and averages in memory: the reference that the stores of the database are held against.
+
+It ships with the package for tests and demonstrations; nothing outlives the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from app.core.market import (
+    EMPTY_SERIES,
+    WINDOWS,
+    AverageRow,
+    AverageSlice,
+    Candle,
+    Interval,
+    Pair,
+    SeriesState,
+    Window,
+)
+from app.core.ports import SeriesUnit
+from app.utils import rendering
+
+_Value = TypeVar("_Value")
+_Key = tuple[Pair, Interval]
+_NO_AVERAGES: Final = (None,) * len(WINDOWS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """One committed state of a series. Never changed: a commit puts another in its place."""
+
+    revision: int = 0
+    checked_at: int | None = None
+    candles: Mapping[int, Candle] = field(default_factory=lambda: MappingProxyType({}))
+    averages: Mapping[int, AverageRow] = field(default_factory=lambda: MappingProxyType({}))
+    absent: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    buckets: tuple[int, ...] = ()
+
+    @property
+    def state(self) -> SeriesState:
+        if not self.buckets:
+            return replace(EMPTY_SERIES, revision=self.revision, checked_at=self.checked_at)
+        return SeriesState(self.revision, self.buckets[0], self.buckets[-1], self.checked_at)
+
+    def within(self, first: int, last: int) -> tuple[int, ...]:
+        """The buckets in [first, last] that have a candle, ascending."""
+        return self.buckets[bisect_left(self.buckets, first) : bisect_right(self.buckets, last)]
+
+
+class MemorySeriesStore:
+    """SeriesStore and AverageStore without a database. Safe to share between threads.
+
+    Writers of one series wait for each other. Readers never wait: they see the last commit whole.
+    """
+
+    def __init__(self) -> None:
+        self._series: dict[_Key, _Series] = {}
+        self._writing: dict[_Key, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def begin(self, pair: Pair, interval: Interval) -> Iterator[SeriesUnit]:
+        """Open one transaction on one series: committed at the end, undone on any error."""
+        key = (pair, interval)
+        with self._guard:
+            lock = self._writing.setdefault(key, threading.Lock())
+        with lock:
+            unit = MemorySeriesUnit(self._committed(pair, interval))
+            yield unit
+            self._series[key] = unit.result()
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        """What is known of the series; EMPTY_SERIES where it was never loaded."""
+        return self._committed(pair, interval).state
+
+    def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+        """The buckets in [first, last] that have a candle, ascending."""
+        return list(self._committed(pair, interval).within(first, last))
+
+    def absent(
+        self, pair: Pair, interval: Interval, first: int, last: int, *, asked_since: int
+    ) -> list[int]:
+        """The buckets in [first, last] that the exchange did not have when asked at or after that."""
+        noted = self._committed(pair, interval).absent
+        return sorted(
+            b for b, asked in noted.items() if first <= b <= last and asked >= asked_since
+        )
+
+    def rows(
+        self, pair: Pair, interval: Interval, first: int, last: int
+    ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
+        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
+        series = self._committed(pair, interval)
+        rows = [
+            (series.candles[b], series.averages.get(b) or AverageRow(b, _NO_AVERAGES))
+            for b in series.within(first, last)
+        ]
+        return series.state, rows
+
+    def read(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> AverageSlice:
+        """The averages that exist in the buckets [first, last], rendered, ascending."""
+        series = self._committed(pair, interval)
+        column = WINDOWS.index(window)
+        rows = (series.averages.get(b) for b in series.within(first, last))
+        means = [(row.bucket, row.values[column]) for row in rows if row is not None]
+        known = [(bucket, value) for bucket, value in means if value is not None]
+        return AverageSlice(series.state, len(known), rendering.averages(known))
+
+    def _committed(self, pair: Pair, interval: Interval) -> _Series:
+        return self._series.get((pair, interval), _Series())
+
+
+class MemorySeriesUnit:
+    """One series inside one transaction, on copies. Made by `MemorySeriesStore.begin`."""
+
+    def __init__(self, series: _Series) -> None:
+        self.state = series.state
+        self._revision = series.revision
+        self._checked_at = series.checked_at
+        self._candles = dict(series.candles)
+        self._averages = dict(series.averages)
+        self._absent = dict(series.absent)
+
+    def candles(self, first: int, last: int) -> list[Candle]:
+        """The stored candles of the buckets [first, last], ascending."""
+        return _between(self._candles, first, last)
+
+    def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
+        """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
+        found = self.candles(first, last)
+        return [candle.bucket for candle in found], [candle.close for candle in found]
+
+    def put_candles(self, candles: Sequence[Candle]) -> None:
+        """Insert or replace candles; ascending and unique. What has come is no longer absent."""
+        for candle in candles:
+            self._candles[candle.bucket] = candle
+            self._absent.pop(candle.bucket, None)
+
+    def put_averages(self, rows: Sequence[AverageRow]) -> None:
+        """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
+        self._averages.update((row.bucket, row) for row in rows)
+
+    def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
+        """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
+        self._absent.update(dict.fromkeys(buckets, asked_at))
+
+    def finish(self, *, changed: bool, checked_at: int) -> int:
+        """Record the load; give the series a new revision where data changed. Returns the revision."""
+        if changed:
+            # Unix milliseconds, like the database's, so that revisions look the same everywhere.
+            self._revision = max(self._revision + 1, checked_at * 1000)
+        self._checked_at = checked_at
+        return self._revision
+
+    def result(self) -> _Series:
+        """The series as this transaction leaves it."""
+        return _Series(
+            self._revision,
+            self._checked_at,
+            MappingProxyType(self._candles),
+            MappingProxyType(self._averages),
+            MappingProxyType(self._absent),
+            tuple(sorted(self._candles)),
+        )
+
+
+def _between(rows: Mapping[int, _Value], first: int, last: int) -> list[_Value]:
+    return [rows[bucket] for bucket in _within(rows, first, last)]
+
+
+def _within(rows: Iterable[int], first: int, last: int) -> list[int]:
+    return sorted(bucket for bucket in rows if first <= bucket <= last)

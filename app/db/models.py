@@ -1,0 +1,128 @@
+"""The tables. `app/db/migrations` builds them; a test keeps the two equal.
+
+Prices and volumes are BIGINT in 1e-8 (`app.utils.fixed_point`), times are unix seconds UTC, `pair`
+is BASE-QUOTE. Constraints repeat what a candle must satisfy, so that no other program can store one
+that the loader would have refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    MetaData,
+    String,
+    TypeDecorator,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.core.market import OLDEST_BUCKET, WINDOWS, Interval
+
+
+class FixedPoint(TypeDecorator[int]):
+    """A whole number of 1e-8 in a BIGINT column; refuses a float or Decimal instead of rounding."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> int | None:  # noqa: ARG002 - theirs
+        """Let whole numbers through."""
+        if value is None or type(value) is int:
+            return value
+        raise TypeError(f"{value!r} is no fixed-point integer; see app.utils.fixed_point")
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that later migrations can alter them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(referred_table_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+        }
+    )
+
+
+def _grid() -> str:
+    """`bucket` starts on its interval's grid, and the interval is a known one."""
+    cases = " ".join(f"WHEN '{item}' THEN bucket % {item.seconds}" for item in Interval)
+    return f"CASE interval {cases} ELSE 1 END = 0"
+
+
+class Series(Base):
+    """One pair at one interval: its revision, and when the exchange was last asked about it."""
+
+    __tablename__ = "series"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    pair: Mapped[str] = mapped_column(String(25), primary_key=True)
+    interval: Mapped[str] = mapped_column(String(3), primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger)
+    checked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class StoredCandle(Base):
+    """One closed candle."""
+
+    __tablename__ = "candles"
+    __table_args__ = (
+        ForeignKeyConstraint(["pair", "interval"], ["series.pair", "series.interval"]),
+        CheckConstraint(_grid(), name="on_grid"),
+        CheckConstraint(f"bucket >= {OLDEST_BUCKET}", name="not_before_2011"),
+        CheckConstraint("low > 0", name="positive"),
+        CheckConstraint("high >= open AND high >= close AND high >= low", name="high_is_highest"),
+        CheckConstraint("low <= open AND low <= close", name="low_is_lowest"),
+        CheckConstraint("volume >= 0", name="volume_not_negative"),
+        {"sqlite_with_rowid": False},
+    )
+
+    pair: Mapped[str] = mapped_column(String(25), primary_key=True)
+    interval: Mapped[str] = mapped_column(String(3), primary_key=True)
+    bucket: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    open: Mapped[int] = mapped_column(FixedPoint)
+    high: Mapped[int] = mapped_column(FixedPoint)
+    low: Mapped[int] = mapped_column(FixedPoint)
+    close: Mapped[int] = mapped_column(FixedPoint)
+    volume: Mapped[int] = mapped_column(FixedPoint)
+
+
+class StoredAverages(Base):
+    """The averages of one candle's bucket; NULL where a window lacks one of its buckets."""
+
+    __tablename__ = "averages"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["pair", "interval", "bucket"],
+            ["candles.pair", "candles.interval", "candles.bucket"],
+        ),
+        CheckConstraint(" AND ".join(f"mms_{window} > 0" for window in WINDOWS), name="positive"),
+        {"sqlite_with_rowid": False},
+    )
+
+    pair: Mapped[str] = mapped_column(String(25), primary_key=True)
+    interval: Mapped[str] = mapped_column(String(3), primary_key=True)
+    bucket: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    mms_20: Mapped[int | None] = mapped_column(FixedPoint)
+    mms_50: Mapped[int | None] = mapped_column(FixedPoint)
+    mms_200: Mapped[int | None] = mapped_column(FixedPoint)
+
+
+class Absence(Base):
+    """A closed bucket that the exchange did not have when it was asked, and when that was."""
+
+    __tablename__ = "absences"
+    __table_args__ = (
+        ForeignKeyConstraint(["pair", "interval"], ["series.pair", "series.interval"]),
+        {"sqlite_with_rowid": False},
+    )
+
+    pair: Mapped[str] = mapped_column(String(25), primary_key=True)
+    interval: Mapped[str] = mapped_column(String(3), primary_key=True)
+    bucket: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    first_asked_at: Mapped[int] = mapped_column(BigInteger)
+    last_asked_at: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,143 @@
+"""Engines and the transaction: the only place that begins, commits and translates errors.
+
+Reads run without a transaction around them, one statement each, which is one consistent snapshot on
+both databases. Writes run in `transaction`, which on SQLite takes the write lock at once: a lock that
+is taken halfway cannot be waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
+
+SQLITE: Final = "sqlite"
+
+_BUSY_SECONDS: Final = 5
+_CONNECT_SECONDS: Final = 2
+
+# What the two databases say when a table is not there, and when a file is no database of ours.
+_NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")
+_DAMAGED: Final = ("file is not a database", "malformed", "unsupported file format")
+
+
+def open_engine(db_url: str) -> Engine:
+    """An engine for SQLite or PostgreSQL; nothing is connected yet.
+
+    The folder of a SQLite file is created. Raises ConfigurationError where the URL is unreadable.
+    """
+    try:
+        url = make_url(db_url)
+        if url.get_backend_name() == SQLITE:
+            return _sqlite(url)
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=10,
+            max_overflow=30,
+            pool_timeout=_CONNECT_SECONDS,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+        )
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(f"DB_URL cannot be read: {error}") from None
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigurationError(
+            "DB_URL names no file: a SQLite database in memory is a new, empty one for each "
+            "connection; write sqlite:///./data/mms.db"
+        )
+    try:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"DB_URL's folder {Path(url.database).parent} cannot be made: {error.strerror}"
+        ) from None
+    engine = create_engine(
+        url,
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=_CONNECT_SECONDS,
+        connect_args={"timeout": _BUSY_SECONDS},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        # The driver would begin transactions by itself, at the wrong moment and of the wrong kind.
+        connection.isolation_level = None
+        for pragma in (
+            "foreign_keys=ON",
+            f"busy_timeout={_BUSY_SECONDS * 1000}",
+            "journal_mode=WAL",
+            # A commit that was reported survives a power cut; loads are too rare for it to cost.
+            "synchronous=FULL",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    return engine
+
+
+def for_reading(engine: Engine) -> Engine:
+    """The same pool, each statement its own snapshot."""
+    if engine.dialect.name == SQLITE:
+        return engine  # never inside a transaction unless `transaction` begins one
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for reads, from an engine of `for_reading`. Raises StoreError."""
+    with translated(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One write transaction: committed at the end, undone on any error. Raises StoreError."""
+    with translated(), engine.connect() as connection, connection.begin():
+        if engine.dialect.name == SQLITE:
+            connection.execute(text("BEGIN IMMEDIATE"))
+        yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the database's errors into ours, named by what to do."""
+    try:
+        yield
+    except IntegrityError:
+        raise  # a constraint that the code before it should have kept: a bug, not the database's state
+    except PoolTimeout as error:
+        raise StoreUnavailable(
+            "every database connection is in use; try again in a moment"
+        ) from error
+    except DBAPIError as error:
+        raise _store_error(error) from error
+
+
+def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
+    reason = " ".join(str(error.orig).split())
+    kind = f"{type(error.orig).__name__} {reason}".lower()
+    if any(mark in kind for mark in _NOT_MIGRATED):
+        return StoreUnusable(f"the database lacks this version's tables ({reason}): make migrate")
+    if any(mark in kind for mark in _DAMAGED):
+        return StoreUnusable(
+            f"DB_URL's file is damaged or no database ({reason}): restore a backup, or move it away "
+            "and load anew; it was not changed"
+        )
+    return StoreUnavailable(f"the database does not answer: {reason}")
+
+
+def ping(engine: Engine) -> None:
+    """Ask the smallest question that proves the tables are there. Raises StoreError."""
+    with reading(engine) as connection:
+        connection.execute(text("SELECT 1 FROM series LIMIT 1"))

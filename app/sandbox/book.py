@@ -1,0 +1,203 @@
+"""What the stand-in exchange knows: candles by pair and interval, from whichever source.
+
+A book may hold wrong candles, and it hands them out: refusing them is the reader's job. Hence its
+own `Bar` with decimals as they were written, instead of the product's checked fixed-point candle.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Protocol
+
+from app.core.market import Interval, Pair
+
+Span = tuple[int, int]
+"""Unix seconds from the first (inclusive) to the second (exclusive)."""
+
+_FIRST_STEP: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One candle as the exchange would send it, right or wrong; `stamp` in unix seconds, UTC."""
+
+    stamp: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+class CandleBook(Protocol):
+    """A source of candles for the stand-in exchange."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people: `simulated` or `replay`."""
+        ...
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs that it has candles of."""
+        ...
+
+    def candles(
+        self, pair: Pair, interval: Interval, first: int, last: int, now: float
+    ) -> Sequence[Bar]:
+        """The candles whose stamps lie in [first, last], ascending, as they stand at `now`.
+
+        None starts after `now` (unix seconds); the newest may still be running. `pair` is one of
+        `pairs`; an interval without candles gives an empty answer.
+        """
+        ...
+
+
+class ReplayBook:
+    """Candles that were loaded beforehand, sent exactly as they are."""
+
+    kind = "replay"
+
+    def __init__(self, series: Mapping[tuple[Pair, Interval], Sequence[Bar]]) -> None:
+        self._series = {key: tuple(sorted(bars, key=_stamp)) for key, bars in series.items()}
+        self.pairs = tuple(dict.fromkeys(pair for pair, _ in self._series))
+
+    def candles(
+        self, pair: Pair, interval: Interval, first: int, last: int, now: float
+    ) -> Sequence[Bar]:
+        """The loaded candles in [first, last] that have begun at `now`."""
+        bars = self._series.get((pair, interval), ())
+        begin = bisect_left(bars, first, key=_stamp)
+        return bars[begin : bisect_right(bars, min(last, now), key=_stamp)]
+
+
+class JoinedBook:
+    """Several books side by side; a pair belongs to the first book that has it."""
+
+    def __init__(self, books: Sequence[CandleBook]) -> None:
+        self._book_of = {pair: book for book in reversed(books) for pair in book.pairs}
+        self.pairs = tuple(dict.fromkeys(pair for book in books for pair in book.pairs))
+        self.kind = " and ".join(dict.fromkeys(book.kind for book in books))
+
+    def candles(
+        self, pair: Pair, interval: Interval, first: int, last: int, now: float
+    ) -> Sequence[Bar]:
+        """What the pair's own book says."""
+        return self._book_of[pair].candles(pair, interval, first, last, now)
+
+
+class EditableBook:
+    """Another book with holes and replaced candles, which may change while requests are answered.
+
+    A hole hides what lies wholly inside it, at every interval; it does not change the candles
+    around it, so a day keeps its prices when some of its minutes are removed.
+    """
+
+    def __init__(self, base: CandleBook) -> None:
+        self._base = base
+        self._lock = threading.Lock()
+        self._holes: dict[Pair, tuple[Span, ...]] = {}
+        self._replaced: dict[tuple[Pair, Interval], dict[int, Bar]] = {}
+
+    @property
+    def kind(self) -> str:
+        """The base book's kind."""
+        return self._base.kind
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The base book's pairs."""
+        return self._base.pairs
+
+    def remove(self, pair: Pair, first: int, last: int, interval: Interval = Interval.DAY) -> None:
+        """Hide the buckets from `first` to `last` (starts of `interval`'s buckets, inclusive)."""
+        self.remove_span(pair, (first, last + interval.seconds))
+
+    def remove_span(self, pair: Pair, span: Span) -> None:
+        """Hide every bucket of `pair`, of any interval, that lies wholly inside `span`."""
+        with self._lock:
+            self._holes[pair] = _with_span(self._holes.get(pair, ()), span)
+
+    def restore(self, pair: Pair, first: int, last: int, interval: Interval = Interval.DAY) -> None:
+        """Give the buckets from `first` to `last` back; those never removed are not touched."""
+        with self._lock:
+            span = (first, last + interval.seconds)
+            self._holes[pair] = _without_span(self._holes.get(pair, ()), span)
+
+    def replace(self, pair: Pair, interval: Interval, bars: Iterable[Bar]) -> None:
+        """Send these candles from now on, in place of (or beside) what the base book has."""
+        with self._lock:
+            series = self._replaced.setdefault((pair, interval), {})
+            series.update((bar.stamp, bar) for bar in bars)
+
+    def reset(self) -> None:
+        """Undo every removal and replacement."""
+        with self._lock:
+            self._holes.clear()
+            self._replaced.clear()
+
+    def candles(
+        self, pair: Pair, interval: Interval, first: int, last: int, now: float
+    ) -> Sequence[Bar]:
+        """The base book's candles with the replacements in place and the holes left out."""
+        with self._lock:
+            holes = self._holes.get(pair, ())
+            replaced = dict(self._replaced.get((pair, interval), {}))
+        bars = self._base.candles(pair, interval, first, last, now)
+        if replaced:
+            own = [bar for bar in replaced.values() if first <= bar.stamp <= min(last, now)]
+            bars = sorted([*own, *(bar for bar in bars if bar.stamp not in replaced)], key=_stamp)
+        if not holes:
+            return bars
+        return [bar for bar in bars if not _inside(holes, bar.stamp, interval.seconds)]
+
+
+def newest(
+    book: CandleBook, pair: Pair, interval: Interval, first: int, last: int, now: float, limit: int
+) -> list[Bar]:
+    """The newest `limit` candles with stamps in [first, last], ascending.
+
+    Walks back from `last` in steps that grow, because how many buckets hold a candle is known only
+    after asking, and the whole of [first, last] may be millions of simulated minutes.
+    """
+    found: list[Bar] = []
+    end = min(last, int(now))
+    buckets = limit
+    while len(found) < limit and end >= first:
+        start = max(first, end - buckets * interval.seconds + 1)
+        found = [*book.candles(pair, interval, start, end, now), *found]
+        end = start - 1
+        buckets = max(buckets * 2, _FIRST_STEP)
+    return found[-limit:]
+
+
+def _stamp(bar: Bar) -> int:
+    return bar.stamp
+
+
+def _inside(holes: Sequence[Span], stamp: int, seconds: int) -> bool:
+    return any(start <= stamp and stamp + seconds <= end for start, end in holes)
+
+
+def _with_span(spans: Sequence[Span], new: Span) -> tuple[Span, ...]:
+    """The union; touching spans become one, so that a bucket across their border is inside."""
+    start, end = new
+    apart = []
+    for span in spans:
+        if span[1] < start or end < span[0]:
+            apart.append(span)
+        else:
+            start, end = min(start, span[0]), max(end, span[1])
+    return tuple(sorted([*apart, (start, end)]))
+
+
+def _without_span(spans: Sequence[Span], gone: Span) -> tuple[Span, ...]:
+    pieces = []
+    for start, end in spans:
+        pieces.append((start, min(end, gone[0])))
+        pieces.append((max(start, gone[1]), end))
+    return tuple((start, end) for start, end in pieces if start < end)

@@ -1,0 +1,123 @@
+"""What each address of the stand-in exchange answers: functions of the book, the query and the time.
+
+Seen or documented: the meaning of `to`, `from` and `countback`, the codes for a wrong symbol, a
+wrong resolution's message, the missing `symbols`. Inferred: the codes for a wrong resolution and
+for a missing or malformed `to`, `from`, `countback` and `precision`; that a request with neither
+`from` nor `countback` gets the newest page; everything about a wrong legacy request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from app.core.market import DAY, Interval, Pair
+from app.sandbox import wire
+from app.sandbox.book import CandleBook, newest
+from app.sandbox.wire import Reply, Ticker
+
+Query = Mapping[str, str]
+
+_TIME: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_RESOLUTIONS: Final = "1m, 15m, 1h, 3h, 1d, 1w, 1M(for months)"
+# The exchange has these two as well. Where their buckets begin is not known, so the stand-in has no
+# candles of them instead of wrong ones.
+_WITHOUT_CANDLES: Final = ("1w", "1M")
+
+
+def candles(book: CandleBook, query: Query, now: float, limit: int) -> Reply:
+    """v4 `/candles`: the newest `limit` candles up to `to`, inclusive."""
+    pair = {pair.symbol: pair for pair in book.pairs}.get(query.get("symbol", ""))
+    if pair is None:
+        return _refused("SYMBOL_IS_INVALID", "This symbol is invalid or not found")
+    resolution = query.get("resolution", "")
+    interval = _interval(resolution)
+    if interval is None and resolution not in _WITHOUT_CANDLES:
+        return _refused(
+            "RESOLUTION_IS_INVALID", f"The param {{resolution}} must be one of {_RESOLUTIONS}"
+        )
+    if not query.get("to"):
+        return _refused("TO_IS_REQUIRED", "The param {to} must not be empty")
+    for name in ("to", "from", "countback"):
+        if query.get(name) and _TIME.fullmatch(query[name]) is None:
+            return _refused(f"{name.upper()}_IS_INVALID", f"The param {{{name}}} must be an integer")
+    first = int(query.get("from") or 0)
+    if query.get("countback"):
+        # Beats `from`: so many candles, however far back they lie.
+        first, limit = 0, min(limit, int(query["countback"]))
+        if limit < 1:
+            return _refused("COUNTBACK_IS_INVALID", "The param {countback} must be positive")
+    if interval is None:
+        return wire.columns([])
+    return wire.columns(newest(book, pair, interval, max(0, first), int(query["to"]), now, limit))
+
+
+def tickers(book: CandleBook, query: Query, now: float) -> Reply:
+    """v4 `/tickers`: one object for each known symbol; unknown ones are dropped silently."""
+    if not query.get("symbols"):
+        return wire.problem(
+            "PUBLIC_DATA|LIST_TICKERS|SYMBOLS_IS_REQUIRED", "The param {symbols} must not be empty"
+        )
+    pairs = _asked(book, query["symbols"])
+    return wire.tickers([_ticker(book, pair, now) for pair in pairs], int(now))
+
+
+def symbols(book: CandleBook, query: Query, turn: int) -> Reply:
+    """v4 `/symbols`; the order is not stable on the real exchange, so it moves with each `turn`."""
+    pairs = _asked(book, query["symbols"]) if query.get("symbols") else book.pairs
+    start = turn % max(1, len(pairs))
+    return wire.symbols([*pairs[start:], *pairs[:start]])
+
+
+def legacy_candles(book: CandleBook, name: str, query: Query, now: float, limit: int) -> Reply:
+    """Legacy `/{QUOTE}{BASE}/candle`: the newest `limit` candles from `from` up to `to`.
+
+    `from` rounds up to the next bucket, as a candle that began before it is left out.
+    """
+    pair = {pair.legacy: pair for pair in book.pairs}.get(name)
+    if pair is None:
+        return wire.COIN_NOT_FOUND
+    interval = _interval(query.get("precision", ""))
+    if interval is None:
+        return _refused("PRECISION_IS_INVALID", "The param {precision} is invalid")
+    for bound in ("from", "to"):
+        if _TIME.fullmatch(query.get(bound, "")) is None:
+            return _refused(
+                f"{bound.upper()}_IS_INVALID", f"The param {{{bound}}} must be an integer"
+            )
+    first, last = max(0, int(query["from"])), int(query["to"])
+    bars = newest(book, pair, interval, first, last, now, limit)
+    return wire.legacy_candles(bars, int(now))
+
+
+def _ticker(book: CandleBook, pair: Pair, now: float) -> Ticker:
+    """From the finest candles of the last 24 hours; without any, the last close known."""
+    for interval in Interval:
+        bars = book.candles(pair, interval, int(now) - DAY + 1, int(now), now)
+        if bars:
+            return Ticker(
+                pair,
+                high=max(bar.high for bar in bars),
+                low=min(bar.low for bar in bars),
+                volume=sum((bar.volume for bar in bars), wire.ZERO),
+                last=bars[-1].close,
+                open=bars[0].open,
+            )
+    known = [bar for item in Interval for bar in newest(book, pair, item, 0, int(now), now, 1)]
+    last = max(known, key=lambda bar: bar.stamp).close if known else wire.ZERO
+    return Ticker(pair, high=wire.ZERO, low=wire.ZERO, volume=wire.ZERO, last=last, open=wire.ZERO)
+
+
+def _asked(book: CandleBook, listed: str) -> list[Pair]:
+    known = {pair.symbol: pair for pair in book.pairs}
+    names = dict.fromkeys(listed.split(","))
+    return [known[name] for name in names if name in known]
+
+
+def _interval(name: str) -> Interval | None:
+    return next((item for item in Interval if item.value == name), None)
+
+
+def _refused(error: str, message: str) -> Reply:
+    return wire.problem(f"PUBLIC_DATA|LIST_CANDLES|{error}", message)

@@ -1,0 +1,150 @@
+"""The stand-in exchange on a TCP port, with the standard library's threading HTTP server.
+
+The handler writes status line, headers and body itself in one piece, so that a reply can be sent
+whole, or be made to go wrong on the way.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from app.sandbox import wire
+from app.sandbox.exchange import Exchange
+from app.sandbox.wire import Reply
+
+HOST: Final = "127.0.0.1"
+
+
+class SandboxServer(ThreadingHTTPServer):
+    """One exchange, one thread for each connection; `server_close` ends the connections, too."""
+
+    daemon_threads = False  # non-daemon ones are joined by server_close: nothing outlives it
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], exchange: Exchange, *, verbose: bool) -> None:
+        self.exchange = exchange
+        self.verbose = verbose
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        super().__init__(address, SandboxHandler)
+
+    def server_bind(self) -> None:
+        """Bind without asking the name service for the host's full name, as the parent would."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hand the connection to its thread, and remember it until it ends."""
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close one connection."""
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Close the port and every connection, and wait for their threads."""
+        with self._open_lock:
+            for connection in self._open:
+                # A client that keeps its connection open would keep its thread reading for ever.
+                with _gone_already():
+                    connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay quiet about a client that went away; anything else is a fault here and is shown."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class SandboxHandler(BaseHTTPRequestHandler):
+    """Speaks HTTP/1.1 for one connection."""
+
+    server: SandboxServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Answer what the exchange has at this address."""
+        self._send(self.server.exchange.answer(self.path))
+
+    def do_HEAD(self) -> None:
+        """Answer as GET does, without the body."""
+        self._send(self.server.exchange.answer(self.path), body=False)
+
+    def do_POST(self) -> None:
+        """Nothing here can be posted to. The unread request body makes the connection useless."""
+        self.close_connection = True
+        self._send(wire.ROUTE_NOT_FOUND)
+
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
+
+    def version_string(self) -> str:
+        """The `Server` header."""
+        return self.server.exchange.server_name
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The `Date` header, by the exchange's clock."""
+        at = self.server.exchange.clock() if timestamp is None else timestamp
+        return formatdate(at, usegmt=True)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """One line on standard error where the server was told to be verbose."""
+        if self.server.verbose:
+            sys.stderr.write(f"{self.log_date_time_string()} {format % args}\n")
+
+    def _send(self, reply: Reply, *, body: bool = True) -> None:
+        self.log_request(reply.status, len(reply.body))
+        headers = [
+            ("Server", self.version_string()),
+            ("Date", self.date_time_string()),
+            ("Content-Type", reply.content_type),
+            ("Content-Length", str(len(reply.body))),
+        ]
+        if self.close_connection:
+            headers.append(("Connection", "close"))
+        status = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"
+        head = "\r\n".join([status, *(f"{name}: {value}" for name, value in headers), "", ""])
+        self.wfile.write(head.encode("latin-1") + (reply.body if body else b""))
+
+
+@contextmanager
+def serve(
+    exchange: Exchange, port: int = 0, host: str = HOST, *, verbose: bool = False
+) -> Iterator[str]:
+    """Serve the exchange in a thread; yields `http://host:port` without a path.
+
+    Port 0 takes a free one. Raises OSError where the address cannot be bound. At the end the port,
+    the connections and their threads are gone.
+    """
+    server = SandboxServer((host, port), exchange, verbose=verbose)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox"
+    )
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def _gone_already() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        return

@@ -1,0 +1,297 @@
+"""Loading: candles from an exchange into the store, with the averages they change.
+
+One function does it for every loader. A unit of work is one pair at one interval: pages are fetched,
+then one transaction writes the candles, recomputes exactly the affected averages, notes what the
+exchange did not have and gives the series a new revision. A load longer than `PAGES_A_COMMIT` pages
+commits on the way, each time in that same complete form, so that a stop loses little and a later run
+goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Final
+
+import numpy as np
+
+from app.core.market import (
+    DAY,
+    WARM_UP,
+    WINDOWS,
+    AverageRow,
+    Candle,
+    CandlePage,
+    Interval,
+    Pair,
+    RefusedCandle,
+)
+from app.core.ports import CandleSource, Clock, SeriesStore, SeriesUnit
+from app.utils.gaps import Span, affected, missing, pages
+from app.utils.moving_average import moving_averages
+
+PAGES_A_COMMIT: Final = 20
+"""Pages between two commits of one load: 10,000 candles, decades of daily ones."""
+
+REREAD: Final = 3
+"""Closed buckets that an incremental load reads again, to notice that the exchange revised them."""
+
+LOOK_AHEAD: Final = 500
+"""Buckets beyond our own clock that an incremental load may ask for; the exchange's clock decides."""
+
+OnPage = Callable[[int], None]
+"""Told how many buckets have just been answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What one load did to one series; counts are of buckets.
+
+    `absent` are closed buckets that were asked for and that the exchange did not have. `newest` is
+    the newest stored bucket afterwards, `revision` the series' revision.
+    """
+
+    pair: Pair
+    interval: Interval
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+    absent: int = 0
+    averages: int = 0
+    refused: tuple[RefusedCandle, ...] = ()
+    revision: int = 0
+    newest: int | None = None
+
+    def __add__(self, later: LoadReport) -> LoadReport:
+        """This report continued by a later one of the same series."""
+        return replace(
+            later,
+            inserted=self.inserted + later.inserted,
+            revised=self.revised + later.revised,
+            unchanged=self.unchanged + later.unchanged,
+            absent=self.absent + later.absent,
+            averages=self.averages + later.averages,
+            refused=self.refused + later.refused,
+        )
+
+
+def served_period(interval: Interval, history_days: int, now: float) -> Span:
+    """The closed buckets that are served: those of the last `history_days` days."""
+    last = interval.last_closed(now)
+    buckets = history_days * DAY // interval.seconds
+    return Span(last - (buckets - 1) * interval.seconds, last)
+
+
+def to_fetch(
+    store: SeriesStore, pair: Pair, interval: Interval, history_days: int, now: float
+) -> list[Span]:
+    """What an initial load still has to ask for, so that the whole served period has its averages.
+
+    That is the served period and the `WARM_UP` buckets before it, less what is stored, less what the
+    exchange said within the last day that it does not have.
+    """
+    served = served_period(interval, history_days, now)
+    first = served.first - WARM_UP * interval.seconds
+    stored = store.buckets(pair, interval, first, served.last)
+    refused = store.absent(pair, interval, first, served.last, asked_since=int(now) - DAY)
+    settled = sorted(chain(stored, refused))
+    return missing(first, served.last, interval.seconds, settled)
+
+
+def since_last(
+    store: SeriesStore, pair: Pair, interval: Interval, reread: int, now: float
+) -> list[Span]:
+    """What an incremental load asks for: from the last stored candle to the exchange's newest one.
+
+    Begins `reread` buckets back, the newest stored one included, and ends beyond our own clock, in
+    case the exchange's is ahead. Empty where nothing is stored: that is the initial loader's work.
+    """
+    newest = store.state(pair, interval).last
+    if newest is None:
+        return []
+    first = newest - (reread - 1) * interval.seconds
+    return [Span(first, max(newest, interval.last_closed(now)) + LOOK_AHEAD * interval.seconds)]
+
+
+def load_initial(
+    store: SeriesStore,
+    source: CandleSource,
+    clock: Clock,
+    pair: Pair,
+    interval: Interval,
+    *,
+    history_days: int,
+    on_page: OnPage = lambda _buckets: None,
+) -> LoadReport:
+    """Load what the served history lacks, then go on as `load_incremental` does. Raises as `load`."""
+    lacking = to_fetch(store, pair, interval, history_days, clock())
+    return load(store, source, clock, pair, interval, lacking, on_page=on_page) + load_incremental(
+        store, source, clock, pair, interval, history_days=history_days, on_page=on_page
+    )
+
+
+def load_incremental(
+    store: SeriesStore,
+    source: CandleSource,
+    clock: Clock,
+    pair: Pair,
+    interval: Interval,
+    *,
+    history_days: int,
+    reread: int = REREAD,
+    on_page: OnPage = lambda _buckets: None,
+) -> LoadReport:
+    """Load everything since the newest stored candle, however long ago, and re-read the last few.
+
+    A series with nothing stored (a pair that was just configured) gets its whole history. Raises as
+    `load`.
+    """
+    now = clock()
+    spans = since_last(store, pair, interval, reread, now)
+    if not spans:
+        spans = to_fetch(store, pair, interval, history_days, now)
+    return load(store, source, clock, pair, interval, spans, on_page=on_page)
+
+
+def load(
+    store: SeriesStore,
+    source: CandleSource,
+    clock: Clock,
+    pair: Pair,
+    interval: Interval,
+    spans: Sequence[Span],
+    *,
+    on_page: OnPage = lambda _buckets: None,
+) -> LoadReport:
+    """Ask `source` for the closed candles of `spans` (ascending, disjoint) and store what it has.
+
+    Where the exchange's clock turns out to be ahead of the last span's end nothing more is asked:
+    say a `last` in the future to get everything up to its newest closed candle. Loading the same
+    twice changes nothing the second time.
+
+    Raises UpstreamError, StoreError or UnrepresentablePrice; what was committed before stays.
+    """
+    report = LoadReport(pair, interval)
+    batch: list[CandlePage] = []
+    for page in _fetch(source, pair, interval, spans):
+        batch.append(page)
+        on_page(interval.count(page.first, page.last))
+        if len(batch) == PAGES_A_COMMIT:
+            report += _commit(store, pair, interval, batch, int(clock()))
+            batch = []
+    if batch:
+        report += _commit(store, pair, interval, batch, int(clock()))
+    return report
+
+
+def _fetch(
+    source: CandleSource, pair: Pair, interval: Interval, spans: Sequence[Span]
+) -> Iterator[CandlePage]:
+    for request in pages(spans, interval.seconds, source.page_size):
+        page = source.page(pair, interval, request.first, request.last)
+        yield page
+        if page.complete:
+            return
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The pages of one commit, together."""
+
+    candles: list[Candle] = field(default_factory=list)
+    refused: list[RefusedCandle] = field(default_factory=list)
+    asked: list[Span] = field(default_factory=list)
+
+
+def _commit(
+    store: SeriesStore, pair: Pair, interval: Interval, batch: Sequence[CandlePage], now: int
+) -> LoadReport:
+    """Write the pages in one transaction; compare with what is stored only once it is locked."""
+    answer = _Answer()
+    for page in batch:
+        answer.candles.extend(page.candles)
+        answer.refused.extend(page.refused)
+        if page.first <= page.last:
+            answer.asked.append(Span(page.first, page.last))
+    with store.begin(pair, interval) as unit:
+        stored: dict[int, Candle] = {}
+        if answer.asked:
+            found = unit.candles(answer.asked[0].first, answer.asked[-1].last)
+            stored = {candle.bucket: candle for candle in found}
+        changed = [c for c in answer.candles if stored.get(c.bucket) != c]
+        absent = _absent(answer, stored, interval.seconds)
+        unit.put_candles(changed)
+        unit.note_absent(absent, now)
+        newest = _newest(unit.state.last, changed)
+        closes = [c.bucket for c in changed if _close(stored, c.bucket) != c.close]
+        averages = _recompute(unit, interval, closes, newest)
+        revision = unit.finish(changed=bool(changed), checked_at=now)
+    revised = sum(c.bucket in stored for c in changed)
+    return LoadReport(
+        pair,
+        interval,
+        inserted=len(changed) - revised,
+        revised=revised,
+        unchanged=len(answer.candles) - len(changed),
+        absent=len(absent),
+        averages=averages,
+        refused=tuple(answer.refused),
+        revision=revision,
+        newest=newest,
+    )
+
+
+def _absent(answer: _Answer, stored: dict[int, Candle], step: int) -> list[int]:
+    """The buckets that were asked for and are neither answered, nor refused, nor already stored."""
+    known = {c.bucket for c in answer.candles} | {r.bucket for r in answer.refused} | stored.keys()
+    asked = chain.from_iterable(range(s.first, s.last + 1, step) for s in answer.asked)
+    return [bucket for bucket in asked if bucket not in known]
+
+
+def _newest(before: int | None, changed: Sequence[Candle]) -> int | None:
+    """The newest stored bucket once `changed` (ascending) is written."""
+    ends = [before] if before is not None else []
+    ends.extend(candle.bucket for candle in changed[-1:])
+    return max(ends, default=None)
+
+
+def _close(stored: dict[int, Candle], bucket: int) -> int | None:
+    candle = stored.get(bucket)
+    return candle.close if candle else None
+
+
+def _recompute(
+    unit: SeriesUnit, interval: Interval, changed: Sequence[int], newest: int | None
+) -> int:
+    """Recompute the averages that may contain a changed close, from the stored closes.
+
+    Reads and writes no more than the changed buckets and one longest window on each side. Returns
+    how many rows of averages were written.
+    """
+    if not changed or newest is None:
+        return 0
+    step = interval.seconds
+    written = 0
+    for span in affected(changed, step, WINDOWS[-1], newest):
+        buckets, closes = unit.closes(span.first - WARM_UP * step, span.last)
+        rows = average_rows(buckets, closes, step)
+        fresh = [row for row in rows if row.bucket >= span.first]
+        unit.put_averages(fresh)
+        written += len(fresh)
+    return written
+
+
+def average_rows(buckets: Sequence[int], closes: Sequence[int], step: int) -> list[AverageRow]:
+    """The averages of every bucket, from ascending buckets and their closes in 1e-8."""
+    values, exists = moving_averages(
+        np.asarray(buckets, dtype=np.int64), np.asarray(closes, dtype=np.int64), step, WINDOWS
+    )
+    columns = [
+        [value if there else None for value, there in zip(row, known, strict=True)]
+        for row, known in zip(values.tolist(), exists.tolist(), strict=True)
+    ]
+    return [
+        AverageRow(bucket, means)
+        for bucket, means in zip(buckets, zip(*columns, strict=True), strict=True)
+    ]

@@ -1,0 +1,87 @@
+"""The gate in front of a host: how fast this product asks it, whoever is asking."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from app.core.errors import UpstreamUnavailable
+
+
+class Gate(Protocol):
+    """Spaces the requests to one host. Durations, not times, so that any clock can stand behind."""
+
+    def enter(self, budget: float) -> None:
+        """Return when the next request may go out.
+
+        Raises UpstreamUnavailable, with `retry_after`, as soon as it is known that this would take
+        longer than `budget` seconds.
+        """
+        ...
+
+    def close_for(self, seconds: float) -> None:
+        """Let nobody through for so long, as the host asked. Never shortens an earlier closure."""
+        ...
+
+
+class HostGate:
+    """A Gate for all threads of one process: one request per 1 / `rate` seconds to `host`.
+
+    Callers pass in the order in which they came. `monotonic` gives seconds from any start.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        rate: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._host = host
+        self._period = 1.0 / rate
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._queue: dict[object, None] = {}  # who waits, in order of arrival
+        self._opens_at = monotonic()
+
+    def enter(self, budget: float) -> None:
+        """See Gate.enter."""
+        ticket = object()
+        deadline = self._monotonic() + budget
+        with self._lock:
+            self._queue[ticket] = None
+        try:
+            # Asked anew after every sleep: the gate may have been closed meanwhile, and a sleep may
+            # last longer than it should. Spacing counts from the request that really went out last.
+            while (wait := self._pass_or_wait(ticket, deadline)) > 0:
+                self._sleep(wait)
+        finally:
+            with self._lock:
+                self._queue.pop(ticket, None)
+
+    def close_for(self, seconds: float) -> None:
+        """See Gate.close_for."""
+        with self._lock:
+            self._opens_at = max(self._opens_at, self._monotonic() + seconds)
+
+    def _pass_or_wait(self, ticket: object, deadline: float) -> float:
+        """Seconds to wait before asking again; at 0 or below the caller has passed."""
+        with self._lock:
+            now = self._monotonic()
+            turn = self._opens_at + list(self._queue).index(ticket) * self._period
+            wait = turn - now
+            if wait <= 0:
+                del self._queue[ticket]
+                self._opens_at = now + self._period
+            elif turn > deadline:
+                raise UpstreamUnavailable(
+                    f"The next request to {self._host} may go out in {wait:.1f} s, which is longer "
+                    "than this one can wait: try again then.",
+                    host=self._host,
+                    retry_after=wait,
+                )
+            return wait

@@ -1,0 +1,219 @@
+"""What a host's reply means: pure, so that every case is a line in a table of tests.
+
+The order of judgement: a redirect; what the body says went wrong (a host's own words are more
+precise than a status, and some send them with 200); the status; a page of HTML; the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from app.core.errors import (
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from app.core.market import OLDEST_BUCKET
+from app.sources.retry import parse_http_date, parse_retry_after
+from app.sources.strict_json import JsonBroken, JsonRefused, loads
+
+# 403 and 451 (unavailable for legal reasons) are about who asks, not about what is asked.
+_BLOCKS: Final = frozenset({403, 451})
+# Beside every 5xx: request time-out, and too many requests.
+_WAITS: Final = frozenset({408, 429})
+_HTML: Final = frozenset({"text/html", "application/xhtml+xml"})
+_NEWEST_DATE: Final = 4_102_444_800  # 2100-01-01: a later `Date` is a mistake of its sender
+
+
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """A reply as it came. `headers` have lower-case names.
+
+    `body` is None where it could not be read, and `problem` then says why. `delimited` says that
+    the end of the body was marked, so that a reply cut short would have been noticed.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    delimited: bool = True
+    problem: str = ""
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A trustworthy answer.
+
+    `data` is what `strict_json.loads` gives. `server_time` is the host's clock in unix seconds, from
+    the `Date` header, None where there is none that makes sense.
+    """
+
+    data: Any
+    server_time: int | None
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What a JSON body says went wrong.
+
+    `status` is an HTTP status that the body names, `means` the error class that the host's own code
+    stands for; None where it says neither.
+    """
+
+    code: str = ""
+    message: str = ""
+    status: int | None = None
+    means: type[UpstreamError] | None = None
+
+
+ErrorReader = Callable[[object], ErrorBody | None]
+"""Knows one host's error bodies: parsed JSON in, None where it is no error body."""
+
+
+def read_common_error(data: object) -> ErrorBody | None:
+    """Recognise the error bodies that many APIs share.
+
+    `{"code": "…", "message": "…"}`, `{"error": "…"}`, `{"error": {"code": …, "message": "…"}}` and
+    `{"status": 503, …}`.
+    """
+    if not isinstance(data, dict):
+        return None
+    error = data.get("error")
+    inner = error if isinstance(error, dict) else data
+    code, message = inner.get("code"), inner.get("message")
+    status = next((s for s in (inner.get("status"), code, data.get("status")) if _is_error(s)), None)
+    if not (error or status or (isinstance(code, str) and code)):
+        return None
+    return ErrorBody(
+        code=str(code) if isinstance(code, str | int) else "",
+        message=next((text for text in (message, error) if isinstance(text, str)), ""),
+        status=status,
+    )
+
+
+def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Reply:
+    """Turn a raw reply into a Reply, or raise the UpstreamError that says what it means.
+
+    `now` in unix seconds serves only to read a `Retry-After` date of a host that sends no `Date`.
+    """
+    if 300 <= raw.status < 400:
+        raise UpstreamNonsense(_redirected(raw, host), host=host)
+    data, refusal = _parsed(raw)
+    said = None if refusal is not None else read_error(data)
+    status = raw.status
+    if said is not None and said.status is not None and status < 400:
+        status = said.status
+    if said is not None or status >= 400:
+        raise _error(raw, host, status, said or ErrorBody(message=_plain_text(raw)), now)
+    if _is_html(raw):
+        raise _blocked(host, f"{status}, a page of HTML")
+    if refusal is not None or not 200 <= status < 300:
+        raise _unreadable(raw, host, refusal)
+    return Reply(data, _server_time(raw), raw.status)
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """`text` from outside, fit for a log line or a terminal: one line, bounded, no control codes."""
+    shown = "".join(char if char.isprintable() else " " for char in text[:limit])
+    return " ".join(shown.split()) + ("…" if len(text) > limit else "")
+
+
+def _error(raw: RawReply, host: str, status: int, said: ErrorBody, now: float) -> UpstreamError:
+    words = ": ".join(printable(part) for part in (said.code, said.message) if part)
+    shown = f"{status} {words}".rstrip()
+    if said.means is not None:
+        means = said.means
+    elif status in _WAITS or status >= 500:
+        # Before the look at HTML: a 429 or 5xx is a wait even as a page, as gateways and CDNs send it.
+        means = UpstreamUnavailable
+    elif status in _BLOCKS or _is_html(raw):
+        means = UpstreamBlocked
+    else:
+        means = UpstreamRejected
+    if issubclass(means, UpstreamUnavailable):
+        wait = parse_retry_after(raw.headers.get("retry-after"), _server_time(raw) or now)
+        when = "later" if wait is None else f"in {wait:.0f} s"
+        return means(
+            f"{host} cannot answer now ({shown}): try again {when}.", host=host, retry_after=wait
+        )
+    if issubclass(means, UpstreamBlocked):
+        return _blocked(host, f"{shown}, a page of HTML" if _is_html(raw) else shown)
+    return means(
+        f"{host} rejects this request ({shown}): what is asked for must change.", host=host
+    )
+
+
+def _blocked(host: str, shown: str) -> UpstreamBlocked:
+    return UpstreamBlocked(
+        f"{host} refuses this client ({shown}): it is not asked again. Ask the host's operator for "
+        "access from this address, or choose another source.",
+        host=host,
+    )
+
+
+def _unreadable(raw: RawReply, host: str, refusal: ValueError | None) -> UpstreamError:
+    """A 2xx (or stranger) reply whose body is no JSON that can be trusted."""
+    if raw.cut or (isinstance(refusal, JsonBroken) and _may_be_cut(raw)):
+        return UpstreamUnavailable(
+            f"{host} broke off its reply ({raw.problem or refusal}): try again later.", host=host
+        )
+    return UpstreamNonsense(
+        f"{host} answered {raw.status} with something unreadable: "
+        f"{refusal or 'this status is not understood'}. Nothing of it is used; check the base URL.",
+        host=host,
+    )
+
+
+def _may_be_cut(raw: RawReply) -> bool:
+    """Without a marked end a cut reply looks like a short one; what never was JSON is no cut."""
+    return not raw.delimited and (raw.body or b"").lstrip()[:1] in (b"{", b"[", b"")
+
+
+def _parsed(raw: RawReply) -> tuple[Any, ValueError | None]:
+    if raw.body is None:
+        return None, JsonRefused(raw.problem)
+    try:
+        return loads(raw.body), None
+    except JsonRefused as error:
+        return None, error
+
+
+def _is_html(raw: RawReply) -> bool:
+    kind = raw.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in _HTML or (raw.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _plain_text(raw: RawReply) -> str:
+    """An error in words, as some hosts send it; pages of HTML and JSON are no help to a reader."""
+    if raw.body is None or _is_html(raw) or raw.body.lstrip()[:1] in (b"{", b"["):
+        return ""
+    return raw.body[:1_000].decode("utf-8", errors="replace")
+
+
+def _redirected(raw: RawReply, host: str) -> str:
+    # Only the host is named: the rest of a location may hold tokens, and is of no use here.
+    try:
+        target = urlsplit(raw.headers.get("location", "")).hostname
+    except ValueError:
+        target = None
+    where = f"to {printable(target, 100)}" if target else "elsewhere"
+    return (
+        f"{host} redirects {where} ({raw.status}), and redirects are not followed: set the base URL "
+        "to the address that answers itself."
+    )
+
+
+def _server_time(raw: RawReply) -> int | None:
+    at = parse_http_date(raw.headers.get("date"))
+    return at if at is not None and OLDEST_BUCKET <= at <= _NEWEST_DATE else None
+
+
+def _is_error(status: object) -> bool:
+    return isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600

@@ -1,0 +1,86 @@
+"""When a failed request is asked again: a policy as data, and the decision as a pure function.
+
+The loop that acts on it lives in `app.sources.http` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from app.core.errors import UpstreamError, UpstreamUnavailable
+
+LONGEST_WAIT: Final = 3_600.0
+"""Seconds. A host that asks for more is asked again after this; the next run then asks anew."""
+
+_ABSURD: Final = 366 * 86_400
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and for how long one question is repeated. Times in seconds.
+
+    `attempts` counts the first one too. Before attempt n + 1 passes a random time between 0 and
+    `base` × 2^(n-1), at most `cap`. `total` bounds everything from the first attempt on, waiting
+    for the host's gate included.
+    """
+
+    attempts: int = 5
+    base: float = 1.0
+    cap: float = 30.0
+    total: float = 90.0
+
+
+def decide(
+    policy: RetryPolicy,
+    error: UpstreamError,
+    attempt: int,
+    elapsed: float,
+    random: Callable[[], float],
+) -> float | None:
+    """Seconds to wait before asking again after the failed `attempt` (1 is the first), or None.
+
+    Only UpstreamUnavailable is worth repeating: a block, a refusal and nonsense would come again.
+    Full jitter (a uniform share of the whole back-off, `random` gives [0, 1)) keeps callers that
+    failed together from coming back together; the host's own `retry_after` is never undercut.
+    """
+    if not isinstance(error, UpstreamUnavailable) or attempt >= policy.attempts:
+        return None
+    # The exponent is bounded so that a policy of a thousand attempts overflows no float.
+    delay = random() * min(policy.cap, policy.base * 2.0 ** min(attempt - 1, 60))
+    if error.retry_after is not None:
+        delay = max(delay, error.retry_after)
+    return delay if elapsed + delay < policy.total else None
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Read a `Retry-After` header, seconds or an HTTP date (RFC 9110, 10.2.3), as seconds from now.
+
+    At most LONGEST_WAIT. None where it is absent, unreadable, in the past, or beyond a year, which
+    is somebody's mistake.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    else:
+        at = parse_http_date(text)
+        if at is None or at < now:
+            return None
+        seconds = at - now
+    return None if seconds > _ABSURD else min(seconds, LONGEST_WAIT)
+
+
+def parse_http_date(value: str | None) -> int | None:
+    """Read an HTTP date such as `Sat, 30 Mar 2024 20:10:17 GMT` as unix seconds; else None."""
+    if value is None:
+        return None
+    try:
+        return int(parsedate_to_datetime(value).timestamp())
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,89 @@
+"""Runs of buckets: which are missing, how to ask for them in pages, which averages they touch.
+
+A span is an inclusive run [first, last] of bucket starts, both on the grid of `step` seconds.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """The buckets first, first + step, …, last."""
+
+    first: int
+    last: int
+
+    def count(self, step: int) -> int:
+        """How many buckets the span holds."""
+        return (self.last - self.first) // step + 1
+
+
+def missing(first: int, last: int, step: int, present: Iterable[int]) -> list[Span]:
+    """The spans of [first, last] that hold none of `present` (ascending; others are ignored)."""
+    spans = []
+    expected = first
+    for bucket in present:
+        if bucket < expected:
+            continue
+        if bucket > last:
+            break
+        if bucket > expected:
+            spans.append(Span(expected, bucket - step))
+        expected = bucket + step
+    if expected <= last:
+        spans.append(Span(expected, last))
+    return spans
+
+
+def spans_of(buckets: Sequence[int], step: int) -> list[Span]:
+    """Ascending unique buckets as the fewest spans."""
+    spans: list[Span] = []
+    for bucket in buckets:
+        if spans and spans[-1].last + step == bucket:
+            spans[-1] = Span(spans[-1].first, bucket)
+        else:
+            spans.append(Span(bucket, bucket))
+    return spans
+
+
+def pages(spans: Sequence[Span], step: int, size: int) -> Iterator[Span]:
+    """The fewest requests of at most `size` buckets that cover all `spans` (ascending, disjoint).
+
+    A request may cover what lies between two spans: one question is cheaper than two. It never
+    reaches beyond the last bucket that is wanted of it.
+    """
+    lasts = [span.last for span in spans]
+    cursor: int | None = spans[0].first if spans else None
+    while cursor is not None:
+        reach = cursor + (size - 1) * step
+        # The first span that does not end within reach: everything before it is covered.
+        beyond = bisect_left(lasts, reach)
+        if beyond < len(spans) and spans[beyond].first <= reach:
+            yield Span(cursor, reach)
+            following = reach + step
+            cursor = following if spans[beyond].last >= following else _start(spans, beyond + 1)
+        else:
+            yield Span(cursor, lasts[beyond - 1])
+            cursor = _start(spans, beyond)
+
+
+def _start(spans: Sequence[Span], index: int) -> int | None:
+    return spans[index].first if index < len(spans) else None
+
+
+def affected(changed: Sequence[int], step: int, window: int, newest: int) -> list[Span]:
+    """The spans of buckets whose average over up to `window` buckets may contain a changed close.
+
+    `changed` is ascending; nothing beyond the `newest` stored bucket is named.
+    """
+    spans: list[Span] = []
+    for bucket in changed:
+        last = min(bucket + (window - 1) * step, newest)
+        if spans and bucket <= spans[-1].last + step:
+            spans[-1] = Span(spans[-1].first, last)
+        else:
+            spans.append(Span(bucket, last))
+    return spans

@@ -1,0 +1,35 @@
+"""Series as the JSON bytes that go over the wire, without a model or a float per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from app.core.market import WINDOWS, AverageRow, Candle, Window
+from app.utils.fixed_point import text
+
+
+def averages(rows: Iterable[tuple[int, int]]) -> bytes:
+    """Render (bucket in unix seconds, average in 1e-8) pairs as a JSON array, in their order."""
+    objects = (f'{{"timestamp":{bucket},"mms":{text(value)}}}' for bucket, value in rows)
+    return f"[{','.join(objects)}]".encode("ascii")
+
+
+def candles(rows: Iterable[tuple[Candle, AverageRow]], windows: Sequence[Window] = ()) -> bytes:
+    """Render candles as a JSON array, in their order.
+
+    Each has `mms_20` and so on for each of `windows`, null where the average does not exist.
+    """
+    columns = [(f'"mms_{window}":', WINDOWS.index(window)) for window in windows]
+    return f"[{','.join(_candle(candle, row, columns) for candle, row in rows)}]".encode("ascii")
+
+
+def _candle(candle: Candle, row: AverageRow, columns: Sequence[tuple[str, int]]) -> str:
+    means = "".join(f",{key}{_number(row.values[index])}" for key, index in columns)
+    return (
+        f'{{"timestamp":{candle.bucket},"open":{text(candle.open)},"high":{text(candle.high)},'
+        f'"low":{text(candle.low)},"close":{text(candle.close)},"volume":{text(candle.volume)}{means}}}'
+    )
+
+
+def _number(value: int | None) -> str:
+    return "null" if value is None else text(value)

@@ -1,0 +1,57 @@
+"""Load the served history and its warm-up, then everything since: the first load of a database.
+
+For each pair and interval it asks the exchange for the candles of HISTORY_DAYS days and the 199
+buckets before them, so that the first served day has all three averages; what is stored already is
+not asked again. Then it goes on as the incremental loader does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from app import bootstrap
+from app.core.market import Interval, Pair
+from app.core.settings import Settings
+from app.services.loading import LoadReport, OnPage, load_initial, to_fetch
+from app.workers import loads
+from app.workers.run import parser, positive, run, runtime, series_of
+
+COMMAND = "initial_loader"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. Exit 0 all series loaded, 1 some failed, 2 could not start."""
+    known = parser(COMMAND, __doc__)
+    known.add_argument(
+        "--days", type=positive(10_000), metavar="N", help="days to serve, instead of HISTORY_DAYS"
+    )
+    options = known.parse_args(argv)
+    return run(COMMAND, lambda settings: _load(settings, options))
+
+
+def _load(settings: Settings, options: argparse.Namespace) -> int:
+    series = series_of(settings, options)
+    days = options.days or settings.history_days
+    with runtime(settings) as made, bootstrap.open_candle_source(settings) as source:
+        now = made.clock()
+        totals = [
+            sum(
+                span.count(interval.seconds)
+                for span in to_fetch(made.series, pair, interval, days, now)
+            )
+            for pair, interval in series
+        ]
+
+        def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
+            return load_initial(
+                made.series, source, made.clock, pair, interval, history_days=days, on_page=on_page
+            )
+
+        outcomes = loads.load_all(series, totals, work)
+    return loads.conclude(COMMAND, outcomes, as_json=options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Loading many series side by side: what the initial and the incremental loader share.
+
+A series that fails neither undoes nor stops another. The host's rate holds for all of them together;
+threads only keep one series' database work from holding up another's request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from app.core.errors import MmsError, UpstreamBlocked, UpstreamError, UpstreamUnavailable
+from app.core.market import Interval, Pair
+from app.services.loading import LoadReport, OnPage
+from app.utils.days import iso
+from app.workers import output
+from app.workers.run import DONE, SOME_FAILED
+
+SIDE_BY_SIDE: Final = 8
+
+Work = Callable[[Pair, Interval, OnPage], LoadReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the load of one series ended: a report, or the error that ended it."""
+
+    pair: Pair
+    interval: Interval
+    report: LoadReport | None = None
+    error: MmsError | None = None
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the exchange did not answer, or refuses this client."""
+        return isinstance(self.error, UpstreamUnavailable | UpstreamBlocked)
+
+
+def load_all(
+    series: Sequence[tuple[Pair, Interval]], totals: Sequence[int], work: Work
+) -> list[Outcome]:
+    """Do `work` for each series, with progress; `totals` are the buckets each will ask for."""
+    names = [f"{pair} {interval}" for pair, interval in series]
+    with output.progress(dict(zip(names, totals, strict=True))) as advance:
+
+        def one(name: str, pair: Pair, interval: Interval) -> Outcome:
+            try:
+                report = work(pair, interval, lambda buckets: advance(name, buckets))
+            except MmsError as error:
+                return Outcome(pair, interval, error=error)
+            return Outcome(pair, interval, report)
+
+        with ThreadPoolExecutor(min(SIDE_BY_SIDE, max(1, len(series)))) as pool:
+            futures = [
+                pool.submit(one, name, *item) for name, item in zip(names, series, strict=True)
+            ]
+            try:
+                return [_logged(future.result()) for future in futures]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _logged(outcome: Outcome) -> Outcome:
+    log = structlog.get_logger().bind(pair=str(outcome.pair), interval=str(outcome.interval))
+    report = outcome.report
+    if report is None:
+        log.error("load_failed", error=type(outcome.error).__name__, reason=str(outcome.error))
+        return outcome
+    for refused in report.refused:
+        bucket = None if refused.bucket is None else iso(refused.bucket)
+        log.warning("candle_refused", bucket=bucket, reason=refused.reason)
+    log.info(
+        "load_finished",
+        inserted=report.inserted,
+        revised=report.revised,
+        absent=report.absent,
+        refused=len(report.refused),
+        averages=report.averages,
+        revision=report.revision,
+    )
+    return outcome
+
+
+def conclude(command: str, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
+    """Print the summary and return the exit code: 0 all series loaded, 1 some failed."""
+    code = DONE if all(outcome.report for outcome in outcomes) else SOME_FAILED
+    output.table(_HEAD, [_row(outcome) for outcome in outcomes])
+    for outcome in outcomes:
+        if outcome.error is not None:
+            output.line(f"{outcome.pair} {outcome.interval} failed: {outcome.error}")
+    if as_json:
+        output.json_line(
+            {"command": command, "exit": code, "series": [_as_json(item) for item in outcomes]}
+        )
+    return code
+
+
+_HEAD: Final = (
+    "pair",
+    "interval",
+    "status",
+    "inserted",
+    "revised",
+    "unchanged",
+    "absent",
+    "refused",
+    "averages",
+    "newest",
+)
+
+
+def _row(outcome: Outcome) -> list[object]:
+    report = outcome.report
+    if report is None:
+        return [outcome.pair, outcome.interval, "failed", *["-"] * 7]
+    return [
+        outcome.pair,
+        outcome.interval,
+        "ok",
+        report.inserted,
+        report.revised,
+        report.unchanged,
+        report.absent,
+        len(report.refused),
+        report.averages,
+        "-" if report.newest is None else iso(report.newest),
+    ]
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    named = dict(zip(_HEAD, _row(outcome), strict=True))
+    named |= {"pair": str(outcome.pair), "interval": str(outcome.interval)}
+    if outcome.report is None:
+        named = {key: value for key, value in named.items() if value != "-"}
+        named |= {
+            "error": type(outcome.error).__name__,
+            "reason": str(outcome.error),
+            "host": outcome.error.host if isinstance(outcome.error, UpstreamError) else None,
+            "unreachable": outcome.unreachable,
+        }
+    return named

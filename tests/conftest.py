@@ -1,0 +1,60 @@
+"""What every test may use. A resource that is not there skips its tests with the reason, unless
+MMS_TEST_REQUIRE names it (comma-separated, as CI does): then its absence is a failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.support import postgres
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def absent(resource: str, reason: str) -> NoReturn:
+    """Skip for want of an optional resource, or fail where the run was told to require it."""
+    required = {item.strip() for item in os.environ.get("MMS_TEST_REQUIRE", "").split(",")}
+    if resource in required:
+        pytest.fail(f"{resource} is required by MMS_TEST_REQUIRE: {reason}", pytrace=False)
+    pytest.skip(f"needs {resource}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recorded market data, which is not part of the project."""
+    folder = Path(os.environ.get("MARKET_DATA_DIR", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        absent("recordings", f"set MARKET_DATA_DIR; {folder} is no folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """A real PostgreSQL server, started once."""
+    folder = postgres.tools()
+    if folder is None:
+        absent("postgres", "PostgreSQL's server programs (initdb, pg_ctl) are not installed")
+    with postgres.running(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'mms.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def db_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty database, once for each kind that is supported."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_url")
+        return
+    server: postgres.Postgres = request.getfixturevalue("postgres_server")
+    url = server.create()
+    yield url
+    server.drop(url)

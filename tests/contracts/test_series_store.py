@@ -1,0 +1,186 @@
+"""One contract for every store of candles and averages."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from threading import Barrier, Thread
+
+import pytest
+
+from app.core.market import EMPTY_SERIES, AverageRow, Candle, Interval
+from app.db.memory import MemorySeriesStore
+from app.db.series import SqlSeriesStore
+from tests.support.candles import BTC, DAY, ETH, candle, daily, day
+
+Store = MemorySeriesStore | SqlSeriesStore
+NOW = day(400)
+
+
+def put(store: Store, candles: list[Candle], rows: list[AverageRow], now: int = NOW) -> int:
+    """Write in one unit and return the revision."""
+    with store.begin(BTC, DAY) as unit:
+        unit.put_candles(candles)
+        unit.put_averages(rows)
+        return unit.finish(changed=True, checked_at=now)
+
+
+def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
+    assert store.state(BTC, DAY) == EMPTY_SERIES
+    assert store.buckets(BTC, DAY, 0, NOW) == []
+    assert store.rows(BTC, DAY, 0, NOW) == (EMPTY_SERIES, [])
+    assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == []
+    found = store.read(BTC, DAY, 20, 0, NOW)
+    assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]")
+
+
+def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:
+    candles = [
+        Candle(day(1), 2, 9_223_372_036_854_775_807, 1, 3, 9_223_372_036_854_775_807),
+        candle(day(2), 35344662655678, volume=0),
+    ]
+    rows = [AverageRow(day(1), (1, None, 46_116_860_184_273_879)), AverageRow(day(2), (7, 8, 9))]
+    revision = put(store, candles, rows)
+    state, found = store.rows(BTC, DAY, day(0), day(9))
+    assert found == list(zip(candles, rows, strict=True))
+    assert (state.revision, state.first, state.last) == (revision, day(1), day(2))
+    assert state == store.state(BTC, DAY)
+    assert state.checked_at == NOW
+
+
+@pytest.mark.parametrize(("window", "there"), [(20, [1, 2, 3]), (50, [2, 3]), (200, [3])])
+def test_a_window_is_read_without_the_buckets_where_it_is_absent(
+    store: Store, window: int, there: list[int]
+) -> None:
+    rows = [
+        AverageRow(day(1), (101, None, None)),
+        AverageRow(day(2), (102, 202, None)),
+        AverageRow(day(3), (103, 203, 303)),
+    ]
+    put(store, daily([1, 2, 3]), rows)
+    found = store.read(BTC, DAY, window, day(0), day(9))
+    points = json.loads(found.body, parse_float=Decimal)
+    column = {20: 0, 50: 1, 200: 2}[window]
+    assert [point["timestamp"] for point in points] == [day(number) for number in there]
+    assert [int(point["mms"].scaleb(8)) for point in points] == [
+        rows[number - 1].values[column] for number in there
+    ]
+    assert found.count == len(there)
+
+
+def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> None:
+    candles = daily(range(10))
+    put(store, candles, [AverageRow(item.bucket, (1, 1, 1)) for item in candles])
+    assert store.buckets(BTC, DAY, day(3), day(5)) == [day(3), day(4), day(5)]
+    assert [c.bucket for c, _ in store.rows(BTC, DAY, day(3), day(5))[1]] == [day(3), day(4), day(5)]
+    assert store.read(BTC, DAY, 20, day(3), day(5)).count == 3
+    assert store.read(BTC, DAY, 20, day(5), day(3)).count == 0
+
+
+def test_a_second_write_replaces_and_leaves_the_rest(store: Store) -> None:
+    put(store, daily([1, 2, 3]), [AverageRow(day(n), (n, n, n)) for n in (1, 2, 3)])
+    put(store, [candle(day(2), 777)], [AverageRow(day(2), (None, 5, None))])
+    found = dict((c.bucket, (c.close, row.values)) for c, row in store.rows(BTC, DAY, 0, NOW)[1])
+    assert found[day(2)] == (777, (None, 5, None))
+    assert found[day(1)][1] == (1, 1, 1)
+    assert len(found) == 3
+
+
+def test_an_error_undoes_the_whole_unit(store: Store) -> None:
+    revision = put(store, daily([1]), [])
+    with pytest.raises(RuntimeError, match="halfway"), store.begin(BTC, DAY) as unit:
+        unit.put_candles(daily([2, 3]))
+        unit.note_absent([day(4)], NOW)
+        unit.finish(changed=True, checked_at=NOW + 99)
+        raise RuntimeError("halfway")
+    assert store.buckets(BTC, DAY, 0, NOW) == [day(1)]
+    assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == []
+    assert store.state(BTC, DAY).revision == revision
+    assert store.state(BTC, DAY).checked_at == NOW
+
+
+def test_pairs_and_intervals_do_not_see_each_other(store: Store) -> None:
+    put(store, daily([1, 2]), [])
+    assert store.state(ETH, DAY) == EMPTY_SERIES
+    assert store.state(BTC, Interval.HOUR) == EMPTY_SERIES
+    assert store.buckets(BTC, Interval.HOUR, 0, NOW) == []
+
+
+def test_a_revision_grows_with_every_change_even_when_the_clock_does_not(store: Store) -> None:
+    first = put(store, daily([1]), [])
+    second = put(store, daily([2]), [])
+    third = put(store, daily([3]), [], now=NOW - 5000)
+    assert first < second < third
+
+
+def test_a_load_that_changes_nothing_keeps_the_revision_and_notes_the_check(store: Store) -> None:
+    revision = put(store, daily([1]), [])
+    with store.begin(BTC, DAY) as unit:
+        assert unit.finish(changed=False, checked_at=NOW + 60) == revision
+    assert store.state(BTC, DAY).revision == revision
+    assert store.state(BTC, DAY).checked_at == NOW + 60
+
+
+def test_a_unit_reads_its_own_writes(store: Store) -> None:
+    candles = daily(range(5))
+    with store.begin(BTC, DAY) as unit:
+        unit.put_candles(candles)
+        assert unit.candles(day(1), day(3)) == candles[1:4]
+        assert unit.closes(day(1), day(3)) == (
+            [day(1), day(2), day(3)],
+            [item.close for item in candles[1:4]],
+        )
+        unit.finish(changed=True, checked_at=NOW)
+
+
+def test_absent_buckets_are_remembered_with_the_time_they_were_asked(store: Store) -> None:
+    with store.begin(BTC, DAY) as unit:
+        unit.note_absent([day(3), day(4)], NOW)
+        unit.finish(changed=False, checked_at=NOW)
+    with store.begin(BTC, DAY) as unit:
+        unit.note_absent([day(4), day(5)], NOW + 100)
+        unit.finish(changed=False, checked_at=NOW + 100)
+    assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == [day(3), day(4), day(5)]
+    assert store.absent(BTC, DAY, 0, NOW, asked_since=NOW + 1) == [day(4), day(5)]
+    assert store.absent(BTC, DAY, day(4), day(4), asked_since=0) == [day(4)]
+
+
+def test_a_candle_that_arrives_is_no_longer_absent(store: Store) -> None:
+    with store.begin(BTC, DAY) as unit:
+        unit.note_absent([day(3), day(4), day(5)], NOW)
+        unit.finish(changed=False, checked_at=NOW)
+    put(store, daily([3, 5]), [])
+    assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == [day(4)]
+
+
+def test_writers_of_one_series_wait_for_each_other(store: Store) -> None:
+    writers, rounds = 4, 5
+    start = Barrier(writers)
+
+    def write() -> None:
+        start.wait(timeout=10)
+        for _ in range(rounds):
+            with store.begin(BTC, DAY) as unit:
+                buckets, _closes = unit.closes(0, NOW)
+                unit.put_candles(daily([len(buckets)]))
+                unit.finish(changed=True, checked_at=NOW)
+
+    threads = [Thread(target=write) for _ in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert store.buckets(BTC, DAY, 0, NOW) == [day(number) for number in range(writers * rounds)]
+
+
+def test_more_rows_than_one_statement_takes_are_written_whole(store: Store) -> None:
+    minutes = Interval.MINUTE
+    candles = [candle(day(0) + 60 * number, 100 + number) for number in range(10_001)]
+    with store.begin(BTC, minutes) as unit:
+        unit.put_candles(candles)
+        unit.put_averages([AverageRow(item.bucket, (1, None, 2)) for item in candles])
+        unit.note_absent([day(30) + 60 * number for number in range(10_001)], NOW)
+        unit.finish(changed=True, checked_at=NOW)
+    assert store.buckets(BTC, minutes, 0, NOW) == [item.bucket for item in candles]
+    assert store.read(BTC, minutes, 200, 0, NOW).count == 10_001
+    assert len(store.absent(BTC, minutes, 0, NOW, asked_since=0)) == 10_001

@@ -1,0 +1,70 @@
+"""Made-up candles and an exchange that serves them and records what it was asked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from app.core.errors import MmsError
+from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
+from app.utils.gaps import Span
+
+BTC = Pair("BTC", "BRL")
+ETH = Pair("ETH", "BRL")
+DAY = Interval.DAY
+EPOCH = 1_600_041_600 // 86_400 * 86_400
+"""A midnight to count days from."""
+
+
+def day(number: int) -> int:
+    """The bucket of a numbered day."""
+    return EPOCH + number * 86_400
+
+
+def candle(bucket: int, close: int, volume: int = 1) -> Candle:
+    """A valid candle with the given close."""
+    return Candle(bucket, close, close + 5, max(1, close - 5), close, volume)
+
+
+def daily(numbers: Iterable[int], seed: int = 1) -> list[Candle]:
+    """Candles of numbered days, each with its own close."""
+    return [
+        candle(day(number), random.Random(f"{seed}/{number}").randrange(10**8, 10**14))
+        for number in numbers
+    ]
+
+
+@dataclass
+class FakeExchange:
+    """A CandleSource whose candles, clock and troubles a test sets; `asked` records the requests."""
+
+    now: float
+    candles: dict[int, Candle] = field(default_factory=dict)
+    refused: list[RefusedCandle] = field(default_factory=list)
+    page_size: int = 500
+    asked: list[Span] = field(default_factory=list)
+    trouble: dict[int, MmsError] = field(default_factory=dict)
+    """The error to raise at the numbered request, counted from 0."""
+
+    @classmethod
+    def of(cls, candles: Iterable[Candle], now: float, page_size: int = 500) -> FakeExchange:
+        """An exchange with these candles at this time."""
+        return cls(now, {item.bucket: item for item in candles}, page_size=page_size)
+
+    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+        """Answer from what the test has set."""
+        self.asked.append(Span(first, last))
+        assert interval.count(first, last) <= self.page_size
+        if (error := self.trouble.get(len(self.asked) - 1)) is not None:
+            raise error
+        closed = interval.last_closed(self.now)
+        end = min(last, closed)
+        return CandlePage(
+            first,
+            end,
+            tuple(self.candles[b] for b in sorted(self.candles) if first <= b <= end),
+            tuple(r for r in self.refused if r.bucket is None or first <= r.bucket <= end),
+            int(self.now),
+            complete=last > closed,
+        )
