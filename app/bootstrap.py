@@ -10,11 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from app.core.ports import AverageStore, CandleSource, Clock, SeriesStore
 from app.core.settings import Settings
 from app.db import schema, session
 from app.db.series import SqlSeriesStore
+from app.sources.gate import HostGate
+from app.sources.http import UpstreamHttp
+from app.sources.mercado_bitcoin import MercadoBitcoin, read_error
+from app.sources.mercado_bitcoin_legacy import MercadoBitcoinLegacy
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,15 @@ def build(settings: Settings, clock: Clock = time.time) -> Runtime:
 
 @contextmanager
 def open_candle_source(settings: Settings, clock: Clock = time.time) -> Iterator[CandleSource]:
-    """The exchange that CANDLE_SOURCE names; its connections are given back at the end."""
-    raise NotImplementedError
-    yield
+    """The exchange that CANDLE_SOURCE names; its connections are given back at the end.
+
+    Raises ConfigurationError where its base URL cannot be used.
+    """
+    made: Callable[[UpstreamHttp, Clock], CandleSource]
+    if settings.candle_source == "mercado_bitcoin_legacy":
+        base_url, made = settings.mb_legacy_api_base_url, MercadoBitcoinLegacy
+    else:
+        base_url, made = settings.mb_api_base_url, MercadoBitcoin
+    gate = HostGate(urlsplit(base_url).netloc, settings.mb_requests_per_second)
+    with UpstreamHttp(base_url, gate, read_error=read_error, clock=clock) as http:
+        yield made(http, clock)

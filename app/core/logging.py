@@ -107,6 +107,7 @@ def _adopt_libraries(level: Level) -> None:
         logger.handlers.clear()
         # Ours is the only access line: with no handler to reach, uvicorn does not even write its own.
         logger.propagate = name != _SERVER_ACCESS
-    # One line per outgoing request says nothing that the unit of work's own line does not.
-    for name in ("httpx", "httpcore"):
+    # One line per outgoing request, or per step of opening a database, says nothing that the unit of
+    # work's own line does not.
+    for name in ("httpx", "httpcore", "alembic.runtime"):
         logging.getLogger(name).setLevel(logging.WARNING)

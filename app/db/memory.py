@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 
 from app.core.market import (
     EMPTY_SERIES,
@@ -27,7 +27,6 @@ from app.core.market import (
 from app.core.ports import SeriesUnit
 from app.utils import rendering
 
-_Value = TypeVar("_Value")
 _Key = tuple[Pair, Interval]
 _NO_AVERAGES: Final = (None,) * len(WINDOWS)
 
@@ -132,7 +131,8 @@ class MemorySeriesUnit:
 
     def candles(self, first: int, last: int) -> list[Candle]:
         """The stored candles of the buckets [first, last], ascending."""
-        return _between(self._candles, first, last)
+        buckets = sorted(bucket for bucket in self._candles if first <= bucket <= last)
+        return [self._candles[bucket] for bucket in buckets]
 
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
@@ -171,11 +171,3 @@ class MemorySeriesUnit:
             MappingProxyType(self._absent),
             tuple(sorted(self._candles)),
         )
-
-
-def _between(rows: Mapping[int, _Value], first: int, last: int) -> list[_Value]:
-    return [rows[bucket] for bucket in _within(rows, first, last)]
-
-
-def _within(rows: Iterable[int], first: int, last: int) -> list[int]:
-    return sorted(bucket for bucket in rows if first <= bucket <= last)

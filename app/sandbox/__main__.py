@@ -7,35 +7,37 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from app.core.errors import MmsError
-from app.sandbox.options import build_exchange, parser
+from app.sandbox.assembly import build_exchange
+from app.sandbox.options import parser
 from app.sandbox.server import serve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Exit code 0, or 2 where it could not start."""
     options = parser().parse_args(argv)
-    try:
-        exchange = build_exchange(options, time.time, _complain)
-    except MmsError as error:
-        _complain(str(error))
-        return 2
-
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        with serve(exchange, options.port, options.host, verbose=options.verbose) as address:
-            sys.stdout.write(f"sandbox exchange ({exchange.book.kind}) on {address}\n")
-            sys.stdout.flush()
-            stop.wait()
-    except OSError as error:
-        _complain(
-            f"cannot listen on {options.host} port {options.port} ({error.strerror or error}); "
-            "choose another --port, or 0 for a free one"
-        )
-        return 2
+    with ExitStack() as stack:
+        try:
+            exchange = build_exchange(options, time.time, _complain)
+            served = serve(exchange, options.port, options.host, verbose=options.verbose)
+            address = stack.enter_context(served)
+        except MmsError as error:
+            _complain(str(error))
+            return 2
+        except OSError as error:
+            _complain(
+                f"cannot listen on {options.host} port {options.port} "
+                f"({error.strerror or error}); choose another --port, or 0 for a free one"
+            )
+            return 2
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        sys.stdout.write(f"sandbox exchange ({exchange.book.kind}) on {address}\n")
+        sys.stdout.flush()
+        stop.wait()
     return 0
 
 

@@ -19,45 +19,57 @@ from app.sandbox.wire import Reply, Ticker
 
 Query = Mapping[str, str]
 
-_TIME: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _RESOLUTIONS: Final = "1m, 15m, 1h, 3h, 1d, 1w, 1M(for months)"
 # The exchange has these two as well. Where their buckets begin is not known, so the stand-in has no
 # candles of them instead of wrong ones.
 _WITHOUT_CANDLES: Final = ("1w", "1M")
 
 
+class Refused(Exception):
+    """The request is wrong, and `reply` says how."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.reply = reply
+
+
 def candles(book: CandleBook, query: Query, now: float, limit: int) -> Reply:
-    """v4 `/candles`: the newest `limit` candles up to `to`, inclusive."""
+    """v4 `/candles`: the newest `limit` candles up to `to`, inclusive. Raises Refused."""
     pair = {pair.symbol: pair for pair in book.pairs}.get(query.get("symbol", ""))
     if pair is None:
-        return _refused("SYMBOL_IS_INVALID", "This symbol is invalid or not found")
+        raise _refused("SYMBOL_IS_INVALID", "This symbol is invalid or not found")
     resolution = query.get("resolution", "")
     interval = _interval(resolution)
     if interval is None and resolution not in _WITHOUT_CANDLES:
-        return _refused(
+        raise _refused(
             "RESOLUTION_IS_INVALID", f"The param {{resolution}} must be one of {_RESOLUTIONS}"
         )
     if not query.get("to"):
-        return _refused("TO_IS_REQUIRED", "The param {to} must not be empty")
-    for name in ("to", "from", "countback"):
-        if query.get(name) and _TIME.fullmatch(query[name]) is None:
-            return _refused(f"{name.upper()}_IS_INVALID", f"The param {{{name}}} must be an integer")
-    first = int(query.get("from") or 0)
+        raise _refused("TO_IS_REQUIRED", "The param {to} must not be empty")
+    last = _integer(query, "to")
+    first = _integer(query, "from") if query.get("from") else 0
     if query.get("countback"):
         # Beats `from`: so many candles, however far back they lie.
-        first, limit = 0, min(limit, int(query["countback"]))
+        first, limit = 0, min(limit, _integer(query, "countback"))
         if limit < 1:
-            return _refused("COUNTBACK_IS_INVALID", "The param {countback} must be positive")
+            raise _refused("COUNTBACK_IS_INVALID", "The param {countback} must be positive")
     if interval is None:
         return wire.columns([])
-    return wire.columns(newest(book, pair, interval, max(0, first), int(query["to"]), now, limit))
+    return wire.columns(newest(book, pair, interval, max(0, first), last, now, limit))
 
 
 def tickers(book: CandleBook, query: Query, now: float) -> Reply:
-    """v4 `/tickers`: one object for each known symbol; unknown ones are dropped silently."""
+    """v4 `/tickers`: one object for each known symbol; unknown ones are dropped silently.
+
+    Raises Refused.
+    """
     if not query.get("symbols"):
-        return wire.problem(
-            "PUBLIC_DATA|LIST_TICKERS|SYMBOLS_IS_REQUIRED", "The param {symbols} must not be empty"
+        raise Refused(
+            wire.problem(
+                "PUBLIC_DATA|LIST_TICKERS|SYMBOLS_IS_REQUIRED",
+                "The param {symbols} must not be empty",
+            )
         )
     pairs = _asked(book, query["symbols"])
     return wire.tickers([_ticker(book, pair, now) for pair in pairs], int(now))
@@ -73,21 +85,16 @@ def symbols(book: CandleBook, query: Query, turn: int) -> Reply:
 def legacy_candles(book: CandleBook, name: str, query: Query, now: float, limit: int) -> Reply:
     """Legacy `/{QUOTE}{BASE}/candle`: the newest `limit` candles from `from` up to `to`.
 
-    `from` rounds up to the next bucket, as a candle that began before it is left out.
+    `from` rounds up to the next bucket, as a candle that began before it is left out. Raises Refused.
     """
     pair = {pair.legacy: pair for pair in book.pairs}.get(name)
     if pair is None:
-        return wire.COIN_NOT_FOUND
+        raise Refused(wire.COIN_NOT_FOUND)
     interval = _interval(query.get("precision", ""))
     if interval is None:
-        return _refused("PRECISION_IS_INVALID", "The param {precision} is invalid")
-    for bound in ("from", "to"):
-        if _TIME.fullmatch(query.get(bound, "")) is None:
-            return _refused(
-                f"{bound.upper()}_IS_INVALID", f"The param {{{bound}}} must be an integer"
-            )
-    first, last = max(0, int(query["from"])), int(query["to"])
-    bars = newest(book, pair, interval, first, last, now, limit)
+        raise _refused("PRECISION_IS_INVALID", "The param {precision} is invalid")
+    first, last = _integer(query, "from"), _integer(query, "to")
+    bars = newest(book, pair, interval, max(0, first), last, now, limit)
     return wire.legacy_candles(bars, int(now))
 
 
@@ -119,5 +126,12 @@ def _interval(name: str) -> Interval | None:
     return next((item for item in Interval if item.value == name), None)
 
 
-def _refused(error: str, message: str) -> Reply:
-    return wire.problem(f"PUBLIC_DATA|LIST_CANDLES|{error}", message)
+def _integer(query: Query, name: str) -> int:
+    text = query.get(name, "")
+    if _INTEGER.fullmatch(text) is None:
+        raise _refused(f"{name.upper()}_IS_INVALID", f"The param {{{name}}} must be an integer")
+    return int(text)
+
+
+def _refused(error: str, message: str) -> Refused:
+    return Refused(wire.problem(f"PUBLIC_DATA|LIST_CANDLES|{error}", message))

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from app.core.ports import Clock
 from app.sandbox import endpoints, wire
 from app.sandbox.book import CandleBook, EditableBook
-from app.sandbox.endpoints import Query
+from app.sandbox.endpoints import Query, Refused
 from app.sandbox.wire import Reply
 
 V4_PATH: Final = "/api/v4"
@@ -104,17 +104,27 @@ class Exchange:
             query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=100))
         except ValueError:  # not a URL at all
             return wire.ROUTE_NOT_FOUND
+        address, route = self._route(parts.path)
         with self._lock:
             self._asked.append(Asked(now, parts.path, query))
-            if not self._within_rate(parts.path):
+            if not self._within_rate(address):
                 return _RATE_EXCEEDED
-        route = self._routes.get(parts.path)
-        if route is not None:
+        try:
             return route(query, now)
-        legacy = _LEGACY_CANDLES.fullmatch(parts.path)
+        except Refused as refusal:
+            return refusal.reply
+
+    def _route(self, path: str) -> tuple[str, Route]:
+        """What answers at this path, and the address that its requests are counted under."""
+        legacy = _LEGACY_CANDLES.fullmatch(path)
         if legacy is not None:
-            return endpoints.legacy_candles(self.book, legacy[1], query, now, self._page_limit)
-        return wire.ROUTE_NOT_FOUND
+            name = legacy[1]
+            return LEGACY_PATH, lambda query, now: endpoints.legacy_candles(
+                self.book, name, query, now, self._page_limit
+            )
+        if path in self._routes:
+            return path, self._routes[path]
+        return "", lambda _query, _now: wire.ROUTE_NOT_FOUND
 
     def _candles(self, query: Query, now: float) -> Reply:
         return endpoints.candles(self.book, query, now, self._page_limit)
@@ -125,14 +135,14 @@ class Exchange:
             turn = self._turn
         return endpoints.symbols(self.book, query, turn)
 
-    def _within_rate(self, path: str) -> bool:
+    def _within_rate(self, address: str) -> bool:
         """Take one request's credit of the address; credit grows with time, up to one second's."""
         if self._rate is None:
             return True
         most = max(1.0, self._rate)
         tick = self._ticks()
-        credit, since = self._credit.get(path, (most, tick))
+        credit, since = self._credit.get(address, (most, tick))
         credit = min(most, credit + (tick - since) * self._rate)
         allowed = credit >= 1.0 - _EARLY
-        self._credit[path] = (max(0.0, credit - 1.0) if allowed else credit, tick)
+        self._credit[address] = (max(0.0, credit - 1.0) if allowed else credit, tick)
         return allowed

@@ -1,25 +1,21 @@
-"""The options of `python -m app.sandbox`, and the exchange that they describe."""
+"""The options of `python -m app.sandbox`: parsed into typed values, not yet acted upon."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 
-from app.core.errors import ConfigurationError, UnsupportedPair
+from app.core.errors import UnsupportedPair
 from app.core.market import DAY, Interval, Pair
-from app.core.ports import Clock
-from app.sandbox.book import Bar, CandleBook, JoinedBook, ReplayBook, Span
-from app.sandbox.exchange import PAGE_LIMIT, Exchange
-from app.sandbox.recording import Recording, read_recording, shift_to_yesterday
+from app.sandbox.book import Span
+from app.sandbox.exchange import PAGE_LIMIT
 from app.sandbox.server import HOST
-from app.sandbox.simulation import BASE_PRICES, HIGHEST_BASE, LOWEST_BASE, Simulation
+from app.sandbox.simulation import BASE_PRICES, HIGHEST_BASE, LOWEST_BASE
 
-FIRST_PAIR: Final = Pair("BTC", "BRL")
 _UNIX: Final = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,6})?", re.ASCII)
 
 SimulatedPair = tuple[Pair, Decimal | None]
@@ -51,107 +47,69 @@ def parser() -> argparse.ArgumentParser:
     add = parse.add_argument
     add("--host", default=HOST, help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=0, help="0, the default, takes a free one and prints it")
-    add("--replay", type=Path, action="append", default=[], metavar="FILE",
+    add(
+        "--replay",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
         help="send these candles: a recorded legacy or v4 reply, or CSV with timestamp,open,high,"
-        "low,close,volume or t,o,h,l,c,v; may be gzipped; several times")  # fmt: skip
-    add("--pair", type=_simulated_pair, action="append", default=[], metavar="PAIR",
+        "low,close,volume or t,o,h,l,c,v; may be gzipped; several times",
+    )
+    add(
+        "--pair",
+        type=_simulated_pair,
+        action="append",
+        default=[],
+        metavar="PAIR",
         help="what the --replay file in the same place is (the first: BRLBTC); without --replay, "
-        "one more pair to simulate")  # fmt: skip
-    add("--simulate", type=_simulated_pair, action="append", default=[], metavar="PAIR[=PRICE]",
-        help="simulate this pair beside what is replayed, around this price; several times")  # fmt: skip
-    add("--shift-to-yesterday", action="store_true",
-        help="move the replayed stamps: the last closed candle becomes yesterday's last")  # fmt: skip
-    add("--now", type=_moment, metavar="TIME",
+        "one more pair to simulate",
+    )
+    add(
+        "--simulate",
+        type=_simulated_pair,
+        action="append",
+        default=[],
+        metavar="PAIR[=PRICE]",
+        help="simulate this pair beside what is replayed, around this price; several times",
+    )
+    add(
+        "--shift-to-yesterday",
+        action="store_true",
+        help="move the replayed stamps: the last closed candle becomes yesterday's last",
+    )
+    add(
+        "--now",
+        type=_moment,
+        metavar="TIME",
         help="start the exchange's clock here, unix seconds or ISO 8601 (default: a legacy reply's "
-        "own time, else now)")  # fmt: skip
+        "own time, else now)",
+    )
     add("--seed", type=int, default=1, help="of the simulation (default: %(default)s)")
-    add("--page-limit", type=_positive, default=PAGE_LIMIT, metavar="N",
-        help="most candles in one reply, the newest ones (default: %(default)s)")  # fmt: skip
-    add("--requests-per-second", type=_rate, metavar="N",
-        help="answer 429 beyond this, for each address; off by default")  # fmt: skip
-    add("--missing", type=_hole, action="append", default=[], metavar="PAIR:FROM..TO",
+    add(
+        "--page-limit",
+        type=_positive,
+        default=PAGE_LIMIT,
+        metavar="N",
+        help="most candles in one reply, the newest ones (default: %(default)s)",
+    )
+    add(
+        "--requests-per-second",
+        type=_rate,
+        metavar="N",
+        help="answer 429 beyond this, for each address; off by default",
+    )
+    add(
+        "--missing",
+        type=_hole,
+        action="append",
+        default=[],
+        metavar="PAIR:FROM..TO",
         help="leave these buckets out: dates, or unix seconds of the first and the last minute; "
-        "several times")  # fmt: skip
+        "several times",
+    )
     add("--verbose", action="store_true", help="one line on standard error for each request")
     return parse
-
-
-def build_exchange(
-    options: argparse.Namespace, wall: Clock, note: Callable[[str], None]
-) -> Exchange:
-    """The exchange that the options ask for; `note` is told what a user would not expect.
-
-    `wall` is the real time. Raises ConfigurationError: one line that says what to change.
-    """
-    recordings = [read_recording(path) for path in options.replay]
-    started = wall()
-    begin = options.now
-    if begin is None:
-        begin = started if options.shift_to_yesterday else _start(recordings, started, note)
-    if options.shift_to_yesterday:
-        recordings = [shift_to_yesterday(item, begin) for item in recordings]
-
-    exchange = Exchange(
-        _book(options, recordings),
-        clock=wall if begin == started else lambda: begin + (wall() - started),
-        page_limit=options.page_limit,
-        requests_per_second=options.requests_per_second,
-    )
-    for pair, span in options.missing:
-        if pair not in exchange.book.pairs:
-            offered = ", ".join(map(str, exchange.book.pairs))
-            raise ConfigurationError(f"--missing {pair}: this exchange has only {offered}")
-        exchange.book.remove_span(pair, span)
-    return exchange
-
-
-def _book(options: argparse.Namespace, recordings: Sequence[Recording]) -> CandleBook:
-    if not recordings:
-        if options.shift_to_yesterday:
-            raise ConfigurationError("--shift-to-yesterday moves recorded candles: add --replay")
-        return Simulation(options.seed, dict([*options.pair, *options.simulate]))
-    series: dict[tuple[Pair, Interval], Sequence[Bar]] = {}
-    for pair, recording in zip(_replayed(options, len(recordings)), recordings, strict=True):
-        if (pair, recording.interval) in series:
-            raise ConfigurationError(
-                f"{recording.name}: a file before it holds {pair} at {recording.interval}, too; "
-                "give it another --pair, or put both in one file"
-            )
-        series[pair, recording.interval] = recording.bars
-    replay = ReplayBook(series)
-    if not options.simulate:
-        return replay
-    wanted = dict(options.simulate)
-    for pair in wanted:
-        if pair in replay.pairs:
-            raise ConfigurationError(f"--simulate {pair}: this pair is replayed from a file")
-    return JoinedBook([replay, Simulation(options.seed, wanted, usual=False)])
-
-
-def _replayed(options: argparse.Namespace, files: int) -> list[Pair]:
-    """One pair for each file, in order."""
-    named: list[SimulatedPair] = options.pair or [(FIRST_PAIR, None)]
-    for pair, price in named:
-        if price is not None:
-            raise ConfigurationError(f"--pair {pair}={price}: a replayed pair has its own prices")
-    if len(named) != files:
-        raise ConfigurationError(
-            f"{files} files to replay but {len(named)} pairs: give one --pair for each --replay, "
-            "in the same order"
-        )
-    return [pair for pair, _ in named]
-
-
-def _start(recordings: Sequence[Recording], wall: float, note: Callable[[str], None]) -> float:
-    """Where the clock starts: when the replies were recorded; formats that do not tell mean now."""
-    starts = {wall if item.server_time is None else item.server_time for item in recordings}
-    if not starts:
-        return wall
-    latest = max(starts)
-    if len(starts) > 1:
-        shown = datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds")
-        note(f"the replayed files are of different times; the clock starts at the latest, {shown}")
-    return latest
 
 
 def _port(text: str) -> int:

@@ -29,7 +29,9 @@ from app.sandbox.book import Bar
 
 _LONG: Final = ("timestamp", "open", "high", "low", "close", "volume")
 _SHORT: Final = ("t", "o", "h", "l", "c", "v")
-_NUMBER: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+_NUMBER: Final = re.compile(
+    r"-?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII
+)
 _MILLISECONDS: Final = 100_000_000_000
 """As unix seconds this is the year 5138, as milliseconds 1973."""
 

@@ -11,7 +11,7 @@ import socketserver
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,7 +40,7 @@ class SandboxServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without asking the name service for the host's full name, as the parent would."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Hand the connection to its thread, and remember it until it ends."""
@@ -59,7 +59,7 @@ class SandboxServer(ThreadingHTTPServer):
         with self._open_lock:
             for connection in self._open:
                 # A client that keeps its connection open would keep its thread reading for ever.
-                with _gone_already():
+                with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         super().server_close()
 
@@ -140,11 +140,3 @@ def serve(
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-@contextmanager
-def _gone_already() -> Iterator[None]:
-    try:
-        yield
-    except OSError:
-        return

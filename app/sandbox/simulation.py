@@ -38,7 +38,7 @@ BASE_PRICES: Final[Mapping[Pair, Decimal]] = {
     Pair("USDT", "BRL"): Decimal("5.5"),
     Pair("ADA", "BRL"): Decimal("3.5"),
 }
-"""The pairs that are always offered, with the price that each one wanders around."""
+"""The usual pairs, with the price that each one wanders around."""
 
 LOWEST_BASE: Final = Decimal("0.01")
 HIGHEST_BASE: Final = Decimal(100_000_000)
@@ -70,16 +70,20 @@ class _Columns:
 
 
 class Simulation:
-    """The simulated market of the usual pairs and of those in `extra` (a base price, or None)."""
+    """A simulated market of `pairs`, each with the price that it wanders around.
+
+    A price of None means the usual one of that pair, or an invented one. The others must lie between
+    LOWEST_BASE and HIGHEST_BASE.
+    """
 
     kind = "simulated"
 
-    def __init__(self, seed: int, extra: Mapping[Pair, Decimal | None] | None = None) -> None:
+    def __init__(self, seed: int, pairs: Mapping[Pair, Decimal | None] = BASE_PRICES) -> None:
         self._seed = seed
-        self._base = dict(BASE_PRICES)
-        for pair, price in (extra or {}).items():
-            if price is not None or pair not in self._base:
-                self._base[pair] = self._invented_base(pair) if price is None else price
+        self._base = {
+            pair: BASE_PRICES.get(pair, self._invented_base(pair)) if price is None else price
+            for pair, price in pairs.items()
+        }
         self.pairs = tuple(self._base)
 
     def candles(
@@ -199,7 +203,7 @@ def _aggregate(minutes: _Columns, size: int) -> _Columns:
     row = np.arange(traded.shape[0])
     final = size - 1 - traded[:, ::-1].argmax(axis=1)
     return _Columns(
-        traded=traded.any(axis=1),
+        traded=np.any(traded, axis=1),
         open=minutes.open.reshape(-1, size)[row, traded.argmax(axis=1)],
         high=minutes.high.reshape(-1, size).max(axis=1),
         low=minutes.low.reshape(-1, size).min(axis=1),
@@ -210,6 +214,6 @@ def _aggregate(minutes: _Columns, size: int) -> _Columns:
 
 def _bars(stamps: Ints, candles: _Columns, chosen: Flags) -> Iterator[Bar]:
     columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
-    rows = zip(stamps[chosen].tolist(), *(column[chosen].tolist() for column in columns))
-    for stamp, *values in rows:
+    values_of = zip(*(column[chosen].tolist() for column in columns), strict=True)
+    for stamp, values in zip(stamps[chosen].tolist(), values_of, strict=True):
         yield Bar(stamp, *(Decimal(value).scaleb(-PLACES) for value in values))

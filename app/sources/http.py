@@ -1,21 +1,12 @@
-"""The only door to httpx: one JSON question to one host, within bounds, repeated where it helps.
-
-httpx's own time-outs bound a single socket operation, so a host that sends one byte a second keeps a
-request alive for ever. Here every request runs in a thread of its own: at the deadline its caller
-shuts the connection down, which ends the thread, and goes on. The same holds where nothing can be
-shut down yet, as while a name is being resolved: the thread is left to find out by itself.
-"""
+"""The only door to httpx: one JSON question to one host, within bounds, repeated where it helps."""
 
 from __future__ import annotations
 
 import ipaddress
 import random as standard_random
-import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,6 +22,7 @@ from app.core.errors import (
 )
 from app.core.ports import Clock
 from app.sources.body import ENCODINGS, BodyCut, BodyRefused, read_body
+from app.sources.deadline import Expired, Hold, run_within
 from app.sources.gate import Gate
 from app.sources.replies import (
     ErrorReader,
@@ -45,7 +37,7 @@ from app.sources.retry import RetryPolicy, decide
 USER_AGENT: Final = "mms-api/0.1.0 (+self-hosted)"
 
 # No keep-alive: the gate spaces requests about a second apart, so a kept connection gains little,
-# and only a new connection is announced to the trace below, which needs its socket.
+# and httpx announces only a new connection to the trace that hands its socket to the deadline.
 _HEADERS: Final = {
     "User-Agent": USER_AGENT,
     "Accept": "application/json",
@@ -53,8 +45,6 @@ _HEADERS: Final = {
     "Connection": "close",
 }
 _NO_KEEP_ALIVE: Final = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-_ERROR_BODY_LIMIT: Final = 65_536
-_LAST_MOMENT: Final = 1.0  # seconds for a thread to end after its connection was shut down
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +52,24 @@ class Bounds:
     """How long one request may take and how much it may bring.
 
     `connect` and `read` bound one socket operation, `deadline` the whole request; seconds.
-    `decoded` is the longest unpacked body, in bytes.
+    `body` is the longest body, in bytes, packed and unpacked.
     """
 
     connect: float = 3.0
     read: float = 5.0
     deadline: float = 15.0
-    decoded: int = 8_000_000
+    body: int = 8_000_000
+
+
+_POLICY: Final = RetryPolicy()
+_BOUNDS: Final = Bounds()
 
 
 class UpstreamHttp:
-    """Asks one host under `base_url` for JSON. Safe to share between threads; close it at the end.
+    """Asks the host under `base_url` for JSON. Safe to share between threads; close it at the end.
 
     `gate` is the one that every caller of this host shares. `transport` replaces the network in
-    tests.
+    tests. Raises ConfigurationError where no client can be made for the URL.
     """
 
     def __init__(
@@ -83,24 +77,24 @@ class UpstreamHttp:
         base_url: str,
         gate: Gate,
         *,
+        read_error: ErrorReader = read_common_error,
+        policy: RetryPolicy = _POLICY,
+        bounds: Bounds = _BOUNDS,
         clock: Clock = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = standard_random.random,
-        policy: RetryPolicy = RetryPolicy(),
-        bounds: Bounds = Bounds(),
-        read_error: ErrorReader = read_common_error,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._gate = gate
+        self._read_error = read_error
+        self._policy = policy
+        self._bounds = bounds
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
         self._random = random
-        self._policy = policy
-        self._bounds = bounds
-        self._read_error = read_error
         try:
             url = httpx.URL(self._base_url)
             self._client = httpx.Client(
@@ -115,10 +109,15 @@ class UpstreamHttp:
             )
         except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
             raise ConfigurationError(
-                f"No connection to {base_url!r} can be set up: {error}. Check the base URL, and "
-                "HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE in the environment."
+                f"No client can be made for {base_url!r} ({error}): check the base URL, and "
+                "HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE in the environment"
             ) from error
-        self.host: Final = f"{url.host}:{url.port}" if url.port else url.host
+        self._host = url.netloc.decode("ascii")
+
+    @property
+    def host(self) -> str:
+        """The host, with its port where that is not the usual one."""
+        return self._host
 
     def close(self) -> None:
         """Give the connections back."""
@@ -138,7 +137,7 @@ class UpstreamHttp:
     def get_json(self, path: str, params: Mapping[str, str | int]) -> Reply:
         """GET `{base}/{path}` with `params`, repeating what is temporary as the policy says.
 
-        Blocks for at most the policy's `total` seconds, the wait at the gate included. Raises
+        Blocks for at most the policy's `total` seconds, waits at the gate included. Raises
         UpstreamUnavailable, UpstreamBlocked, UpstreamRejected or UpstreamNonsense.
         """
         started = self._monotonic()
@@ -156,68 +155,88 @@ class UpstreamHttp:
                 delay = decide(self._policy, error, attempt, elapsed, self._random)
                 if delay is None:
                     raise
-                structlog.get_logger().warning(
-                    "upstream_retry",
-                    host=self.host,
-                    attempt=attempt,
-                    delay=round(delay, 3),
-                    reason=str(error),
-                )
+                reason = str(error)
+            structlog.get_logger().warning(
+                "upstream_retry",
+                host=self._host,
+                attempt=attempt,
+                delay=round(delay, 3),
+                reason=reason,
+            )
             self._sleep(delay)
 
     def _ask(self, path: str, params: Mapping[str, str | int], limit: float) -> Reply:
-        exchange = _Exchange(self._client, f"{self._base_url}/{path}", params, self._bounds.decoded)
+        url = f"{self._base_url}/{path}"
         try:
-            raw = exchange.run(limit)
-        except (httpx.TransportError, OSError) as error:
-            raise _translated(error, self.host) from error
-        return judge(raw, self.host, self._read_error, self._clock())
+            raw = run_within(limit, lambda hold: self._exchange(url, params, hold))
+        except (httpx.TransportError, OSError, Expired) as error:
+            raise _translated(error, self._host) from error
+        return judge(raw, self._host, self._read_error, self._clock())
+
+    def _exchange(self, url: str, params: Mapping[str, str | int], hold: Hold) -> RawReply:
+        def trace(event: str, info: Mapping[str, Any]) -> None:
+            if event == "connection.connect_tcp.complete":
+                stream = info["return_value"]
+                try:
+                    hold(stream.get_extra_info("socket"))
+                except (Expired, OSError):
+                    stream.close()  # httpx does not yet know that it has it
+                    raise
+
+        with self._client.stream(
+            "GET", url, params=dict(params), extensions={"trace": trace}
+        ) as response:
+            return _received(response, self._bounds.body)
 
 
-class _Exchange:
-    """One request and its reply, in a thread of its own that its caller can abandon."""
+def _received(response: httpx.Response, limit: int) -> RawReply:
+    """Read the body. Where the status alone tells what the reply means, a bad body is no matter."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    body, problem, cut = None, "", False
+    try:
+        body = read_body(response.iter_raw(), headers.get("content-encoding", ""), limit)
+    except BodyRefused as error:
+        problem = str(error)
+    except BodyCut as error:
+        problem, cut = str(error), True
+    except httpx.TransportError as error:
+        problem, cut = _reason(error), True
+    return RawReply(
+        status=response.status_code,
+        headers=headers,
+        body=body,
+        delimited="content-length" in headers or "transfer-encoding" in headers,
+        problem=problem,
+        cut=cut,
+    )
 
-    def __init__(
-        self, client: httpx.Client, url: str, params: Mapping[str, str | int], decoded: int
-    ) -> None:
-        self._client = client
-        self._url = url
-        self._params = params
-        self._decoded = decoded
-        self._done = threading.Event()
-        self._outcome: RawReply | BaseException | None = None
-        self._lock = threading.Lock()
-        self._abandoned = False
-        # A duplicate of the connection's descriptor, ours to close: shutting it down ends the
-        # connection whatever has become of httpx's own socket (TLS replaces it), and its number
-        # cannot have been given to somebody else meanwhile.
-        self._socket: socket.socket | None = None
 
-    def run(self, limit: float) -> RawReply:
-        """Return the reply, or raise what httpx raised, or httpx.ReadTimeout after `limit` s."""
-        thread = threading.Thread(target=self._work, name="upstream-request", daemon=True)
-        thread.start()
-        try:
-            self._done.wait(limit)
-        finally:
-            # Also where the wait itself was interrupted, as by Ctrl-C.
-            shut = self._abandon()
-        if self._outcome is None or shut:
-            thread.join(_LAST_MOMENT if shut else 0)
-            raise httpx.ReadTimeout(f"no complete reply within {limit:.1f} s")
-        thread.join()
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
-        return self._outcome
+def _translated(error: Exception, host: str) -> UpstreamError:
+    """What a transport's failure means to who asked."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return UpstreamNonsense(
+                f"{host} cannot prove that it is {host} ({printable(cause.verify_message)}): check "
+                "this machine's clock, and SSL_CERT_FILE where a proxy replaces certificates.",
+                host=host,
+            )
+        cause = cause.__cause__ or cause.__context__
+    return UpstreamUnavailable(
+        f"{host} cannot be reached now ({_reason(error)}): check the network, or try again later.",
+        host=host,
+    )
 
-    def _work(self) -> None:
-        try:
-            self._outcome = self._exchange()
-        except BaseException as error:  # noqa: BLE001 - handed over: the caller's thread raises it
-            self._outcome = error
-        finally:
-            with self._lock:
-                if self._socket is not None:
-                    self._socket.close()
-                    self._socket = None
-            self._done.set()
+
+def _reason(error: Exception) -> str:
+    """Why, in words; some time-outs come without any."""
+    return printable(str(error)) or type(error).__name__
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -27,7 +27,7 @@ _BLOCKS: Final = frozenset({403, 451})
 # Beside every 5xx: request time-out, and too many requests.
 _WAITS: Final = frozenset({408, 429})
 _HTML: Final = frozenset({"text/html", "application/xhtml+xml"})
-_NEWEST_DATE: Final = 4_102_444_800  # 2100-01-01: a later `Date` is a mistake of its sender
+_NEWEST_TIME: Final = 4_102_444_800  # 2100-01-01: a later `Date` is a mistake of its sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,9 @@ def read_common_error(data: object) -> ErrorBody | None:
     error = data.get("error")
     inner = error if isinstance(error, dict) else data
     code, message = inner.get("code"), inner.get("message")
-    status = next((s for s in (inner.get("status"), code, data.get("status")) if _is_error(s)), None)
+    status = next(
+        (s for s in (inner.get("status"), code, data.get("status")) if _is_error(s)), None
+    )
     if not (error or status or (isinstance(code, str) and code)):
         return None
     return ErrorBody(
@@ -117,6 +119,13 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     if refusal is not None or not 200 <= status < 300:
         raise _unreadable(raw, host, refusal)
     return Reply(data, _server_time(raw), raw.status)
+
+
+def plausible_time(value: object) -> int | None:
+    """`value` where it can be the present in unix seconds, else None."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if OLDEST_BUCKET <= value <= _NEWEST_TIME else None
+    return None
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -211,8 +220,7 @@ def _redirected(raw: RawReply, host: str) -> str:
 
 
 def _server_time(raw: RawReply) -> int | None:
-    at = parse_http_date(raw.headers.get("date"))
-    return at if at is not None and OLDEST_BUCKET <= at <= _NEWEST_DATE else None
+    return plausible_time(parse_http_date(raw.headers.get("date")))
 
 
 def _is_error(status: object) -> bool:

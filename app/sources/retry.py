@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -81,6 +82,8 @@ def parse_http_date(value: str | None) -> int | None:
     if value is None:
         return None
     try:
-        return int(parsedate_to_datetime(value).timestamp())
+        at = parsedate_to_datetime(value)
+        # HTTP dates are in GMT, also those that do not say so.
+        return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return None

@@ -72,7 +72,11 @@ def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> 
     candles = daily(range(10))
     put(store, candles, [AverageRow(item.bucket, (1, 1, 1)) for item in candles])
     assert store.buckets(BTC, DAY, day(3), day(5)) == [day(3), day(4), day(5)]
-    assert [c.bucket for c, _ in store.rows(BTC, DAY, day(3), day(5))[1]] == [day(3), day(4), day(5)]
+    assert [c.bucket for c, _ in store.rows(BTC, DAY, day(3), day(5))[1]] == [
+        day(3),
+        day(4),
+        day(5),
+    ]
     assert store.read(BTC, DAY, 20, day(3), day(5)).count == 3
     assert store.read(BTC, DAY, 20, day(5), day(3)).count == 0
 
@@ -80,7 +84,7 @@ def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> 
 def test_a_second_write_replaces_and_leaves_the_rest(store: Store) -> None:
     put(store, daily([1, 2, 3]), [AverageRow(day(n), (n, n, n)) for n in (1, 2, 3)])
     put(store, [candle(day(2), 777)], [AverageRow(day(2), (None, 5, None))])
-    found = dict((c.bucket, (c.close, row.values)) for c, row in store.rows(BTC, DAY, 0, NOW)[1])
+    found = {c.bucket: (c.close, row.values) for c, row in store.rows(BTC, DAY, 0, NOW)[1]}
     assert found[day(2)] == (777, (None, 5, None))
     assert found[day(1)][1] == (1, 1, 1)
     assert len(found) == 3
@@ -88,11 +92,16 @@ def test_a_second_write_replaces_and_leaves_the_rest(store: Store) -> None:
 
 def test_an_error_undoes_the_whole_unit(store: Store) -> None:
     revision = put(store, daily([1]), [])
-    with pytest.raises(RuntimeError, match="halfway"), store.begin(BTC, DAY) as unit:
-        unit.put_candles(daily([2, 3]))
-        unit.note_absent([day(4)], NOW)
-        unit.finish(changed=True, checked_at=NOW + 99)
-        raise RuntimeError("halfway")
+
+    def fail_at_the_end() -> None:
+        with store.begin(BTC, DAY) as unit:
+            unit.put_candles(daily([2, 3]))
+            unit.note_absent([day(4)], NOW)
+            unit.finish(changed=True, checked_at=NOW + 99)
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        fail_at_the_end()
     assert store.buckets(BTC, DAY, 0, NOW) == [day(1)]
     assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == []
     assert store.state(BTC, DAY).revision == revision

@@ -34,10 +34,8 @@ class Postgres:
         self._sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     def _sql(self, statement: str) -> None:
-        _run(
-            [self.tools / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "mms"]
-            + ["-d", "postgres", "-qc", statement]
-        )
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "mms", "-d", "postgres"]
+        _run([self.tools / "psql", *where, "-qc", statement])
 
 
 def tools() -> Path | None:
@@ -60,11 +58,8 @@ def running(folder: Path) -> Iterator[Postgres]:
         shutil.chown(home, user)
     data = home / "data"
     try:
-        _run(
-            [folder / "initdb", "-D", data, "-U", "mms", "-A", "trust", "-E", "UTF8"]
-            + ["--locale=C", "--no-sync"],
-            user,
-        )
+        kind = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        _run([folder / "initdb", "-D", data, "-U", "mms", *kind], user)
         options = f"-p {port} -k {home} -c listen_addresses=127.0.0.1 -c max_connections=200"
         control = [folder / "pg_ctl", "-D", data, "-w", "-t", "60"]
         _run([*control, "-l", home / "log", "-o", options, "start"], user)

@@ -52,9 +52,7 @@ def test_every_average_equals_rational_arithmetic(closes: list[int], windows: li
     present=st.lists(st.booleans(), min_size=1, max_size=60),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_an_average_exists_exactly_where_all_its_buckets_do(
-    present: list[bool], seed: int
-) -> None:
+def test_an_average_exists_exactly_where_all_its_buckets_do(present: list[bool], seed: int) -> None:
     kept = [index for index, there in enumerate(present) if there]
     closes = np.random.default_rng(seed).integers(1, 10**14, len(kept)).tolist()
     windows = (1, 2, 5, 20)

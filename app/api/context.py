@@ -1,0 +1,71 @@
+"""What the routes work with: made once when the process starts, the same for every request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.bootstrap import Runtime
+from app.core.errors import UnsupportedInterval, UnsupportedPair
+from app.core.market import Interval, Pair
+from app.services.coverage import CoverageCounter
+
+
+@dataclass(frozen=True)
+class Context:
+    """The runtime, and what follows from its settings alone.
+
+    `draining` is set once this process should get no new requests.
+    """
+
+    runtime: Runtime
+    draining: threading.Event
+    coverage: CoverageCounter
+    access_log: bool
+    _pairs: Mapping[str, Pair]
+    _intervals: Mapping[str, Interval]
+    _which_pairs: str
+    _which_intervals: str
+
+    @classmethod
+    def of(cls, runtime: Runtime, draining: threading.Event) -> Context:
+        """Everything that requests need of `runtime`, worked out beforehand."""
+        settings = runtime.settings
+        pairs = settings.allowed_pairs
+        legacy = ", ".join(pair.legacy for pair in pairs)
+        symbols = ", ".join(pair.symbol for pair in pairs)
+        return cls(
+            runtime=runtime,
+            draining=draining,
+            coverage=CoverageCounter(runtime.series, settings.history_days),
+            access_log=settings.access_log == "on",
+            _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
+            _intervals={interval.value: interval for interval in settings.intervals},
+            _which_pairs=f"use one of {legacy} (or {symbols})",
+            _which_intervals=f"use one of {', '.join(map(str, settings.intervals))}",
+        )
+
+    def pair(self, text: str) -> Pair:
+        """The served pair that `text` names, `BRLBTC` or `BTC-BRL` in any case.
+
+        Raises UnsupportedPair, which lists the served ones.
+        """
+        # Upper case would otherwise turn a few letters of other scripts into Latin ones.
+        found = self._pairs.get(text.upper()) if text.isascii() else None
+        if found is None:
+            raise UnsupportedPair(f"{_quoted(text)} is not served: {self._which_pairs}.")
+        return found
+
+    def interval(self, text: str) -> Interval:
+        """The served interval that `text` names. Raises UnsupportedInterval, which lists them."""
+        found = self._intervals.get(text)
+        if found is None:
+            raise UnsupportedInterval(
+                f"interval={_quoted(text)} is not served: {self._which_intervals}."
+            )
+        return found
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")

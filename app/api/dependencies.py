@@ -1,0 +1,141 @@
+"""What a route may ask for, as annotated types: the query is read and judged here, once.
+
+These functions are coroutines because FastAPI would send plain ones through the thread pool; none
+of them waits for anything.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+
+from app.api.context import Context
+from app.api.query import Parameter, Query, shortened
+from app.core.errors import InvalidParameter, UnsupportedRange
+from app.core.market import WINDOWS, Interval, Window
+from app.services.averages import Asked, asked
+from app.utils.days import moment
+
+_WINDOWS: Final = {str(window): window for window in WINDOWS}
+_WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)
+_INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
+
+_MOMENT: Final = (
+    "Unix seconds (`1704067200`), a date (`2024-01-01`) or a date-time with its zone "
+    "(`2024-01-01T00:00:00Z`), inclusive."
+)
+
+FROM: Final = Parameter(
+    "from",
+    f"First moment. {_MOMENT} Default: `HISTORY_DAYS` - 1 days before `to`, for intervals below "
+    "`1d` at most 10,000 buckets.",
+    {"type": "string"},
+    "2024-03-01",
+    other_name="from_ts",
+)
+TO: Final = Parameter(
+    "to",
+    f"Last moment. {_MOMENT} A date means all of its day. Default: the last closed bucket.",
+    {"type": "string"},
+    "2024-03-29",
+    other_name="to_ts",
+)
+RANGE: Final = Parameter(
+    "range",
+    "Length of the averaging window in buckets: 20, 50 or 200.",
+    {"type": "integer", "enum": list(WINDOWS)},
+    "20",
+    other_name="range_days",
+    required=True,
+)
+ROWS_WINDOWS: Final = Parameter(
+    "windows",
+    "Averages to put beside each candle: any of 20, 50 and 200, with commas between.",
+    {"type": "string"},
+    "20,50,200",
+)
+INTERVAL: Final = Parameter(
+    "interval",
+    "Length of a candle. Default `1d`.",
+    {"type": "string", "enum": [interval.value for interval in Interval], "default": "1d"},
+    "1d",
+)
+
+AVERAGES: Final = Query(FROM, TO, RANGE, INTERVAL)
+CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, INTERVAL)
+NOTHING: Final = Query()
+
+
+@dataclass(frozen=True, slots=True)
+class AveragesRequest:
+    """A request for one window's averages."""
+
+    asked: Asked
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class CandlesRequest:
+    """A request for candles and the averages of some windows, which ascend."""
+
+    asked: Asked
+    windows: tuple[Window, ...]
+
+
+async def _context(request: Request) -> Context:
+    found = request.scope["state"]["context"]
+    assert isinstance(found, Context)
+    return found
+
+
+ContextDep = Annotated[Context, Depends(_context)]
+
+
+async def _averages(request: Request, context: ContextDep) -> AveragesRequest:
+    values = AVERAGES.read(request.scope["query_string"])
+    wanted = _asked(request, context, values)
+    return AveragesRequest(wanted, _window(values["range"], "range"))
+
+
+async def _candles(request: Request, context: ContextDep) -> CandlesRequest:
+    values = CANDLES.read(request.scope["query_string"])
+    wanted = _asked(request, context, values)
+    return CandlesRequest(wanted, _windows(values["windows"]) if "windows" in values else ())
+
+
+async def _nothing(request: Request) -> None:
+    NOTHING.read(request.scope["query_string"])
+
+
+AveragesDep = Annotated[AveragesRequest, Depends(_averages)]
+CandlesDep = Annotated[CandlesRequest, Depends(_candles)]
+NoParameters = Depends(_nothing)
+
+
+def _asked(request: Request, context: Context, values: dict[str, str]) -> Asked:
+    runtime = context.runtime
+    pair = context.pair(request.path_params["pair"])
+    interval = context.interval(values.get("interval", Interval.DAY.value))
+    since = moment(values["from"], "from") if "from" in values else None
+    until = moment(values["to"], "to") if "to" in values else None
+    return asked(pair, interval, since, until, runtime.settings.history_days, runtime.clock())
+
+
+def _window(text: str, name: str) -> Window:
+    found = _WINDOWS.get(text)
+    if found is not None:
+        return found
+    shown = shortened(text)
+    if _INTEGER.fullmatch(text):
+        raise UnsupportedRange(f"{name}={shown} is not computed: {_WHICH_WINDOWS}.")
+    raise InvalidParameter(f"{name}={shown!r} is not a whole number: {_WHICH_WINDOWS}.")
+
+
+def _windows(text: str) -> tuple[Window, ...]:
+    windows = [_window(item, "windows") for item in text.split(",")]
+    if len(set(windows)) < len(windows):
+        raise InvalidParameter(f"windows={shortened(text)} names one of them twice: name it once.")
+    return tuple(sorted(windows))

@@ -1,0 +1,190 @@
+"""Errors as replies: the one table from error class to status, and `application/problem+json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from app.core import errors
+
+log = structlog.get_logger()
+
+PROBLEM_JSON: Final = "application/problem+json"
+_LONGEST_PATH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the client is told about one class of error.
+
+    The detail is the error's own message, which is written for users, except where `public` says
+    something in its place because the message is for operators. `example` is for /docs.
+    """
+
+    status: int
+    code: str
+    title: str
+    example: str = ""
+    public: str | None = None
+
+
+_DATABASE: Final = "The database does not answer. Try again in a few seconds."
+_DATABASE_UNUSABLE: Final = (
+    "The database cannot be used until an operator has acted; the service's log says why."
+)
+_INTERNAL: Final = "Something went wrong here, not in the request. Its id finds it in the log."
+_UPSTREAM: Final = "The exchange did not answer as it should. Try again later."
+
+ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
+    errors.UnsupportedPair: Answer(
+        400,
+        "unsupported-pair",
+        "The pair is not served",
+        "'BRLXYZ' is not served: use one of BRLBTC, BRLETH (or BTC-BRL, ETH-BRL).",
+    ),
+    errors.UnsupportedRange: Answer(
+        400,
+        "unsupported-range",
+        "The window is not computed",
+        "range=21 is not computed: use one of 20, 50, 200.",
+    ),
+    errors.UnsupportedInterval: Answer(
+        400,
+        "unsupported-interval",
+        "The interval is not served",
+        "interval='2d' is not served: use one of 1d.",
+    ),
+    errors.ReversedPeriod: Answer(
+        400,
+        "reversed-period",
+        "The period ends before it begins",
+        "The period is reversed: from (2024-03-29T00:00:00Z) lies after to "
+        "(2024-01-01T23:59:59Z). Exchange them.",
+    ),
+    errors.InvalidParameter: Answer(
+        422,
+        "invalid-parameter",
+        "A parameter cannot be understood",
+        "from='yesterday' is not a moment. Write unix seconds (1711670400), a date (2024-03-29) "
+        "or a date-time with its zone (2024-03-29T00:00:00Z).",
+    ),
+    errors.UnknownParameter: Answer(
+        422,
+        "unknown-parameter",
+        "The request has no such parameter",
+        "'rnage' is no parameter of this request (range is): "
+        "use from, from_ts, to, to_ts, range, range_days, interval.",
+    ),
+    errors.RepeatedParameter: Answer(
+        422,
+        "repeated-parameter",
+        "A parameter is given more than once",
+        "from and from_ts mean the same: give one of them, once.",
+    ),
+    errors.NotFound: Answer(404, "not-found", "There is nothing at this address"),
+    errors.UpstreamUnavailable: Answer(
+        503, "upstream-unavailable", "The exchange does not answer", public=_UPSTREAM
+    ),
+    errors.UpstreamBlocked: Answer(
+        503, "upstream-unavailable", "The exchange does not answer", public=_UPSTREAM
+    ),
+    errors.UpstreamRejected: Answer(
+        503, "upstream-unavailable", "The exchange does not answer", public=_UPSTREAM
+    ),
+    errors.UpstreamNonsense: Answer(
+        503, "upstream-unavailable", "The exchange does not answer", public=_UPSTREAM
+    ),
+    errors.StoreUnavailable: Answer(
+        503, "database-unavailable", "The database is unavailable", _DATABASE, _DATABASE
+    ),
+    errors.StoreUnusable: Answer(
+        503,
+        "database-unavailable",
+        "The database is unavailable",
+        _DATABASE_UNUSABLE,
+        _DATABASE_UNUSABLE,
+    ),
+    errors.ConfigurationError: Answer(500, "internal", "An error of ours", public=_INTERNAL),
+    errors.UnrepresentablePrice: Answer(500, "internal", "An error of ours", public=_INTERNAL),
+}
+"""Every concrete error of `app.core.errors`; what is not in it, or not ours, is INTERNAL."""
+
+INTERNAL: Final = Answer(500, "internal", "An error of ours", public=_INTERNAL)
+
+
+def answer_to(error: type[BaseException]) -> Answer:
+    """What the client is told about this class of error."""
+    return next((ANSWERS[each] for each in error.__mro__ if each in ANSWERS), INTERNAL)
+
+
+def problem(answer: Answer, detail: str, request_id: str) -> dict[str, Any]:
+    """The body of an error reply, RFC 9457 with `code` and `request_id` beside its members."""
+    return {
+        "type": f"urn:mms-api:error:{answer.code}",
+        "title": answer.title,
+        "status": answer.status,
+        "detail": answer.public or detail,
+        "code": answer.code,
+        "request_id": request_id,
+    }
+
+
+def reply(
+    scope: Scope, answer: Answer, detail: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """The error reply to the request of `scope`."""
+    body = json.dumps(problem(answer, detail, scope["state"]["request_id"]))
+    return Response(body, answer.status, dict(headers or {}), PROBLEM_JSON)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Let `app` answer our own errors, unknown addresses and wrong methods as problems.
+
+    Whatever else is raised reaches `app.api.middleware`, which answers with INTERNAL.
+    """
+    app.add_exception_handler(errors.MmsError, _of_ours)
+    app.add_exception_handler(HTTPException, _of_routing)
+
+
+# Coroutines, because a plain function would be sent through the thread pool for nothing.
+async def _of_ours(request: Request, error: Exception) -> Response:
+    answer = answer_to(type(error))
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error(
+            "request_failed",
+            code=answer.code,
+            problem=str(error),
+            exc_info=error if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR else None,
+        )
+    return reply(request.scope, answer, str(error))
+
+
+async def _of_routing(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    phrase = HTTPStatus(error.status_code).phrase
+    answer = Answer(error.status_code, phrase.lower().replace(" ", "-"), phrase)
+    path = quote(request.scope["path"], errors="replace")
+    if len(path) > _LONGEST_PATH:
+        path = f"{path[:_LONGEST_PATH]}…"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        answer = ANSWERS[errors.NotFound]
+        detail = f"There is nothing at {path}; /docs lists what there is."
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # HEAD works wherever GET does (`app.api.middleware`), which the router does not know.
+        methods = set(headers.get("Allow", "").split(", "))
+        allowed = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+        headers["Allow"] = allowed
+        detail = f"{request.method} is not possible at {path}; allowed: {allowed}."
+    else:
+        detail = f"{error.detail}."
+    return reply(request.scope, answer, detail, headers)

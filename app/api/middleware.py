@@ -1,0 +1,145 @@
+"""What happens to every request, as plain ASGI: one layer of calls each, no task and no copy."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+from urllib.parse import quote
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import INTERNAL, reply
+from app.core.errors import MmsError
+
+log = structlog.get_logger()
+
+_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+
+
+class RequestBoundary:
+    """Gives each request its id, its line in the log, and a reply even when everything fails.
+
+    The id is the client's X-Request-ID where that is one to 64 letters, digits, dots, underscores or
+    hyphens, else a new one. It is in the reply, in each log line of the request and in each problem.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._app = app
+        self._new_id = new_id
+        self._timer = timer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = self._timer()
+        request_id = _given_id(scope["headers"]) or self._new_id()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        extra = ((b"x-request-id", request_id.encode("ascii")), _NOSNIFF)
+        status = 0
+        size = 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *extra]
+            else:
+                size += len(message.get("body", b""))
+            await send(message)
+
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, counted)
+        except Exception:  # The last resort: what nobody expected is logged and answered.
+            log.exception("request_crashed", method=scope["method"], path=_path(scope))
+            # A reply that has begun cannot be taken back; the server then cuts the connection.
+            if not status:
+                await reply(scope, INTERNAL)(scope, receive, counted)
+        finally:
+            if state["context"].access_log:
+                client = scope.get("client")
+                log.info(
+                    "http_request",
+                    method=scope["method"],
+                    path=_path(scope),
+                    status=status,
+                    duration_ms=round((self._timer() - started) * 1000, 3),
+                    bytes=size,
+                    client=client[0] if client else None,
+                )
+            structlog.contextvars.reset_contextvars(**tokens)
+
+
+class HeadAsGet:
+    """Answers HEAD wherever GET is answered, with the same headers and no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def bodiless(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        # A copy: the server must go on seeing HEAD.
+        await self._app({**scope, "method": "GET"}, receive, bodiless)
+
+
+class PlainStartFailure:
+    """Lets a start that fails for a reason of ours end in that one sentence, not in a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failure: Message | None = None
+
+        async def withheld(message: Message) -> None:
+            nonlocal failure
+            if message["type"] == "lifespan.startup.failed":
+                failure = message
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, withheld)
+        except MmsError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+        except BaseException:
+            if failure is not None:
+                await send(failure)
+            raise
+
+
+def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
+        if name == b"x-request-id":
+            return value.decode("ascii") if _ID.fullmatch(value) else None
+    return None
+
+
+def _path(scope: Scope) -> str:
+    """The path as it came, percent-encoded: it can neither forge a line nor drive a terminal."""
+    raw: bytes | None = scope.get("raw_path")
+    return raw.decode("ascii", "replace") if raw else quote(scope["path"], errors="replace")

@@ -1,0 +1,108 @@
+"""What /docs says about each request: its parameters, and an example for every reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi.responses import JSONResponse
+
+from app.api.errors import PROBLEM_JSON, answer_to, problem
+from app.api.query import Query
+from app.core.errors import (
+    InvalidParameter,
+    MmsError,
+    RepeatedParameter,
+    ReversedPeriod,
+    StoreUnavailable,
+    UnknownParameter,
+    UnsupportedInterval,
+    UnsupportedPair,
+    UnsupportedRange,
+)
+from app.schemas.replies import Problem
+
+SERIES_ERRORS: Final = (
+    UnsupportedPair,
+    UnsupportedRange,
+    UnsupportedInterval,
+    ReversedPeriod,
+    InvalidParameter,
+    UnknownParameter,
+    RepeatedParameter,
+    StoreUnavailable,
+)
+
+_PAIR: Final = {
+    "name": "pair",
+    "in": "path",
+    "required": True,
+    "description": "`BRLBTC` or `BTC-BRL`, any case; `/pairs` lists what is served.",
+    "schema": {"type": "string"},
+    "example": "BRLBTC",
+}
+
+SERIES_HEADERS: Final = {
+    "X-Data-As-Of": {
+        "description": "Newest stored bucket of the series, ISO 8601, UTC; absent where none is.",
+        "schema": {"type": "string"},
+        "example": "2024-03-29T00:00:00Z",
+    },
+    "X-Data-Missing": {
+        "description": "How many of the asked buckets have ended and have no value in the reply.",
+        "schema": {"type": "integer"},
+        "example": 0,
+    },
+    "X-Data-Reason": {
+        "description": "Only where nothing of the series is stored: why, and what to do.",
+        "schema": {"type": "string"},
+        "example": "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+    },
+}
+
+
+class JsonBytes(JSONResponse):
+    """JSON that is already rendered."""
+
+    def render(self, content: bytes) -> bytes:
+        """The bytes as they are."""
+        return content
+
+
+def json_reply(
+    description: str, model: Any, example: Any, headers: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """One documented reply in JSON."""
+    documented: dict[str, Any] = {
+        "description": description,
+        "model": model,
+        "content": {"application/json": {"example": example}},
+    }
+    if headers:
+        documented["headers"] = headers
+    return documented
+
+
+def problems(errors: Sequence[type[MmsError]]) -> dict[int | str, dict[str, Any]]:
+    """The documented error replies, by status, each with an example for every code."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        answer = answer_to(error)
+        reply = documented.setdefault(
+            answer.status,
+            {
+                "description": "",
+                "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema(), "examples": {}}},
+            },
+        )
+        reply["description"] = f"{reply['description']}, `{answer.code}`".lstrip(", ")
+        reply["content"][PROBLEM_JSON]["examples"][answer.code] = {
+            "summary": answer.title,
+            "value": problem(answer, answer.example, "5f0c2a9e41d3b786"),
+        }
+    return documented
+
+
+def series_parameters(query: Query) -> dict[str, Any]:
+    """The pair and the query parameters of a request for a series."""
+    return {"parameters": [_PAIR, *query.documented()]}

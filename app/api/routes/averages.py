@@ -1,0 +1,98 @@
+"""GET /{pair}/mms and GET /{pair}/candles."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from app.api.dependencies import AVERAGES, CANDLES, AveragesDep, CandlesDep, ContextDep
+from app.api.openapi import (
+    SERIES_ERRORS,
+    SERIES_HEADERS,
+    JsonBytes,
+    json_reply,
+    problems,
+    series_parameters,
+)
+from app.schemas.replies import AveragePoint, CandlePoint
+from app.services.averages import Asked, Reading, nothing_stored, read_averages, read_candles
+from app.utils.days import iso
+
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+
+_AVERAGES_EXAMPLE: Final = [
+    {"timestamp": 1711584000, "mms": 342881.46050217},
+    {"timestamp": 1711670400, "mms": 344013.01851597},
+]
+_CANDLES_EXAMPLE: Final = [
+    {
+        "timestamp": 1711670400,
+        "open": 352100.0,
+        "high": 354999.5,
+        "low": 345210.0125,
+        "close": 349000.00000001,
+        "volume": 31.40281734,
+        "mms_20": 344013.01851597,
+        "mms_200": None,
+    }
+]
+
+
+@router.get(
+    "/{pair}/mms",
+    summary="Simple moving averages of one window",
+    responses={
+        200: json_reply(
+            "The averages that exist, ascending.",
+            list[AveragePoint],
+            _AVERAGES_EXAMPLE,
+            SERIES_HEADERS,
+        ),
+        **problems(SERIES_ERRORS),
+    },
+    openapi_extra=series_parameters(AVERAGES),
+)
+def averages(request: AveragesDep, context: ContextDep) -> Response:
+    """One row for each closed bucket from `from` to `to` that has this average, ascending.
+
+    An average is the exact mean of the last `range` closes, rounded half to even at 8 places. It
+    exists only where all of these buckets have a candle: a gap is left out, never filled, and
+    `X-Data-Missing` counts what is left out. One reply spans at most 10,000 stored buckets.
+    """
+    runtime = context.runtime
+    found = read_averages(runtime.averages, runtime.series, request.window, request.asked)
+    return _reply(found, request.asked)
+
+
+@router.get(
+    "/{pair}/candles",
+    summary="Candles, with averages beside them when asked",
+    responses={
+        200: json_reply(
+            "The candles that exist, ascending.",
+            list[CandlePoint],
+            _CANDLES_EXAMPLE,
+            SERIES_HEADERS,
+        ),
+        **problems(SERIES_ERRORS),
+    },
+    openapi_extra=series_parameters(CANDLES),
+)
+def candles(request: CandlesDep, context: ContextDep) -> Response:
+    """One row for each closed bucket from `from` to `to` that has a candle, ascending.
+
+    With `windows=20,50,200` each row has `mms_20`, `mms_50` and `mms_200`, null where that average
+    does not exist. `X-Data-Missing` counts the buckets without a candle.
+    """
+    found = read_candles(context.runtime.series, request.windows, request.asked)
+    return _reply(found, request.asked)
+
+
+def _reply(found: Reading, asked: Asked) -> Response:
+    headers = {"X-Data-Missing": str(found.missing)}
+    if found.as_of is None:
+        headers["X-Data-Reason"] = nothing_stored(asked.pair, asked.interval)
+    else:
+        headers["X-Data-As-Of"] = iso(found.as_of)
+    return JsonBytes(found.body, headers=headers)

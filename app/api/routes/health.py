@@ -1,0 +1,90 @@
+"""GET /health, /healthz and /readyz.
+
+These take no notice of a query: whoever probes may add what it likes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from app.api.dependencies import ContextDep
+from app.api.openapi import JsonBytes, json_reply
+from app.core.errors import StoreError
+from app.schemas.replies import Alive, Health, Readiness, Reply
+from app.services.health import anything_stored, database_usable
+
+router = APIRouter(tags=["Health"], default_response_class=JsonBytes)
+
+_EMPTY: Final = "No data yet: run make initial_load."
+_NO_DATABASE: Final = "The database does not answer; the service's log says why."
+_DRAINING: Final = "This process is shutting down."
+
+
+@router.get(
+    "/health",
+    summary="Whether the service and its database work",
+    responses={
+        200: json_reply("All works.", Health, {"status": "ok", "database": "ok"}),
+        503: json_reply(
+            "The database is unusable.",
+            Health,
+            {"status": "unavailable", "database": "unavailable"},
+        ),
+    },
+)
+def health(context: ContextDep) -> Response:
+    """200 while the database answers, else 503."""
+    if database_usable(context.runtime.ping):
+        return _reply(200, Health(status="ok", database="ok"))
+    return _reply(503, Health(status="unavailable", database="unavailable"))
+
+
+@router.get(
+    "/healthz",
+    summary="Whether the process is alive",
+    responses={200: json_reply("It is.", Alive, {"status": "alive"})},
+)
+def alive() -> Response:
+    """Always 200: restart the process where this does not answer."""
+    return _reply(200, Alive(status="alive"))
+
+
+@router.get(
+    "/readyz",
+    summary="Whether to send requests here",
+    responses={
+        200: json_reply(
+            "Send them.",
+            Readiness,
+            {"status": "ready", "data": "empty", "message": _EMPTY},
+        ),
+        503: json_reply(
+            "Send them elsewhere.", Readiness, {"status": "unavailable", "message": _DRAINING}
+        ),
+    },
+)
+def ready(context: ContextDep) -> Response:
+    """503 while the database is unusable or the process shuts down.
+
+    An empty database is no reason for 503: reads answer with an empty list. `data` then says
+    `empty`, and `message` names the command that loads it.
+    """
+    runtime = context.runtime
+    if context.draining.is_set():
+        return _reply(503, Readiness(status="unavailable", message=_DRAINING))
+    if not database_usable(runtime.ping):
+        return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
+    settings = runtime.settings
+    try:
+        present = anything_stored(runtime.series, settings.allowed_pairs, settings.intervals)
+    except StoreError:
+        return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
+    if present:
+        return _reply(200, Readiness(status="ready", data="present"))
+    return _reply(200, Readiness(status="ready", data="empty", message=_EMPTY))
+
+
+def _reply(status: int, body: Reply) -> Response:
+    return JsonBytes(body.model_dump_json(exclude_unset=True).encode(), status)

@@ -1,0 +1,108 @@
+"""python -m app.demo: the same service against a stand-in exchange, without a network.
+
+Prices are simulated and say so. Everything else is real: the loader asks the stand-in over HTTP, and
+the API reads from a SQLite file of its own, data/demo.db.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from typing import Final
+
+from app.core.errors import ConfigurationError
+from app.core.market import Pair
+from app.core.settings import Settings, load_settings
+from app.local import serve_and_keep
+from app.sandbox.exchange import V4_PATH, Exchange
+from app.sandbox.server import serve as serve_exchange
+from app.sandbox.simulation import BASE_PRICES, Simulation
+
+DATABASE: Final = "sqlite:///./data/demo.db"
+SEED: Final = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until told to stop. Exit 0 after a stop, 2 where it could not start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m app.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(argv)
+    try:
+        return _demonstrate(load_settings())
+    except ConfigurationError as error:
+        sys.stderr.write(f"demo: could not start: {error}\n")
+        return 2
+
+
+def _demonstrate(own: Settings) -> int:
+    pairs = {**BASE_PRICES, **dict.fromkeys(set(own.allowed_pairs) - BASE_PRICES.keys())}
+    exchange = Exchange(Simulation(SEED, pairs), clock=time.time)
+    with serve_exchange(exchange) as exchange_url:
+        changed = {
+            "ENV": "dev",
+            "DB_URL": DATABASE,
+            "CANDLE_SOURCE": "mercado_bitcoin",
+            "MB_API_BASE_URL": exchange_url + V4_PATH,
+            "MB_REQUESTS_PER_SECOND": "1000",
+            "PORT": str(_free_or(own.host, own.port)),
+        }
+        environment = {**os.environ, **changed}
+        settings = load_settings(**{name.lower(): value for name, value in changed.items()})
+        pair = settings.allowed_pairs[0]
+        print_line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
+        return serve_and_keep(settings, environment, lambda base_url: _show(base_url, pair))
+
+
+def _show(base_url: str, pair: Pair) -> None:
+    """Print the addresses worth opening, and one question with its answer."""
+    question = f"{base_url}/{pair}/mms?range=20"
+    with urllib.request.urlopen(question, timeout=10) as reply:  # noqa: S310 - our own address
+        answer = reply.read().decode()
+    print_line(f"""
+Worth opening:
+  {base_url}/docs
+  {base_url}/pairs
+  {question}
+
+An example:
+  $ curl '{question}'
+  {_shortened(answer)}
+
+Stop with Ctrl-C.""")
+
+
+def _shortened(answer: str) -> str:
+    """The first and the last rows of a JSON array, and how many there are."""
+    rows = answer.strip("[]").split("},")
+    if len(rows) <= 3:
+        return answer
+    return f"[{rows[0]}}}, {rows[1]}}}, … {rows[-1]}]   ({len(rows)} days)"
+
+
+def _free_or(host: str, port: int) -> int:
+    """`port` where it is free, else 0: a demo need not fail because something else runs."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return 0
+    return port
+
+
+def print_line(text: str) -> None:
+    """Show text to the person at the terminal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The application object: `uvicorn app.main:app`. Importing this makes the object and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
+from starlette.requests import Request
+
+from app import bootstrap
+from app.api.context import Context
+from app.api.errors import handle_errors
+from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary
+from app.api.routes import averages, health, pairs
+from app.bootstrap import Runtime
+from app.core.logging import configure
+from app.core.settings import Settings, load_settings
+
+_ABOUT: Final = (
+    "Exact simple moving averages over 20, 50 and 200 candles of crypto pairs. Times are UTC; "
+    "prices are decimal numbers with up to 8 places. Errors are `application/problem+json`; each "
+    "reply carries an `X-Request-ID`."
+)
+
+
+def create_app(
+    settings: Settings | None = None,
+    build: Callable[[Settings], Runtime] = bootstrap.build,
+    *,
+    draining: threading.Event | None = None,
+) -> FastAPI:
+    """Make the application; settings, database and everything else open in its lifespan.
+
+    Without `settings` they are read when it starts, and the log is configured by them; whoever
+    passes them has configured the log. While `draining` is set, /readyz answers 503.
+    """
+    leaving = draining or threading.Event()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        chosen = settings
+        if chosen is None:
+            chosen = load_settings()
+            configure(chosen.log_level, chosen.log_format)
+        runtime = build(chosen)
+        try:
+            yield {"context": Context.of(runtime, leaving)}
+        finally:
+            leaving.set()
+            runtime.close()
+
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        title="MMS API",
+        version="0.1.0",
+        description=_ABOUT,
+        lifespan=lifespan,
+        # A redirect repeats the query undecoded, and fails on bytes that are not UTF-8.
+        redirect_slashes=False,
+        # The validator badge would ask a host on the internet.
+        swagger_ui_parameters={"validatorUrl": None},
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    handle_errors(app)
+    app.add_api_route("/", _to_docs, include_in_schema=False)
+    for module in (averages, pairs, health):
+        app.include_router(module.router)
+    # The last one added is the outermost.
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(RequestBoundary)
+    app.add_middleware(PlainStartFailure)
+    return app
+
+
+async def _to_docs(request: Request) -> RedirectResponse:
+    """Until there is a page of its own, the address without a path leads to the documentation."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
+
+
+app = create_app()

@@ -1,0 +1,225 @@
+"""python -m app.serve: the API under our own signal handling and deadlines."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from types import FrameType
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from app import bootstrap
+from app.bootstrap import Runtime
+from app.core.errors import ConfigurationError, StoreError
+from app.core.logging import configure
+from app.core.settings import Settings, load_settings
+from app.main import create_app
+
+log = structlog.get_logger()
+
+OK: Final = 0
+OVERDUE: Final = 1
+NOT_STARTED: Final = 2
+
+GRACE: Final = 5
+"""Seconds that requests in flight get to finish."""
+
+_OVERTIME: Final = 3.0
+_BACKLOG: Final = 2_048
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
+
+
+def run(
+    settings: Settings,
+    *,
+    build: Callable[[Settings], Runtime] = bootstrap.build,
+    on_ready: Callable[[str], None] | None = None,
+    grace: int = GRACE,
+    drain: float = 0.0,
+) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code.
+
+    After the signal /readyz answers 503; `drain` seconds later no connection is accepted any more,
+    and requests in flight get `grace` seconds. A second signal ends that wait. Should a request
+    still hold the process 3 s after that, it ends at once with exit code 1.
+
+    `on_ready` gets the base URL once connections are accepted, on a thread of its own, so that it
+    may ask the server something. A child process that dies with the thread that started it must not
+    be started there. Call `run` on the main thread: signals arrive only there.
+
+    What prevents the start is said in one line on standard error; the exit code is then 2.
+    """
+    try:
+        listener = _listen(settings.host, settings.port)
+    except ConfigurationError as error:
+        return _cannot_start(error)
+    with closing(listener):
+        try:
+            runtime = build(settings)
+        except (ConfigurationError, StoreError) as error:
+            return _cannot_start(error)
+        draining = threading.Event()
+        config = uvicorn.Config(
+            create_app(settings, lambda _settings: runtime, draining=draining),
+            lifespan="on",
+            ws="none",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=grace,
+        )
+        server = _Server(config, draining, drain, _url(listener), on_ready)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            server.overdue.cancel()
+    log.info("server_stopped")
+    return OK
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with a readiness window, and an exit code of 0 after a signal."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        draining: threading.Event,
+        drain: float,
+        url: str,
+        on_ready: Callable[[str], None] | None,
+    ) -> None:
+        super().__init__(config)
+        self._draining = draining
+        self._drain = drain
+        self._url = url
+        self._on_ready = on_ready
+        self._signal: int | None = None
+        self._leave_at: float | None = None
+        # A request on a thread cannot be cancelled, and would keep the process for as long as it
+        # likes.
+        deadline = drain + (config.timeout_graceful_shutdown or 0) + _OVERTIME
+        self.overdue = threading.Timer(deadline, _leave_now)
+        self.overdue.daemon = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        log.info("server_ready", url=self._url)
+        if self._on_ready is not None:
+            told = threading.Thread(target=self._on_ready, args=[self._url], daemon=True)
+            told.start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        # The signal may have interrupted a thread that holds the log's lock: nothing is logged
+        # here. Not calling the base class keeps it from raising the signal again at the end.
+        if self._signal is None:
+            self._signal = sig
+            self._draining.set()
+        else:
+            self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._signal is not None:
+            if self._leave_at is None:
+                self._leave_at = self._begin_leaving(self._signal)
+            self.should_exit |= time.monotonic() >= self._leave_at
+        return await super().on_tick(counter)
+
+    def _begin_leaving(self, sig: int) -> float:
+        grace = self.config.timeout_graceful_shutdown
+        log.info(
+            "server_stopping", signal=signal.Signals(sig).name, drain_s=self._drain, grace_s=grace
+        )
+        self.overdue.start()
+        return time.monotonic() + self._drain
+
+
+def _leave_now() -> None:
+    log.error("server_overdue", problem="A request did not finish in time and is cut off.")
+    os._exit(OVERDUE)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigurationError, which says what to change."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(_why_not(error, host, port)) from error
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"HOST={host} is no address of this machine: use 127.0.0.1 for this machine only, "
+            "or 0.0.0.0 for everyone"
+        )
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} of {host} is in use by another program: stop that one, or choose another "
+            "port with --port or PORT"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"port {port} needs privileges: choose one from 1024 up with --port or PORT"
+    return f"cannot listen on port {port} of {host}: {error.strerror}"
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = _EVERYWHERE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _cannot_start(error: Exception) -> int:
+    sys.stderr.write(f"The API cannot start: {error}\n")
+    return NOT_STARTED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve as the settings and the command line say; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m app.serve", description="Serve the API.")
+    parser.add_argument("--host", help="address to listen on (setting HOST)")
+    parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
+    parser.add_argument(
+        "--grace", type=_seconds, default=GRACE, help="seconds for requests in flight (5)"
+    )
+    parser.add_argument(
+        "--drain",
+        type=_seconds,
+        default=0,
+        help="seconds of answering 503 on /readyz before connections are refused (0)",
+    )
+    options = parser.parse_args(argv)
+    given: dict[str, Any] = {"host": options.host, "port": options.port}
+    try:
+        settings = load_settings(**{name: v for name, v in given.items() if v is not None})
+    except ConfigurationError as error:
+        return _cannot_start(error)
+    configure(settings.log_level, settings.log_format)
+    return run(settings, grace=options.grace, drain=options.drain)
+
+
+def _seconds(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError("use a whole number of seconds, 0 to 3600")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Reading a series: which buckets a request means, and what the reply holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.core.errors import InvalidParameter, ReversedPeriod
+from app.core.market import DAY, OLDEST_BUCKET, Interval, Pair, Window
+from app.core.ports import AverageStore, SeriesStore
+from app.utils import rendering
+from app.utils.days import Moment, iso
+from app.utils.gaps import Span
+
+MAX_POINTS: Final = 10_000
+"""The most buckets that one reply may span."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The buckets of one series that a request asks for.
+
+    `first` and `last` are bucket starts, `last` possibly before `first` or in the future; `closed`
+    is the newest bucket that had ended by our clock when the request came.
+    """
+
+    pair: Pair
+    interval: Interval
+    first: int
+    last: int
+    closed: int
+
+    @property
+    def expected(self) -> int:
+        """How many of the asked buckets have ended, so that a value can be expected of them."""
+        return self.interval.count(self.first, min(self.last, self.closed))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A rendered reply and what it says about the data.
+
+    `as_of` is the newest stored bucket of the series, None where nothing of it is stored. `missing`
+    counts the asked and closed buckets that have no value in `body`.
+    """
+
+    body: bytes
+    as_of: int | None
+    missing: int
+
+
+def asked(
+    pair: Pair,
+    interval: Interval,
+    since: Moment | None,
+    until: Moment | None,
+    history_days: int,
+    now: float,
+) -> Asked:
+    """The buckets from `since` to `until`, both inclusive, with the defaults where one is None.
+
+    `until` defaults to the last closed bucket, `since` to `history_days` - 1 days before `until`, or
+    to what `MAX_POINTS` allows where that is later. Raises ReversedPeriod.
+    """
+    closed = interval.last_closed(now)
+    if since and until and min(since.first, since.last) > until.last:
+        raise ReversedPeriod(
+            f"The period is reversed: from ({iso(since.first)}) lies after to ({iso(until.last)}). "
+            "Exchange them."
+        )
+    last = closed if until is None else interval.floor(until.last)
+    if since is None:
+        newest = min(last, closed)
+        days = newest - (history_days - 1) * DAY
+        points = newest - (MAX_POINTS - 1) * interval.seconds
+        return Asked(pair, interval, max(0, days, points), last, closed)
+    return Asked(pair, interval, interval.ceil(since.first), last, closed)
+
+
+def read_averages(
+    averages: AverageStore, series: SeriesStore, window: Window, asked: Asked
+) -> Reading:
+    """The averages of one window that exist in the asked buckets.
+
+    Raises InvalidParameter where the reply would span more than `MAX_POINTS`; StoreError.
+    """
+    span = _limited(series, asked)
+    found = averages.read(asked.pair, asked.interval, window, span.first, span.last)
+    return Reading(found.body, found.state.last, max(0, asked.expected - found.count))
+
+
+def read_candles(series: SeriesStore, windows: Sequence[Window], asked: Asked) -> Reading:
+    """The candles stored in the asked buckets, each with its averages of `windows`.
+
+    Raises as `read_averages` does.
+    """
+    span = _limited(series, asked)
+    state, rows = series.rows(asked.pair, asked.interval, span.first, span.last)
+    body = rendering.candles(rows, windows)
+    return Reading(body, state.last, max(0, asked.expected - len(rows)))
+
+
+def nothing_stored(pair: Pair, interval: Interval) -> str:
+    """Why a read of this series is empty, and the command that fills it."""
+    return f"Nothing is stored for {pair} at {interval} yet: run make initial_load."
+
+
+def _limited(series: SeriesStore, asked: Asked) -> Span:
+    """The asked buckets that can hold anything, refused where they are too many for one reply.
+
+    The store is asked for the series' bounds only where the period alone does not settle it.
+    """
+    interval = asked.interval
+    first, last = max(asked.first, OLDEST_BUCKET), asked.last
+    if interval.count(first, min(last, asked.closed)) <= MAX_POINTS:
+        return Span(first, last)
+    state = series.state(asked.pair, interval)
+    if state.first is None or state.last is None:
+        return Span(first, last)
+    first, last = max(first, state.first), min(last, state.last)
+    count = interval.count(first, last)
+    if count > MAX_POINTS:
+        part = first + (MAX_POINTS - 1) * interval.seconds
+        raise InvalidParameter(
+            f"from and to span {count:,} stored buckets of {interval}; one reply holds at most "
+            f"{MAX_POINTS:,}. Ask in parts, beginning with from={first}&to={part}."
+        )
+    return Span(first, last)

@@ -1,0 +1,79 @@
+"""How much of each served series is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.core.market import Interval, Pair
+from app.core.ports import SeriesStore
+from app.utils.days import served_period
+from app.utils.gaps import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is stored of the closed buckets that are served.
+
+    `first` and `last` are the oldest and newest stored bucket among the `expected` ones, of which
+    `stored` have a candle. `as_of` is the newest stored bucket at all, `checked_at` the unix time of
+    the last load that reached the exchange. None where there is none.
+    """
+
+    pair: Pair
+    interval: Interval
+    first: int | None
+    last: int | None
+    expected: int
+    stored: int
+    as_of: int | None
+    checked_at: int | None
+
+    @property
+    def missing(self) -> int:
+        """How many served buckets have no candle."""
+        return self.expected - self.stored
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    revision: int
+    served: Span
+    first: int | None
+    last: int | None
+    stored: int
+
+
+class CoverageCounter:
+    """Counts what is stored, once per revision of a series and per served period.
+
+    A year of minutes is half a million buckets; between two loads their count does not change.
+    """
+
+    def __init__(self, series: SeriesStore, history_days: int) -> None:
+        self._series = series
+        self._history_days = history_days
+        self._counts: dict[tuple[Pair, Interval], _Count] = {}
+
+    def coverage(self, pair: Pair, interval: Interval, now: float) -> Coverage:
+        """What is stored of the series at the unix time `now`. Raises StoreError."""
+        state = self._series.state(pair, interval)
+        served = served_period(interval, self._history_days, now)
+        count = self._counts.get((pair, interval))
+        if count is None or (count.revision, count.served) != (state.revision, served):
+            # Should a load commit between the two reads, the next request sees its revision and
+            # counts again.
+            buckets = self._series.buckets(pair, interval, served.first, served.last)
+            first = buckets[0] if buckets else None
+            last = buckets[-1] if buckets else None
+            count = _Count(state.revision, served, first, last, len(buckets))
+            self._counts[pair, interval] = count
+        return Coverage(
+            pair,
+            interval,
+            count.first,
+            count.last,
+            served.count(interval.seconds),
+            count.stored,
+            state.last,
+            state.checked_at,
+        )

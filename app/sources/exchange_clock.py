@@ -1,0 +1,43 @@
+"""What time it is at the exchange: its clock, not ours, decides which candles are closed."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import structlog
+
+from app.core.ports import Clock
+
+TOLERANCE: Final = 120
+"""Seconds by which the exchange's clock and ours may differ before somebody should know."""
+
+
+class ExchangeClock:
+    """Reads one host's clock from its replies; warns once when it is far from `clock`, ours."""
+
+    def __init__(self, host: str, clock: Clock) -> None:
+        self._host = host
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._warned = False
+
+    def read(self, stamped: int | None) -> int:
+        """The exchange's time in unix seconds: what it stamped on its reply, else our own clock."""
+        ours = int(self._clock())
+        if stamped is None:
+            return ours
+        if abs(stamped - ours) > TOLERANCE and self._first_time():
+            structlog.get_logger().warning(
+                "exchange_clock_skew",
+                host=self._host,
+                exchange_time=stamped,
+                our_time=ours,
+                advice="set this machine's clock; the exchange's decides which candles are closed",
+            )
+        return stamped
+
+    def _first_time(self) -> bool:
+        with self._lock:
+            first, self._warned = not self._warned, True
+            return first

@@ -1,0 +1,97 @@
+"""Mercado Bitcoin's public API v4: candles in columns, numbers as decimal strings.
+
+`GET {base}/candles?symbol=BTC-BRL&resolution=1d&from=…&to=…`, both ends inclusive, answers
+`{"t": [unix seconds…], "o": ["…"], "h": […], "l": […], "c": […], "v": […]}`. A bucket without a trade
+is absent; the running candle comes last and unmarked. (api.mercadobitcoin.net/api/v4/docs)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.core.errors import (
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from app.core.market import CandlePage, Interval, Pair
+from app.core.ports import Clock
+from app.sources.exchange_clock import ExchangeClock
+from app.sources.http import UpstreamHttp
+from app.sources.replies import ErrorBody, read_common_error
+from app.utils.candles import RawCandle, closed_page
+
+PAGE_SIZE: Final = 500
+"""Buckets per request. The exchange documents no limit; clients have seen about 1,000."""
+
+_COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
+
+# The last part of `DOMAIN|MODULE|ERROR`, where it says more than the HTTP status.
+_MEANINGS: Final[dict[str, type[UpstreamError]]] = {
+    "REQUEST_RATE_EXCEEDED": UpstreamUnavailable,
+    "API_UNAVAILABLE": UpstreamUnavailable,
+    "INTERNAL_SERVER_ERROR": UpstreamUnavailable,
+    "REQUEST_BLOCKED": UpstreamBlocked,
+    "REQUEST_DENIED": UpstreamBlocked,
+    "SYMBOL_IS_INVALID": UpstreamRejected,
+    "INVALID_SYMBOL": UpstreamRejected,
+}
+
+
+def read_error(data: object) -> ErrorBody | None:
+    """Recognise `{"code": "DOMAIN|MODULE|ERROR", "message": "…"}`; an ErrorReader."""
+    said = read_common_error(data)
+    if said is None:
+        return None
+    means = _MEANINGS.get(said.code.rpartition("|")[2])
+    return ErrorBody(said.code, said.message, said.status, means)
+
+
+class MercadoBitcoin:
+    """A CandleSource. `http` asks the API's base URL and understands errors by `read_error`."""
+
+    def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
+        self._http = http
+        self._time = ExchangeClock(http.host, clock)
+
+    @property
+    def page_size(self) -> int:
+        """See CandleSource.page_size."""
+        return PAGE_SIZE
+
+    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+        """See CandleSource.page."""
+        reply = self._http.get_json(
+            "candles",
+            {"symbol": pair.symbol, "resolution": interval.value, "from": first, "to": last},
+        )
+        exchange_time = self._time.read(reply.server_time)
+        rows = _rows(reply.data, pair, interval, self._http.host)
+        return closed_page(rows, interval, first, last, exchange_time)
+
+
+def _rows(data: object, pair: Pair, interval: Interval, host: str) -> list[RawCandle]:
+    """The columns as rows. Raises UpstreamNonsense where they are not six of one length."""
+    problem = ""
+    columns: list[list[object]] = []
+    if not isinstance(data, dict):
+        problem = "are no JSON object"
+    else:
+        for name in _COLUMNS:
+            column = data.get(name)
+            if not isinstance(column, list):
+                problem = f"have no list {name!r}"
+                break
+            columns.append(column)
+        if len({len(column) for column in columns}) > 1:
+            sizes = ", ".join(f"{n} {len(c)}" for n, c in zip(_COLUMNS, columns, strict=False))
+            problem = f"have columns of different lengths ({sizes})"
+    if problem:
+        raise UpstreamNonsense(
+            f"The candles of {pair.symbol} {interval} from {host} {problem}: none of them is used. "
+            "Check the base URL; if it is right, the exchange has changed its format.",
+            host=host,
+        )
+    return [RawCandle(*row) for row in zip(*columns, strict=True)]

@@ -1,0 +1,71 @@
+"""Mercado Bitcoin's older mobile API: candles as objects, numbers as JSON numbers.
+
+`GET {base}/BRLBTC/candle?from=…&to=…&precision=1d` answers `{"status_code": 100, "status_message":
+"Success", "server_unix_timestamp": …, "candles": [{"timestamp", "open", "high", "low", "close",
+"volume"}, …]}`. It refuses clients that it does not know with a 403; that is final.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.core.errors import UpstreamError, UpstreamNonsense, UpstreamRejected, UpstreamUnavailable
+from app.core.market import CandlePage, Interval, Pair
+from app.core.ports import Clock
+from app.sources.exchange_clock import ExchangeClock
+from app.sources.http import UpstreamHttp
+from app.sources.mercado_bitcoin import PAGE_SIZE
+from app.sources.mercado_bitcoin import read_error as read_v4_error
+from app.sources.replies import ErrorBody, plausible_time
+from app.utils.candles import RawCandle, closed_page
+
+_SUCCESS: Final = 100
+_FIELDS: Final = ("timestamp", "open", "high", "low", "close", "volume")
+
+
+def read_error(data: object) -> ErrorBody | None:
+    """Recognise a `status_code` other than 100, beside the error bodies of v4; an ErrorReader."""
+    said = read_v4_error(data)
+    if said is not None or not isinstance(data, dict):
+        return said
+    status, message = data.get("status_code", _SUCCESS), data.get("status_message")
+    if status == _SUCCESS:
+        return None
+    temporary = status == 429 or (isinstance(status, int) and status >= 500)
+    means: type[UpstreamError] = UpstreamUnavailable if temporary else UpstreamRejected
+    return ErrorBody(str(status), message if isinstance(message, str) else "", means=means)
+
+
+class MercadoBitcoinLegacy:
+    """A CandleSource. `http` asks the API's base URL and understands errors by `read_error`."""
+
+    def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
+        self._http = http
+        self._time = ExchangeClock(http.host, clock)
+
+    @property
+    def page_size(self) -> int:
+        """See CandleSource.page_size."""
+        return PAGE_SIZE
+
+    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+        """See CandleSource.page."""
+        reply = self._http.get_json(
+            f"{pair.legacy}/candle", {"from": first, "to": last, "precision": interval.value}
+        )
+        rows = _rows(reply.data, pair, interval, self._http.host)
+        stamped = plausible_time(reply.data.get("server_unix_timestamp")) or reply.server_time
+        return closed_page(rows, interval, first, last, self._time.read(stamped))
+
+
+def _rows(data: object, pair: Pair, interval: Interval, host: str) -> list[RawCandle]:
+    """The objects as rows. Raises UpstreamNonsense where they are no list of objects."""
+    candles = data.get("candles") if isinstance(data, dict) else None
+    if not isinstance(candles, list) or not all(isinstance(item, dict) for item in candles):
+        raise UpstreamNonsense(
+            f"The candles of {pair.symbol} {interval} from {host} are no list of objects under "
+            "'candles': none of them is used. Check the base URL; if it is right, the exchange has "
+            "changed its format.",
+            host=host,
+        )
+    return [RawCandle(*(item.get(name) for name in _FIELDS)) for item in candles]

@@ -1,0 +1,82 @@
+"""The pinned requirements belong to the short lists, and name no machine and no registry."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LISTS = ["requirements", "requirements-dev"]
+
+
+def plain(name: str) -> str:
+    """A project's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def asked(stem: str) -> set[str]:
+    """The names in a short list, with those of the list that it includes."""
+    names: set[str] = set()
+    for line in (ROOT / f"{stem}.in").read_text().splitlines():
+        text = line.partition("#")[0].strip()
+        if text.startswith("-r "):
+            names |= asked(text.removeprefix("-r ").removesuffix(".in"))
+        elif text and (match := re.match(r"[A-Za-z0-9._-]+", text)):
+            names.add(plain(match[0]))
+    return names
+
+
+def pinned(stem: str) -> dict[str, tuple[str, int]]:
+    """Each pinned project with its version and its number of hashes."""
+    text = re.sub(r"\\\n", " ", (ROOT / f"{stem}.txt").read_text())
+    lines = re.findall(r"(?m)^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)(.*)$", text)
+    return {plain(name): (version, rest.count("--hash=sha256:")) for name, version, rest in lines}
+
+
+@pytest.mark.parametrize("stem", LISTS)
+def test_everything_that_is_asked_for_is_pinned_with_hashes(stem: str) -> None:
+    locked = pinned(stem)
+    assert asked(stem) <= set(locked), "run `make lock`"
+    assert [name for name, (_, hashes) in locked.items() if not hashes] == []
+
+
+@pytest.mark.parametrize("stem", LISTS)
+def test_the_pins_were_made_from_the_short_list_as_it_is(stem: str) -> None:
+    """uv notes under each pin who wants it: a list, or another package."""
+    pins = re.split(r"(?m)^(?=[A-Za-z0-9])", (ROOT / f"{stem}.txt").read_text())
+    from_a_list = {plain(pin.split("==")[0].split("[")[0]) for pin in pins if "-r req" in pin}
+    assert from_a_list == asked(stem), "run `make lock`"
+
+
+def test_developers_get_the_very_versions_that_production_runs() -> None:
+    everything, run_time = pinned("requirements-dev"), pinned("requirements")
+    assert {name: everything.get(name) for name in run_time} == run_time
+
+
+@pytest.mark.parametrize("stem", LISTS)
+def test_the_requirements_name_no_package_index(stem: str) -> None:
+    for suffix in ("in", "txt"):
+        text = (ROOT / f"{stem}.{suffix}").read_text()
+        assert "://" not in text
+        assert re.findall(r"(?m)^--(?!hash)\S+|index-url|find-links|trusted-host", text) == []
+
+
+def test_the_application_imports_only_what_the_run_time_requirements_install() -> None:
+    imported: set[str] = set()
+    for path in (ROOT / "app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    owners = packages_distributions()
+    others = imported - {"app"} - sys.stdlib_module_names
+    missing = {
+        n for n in others if not {plain(d) for d in owners.get(n, [])} & set(pinned("requirements"))
+    }
+    assert missing == set()

@@ -1,0 +1,60 @@
+"""`.env.example` and the settings in code say the same."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from app.core.settings import Settings, load_settings
+
+EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
+SETTING = re.compile(r"#(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
+
+
+def written(value: object) -> str:
+    """A default as a person would write it into the file."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def documented() -> dict[str, str]:
+    found = (SETTING.fullmatch(line) for line in EXAMPLE.read_text().splitlines())
+    return {match["name"]: match["value"] for match in found if match}
+
+
+def test_the_example_lists_every_setting_with_its_default_and_nothing_else() -> None:
+    declared = {
+        name.upper(): written(field.default) for name, field in Settings.model_fields.items()
+    }
+    assert documented() == declared
+
+
+def test_the_example_lists_each_setting_once_in_the_order_of_the_code() -> None:
+    names = [m["name"] for line in EXAMPLE.read_text().splitlines() if (m := SETTING.match(line))]
+    assert names == [name.upper() for name in Settings.model_fields]
+
+
+def test_every_setting_in_the_example_has_a_sentence_above_it() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    for above, line in pairwise(lines):
+        if SETTING.fullmatch(line):
+            assert above.startswith("# "), f"{line} stands without a comment"
+        else:
+            assert line == "" or line.startswith("# "), f"{line!r} is neither setting nor comment"
+
+
+def test_the_example_with_every_line_switched_on_means_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    switched_on = tmp_path / ".env"
+    switched_on.write_text(re.sub(r"(?m)^#(?=[A-Z0-9_]+=)", "", EXAMPLE.read_text()))
+    assert load_settings(switched_on) == load_settings(None)

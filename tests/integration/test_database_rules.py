@@ -1,0 +1,276 @@
+"""What the databases themselves refuse, and how the schema comes to be."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
+from app.core.market import Interval
+from app.db import migrate, schema
+from app.db.models import Base
+from app.db.series import SqlSeriesStore
+from app.db.session import open_engine, ping, transaction
+from tests.support.candles import BTC, DAY, daily, day
+
+GOOD = {
+    "pair": "BTC-BRL",
+    "interval": "1d",
+    "bucket": day(1),
+    "open": 10,
+    "high": 12,
+    "low": 9,
+    "close": 11,
+    "volume": 0,
+}
+
+
+@pytest.fixture
+def engine(db_url: str) -> Iterator[Engine]:
+    """A migrated database of each kind."""
+    made = open_engine(db_url)
+    schema.migrate(made)
+    yield made
+    made.dispose()
+
+
+def insert(engine: Engine, **changes: object) -> None:
+    """Insert a candle directly, past all code of ours but the connection."""
+    columns = ", ".join(GOOD)
+    marks = ", ".join(f":{name}" for name in GOOD)
+    with transaction(engine) as connection:
+        connection.execute(
+            text("INSERT INTO series (pair, interval, revision) VALUES ('BTC-BRL', :interval, 0)"),
+            {"interval": changes.get("interval", "1d")},
+        )
+        connection.execute(
+            text(f"INSERT INTO candles ({columns}) VALUES ({marks})"), GOOD | changes
+        )
+
+
+def test_a_good_candle_passes(engine: Engine) -> None:
+    insert(engine)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"low": 0, "open": 1},
+        {"low": -1},
+        {"high": 10},
+        {"high": 8},
+        {"low": 12, "high": 12},
+        {"volume": -1},
+        {"open": 13},
+        {"close": 8},
+        {"bucket": day(1) + 1},
+        {"bucket": day(1) * 1000 + 7},
+        {"bucket": 1_293_840_000 - 86_400},
+        {"interval": "1w"},
+        {"interval": "1h", "bucket": day(1) + 60},
+        {"close": None},
+    ],
+)
+def test_the_database_refuses_a_candle_that_cannot_be(
+    engine: Engine, changes: dict[str, object]
+) -> None:
+    with pytest.raises(IntegrityError):
+        insert(engine, **changes)
+
+
+def test_averages_need_their_candle_and_candles_their_series(engine: Engine) -> None:
+    for table, columns in (("averages", "mms_20"), ("candles", "open")):
+        with pytest.raises(IntegrityError), transaction(engine) as connection:
+            connection.execute(
+                text(
+                    f"INSERT INTO {table} (pair, interval, bucket, {columns}) "
+                    f"VALUES ('BTC-BRL', '1d', {day(1)}, 5)"
+                )
+            )
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_every_interval_has_a_grid_in_the_database(engine: Engine, interval: Interval) -> None:
+    insert(engine, interval=interval.value, bucket=day(1) + interval.seconds)
+    with pytest.raises(IntegrityError):
+        insert(engine, interval=interval.value, bucket=day(1) + interval.seconds + 1)
+
+
+def test_the_migrations_build_exactly_what_the_models_say(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, Base.metadata) == []
+    found = inspect(engine)
+    for name, table in Base.metadata.tables.items():
+        wanted = {check.name for check in table.constraints if check.name} - {None}
+        checks = {item["name"] for item in found.get_check_constraints(name)}
+        assert {str(item) for item in wanted if str(item).startswith("ck_")} == checks
+
+
+def test_the_code_and_the_migrations_agree_on_the_newest_version() -> None:
+    scripts = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
+    assert scripts.get_heads() == [schema.HEAD]
+
+
+def test_migrating_twice_does_nothing_the_second_time(db_url: str) -> None:
+    engine = open_engine(db_url)
+    try:
+        assert schema.version(engine) is None
+        assert schema.migrate(engine) is True
+        assert schema.version(engine) == schema.HEAD
+        assert schema.migrate(engine) is False
+        schema.require(engine)
+    finally:
+        engine.dispose()
+
+
+def test_many_may_migrate_at_once(db_url: str) -> None:
+    start = threading.Barrier(6)
+    done: list[bool] = []
+
+    def one() -> None:
+        engine = open_engine(db_url)
+        start.wait(timeout=10)
+        done.append(schema.migrate(engine))
+        engine.dispose()
+
+    threads = [threading.Thread(target=one) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert sorted(done) == [False] * 5 + [True]
+
+
+def test_an_empty_database_is_refused_with_the_command_that_mends_it(db_url: str) -> None:
+    engine = open_engine(db_url)
+    try:
+        with pytest.raises(StoreUnusable, match="make migrate"):
+            schema.require(engine)
+        with pytest.raises(StoreUnusable, match="make migrate"):
+            ping(engine)
+        with pytest.raises(StoreUnusable, match="make migrate"):
+            SqlSeriesStore(engine).state(BTC, DAY)
+    finally:
+        engine.dispose()
+
+
+def test_a_database_of_a_newer_program_is_refused(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for refuses in (schema.require, schema.migrate):
+        with pytest.raises(StoreUnusable, match="newer"):
+            refuses(engine)
+
+
+def test_another_programs_database_is_refused_and_left_alone(db_url: str) -> None:
+    engine = open_engine(db_url)
+    try:
+        with transaction(engine) as connection:
+            connection.execute(text("CREATE TABLE customers (name TEXT)"))
+        with pytest.raises(StoreUnusable, match="customers"):
+            schema.migrate(engine)
+        assert inspect(engine).get_table_names() == ["customers"]
+    finally:
+        engine.dispose()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "notes.db"
+    file.write_bytes(b"these are my notes, not a database\n" * 50)
+    before = file.read_bytes()
+    engine = open_engine(f"sqlite:///{file}")
+    try:
+        with pytest.raises(StoreUnusable, match="no database"):
+            schema.migrate(engine)
+    finally:
+        engine.dispose()
+    assert file.read_bytes() == before
+
+
+def test_a_locked_sqlite_file_is_an_answer_in_time_not_a_crash(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    schema.migrate(engine)
+    foreign = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    foreign.execute("BEGIN EXCLUSIVE")
+    try:
+        impatient = create_engine(sqlite_url, connect_args={"timeout": 0.1})
+        with pytest.raises(StoreUnavailable, match="locked"), transaction(impatient):
+            pass
+        impatient.dispose()
+        # Readers do not wait for a writer.
+        assert SqlSeriesStore(engine).state(BTC, DAY).revision == 0
+    finally:
+        foreign.close()
+        engine.dispose()
+
+
+def test_a_postgres_that_is_not_there_is_unavailable() -> None:
+    engine = open_engine("postgresql://mms@127.0.0.1:1/mms")
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        ping(engine)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://h:port/x"])
+def test_a_url_that_cannot_work_is_a_configuration_error(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="DB_URL"):
+        open_engine(url)
+
+
+def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigurationError, match="folder"):
+        open_engine(f"sqlite:///{tmp_path}/file/mms.db")
+
+
+def test_a_float_cannot_be_bound_where_a_price_belongs(engine: Engine) -> None:
+    from sqlalchemy.exc import StatementError
+
+    from app.db.models import StoredCandle
+
+    with pytest.raises(StatementError, match="fixed-point"), engine.connect() as connection:
+        connection.execute(StoredCandle.__table__.select().where(StoredCandle.close == 1.5))
+
+
+def test_sqlite_is_in_wal_mode_and_loses_no_reported_commit(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert connection.scalar(text("PRAGMA synchronous")) == 2
+        assert connection.scalar(text("PRAGMA foreign_keys")) == 1
+    engine.dispose()
+
+
+def test_the_migrate_command_says_what_it_did(
+    db_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DB_URL", db_url)
+    assert migrate.main([]) == 0
+    assert f"migrated to version {schema.HEAD}" in capsys.readouterr().err
+    assert migrate.main([]) == 0
+    assert "already" in capsys.readouterr().err
+    monkeypatch.setenv("DB_URL", "mysql://x/y")
+    assert migrate.main([]) == 2
+    assert "DB_URL" in capsys.readouterr().err
+
+
+def test_a_read_during_a_write_sees_the_last_commit_whole(engine: Engine) -> None:
+    store = SqlSeriesStore(engine)
+    with store.begin(BTC, DAY) as unit:
+        unit.put_candles(daily([1]))
+        unit.finish(changed=True, checked_at=day(5))
+    before = store.rows(BTC, DAY, 0, day(9))
+    with store.begin(BTC, DAY) as unit:
+        unit.put_candles(daily([1, 2, 3], seed=2))
+        unit.finish(changed=True, checked_at=day(6))
+        assert store.rows(BTC, DAY, 0, day(9)) == before
+    assert len(store.rows(BTC, DAY, 0, day(9))[1]) == 3

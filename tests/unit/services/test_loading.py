@@ -1,0 +1,302 @@
+"""Loading: every way of splitting the work ends in the same rows, to the last digit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.core.errors import UpstreamUnavailable
+from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval, Pair, RefusedCandle
+from app.core.ports import SeriesUnit
+from app.db.memory import MemorySeriesStore
+from app.services.loading import (
+    PAGES_A_COMMIT,
+    LoadReport,
+    load,
+    load_incremental,
+    load_initial,
+    served_period,
+    since_last,
+    to_fetch,
+)
+from app.utils.gaps import Span
+from tests.support.candles import BTC, DAY, EPOCH, FakeExchange, candle, daily, day
+
+Rows = list[tuple[Candle, AverageRow]]
+
+
+def rows_of(store: MemorySeriesStore, interval: Interval = DAY) -> Rows:
+    """Everything that is stored of the series."""
+    return store.rows(BTC, interval, 0, 2**40)[1]
+
+
+def by_hand(candles: list[Candle]) -> Rows:
+    """The rows that the candles must lead to, by rational arithmetic and nothing else."""
+    close = {item.bucket: item.close for item in candles}
+    return [
+        (item, AverageRow(item.bucket, tuple(_mean(close, item.bucket, n) for n in WINDOWS)))
+        for item in sorted(candles, key=lambda item: item.bucket)
+    ]
+
+
+def _mean(close: dict[int, int], bucket: int, window: int) -> int | None:
+    needed = [close.get(bucket - back * 86_400) for back in range(window)]
+    known = [value for value in needed if value is not None]
+    return round(Fraction(sum(known), window)) if len(known) == window else None
+
+
+def initial(store: MemorySeriesStore, exchange: FakeExchange, days: int = 365) -> LoadReport:
+    """An initial load by the exchange's own clock."""
+    return load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=days)
+
+
+def incremental(store: MemorySeriesStore, exchange: FakeExchange, reread: int = 3) -> LoadReport:
+    """An incremental load by the exchange's own clock."""
+    return load_incremental(
+        store, exchange, lambda: exchange.now, BTC, DAY, history_days=365, reread=reread
+    )
+
+
+def test_an_initial_load_asks_for_the_served_days_and_their_warm_up() -> None:
+    exchange = FakeExchange.of(daily(range(600)), now=day(600) + 5)
+    store = MemorySeriesStore()
+    report = initial(store, exchange)
+    assert exchange.asked[0].first == day(600 - 365 - WARM_UP)
+    assert report.inserted == 365 + WARM_UP
+    stored = rows_of(store)
+    assert stored == by_hand([item for item, _ in stored])
+    served = [row for item, row in stored if item.bucket >= day(600 - 365)]
+    assert len(served) == 365
+    assert all(None not in row.values for row in served)
+    assert stored[-1][0].bucket == day(599)
+
+
+def test_loading_twice_changes_nothing_and_keeps_the_revision() -> None:
+    exchange = FakeExchange.of(daily(range(600)), now=day(600) + 5)
+    store = MemorySeriesStore()
+    first = initial(store, exchange)
+    before = rows_of(store)
+    exchange.asked.clear()
+    again = initial(store, exchange)
+    assert rows_of(store) == before
+    assert again.revision == first.revision
+    assert (again.inserted, again.revised, again.unchanged) == (0, 0, 3)
+    assert len(exchange.asked) == 1
+
+
+def test_the_running_day_is_not_asked_into_the_store() -> None:
+    exchange = FakeExchange.of(daily(range(301)), now=day(300) + 86_399)
+    store = MemorySeriesStore()
+    initial(store, exchange, days=30)
+    assert rows_of(store)[-1][0].bucket == day(299)
+    exchange.now = day(301)
+    incremental(store, exchange)
+    assert rows_of(store)[-1][0].bucket == day(300)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    holes=st.sets(st.integers(0, 299), max_size=12),
+    stops=st.lists(st.integers(1, 300), max_size=5, unique=True).map(sorted),
+    reread=st.integers(1, 8),
+    page=st.integers(1, 120),
+)
+def test_any_split_of_the_history_ends_as_one_load_of_it_all(
+    holes: set[int], stops: list[int], reread: int, page: int
+) -> None:
+    candles = [item for item in daily(range(300)) if (item.bucket - EPOCH) // 86_400 not in holes]
+    exchange = FakeExchange.of(candles, now=0, page_size=page)
+    store = MemorySeriesStore()
+    for stop in [*stops, 300]:
+        exchange.now = day(stop) + 7
+        load_incremental(
+            store, exchange, lambda: exchange.now, BTC, DAY, history_days=101, reread=reread
+        )
+    first = min((item.bucket for item, _ in rows_of(store)), default=0)
+    assert rows_of(store) == by_hand([item for item in candles if item.bucket >= first])
+    if not stops:
+        assert first == min(item.bucket for item in candles)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    order=st.permutations(range(6)),
+    holes=st.sets(st.integers(0, 299), max_size=12),
+)
+def test_the_parts_may_come_in_any_order(order: list[int], holes: set[int]) -> None:
+    candles = [item for item in daily(range(300)) if (item.bucket - EPOCH) // 86_400 not in holes]
+    exchange = FakeExchange.of(candles, now=day(300))
+    store = MemorySeriesStore()
+    for part in order:
+        span = Span(day(part * 50), day(part * 50 + 49))
+        load(store, exchange, lambda: exchange.now, BTC, DAY, [span])
+    assert rows_of(store) == by_hand(candles)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    revised=st.dictionaries(st.integers(0, 299), st.integers(10**8, 10**14), max_size=6),
+    volume_only=st.sets(st.integers(0, 299), max_size=3),
+)
+def test_revised_closes_correct_exactly_the_averages_that_contain_them(
+    revised: dict[int, int], volume_only: set[int]
+) -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = MemorySeriesStore()
+    load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(0), day(299))])
+    for number, close in revised.items():
+        exchange.candles[day(number)] = candle(day(number), close)
+    for number in volume_only - revised.keys():
+        old = exchange.candles[day(number)]
+        exchange.candles[day(number)] = Candle(
+            old.bucket, old.open, old.high, old.low, old.close, old.volume + 1
+        )
+    changed = revised.keys() | volume_only
+    report = incremental(store, exchange, reread=300)
+    assert rows_of(store) == by_hand(list(exchange.candles.values()))
+    assert report.revised == len(changed)
+    touched = {n for number in revised for n in range(number, min(300, number + 200))}
+    assert report.averages == len(touched)
+
+
+def test_forty_missed_days_catch_up_in_one_run() -> None:
+    exchange = FakeExchange.of(daily(range(340)), now=day(300))
+    store = MemorySeriesStore()
+    initial(store, exchange, days=60)
+    exchange.now = day(340) + 60
+    report = incremental(store, exchange)
+    assert (report.inserted, report.unchanged) == (40, 3)
+    first = rows_of(store)[0][0].bucket
+    assert rows_of(store) == by_hand([c for c in daily(range(340)) if c.bucket >= first])
+
+
+def test_an_incremental_load_reads_no_more_than_the_new_candles_and_one_window() -> None:
+    exchange = FakeExchange.of(daily(range(1001)), now=day(1000))
+    store = _CountingStore()
+    load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(0), day(999))])
+    store.read_closes = 0
+    exchange.now = day(1001)
+    report = incremental(store, exchange)
+    assert (report.inserted, report.averages) == (1, 1)
+    assert store.read_closes == WINDOWS[-1]
+
+
+class _CountingStore(MemorySeriesStore):
+    """Counts the closes that loads read back."""
+
+    read_closes = 0
+
+    @contextmanager
+    def begin(self, pair: Pair, interval: Interval) -> Iterator[SeriesUnit]:
+        with super().begin(pair, interval) as unit:
+            yield cast(SeriesUnit, _CountingUnit(self, unit))
+
+
+@dataclass
+class _CountingUnit:
+    store: _CountingStore
+    unit: SeriesUnit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unit, name)
+
+    def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
+        found = self.unit.closes(first, last)
+        self.store.read_closes += len(found[0])
+        return found
+
+
+def test_buckets_the_exchange_lacks_are_noted_and_not_asked_again_the_same_day() -> None:
+    candles = [item for number, item in enumerate(daily(range(300))) if not 100 <= number < 140]
+    exchange = FakeExchange.of(candles, now=day(300))
+    store = MemorySeriesStore()
+    report = initial(store, exchange, days=101)
+    assert report.absent == 40
+    assert store.absent(BTC, DAY, 0, day(300), asked_since=0) == [day(n) for n in range(100, 140)]
+    assert to_fetch(store, BTC, DAY, 101, day(300) + 3600) == []
+    assert to_fetch(store, BTC, DAY, 101, day(300) + 86_401)[0] == Span(day(100), day(139))
+
+
+def test_a_refused_candle_is_neither_stored_nor_taken_for_absent() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(300) if n != 150), now=day(300))
+    exchange.refused = [RefusedCandle(day(150), "its low lies above its high")]
+    store = MemorySeriesStore()
+    report = initial(store, exchange, days=101)
+    assert [item.bucket for item in report.refused] == [day(150)]
+    assert report.absent == 0
+    assert day(150) not in store.buckets(BTC, DAY, 0, day(300))
+    assert Span(day(150), day(150)) in to_fetch(store, BTC, DAY, 101, day(300))
+
+
+def test_a_stored_candle_that_the_exchange_no_longer_has_stays() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = MemorySeriesStore()
+    initial(store, exchange, days=101)
+    del exchange.candles[day(298)]
+    report = incremental(store, exchange)
+    assert report.absent == 0
+    assert day(298) in store.buckets(BTC, DAY, 0, day(300))
+
+
+def test_a_long_load_that_is_cut_keeps_its_commits_and_goes_on_from_there() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300), page_size=10)
+    exchange.trouble = {25: UpstreamUnavailable("away", host="exchange")}
+    store = MemorySeriesStore()
+    with pytest.raises(UpstreamUnavailable):
+        initial(store, exchange, days=101)
+    assert len(rows_of(store)) == PAGES_A_COMMIT * 10
+    assert rows_of(store) == by_hand([item for item, _ in rows_of(store)])
+    exchange.asked.clear()
+    exchange.trouble = {}
+    initial(store, exchange, days=101)
+    assert exchange.asked[0].first == day(PAGES_A_COMMIT * 10)
+    assert rows_of(store) == by_hand(list(exchange.candles.values()))
+
+
+def test_a_short_load_that_is_cut_leaves_nothing_behind() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300), page_size=100)
+    exchange.trouble = {2: UpstreamUnavailable("away", host="exchange")}
+    store = MemorySeriesStore()
+    with pytest.raises(UpstreamUnavailable):
+        initial(store, exchange, days=101)
+    assert rows_of(store) == []
+    assert store.state(BTC, DAY).checked_at is None
+
+
+@pytest.mark.parametrize("skew", [-50_000, 50_000])
+def test_the_exchanges_clock_decides_what_is_closed(skew: int) -> None:
+    exchange = FakeExchange.of(daily(range(302)), now=day(300))
+    store = MemorySeriesStore()
+    load_initial(store, exchange, lambda: exchange.now + skew, BTC, DAY, history_days=50)
+    assert rows_of(store)[-1][0].bucket == day(299)
+
+
+def test_an_empty_exchange_leaves_an_empty_series_and_says_so() -> None:
+    exchange = FakeExchange.of([], now=day(300))
+    store = MemorySeriesStore()
+    report = initial(store, exchange, days=10)
+    assert (report.newest, report.inserted, report.revision) == (None, 0, 0)
+    assert report.absent == 10 + WARM_UP
+    assert since_last(store, BTC, DAY, 3, day(300)) == []
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_the_served_period_is_whole_days_of_closed_buckets(interval: Interval) -> None:
+    now = day(500) + 12_345
+    span = served_period(interval, 365, now)
+    assert span.last == interval.last_closed(now)
+    assert span.count(interval.seconds) == 365 * 86_400 // interval.seconds
+
+
+def test_reports_of_one_series_add_up() -> None:
+    refused = (RefusedCandle(None, "no stamp"),)
+    first = LoadReport(BTC, DAY, 1, 2, 3, 4, 5, refused, 6, 7)
+    second = LoadReport(BTC, DAY, 10, 20, 30, 40, 50, refused, 60, 70)
+    assert first + second == LoadReport(BTC, DAY, 11, 22, 33, 44, 55, refused * 2, 60, 70)
