@@ -20,6 +20,7 @@ from app.sources.gate import HostGate
 from app.sources.http import UpstreamHttp
 from app.sources.mercado_bitcoin import MercadoBitcoin, read_error
 from app.sources.mercado_bitcoin_legacy import MercadoBitcoinLegacy
+from app.sources.retry import RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,6 @@ def open_candle_source(settings: Settings, clock: Clock = time.time) -> Iterator
     else:
         base_url, made = settings.mb_api_base_url, MercadoBitcoin
     gate = HostGate(urlsplit(base_url).netloc, settings.mb_requests_per_second)
-    with UpstreamHttp(base_url, gate, read_error=read_error, clock=clock) as http:
+    policy = RetryPolicy(total=settings.upstream_retry_seconds)
+    with UpstreamHttp(base_url, gate, read_error=read_error, policy=policy, clock=clock) as http:
         yield made(http, clock)

@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from app.core.errors import ConfigurationError
 from app.core.market import Pair
@@ -55,7 +55,8 @@ def _demonstrate(own: Settings) -> int:
             "PORT": str(_free_or(own.host, own.port)),
         }
         environment = {**os.environ, **changed}
-        settings = load_settings(**{name.lower(): value for name, value in changed.items()})
+        overrides: dict[str, Any] = {name.lower(): value for name, value in changed.items()}
+        settings = load_settings(**overrides)
         pair = settings.allowed_pairs[0]
         print_line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
         return serve_and_keep(settings, environment, lambda base_url: _show(base_url, pair))

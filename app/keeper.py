@@ -46,7 +46,7 @@ class ChildEnd:
 def next_run(now: float, interval: Interval, failures: int) -> float:
     """When to load next: after the interval's next close, or sooner to retry after `failures`."""
     if failures > 0:
-        return now + min(LAST_RETRY, FIRST_RETRY * 2 ** (failures - 1))
+        return now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10))
     delay = min(AFTER_CLOSE, interval.seconds / 10)
     due = interval.floor(now) + delay
     return due if due > now else due + interval.seconds

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     mb_api_base_url: str = "https://api.mercadobitcoin.net/api/v4"
     mb_legacy_api_base_url: str = "https://mobile.mercadobitcoin.com.br/v4"
     mb_requests_per_second: float = Field(default=1.0, gt=0, le=10_000)
+    upstream_retry_seconds: float = Field(default=90.0, gt=0, le=3_600)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)

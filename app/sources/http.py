@@ -97,6 +97,8 @@ class UpstreamHttp:
         self._random = random
         try:
             url = httpx.URL(self._base_url)
+            if not url.host or not 0 < (url.port or 1) <= 65_535:
+                raise ValueError("it has no host, or a port that does not exist")
             self._client = httpx.Client(
                 headers=_HEADERS,
                 timeout=httpx.Timeout(bounds.read, connect=bounds.connect),

@@ -108,12 +108,13 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     if 300 <= raw.status < 400:
         raise UpstreamNonsense(_redirected(raw, host), host=host)
     data, refusal = _parsed(raw)
-    said = None if refusal is not None else read_error(data)
+    said = read_error(data) if refusal is None else None
     status = raw.status
     if said is not None and said.status is not None and status < 400:
         status = said.status
     if said is not None or status >= 400:
-        raise _error(raw, host, status, said or ErrorBody(message=_plain_text(raw)), now)
+        words = said or ErrorBody(message="" if refusal is None else _plain_text(raw))
+        raise _error(raw, host, status, words, now)
     if _is_html(raw):
         raise _blocked(host, f"{status}, a page of HTML")
     if refusal is not None or not 200 <= status < 300:

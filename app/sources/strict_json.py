@@ -7,6 +7,7 @@ float; from an exchange, the first three are nonsense and the last would cost th
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, Final, NoReturn
 
 _LONGEST_NUMBER: Final = 100
@@ -72,7 +73,6 @@ def _refuse_constant(name: str) -> NoReturn:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        twice = next(key for key, count in Counter(k for k, _ in pairs).items() if count > 1)
         raise JsonRefused(f"an object holds the key {twice[:40]!r} twice")
     return result

@@ -35,6 +35,22 @@ class Outcome:
     error: MmsError | None = None
 
     @property
+    def problem(self) -> str | None:
+        """Why the series is not loaded, as a sentence; None where it is.
+
+        An exchange that answers but has not one candle is a problem too: an empty success would hide
+        a pair that was misspelt or delisted, or a clock that is years off.
+        """
+        if self.error is not None:
+            return str(self.error)
+        if self.report is None or self.report.newest is None:
+            return (
+                f"the exchange answers, but has no candle of {self.pair} {self.interval} in the "
+                "period that was asked: check the pair's name, HISTORY_DAYS and this machine's clock"
+            )
+        return None
+
+    @property
     def unreachable(self) -> bool:
         """Whether the exchange did not answer, or refuses this client."""
         return isinstance(self.error, UpstreamUnavailable | UpstreamBlocked)
@@ -68,8 +84,8 @@ def load_all(
 def _logged(outcome: Outcome) -> Outcome:
     log = structlog.get_logger().bind(pair=str(outcome.pair), interval=str(outcome.interval))
     report = outcome.report
-    if report is None:
-        log.error("load_failed", error=type(outcome.error).__name__, reason=str(outcome.error))
+    if outcome.problem is not None or report is None:
+        log.error("load_failed", error=_kind(outcome), reason=outcome.problem)
         return outcome
     for refused in report.refused:
         bucket = None if refused.bucket is None else iso(refused.bucket)
@@ -86,13 +102,17 @@ def _logged(outcome: Outcome) -> Outcome:
     return outcome
 
 
+def _kind(outcome: Outcome) -> str:
+    return type(outcome.error).__name__ if outcome.error is not None else "NoCandles"
+
+
 def conclude(command: str, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
     """Print the summary and return the exit code: 0 all series loaded, 1 some failed."""
-    code = DONE if all(outcome.report for outcome in outcomes) else SOME_FAILED
+    failed = [outcome for outcome in outcomes if outcome.problem is not None]
+    code = SOME_FAILED if failed else DONE
     output.table(_HEAD, [_row(outcome) for outcome in outcomes])
-    for outcome in outcomes:
-        if outcome.error is not None:
-            output.line(f"{outcome.pair} {outcome.interval} failed: {outcome.error}")
+    for outcome in failed:
+        output.line(f"{outcome.pair} {outcome.interval} failed: {outcome.problem}")
     if as_json:
         output.json_line(
             {"command": command, "exit": code, "series": [_as_json(item) for item in outcomes]}
@@ -121,7 +141,7 @@ def _row(outcome: Outcome) -> list[object]:
     return [
         outcome.pair,
         outcome.interval,
-        "ok",
+        "ok" if outcome.problem is None else "failed",
         report.inserted,
         report.revised,
         report.unchanged,
@@ -135,11 +155,11 @@ def _row(outcome: Outcome) -> list[object]:
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     named = dict(zip(_HEAD, _row(outcome), strict=True))
     named |= {"pair": str(outcome.pair), "interval": str(outcome.interval)}
-    if outcome.report is None:
+    if outcome.problem is not None:
         named = {key: value for key, value in named.items() if value != "-"}
         named |= {
-            "error": type(outcome.error).__name__,
-            "reason": str(outcome.error),
+            "error": _kind(outcome),
+            "reason": outcome.problem,
             "host": outcome.error.host if isinstance(outcome.error, UpstreamError) else None,
             "unreachable": outcome.unreachable,
         }

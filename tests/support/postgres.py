@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -61,7 +61,7 @@ def running(folder: Path) -> Iterator[Postgres]:
         kind = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         _run([folder / "initdb", "-D", data, "-U", "mms", *kind], user)
         options = f"-p {port} -k {home} -c listen_addresses=127.0.0.1 -c max_connections=200"
-        control = [folder / "pg_ctl", "-D", data, "-w", "-t", "60"]
+        control: list[str | Path] = [folder / "pg_ctl", "-D", data, "-w", "-t", "60"]
         _run([*control, "-l", home / "log", "-o", options, "start"], user)
         try:
             yield Postgres(port, folder, count())
@@ -86,7 +86,7 @@ def _free_port() -> int:
         return port
 
 
-def _run(command: list[str | Path], user: str | None = None) -> None:
+def _run(command: Sequence[str | Path], user: str | None = None) -> None:
     done = subprocess.run(
         command, user=user, capture_output=True, text=True, timeout=120, check=False, cwd="/"
     )

@@ -56,19 +56,16 @@ class Pieces(httpx.SyncByteStream):
         yield from self._pieces
 
 
-@dataclass
-class FakeHost:
-    """Answers one reply after the other, the last one for ever; records the requests."""
+@dataclass(frozen=True)
+class Answer:
+    """A reply that can be sent any number of times."""
 
-    replies: list[httpx.Response | Exception]
-    requests: list[httpx.Request] = field(default_factory=list)
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+    def response(self) -> httpx.Response:
+        return httpx.Response(self.status, headers=self.headers, stream=Pieces(self.body))
 
 
 def answer(
@@ -77,7 +74,7 @@ def answer(
     *,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-) -> httpx.Response:
+) -> Answer:
     """A reply with `data` as JSON, or with `body` as it stands, stamped NOW unless told otherwise."""
     content = json.dumps(data).encode() if body is None else body
     known = {
@@ -85,7 +82,22 @@ def answer(
         "content-length": str(len(content)),
         "date": NOW_HEADER,
     }
-    return httpx.Response(status, headers={**known, **(headers or {})}, stream=Pieces(content))
+    return Answer(status, {**known, **(headers or {})}, content)
+
+
+@dataclass
+class FakeHost:
+    """Answers one reply after the other, the last one for ever; records the requests."""
+
+    replies: list[Answer | Exception]
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply.response()
 
 
 def door(

@@ -1,0 +1,228 @@
+"""The API without a socket: an ASGI client that starts the application and asks it anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message
+
+from app.bootstrap import Runtime
+from app.core.errors import StoreError
+from app.core.market import DAY, WINDOWS, AverageRow, Candle, Interval, Pair
+from app.core.settings import Settings, load_settings
+from app.db.memory import MemorySeriesStore
+from app.main import create_app
+
+BTC = Pair("BTC", "BRL")
+ETH = Pair("ETH", "BRL")
+LAST = 1_711_670_400
+"""2024-03-29, the newest closed day at NOW."""
+NOW = LAST + DAY + 10 * 3600
+
+
+def settings(**overrides: Any) -> Settings:
+    """Settings that no `.env` of this machine changes."""
+    return load_settings(None, **overrides)
+
+
+@dataclass
+class FakeRuntime:
+    """A runtime over an in-memory store; `trouble` is what the database answers, `closed` counts."""
+
+    store: MemorySeriesStore = field(default_factory=MemorySeriesStore)
+    now: float = NOW
+    trouble: StoreError | None = None
+    closed: int = 0
+
+    def build(self, chosen: Settings) -> Runtime:
+        """What `create_app` builds with."""
+        return Runtime(
+            settings=chosen,
+            clock=lambda: self.now,
+            series=self.store,
+            averages=self.store,
+            ping=self._ping,
+            close=self._close,
+        )
+
+    def _ping(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
+    def _close(self) -> None:
+        self.closed += 1
+
+
+def close_of(number: int) -> int:
+    """The made-up close of the numbered bucket, in 1e-8; no two averages of it are alike."""
+    return 35_000_000_000_000 + number * number * 12_345 + number % 7
+
+
+def load(
+    store: MemorySeriesStore,
+    pair: Pair = BTC,
+    interval: Interval = Interval.DAY,
+    *,
+    last: int = LAST,
+    count: int = 564,
+    without: Iterable[int] = (),
+) -> list[int]:
+    """Store `count` candles up to `last`, less the buckets `without`, with their averages."""
+    step = interval.seconds
+    gone = set(without)
+    numbered = {last - number * step: count - number for number in range(count)}
+    closes = {b: close_of(n) for b, n in sorted(numbered.items()) if b not in gone}
+    with store.begin(pair, interval) as unit:
+        unit.put_candles([Candle(b, c, c + 5, c - 5, c, 3 * 10**8) for b, c in closes.items()])
+        unit.put_averages([AverageRow(b, means(closes, b, step)) for b in closes])
+        unit.finish(changed=True, checked_at=last + step + 300)
+    return sorted(closes)
+
+
+def means(closes: dict[int, int], bucket: int, step: int) -> tuple[int | None, ...]:
+    """The exact averages at `bucket`, None where one of the closes is not there."""
+    found: list[int | None] = []
+    for window in WINDOWS:
+        values = [closes.get(bucket - back * step) for back in range(window)]
+        known = [value for value in values if value is not None]
+        found.append(_half_even(sum(known), window) if len(known) == window else None)
+    return tuple(found)
+
+
+def _half_even(total: int, count: int) -> int:
+    return int((Decimal(total) / count).to_integral_value("ROUND_HALF_EVEN"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over ASGI."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The value of the only header of this name, None where there is none."""
+        found = [value for key, value in self.headers if key == name.lower()]
+        assert len(found) < 2, (name, found)
+        return found[0] if found else None
+
+    def json(self) -> Any:
+        """The body, with numbers as exact decimals."""
+        return json.loads(self.body, parse_float=Decimal)
+
+
+class Client:
+    """Speaks ASGI to a started application."""
+
+    def __init__(self, app: ASGIApp, runner: asyncio.Runner, state: dict[str, Any]) -> None:
+        self._app = app
+        self._runner = runner
+        self._state = state
+
+    def get(self, target: str, *headers: tuple[str, str]) -> Answer:
+        """GET a path and query as they stand in a request line."""
+        return self.ask("GET", target, *headers)
+
+    def ask(self, method: str, target: str, *headers: tuple[str, str]) -> Answer:
+        """Any method, target and headers."""
+        path, _, query = target.partition("?")
+        raw = path.encode("utf-8", "surrogateescape")
+        return self.send(
+            method, unquote(path), raw, query.encode("utf-8", "surrogateescape"), headers
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        raw_path: bytes,
+        query: bytes,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> Answer:
+        """A request whose parts need not fit together."""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers],
+            "client": ("192.0.2.7", 4711),
+            "server": ("testserver", 80),
+            "state": dict(self._state),
+        }
+        return self._runner.run(_exchange(self._app, scope))
+
+
+async def _exchange(app: ASGIApp, scope: dict[str, Any]) -> Answer:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    start, *parts = sent
+    assert start["type"] == "http.response.start"
+    headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in start["headers"]]
+    return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
+
+
+@contextmanager
+def started(app: ASGIApp) -> Iterator[Client]:
+    """Run the application's lifespan around the block."""
+    state: dict[str, Any] = {}
+    with asyncio.Runner() as runner:
+        said: asyncio.Queue[Message] = asyncio.Queue()
+        told: asyncio.Queue[Message] = asyncio.Queue()
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": state}
+
+        async def begin() -> asyncio.Task[None]:
+            task = asyncio.ensure_future(_as_task(app(scope, told.get, said.put)))
+            await told.put({"type": "lifespan.startup"})
+            reply = await said.get()
+            if reply["type"] != "lifespan.startup.complete":
+                await task
+                raise StartFailed(reply["message"])
+            return task
+
+        async def end(task: asyncio.Task[None]) -> None:
+            await told.put({"type": "lifespan.shutdown"})
+            await task
+            assert (await said.get())["type"] == "lifespan.shutdown.complete"
+
+        task = runner.run(begin())
+        try:
+            yield Client(app, runner, state)
+        finally:
+            runner.run(end(task))
+
+
+class StartFailed(Exception):
+    """The application said that it cannot start; the message is what a server would log."""
+
+
+async def _as_task(awaitable: Any) -> None:
+    await awaitable
+
+
+@contextmanager
+def serving(runtime: FakeRuntime, **overrides: Any) -> Iterator[Client]:
+    """The API over a fake runtime, with settings of the test's choice."""
+    build: Callable[[Settings], Runtime] = runtime.build
+    with started(create_app(settings(**overrides), build)) as client:
+        yield client

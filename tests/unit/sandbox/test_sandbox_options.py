@@ -1,0 +1,248 @@
+"""From the command line to an exchange: pairs of files, the clock, holes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import ConfigurationError
+from app.core.market import DAY, Interval, Pair
+from app.sandbox.__main__ import main
+from app.sandbox.assembly import build_exchange
+from app.sandbox.exchange import Exchange
+from app.sandbox.options import parser
+from app.sandbox.simulation import BASE_PRICES
+
+BTC, ETH, XYZ = Pair("BTC", "BRL"), Pair("ETH", "BRL"), Pair("XYZ", "BRL")
+T = 1_700_006_400  # 2023-11-15 00:00 UTC
+WALL = T + 700 * DAY + 1000
+
+
+class Wall:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = float(WALL)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def table(folder: Path, name: str = "btc.csv", step: int = DAY) -> str:
+    path = folder / name
+    rows = [f"{T + n * step},1,1,1,{n + 1},1" for n in range(3)]
+    path.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows]))
+    return str(path)
+
+
+def reply(folder: Path, name: str = "reply.json", server_time: int = T + 2 * DAY + 9) -> str:
+    path = folder / name
+    rows = [
+        {"timestamp": T + n * DAY, "open": 1, "high": 1, "low": 1, "close": n + 1, "volume": 1}
+        for n in range(3)
+    ]
+    path.write_text(json.dumps({"server_unix_timestamp": server_time, "candles": rows}))
+    return str(path)
+
+
+def build(*argv: str, wall: Wall | None = None, notes: list[str] | None = None) -> Exchange:
+    said: list[str] = [] if notes is None else notes
+    exchange = build_exchange(parser().parse_args(argv), wall or Wall(), said.append)
+    assert notes is not None or said == []
+    return exchange
+
+
+def daily(exchange: Exchange, pair: Pair = BTC) -> dict[int, Decimal]:
+    """Closes by day, counted from T, as the exchange has them at its own time."""
+    now = exchange.clock()
+    bars = exchange.book.candles(pair, Interval.DAY, T - 9000 * DAY, int(now) + 9000 * DAY, now)
+    return {(bar.stamp - T) // DAY: bar.close for bar in bars}
+
+
+def test_without_a_file_the_usual_pairs_and_the_named_ones_are_simulated() -> None:
+    exchange = build("--pair", "xyz-brl", "--simulate", "BRLABC=3500000")
+    assert exchange.book.kind == "simulated"
+    assert set(exchange.book.pairs) == {*BASE_PRICES, XYZ, Pair("ABC", "BRL")}
+    assert all(close > 1_000_000 for close in daily(exchange, Pair("ABC", "BRL")).values())
+
+
+def test_the_seed_chooses_the_market() -> None:
+    assert daily(build("--seed", "1")) == daily(build())
+    assert daily(build("--seed", "2")) != daily(build())
+
+
+def test_the_first_file_is_bitcoin_unless_a_pair_is_named(tmp_path: Path) -> None:
+    assert build("--replay", table(tmp_path)).book.pairs == (BTC,)
+    assert build("--replay", table(tmp_path), "--pair", "BRLETH").book.pairs == (ETH,)
+
+
+def test_pairs_belong_to_files_in_order(tmp_path: Path) -> None:
+    exchange = build(
+        *("--replay", table(tmp_path), "--pair", "ETH-BRL"),
+        *("--replay", table(tmp_path, "hours.csv", 3600), "--pair", "BRLBTC"),
+    )
+    assert exchange.book.pairs == (ETH, BTC)
+    assert daily(exchange, ETH) == {0: 1, 1: 2, 2: 3}
+    assert daily(exchange, BTC) == {}
+
+
+def test_one_pair_may_be_replayed_at_several_intervals(tmp_path: Path) -> None:
+    exchange = build(
+        *("--replay", table(tmp_path), "--replay", table(tmp_path, "hours.csv", 3600)),
+        *("--pair", "BRLBTC", "--pair", "BRLBTC"),
+    )
+    assert exchange.book.pairs == (BTC,)
+    assert len(exchange.book.candles(BTC, Interval.HOUR, T, T + DAY, WALL)) == 3
+    assert len(exchange.book.candles(BTC, Interval.DAY, T, T + 9 * DAY, WALL)) == 3
+
+
+def test_a_replay_simulates_only_what_is_asked_for(tmp_path: Path) -> None:
+    exchange = build("--replay", table(tmp_path), "--simulate", "ETH-BRL")
+    assert exchange.book.pairs == (BTC, ETH)
+    assert exchange.book.kind == "replay and simulated"
+
+
+@pytest.mark.parametrize(
+    ("argv", "problem"),
+    [
+        (["--replay", "CSV", "--replay", "CSV"], "2 files to replay but 1 pairs: give one --pair"),
+        (["--replay", "CSV", "--pair", "BRLBTC", "--pair", "BRLETH"], "1 files .* but 2 pairs"),
+        (["--replay", "CSV", "--replay", "CSV", "--pair", "BRLBTC", "--pair", "BTC-BRL"],
+         "holds BRLBTC at 1d, too"),
+        (["--replay", "CSV", "--pair", "BRLBTC=5"], "a replayed pair has its own prices"),
+        (["--replay", "CSV", "--simulate", "BRLBTC"], "--simulate BRLBTC: this pair is replayed"),
+        (["--shift-to-yesterday"], "add --replay"),
+        (["--missing", "BRLXYZ:2024-01-01"], "--missing BRLXYZ: this exchange has only BRLBTC"),
+    ],
+)  # fmt: skip
+def test_options_that_contradict_each_other_are_refused(
+    tmp_path: Path, argv: list[str], problem: str
+) -> None:
+    path = table(tmp_path)
+    with pytest.raises(ConfigurationError, match=problem):
+        build(*(path if item == "CSV" else item for item in argv))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--port", "65536", "is not a port"),
+        ("--pair", "B", "is not a trading pair"),
+        ("--simulate", "BRLXYZ=0", "is not a price"),
+        ("--simulate", "BRLXYZ=nan", "is not a price"),
+        ("--now", "noon", "is not a time"),
+        ("--page-limit", "0", "is not a number from 1"),
+        ("--requests-per-second", "0", "is not a rate"),
+        ("--requests-per-second", "nan", "is not a rate"),
+        ("--missing", "BRLBTC", "is not PAIR:FROM..TO"),
+        ("--missing", "BRLBTC:2024-02-30", "is not PAIR:FROM..TO"),
+        ("--missing", "BRLBTC:2024-02-03..2024-02-01", "ends before it begins"),
+    ],
+)
+def test_a_malformed_value_is_refused_with_what_is_allowed(
+    option: str, value: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args([option, value])
+    assert caught.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_bad_file_ends_the_command_with_2_and_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(f"t,o,h,l,c,v\n{T},1,1,1,1,1\n{T + 60},1,1,x,1,1\n")
+    assert main(["--replay", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"sandbox: {path}: row 3: low 'x' is not a decimal number\n"
+
+
+# the clock
+
+
+def test_a_legacy_reply_stands_at_its_own_time_and_time_goes_on(tmp_path: Path) -> None:
+    wall = Wall()
+    exchange = build("--replay", reply(tmp_path), wall=wall)
+    assert exchange.clock() == T + 2 * DAY + 9
+    wall.now += 61.5
+    assert exchange.clock() == T + 2 * DAY + 70.5
+
+
+def test_other_formats_and_the_simulation_go_by_the_wall_clock(tmp_path: Path) -> None:
+    wall = Wall()
+    markets = [build(wall=wall), build("--replay", table(tmp_path), wall=wall)]
+    wall.now += 5
+    assert [market.clock() for market in markets] == [WALL + 5, WALL + 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (str(T), T),
+        (f"{T}.25", T + 0.25),
+        ("2023-11-15", T),
+        ("2023-11-15T00:00:00Z", T),
+        ("2023-11-15T00:00:00", T),
+        ("2023-11-14T21:00:00-03:00", T),
+    ],
+)
+def test_now_sets_the_start_of_the_clock(tmp_path: Path, text: str, wanted: float) -> None:
+    wall = Wall()
+    exchange = build("--replay", reply(tmp_path), "--now", text, wall=wall)
+    assert exchange.clock() == wanted
+    wall.now += 2
+    assert exchange.clock() == wanted + 2
+
+
+def test_of_several_recorded_times_the_latest_stands_and_is_said(tmp_path: Path) -> None:
+    files = ("--replay", reply(tmp_path), "--replay", reply(tmp_path, "late.json", T + 5 * DAY))
+    pairs = ("--pair", "BRLBTC", "--pair", "BRLETH")
+    notes: list[str] = []
+    assert build(*files, *pairs, notes=notes).clock() == T + 5 * DAY
+    assert len(notes) == 1
+    assert "2023-11-20T00:00:00+00:00" in notes[0]
+    same = ("--replay", reply(tmp_path), "--replay", reply(tmp_path, "same.json"))
+    assert build(*same, *pairs).clock() == T + 2 * DAY + 9
+
+
+def test_shifted_a_reply_goes_by_the_wall_clock_with_its_running_candle_today(
+    tmp_path: Path,
+) -> None:
+    exchange = build("--replay", reply(tmp_path), "--shift-to-yesterday")
+    assert exchange.clock() == WALL
+    assert daily(exchange) == {698: 1, 699: 2, 700: 3}
+
+
+def test_a_shift_follows_the_clock_that_was_set(tmp_path: Path) -> None:
+    argv = ("--replay", table(tmp_path), "--shift-to-yesterday", "--now", str(T + 10 * DAY + 5))
+    assert daily(build(*argv)) == {7: 1, 8: 2, 9: 3}
+
+
+# holes
+
+
+def test_missing_dates_are_left_out_inclusively(tmp_path: Path) -> None:
+    argv = ("--replay", table(tmp_path), "--missing")
+    assert list(daily(build(*argv, "BRLBTC:2023-11-15..2023-11-16"))) == [2]
+    assert list(daily(build(*argv, "BTC-BRL:2023-11-16"))) == [0, 2]
+    assert list(daily(build(*argv, "BRLBTC:2023-11-15", "--missing", "BRLBTC:2023-11-17"))) == [1]
+
+
+def test_missing_unix_seconds_are_the_first_and_the_last_minute() -> None:
+    exchange = build("--missing", f"BRLBTC:{T + 600}..{T + 900}")
+    whole = build().book.candles(BTC, Interval.MINUTE, T, T + 1800, WALL)
+    left = exchange.book.candles(BTC, Interval.MINUTE, T, T + 1800, WALL)
+    assert list(left) == [bar for bar in whole if not T + 600 <= bar.stamp <= T + 900]
+    assert daily(exchange) == daily(build())
+
+
+def test_limits_reach_the_exchange() -> None:
+    exchange = build("--page-limit", "3", "--requests-per-second", "0.001")
+    target = f"/api/v4/candles?symbol=BTC-BRL&resolution=1d&to={WALL}"
+    assert len(json.loads(exchange.answer(target).body)["t"]) == 3
+    assert exchange.answer(target).status == 429

@@ -1,0 +1,177 @@
+"""Reading recorded candles: three formats, exact decimals, and one clear line for a bad file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import ConfigurationError
+from app.core.market import DAY, Interval
+from app.sandbox.book import Bar
+from app.sandbox.recording import parse_recording, read_recording, shift_to_yesterday
+
+T = 1_700_006_400  # 2023-11-15 00:00 UTC
+LEGACY = {
+    "status_code": 100,
+    "server_unix_timestamp": T + 2 * DAY + 5,
+    "candles": [
+        {"timestamp": T + i * DAY, "open": 1, "high": 3, "low": 1, "close": 2, "volume": 9}
+        for i in range(3)
+    ],
+}
+TABLE = f"timestamp,open,high,low,close,volume\n{T},1,3,1,2,9\n{T + DAY},1,3,1,2,9\n"
+
+
+def test_the_three_formats_say_the_same() -> None:
+    rows = [(T, "1.5", "3", "1", "2.00000001", "0"), (T + 60, "2", "2", "2", "2", "0.1")]
+    names = ("timestamp", "open", "high", "low", "close", "volume")
+    legacy = ",".join(
+        "{" + ",".join(f'"{n}":{v}' for n, v in zip(names, row, strict=True)) + "}" for row in rows
+    )
+    columns = zip("tohlcv", zip(*rows, strict=True), strict=True)
+    texts = [
+        f'{{"candles":[{legacy}],"server_unix_timestamp":{T}}}',
+        json.dumps({key: list(values) for key, values in columns}),
+        "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]),
+        "\n".join(["v,x,t,o,h,l,c", *(f"{r[5]},-,{r[0]},{','.join(r[1:5])}" for r in rows)]),
+    ]
+    recordings = [parse_recording(text, "f") for text in texts]
+    assert {item.interval for item in recordings} == {Interval.MINUTE}
+    assert recordings[0].bars == (
+        Bar(T, *map(Decimal, ("1.5", "3", "1", "2.00000001", "0"))),
+        Bar(T + 60, *map(Decimal, ("2", "2", "2", "2", "0.1"))),
+    )
+    assert all(item.bars == recordings[0].bars for item in recordings)
+    assert [item.server_time for item in recordings] == [T, None, None, None]
+
+
+def test_decimals_that_a_float_cannot_hold_are_kept() -> None:
+    text = json.dumps(LEGACY).replace('"close": 2', '"close": 92233720368.54775807')
+    assert {bar.close for bar in parse_recording(text, "f").bars} == {
+        Decimal("92233720368.54775807")
+    }
+
+
+def test_wrong_candles_are_kept_because_judging_them_is_the_loader_s_job() -> None:
+    text = f"t,o,h,l,c,v\n{T + 60},1,0.5,2,-1,-3\n{T},0,0,0,0,0\n{T + 60},1,1,1,1,1\n"
+    bars = parse_recording(text, "f").bars
+    assert [bar.stamp for bar in bars] == [T, T + 60, T + 60]
+    assert bars[1] == Bar(T + 60, *map(Decimal, ("1", "0.5", "2", "-1", "-3")))
+
+
+def test_a_gzipped_table_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(TABLE.encode()))
+    assert len(read_recording(path).bars) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "row 1: the header must have"),
+        ("a,b\n1,2\n", "row 1: the header must have timestamp,open,high,low,close,volume"),
+        (TABLE + f"{T + 2 * DAY},1,3,abc,2,9\n", "row 4: low 'abc' is not a decimal number"),
+        (TABLE + f"{T + 2 * DAY},1,3,nan,2,9\n", "row 4: low 'nan' is not a decimal number"),
+        (TABLE + f"{T + 2 * DAY},1,3,1_0,2,9\n", "row 4: low '1_0' is not a decimal number"),
+        (TABLE + f"{T + 2 * DAY},1,3\n", "row 4: has 3 of the header's 6 cells"),
+        (TABLE.replace(str(T), "2023-11-15"), "row 2: timestamp '2023-11-15' is not a time"),
+        (TABLE.replace(str(T), f"{T}000"), "row 2: timestamp 1700006400000 looks like millisec"),
+        (TABLE.replace(str(T + DAY), str(T + 100)), "the smallest distance .* is 100 s; it must"),
+        (TABLE.rsplit("\n", 2)[0], "has 1 candles; at least two"),
+        ("{", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("[]", "is no recorded reply"),
+        ('{"t":[1]}', "is no recorded reply"),
+        ('{"t":[1],"o":[],"h":[],"l":[],"c":[],"v":[]}', "differ in length"),
+        ('{"candles":[]}', "'server_unix_timestamp' is missing"),
+        ('{"candles":[1],"server_unix_timestamp":1}', "'candles' must be a list of objects"),
+        (json.dumps(LEGACY).replace('"high": 3', '"hi": 3', 1), "row 1: 'high' is missing"),
+        (json.dumps(LEGACY).replace('"high": 3', '"high": NaN', 1), "NaN is not a number"),
+        (json.dumps(LEGACY).replace('"high": 3', '"high": null', 1), "row 1: high 'null' is not"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line_with_the_row_and_the_problem(
+    text: str, problem: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^FILE: {problem}") as caught:
+        parse_recording(text, "FILE")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"), [(b"\x1f\x8b garbage", "cannot be read"), (b"\xff\xfe\x00", "neither")]
+)
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path, data: bytes, problem: str) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    with pytest.raises(ConfigurationError, match=problem):
+        read_recording(path)
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"none\.csv: cannot be read \(No such file"):
+        read_recording(tmp_path / "none.csv")
+
+
+def test_the_candle_that_was_running_at_the_recording_is_not_the_last_closed() -> None:
+    recording = parse_recording(json.dumps(LEGACY), "f")
+    assert recording.last_closed() == T + DAY
+    at_the_close = json.dumps({**LEGACY, "server_unix_timestamp": T + 3 * DAY})
+    assert parse_recording(at_the_close, "f").last_closed() == T + 2 * DAY
+
+
+def test_shifted_the_running_candle_is_today_s_and_the_last_closed_one_yesterday_s() -> None:
+    now = T + 500 * DAY + 12_345
+    shifted = shift_to_yesterday(parse_recording(json.dumps(LEGACY), "f"), now)
+    today = T + 500 * DAY
+    assert [bar.stamp for bar in shifted.bars] == [today - 2 * DAY, today - DAY, today]
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_a_shifted_table_ends_with_yesterday_s_last_bucket(interval: Interval) -> None:
+    stamps = [T + i * interval.seconds for i in (0, 1, 5)]
+    text = "\n".join(["t,o,h,l,c,v", *(f"{stamp},1,1,1,1,1" for stamp in stamps)])
+    now = T + 99 * DAY + 1
+    shifted = shift_to_yesterday(parse_recording(text, "f"), now)
+    last = T + 99 * DAY - interval.seconds
+    assert [last - bar.stamp for bar in shifted.bars] == [
+        5 * interval.seconds,
+        4 * interval.seconds,
+        0,
+    ]
+
+
+def test_a_shift_keeps_stamps_that_lie_off_the_grid_off_it_by_the_same() -> None:
+    text = f"t,o,h,l,c,v\n{T + 10_800},1,1,1,1,1\n{T + DAY + 10_800},1,1,1,1,1\n"
+    shifted = shift_to_yesterday(parse_recording(text, "f"), T + 9 * DAY)
+    assert [bar.stamp % DAY for bar in shifted.bars] == [10_800, 10_800]
+    assert shifted.bars[-1].stamp == T + 8 * DAY + 10_800
+
+
+def test_without_any_closed_candle_there_is_nothing_to_shift() -> None:
+    text = json.dumps({**LEGACY, "server_unix_timestamp": T})
+    with pytest.raises(ConfigurationError, match="no closed candle"):
+        shift_to_yesterday(parse_recording(text, "f"), T)
+
+
+def test_the_recorded_reply_and_its_table_hold_the_same_candles(recordings: Path) -> None:
+    folder = recordings / "mb_api"
+    reply = read_recording(folder / "legacy_v4_candle_BRLBTC_1d_2022-01-02_2024-03.raw.json")
+    table = read_recording(folder / "legacy_v4_candle_BRLBTC_1d.csv")
+    assert len(reply.bars) == 819
+    assert reply.interval is Interval.DAY
+    assert reply.server_time == 1_711_829_417
+    assert reply.last_closed() == reply.bars[-2].stamp
+    assert reply.bars == table.bars
+
+
+def test_the_recorded_minutes_keep_their_holes(recordings: Path) -> None:
+    path = recordings / "mb_api" / "dev_v4_candles_BTC-BRL_1m_to_2024-08-31.csv.gz"
+    recording = read_recording(path)
+    assert recording.interval is Interval.MINUTE
+    assert len(recording.bars) == 8362
+    assert recording.bars[0].close == Decimal("353372.85885566")

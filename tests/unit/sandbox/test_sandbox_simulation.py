@@ -1,0 +1,154 @@
+"""The laws of the simulated market: addressable, aggregating exactly, always a possible candle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.core.market import DAY, MAX_PRICE, OLDEST_BUCKET, Interval, Pair
+from app.sandbox.book import Bar
+from app.sandbox.simulation import BASE_PRICES, HIGHEST_BASE, LOWEST_BASE, Simulation
+from app.utils.fixed_point import exact
+
+BTC = Pair("BTC", "BRL")
+DAY_ONE = 1_700_006_400  # 2023-11-15 00:00 UTC
+LATER = DAY_ONE + 1000 * DAY
+
+
+def aggregated(minutes: Sequence[Bar], interval: Interval) -> Iterator[Bar]:
+    """The candles that the minutes make, by plain exact arithmetic."""
+    by_bucket: dict[int, list[Bar]] = {}
+    for bar in minutes:
+        by_bucket.setdefault(interval.floor(bar.stamp), []).append(bar)
+    for bucket, bars in by_bucket.items():
+        yield Bar(
+            bucket,
+            bars[0].open,
+            max(bar.high for bar in bars),
+            min(bar.low for bar in bars),
+            bars[-1].close,
+            sum((bar.volume for bar in bars), Decimal(0)),
+        )
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_every_interval_is_the_exact_aggregate_of_its_minutes(interval: Interval) -> None:
+    market = Simulation(seed=7)
+    first, last = DAY_ONE, DAY_ONE + 2 * DAY - 1
+    minutes = market.candles(BTC, Interval.MINUTE, first, last, LATER)
+    candles = market.candles(BTC, interval, first, last, LATER)
+    assert list(candles) == list(aggregated(minutes, interval))
+
+
+@given(
+    seconds=st.integers(min_value=0, max_value=DAY - 1), interval=st.sampled_from(list(Interval))
+)
+@settings(max_examples=40, deadline=None)
+def test_at_any_moment_the_running_candle_is_the_aggregate_of_the_minutes_so_far(
+    seconds: int, interval: Interval
+) -> None:
+    market = Simulation(seed=7)
+    now = DAY_ONE + seconds
+    minutes = market.candles(BTC, Interval.MINUTE, DAY_ONE, now, now)
+    candles = market.candles(BTC, interval, DAY_ONE, DAY_ONE + DAY, now)
+    assert list(candles) == list(aggregated(minutes, interval))
+    assert all(bar.stamp <= now for bar in candles)
+
+
+@given(
+    data=st.data(),
+    interval=st.sampled_from(list(Interval)),
+    now=st.integers(min_value=DAY_ONE + 40 * DAY, max_value=LATER),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_candle_is_the_same_whatever_range_it_is_asked_in_and_whenever(
+    data: st.DataObject, interval: Interval, now: int
+) -> None:
+    whole = Simulation(seed=7).candles(BTC, interval, DAY_ONE, DAY_ONE + 40 * DAY - 1, LATER)
+    first = data.draw(st.integers(min_value=DAY_ONE, max_value=DAY_ONE + 40 * DAY))
+    last = data.draw(st.integers(min_value=first, max_value=DAY_ONE + 40 * DAY - 1))
+    part = Simulation(seed=7).candles(BTC, interval, first, last, now)
+    assert list(part) == [bar for bar in whole if first <= bar.stamp <= last]
+
+
+def test_another_seed_or_another_pair_is_another_market() -> None:
+    def closes(seed: int, pair: Pair) -> list[Decimal]:
+        market = Simulation(seed, {BTC: Decimal(100), Pair("XYZ", "BRL"): Decimal(100)})
+        return [b.close for b in market.candles(pair, Interval.DAY, DAY_ONE, LATER, LATER)]
+
+    one = closes(1, BTC)
+    assert one == closes(1, BTC)
+    assert not set(one) & set(closes(2, BTC))
+    assert not set(one) & set(closes(1, Pair("XYZ", "BRL")))
+
+
+@pytest.mark.parametrize("price", [None, LOWEST_BASE, Decimal("3.5"), HIGHEST_BASE])
+def test_every_candle_is_possible_and_fits_in_fixed_point(price: Decimal | None) -> None:
+    pair = Pair("XYZ", "BRL")
+    market = Simulation(3, {pair: price})
+    for interval in (Interval.MINUTE, Interval.DAY):
+        last = DAY_ONE + interval.seconds * 700
+        bars = market.candles(pair, interval, DAY_ONE, last, LATER)
+        assert bars
+        for bar in bars:
+            assert 0 < bar.low <= min(bar.open, bar.close)
+            assert max(bar.open, bar.close) <= bar.high
+            assert exact(str(bar.high)) <= MAX_PRICE
+            assert exact(str(bar.volume)) > 0
+
+
+def test_no_day_is_absent_and_a_few_percent_of_the_minutes_are() -> None:
+    market = Simulation(1)
+    for pair in BASE_PRICES:
+        days = market.candles(pair, Interval.DAY, OLDEST_BUCKET, LATER - 1, LATER)
+        assert [bar.stamp for bar in days] == list(range(OLDEST_BUCKET, LATER, DAY))
+        minutes = market.candles(pair, Interval.MINUTE, DAY_ONE, DAY_ONE + 10 * DAY - 1, LATER)
+        assert 0.01 < 1 - len(minutes) / (10 * 1440) < 0.10
+
+
+def test_some_prices_sit_on_cents_and_some_use_all_eight_places() -> None:
+    bars = Simulation(1).candles(BTC, Interval.MINUTE, DAY_ONE, DAY_ONE + DAY, LATER)
+    on_cents = sum(bar.close % Decimal("0.01") == 0 for bar in bars) / len(bars)
+    assert 0.5 < on_cents < 0.9
+    assert any(bar.close % Decimal("0.0000001") != 0 for bar in bars)
+
+
+def test_prices_wander_around_the_pair_s_own_price() -> None:
+    for pair, base in BASE_PRICES.items():
+        for bar in Simulation(1).candles(pair, Interval.DAY, DAY_ONE, LATER, LATER):
+            assert base / 3 < bar.close < base * 3
+
+
+def test_the_running_minute_still_changes_and_the_closed_one_does_not() -> None:
+    market = Simulation(1)
+
+    def minute(stamp: int, now: float) -> Bar | None:
+        return next(iter(market.candles(BTC, Interval.MINUTE, stamp, stamp, now)), None)
+
+    stamps = range(DAY_ONE, DAY_ONE + 3600, 60)
+    pairs = [(minute(s, s + 30.0), minute(s, s + 60.0), minute(s, LATER)) for s in stamps]
+    traded = [(r, c, f) for r, c, f in pairs if r and c and f]
+    assert len(traded) > 50
+    assert all(closed == final for _, closed, final in traded)
+    assert all(running.open == final.open for running, _, final in traded)
+    assert any(running.close != final.close for running, _, final in traded)
+    assert all(running.volume < final.volume for running, _, final in traded)
+
+
+def test_known_candles_never_change_between_releases_or_machines() -> None:
+    """Pinned: a demo that was shown yesterday looks the same tomorrow and elsewhere."""
+    (bar,) = Simulation(1).candles(BTC, Interval.DAY, DAY_ONE, DAY_ONE, LATER)
+    assert bar == PINNED
+
+
+PINNED = Bar(
+    DAY_ONE,
+    *map(
+        Decimal,
+        ("670424.84000000", "673535.29000000", "658218.61780794", "663624.43000000", "4.05540139"),
+    ),
+)

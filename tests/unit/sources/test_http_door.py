@@ -1,0 +1,220 @@
+"""The door to a host: what it sends, what it repeats, what it tells the gate and the log."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from app.core.errors import (
+    ConfigurationError,
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from app.sources.gate import HostGate
+from app.sources.http import USER_AGENT, Bounds, UpstreamHttp
+from app.sources.retry import RetryPolicy
+from tests.unit.sources.upstream_fakes import (
+    HOST,
+    Answer,
+    FakeHost,
+    FakeTime,
+    OpenGate,
+    answer,
+    door,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_a_request_says_honestly_who_asks_and_asks_for_the_base_url_s_path() -> None:
+    host = FakeHost([answer([])])
+    with door(host, base_url=f"https://{HOST}/api/v4/") as http:
+        http.get_json("candles", {"symbol": "BTC-BRL", "from": 1, "to": 2})
+    (request,) = host.requests
+    assert str(request.url) == f"https://{HOST}/api/v4/candles?symbol=BTC-BRL&from=1&to=2"
+    assert request.headers["user-agent"] == USER_AGENT
+    assert request.headers["accept-encoding"] == "gzip"
+    assert request.headers["connection"] == "close"
+
+
+def test_the_user_agent_carries_the_project_s_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert USER_AGENT.startswith(f"mms-api/{project['version']} ")
+
+
+def test_a_temporary_failure_is_repeated_until_it_succeeds() -> None:
+    time, gate = FakeTime(), OpenGate()
+    host = FakeHost([answer(status=503), httpx.ReadTimeout("slow"), answer(["yes"])])
+    with door(host, time=time, gate=gate) as http, capture_logs() as logs:
+        assert http.get_json("x", {}).data == ["yes"]
+    assert time.slept == [0.5, 1.0]  # half of 1 s, then half of 2 s
+    assert len(gate.budgets) == 3
+    assert [(line["event"], line["log_level"]) for line in logs] == [
+        ("upstream_retry", "warning")
+    ] * 2
+    assert [(line["host"], line["attempt"], line["delay"]) for line in logs] == [
+        (HOST, 1, 0.5),
+        (HOST, 2, 1.0),
+    ]
+    assert "503" in logs[0]["reason"]
+    assert "slow" in logs[1]["reason"]
+
+
+def test_a_failure_that_stays_is_raised_after_the_last_attempt_and_logged_once_for_each_retry() -> (
+    None
+):
+    host = FakeHost([answer(status=500)])
+    with door(host) as http, capture_logs() as logs, pytest.raises(UpstreamUnavailable):
+        http.get_json("x", {})
+    assert len(host.requests) == 5
+    assert len(logs) == 4
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (answer(status=403), UpstreamBlocked),
+        (answer(body=b"<html>"), UpstreamBlocked),
+        (answer(status=400), UpstreamRejected),
+        (answer(body=b"nonsense"), UpstreamNonsense),
+        (answer(status=302, headers={"location": "https://login.example/"}), UpstreamNonsense),
+    ],
+)
+def test_what_would_come_again_is_asked_once(reply: Answer, kind: type[UpstreamError]) -> None:
+    host = FakeHost([reply])
+    with door(host) as http, capture_logs() as logs, pytest.raises(kind):
+        http.get_json("x", {})
+    assert len(host.requests) == 1
+    assert logs == []
+
+
+def test_no_attempt_begins_after_the_total() -> None:
+    time = FakeTime()
+    host = FakeHost([answer(status=503)])
+    policy = RetryPolicy(attempts=100, base=8.0, cap=8.0, total=21.0)
+    with door(host, time=time, policy=policy) as http, pytest.raises(UpstreamUnavailable):
+        http.get_json("x", {})
+    assert time.slept == [4.0] * 5
+    assert len(host.requests) == 6
+
+
+def test_the_gate_is_told_how_much_of_the_total_is_left() -> None:
+    gate = OpenGate()
+    policy = RetryPolicy(attempts=3, base=8.0, total=50.0)
+    host = FakeHost([answer(status=503)])
+    with door(host, gate=gate, policy=policy) as http, pytest.raises(UpstreamUnavailable):
+        http.get_json("x", {})
+    assert gate.budgets == [50.0, 46.0, 38.0]
+
+
+def test_a_host_that_asks_for_peace_gets_it_from_every_caller() -> None:
+    time = FakeTime()
+    gate = HostGate(HOST, 1.0, monotonic=time.monotonic, sleep=time.sleep)
+    busy = FakeHost([answer(status=429, headers={"retry-after": "40"}), answer([])])
+    fine = FakeHost([answer([])])
+    patient, hurried = RetryPolicy(), RetryPolicy(total=30.0)
+    asked: list[float] = []
+
+    def watched(request: httpx.Request) -> httpx.Response:
+        asked.append(time.now)
+        return busy(request)
+
+    def bystander(seconds: float) -> None:
+        time.sleep(seconds)
+        # Another source of the same host comes by while the first one waits.
+        if len(refused) == 0:
+            time.now -= 39.0
+            with door_for(fine, hurried) as other, pytest.raises(UpstreamUnavailable) as caught:
+                other.get_json("y", {})
+            refused.append(caught.value)
+            time.now += 39.0
+
+    refused: list[UpstreamUnavailable] = []
+
+    def door_for(host: FakeHost, policy: RetryPolicy) -> UpstreamHttp:
+        return UpstreamHttp(
+            f"https://{HOST}",
+            gate,
+            policy=policy,
+            monotonic=time.monotonic,
+            sleep=bystander,
+            random=lambda: 0.5,
+            transport=httpx.MockTransport(watched if host is busy else host),
+        )
+
+    with door_for(busy, patient) as http:
+        http.get_json("x", {})
+    assert asked == [1_000.0, 1_040.0]
+    assert refused[0].retry_after == pytest.approx(39.0)
+    assert fine.requests == []
+
+
+def test_a_wait_longer_than_the_total_closes_the_gate_and_is_handed_to_the_caller() -> None:
+    time, gate = FakeTime(), OpenGate()
+    host = FakeHost([answer(status=503, headers={"retry-after": "7200"})])
+    with door(host, time=time, gate=gate) as http, pytest.raises(UpstreamUnavailable) as caught:
+        http.get_json("x", {})
+    assert caught.value.retry_after == 3_600
+    assert gate.closures == [3_600]
+    assert time.slept == []
+    assert len(host.requests) == 1
+
+
+def test_a_gzip_body_is_unpacked_within_the_limit() -> None:
+    data = {"t": list(range(1_000))}
+    packed = gzip.compress(json.dumps(data).encode())
+    sent = answer(body=packed, headers={"content-encoding": "gzip"})
+    with door(FakeHost([sent])) as http:
+        assert http.get_json("x", {}).data == data
+    small = Bounds(body=len(packed) + 1)
+    with (
+        door(FakeHost([sent]), bounds=small) as http,
+        pytest.raises(UpstreamNonsense, match="longer"),
+    ):
+        http.get_json("x", {})
+
+
+def test_a_gzip_body_that_ends_too_early_is_asked_for_again() -> None:
+    packed = gzip.compress(b'{"t":[]}')
+    cut = answer(body=packed[:-3], headers={"content-encoding": "gzip"})
+    host = FakeHost([cut, answer({"t": []})])
+    with door(host) as http, capture_logs():
+        assert http.get_json("x", {}).data == {"t": []}
+    assert len(host.requests) == 2
+
+
+def test_a_mistake_in_the_program_is_not_dressed_up_as_the_host_s() -> None:
+    with door(FakeHost([ZeroDivisionError("a bug")])) as http, pytest.raises(ZeroDivisionError):
+        http.get_json("x", {})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://exchange.example:99999", "https://[::1", "http://\x00", "https:///v4", "v4"]
+)
+def test_a_base_url_that_no_client_understands_is_a_setting_to_change(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="base URL"):
+        door(FakeHost([answer([])]), base_url=url)
+
+
+def test_a_proxy_that_no_client_understands_is_a_setting_to_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://proxy.example")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+        UpstreamHttp(f"https://{HOST}", OpenGate())
+
+
+def test_the_host_is_named_with_its_port_and_never_with_its_password() -> None:
+    with door(
+        FakeHost([answer([])]), base_url="https://user:secret@exchange.example:8443/v4"
+    ) as http:
+        assert http.host == "exchange.example:8443"

@@ -1,0 +1,202 @@
+"""What every kind of reply means to who asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.errors import (
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from app.sources.replies import (
+    ErrorBody,
+    RawReply,
+    Reply,
+    judge,
+    plausible_time,
+    printable,
+    read_common_error,
+)
+from tests.unit.sources.upstream_fakes import HOST, NOW, NOW_HEADER
+
+PAGE = b"<!DOCTYPE html><title>Sorry, you have been blocked</title>"
+HTML = {"content-type": "text/html; charset=UTF-8"}
+JSON = {"content-type": "application/json"}
+
+
+def ask(raw: RawReply) -> Reply:
+    return judge(raw, HOST, read_common_error, float(NOW))
+
+
+def said(data: object, status: int = 200) -> RawReply:
+    return RawReply(status, JSON, json.dumps(data).encode())
+
+
+@pytest.mark.parametrize("data", [[], {}, 0, None, {"t": []}, {"code": None}, {"error": None}])
+@pytest.mark.parametrize("status", [200, 203])
+def test_json_with_a_good_status_is_an_answer(data: object, status: int) -> None:
+    raw = RawReply(status, {**JSON, "date": NOW_HEADER}, json.dumps(data).encode())
+    assert ask(raw) == Reply(data, NOW, status)
+
+
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 9998 00:00:00 GMT"]
+)
+def test_a_date_that_cannot_be_the_present_is_no_clock(date: str) -> None:
+    assert ask(RawReply(200, {"date": date}, b"[]")).server_time is None
+    assert ask(RawReply(200, {}, b"[]")).server_time is None
+
+
+MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
+    # statuses
+    (RawReply(429, JSON, b"{}"), UpstreamUnavailable, "429"),
+    (RawReply(429, HTML, PAGE), UpstreamUnavailable, "429"),
+    (RawReply(429, {}, b"Throttled"), UpstreamUnavailable, "Throttled"),
+    (RawReply(408, {}, b""), UpstreamUnavailable, "408"),
+    (RawReply(500, JSON, b"{}"), UpstreamUnavailable, "500"),
+    (RawReply(502, HTML, b"<html>Bad Gateway"), UpstreamUnavailable, "502"),
+    (RawReply(503, {}, None, problem="cut", cut=True), UpstreamUnavailable, "503"),
+    (RawReply(599, {}, b""), UpstreamUnavailable, "599"),
+    (RawReply(403, HTML, PAGE), UpstreamBlocked, "403, a page of HTML"),
+    (RawReply(403, JSON, b"{}"), UpstreamBlocked, "(403)"),
+    (RawReply(403, {}, None, problem="cut", cut=True), UpstreamBlocked, "403"),
+    (RawReply(451, {}, b""), UpstreamBlocked, "451"),
+    (RawReply(400, JSON, b"{}"), UpstreamRejected, "400"),
+    (RawReply(401, {}, b"You need to be authenticated"), UpstreamRejected, "be authenticated"),
+    (RawReply(404, JSON, b'{"cut":'), UpstreamRejected, "404"),
+    (RawReply(404, {}, None, problem="too long"), UpstreamRejected, "404"),
+    # pages where JSON should be
+    (RawReply(200, HTML, PAGE), UpstreamBlocked, "200, a page of HTML"),
+    (RawReply(200, {}, b"\xef\xbb\xbf \r\n<html>"), UpstreamBlocked, "HTML"),
+    (RawReply(200, {"content-type": "Text/HTML"}, b"hello"), UpstreamBlocked, "HTML"),
+    (RawReply(200, HTML, None, problem="cut", cut=True), UpstreamBlocked, "HTML"),
+    (RawReply(404, HTML, PAGE), UpstreamBlocked, "404, a page of HTML"),
+    # redirects
+    (
+        RawReply(301, {"location": "https://login.example/?t=secret"}, b""),
+        UpstreamNonsense,
+        "login",
+    ),
+    (RawReply(302, {**HTML, "location": "/elsewhere"}, PAGE), UpstreamNonsense, "elsewhere"),
+    (RawReply(307, {"location": "http://[bad"}, b""), UpstreamNonsense, "not followed"),
+    (RawReply(304, {}, b""), UpstreamNonsense, "304"),
+    # what the body says, whatever the status
+    (said({"code": "A|B|C", "message": "no such thing"}), UpstreamRejected, "A|B|C: no such thing"),
+    (said({"code": "A|B|C"}, 400), UpstreamRejected, "400 A|B|C"),
+    (said({"error": "coin not found"}), UpstreamRejected, "coin not found"),
+    (said({"error": "coin not found"}, 404), UpstreamRejected, "404 coin not found"),
+    (said({"status": 503, "message": "maintenance"}), UpstreamUnavailable, "maintenance"),
+    (said({"status": 429}), UpstreamUnavailable, "429"),
+    (said({"status": 403, "error": "Forbidden"}), UpstreamBlocked, "Forbidden"),
+    (said({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403: scope"),
+    (said({"error": {"code": 401, "status": "Unauthorized"}}, 401), UpstreamRejected, "401"),
+    (said({"status": 200, "code": "OOPS"}, 503), UpstreamUnavailable, "503 OOPS"),
+    # unreadable
+    (RawReply(200, JSON, b"OK"), UpstreamNonsense, "not JSON"),
+    (RawReply(200, JSON, b""), UpstreamNonsense, "not JSON"),
+    (RawReply(204, {}, b""), UpstreamNonsense, "204"),
+    (RawReply(101, {}, b"[]"), UpstreamNonsense, "101"),
+    (RawReply(200, JSON, b'{"a":1,"a":1}'), UpstreamNonsense, "twice"),
+    (RawReply(200, JSON, b"[NaN]"), UpstreamNonsense, "NaN"),
+    (RawReply(200, JSON, None, problem="its body is longer"), UpstreamNonsense, "longer"),
+    # cut
+    (
+        RawReply(200, JSON, None, problem="peer closed", cut=True),
+        UpstreamUnavailable,
+        "peer closed",
+    ),
+    (RawReply(200, JSON, b'{"t":[1', delimited=False), UpstreamUnavailable, "broke off"),
+    (RawReply(200, JSON, b"", delimited=False), UpstreamUnavailable, "broke off"),
+    (RawReply(200, JSON, b'{"t":[1', delimited=True), UpstreamNonsense, "not JSON"),
+    (RawReply(200, JSON, b"OK", delimited=False), UpstreamNonsense, "not JSON"),
+    (RawReply(200, JSON, b'{"a":NaN', delimited=False), UpstreamNonsense, "NaN"),
+]
+
+
+@pytest.mark.parametrize(("raw", "kind", "names"), MEANINGS)
+def test_each_bad_reply_has_one_meaning_and_a_sentence_that_names_host_and_cause(
+    raw: RawReply, kind: type[UpstreamError], names: str
+) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        ask(raw)
+    assert type(caught.value) is kind
+    message = str(caught.value)
+    assert caught.value.host == HOST
+    assert HOST in message
+    assert names in message
+    assert message.endswith(".")
+    assert "secret" not in message
+
+
+def test_a_host_s_own_word_for_its_error_beats_the_status() -> None:
+    def reader(data: object) -> ErrorBody:
+        return ErrorBody("SLOW_DOWN", means=UpstreamUnavailable)
+
+    with pytest.raises(UpstreamUnavailable, match="SLOW_DOWN"):
+        judge(RawReply(403, JSON, b"{}"), HOST, reader, float(NOW))
+
+
+def test_retry_after_is_measured_from_the_hosts_own_clock_and_from_ours_without_it() -> None:
+    later = {"retry-after": "Sat, 30 Mar 2024 20:10:47 GMT"}
+    with pytest.raises(UpstreamUnavailable, match="in 30 s") as caught:
+        judge(RawReply(429, later, b""), HOST, read_common_error, float(NOW))
+    assert caught.value.retry_after == 30
+    with pytest.raises(UpstreamUnavailable) as caught:
+        judge(RawReply(429, later | {"date": NOW_HEADER}, b""), HOST, read_common_error, NOW - 9e6)
+    assert caught.value.retry_after == 30
+    with pytest.raises(UpstreamUnavailable, match="later") as caught:
+        judge(RawReply(429, {"retry-after": "-5"}, b""), HOST, read_common_error, float(NOW))
+    assert caught.value.retry_after is None
+
+
+def test_words_from_outside_reach_a_terminal_bounded_and_without_control_codes() -> None:
+    evil = {"code": "X\x1b[2J\r\nfake log line\ud800", "message": "m" * 100_000}
+    with pytest.raises(UpstreamRejected) as caught:
+        ask(said(evil, 400))
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 700
+    assert "X [2J fake log line" in message
+
+
+@given(st.text(max_size=300))
+def test_anything_can_be_made_printable(text: str) -> None:
+    shown = printable(text, 50)
+    assert shown.isprintable()
+    assert len(shown) <= 51
+    shown.encode()
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers(-1_000, 1_000) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["code", "message", "error", "status", "t"]), inner, max_size=4
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(data=json_like, status=st.integers(100, 599))
+def test_no_body_whatever_its_shape_breaks_the_judgement(data: object, status: int) -> None:
+    try:
+        reply = ask(said(data, status))
+    except UpstreamError:
+        return
+    assert reply.data == data
+    assert 200 <= status < 300
+
+
+@pytest.mark.parametrize("value", [True, None, "1711829417", 1_711_829_417_000, 0, -1, [1]])
+def test_only_a_whole_number_of_seconds_near_the_present_is_a_time(value: object) -> None:
+    assert plausible_time(NOW) == NOW
+    assert plausible_time(value) is None
