@@ -11,10 +11,11 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from app import serve
 from app.core.errors import ConfigurationError
+from app.core.logging import configure
 from app.core.settings import Settings, load_settings
 from app.keeper import Children, Keeper
 
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve_and_keep(
     settings: Settings,
-    environment: dict[str, str] | os._Environ[str],
+    environment: Mapping[str, str],
     loaded: Callable[[str], None] = lambda _base_url: None,
 ) -> int:
     """Run the API with a keeper beside it; returns the server's exit code.
@@ -45,6 +46,7 @@ def serve_and_keep(
     `environment` is what the loaders' processes get; `loaded` is called with the service's address
     after the first load that succeeded.
     """
+    configure(settings.log_level, settings.log_format)
     keepers: list[Keeper] = []
 
     def begin(base_url: str) -> None:

@@ -28,6 +28,7 @@ from app.core.market import (
     RefusedCandle,
 )
 from app.core.ports import CandleSource, Clock, SeriesStore, SeriesUnit
+from app.utils.days import served_period
 from app.utils.gaps import Span, affected, missing, pages
 from app.utils.moving_average import moving_averages
 
@@ -74,13 +75,6 @@ class LoadReport:
             averages=self.averages + later.averages,
             refused=self.refused + later.refused,
         )
-
-
-def served_period(interval: Interval, history_days: int, now: float) -> Span:
-    """The closed buckets that are served: those of the last `history_days` days."""
-    last = interval.last_closed(now)
-    buckets = history_days * DAY // interval.seconds
-    return Span(last - (buckets - 1) * interval.seconds, last)
 
 
 def to_fetch(

@@ -31,7 +31,7 @@ PLANTED = [
     ("web", "services/__init__.py", "from fastapi import HTTPException"),
     ("web", "workers/__init__.py", "import starlette.status"),
     ("uvicorn", "main.py", "import uvicorn"),
-    ("numpy", "api/__init__.py", "import numpy as np"),
+    ("numpy", "api/errors.py", "import numpy as np"),
     ("numpy", "bootstrap.py", "import app.utils.moving_average"),
     ("sandbox", "sandbox/__init__.py", "import app.sources.http"),
     ("pure", "utils/fixed_point.py", "import time"),

@@ -52,12 +52,12 @@ def test_no_tracked_file_names_a_persons_folder_or_holds_a_key(tracked: list[Pat
     assert found == []
 
 
-def python_files(*folders: str) -> list[Path]:
-    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+def modules() -> list[Path]:
+    return sorted((ROOT / "app").rglob("*.py"))
 
 
 def test_no_module_is_longer_than_people_read_at_once() -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in python_files("app", "tests")}
+    lengths = {path: len(path.read_text().splitlines()) for path in modules()}
     assert {path: n for path, n in lengths.items() if n > LONGEST_MODULE} == {}
 
 
@@ -67,7 +67,7 @@ def test_only_the_modules_that_speak_to_people_print() -> None:
     allowed = {name for name, rules in ruff["per-file-ignores"].items() if "T20" in rules}
     printing = {
         str(path.relative_to(ROOT))
-        for path in python_files("app")
+        for path in modules()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print"
     }
@@ -76,5 +76,5 @@ def test_only_the_modules_that_speak_to_people_print() -> None:
 
 
 def test_every_package_of_the_application_can_be_imported_as_one() -> None:
-    folders = {path.parent for path in python_files("app")}
+    folders = {path.parent for path in modules()}
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []

@@ -12,6 +12,7 @@ from app.core.errors import ConfigurationError
 from app.core.market import DAY, Interval, Pair
 from app.sandbox.__main__ import main
 from app.sandbox.assembly import build_exchange
+from app.sandbox.book import newest
 from app.sandbox.exchange import Exchange
 from app.sandbox.options import parser
 from app.sandbox.simulation import BASE_PRICES
@@ -58,7 +59,7 @@ def build(*argv: str, wall: Wall | None = None, notes: list[str] | None = None) 
 def daily(exchange: Exchange, pair: Pair = BTC) -> dict[int, Decimal]:
     """Closes by day, counted from T, as the exchange has them at its own time."""
     now = exchange.clock()
-    bars = exchange.book.candles(pair, Interval.DAY, T - 9000 * DAY, int(now) + 9000 * DAY, now)
+    bars = newest(exchange.book, pair, Interval.DAY, 0, int(now) + 9000 * DAY, now, limit=20)
     return {(bar.stamp - T) // DAY: bar.close for bar in bars}
 
 
@@ -137,6 +138,7 @@ def test_options_that_contradict_each_other_are_refused(
         ("--page-limit", "0", "is not a number from 1"),
         ("--requests-per-second", "0", "is not a rate"),
         ("--requests-per-second", "nan", "is not a rate"),
+        ("--requests-per-second", "often", "is not a rate"),
         ("--missing", "BRLBTC", "is not PAIR:FROM..TO"),
         ("--missing", "BRLBTC:2024-02-30", "is not PAIR:FROM..TO"),
         ("--missing", "BRLBTC:2024-02-03..2024-02-01", "ends before it begins"),

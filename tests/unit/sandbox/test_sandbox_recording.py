@@ -63,6 +63,15 @@ def test_wrong_candles_are_kept_because_judging_them_is_the_loader_s_job() -> No
     assert bars[1] == Bar(T + 60, *map(Decimal, ("1", "0.5", "2", "-1", "-3")))
 
 
+def test_blank_lines_a_byte_order_mark_and_seconds_written_as_floats_do_no_harm(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "table.csv"
+    text = TABLE.replace(str(T), f"{T}.0").replace("\n", "\r\n\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_recording(path).bars == parse_recording(TABLE, "f").bars
+
+
 def test_a_gzipped_table_is_read(tmp_path: Path) -> None:
     path = tmp_path / "table.csv.gz"
     path.write_bytes(gzip.compress(TABLE.encode()))
@@ -82,11 +91,12 @@ def test_a_gzipped_table_is_read(tmp_path: Path) -> None:
         (TABLE.replace(str(T), f"{T}000"), "row 2: timestamp 1700006400000 looks like millisec"),
         (TABLE.replace(str(T + DAY), str(T + 100)), "the smallest distance .* is 100 s; it must"),
         (TABLE.rsplit("\n", 2)[0], "has 1 candles; at least two"),
+        (TABLE + '"1"2,3\n', "row 4: "),
         ("{", "is not valid JSON"),
         ("[" * 100_000, "is not valid JSON"),
         ("[]", "is no recorded reply"),
         ('{"t":[1]}', "is no recorded reply"),
-        ('{"t":[1],"o":[],"h":[],"l":[],"c":[],"v":[]}', "differ in length"),
+        ('{"t":[1],"o":[],"h":[],"l":[],"c":[],"v":[]}', "the columns t, o, h, l, c and v differ"),
         ('{"candles":[]}', "'server_unix_timestamp' is missing"),
         ('{"candles":[1],"server_unix_timestamp":1}', "'candles' must be a list of objects"),
         (json.dumps(LEGACY).replace('"high": 3', '"hi": 3', 1), "row 1: 'high' is missing"),

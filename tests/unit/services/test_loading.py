@@ -22,10 +22,10 @@ from app.services.loading import (
     load,
     load_incremental,
     load_initial,
-    served_period,
     since_last,
     to_fetch,
 )
+from app.utils.days import served_period
 from app.utils.gaps import Span
 from tests.support.candles import BTC, DAY, EPOCH, FakeExchange, candle, daily, day
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from app.sources import mercado_bitcoin, mercado_bitcoin_legacy
 from app.sources.http import Bounds, UpstreamHttp
+from app.sources.mercado_bitcoin import MercadoBitcoin
+from app.sources.mercado_bitcoin_legacy import MercadoBitcoinLegacy
 from app.sources.replies import ErrorReader, read_common_error
 from app.sources.retry import RetryPolicy
 
@@ -124,3 +127,17 @@ def door(
         random=lambda: 0.5,
         transport=httpx.MockTransport(host),
     )
+
+
+def v4(host: FakeHost, clock: float = NOW) -> MercadoBitcoin:
+    """The v4 source in front of a faked host, asking once."""
+    one = RetryPolicy(attempts=1)
+    http = door(host, policy=one, read_error=mercado_bitcoin.read_error)
+    return MercadoBitcoin(http, lambda: clock)
+
+
+def legacy(host: FakeHost, clock: float = NOW) -> MercadoBitcoinLegacy:
+    """The legacy source in front of a faked host, asking once."""
+    one = RetryPolicy(attempts=1)
+    http = door(host, policy=one, read_error=mercado_bitcoin_legacy.read_error)
+    return MercadoBitcoinLegacy(http, lambda: clock)

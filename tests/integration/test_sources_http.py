@@ -1,0 +1,282 @@
+"""The door to a host against hosts that misbehave in every way a socket allows."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.core.errors import (
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from app.core.market import Interval, Pair
+from app.sources.gate import HostGate
+from app.sources.http import Bounds, UpstreamHttp
+from app.sources.mercado_bitcoin import MercadoBitcoin, read_error
+from app.sources.retry import RetryPolicy
+from tests.support.loopback import (
+    JSON_HEAD,
+    PATIENT_READS,
+    TRICKLES,
+    Script,
+    ask,
+    door,
+    no_longer_than,
+    nothing_left_behind,
+    reset_after,
+    say_nothing,
+    send,
+    serving,
+    trickle,
+    whole,
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Every test gives its threads and sockets back, however the host behaved."""
+    with nothing_left_behind():
+        yield
+
+
+def test_an_ordinary_reply_arrives_with_the_host_s_time() -> None:
+    with serving(whole(b'{"t":[1]}', headers=b"Date: Sat, 30 Mar 2024 20:10:17 GMT\r\n")) as host:
+        with door(host.url) as http:
+            reply = http.get_json("candles", {"symbol": "BTC-BRL", "from": 1})
+        assert (reply.data, reply.server_time, reply.status) == ({"t": [1]}, 1_711_829_417, 200)
+        assert host.requests[0].startswith(
+            b"GET /api/v4/candles?symbol=BTC-BRL&from=1 HTTP/1.1\r\n"
+        )
+
+
+FRAMINGS = {
+    "length": send(JSON_HEAD, b"Content-Length: 7\r\n\r\n", b"[1,", b"2,3]"),
+    "chunks": send(
+        JSON_HEAD, b"Transfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n5\r\n,2,3]\r\n0\r\n\r\n"
+    ),
+    "close": send(JSON_HEAD, b"\r\n", b"[1,2", b",3]"),
+    "http 1.0": send(b"HTTP/1.0 200 OK\r\n\r\n[1,2,3]"),
+    "gzip": whole(gzip.compress(b"[1,2,3]"), headers=b"Content-Encoding: gzip\r\n"),
+    "continue": send(
+        b"HTTP/1.1 100 Continue\r\n\r\n", JSON_HEAD, b"Content-Length: 7\r\n\r\n[1,2,3]"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FRAMINGS)
+def test_a_body_arrives_in_every_framing(name: str) -> None:
+    with serving(FRAMINGS[name]) as host:
+        assert ask(host.url) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", TRICKLES)
+def test_a_host_that_trickles_its_reply_cannot_hold_a_request_beyond_the_deadline(
+    name: str,
+) -> None:
+    with (
+        serving(TRICKLES[name]) as host,
+        no_longer_than(1.4),
+        pytest.raises(UpstreamUnavailable, match=r"no complete reply within 0\.4 s"),
+    ):
+        ask(host.url, PATIENT_READS)
+
+
+def test_a_host_that_accepts_and_says_nothing_is_left_after_the_read_time_out() -> None:
+    with (
+        serving(say_nothing) as host,
+        no_longer_than(1.4),
+        pytest.raises(UpstreamUnavailable, match="timed out"),
+    ):
+        ask(host.url, Bounds(connect=0.3, read=0.2, deadline=5.0))
+
+
+@contextmanager
+def crowd_before(address: tuple[str, int]) -> Iterator[None]:
+    """More connections than the host's queue holds: the next one to knock is not heard."""
+    with ExitStack() as crowd:
+        for _ in range(4):
+            one = crowd.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(address)
+        yield
+
+
+def test_a_host_too_busy_to_accept_is_left_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        with crowd_before(address), no_longer_than(1.2), pytest.raises(UpstreamUnavailable):
+            ask(f"http://127.0.0.1:{address[1]}")
+
+
+def test_a_connection_that_stands_too_late_is_closed_without_a_word() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        with (
+            crowd_before(address),
+            no_longer_than(0.9),
+            pytest.raises(UpstreamUnavailable, match=r"within 0\.2 s"),
+        ):
+            ask(f"http://127.0.0.1:{address[1]}", Bounds(connect=3.0, deadline=0.2))
+        # The crowd is gone; the host now accepts whoever is still knocking, us at last.
+        listener.settimeout(0.5)
+        heard = []
+        until = time.monotonic() + 3.0
+        while time.monotonic() < until and "upstream-exchange" in thread_names():
+            with suppress(TimeoutError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(1.0)
+                    heard.append(connection.recv(1_000))
+    assert set(heard) == {b""}
+
+
+def thread_names() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+def test_a_closed_port_is_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(UpstreamUnavailable, match=f"127.0.0.1:{port} cannot be reached"):
+        ask(f"http://127.0.0.1:{port}")
+
+
+CUTS = {
+    "before a word": send(),
+    "in the status line": send(b"HTTP/1.1 20"),
+    "in the headers": send(b"HTTP/1.1 200 OK\r\nContent-Ty"),
+    "in a body with a length": send(JSON_HEAD, b'Content-Length: 90\r\n\r\n{"t":[1'),
+    "in a whole-looking body with a length": send(JSON_HEAD, b"Content-Length: 90\r\n\r\n[]"),
+    "in a chunk": send(JSON_HEAD, b"Transfer-Encoding: chunked\r\n\r\n9\r\n[1,"),
+    "between chunks": send(JSON_HEAD, b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n"),
+    "in a body without a length": send(JSON_HEAD, b'\r\n{"t":[1,2'),
+    "in a body of HTTP/1.0": send(b'HTTP/1.0 200 OK\r\n\r\n{"t":["12'),
+    "before a body without a length": send(JSON_HEAD, b"\r\n"),
+    "in a packed body": send(
+        JSON_HEAD, b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b'{"t":[1,2,3]}')[:-9]
+    ),
+    "by a reset before a word": reset_after(),
+    "by a reset in the body": reset_after(JSON_HEAD, b"Content-Length: 90\r\n\r\n[1"),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_reply_that_is_cut_is_asked_for_again(name: str) -> None:
+    policy = RetryPolicy(attempts=3, base=0.001)
+    with serving(CUTS[name], CUTS[name], whole(b"[1]")) as host, capture_logs() as logs:
+        with door(host.url, policy=policy) as http:
+            assert http.get_json("candles", {}).data == [1]
+        assert len(host.requests) == 3
+    assert [line["attempt"] for line in logs] == [1, 2]
+
+
+def bomb(megabytes: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+    zeros = bytes(1_000_000)
+    return b"".join(packer.compress(zeros) for _ in range(megabytes)) + packer.flush()
+
+
+NONSENSE = {
+    "a gzip bomb": (whole(bomb(100), headers=b"Content-Encoding: gzip\r\n"), "longer than 100000"),
+    "a body without end": (trickle(JSON_HEAD + b"\r\n", b"[" * 50_000), "longer than 100000"),
+    "a packing nobody offered": (whole(b"[]", headers=b"Content-Encoding: br\r\n"), "'br'"),
+    "words": (whole(b"It works!"), "not JSON"),
+    "a redirect": (
+        send(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2/?t=1\r\nContent-Length: 0\r\n\r\n"),
+        "redirects to 127.0.0.2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense_is_asked_for_once_and_named(name: str) -> None:
+    script, names = NONSENSE[name]
+    with serving(script) as host:
+        bounds = Bounds(deadline=2.0, body=100_000)
+        with (
+            no_longer_than(1.5),
+            door(host.url, bounds, RetryPolicy()) as http,
+            pytest.raises(UpstreamNonsense, match=names),
+        ):
+            http.get_json("candles", {})
+        assert len(host.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (whole(b"<html>blocked", status=b"403 Forbidden"), UpstreamBlocked),
+        (whole(b"<html>", headers=b"X-Served-By: cdn\r\n"), UpstreamBlocked),
+        (send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 900\r\n\r\n<ht"), UpstreamBlocked),
+        (whole(b'{"code":"A|B|SYMBOL_IS_INVALID"}', status=b"400 Bad"), UpstreamRejected),
+    ],
+)
+def test_a_refusal_is_final(script: Script, kind: type[UpstreamError]) -> None:
+    with serving(script) as host:
+        with door(host.url, policy=RetryPolicy()) as http, pytest.raises(kind):
+            http.get_json("candles", {})
+        assert len(host.requests) == 1
+
+
+def test_a_host_that_asks_for_a_pause_is_asked_again_after_it() -> None:
+    busy = whole(b"{}", status=b"429 Too Many", headers=b"Retry-After: 0.3\r\n")
+    with serving(busy, whole(b"[1]")) as host, capture_logs():
+        started = time.monotonic()
+        with door(host.url, policy=RetryPolicy(base=0.001)) as http:
+            assert http.get_json("candles", {}).data == [1]
+        assert 0.3 <= time.monotonic() - started < 3.0
+
+
+def test_many_threads_share_one_door_and_its_gate() -> None:
+    arrivals: list[float] = []
+
+    def note(connection: socket.socket) -> None:
+        arrivals.append(time.monotonic())
+        whole(b"[1]")(connection)
+
+    with serving(note) as host:
+        gate = HostGate("loopback", 40.0)
+        with UpstreamHttp(host.url, gate) as http, ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda _: http.get_json("candles", {}).data, range(12)))
+    assert answers == [[1]] * 12
+    # 11 periods of 25 ms lie between the first and the last of twelve requests.
+    assert 0.25 <= max(arrivals) - min(arrivals) < 3.0
+
+
+def test_a_host_elsewhere_is_asked_through_the_proxy_and_this_machine_never_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(whole(b'"proxy"')) as proxy, serving(whole(b'"direct"')) as host:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        assert ask("http://exchange.example/v4") == "proxy"
+        assert proxy.requests[0].startswith(b"GET http://exchange.example/v4/candles?")
+        assert ask(host.url) == "direct"
+        assert ask(host.url.replace("127.0.0.1", "localhost")) == "direct"
+        assert len(proxy.requests) == 1
+
+
+def test_a_source_reads_candles_over_a_real_connection() -> None:
+    body = b'{"t":[1711584000],"o":["2"],"h":["3.00000001"],"l":["1"],"c":[2.5],"v":["0.1"]}'
+    reply = whole(body, headers=b"Date: Sat, 30 Mar 2024 20:10:17 GMT\r\n")
+    with serving(reply) as host:
+        gate = HostGate("loopback", 1.0)
+        with UpstreamHttp(host.url, gate, read_error=read_error) as http:
+            source = MercadoBitcoin(http, lambda: 1_711_829_417.0)
+            page = source.page(Pair("BTC", "BRL"), Interval.DAY, 1_711_584_000, 1_711_756_800)
+    (candle,) = page.candles
+    assert (candle.bucket, candle.high, candle.close) == (1_711_584_000, 300_000_001, 250_000_000)
+    assert (page.last, page.complete) == (1_711_670_400, True)

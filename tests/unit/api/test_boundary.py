@@ -1,0 +1,202 @@
+"""What happens to every request: its id, its line in the log, its problem when something fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.core.errors import ConfigurationError, StoreUnavailable, UnrepresentablePrice
+from app.core.market import AverageSlice, Interval, Pair, Window
+from app.db.memory import MemorySeriesStore
+from tests.support.api import Client, FakeRuntime, serving
+
+READ = "/BRLBTC/mms?range=20"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Client]:
+    with serving(FakeRuntime()) as client:
+        yield client
+
+
+class BrokenStore(MemorySeriesStore):
+    """A store whose reads of averages raise what a test chooses."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def read(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> AverageSlice:
+        raise self.error
+
+
+@pytest.mark.parametrize("given", ["a", "ABC.def_9-8", "x" * 64])
+def test_a_request_keeps_the_id_that_its_client_gave(api: Client, given: str) -> None:
+    assert api.get(READ, ("X-Request-ID", given)).header("x-request-id") == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", "é", "a;b", 'a"b', "../x\x7f"])
+def test_an_id_that_could_do_harm_is_replaced(api: Client, given: str) -> None:
+    found = api.get(READ, ("X-Request-ID", given)).header("x-request-id")
+    assert re.fullmatch("[0-9a-f]{16}", found or "")
+
+
+def test_no_two_requests_get_the_same_id(api: Client) -> None:
+    assert len({api.get("/healthz").header("x-request-id") for _ in range(50)}) == 50
+
+
+@pytest.mark.parametrize("target", [READ, "/nowhere", "/BRLBTC/mms", "/docs", "/", "/pairs"])
+def test_every_reply_carries_its_id_and_forbids_sniffing(api: Client, target: str) -> None:
+    got = api.get(target, ("X-Request-ID", "abc"))
+    assert got.header("x-request-id") == "abc"
+    assert got.header("x-content-type-options") == "nosniff"
+
+
+@pytest.mark.parametrize("target", ["/nowhere", "/BRLBTC/mms", "/BRLXYZ/mms?range=20"])
+def test_a_problem_has_the_members_that_programs_read(api: Client, target: str) -> None:
+    got = api.get(target, ("X-Request-ID", "abc"))
+    problem = got.json()
+    assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
+    assert problem["type"] == f"urn:mms-api:error:{problem['code']}"
+    assert problem["status"] == got.status
+    assert problem["request_id"] == "abc"
+    assert got.header("content-type") == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/nowhere",
+        "/BRLBTC",
+        "/BRLBTC/mms/",
+        "/BRLBTC/mms/x",
+        "/BTC%2FBRL/mms?range=20",
+        "//mms?range=20",
+        "/docs/",
+        "/redoc",
+        "/static-offline-docs/nothing.js",
+        "/static-offline-docs/../core.py",
+        "/static-offline-docs/%2e%2e/core.py",
+        "/static-offline-docs/%00",
+        "/static-offline-docs/" + "x" * 5000,
+        "/%FF%FE",
+        "/%00",
+        "/" + "a/" * 3000,
+        "/nowhere?x=%FF",
+        "/nowhere?x=\udcff",
+    ],
+)
+def test_what_is_not_there_is_a_problem_that_leads_on(api: Client, target: str) -> None:
+    got = api.get(target)
+    assert (got.status, got.json()["code"]) == (404, "not-found")
+    assert len(got.body) < 1000
+
+
+def test_an_unknown_address_is_told_where_the_known_ones_are(api: Client) -> None:
+    assert "/docs" in api.get("/nowhere").json()["detail"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"])
+@pytest.mark.parametrize(
+    "path", ["/BRLBTC/mms", "/pairs", "/healthz", "/docs", "/", "/openapi.json"]
+)
+def test_a_wrong_method_is_told_the_right_ones(api: Client, method: str, path: str) -> None:
+    got = api.ask(method, path)
+    assert (got.status, got.json()["code"]) == (405, "method-not-allowed")
+    assert got.header("allow") == "GET, HEAD"
+    assert "GET, HEAD" in got.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/pairs", "/health", "/healthz", "/readyz", "/docs", "/", "/openapi.json", "/nowhere"]
+)
+def test_head_works_wherever_get_does(api: Client, path: str) -> None:
+    get, head = api.get(path), api.ask("HEAD", path)
+    assert (head.status, head.body) == (get.status, b"")
+    assert head.header("content-type") == get.header("content-type")
+    assert head.header("content-length") is not None
+
+
+def test_each_request_is_one_line_in_the_log(api: Client) -> None:
+    with capture_logs() as lines:
+        api.get(READ, ("X-Request-ID", "abc"))
+    [line] = lines
+    duration = line.pop("duration_ms")
+    assert 0 < duration < 10_000
+    assert line == {
+        "event": "http_request",
+        "log_level": "info",
+        "method": "GET",
+        "path": "/BRLBTC/mms",
+        "status": 200,
+        "bytes": 2,
+        "client": "192.0.2.7",
+    }
+
+
+def test_every_line_of_a_request_carries_its_id() -> None:
+    import structlog
+
+    merge: Any = structlog.contextvars.merge_contextvars
+    with (
+        serving(FakeRuntime(store=BrokenStore(StoreUnavailable("gone")))) as api,
+        capture_logs([merge]) as lines,
+    ):
+        api.get(READ, ("X-Request-ID", "abc"))
+        api.get("/healthz", ("X-Request-ID", "def"))
+    assert [(line["event"], line["request_id"]) for line in lines] == [
+        ("request_failed", "abc"),
+        ("http_request", "abc"),
+        ("http_request", "def"),
+    ]
+    assert "request_id" not in structlog.contextvars.get_contextvars()
+
+
+def test_the_path_is_logged_as_it_came(api: Client) -> None:
+    with capture_logs() as lines:
+        api.get("/a%0Ab%1B[31m?secret=1")
+    assert lines[0]["path"] == "/a%0Ab%1B[31m"
+
+
+def test_the_line_of_a_head_counts_no_bytes(api: Client) -> None:
+    with capture_logs() as lines:
+        api.ask("HEAD", "/healthz")
+    assert (lines[0]["method"], lines[0]["bytes"], lines[0]["status"]) == ("HEAD", 0, 200)
+
+
+def test_the_access_line_can_be_switched_off() -> None:
+    with serving(FakeRuntime(), access_log="off") as api, capture_logs() as lines:
+        assert api.get(READ).status == 200
+    assert lines == []
+
+
+def test_what_nobody_expected_is_a_500_that_gives_nothing_away() -> None:
+    error = ZeroDivisionError("secret of app.db.series")
+    with serving(FakeRuntime(store=BrokenStore(error))) as api, capture_logs() as lines:
+        got = api.get(READ, ("X-Request-ID", "abc"))
+    problem = got.json()
+    assert (got.status, problem["code"], problem["request_id"]) == (500, "internal", "abc")
+    assert b"secret" not in got.body
+    assert got.header("x-request-id") == "abc"
+    assert got.header("content-type") == "application/problem+json"
+    assert [line["event"] for line in lines] == ["request_crashed", "http_request"]
+    assert lines[0]["exc_info"]
+    assert lines[1]["status"] == 500
+
+
+@pytest.mark.parametrize(
+    "error", [UnrepresentablePrice("secret 1e99"), ConfigurationError("secret setting")]
+)
+def test_an_error_of_ours_in_a_request_is_a_500_that_gives_nothing_away(error: Exception) -> None:
+    with serving(FakeRuntime(store=BrokenStore(error))) as api, capture_logs() as lines:
+        got = api.get(READ)
+    assert (got.status, got.json()["code"]) == (500, "internal")
+    assert b"secret" not in got.body
+    assert (lines[0]["event"], lines[0]["problem"]) == ("request_failed", str(error))
+    assert lines[0]["exc_info"] is error

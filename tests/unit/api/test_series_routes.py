@@ -1,0 +1,220 @@
+"""GET /{pair}/mms and GET /{pair}/candles, from request to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from app.core.errors import StoreUnavailable
+from app.core.market import DAY, AverageSlice, Interval, Pair, Window
+from app.db.memory import MemorySeriesStore
+from tests.support.api import BTC, ETH, LAST, Client, FakeRuntime, load, serving
+
+HOUR = Interval.HOUR
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Client]:
+    """BTC daily with two holes and hourly for a while; ETH served but not loaded."""
+    runtime = FakeRuntime()
+    load(runtime.store, without=[LAST - 30 * DAY, LAST - 300 * DAY])
+    load(runtime.store, interval=HOUR, last=LAST + DAY - 3600, count=400)
+    with serving(runtime, intervals="1d,1h") as client:
+        yield client
+
+
+def test_the_default_is_a_year_of_averages(api: Client) -> None:
+    got = api.get("/BRLBTC/mms?range=20")
+    assert got.status == 200
+    assert got.header("content-type") == "application/json"
+    rows = got.json()
+    stamps = [row["timestamp"] for row in rows]
+    assert stamps == sorted(stamps)
+    assert (stamps[0], stamps[-1]) == (LAST - 364 * DAY, LAST)
+    assert {type(row["mms"]) for row in rows} == {Decimal}
+    assert got.header("x-data-as-of") == "2024-03-29T00:00:00Z"
+    assert got.header("x-data-missing") == "40"
+    assert len(rows) == 365 - 40
+    assert got.header("x-data-reason") is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/BRLBTC/mms?from=2024-01-01&to=2024-01-31&range=50",
+        "/brlbtc/mms?range=50&to=2024-01-31&from=2024-01-01",
+        "/BTC-BRL/mms?from_ts=1704067200&to_ts=1706659200&range_days=50",
+        "/btc-Brl/mms?from=2024-01-01T00:00:00Z&to=2024-01-31T20:59:59-03:00&range=50",
+        "/BRLBTC/mms?from=2024-01-01T03:00:00+03:00&to=1706659200&range=50&interval=1d",
+        "/BRLBTC/mms?from=2023-12-31T23:59:59.001Z&to=2024-01-31T23%3A59%3A59Z&range=50",
+    ],
+)
+def test_every_spelling_of_one_question_has_one_answer(api: Client, target: str) -> None:
+    got = api.get(target)
+    assert got.status == 200, got.body
+    rows = got.json()
+    assert [row["timestamp"] for row in rows] == [1_704_067_200 + day * DAY for day in range(31)]
+    whole = api.get("/BRLBTC/mms?range=50&from=0").json()
+    assert rows == [row for row in whole if 1_704_067_200 <= row["timestamp"] <= 1_706_659_200]
+
+
+def test_another_interval_is_another_series(api: Client) -> None:
+    got = api.get("/BRLBTC/mms?range=200&interval=1h&from=2024-03-29&to=2024-03-29")
+    assert [row["timestamp"] for row in got.json()] == [LAST + hour * 3600 for hour in range(24)]
+    assert got.header("x-data-as-of") == "2024-03-29T23:00:00Z"
+    assert got.header("x-data-missing") == "0"
+
+
+def test_a_pair_without_data_is_an_empty_list_that_says_how_to_load(api: Client) -> None:
+    for target in ("/BRLETH/mms?range=20", "/BRLETH/candles"):
+        got = api.get(target)
+        assert (got.status, got.body) == (200, b"[]")
+        assert got.header("x-data-missing") == "365"
+        assert got.header("x-data-as-of") is None
+        reason = got.header("x-data-reason") or ""
+        assert "BRLETH at 1d" in reason
+        assert "make initial_load" in reason
+
+
+def test_a_period_before_the_data_is_empty_and_counts_its_days(api: Client) -> None:
+    got = api.get("/BRLBTC/mms?range=20&from=2015-01-01&to=2015-01-10")
+    assert (got.status, got.body, got.header("x-data-missing")) == (200, b"[]", "10")
+    assert got.header("x-data-as-of") == "2024-03-29T00:00:00Z"
+
+
+def test_candles_have_their_averages_only_when_asked(api: Client) -> None:
+    plain = api.get("/BRLBTC/candles?from=2024-03-28").json()
+    names = ["timestamp", "open", "high", "low", "close", "volume"]
+    assert [list(row) for row in plain] == [names, names]
+    asked = api.get("/BRLBTC/candles?from=2024-03-28&windows=200,20").json()
+    assert [list(row) for row in asked] == [[*names, "mms_20", "mms_200"]] * 2
+    averages = api.get("/BRLBTC/mms?range=20&from=2024-03-28").json()
+    assert [row["mms_20"] for row in asked] == [row["mms"] for row in averages]
+    # The 200 closes before include the hole of thirty days ago.
+    assert [row["mms_200"] for row in asked] == [None, None]
+
+
+def test_candles_count_the_buckets_without_one(api: Client) -> None:
+    got = api.get("/BRLBTC/candles")
+    assert got.header("x-data-missing") == "2"
+    assert len(got.json()) == 363
+
+
+@pytest.mark.parametrize("path", ["/BRLBTC/mms?range=20", "/BRLBTC/candles?windows=20"])
+def test_head_is_get_without_a_body(api: Client, path: str) -> None:
+    get, head = api.get(path), api.ask("HEAD", path)
+    assert head.body == b""
+    assert head.status == get.status
+    unlike = {"x-request-id"}
+    assert [h for h in head.headers if h[0] not in unlike] == [
+        h for h in get.headers if h[0] not in unlike
+    ]
+
+
+REFUSED = [
+    ("/BRLXYZ/mms?range=20", 400, "unsupported-pair", "BRLBTC, BRLETH (or BTC-BRL, ETH-BRL)"),
+    ("/BTCBRL/mms?range=20", 400, "unsupported-pair", "'BTCBRL' is not served"),
+    ("/BRL-BTC/mms?range=20", 400, "unsupported-pair", "BRLBTC"),
+    ("/x/candles", 400, "unsupported-pair", "BRLBTC"),
+    ("/%00/mms?range=20", 400, "unsupported-pair", r"'\x00' is not served"),
+    ("/%20BRLBTC/mms?range=20", 400, "unsupported-pair", "BRLBTC"),
+    ("/BRLBTC%0A/mms?range=20", 400, "unsupported-pair", "BRLBTC"),
+    ("/BRL%EF%BC%A2TC/mms?range=20", 400, "unsupported-pair", "BRLBTC"),
+    ("/%FF%FE/mms?range=20", 400, "unsupported-pair", "BRLBTC"),
+    (f"/{'A' * 5000}/mms?range=20", 400, "unsupported-pair", "AAA…"),
+    ("/BRLBTC/mms?range=21", 400, "unsupported-range", "use one of 20, 50, 200"),
+    ("/BRLBTC/mms?range=0", 400, "unsupported-range", "20, 50, 200"),
+    ("/BRLBTC/mms?range=-20", 400, "unsupported-range", "20, 50, 200"),
+    ("/BRLBTC/mms?range=020", 400, "unsupported-range", "20, 50, 200"),
+    (f"/BRLBTC/mms?range={'9' * 1900}", 400, "unsupported-range", "999…"),
+    ("/BRLBTC/candles?windows=20,21", 400, "unsupported-range", "windows=21"),
+    ("/BRLBTC/mms?range=20&interval=2d", 400, "unsupported-interval", "use one of 1d, 1h"),
+    ("/BRLBTC/mms?range=20&interval=15m", 400, "unsupported-interval", "1d, 1h"),
+    ("/BRLBTC/mms?range=20&interval=1w", 400, "unsupported-interval", "1d, 1h"),
+    ("/BRLBTC/mms?range=20&interval=1D", 400, "unsupported-interval", "1d, 1h"),
+    ("/BRLBTC/mms?range=20&interval=", 400, "unsupported-interval", "1d, 1h"),
+    ("/BRLBTC/mms?range=20&from=2024-02-01&to=2024-01-01", 400, "reversed-period", "2024-02-01T"),
+    ("/BRLBTC/mms?range=20&from=1706659201&to=1706659200", 400, "reversed-period", "Exchange"),
+    ("/BRLBTC/mms", 422, "invalid-parameter", "range is required"),
+    ("/BRLBTC/mms?range=", 422, "invalid-parameter", "not a whole number"),
+    ("/BRLBTC/mms?range=20.0", 422, "invalid-parameter", "20, 50, 200"),
+    ("/BRLBTC/mms?range=twenty", 422, "invalid-parameter", "20, 50, 200"),
+    ("/BRLBTC/mms?range=+20", 422, "invalid-parameter", "20, 50, 200"),
+    ("/BRLBTC/mms?range=2%30%20", 422, "invalid-parameter", "20, 50, 200"),
+    ("/BRLBTC/mms?range=%D9%A2%D9%A0", 422, "invalid-parameter", "20, 50, 200"),
+    ("/BRLBTC/candles?windows=", 422, "invalid-parameter", "windows=''"),
+    ("/BRLBTC/candles?windows=20,", 422, "invalid-parameter", "20, 50, 200"),
+    ("/BRLBTC/candles?windows=20,20", 422, "invalid-parameter", "twice"),
+    ("/BRLBTC/mms?range=20&from=1711670400000", 422, "invalid-parameter", "milliseconds"),
+    ("/BRLBTC/mms?range=20&from=yesterday", 422, "invalid-parameter", "from='yesterday'"),
+    ("/BRLBTC/mms?range=20&to_ts=2024-03-29T00:00", 422, "invalid-parameter", "zone"),
+    ("/BRLBTC/mms?range=20&from=%00", 422, "invalid-parameter", r"from='\x00'"),
+    ("/BRLBTC/mms?range=20&from=%FF", 422, "invalid-parameter", "UTF-8"),
+    ("/BRLBTC/mms?range=20&from=-1", 422, "invalid-parameter", "from='-1'"),
+    (f"/BRLBTC/mms?range=20&from={'9' * 100_000}", 422, "invalid-parameter", "at most 2,048"),
+    ("/BRLBTC/mms?range=20&x=1", 422, "unknown-parameter", "use from, from_ts, to, to_ts, range"),
+    ("/BRLBTC/mms?rnage=20", 422, "unknown-parameter", "(range is)"),
+    ("/BRLBTC/candles?range=20", 422, "unknown-parameter", "windows, interval"),
+    ("/pairs?limit=1", 422, "unknown-parameter", "it takes none"),
+    ("/BRLBTC/mms?range=20&range=20", 422, "repeated-parameter", "range"),
+    ("/BRLBTC/mms?range=20&range_days=20", 422, "repeated-parameter", "range and range_days"),
+    ("/BRLBTC/mms?range=20&from=0&from_ts=0", 422, "repeated-parameter", "from and from_ts"),
+    ("/BRLBTC/mms?range=20&to=0&to_ts=0", 422, "repeated-parameter", "to and to_ts"),
+]
+
+
+@pytest.mark.parametrize(("target", "status", "code", "said"), REFUSED)
+def test_what_cannot_be_answered_is_refused_with_what_is_allowed(
+    api: Client, target: str, status: int, code: str, said: str
+) -> None:
+    got = api.get(target)
+    problem = got.json()
+    assert (got.status, problem["code"]) == (status, code), problem
+    assert said in problem["detail"]
+    assert len(got.body) < 1000
+    assert got.header("content-type") == "application/problem+json"
+
+
+def test_more_than_ten_thousand_points_are_to_be_asked_in_parts() -> None:
+    runtime = FakeRuntime()
+    load(runtime.store, interval=Interval.MINUTE, last=LAST + DAY, count=10_001)
+    with serving(runtime, intervals="1m") as api:
+        got = api.get("/BRLBTC/candles?interval=1m&from=0")
+        assert (got.status, got.json()["code"]) == (422, "invalid-parameter")
+        assert "in parts" in got.json()["detail"]
+        assert len(api.get("/BRLBTC/candles?interval=1m").json()) <= 10_000
+
+
+def test_an_interval_that_is_not_served_by_default_must_be_named() -> None:
+    with serving(FakeRuntime(), intervals="1h") as api:
+        got = api.get("/BRLBTC/mms?range=20")
+        assert (got.status, got.json()["code"]) == (400, "unsupported-interval")
+        assert "use one of 1h" in got.json()["detail"]
+
+
+class BrokenStore(MemorySeriesStore):
+    """A store whose reads of averages fail as a database does."""
+
+    def read(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> AverageSlice:
+        raise StoreUnavailable("connection to 10.1.2.3 refused for user mms")
+
+
+def test_a_database_that_does_not_answer_is_a_503_without_its_secrets() -> None:
+    with serving(FakeRuntime(store=BrokenStore())) as api:
+        got = api.get("/BRLBTC/mms?range=20")
+        assert (got.status, got.json()["code"]) == (503, "database-unavailable")
+        assert b"10.1.2.3" not in got.body
+        assert api.get("/BRLBTC/candles").status == 200
+
+
+def test_the_pairs_that_are_served_are_the_settings_own() -> None:
+    runtime = FakeRuntime()
+    load(runtime.store, ETH)
+    load(runtime.store, BTC)
+    with serving(runtime, allowed_pairs="ETH-BRL") as api:
+        assert len(api.get("/BRLETH/mms?range=20").json()) == 365
+        assert api.get("/BRLBTC/mms?range=20").status == 400

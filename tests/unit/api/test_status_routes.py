@@ -1,0 +1,126 @@
+"""GET /pairs, /health, /healthz, /readyz and the addresses around them."""
+
+from __future__ import annotations
+
+from app.core.errors import StoreUnavailable, StoreUnusable
+from app.core.market import DAY, Interval, Pair, SeriesState
+from app.db.memory import MemorySeriesStore
+from app.main import create_app
+from tests.support.api import BTC, LAST, FakeRuntime, load, serving, settings, started
+
+
+def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
+    runtime = FakeRuntime()
+    load(runtime.store, without=[LAST - 3 * DAY])
+    with serving(runtime) as api:
+        btc, eth = api.get("/pairs").json()["pairs"]
+    assert btc == {
+        "pair": "BRLBTC",
+        "symbol": "BTC-BRL",
+        "interval": "1d",
+        "windows": [20, 50, 200],
+        "first": "2023-03-31T00:00:00Z",
+        "last": "2024-03-29T00:00:00Z",
+        "expected": 365,
+        "stored": 364,
+        "missing": 1,
+        "as_of": "2024-03-29T00:00:00Z",
+        "checked_at": "2024-03-30T00:05:00Z",
+    }
+    assert eth["pair"] == "BRLETH"
+    assert (eth["first"], eth["last"], eth["as_of"], eth["checked_at"]) == (None,) * 4
+    assert (eth["stored"], eth["missing"]) == (0, 365)
+    assert "make initial_load" in eth["message"]
+
+
+def test_pairs_names_each_interval_by_itself() -> None:
+    with serving(FakeRuntime(), allowed_pairs="BRLBTC", intervals="1d,1h,1m") as api:
+        found = api.get("/pairs").json()["pairs"]
+    assert [(each["interval"], each["expected"]) for each in found] == [
+        ("1d", 365),
+        ("1h", 365 * 24),
+        ("1m", 365 * 24 * 60),
+    ]
+
+
+def test_health_is_the_databases() -> None:
+    runtime = FakeRuntime()
+    with serving(runtime) as api:
+        assert api.get("/health").status == 200
+        assert api.get("/health").json() == {"status": "ok", "database": "ok"}
+        for trouble in (StoreUnavailable("gone"), StoreUnusable("not migrated")):
+            runtime.trouble = trouble
+            got = api.get("/health")
+            assert got.status == 503
+            assert got.json() == {"status": "unavailable", "database": "unavailable"}
+        runtime.trouble = None
+        assert api.get("/health").status == 200
+
+
+def test_the_process_is_alive_whatever_the_database_does() -> None:
+    with serving(FakeRuntime(trouble=StoreUnavailable("gone"))) as api:
+        got = api.get("/healthz")
+        assert (got.status, got.json()) == (200, {"status": "alive"})
+
+
+def test_an_empty_database_is_ready_and_says_what_to_run() -> None:
+    with serving(FakeRuntime()) as api:
+        got = api.get("/readyz")
+    assert got.status == 200
+    assert (got.json()["status"], got.json()["data"]) == ("ready", "empty")
+    assert "make initial_load" in got.json()["message"]
+
+
+def test_a_loaded_database_is_ready_without_a_word() -> None:
+    runtime = FakeRuntime()
+    load(runtime.store, BTC)
+    with serving(runtime) as api:
+        assert api.get("/readyz").json() == {"status": "ready", "data": "present"}
+
+
+def test_a_database_without_an_answer_is_not_ready() -> None:
+    with serving(FakeRuntime(trouble=StoreUnavailable("10.1.2.3 refused"))) as api:
+        got = api.get("/readyz")
+    assert (got.status, got.json()["status"]) == (503, "unavailable")
+    assert b"10.1.2.3" not in got.body
+
+
+class Lost(MemorySeriesStore):
+    """A database that dies between two questions."""
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        raise StoreUnavailable("gone")
+
+
+def test_a_database_that_dies_halfway_is_not_ready_either() -> None:
+    with serving(FakeRuntime(store=Lost())) as api:
+        assert api.get("/readyz").status == 503
+        assert api.get("/pairs").json()["code"] == "database-unavailable"
+
+
+def test_a_process_that_shuts_down_is_alive_and_healthy_but_not_ready() -> None:
+    from threading import Event
+
+    draining = Event()
+    runtime = FakeRuntime()
+    with started(create_app(settings(), runtime.build, draining=draining)) as api:
+        assert api.get("/readyz").status == 200
+        draining.set()
+        got = api.get("/readyz")
+        assert got.status == 503
+        assert "shutting down" in got.json()["message"]
+        assert api.get("/healthz").status == api.get("/health").status == 200
+
+
+def test_a_probe_may_carry_any_query() -> None:
+    with serving(FakeRuntime()) as api:
+        for path in ("/health", "/healthz", "/readyz"):
+            assert api.get(f"{path}?t=1711670400&t=2").status == 200
+
+
+def test_the_root_leads_to_the_documentation() -> None:
+    with serving(FakeRuntime()) as api:
+        got = api.get("/")
+        assert got.status == 307
+        assert got.header("location") == "/docs"
+        assert api.get("/docs").status == 200

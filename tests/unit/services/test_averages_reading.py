@@ -1,0 +1,226 @@
+"""Which buckets a request means, and what the reply says of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.errors import InvalidParameter, ReversedPeriod
+from app.core.market import DAY, Interval, Pair, SeriesState, Window
+from app.db.memory import MemorySeriesStore
+from app.services.averages import MAX_POINTS, Asked, asked, read_averages, read_candles
+from app.utils.days import LATEST, Moment, moment
+from tests.support.api import BTC, LAST, NOW, load
+
+DAILY: Final = Interval.DAY
+MINUTE: Final = Interval.MINUTE
+
+
+def at(second: int) -> Moment:
+    return Moment(second, second)
+
+
+def wanted(
+    since: Moment | None = None,
+    until: Moment | None = None,
+    interval: Interval = DAILY,
+    days: int = 365,
+) -> Asked:
+    return asked(BTC, interval, since, until, days, NOW)
+
+
+def points(body: bytes) -> list[int]:
+    return [row["timestamp"] for row in json.loads(body)]
+
+
+def test_without_a_period_the_last_365_closed_days_are_meant() -> None:
+    found = wanted()
+    assert (found.first, found.last) == (LAST - 364 * DAY, LAST)
+    assert found.expected == 365
+
+
+def test_an_end_alone_moves_the_whole_default_period() -> None:
+    end = LAST - 100 * DAY
+    found = wanted(until=at(end))
+    assert (found.first, found.last) == (end - 364 * DAY, end)
+
+
+def test_an_end_in_the_future_leaves_the_beginning_where_it_is_by_default() -> None:
+    found = wanted(until=at(LAST + 500 * DAY))
+    assert found.first == LAST - 364 * DAY
+    assert found.expected == 365
+
+
+def test_a_period_from_now_on_is_empty_and_not_reversed() -> None:
+    found = wanted(since=at(LAST + DAY))
+    assert found.expected == 0
+    assert found.first > found.last
+
+
+def test_a_day_means_all_of_its_minutes() -> None:
+    day = moment("2024-03-28", "from")
+    found = wanted(day, day, MINUTE)
+    assert found.expected == 1440
+    assert found.first == LAST - DAY
+
+
+def test_both_ends_are_moved_inwards_to_whole_buckets() -> None:
+    found = wanted(at(LAST - 5 * DAY + 1), at(LAST - 1))
+    assert (found.first, found.last) == (LAST - 4 * DAY, LAST - DAY)
+
+
+def test_a_default_period_below_a_day_is_at_most_ten_thousand_buckets() -> None:
+    found = wanted(interval=MINUTE)
+    assert found.expected == MAX_POINTS
+    assert wanted(interval=Interval.HOUR).expected == 364 * 24 + 1
+
+
+def test_a_period_that_ends_before_it_begins_is_refused_with_both_ends() -> None:
+    with pytest.raises(ReversedPeriod, match=r"2024-03-29T00:00:00Z.*2024-03-28T00:00:00Z"):
+        wanted(at(LAST), at(LAST - DAY))
+
+
+@pytest.mark.parametrize("until", [Moment(LAST, LAST), Moment(LAST, LAST + DAY - 1)])
+def test_one_moment_is_a_period(until: Moment) -> None:
+    assert wanted(Moment(LAST, LAST + DAY - 1), until).expected == 1
+
+
+def test_an_instant_between_two_seconds_is_an_empty_period_and_not_reversed() -> None:
+    between = moment("2024-03-29T00:00:00.5Z", "from")
+    assert wanted(between, between).expected == 0
+
+
+@given(
+    st.none() | st.integers(0, LATEST).map(at),
+    st.none() | st.integers(0, LATEST).map(at),
+    st.sampled_from(list(Interval)),
+    st.integers(1, 10_000),
+)
+def test_what_is_asked_lies_on_the_grid_and_within_the_period(
+    since: Moment | None, until: Moment | None, interval: Interval, days: int
+) -> None:
+    try:
+        found = wanted(since, until, interval, days)
+    except ReversedPeriod:
+        assert since is not None
+        assert until is not None
+        assert since.first > until.last
+        return
+    assert found.first % interval.seconds == 0
+    assert found.last % interval.seconds == 0
+    assert since is None or 0 <= found.first - since.first < interval.seconds
+    assert until is None or 0 <= until.last - found.last < interval.seconds
+    assert found.expected >= 0
+    if since is None:
+        assert found.expected <= MAX_POINTS
+
+
+class CountingStore(MemorySeriesStore):
+    """Records how often the series' state is asked for by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states = 0
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        self.states += 1
+        return super().state(pair, interval)
+
+
+def averages(store: MemorySeriesStore, what: Asked, window: Window = 20) -> tuple[list[int], int]:
+    found = read_averages(store, store, window, what)
+    return points(found.body), found.missing
+
+
+def test_a_hole_is_counted_for_each_window_that_it_breaks() -> None:
+    store = MemorySeriesStore()
+    load(store, without=[LAST - 30 * DAY])
+    assert averages(store, wanted(), 20)[1] == 20
+    assert averages(store, wanted(), 50)[1] == 31
+    found = read_candles(store, (20,), wanted())
+    assert found.missing == 1
+    assert len(points(found.body)) == 364
+
+
+def test_only_closed_buckets_can_be_missing() -> None:
+    store = MemorySeriesStore()
+    load(store)
+    assert averages(store, wanted(until=at(LAST + 30 * DAY))) == (
+        [LAST - back * DAY for back in range(364, -1, -1)],
+        0,
+    )
+
+
+def test_a_loader_that_has_not_run_yet_leaves_the_newest_day_missing() -> None:
+    store = MemorySeriesStore()
+    load(store, last=LAST - DAY)
+    found = read_averages(store, store, 200, wanted())
+    assert found.missing == 1
+    assert found.as_of == LAST - DAY
+
+
+def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
+    store = MemorySeriesStore()
+    found = read_averages(store, store, 20, wanted())
+    assert (found.body, found.as_of, found.missing) == (b"[]", None, 365)
+    assert read_candles(store, (), wanted()).as_of is None
+
+
+def test_from_the_beginning_of_time_is_a_fine_question_of_a_daily_series() -> None:
+    store = CountingStore()
+    load(store)
+    found = read_averages(store, store, 20, wanted(at(0)))
+    assert len(points(found.body)) == 564 - 19
+    assert found.missing == LAST // DAY + 1 - (564 - 19)
+    assert store.states == 0
+
+
+def test_a_store_is_read_once_where_the_period_alone_shows_that_the_reply_is_small() -> None:
+    store = CountingStore()
+    load(store)
+    read_averages(store, store, 20, wanted())
+    read_candles(store, (), wanted())
+    assert store.states == 0
+
+
+def test_more_than_ten_thousand_stored_buckets_are_refused_with_the_first_part_to_ask() -> None:
+    store = MemorySeriesStore()
+    newest = MINUTE.last_closed(NOW)
+    buckets = load(store, interval=MINUTE, last=newest, count=MAX_POINTS + 1)
+    with pytest.raises(InvalidParameter, match="10,001 stored buckets of 1m") as refused:
+        read_candles(store, (), wanted(at(0), None, MINUTE))
+    assert f"from={buckets[0]}&to={buckets[-2]}" in str(refused.value)
+    part = read_candles(store, (), wanted(at(buckets[0]), at(buckets[-2]), MINUTE))
+    assert len(points(part.body)) == MAX_POINTS
+
+
+def test_a_wide_period_over_few_stored_buckets_is_answered() -> None:
+    store = CountingStore()
+    newest = MINUTE.last_closed(NOW)
+    buckets = load(store, interval=MINUTE, last=newest, count=300)
+    found = read_averages(store, store, 200, wanted(at(0), at(LATEST), MINUTE))
+    assert points(found.body) == buckets[199:]
+    assert store.states == 1
+    empty = CountingStore()
+    assert read_candles(empty, (), wanted(at(0), at(LATEST), MINUTE)).body == b"[]"
+
+
+@pytest.fixture(scope="module")
+def holey() -> MemorySeriesStore:
+    store = MemorySeriesStore()
+    load(store, without=[LAST - 30 * DAY, LAST - 300 * DAY])
+    return store
+
+
+@given(first=st.integers(-5, 570), last=st.integers(-5, 570))
+def test_any_slice_is_the_slice_of_the_whole(
+    holey: MemorySeriesStore, first: int, last: int
+) -> None:
+    whole = json.loads(read_averages(holey, holey, 50, wanted(at(0))).body)
+    low, high = sorted((LAST - first * DAY, LAST - last * DAY))
+    part = json.loads(read_averages(holey, holey, 50, wanted(at(low), at(high))).body)
+    assert part == [row for row in whole if low <= row["timestamp"] <= high]

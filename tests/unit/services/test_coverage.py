@@ -1,0 +1,87 @@
+"""How much of each served series is there."""
+
+from __future__ import annotations
+
+from app.core.market import DAY, Interval, Pair
+from app.db.memory import MemorySeriesStore
+from app.services.coverage import CoverageCounter
+from tests.support.api import BTC, LAST, NOW, load
+
+DAILY = Interval.DAY
+
+
+class CountingStore(MemorySeriesStore):
+    """Records how often all buckets are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+        self.reads += 1
+        return super().buckets(pair, interval, first, last)
+
+
+def test_a_whole_series_misses_nothing() -> None:
+    store = MemorySeriesStore()
+    load(store)
+    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
+    assert (found.first, found.last) == (LAST - 364 * DAY, LAST)
+    assert (found.expected, found.stored, found.missing) == (365, 365, 0)
+    assert found.as_of == LAST
+    assert found.checked_at == LAST + DAY + 300
+
+
+def test_what_lies_before_the_served_period_is_not_counted() -> None:
+    store = MemorySeriesStore()
+    load(store, last=LAST - 363 * DAY)
+    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
+    assert (found.stored, found.missing) == (2, 363)
+    assert (found.first, found.last) == (LAST - 364 * DAY, LAST - 363 * DAY)
+
+
+def test_holes_are_missing_buckets() -> None:
+    store = MemorySeriesStore()
+    load(store, without=[LAST, LAST - 9 * DAY, LAST - 364 * DAY])
+    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
+    assert found.missing == 3
+    assert (found.first, found.last) == (LAST - 363 * DAY, LAST - DAY)
+
+
+def test_a_series_that_only_ended_long_ago_has_a_date_but_nothing_served() -> None:
+    store = MemorySeriesStore()
+    load(store, last=LAST - 400 * DAY, count=10)
+    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
+    assert (found.first, found.last, found.stored) == (None, None, 0)
+    assert found.as_of == LAST - 400 * DAY
+
+
+def test_nothing_stored_is_everything_missing() -> None:
+    found = CoverageCounter(MemorySeriesStore(), 365).coverage(BTC, DAILY, NOW)
+    assert (found.first, found.last, found.as_of, found.checked_at) == (None, None, None, None)
+    assert found.missing == found.expected == 365
+
+
+def test_buckets_are_counted_again_only_after_a_load_or_in_a_new_period() -> None:
+    store = CountingStore()
+    load(store, without=[LAST])
+    counter = CoverageCounter(store, 365)
+    for _ in range(3):
+        assert counter.coverage(BTC, DAILY, NOW).missing == 1
+    assert store.reads == 1
+    load(store)
+    assert counter.coverage(BTC, DAILY, NOW).missing == 0
+    assert store.reads == 2
+    assert counter.coverage(BTC, DAILY, NOW + DAY).missing == 1
+    assert store.reads == 3
+
+
+def test_a_load_that_found_nothing_new_shows_as_a_check_without_a_count() -> None:
+    store = CountingStore()
+    load(store)
+    counter = CoverageCounter(store, 365)
+    counter.coverage(BTC, DAILY, NOW)
+    with store.begin(BTC, DAILY) as unit:
+        unit.finish(changed=False, checked_at=NOW)
+    assert counter.coverage(BTC, DAILY, NOW).checked_at == NOW
+    assert store.reads == 1

@@ -1,0 +1,252 @@
+"""Mercado Bitcoin's two formats become the same page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.core.errors import (
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from app.core.market import Candle, CandlePage, Interval, Pair
+from app.core.ports import CandleSource
+from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, answer, legacy, v4
+
+BTC = Pair("BTC", "BRL")
+DAY = Interval.DAY
+TODAY = DAY.floor(NOW)
+FIRST = TODAY - 2 * DAY.seconds
+ROWS = [
+    (FIRST, "355000.00000000", "356500.5", "351000", "355889.5582945", "20.1"),
+    (FIRST + 86_400, "355889.5582945", "356834.98169774", "348861.33", "353446.62655678", "15.6"),
+    (TODAY, "353488.07", "355269.14146234", "352567", "353000", "7.39252324"),
+]
+CANDLES = (
+    Candle(FIRST, 35500000000000, 35650050000000, 35100000000000, 35588955829450, 2010000000),
+    Candle(
+        TODAY - 86_400, 35588955829450, 35683498169774, 34886133000000, 35344662655678, 1560000000
+    ),
+)
+Build = Callable[[FakeHost], CandleSource]
+
+
+def columns(rows: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return {name: [row[i] for row in rows] for i, name in enumerate("tohlcv")}
+
+
+def objects(rows: list[tuple[Any, ...]]) -> bytes:
+    """The legacy reply, its prices as JSON numbers with the digits of `rows`."""
+    names = ("timestamp", "open", "high", "low", "close", "volume")
+    candles = ",".join(
+        "{" + ",".join(f'"{n}":{v}' for n, v in zip(names, row, strict=True)) + "}" for row in rows
+    )
+    return (
+        f'{{"status_code":100,"status_message":"Success","server_unix_timestamp":{NOW},'
+        f'"candles":[{candles}]}}'
+    ).encode()
+
+
+PAGE = CandlePage(FIRST, TODAY - 86_400, CANDLES, (), NOW, complete=True)
+
+
+def test_both_formats_give_the_same_page_of_closed_candles() -> None:
+    assert v4(FakeHost([answer(columns(ROWS))])).page(BTC, DAY, FIRST, TODAY) == PAGE
+    assert legacy(FakeHost([answer(body=objects(ROWS))])).page(BTC, DAY, FIRST, TODAY) == PAGE
+
+
+def test_each_format_tolerates_the_other_s_way_with_numbers_and_fields_it_does_not_know() -> None:
+    numbers = objects(ROWS)
+    mixed = {**columns(ROWS), "s": "ok", "nb": None}
+    text = json.dumps(mixed)
+    for row in ROWS:
+        for value in row[1:]:
+            text = text.replace(f'"{value}"', value)
+    assert text.count('"') < json.dumps(mixed).count('"')
+    assert v4(FakeHost([answer(body=text.encode())])).page(BTC, DAY, FIRST, TODAY) == PAGE
+    strings = json.loads(numbers, parse_float=str, parse_int=str)
+    strings |= {"status_code": 100, "server_unix_timestamp": NOW, "extra": {}}
+    assert legacy(FakeHost([answer(strings)])).page(BTC, DAY, FIRST, TODAY) == PAGE
+
+
+def test_the_questions_are_asked_as_the_exchange_documents_them() -> None:
+    host = FakeHost([answer(columns([]))])
+    v4(host).page(BTC, Interval.THREE_HOURS, 10_800, 21_600)
+    assert host.requests[0].url.path == "/api/v4/candles"
+    assert dict(host.requests[0].url.params) == {
+        "symbol": "BTC-BRL",
+        "resolution": "3h",
+        "from": "10800",
+        "to": "21600",
+    }
+    host = FakeHost([answer(body=objects([]))])
+    legacy(host).page(BTC, DAY, FIRST, TODAY)
+    assert host.requests[0].url.path == "/api/v4/BRLBTC/candle"
+    assert dict(host.requests[0].url.params) == {
+        "from": str(FIRST),
+        "to": str(TODAY),
+        "precision": "1d",
+    }
+
+
+@pytest.mark.parametrize("source", [v4, legacy])
+def test_a_page_is_one_request_and_holds_five_hundred_buckets(source: Build) -> None:
+    host = FakeHost(
+        [answer(body=objects([]) if source is legacy else json.dumps(columns([])).encode())]
+    )
+    under_test = source(host)
+    assert under_test.page_size == 500
+    page = under_test.page(BTC, DAY, FIRST, TODAY)
+    assert page == replace(PAGE, candles=())
+    assert len(host.requests) == 1
+
+
+def test_a_page_of_the_past_is_not_the_newest_one() -> None:
+    page = v4(FakeHost([answer(columns(ROWS[:1]))])).page(BTC, DAY, FIRST, FIRST)
+    assert page == CandlePage(FIRST, FIRST, CANDLES[:1], (), NOW, complete=False)
+
+
+def test_a_page_that_begins_in_the_future_is_empty_and_complete() -> None:
+    page = v4(FakeHost([answer(columns(ROWS))])).page(BTC, DAY, TODAY + 86_400, TODAY + 9 * 86_400)
+    assert page.candles == ()
+    assert page.last < page.first
+    assert page.complete
+
+
+def test_the_exchange_s_clock_and_not_ours_says_what_is_closed() -> None:
+    early = {"date": "Sat, 30 Mar 2024 23:59:59 GMT"}
+    late = {"date": "Sun, 31 Mar 2024 00:00:00 GMT"}
+    ours = TODAY + 86_400 + 30.0
+    host = FakeHost([answer(columns(ROWS), headers=early), answer(columns(ROWS), headers=late)])
+    source = v4(host, clock=ours)
+    assert len(source.page(BTC, DAY, FIRST, TODAY).candles) == 2
+    assert len(source.page(BTC, DAY, FIRST, TODAY).candles) == 3
+
+
+@pytest.mark.parametrize("source", [v4, legacy])
+def test_our_clock_steps_in_where_the_reply_has_none(
+    source: Callable[[FakeHost, float], CandleSource],
+) -> None:
+    body = objects(ROWS).replace(str(NOW).encode(), b"0")
+    reply = answer(body=body) if source is legacy else answer(columns(ROWS))
+    host = FakeHost([replace(reply, headers={"date": "nonsense"})])
+    page = source(host, TODAY - 1.5).page(BTC, DAY, FIRST, TODAY)
+    assert page.exchange_time == TODAY - 2
+    assert [item.bucket for item in page.candles] == [FIRST]
+
+
+@pytest.mark.parametrize("stamp", [b"true", b'"1711829417"', b"null", b"1711829417000", b"-1"])
+def test_the_legacy_reply_s_date_steps_in_for_a_stamp_that_is_no_time(stamp: bytes) -> None:
+    body = objects(ROWS).replace(str(NOW).encode(), stamp)
+    page = legacy(FakeHost([answer(body=body)]), clock=NOW + 50).page(BTC, DAY, FIRST, TODAY)
+    assert page == PAGE
+
+
+@pytest.mark.parametrize(("skew", "warnings"), [(-121, 1), (-120, 0), (0, 0), (120, 0), (121, 1)])
+def test_clocks_that_differ_by_more_than_two_minutes_are_reported_once(
+    skew: int, warnings: int
+) -> None:
+    source = v4(FakeHost([answer(columns(ROWS))]), clock=NOW + skew)
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert source.page(BTC, DAY, FIRST, TODAY).exchange_time == NOW
+    assert [line["event"] for line in logs] == ["exchange_clock_skew"] * warnings
+    for line in logs:
+        assert (line["exchange_time"], line["our_time"]) == (NOW, NOW + skew)
+
+
+def test_a_refused_candle_leaves_the_others_usable() -> None:
+    rows = [ROWS[0], (*ROWS[1][:4], "-1", "1")]
+    page = v4(FakeHost([answer(columns(rows))])).page(BTC, DAY, FIRST, TODAY)
+    assert page.candles == CANDLES[:1]
+    assert [item.bucket for item in page.refused] == [FIRST + 86_400]
+
+
+GOOD = columns(ROWS)
+NO_LISTS: list[object] = [None, {}, "1", 5]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *[{}, None, [], [GOOD], "ok", 5, {"s": "no_data"}],
+        *[{name: GOOD[name] for name in GOOD if name != absent} for absent in GOOD],
+        *[{**GOOD, name: wrong} for name in GOOD for wrong in NO_LISTS],
+        *[{**GOOD, name: GOOD[name][:-1]} for name in GOOD],
+        {**GOOD, "v": []},
+    ],
+)
+def test_a_v4_reply_that_is_no_table_is_nonsense_as_a_whole(data: object) -> None:
+    with pytest.raises(UpstreamNonsense, match=r"BTC-BRL 1d from exchange\.example"):
+        v4(FakeHost([answer(data)])).page(BTC, DAY, FIRST, TODAY)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *[{}, None, [], "ok", {"status_code": 100}, {"candles": None}, {"candles": {}}],
+        *[{"candles": [None]}, {"candles": [[1, 2]]}, {"candles": "none"}],
+    ],
+)
+def test_a_legacy_reply_that_is_no_list_of_candles_is_nonsense_as_a_whole(data: object) -> None:
+    with pytest.raises(UpstreamNonsense, match=r"BTC-BRL 1d from exchange\.example"):
+        legacy(FakeHost([answer(data)])).page(BTC, DAY, FIRST, TODAY)
+
+
+def test_a_legacy_candle_without_its_close_is_refused_by_itself() -> None:
+    candles = [{"timestamp": FIRST, "open": 1, "high": 1, "low": 1, "volume": 1}]
+    page = legacy(FakeHost([answer({"candles": candles})])).page(BTC, DAY, FIRST, TODAY)
+    assert [item.reason for item in page.refused] == ["The close is missing."]
+
+
+def coded(code: str, status: int = 200) -> Answer:
+    return answer({"code": code, "message": "as documented"}, status)
+
+
+@pytest.mark.parametrize("source", [v4, legacy])
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (coded("PUBLIC_DATA|LIST_CANDLES|SYMBOL_IS_INVALID", 400), UpstreamRejected),
+        (coded("PUBLIC_DATA|LIST_CANDLES|SYMBOL_IS_INVALID"), UpstreamRejected),
+        (coded("API|ROUTE_NOT_FOUND", 404), UpstreamRejected),
+        (coded("REQUEST_RATE_EXCEEDED"), UpstreamUnavailable),
+        (coded("API|REQUEST_RATE_EXCEEDED", 400), UpstreamUnavailable),
+        (coded("REQUEST_RATE_EXCEEDED", 403), UpstreamUnavailable),
+        (coded("API_UNAVAILABLE"), UpstreamUnavailable),
+        (coded("API|INTERNAL_SERVER_ERROR", 500), UpstreamUnavailable),
+        (coded("REQUEST_BLOCKED"), UpstreamBlocked),
+        (coded("REQUEST_DENIED", 429), UpstreamBlocked),
+        (answer({"status": 503, "message": "maintenance"}), UpstreamUnavailable),
+        (answer(body=b"<html>", status=403), UpstreamBlocked),
+    ],
+)
+def test_the_exchange_s_own_codes_decide_what_an_error_means(
+    source: Build, reply: Answer, kind: type[UpstreamError]
+) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        source(FakeHost([reply])).page(BTC, DAY, FIRST, TODAY)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        *[(429, UpstreamUnavailable), (503, UpstreamUnavailable)],
+        *[(203, UpstreamRejected), ("error", UpstreamRejected)],
+    ],
+)
+def test_a_legacy_status_code_other_than_success_is_an_error(
+    status: object, kind: type[UpstreamError]
+) -> None:
+    data = {"status_code": status, "status_message": "Moeda inválida", "candles": []}
+    with pytest.raises(kind, match=f"{status}: Moeda inválida"):
+        legacy(FakeHost([answer(data)])).page(BTC, DAY, FIRST, TODAY)

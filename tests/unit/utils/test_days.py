@@ -1,0 +1,141 @@
+"""Moments as people write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.errors import InvalidParameter
+from app.core.market import DAY, Interval
+from app.utils.days import LATEST, Moment, iso, moment, served_period
+
+MIDNIGHT = 1_711_670_400
+"""2024-03-29T00:00:00Z"""
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("0", 0),
+        ("1711670400", MIDNIGHT),
+        ("0001711670400", MIDNIGHT),
+        ("2024-03-29T00:00Z", MIDNIGHT),
+        ("2024-03-29T00:00:00Z", MIDNIGHT),
+        ("2024-03-29T00:00:00.000Z", MIDNIGHT),
+        ("2024-03-28T21:00:00-03:00", MIDNIGHT),
+        ("2024-03-29T05:30:00+05:30", MIDNIGHT),
+        ("2024-03-29T00:00:00-00:00", MIDNIGHT),
+        (str(LATEST), LATEST),
+        ("9999-12-31T23:59:59Z", LATEST),
+        ("2024-02-29T12:34:56Z", 1_709_210_096),
+    ],
+)
+def test_an_instant_is_one_second(text: str, at: int) -> None:
+    assert moment(text, "from") == Moment(at, at)
+
+
+def test_a_date_is_all_of_its_day() -> None:
+    assert moment("2024-03-29", "to") == Moment(MIDNIGHT, MIDNIGHT + DAY - 1)
+    assert moment("1970-01-01", "to") == Moment(0, DAY - 1)
+    assert moment("9999-12-31", "to").last == LATEST
+
+
+def test_a_plus_that_arrives_as_a_space_still_means_east() -> None:
+    assert moment("2024-03-29T05:30:00 05:30", "from") == Moment(MIDNIGHT, MIDNIGHT)
+
+
+def test_an_instant_between_two_seconds_begins_after_and_ends_before() -> None:
+    assert moment("2024-03-29T00:00:00.25Z", "from") == Moment(MIDNIGHT + 1, MIDNIGHT)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1711670400000", "looks like milliseconds"),
+        ("1711670400000000", "looks like microseconds"),
+        ("1711670400000000000", "looks like nanoseconds"),
+        ("253402300800", "after the year 9999"),
+        ("9" * 40, "after the year 9999"),
+        ("9" * 41, "too long"),
+        ("9" * 5000, "too long"),
+        ("1969-12-31", "before 1970"),
+        ("1970-01-01T00:00:00+00:01", "before 1970"),
+        ("9999-12-31T23:59:59-00:01", "after the year 9999"),
+        ("2024-03-29T00:00:00", "has no zone: add Z"),
+        ("2023-02-29", "not in the calendar"),
+        ("2024-13-01", "not in the calendar"),
+        ("0000-01-01", "not in the calendar"),
+        ("2023-02-29T00:00:00Z", "not in the calendar"),
+        ("2024-03-29T24:00:00Z", "no time of day"),
+        ("2024-03-29T23:60:00Z", "no time of day"),
+        ("2024-03-29T23:59:60Z", "no time of day"),
+        ("2024-03-29T00:00:00+24:00", "offset"),
+        ("2024-03-29T00:00:00+03:60", "is not a moment"),
+        ("2024-03-29T00:00:00+0300", "is not a moment"),
+        ("2024-03-29T00:00:00.Z", "is not a moment"),
+        ("2024-03-29t00:00:00z", "is not a moment"),
+        ("2024-03-29 00:00:00Z", "is not a moment"),
+        ("20240329T000000Z", "is not a moment"),
+        ("2024-3-29", "is not a moment"),
+        ("2024-W13-5", "is not a moment"),
+        ("", "is not a moment"),
+        (" 1711670400", "is not a moment"),
+        ("-1", "is not a moment"),
+        ("1e9", "is not a moment"),
+        ("1_711_670_400", "is not a moment"),
+        ("1711670400.0", "is not a moment"),
+        ("١٧١١٦٧٠٤٠٠", "is not a moment"),
+        ("２０２４-03-29", "is not a moment"),
+        ("2024-03-29\n", "is not a moment"),
+        ("1711670400\n", "is not a moment"),
+        ("yesterday", "is not a moment"),
+    ],
+)
+def test_anything_else_is_refused_with_the_name_and_what_is_allowed(
+    text: str, problem: str
+) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        moment(text, "from_ts")
+    said = str(refused.value)
+    assert said.startswith("from_ts=")
+    assert problem in said
+    assert "Write unix seconds" in said
+    assert len(said) < 300
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        found = moment(text, "to")
+    except InvalidParameter:
+        return
+    assert 0 <= found.last <= LATEST
+    assert 0 <= found.first <= LATEST
+
+
+@given(st.integers(DAY, LATEST - DAY), st.integers(-23 * 60, 23 * 60))
+def test_every_date_time_is_the_second_that_the_standard_library_says(at: int, offset: int) -> None:
+    there = datetime.fromtimestamp(at, timezone(timedelta(minutes=offset)))
+    assert moment(there.isoformat(), "from") == Moment(at, at)
+
+
+@given(st.integers(0, LATEST))
+def test_a_moment_that_was_written_is_read_back(at: int) -> None:
+    assert moment(iso(at), "from") == moment(str(at), "from") == Moment(at, at)
+
+
+def test_a_moment_is_written_in_utc_to_the_second() -> None:
+    assert iso(MIDNIGHT) == "2024-03-29T00:00:00Z"
+    assert iso(0) == "1970-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_the_served_period_is_so_many_days_of_closed_buckets(interval: Interval) -> None:
+    now = datetime(2024, 3, 30, 10, 20, tzinfo=UTC).timestamp()
+    served = served_period(interval, 365, now)
+    assert served.last == interval.last_closed(now)
+    assert served.count(interval.seconds) * interval.seconds == 365 * DAY
+    assert served.first == interval.floor(served.first)
