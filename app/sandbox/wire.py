@@ -125,7 +125,7 @@ def symbols(pairs: Sequence[Pair]) -> Reply:
 def eight_places(value: Decimal) -> str:
     """The number with eight decimal places; a finer one keeps all its digits, nothing is rounded."""
     whole, _, fraction = format(value, "f").partition(".")
-    return f"{whole}.{fraction.ljust(PLACES, '0')}"
+    return f"{whole}.{fraction.rstrip('0').ljust(PLACES, '0')}"
 
 
 def shortest(value: Decimal) -> str:

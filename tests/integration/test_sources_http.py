@@ -93,6 +93,16 @@ def test_a_host_that_trickles_its_reply_cannot_hold_a_request_beyond_the_deadlin
         ask(host.url, PATIENT_READS)
 
 
+def test_the_policy_s_total_bounds_the_last_attempt_too() -> None:
+    with (
+        serving(TRICKLES["body with a length"]) as host,
+        door(host.url, Bounds(read=5.0, deadline=5.0), RetryPolicy(total=0.4)) as http,
+        no_longer_than(1.4),
+        pytest.raises(UpstreamUnavailable),
+    ):
+        http.get_json("candles", {})
+
+
 def test_a_host_that_accepts_and_says_nothing_is_left_after_the_read_time_out() -> None:
     with (
         serving(say_nothing) as host,

@@ -68,6 +68,11 @@ def test_a_price_finer_than_the_tick_is_sent_with_all_its_digits() -> None:
     assert ask(market, f"{CANDLES}&to={T}")["c"] == ["1.000000001"]
 
 
+def test_zeros_beyond_the_eighth_place_are_not_sent() -> None:
+    market = Exchange(ReplayBook({(BTC, Interval.DAY): [bar(T, "1.10000000000")]}), clock=lambda: T)
+    assert ask(market, f"{CANDLES}&to={T}")["c"] == ["1.10000000"]
+
+
 def test_to_and_from_are_inclusive_so_that_n_days_back_are_n_plus_one_candles() -> None:
     to = T + 8 * DAY
     assert sent(ten_days(), f"{CANDLES}&from={to - 5 * DAY}&to={to}") == [3, 4, 5, 6, 7, 8]

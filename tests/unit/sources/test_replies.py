@@ -98,6 +98,7 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     (said({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403: scope"),
     (said({"error": {"code": 401, "status": "Unauthorized"}}, 401), UpstreamRejected, "401"),
     (said({"status": 200, "code": "OOPS"}, 503), UpstreamUnavailable, "503 OOPS"),
+    (said({"status": 503, "error": "wrong"}, 400), UpstreamRejected, "400 wrong"),
     # unreadable
     (RawReply(200, JSON, b"OK"), UpstreamNonsense, "not JSON"),
     (RawReply(200, JSON, b""), UpstreamNonsense, "not JSON"),

@@ -70,6 +70,11 @@ def test_the_wait_that_the_host_asked_for_is_never_undercut(wait: float, share: 
     assert delay >= wait
 
 
+def test_a_host_that_asks_for_a_short_wait_does_not_shorten_the_back_off() -> None:
+    asked = UpstreamUnavailable("wait", host="h", retry_after=0.25)
+    assert decide(POLICY, asked, 3, 0.0, highest) == 4.0
+
+
 def test_a_host_that_asks_for_more_than_the_total_is_left_alone() -> None:
     asked = UpstreamUnavailable("wait", host="h", retry_after=3_600.0)
     assert decide(POLICY, asked, 1, 0.0, highest) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.core.market import MAX_PRICE, MAX_VOLUME, OLDEST_BUCKET, Candle, Interval, RefusedCandle
@@ -228,6 +228,9 @@ def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
 
 
 @given(now=st.integers(FIRST - 2 * STEP, LAST + 3 * STEP))
+@example(now=LAST + STEP - 1)
+@example(now=LAST + STEP)
+@example(now=FIRST)
 def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: int) -> None:
     rows = [row(bucket) for bucket in range(FIRST, LAST + 1, STEP)]
     page = closed_page(rows, DAY, FIRST, LAST, now)
