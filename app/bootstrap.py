@@ -16,10 +16,10 @@ from app.core.ports import AverageStore, CandleSource, Clock, SeriesStore
 from app.core.settings import Settings
 from app.db import schema, session
 from app.db.series import SqlSeriesStore
+from app.sources import mercado_bitcoin as official
+from app.sources import mercado_bitcoin_legacy as legacy
 from app.sources.gate import HostGate
 from app.sources.http import UpstreamHttp
-from app.sources.mercado_bitcoin import MercadoBitcoin, read_error
-from app.sources.mercado_bitcoin_legacy import MercadoBitcoinLegacy
 from app.sources.retry import RetryPolicy
 
 
@@ -69,10 +69,18 @@ def open_candle_source(settings: Settings, clock: Clock = time.time) -> Iterator
     """
     made: Callable[[UpstreamHttp, Clock], CandleSource]
     if settings.candle_source == "mercado_bitcoin_legacy":
-        base_url, made = settings.mb_legacy_api_base_url, MercadoBitcoinLegacy
+        base_url, reader, made = (
+            settings.mb_legacy_api_base_url,
+            legacy.read_error,
+            legacy.MercadoBitcoinLegacy,
+        )
     else:
-        base_url, made = settings.mb_api_base_url, MercadoBitcoin
-    gate = HostGate(urlsplit(base_url).netloc, settings.mb_requests_per_second)
+        base_url, reader, made = (
+            settings.mb_api_base_url,
+            official.read_error,
+            official.MercadoBitcoin,
+        )
+    gate = HostGate(urlsplit(base_url).hostname or "", settings.mb_requests_per_second)
     policy = RetryPolicy(total=settings.upstream_retry_seconds)
-    with UpstreamHttp(base_url, gate, read_error=read_error, policy=policy, clock=clock) as http:
+    with UpstreamHttp(base_url, gate, read_error=reader, policy=policy, clock=clock) as http:
         yield made(http, clock)

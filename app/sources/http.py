@@ -111,7 +111,7 @@ class UpstreamHttp:
             )
         except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
             raise ConfigurationError(
-                f"No client can be made for {base_url!r} ({error}): check the base URL, and "
+                f"No client can be made for the base URL ({error}): check the base URL, and "
                 "HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE in the environment"
             ) from error
         self._host = url.netloc.decode("ascii")

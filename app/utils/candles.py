@@ -28,6 +28,11 @@ _NEWEST_SECONDS: Final = 100_000_000_000
 """The year 5138 in seconds, and 1973 in milliseconds: from here on, no stamp means seconds."""
 
 
+SETTLING: Final = 2
+"""Seconds that a bucket must have ended before its candle counts as final: a reply is stamped a moment
+after its candles were read, and a trade of the last instant may still be on its way into them."""
+
+
 class RawCandle(NamedTuple):
     """One row as parsed: an int, decimal text, or whatever else was sent in its place."""
 
@@ -48,10 +53,11 @@ def closed_page(
 ) -> CandlePage:
     """Make the page of the closed buckets among [first, last] (bucket starts) out of raw rows.
 
-    A bucket is closed when it has ended at `exchange_time`, unix seconds by the exchange's clock.
-    The running candle is left out without a word: it is normal that it comes.
+    A bucket is closed when it has ended `SETTLING` seconds before `exchange_time`, unix seconds by
+    the exchange's clock. The running candle is left out without a word: it is normal that it comes.
     """
-    closed = min(last, interval.last_closed(exchange_time))
+    settled = exchange_time - SETTLING
+    closed = min(last, interval.last_closed(settled))
     candles, refused = judged(rows, interval, first, closed)
     return CandlePage(
         first=first,
@@ -59,7 +65,7 @@ def closed_page(
         candles=candles,
         refused=refused,
         exchange_time=exchange_time,
-        complete=exchange_time < last + interval.seconds,
+        complete=settled < last + interval.seconds,
     )
 
 

@@ -21,6 +21,7 @@ from app.sandbox.assembly import build_exchange
 from app.sandbox.options import parser
 from app.sandbox.server import serve
 from app.services.loading import LoadReport, load_initial
+from app.utils.candles import SETTLING
 from app.utils.fixed_point import SCALE, exact
 from tests.support.candles import BTC
 
@@ -130,9 +131,9 @@ def test_only_windows_without_a_missing_minute_have_an_average(
     with gzip.open(recordings / MINUTES, "rt") as file:
         closes = {int(row["t"]): exact(row["c"]) for row in csv.DictReader(file)}
     newest = max(closes)
-    arguments = ["--replay", str(recordings / MINUTES), "--now", str(newest + 61)]
+    arguments = ["--replay", str(recordings / MINUTES), "--now", str(newest + 60 + SETTLING)]
     with exchange_and_service(sqlite_url, arguments, candle_source, intervals="1m") as made:
-        clocked = Runtime(**{**vars(made), "clock": lambda: newest + 61.0})
+        clocked = Runtime(**{**vars(made), "clock": lambda: newest + 60.0 + SETTLING})
         load_into(clocked, Interval.MINUTE, 8)
         found = stored(clocked, Interval.MINUTE)
     assert set(found) == set(closes)

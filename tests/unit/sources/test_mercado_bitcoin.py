@@ -122,8 +122,8 @@ def test_a_page_that_begins_in_the_future_is_empty_and_complete() -> None:
 
 
 def test_the_exchange_s_clock_and_not_ours_says_what_is_closed() -> None:
-    early = {"date": "Sat, 30 Mar 2024 23:59:59 GMT"}
-    late = {"date": "Sun, 31 Mar 2024 00:00:00 GMT"}
+    early = {"date": "Sun, 31 Mar 2024 00:00:01 GMT"}
+    late = {"date": "Sun, 31 Mar 2024 00:00:02 GMT"}
     ours = TODAY + 86_400 + 30.0
     host = FakeHost([answer(columns(ROWS), headers=early), answer(columns(ROWS), headers=late)])
     source = v4(host, clock=ours)

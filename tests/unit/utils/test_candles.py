@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.core.market import MAX_PRICE, MAX_VOLUME, OLDEST_BUCKET, Candle, Interval, RefusedCandle
 from app.utils import fixed_point
-from app.utils.candles import RawCandle, closed_page, judged
+from app.utils.candles import SETTLING, RawCandle, closed_page, judged
 
 DAY = Interval.DAY
 FIRST = 1_711_584_000  # 2024-03-28
@@ -228,26 +228,26 @@ def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
 
 
 @given(now=st.integers(FIRST - 2 * STEP, LAST + 3 * STEP))
-@example(now=LAST + STEP - 1)
-@example(now=LAST + STEP)
+@example(now=LAST + STEP + SETTLING - 1)
+@example(now=LAST + STEP + SETTLING)
 @example(now=FIRST)
 def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: int) -> None:
     rows = [row(bucket) for bucket in range(FIRST, LAST + 1, STEP)]
     page = closed_page(rows, DAY, FIRST, LAST, now)
     assert [item.bucket for item in page.candles] == [
-        bucket for bucket in range(FIRST, LAST + 1, STEP) if bucket + STEP <= now
+        bucket for bucket in range(FIRST, LAST + 1, STEP) if bucket + STEP + SETTLING <= now
     ]
     assert page.first == FIRST
-    assert page.last == min(LAST, DAY.last_closed(now))
-    assert page.complete == (now < LAST + STEP)
+    assert page.last == min(LAST, DAY.last_closed(now - SETTLING))
+    assert page.complete == (now < LAST + STEP + SETTLING)
     assert page.exchange_time == now
     assert page.refused == ()
 
 
 def test_the_running_candle_is_left_out_without_a_word_however_odd_it_is() -> None:
     rows = [row(FIRST), row(FIRST + STEP, volume=None)]
-    page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP - 1)
+    page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING - 1)
     assert [item.bucket for item in page.candles] == [FIRST]
     assert page.refused == ()
-    closed = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP)
+    closed = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING)
     assert closed.refused == (RefusedCandle(FIRST + STEP, "The volume is missing."),)
