@@ -178,6 +178,15 @@ class AverageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """A closed bucket that the exchange did not have, and when (unix seconds) it was asked for it."""
+
+    bucket: int
+    first_asked_at: int
+    last_asked_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesState:
     """What is known of one stored series without reading it.
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from app.core.market import (
+    Absent,
     AverageRow,
     AverageSlice,
     Candle,
@@ -66,8 +67,8 @@ class SeriesUnit(Protocol):
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
         ...
 
-    def finish(self, *, changed: bool, checked_at: int) -> int:
-        """Record the load; give the series a new revision where data changed. Returns the revision."""
+    def finish(self, *, changed: bool, now: float) -> int:
+        """Record a load at unix time `now`, with a new revision where data changed; returns it."""
         ...
 
 
@@ -86,10 +87,16 @@ class SeriesStore(Protocol):
         """The buckets in [first, last] that have a candle, ascending."""
         ...
 
-    def absent(
-        self, pair: Pair, interval: Interval, first: int, last: int, *, asked_since: int
-    ) -> list[int]:
-        """The buckets in [first, last] that the exchange did not have when asked at or after that."""
+    def absences(self, pair: Pair, interval: Interval, first: int, last: int) -> list[Absent]:
+        """The buckets in [first, last] that the exchange did not have when asked, ascending."""
+        ...
+
+    def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+        """The buckets in [first, last], ascending, whose averages contradict the candles.
+
+        That is a candle without an average though the window's buckets are all there, or with one
+        though they are not: a fault of whoever wrote them.
+        """
         ...
 
     def rows(
@@ -102,8 +109,32 @@ class SeriesStore(Protocol):
 class AverageStore(Protocol):
     """One window's averages, for reading."""
 
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        """What is known of the series; EMPTY_SERIES where it was never loaded."""
+        ...
+
     def read(
         self, pair: Pair, interval: Interval, window: Window, first: int, last: int
     ) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
+        ...
+
+
+class Cache(Protocol):
+    """Bytes by key, for a while, perhaps. Never raises: whatever goes wrong is a miss."""
+
+    def get(self, key: str) -> bytes | None:
+        """The value that was stored under the key, None where it is not to be had."""
+        ...
+
+    def set(self, key: str, value: bytes) -> None:
+        """Store the value, if that is possible."""
+        ...
+
+    def healthy(self) -> bool:
+        """Whether the cache works as it should."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
         ...

@@ -5,6 +5,7 @@ It ships with the package for tests and demonstrations; nothing outlives the pro
 
 from __future__ import annotations
 
+import secrets
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Final
 from app.core.market import (
     EMPTY_SERIES,
     WINDOWS,
+    Absent,
     AverageRow,
     AverageSlice,
     Candle,
@@ -26,6 +28,7 @@ from app.core.market import (
 )
 from app.core.ports import SeriesUnit
 from app.utils import rendering
+from app.utils.revisions import SALT_BITS, next_revision
 
 _Key = tuple[Pair, Interval]
 _NO_AVERAGES: Final = (None,) * len(WINDOWS)
@@ -39,7 +42,7 @@ class _Series:
     checked_at: int | None = None
     candles: Mapping[int, Candle] = field(default_factory=lambda: MappingProxyType({}))
     averages: Mapping[int, AverageRow] = field(default_factory=lambda: MappingProxyType({}))
-    absent: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    absent: Mapping[int, Absent] = field(default_factory=lambda: MappingProxyType({}))
     buckets: tuple[int, ...] = ()
 
     @property
@@ -83,14 +86,15 @@ class MemorySeriesStore:
         """The buckets in [first, last] that have a candle, ascending."""
         return list(self._committed(pair, interval).within(first, last))
 
-    def absent(
-        self, pair: Pair, interval: Interval, first: int, last: int, *, asked_since: int
-    ) -> list[int]:
-        """The buckets in [first, last] that the exchange did not have when asked at or after that."""
+    def absences(self, pair: Pair, interval: Interval, first: int, last: int) -> list[Absent]:
+        """The buckets in [first, last] that the exchange did not have when asked, ascending."""
         noted = self._committed(pair, interval).absent
-        return sorted(
-            b for b, asked in noted.items() if first <= b <= last and asked >= asked_since
-        )
+        return [noted[bucket] for bucket in sorted(noted) if first <= bucket <= last]
+
+    def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+        """The buckets in [first, last], ascending, whose averages contradict the candles."""
+        series = self._committed(pair, interval)
+        return [b for b in series.within(first, last) if _contradicts(series, interval, b)]
 
     def rows(
         self, pair: Pair, interval: Interval, first: int, last: int
@@ -151,14 +155,16 @@ class MemorySeriesUnit:
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
-        self._absent.update(dict.fromkeys(buckets, asked_at))
+        for bucket in buckets:
+            known = self._absent.get(bucket)
+            first = asked_at if known is None else known.first_asked_at
+            self._absent[bucket] = Absent(bucket, first, asked_at)
 
-    def finish(self, *, changed: bool, checked_at: int) -> int:
-        """Record the load; give the series a new revision where data changed. Returns the revision."""
+    def finish(self, *, changed: bool, now: float) -> int:
+        """Record a load at unix time `now`, with a new revision where data changed; returns it."""
         if changed:
-            # Unix milliseconds, like the database's, so that revisions look the same everywhere.
-            self._revision = max(self._revision + 1, checked_at * 1000)
-        self._checked_at = checked_at
+            self._revision = next_revision(self._revision, now, secrets.randbits(SALT_BITS))
+        self._checked_at = int(now)
         return self._revision
 
     def result(self) -> _Series:
@@ -171,3 +177,13 @@ class MemorySeriesUnit:
             MappingProxyType(self._absent),
             tuple(sorted(self._candles)),
         )
+
+
+def _contradicts(series: _Series, interval: Interval, bucket: int) -> bool:
+    """Whether an average of the bucket is there without its window's candles, or the reverse."""
+    row = series.averages.get(bucket)
+    for window, value in zip(WINDOWS, row.values if row else _NO_AVERAGES, strict=True):
+        needed = range(bucket, bucket - window * interval.seconds, -interval.seconds)
+        if (value is None) == all(item in series.candles for item in needed):
+            return True
+    return False

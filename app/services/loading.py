@@ -88,8 +88,9 @@ def to_fetch(
     served = served_period(interval, history_days, now)
     first = served.first - WARM_UP * interval.seconds
     stored = store.buckets(pair, interval, first, served.last)
-    refused = store.absent(pair, interval, first, served.last, asked_since=int(now) - DAY)
-    settled = sorted(chain(stored, refused))
+    absences = store.absences(pair, interval, first, served.last)
+    lacking = (item.bucket for item in absences if item.last_asked_at > now - DAY)
+    settled = sorted(chain(stored, lacking))
     return missing(first, served.last, interval.seconds, settled)
 
 
@@ -172,10 +173,10 @@ def load(
         batch.append(page)
         on_page(interval.count(page.first, page.last))
         if len(batch) == PAGES_A_COMMIT:
-            report += _commit(store, pair, interval, batch, int(clock()))
+            report += _commit(store, pair, interval, batch, clock())
             batch = []
     if batch:
-        report += _commit(store, pair, interval, batch, int(clock()))
+        report += _commit(store, pair, interval, batch, clock())
     return report
 
 
@@ -199,7 +200,7 @@ class _Answer:
 
 
 def _commit(
-    store: SeriesStore, pair: Pair, interval: Interval, batch: Sequence[CandlePage], now: int
+    store: SeriesStore, pair: Pair, interval: Interval, batch: Sequence[CandlePage], now: float
 ) -> LoadReport:
     """Write the pages in one transaction; compare with what is stored only once it is locked."""
     answer = _Answer()
@@ -216,11 +217,11 @@ def _commit(
         changed = [c for c in answer.candles if stored.get(c.bucket) != c]
         absent = _absent(answer, stored, interval.seconds)
         unit.put_candles(changed)
-        unit.note_absent(absent, now)
+        unit.note_absent(absent, int(now))
         newest = _newest(unit.state.last, changed)
         closes = [c.bucket for c in changed if _close(stored, c.bucket) != c.close]
         averages = _recompute(unit, interval, closes, newest)
-        revision = unit.finish(changed=bool(changed), checked_at=now)
+        revision = unit.finish(changed=bool(changed), now=now)
     revised = sum(c.bucket in stored for c in changed)
     return LoadReport(
         pair,

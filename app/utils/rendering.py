@@ -10,8 +10,12 @@ from app.utils.fixed_point import text
 
 def averages(rows: Iterable[tuple[int, int]]) -> bytes:
     """Render (bucket in unix seconds, average in 1e-8) pairs as a JSON array, in their order."""
-    objects = (f'{{"timestamp":{bucket},"mms":{text(value)}}}' for bucket, value in rows)
-    return f"[{','.join(objects)}]".encode("ascii")
+    return f"[{','.join(average_row(*row) for row in rows)}]".encode("ascii")
+
+
+def average_row(bucket: int, value: int) -> str:
+    """Render one average (in 1e-8) of one bucket as a JSON object."""
+    return f'{{"timestamp":{bucket},"mms":{text(value)}}}'
 
 
 def candles(rows: Iterable[tuple[Candle, AverageRow]], windows: Sequence[Window] = ()) -> bytes:

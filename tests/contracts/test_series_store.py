@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from app.core.market import EMPTY_SERIES, AverageRow, Candle, Interval
+from app.core.market import EMPTY_SERIES, WINDOWS, Absent, AverageRow, Candle, Interval
 from app.db.memory import MemorySeriesStore
 from app.db.series import SqlSeriesStore
 from tests.support.candles import BTC, DAY, ETH, candle, daily, day
@@ -22,14 +22,19 @@ def put(store: Store, candles: list[Candle], rows: list[AverageRow], now: int = 
     with store.begin(BTC, DAY) as unit:
         unit.put_candles(candles)
         unit.put_averages(rows)
-        return unit.finish(changed=True, checked_at=now)
+        return unit.finish(changed=True, now=now)
+
+
+def absent(store: Store, first: int, last: int) -> list[int]:
+    """The buckets that are noted as absent."""
+    return [item.bucket for item in store.absences(BTC, DAY, first, last)]
 
 
 def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
     assert store.state(BTC, DAY) == EMPTY_SERIES
     assert store.buckets(BTC, DAY, 0, NOW) == []
     assert store.rows(BTC, DAY, 0, NOW) == (EMPTY_SERIES, [])
-    assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == []
+    assert absent(store, 0, NOW) == []
     found = store.read(BTC, DAY, 20, 0, NOW)
     assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]")
 
@@ -97,13 +102,13 @@ def test_an_error_undoes_the_whole_unit(store: Store) -> None:
         with store.begin(BTC, DAY) as unit:
             unit.put_candles(daily([2, 3]))
             unit.note_absent([day(4)], NOW)
-            unit.finish(changed=True, checked_at=NOW + 99)
+            unit.finish(changed=True, now=NOW + 99)
             raise RuntimeError("halfway")
 
     with pytest.raises(RuntimeError, match="halfway"):
         fail_at_the_end()
     assert store.buckets(BTC, DAY, 0, NOW) == [day(1)]
-    assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == []
+    assert absent(store, 0, NOW) == []
     assert store.state(BTC, DAY).revision == revision
     assert store.state(BTC, DAY).checked_at == NOW
 
@@ -125,7 +130,7 @@ def test_a_revision_grows_with_every_change_even_when_the_clock_does_not(store: 
 def test_a_load_that_changes_nothing_keeps_the_revision_and_notes_the_check(store: Store) -> None:
     revision = put(store, daily([1]), [])
     with store.begin(BTC, DAY) as unit:
-        assert unit.finish(changed=False, checked_at=NOW + 60) == revision
+        assert unit.finish(changed=False, now=NOW + 60) == revision
     assert store.state(BTC, DAY).revision == revision
     assert store.state(BTC, DAY).checked_at == NOW + 60
 
@@ -139,27 +144,31 @@ def test_a_unit_reads_its_own_writes(store: Store) -> None:
             [day(1), day(2), day(3)],
             [item.close for item in candles[1:4]],
         )
-        unit.finish(changed=True, checked_at=NOW)
+        unit.finish(changed=True, now=NOW)
 
 
 def test_absent_buckets_are_remembered_with_the_time_they_were_asked(store: Store) -> None:
     with store.begin(BTC, DAY) as unit:
         unit.note_absent([day(3), day(4)], NOW)
-        unit.finish(changed=False, checked_at=NOW)
+        unit.finish(changed=False, now=NOW)
     with store.begin(BTC, DAY) as unit:
         unit.note_absent([day(4), day(5)], NOW + 100)
-        unit.finish(changed=False, checked_at=NOW + 100)
-    assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == [day(3), day(4), day(5)]
-    assert store.absent(BTC, DAY, 0, NOW, asked_since=NOW + 1) == [day(4), day(5)]
-    assert store.absent(BTC, DAY, day(4), day(4), asked_since=0) == [day(4)]
+        unit.finish(changed=False, now=NOW + 100)
+    assert absent(store, 0, NOW) == [day(3), day(4), day(5)]
+    assert store.absences(BTC, DAY, 0, NOW) == [
+        Absent(day(3), NOW, NOW),
+        Absent(day(4), NOW, NOW + 100),
+        Absent(day(5), NOW + 100, NOW + 100),
+    ]
+    assert absent(store, day(4), day(4)) == [day(4)]
 
 
 def test_a_candle_that_arrives_is_no_longer_absent(store: Store) -> None:
     with store.begin(BTC, DAY) as unit:
         unit.note_absent([day(3), day(4), day(5)], NOW)
-        unit.finish(changed=False, checked_at=NOW)
+        unit.finish(changed=False, now=NOW)
     put(store, daily([3, 5]), [])
-    assert store.absent(BTC, DAY, 0, NOW, asked_since=0) == [day(4)]
+    assert absent(store, 0, NOW) == [day(4)]
 
 
 def test_writers_of_one_series_wait_for_each_other(store: Store) -> None:
@@ -172,7 +181,7 @@ def test_writers_of_one_series_wait_for_each_other(store: Store) -> None:
             with store.begin(BTC, DAY) as unit:
                 buckets, _closes = unit.closes(0, NOW)
                 unit.put_candles(daily([len(buckets)]))
-                unit.finish(changed=True, checked_at=NOW)
+                unit.finish(changed=True, now=NOW)
 
     threads = [Thread(target=write) for _ in range(writers)]
     for thread in threads:
@@ -189,7 +198,35 @@ def test_more_rows_than_one_statement_takes_are_written_whole(store: Store) -> N
         unit.put_candles(candles)
         unit.put_averages([AverageRow(item.bucket, (1, None, 2)) for item in candles])
         unit.note_absent([day(30) + 60 * number for number in range(10_001)], NOW)
-        unit.finish(changed=True, checked_at=NOW)
+        unit.finish(changed=True, now=NOW)
     assert store.buckets(BTC, minutes, 0, NOW) == [item.bucket for item in candles]
     assert store.read(BTC, minutes, 200, 0, NOW).count == 10_001
-    assert len(store.absent(BTC, minutes, 0, NOW, asked_since=0)) == 10_001
+    assert len(store.absences(BTC, minutes, 0, NOW)) == 10_001
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_averages_that_contradict_the_candles_are_named(store: Store, window: int) -> None:
+    column = WINDOWS.index(window)
+    numbers = [number for number in range(450) if number != 230]
+
+    def whole(number: int, length: int) -> bool:
+        return length <= number + 1 and not number - length < 230 <= number
+
+    rows = {
+        number: [7 if whole(number, length) else None for length in WINDOWS] for number in numbers
+    }
+    put(store, daily(numbers), [AverageRow(day(n), tuple(means)) for n, means in rows.items()])
+    assert store.wrong_averages(BTC, DAY, day(0), day(449)) == []
+    spoilt = {n: list(rows[n]) for n in (5, window - 1, 229, 231, 230 + window, 449)}
+    for means in spoilt.values():
+        means[column] = None if means[column] else 7
+    put(store, [], [AverageRow(day(n), tuple(means)) for n, means in sorted(spoilt.items())])
+    assert store.wrong_averages(BTC, DAY, day(0), day(449)) == [day(n) for n in sorted(spoilt)]
+    assert store.wrong_averages(BTC, DAY, day(300), day(449)) == [
+        day(n) for n in sorted(spoilt) if n >= 300
+    ]
+
+
+def test_a_candle_without_a_row_of_averages_is_named_once_its_window_is_whole(store: Store) -> None:
+    put(store, daily(range(25)), [])
+    assert store.wrong_averages(BTC, DAY, day(0), day(24)) == [day(n) for n in range(19, 25)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 from app.api.errors import ANSWERS
 from app.core import errors
@@ -52,3 +54,12 @@ def test_a_request_that_is_wrong_never_gets_a_server_error() -> None:
 def test_the_tree_drawn_on_top_of_the_errors_names_each_of_them() -> None:
     drawing = errors.__doc__ or ""
     assert [item.__name__ for item in concrete() if item.__name__ not in drawing] == []
+
+
+def test_the_readme_gives_each_code_the_status_that_it_has() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    rows = re.findall(r"(?m)^\| ((?:`[a-z-]+`(?:, )?)+) \| (\d{3}) \|", readme)
+    told = {code: int(status) for codes, status in rows for code in re.findall(r"`([^`]+)`", codes)}
+    assert told
+    answered = {answer.code: answer.status for answer in ANSWERS.values()}
+    assert {code: answered.get(code) for code in told} == told

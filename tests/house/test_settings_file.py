@@ -1,4 +1,4 @@
-"""`.env.example` and the settings in code say the same."""
+"""`.env.example`, the README and the settings in code say the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from app.core.settings import Settings, load_settings
 
-EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / ".env.example"
 SETTING = re.compile(r"#(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 
 
@@ -28,11 +29,27 @@ def documented() -> dict[str, str]:
     return {match["name"]: match["value"] for match in found if match}
 
 
+def declared() -> dict[str, str]:
+    return {name.upper(): written(field.default) for name, field in Settings.model_fields.items()}
+
+
+def tabulated() -> dict[str, str]:
+    """The settings in the README's table; a row may name several, with their defaults in order."""
+    section = (ROOT / "README.md").read_text().split("\n## Settings\n")[1].split("\n## ")[0]
+    found: dict[str, str] = {}
+    for row in re.findall(r"(?m)^\| (`[A-Z].*)$", section):
+        names, defaults = (re.findall(r"`([^`]*)`|(–)", cell) for cell in row.split(" | ")[:2])
+        pairs = zip(names, defaults, strict=True)
+        found |= {name: default for (name, _), (default, _) in pairs}
+    return found
+
+
 def test_the_example_lists_every_setting_with_its_default_and_nothing_else() -> None:
-    declared = {
-        name.upper(): written(field.default) for name, field in Settings.model_fields.items()
-    }
-    assert documented() == declared
+    assert documented() == declared()
+
+
+def test_the_readme_lists_every_setting_with_its_default_and_nothing_else() -> None:
+    assert tabulated() == declared()
 
 
 def test_the_example_lists_each_setting_once_in_the_order_of_the_code() -> None:

@@ -267,10 +267,10 @@ def test_a_read_during_a_write_sees_the_last_commit_whole(engine: Engine) -> Non
     store = SqlSeriesStore(engine)
     with store.begin(BTC, DAY) as unit:
         unit.put_candles(daily([1]))
-        unit.finish(changed=True, checked_at=day(5))
+        unit.finish(changed=True, now=day(5))
     before = store.rows(BTC, DAY, 0, day(9))
     with store.begin(BTC, DAY) as unit:
         unit.put_candles(daily([1, 2, 3], seed=2))
-        unit.finish(changed=True, checked_at=day(6))
+        unit.finish(changed=True, now=day(6))
         assert store.rows(BTC, DAY, 0, day(9)) == before
     assert len(store.rows(BTC, DAY, 0, day(9))[1]) == 3

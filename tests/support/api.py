@@ -82,7 +82,7 @@ def load(
     with store.begin(pair, interval) as unit:
         unit.put_candles([Candle(b, c, c + 5, c - 5, c, 3 * 10**8) for b, c in closes.items()])
         unit.put_averages([AverageRow(b, means(closes, b, step)) for b in closes])
-        unit.finish(changed=True, checked_at=last + step + 300)
+        unit.finish(changed=True, now=last + step + 300)
     return sorted(closes)
 
 
@@ -169,7 +169,13 @@ class Client:
 async def _exchange(app: ASGIApp, scope: dict[str, Any]) -> Answer:
     sent: list[Message] = []
 
+    received = False
+
     async def receive() -> Message:
+        nonlocal received
+        if received:  # As from a client that waits for its answer.
+            await asyncio.Event().wait()
+        received = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Message) -> None:

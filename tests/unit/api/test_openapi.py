@@ -110,7 +110,7 @@ def test_asking_with_the_examples_answers(
 def test_examples_of_series_have_the_members_of_real_replies(
     api: Client, operations: dict[str, dict[str, Any]]
 ) -> None:
-    for path, query in (("mms", "range=20"), ("candles", "windows=20,200")):
+    for path, query in (("mms", "range=20"), ("candles", "windows=20,50,200")):
         reply = operations[f"/{{pair}}/{path}"]["responses"]["200"]
         example = reply["content"]["application/json"]["example"]
         got = api.get(f"/BRLBTC/{path}?{query}")

@@ -82,6 +82,6 @@ def test_a_load_that_found_nothing_new_shows_as_a_check_without_a_count() -> Non
     counter = CoverageCounter(store, 365)
     counter.coverage(BTC, DAILY, NOW)
     with store.begin(BTC, DAILY) as unit:
-        unit.finish(changed=False, checked_at=NOW)
+        unit.finish(changed=False, now=NOW)
     assert counter.coverage(BTC, DAILY, NOW).checked_at == NOW
     assert store.reads == 1

@@ -1,0 +1,40 @@
+"""One call for many callers: whoever comes while a piece of work is under way shares its outcome."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class SingleFlight:
+    """Runs at most one piece of work per key at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: dict[Hashable, Future[Any]] = {}
+
+    def do(self, key: Hashable, work: Callable[[], Result]) -> Result:
+        """The result of `work`, or of the same key's work that was already under way.
+
+        An error is shared as well: callers that wait for a dead database all learn of it at once,
+        instead of one after the other.
+        """
+        with self._lock:
+            shared = self._under_way.get(key)
+            if shared is None:
+                own = self._under_way[key] = Future[Result]()
+        if shared is not None:
+            result: Result = shared.result()
+            return result
+        try:
+            own.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - every caller gets it, this one below
+            own.set_exception(error)
+        finally:
+            with self._lock:
+                del self._under_way[key]
+        return own.result()

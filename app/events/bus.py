@@ -1,0 +1,107 @@
+"""The in-process event bus: publishing never waits, one thread delivers, nothing is lost unsaid.
+
+Events are published after the commit that they tell of, so a listener that fails can undo nothing. It
+is logged with the event's name, and the other listeners still hear the event.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from app.events.types import Event
+
+Listener = Callable[[Any], None]
+Listeners = Mapping[type[Event], Sequence[Listener]]
+
+CAPACITY: Final = 1_000
+DRAIN_SECONDS: Final = 5.0
+
+
+class EventBus:
+    """Delivers events to the listeners of their type, in the order they were published.
+
+    A listener for `Event` itself hears all of them. The dispatcher thread starts with the first event.
+    """
+
+    def __init__(self, listeners: Listeners, capacity: int = CAPACITY) -> None:
+        self._listeners = {kind: tuple(found) for kind, found in listeners.items()}
+        self._queue: queue.Queue[Event] = queue.Queue(capacity)
+        self._lock = threading.Lock()
+        self._dispatcher: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._counts: Counter[str] = Counter()
+        self._dropped = 0
+
+    def publish(self, event: Event) -> None:
+        """Hand the event over; never waits. Where the queue is full the event is dropped and counted."""
+        with self._lock:
+            if self._closing.is_set():
+                self._drop(event, "the bus is closed")
+                return
+            self._start()
+            try:
+                self._queue.put_nowait(event)
+            except queue.Full:
+                self._drop(event, "the queue is full")
+                return
+            self._counts[type(event).__name__] += 1
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many events of each type were published, and under `dropped` how many were lost."""
+        with self._lock:
+            return {**self._counts, "dropped": self._dropped}
+
+    def close(self, within: float = DRAIN_SECONDS) -> bool:
+        """Deliver what is queued, for at most `within` seconds. Returns whether all was delivered."""
+        with self._lock:
+            self._closing.set()
+            dispatcher = self._dispatcher
+        if dispatcher is None:
+            return True
+        deadline = time.monotonic() + within
+        dispatcher.join(max(0.0, deadline - time.monotonic()))
+        left = self._queue.qsize() + dispatcher.is_alive()
+        if left:
+            structlog.get_logger().error("events_undelivered", count=left, within_seconds=within)
+        return not left
+
+    def _start(self) -> None:
+        if self._dispatcher is None:
+            self._dispatcher = threading.Thread(target=self._dispatch, name="events", daemon=True)
+            self._dispatcher.start()
+
+    def _drop(self, event: Event, why: str) -> None:
+        self._dropped += 1
+        structlog.get_logger().error(
+            "event_dropped", dropped_event=type(event).__name__, reason=why, dropped=self._dropped
+        )
+
+    def _dispatch(self) -> None:
+        while True:
+            try:
+                event = self._queue.get(timeout=0.05)
+            except queue.Empty:
+                if self._closing.is_set():
+                    return
+                continue
+            self._deliver(event)
+
+    def _deliver(self, event: Event) -> None:
+        heard = (*self._listeners.get(type(event), ()), *self._listeners.get(Event, ()))
+        for listener in heard:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - a listener must never break what has happened
+                structlog.get_logger().exception(
+                    "listener_failed",
+                    listener=getattr(listener, "__qualname__", repr(listener)),
+                    published=type(event).__name__,
+                )

@@ -1,0 +1,23 @@
+"""Revisions: one number that names the state of a series' data, everywhere and for ever.
+
+A revision is the unix time of its commit in milliseconds, times 2^20, plus 20 random bits; or one more
+than the last where that would not grow. So it grows with every change, tells when the change was made,
+and differs between databases: a cache that several services share, or that outlives a restored backup,
+never takes one state for another.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SALT_BITS: Final = 20
+
+
+def next_revision(previous: int, now: float, salt: int) -> int:
+    """The revision of a change committed at unix time `now`; `salt` has SALT_BITS random bits."""
+    return max(previous + 1, (int(now * 1000) << SALT_BITS) | salt)
+
+
+def changed_at(revision: int) -> int:
+    """The unix time, in whole seconds, of the change that made this revision; 0 for none."""
+    return (revision >> SALT_BITS) // 1000
