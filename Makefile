@@ -12,6 +12,9 @@ PY := .venv/bin/python
 ARGS :=
 COVERAGE_FLOOR := 90
 
+# ARGS are for the one command that was asked for, not for a make that this command may call.
+MAKEOVERRIDES :=
+
 .PHONY: help install run_local demo initial_load migrate sandbox test-local test_local test \
 	lint format check lock clean ready-run ready-dev
 

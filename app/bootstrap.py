@@ -12,15 +12,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from app.core.ports import AverageStore, CandleSource, Clock, SeriesStore
-from app.core.settings import Settings
+from app.core.market import AverageSlice, Interval, Pair, Window
+from app.core.ports import AverageStore, Cache, CandleSource, Clock, Leases, SeriesStore
+from app.core.settings import Settings, cache_nodes
 from app.db import schema, session
+from app.db.cache.layers import LayeredCache
+from app.db.cache.memcached import MemcachedRing
+from app.db.cache.memory import MemoryCache
+from app.db.cached import CachedAverageStore
+from app.db.leases import SqlLeases
 from app.db.series import SqlSeriesStore
+from app.events import listeners
+from app.events.bus import EventBus, Listener, Listeners
+from app.events.types import AveragesCalculated, CandlesLoaded, Event, GapDetected
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
 from app.sources.gate import HostGate
 from app.sources.http import UpstreamHttp
 from app.sources.retry import RetryPolicy
+from app.utils.days import served_period
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,12 @@ class Runtime:
     clock: Clock
     series: SeriesStore
     averages: AverageStore
+    leases: Leases
+    events: EventBus
     ping: Callable[[], None]
     """Asks the database the smallest question. Raises StoreError."""
+    cache_healthy: Callable[[], bool]
+    """Whether the cache works; where it does not, reads are slower and nothing else."""
     close: Callable[[], None]
 
 
@@ -51,14 +65,58 @@ def build(settings: Settings, clock: Clock = time.time) -> Runtime:
         engine.dispose()
         raise
     store = SqlSeriesStore(engine)
+    cache = _cache(settings)
+    averages = store if cache is None else CachedAverageStore(store, cache)
+    events = EventBus(_listeners(settings, clock, averages))
+
+    def close() -> None:
+        events.close()
+        if cache is not None:
+            cache.close()
+        engine.dispose()
+
     return Runtime(
         settings=settings,
         clock=clock,
         series=store,
-        averages=store,
+        averages=averages,
+        leases=SqlLeases(engine),
+        events=events,
         ping=lambda: session.ping(engine),
-        close=engine.dispose,
+        cache_healthy=lambda: cache is None or cache.healthy(),
+        close=close,
     )
+
+
+def _cache(settings: Settings) -> Cache | None:
+    """The cache that CACHE_URL names; None for none at all."""
+    if settings.cache_url == "none://":
+        return None
+    near = MemoryCache(settings.cache_ttl_seconds)
+    if settings.cache_url == "memory://":
+        return near
+    far = MemcachedRing(cache_nodes(settings.cache_url), settings.cache_ttl_seconds)
+    return LayeredCache(near, far)
+
+
+def _listeners(
+    settings: Settings, clock: Clock, averages: SqlSeriesStore | CachedAverageStore
+) -> Listeners:
+    """Who hears what. Counting the events is the bus's own work (`EventBus.counts`)."""
+    # A load that failed is logged by its command, at once: that line must not wait or be dropped.
+    logged = (CandlesLoaded, AveragesCalculated, GapDetected)
+    heard: dict[type[Event], list[Listener]] = {kind: [listeners.log_line] for kind in logged}
+    shared = settings.cache_url.startswith("memcached://")
+    if shared and isinstance(averages, CachedAverageStore):
+
+        def read(pair: Pair, interval: Interval, window: Window) -> AverageSlice:
+            period = served_period(interval, settings.history_days, clock())
+            averages.refresh(pair, interval)
+            return averages.read(pair, interval, window, period.first, period.last)
+
+        # Only a shared cache is of use to other processes, and only others serve what is loaded here.
+        heard[AveragesCalculated].append(listeners.cache_warming(read))
+    return heard
 
 
 @contextmanager

@@ -35,6 +35,7 @@ GRACE: Final = 5
 """Seconds that requests in flight get to finish."""
 
 _OVERTIME: Final = 3.0
+_WORKER: Final = "AnyIO worker"  # what the threads that plain route functions run on are called
 _BACKLOG: Final = 2_048
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
 
@@ -83,6 +84,10 @@ def run(
         server = _Server(config, draining, drain, _url(listener), on_ready)
         try:
             server.run(sockets=[listener])
+            # A read that did not finish in time still has its thread; `overdue` ends this wait.
+            for thread in threading.enumerate():
+                if thread.name.startswith(_WORKER):
+                    thread.join()
         finally:
             server.overdue.cancel()
     log.info("server_stopped")
@@ -107,8 +112,7 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
         self._signal: int | None = None
         self._leave_at: float | None = None
-        # A request on a thread cannot be cancelled, and would keep the process for as long as it
-        # likes.
+        # A read on a thread cannot be cancelled, and would keep the process for as long as it likes.
         deadline = drain + (config.timeout_graceful_shutdown or 0) + _OVERTIME
         self.overdue = threading.Timer(deadline, _leave_now)
         self.overdue.daemon = True

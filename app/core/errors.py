@@ -15,6 +15,7 @@ MmsError
 ├── StoreError
 │   ├── StoreUnavailable        try again later: the database does not answer
 │   └── StoreUnusable           an operator must act: not migrated, foreign or damaged
+├── TakenByAnother          nothing: another process does this work now
 └── UnrepresentablePrice    a price that fixed point at 1e-8 cannot hold exactly
 
 The API turns these into statuses in one table (`app.api.errors`), the commands into exit codes
@@ -109,6 +110,10 @@ class StoreUnavailable(StoreError):
 
 class StoreUnusable(StoreError):
     """The database answers but must not be used: not migrated, foreign, damaged, or too new."""
+
+
+class TakenByAnother(MmsError):
+    """Another process holds the lease of this work. Not a failure: the work is being done."""
 
 
 class UnrepresentablePrice(MmsError):

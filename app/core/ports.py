@@ -120,6 +120,18 @@ class AverageStore(Protocol):
         ...
 
 
+class Leases(Protocol):
+    """Which process does a piece of work now."""
+
+    def take(self, name: str, now: float) -> str | None:
+        """Take or renew a lease at unix time `now`; returns None where it is ours, else its holder."""
+        ...
+
+    def release(self, name: str) -> None:
+        """Give the lease back if it is ours."""
+        ...
+
+
 class Cache(Protocol):
     """Bytes by key, for a while, perhaps. Never raises: whatever goes wrong is a miss."""
 

@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     db_url: str = "sqlite:///./data/mms.db"
     single_node: bool | None = None
 
+    cache_url: str = "memory://"
+    cache_ttl_seconds: int = Field(default=3_600, ge=1, le=2_592_000)
+
     allowed_pairs: Annotated[tuple[Pair, ...], NoDecode] = (Pair("BTC", "BRL"), Pair("ETH", "BRL"))
     intervals: Annotated[tuple[Interval, ...], NoDecode] = (Interval.DAY,)
     history_days: int = Field(default=365, ge=1, le=10_000)
@@ -76,6 +79,13 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("cache_url")
+    @classmethod
+    def _cache(cls, value: str) -> str:
+        if value not in ("memory://", "none://"):
+            cache_nodes(value)
+        return value
+
     @field_validator("mb_api_base_url", "mb_legacy_api_base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
@@ -95,6 +105,22 @@ class Settings(BaseSettings):
                 "set DB_URL to PostgreSQL, or SINGLE_NODE=true where there is one machine",
             )
         return self
+
+
+def cache_nodes(cache_url: str) -> list[tuple[str, int]]:
+    """The (host, port) of each node of a `memcached://host:port[,host:port…]` URL."""
+    scheme, _, rest = cache_url.partition("://")
+    nodes = []
+    for item in rest.rstrip("/").split(","):
+        host, _, port = item.strip().rpartition(":")
+        usable = port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65_536
+        if scheme != "memcached" or not host or not usable:
+            raise PydanticCustomError(
+                "cache_url",
+                "is no cache; write memory://, none://, or memcached://host:port[,host:port…]",
+            )
+        nodes.append((host.strip("[]"), int(port)))
+    return list(dict.fromkeys(nodes))
 
 
 def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:

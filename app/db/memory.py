@@ -179,6 +179,28 @@ class MemorySeriesUnit:
         )
 
 
+class MemoryLeases:
+    """Leases of one holder among those that share `table`: name → (holder, expiry in unix seconds)."""
+
+    def __init__(self, holder: str, table: dict[str, tuple[str, float]], seconds: float) -> None:
+        self._holder = holder
+        self._table = table
+        self._seconds = seconds
+
+    def take(self, name: str, now: float) -> str | None:
+        """Take or renew a lease at unix time `now`; returns None where it is ours, else its holder."""
+        holder, until = self._table.get(name, (self._holder, now))
+        if holder != self._holder and until > now:
+            return holder
+        self._table[name] = (self._holder, now + self._seconds)
+        return None
+
+    def release(self, name: str) -> None:
+        """Give the lease back if it is ours."""
+        if self._table.get(name, ("", 0.0))[0] == self._holder:
+            del self._table[name]
+
+
 def _contradicts(series: _Series, interval: Interval, bucket: int) -> bool:
     """Whether an average of the bucket is there without its window's candles, or the reverse."""
     row = series.averages.get(bucket)

@@ -126,3 +126,14 @@ class Absence(Base):
     bucket: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     first_asked_at: Mapped[int] = mapped_column(BigInteger)
     last_asked_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class StoredLease(Base):
+    """Who does a piece of work now, and until when unless renewed."""
+
+    __tablename__ = "leases"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(300))
+    expires_at: Mapped[int] = mapped_column(BigInteger)

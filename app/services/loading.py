@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 
 from app.core.market import (
-    DAY,
     WARM_UP,
     WINDOWS,
     AverageRow,
@@ -28,21 +27,22 @@ from app.core.market import (
     RefusedCandle,
 )
 from app.core.ports import CandleSource, Clock, SeriesStore, SeriesUnit
-from app.utils.days import served_period
-from app.utils.gaps import Span, affected, missing, pages
+from app.events.types import AveragesCalculated, CandlesLoaded, CandlesRefused, Event
+from app.utils.gaps import Span, affected, pages
 from app.utils.moving_average import moving_averages
 
 PAGES_A_COMMIT: Final = 20
 """Pages between two commits of one load: 10,000 candles, decades of daily ones."""
 
-REREAD: Final = 3
-"""Closed buckets that an incremental load reads again, to notice that the exchange revised them."""
-
-LOOK_AHEAD: Final = 500
-"""Buckets beyond our own clock that an incremental load may ask for; the exchange's clock decides."""
-
 OnPage = Callable[[int], None]
-"""Told how many buckets have just been answered."""
+"""Told how many buckets have just been answered. What it raises ends the load."""
+
+Publish = Callable[[Event], None]
+"""Told what has happened, after it was committed. Must not raise."""
+
+
+def ignore(_told: object) -> None:
+    """Listen to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,78 +77,6 @@ class LoadReport:
         )
 
 
-def to_fetch(
-    store: SeriesStore, pair: Pair, interval: Interval, history_days: int, now: float
-) -> list[Span]:
-    """What an initial load still has to ask for, so that the whole served period has its averages.
-
-    That is the served period and the `WARM_UP` buckets before it, less what is stored, less what the
-    exchange said within the last day that it does not have.
-    """
-    served = served_period(interval, history_days, now)
-    first = served.first - WARM_UP * interval.seconds
-    stored = store.buckets(pair, interval, first, served.last)
-    absences = store.absences(pair, interval, first, served.last)
-    lacking = (item.bucket for item in absences if item.last_asked_at > now - DAY)
-    settled = sorted(chain(stored, lacking))
-    return missing(first, served.last, interval.seconds, settled)
-
-
-def since_last(
-    store: SeriesStore, pair: Pair, interval: Interval, reread: int, now: float
-) -> list[Span]:
-    """What an incremental load asks for: from the last stored candle to the exchange's newest one.
-
-    Begins `reread` buckets back, the newest stored one included, and ends beyond our own clock, in
-    case the exchange's is ahead. Empty where nothing is stored: that is the initial loader's work.
-    """
-    newest = store.state(pair, interval).last
-    if newest is None:
-        return []
-    first = newest - (reread - 1) * interval.seconds
-    return [Span(first, max(newest, interval.last_closed(now)) + LOOK_AHEAD * interval.seconds)]
-
-
-def load_initial(
-    store: SeriesStore,
-    source: CandleSource,
-    clock: Clock,
-    pair: Pair,
-    interval: Interval,
-    *,
-    history_days: int,
-    on_page: OnPage = lambda _buckets: None,
-) -> LoadReport:
-    """Load what the served history lacks, then go on as `load_incremental` does. Raises as `load`."""
-    lacking = to_fetch(store, pair, interval, history_days, clock())
-    return load(store, source, clock, pair, interval, lacking, on_page=on_page) + load_incremental(
-        store, source, clock, pair, interval, history_days=history_days, on_page=on_page
-    )
-
-
-def load_incremental(
-    store: SeriesStore,
-    source: CandleSource,
-    clock: Clock,
-    pair: Pair,
-    interval: Interval,
-    *,
-    history_days: int,
-    reread: int = REREAD,
-    on_page: OnPage = lambda _buckets: None,
-) -> LoadReport:
-    """Load everything since the newest stored candle, however long ago, and re-read the last few.
-
-    A series with nothing stored (a pair that was just configured) gets its whole history. Raises as
-    `load`.
-    """
-    now = clock()
-    spans = since_last(store, pair, interval, reread, now)
-    if not spans:
-        spans = to_fetch(store, pair, interval, history_days, now)
-    return load(store, source, clock, pair, interval, spans, on_page=on_page)
-
-
 def load(
     store: SeriesStore,
     source: CandleSource,
@@ -157,7 +85,8 @@ def load(
     interval: Interval,
     spans: Sequence[Span],
     *,
-    on_page: OnPage = lambda _buckets: None,
+    on_page: OnPage = ignore,
+    publish: Publish = ignore,
 ) -> LoadReport:
     """Ask `source` for the closed candles of `spans` (ascending, disjoint) and store what it has.
 
@@ -173,10 +102,26 @@ def load(
         batch.append(page)
         on_page(interval.count(page.first, page.last))
         if len(batch) == PAGES_A_COMMIT:
-            report += _commit(store, pair, interval, batch, clock())
+            report += _announced(_commit(store, pair, interval, batch, clock()), publish)
             batch = []
     if batch:
-        report += _commit(store, pair, interval, batch, clock())
+        report += _announced(_commit(store, pair, interval, batch, clock()), publish)
+    return report
+
+
+def _announced(report: LoadReport, publish: Publish) -> LoadReport:
+    """Publish what one commit did, and pass its report on."""
+    pair, interval = report.pair, report.interval
+    if report.newest is not None and (report.inserted or report.revised):
+        publish(
+            CandlesLoaded(
+                pair, interval, report.inserted, report.revised, report.newest, report.revision
+            )
+        )
+    if report.averages:
+        publish(AveragesCalculated(pair, interval, report.averages, report.revision))
+    if report.refused:
+        publish(CandlesRefused(pair, interval, len(report.refused)))
     return report
 
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from app import bootstrap
 from app.core.market import Interval, Pair
 from app.core.settings import Settings
-from app.services.loading import REREAD, LoadReport, OnPage, load_incremental, since_last
+from app.services.loaders import REREAD, load_incremental, since_last
+from app.services.loading import LoadReport, OnPage
 from app.workers import loads
 from app.workers.run import parser, positive, run, runtime, series_of
 
@@ -48,6 +49,7 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
                 history_days=settings.history_days,
                 reread=options.reread,
                 on_page=on_page,
+                publish=made.events.publish,
             )
 
         now = made.clock()
@@ -58,8 +60,8 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
             )
             for pair, interval in series
         ]
-        outcomes = loads.load_all(series, totals, work)
-    return loads.conclude(COMMAND, outcomes, as_json=options.json)
+        outcomes = loads.load_all(made, series, totals, work)
+        return loads.conclude(COMMAND, made, outcomes, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from app import bootstrap
 from app.core.market import Interval, Pair
 from app.core.settings import Settings
-from app.services.loading import LoadReport, OnPage, load_initial, to_fetch
+from app.services.loaders import load_initial, to_fetch
+from app.services.loading import LoadReport, OnPage
 from app.workers import loads
 from app.workers.run import parser, positive, run, runtime, series_of
 
@@ -46,11 +47,18 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
 
         def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
             return load_initial(
-                made.series, source, made.clock, pair, interval, history_days=days, on_page=on_page
+                made.series,
+                source,
+                made.clock,
+                pair,
+                interval,
+                history_days=days,
+                on_page=on_page,
+                publish=made.events.publish,
             )
 
-        outcomes = loads.load_all(series, totals, work)
-    return loads.conclude(COMMAND, outcomes, as_json=options.json)
+        outcomes = loads.load_all(made, series, totals, work)
+        return loads.conclude(COMMAND, made, outcomes, as_json=options.json)
 
 
 if __name__ == "__main__":

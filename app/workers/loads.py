@@ -13,9 +13,18 @@ from typing import Any, Final
 
 import structlog
 
-from app.core.errors import MmsError, UpstreamBlocked, UpstreamError, UpstreamUnavailable
+from app.bootstrap import Runtime
+from app.core.errors import (
+    MmsError,
+    TakenByAnother,
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamUnavailable,
+)
 from app.core.market import Interval, Pair
-from app.services.loading import LoadReport, OnPage
+from app.events.types import LoadFailed
+from app.services.leasing import leased
+from app.services.loading import LoadReport, OnPage, Publish
 from app.utils.days import iso
 from app.workers import output
 from app.workers.run import DONE, SOME_FAILED
@@ -23,11 +32,15 @@ from app.workers.run import DONE, SOME_FAILED
 SIDE_BY_SIDE: Final = 8
 
 Work = Callable[[Pair, Interval, OnPage], LoadReport]
+"""Loads one series, telling of each page that was answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the load of one series ended: a report, or the error that ended it."""
+    """How the load of one series ended: a report, or the error that ended it.
+
+    TakenByAnother is an end without a problem: another loader is loading the series.
+    """
 
     pair: Pair
     interval: Interval
@@ -41,6 +54,8 @@ class Outcome:
         An exchange that answers but has not one candle is a problem too: an empty success would hide
         a pair that was misspelt or delisted, or a clock that is years off.
         """
+        if self.taken:
+            return None
         if self.error is not None:
             return str(self.error)
         if self.report is None or self.report.newest is None:
@@ -51,21 +66,32 @@ class Outcome:
         return None
 
     @property
+    def taken(self) -> bool:
+        """Whether another loader is at it."""
+        return isinstance(self.error, TakenByAnother)
+
+    @property
     def unreachable(self) -> bool:
         """Whether the exchange did not answer, or refuses this client."""
         return isinstance(self.error, UpstreamUnavailable | UpstreamBlocked)
 
 
 def load_all(
-    series: Sequence[tuple[Pair, Interval]], totals: Sequence[int], work: Work
+    made: Runtime, series: Sequence[tuple[Pair, Interval]], totals: Sequence[int], work: Work
 ) -> list[Outcome]:
-    """Do `work` for each series, with progress; `totals` are the buckets each will ask for."""
+    """Do `work` for each series under its lease; `totals` are the buckets each will ask for."""
     names = [f"{pair} {interval}" for pair, interval in series]
     with output.progress(dict(zip(names, totals, strict=True))) as advance:
 
         def one(name: str, pair: Pair, interval: Interval) -> Outcome:
             try:
-                report = work(pair, interval, lambda buckets: advance(name, buckets))
+                with leased(made.leases, f"load {name}", made.clock) as renew:
+
+                    def on_page(buckets: int) -> None:
+                        advance(name, buckets)
+                        renew()
+
+                    report = work(pair, interval, on_page)
             except MmsError as error:
                 return Outcome(pair, interval, error=error)
             return Outcome(pair, interval, report)
@@ -75,17 +101,22 @@ def load_all(
                 pool.submit(one, name, *item) for name, item in zip(names, series, strict=True)
             ]
             try:
-                return [_logged(future.result()) for future in futures]
+                return [_told(future.result(), made.events.publish) for future in futures]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
 
-def _logged(outcome: Outcome) -> Outcome:
+def _told(outcome: Outcome, publish: Publish) -> Outcome:
+    """Say how the load ended, in the log and as an event."""
     log = structlog.get_logger().bind(pair=str(outcome.pair), interval=str(outcome.interval))
     report = outcome.report
+    if outcome.taken:
+        log.info("load_left_to_another", reason=str(outcome.error))
+        return outcome
     if outcome.problem is not None or report is None:
         log.error("load_failed", error=_kind(outcome), reason=outcome.problem)
+        publish(LoadFailed(outcome.pair, outcome.interval, _kind(outcome), outcome.problem or ""))
         return outcome
     for refused in report.refused:
         bucket = None if refused.bucket is None else iso(refused.bucket)
@@ -106,16 +137,24 @@ def _kind(outcome: Outcome) -> str:
     return type(outcome.error).__name__ if outcome.error is not None else "NoCandles"
 
 
-def conclude(command: str, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
+def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
     """Print the summary and return the exit code: 0 all series loaded, 1 some failed."""
     failed = [outcome for outcome in outcomes if outcome.problem is not None]
     code = SOME_FAILED if failed else DONE
     output.table(_HEAD, [_row(outcome) for outcome in outcomes])
     for outcome in failed:
         output.line(f"{outcome.pair} {outcome.interval} failed: {outcome.problem}")
+    for outcome in outcomes:
+        if outcome.taken:
+            output.line(str(outcome.error))
     if as_json:
         output.json_line(
-            {"command": command, "exit": code, "series": [_as_json(item) for item in outcomes]}
+            {
+                "command": command,
+                "exit": code,
+                "series": [_as_json(item) for item in outcomes],
+                "events": made.events.counts,
+            }
         )
     return code
 
@@ -137,7 +176,8 @@ _HEAD: Final = (
 def _row(outcome: Outcome) -> list[object]:
     report = outcome.report
     if report is None:
-        return [outcome.pair, outcome.interval, "failed", *["-"] * 7]
+        status = "taken" if outcome.taken else "failed"
+        return [outcome.pair, outcome.interval, status, *["-"] * 7]
     return [
         outcome.pair,
         outcome.interval,
@@ -155,11 +195,11 @@ def _row(outcome: Outcome) -> list[object]:
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     named = dict(zip(_HEAD, _row(outcome), strict=True))
     named |= {"pair": str(outcome.pair), "interval": str(outcome.interval)}
-    if outcome.problem is not None:
+    if outcome.problem is not None or outcome.taken:
         named = {key: value for key, value in named.items() if value != "-"}
         named |= {
             "error": _kind(outcome),
-            "reason": outcome.problem,
+            "reason": outcome.problem or str(outcome.error),
             "host": outcome.error.host if isinstance(outcome.error, UpstreamError) else None,
             "unreachable": outcome.unreachable,
         }

@@ -28,6 +28,7 @@ PLANTED = [
     ("httpx", "sandbox/__init__.py", "from httpx import Client"),
     ("sql", "api/__init__.py", "from sqlalchemy import select"),
     ("sql", "bootstrap.py", "import alembic.command"),
+    ("memcached", "db/session.py", "from pymemcache.client.base import PooledClient"),
     ("web", "services/__init__.py", "from fastapi import HTTPException"),
     ("web", "workers/__init__.py", "import starlette.status"),
     ("uvicorn", "main.py", "import uvicorn"),

@@ -20,7 +20,8 @@ from app.core.settings import load_settings
 from app.sandbox.assembly import build_exchange
 from app.sandbox.options import parser
 from app.sandbox.server import serve
-from app.services.loading import LoadReport, load_initial
+from app.services.loaders import load_initial
+from app.services.loading import LoadReport
 from app.utils.candles import SETTLING
 from app.utils.fixed_point import SCALE, exact
 from tests.support.candles import BTC

@@ -16,8 +16,10 @@ from starlette.types import ASGIApp, Message
 from app.bootstrap import Runtime
 from app.core.errors import StoreError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Interval, Pair
+from app.core.ports import AverageStore
 from app.core.settings import Settings, load_settings
-from app.db.memory import MemorySeriesStore
+from app.db.memory import MemoryLeases, MemorySeriesStore
+from app.events.bus import EventBus
 from app.main import create_app
 
 BTC = Pair("BTC", "BRL")
@@ -40,6 +42,8 @@ class FakeRuntime:
     now: float = NOW
     trouble: StoreError | None = None
     closed: int = 0
+    cache_works: bool = True
+    averages: AverageStore | None = None
 
     def build(self, chosen: Settings) -> Runtime:
         """What `create_app` builds with."""
@@ -47,8 +51,11 @@ class FakeRuntime:
             settings=chosen,
             clock=lambda: self.now,
             series=self.store,
-            averages=self.store,
+            averages=self.averages or self.store,
+            leases=MemoryLeases("test", {}, 120),
+            events=EventBus({}),
             ping=self._ping,
+            cache_healthy=lambda: self.cache_works,
             close=self._close,
         )
 

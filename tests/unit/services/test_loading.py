@@ -16,15 +16,8 @@ from app.core.errors import UpstreamUnavailable
 from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval, Pair, RefusedCandle
 from app.core.ports import SeriesUnit
 from app.db.memory import MemorySeriesStore
-from app.services.loading import (
-    PAGES_A_COMMIT,
-    LoadReport,
-    load,
-    load_incremental,
-    load_initial,
-    since_last,
-    to_fetch,
-)
+from app.services.loaders import load_incremental, load_initial, since_last, to_fetch
+from app.services.loading import PAGES_A_COMMIT, LoadReport, load
 from app.utils.days import served_period
 from app.utils.gaps import Span
 from tests.support.candles import BTC, DAY, EPOCH, FakeExchange, candle, daily, day

@@ -1,0 +1,65 @@
+"""Leases: which process does a piece of work now, so that a second one leaves it alone.
+
+A row with an expiry in the database, not a file: it holds across machines, and the lease of a process
+that died ends by itself. Nothing depends on it for correctness (a series is written under its own
+lock); it keeps two loaders from asking the exchange for the same.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from typing import Final
+
+from sqlalchemy import Engine, delete, select, text
+
+from app.db.models import StoredLease
+from app.db.session import for_reading, reading, transaction
+
+LEASE_SECONDS: Final = 120
+"""How long a lease lasts without being renewed."""
+
+# One statement decides, on both databases: a row that is in the way is replaced only once it expired.
+_TAKE: Final = text(
+    "INSERT INTO leases (name, holder, expires_at) VALUES (:name, :holder, :expires_at) "
+    "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at "
+    "WHERE leases.expires_at <= :now OR leases.holder = excluded.holder"
+)
+
+
+class SqlLeases:
+    """Leases in SQLite or PostgreSQL. Each object is one holder, named after its process."""
+
+    def __init__(self, engine: Engine, holder: str | None = None) -> None:
+        self._engine = engine
+        self._reads = for_reading(engine)
+        self._holder = holder or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+    def take(self, name: str, now: float) -> str | None:
+        """Take or renew the lease until `now` + LEASE_SECONDS.
+
+        Returns None where it is ours now, else who holds it. Raises StoreError.
+        """
+        wanted = {
+            "name": name,
+            "holder": self._holder,
+            "now": int(now),
+            "expires_at": int(now) + LEASE_SECONDS,
+        }
+        with transaction(self._engine) as connection:
+            if connection.execute(_TAKE, wanted).rowcount:
+                return None
+        with reading(self._reads) as connection:
+            other = connection.scalar(select(StoredLease.holder).where(StoredLease.name == name))
+        # It may have been given back between the two statements; it was not ours all the same.
+        return other or "another process"
+
+    def release(self, name: str) -> None:
+        """Give the lease back if it is ours. Raises StoreError."""
+        with transaction(self._engine) as connection:
+            connection.execute(
+                delete(StoredLease).where(
+                    StoredLease.name == name, StoredLease.holder == self._holder
+                )
+            )
