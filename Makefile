@@ -15,7 +15,7 @@ COVERAGE_FLOOR := 90
 # ARGS are for the one command that was asked for, not for a make that this command may call.
 MAKEOVERRIDES :=
 
-.PHONY: help install run_local demo initial_load migrate sandbox test-local test_local test \
+.PHONY: help install run_local demo initial_load incremental monitor migrate sandbox test-local test_local test \
 	lint format check lock clean ready-run ready-dev
 
 help: ## List these targets
@@ -37,6 +37,12 @@ run_local: ready-run ## Run it on real data: load what is missing, serve, stay c
 
 initial_load: ready-run ## Load candles and averages of HISTORY_DAYS (ARGS="--pairs BRLBTC")
 	@$(PY) -m app.workers.initial_loader $(ARGS)
+
+incremental: ready-run ## Load everything since the last stored candle (for cron)
+	@$(PY) -m app.workers.incremental_loader $(ARGS)
+
+monitor: ready-run ## Name every missing day and why (ARGS="--repair"; exit 0, 1 or 2)
+	@$(PY) -m app.monitoring.gap_monitor $(ARGS)
 
 migrate: ready-run ## Bring the database of DB_URL to the current schema
 	@$(PY) -m app.db.migrate $(ARGS)

@@ -50,15 +50,18 @@ class Runtime:
     close: Callable[[], None]
 
 
-def build(settings: Settings, clock: Clock = time.time) -> Runtime:
+def build(settings: Settings, clock: Clock = time.time, *, create: bool = True) -> Runtime:
     """Open the database and wire everything up.
 
-    In `dev` the database is migrated; in `prod` it must be already. Raises StoreError where it
-    cannot be used, ConfigurationError where DB_URL cannot be read.
+    In `dev` the database is made and migrated where that is needed, unless `create` is False; in
+    `prod` it must be there already. Raises StoreError where it cannot be used, ConfigurationError
+    where DB_URL cannot be read.
     """
+    if not create:
+        session.require_file(settings.db_url)
     engine = session.open_engine(settings.db_url)
     try:
-        if settings.env == "dev":
+        if settings.env == "dev" and create:
             schema.migrate(engine)
         schema.require(engine)
     except BaseException:

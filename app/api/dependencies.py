@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from app.api.context import Context
 from app.api.query import Parameter, Query, shortened
 from app.core.errors import InvalidParameter, UnsupportedRange
-from app.core.market import WINDOWS, Interval, Window
+from app.core.market import WINDOWS, Interval, Pair, Window
 from app.services.averages import Asked, asked
 from app.utils.days import moment
 
@@ -66,6 +66,7 @@ INTERVAL: Final = Parameter(
 
 AVERAGES: Final = Query(FROM, TO, RANGE, INTERVAL)
 CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, INTERVAL)
+GAPS: Final = Query(INTERVAL)
 NOTHING: Final = Query()
 
 
@@ -106,22 +107,39 @@ async def _candles(request: Request, context: ContextDep) -> CandlesRequest:
     return CandlesRequest(wanted, _windows(values["windows"]) if "windows" in values else ())
 
 
+async def _series(request: Request, context: ContextDep) -> tuple[Pair, Interval]:
+    values = GAPS.read(request.scope["query_string"])
+    return _pair_and_interval(request, context, values)
+
+
 async def _nothing(request: Request) -> None:
     NOTHING.read(request.scope["query_string"])
 
 
+async def _if_none_match(request: Request) -> str | None:
+    return request.headers.get("if-none-match")
+
+
+IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
 AveragesDep = Annotated[AveragesRequest, Depends(_averages)]
 CandlesDep = Annotated[CandlesRequest, Depends(_candles)]
+SeriesDep = Annotated[tuple[Pair, Interval], Depends(_series)]
 NoParameters = Depends(_nothing)
 
 
 def _asked(request: Request, context: Context, values: dict[str, str]) -> Asked:
     runtime = context.runtime
-    pair = context.pair(request.path_params["pair"])
-    interval = context.interval(values.get("interval", Interval.DAY.value))
+    pair, interval = _pair_and_interval(request, context, values)
     since = moment(values["from"], "from") if "from" in values else None
     until = moment(values["to"], "to") if "to" in values else None
     return asked(pair, interval, since, until, runtime.settings.history_days, runtime.clock())
+
+
+def _pair_and_interval(
+    request: Request, context: Context, values: dict[str, str]
+) -> tuple[Pair, Interval]:
+    pair = context.pair(request.path_params["pair"])
+    return pair, context.interval(values.get("interval", Interval.DAY.value))
 
 
 def _window(text: str, name: str) -> Window:

@@ -114,6 +114,7 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         _DATABASE_UNUSABLE,
     ),
     errors.ConfigurationError: Answer(500, "internal", "An error of ours", public=_INTERNAL),
+    errors.TakenByAnother: Answer(500, "internal", "An error of ours", public=_INTERNAL),
     errors.UnrepresentablePrice: Answer(500, "internal", "An error of ours", public=_INTERNAL),
 }
 """Every concrete error of `app.core.errors`; what is not in it, or not ours, is INTERNAL."""

@@ -48,6 +48,17 @@ SERIES_HEADERS: Final = {
         "schema": {"type": "string"},
         "example": "2024-03-29T00:00:00Z",
     },
+    "X-Data-Stale": {
+        "description": "`true` where the exchange has had a newer closed bucket for longer than an "
+        "hour, or than one bucket where that is shorter; else `false`.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+        "example": "false",
+    },
+    "ETag": {
+        "description": "Send it as If-None-Match, and a reply that has not changed is a 304.",
+        "schema": {"type": "string"},
+        "example": '"0f41c2a7d95be8630f41c2a7"',
+    },
     "X-Data-Missing": {
         "description": "How many of the asked buckets have ended and have no value in the reply.",
         "schema": {"type": "integer"},
@@ -59,6 +70,9 @@ SERIES_HEADERS: Final = {
         "example": "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
     },
 }
+
+
+NOT_MODIFIED: Final = {"description": "What If-None-Match names is still right."}
 
 
 class JsonBytes(JSONResponse):

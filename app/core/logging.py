@@ -31,12 +31,15 @@ def configure(level: Level = "INFO", style: Format = "auto", stream: TextIO | No
     target = sys.stderr if stream is None else stream
     terminal = target.isatty()
     console = style == "console" or (style == "auto" and terminal)
-    # Without a stream of its own the log follows standard error to wherever it is redirected.
-    factory: Callable[..., Any] = lambda *_: structlog.WriteLogger(sys.stderr)  # noqa: E731
+
+    def writer(*_names: object) -> structlog.WriteLogger:
+        # Without a stream of its own the log follows standard error to wherever that is redirected.
+        return structlog.WriteLogger(sys.stderr if stream is None else stream)
+
     structlog.configure(
         processors=[*_shared(), *(_text(colors=terminal) if console else _json())],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=factory if stream is None else structlog.WriteLoggerFactory(stream),
+        logger_factory=writer,
         cache_logger_on_first_use=False,
     )
     _adopt_libraries(level)

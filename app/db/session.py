@@ -86,6 +86,13 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
+def require_file(db_url: str) -> None:
+    """Raise StoreUnusable where DB_URL names a SQLite file that is not there."""
+    url = make_url(db_url)
+    if url.get_backend_name() == SQLITE and url.database and not Path(url.database).is_file():
+        raise StoreUnusable(f"there is no database at {url.database} yet: make initial_load")
+
+
 def for_reading(engine: Engine) -> Engine:
     """The same pool, each statement its own snapshot."""
     if engine.dialect.name == SQLITE:

@@ -51,6 +51,7 @@ class SeriesStatus(Reply):
     expected: int = Field(description="Closed buckets in the served period.")
     stored: int = Field(description="How many of them have a candle.")
     missing: int = Field(description="How many of them have none.")
+    stale: bool = Field(description="The exchange has had a newer closed bucket for too long.")
     as_of: str | None = Field(description="Newest stored bucket of the series.")
     checked_at: str | None = Field(description="Last load that reached the exchange.")
     message: str | None = Field(default=None, description="What to do where nothing is stored.")
@@ -62,11 +63,44 @@ class Pairs(Reply):
     pairs: tuple[SeriesStatus, ...]
 
 
+class GapRange(Reply):
+    """A run of missing buckets with one cause."""
+
+    first: str
+    last: str
+    count: int = Field(description="How many buckets.")
+    cause: Literal["never-fetched", "absent", "confirmed-absent"]
+
+
+class Gaps(Reply):
+    """What is missing of one served series."""
+
+    pair: str
+    symbol: str
+    interval: str
+    first: str = Field(description="First bucket of the served period.")
+    last: str = Field(description="Its last closed bucket.")
+    expected: int = Field(description="Closed buckets in the served period.")
+    stored: int
+    missing: int
+    complete: bool = Field(description="Nothing needs doing: what is missing is confirmed absent.")
+    stale: bool = Field(description="The exchange has had a newer closed bucket for too long.")
+    as_of: str | None = Field(description="Newest stored bucket of the series.")
+    checked_at: str | None = Field(description="Last load that reached the exchange.")
+    gaps: tuple[GapRange, ...]
+    wrong_averages: tuple[tuple[str, str], ...] = Field(
+        description="First and last bucket of runs whose averages contradict the candles."
+    )
+
+
 class Health(Reply):
     """Whether the service works."""
 
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "degraded", "unavailable"] = Field(
+        description="`degraded`: a cache node is away; reads are slower and still right."
+    )
     database: Literal["ok", "unavailable"]
+    cache: Literal["ok", "degraded"]
 
 
 class Alive(Reply):
@@ -80,6 +114,7 @@ class Readiness(Reply):
 
     status: Literal["ready", "unavailable"]
     data: Literal["present", "empty"] | None = None
+    cache: Literal["ok", "degraded"] | None = None
     message: str | None = None
 
 

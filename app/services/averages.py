@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.errors import InvalidParameter, ReversedPeriod
-from app.core.market import DAY, OLDEST_BUCKET, Interval, Pair, Window
+from app.core.market import DAY, OLDEST_BUCKET, Interval, Pair, SeriesState, Window
 from app.core.ports import AverageStore, SeriesStore
 from app.utils import rendering
 from app.utils.days import Moment, iso
@@ -21,15 +21,20 @@ MAX_POINTS: Final = 10_000
 class Asked:
     """The buckets of one series that a request asks for.
 
-    `first` and `last` are bucket starts, `last` possibly before `first` or in the future; `closed`
-    is the newest bucket that had ended by our clock when the request came.
+    `first` and `last` are bucket starts, `last` possibly before `first` or in the future; `now` is
+    the unix time of the request.
     """
 
     pair: Pair
     interval: Interval
     first: int
     last: int
-    closed: int
+    now: float
+
+    @property
+    def closed(self) -> int:
+        """The newest bucket that had ended by our clock when the request came."""
+        return self.interval.last_closed(self.now)
 
     @property
     def expected(self) -> int:
@@ -41,12 +46,12 @@ class Asked:
 class Reading:
     """A rendered reply and what it says about the data.
 
-    `as_of` is the newest stored bucket of the series, None where nothing of it is stored. `missing`
-    counts the asked and closed buckets that have no value in `body`.
+    `state` is the series' as the body shows it. `missing` counts the asked and closed buckets that
+    have no value in `body`.
     """
 
     body: bytes
-    as_of: int | None
+    state: SeriesState
     missing: int
 
 
@@ -74,31 +79,31 @@ def asked(
         newest = min(last, closed)
         days = newest - (history_days - 1) * DAY
         points = newest - (MAX_POINTS - 1) * interval.seconds
-        return Asked(pair, interval, max(0, days, points), last, closed)
-    return Asked(pair, interval, interval.ceil(since.first), last, closed)
+        return Asked(pair, interval, max(0, days, points), last, now)
+    return Asked(pair, interval, interval.ceil(since.first), last, now)
 
 
-def read_averages(
-    averages: AverageStore, series: SeriesStore, window: Window, asked: Asked
-) -> Reading:
+def read_averages(averages: AverageStore, window: Window, asked: Asked) -> Reading:
     """The averages of one window that exist in the asked buckets.
 
     Raises InvalidParameter where the reply would span more than `MAX_POINTS`; StoreError.
     """
-    span = _limited(series, asked)
+    span = _limited(averages, asked)
     found = averages.read(asked.pair, asked.interval, window, span.first, span.last)
-    return Reading(found.body, found.state.last, max(0, asked.expected - found.count))
+    return Reading(found.body, found.state, max(0, asked.expected - found.count))
 
 
-def read_candles(series: SeriesStore, windows: Sequence[Window], asked: Asked) -> Reading:
+def read_candles(
+    series: SeriesStore, averages: AverageStore, windows: Sequence[Window], asked: Asked
+) -> Reading:
     """The candles stored in the asked buckets, each with its averages of `windows`.
 
     Raises as `read_averages` does.
     """
-    span = _limited(series, asked)
+    span = _limited(averages, asked)
     state, rows = series.rows(asked.pair, asked.interval, span.first, span.last)
     body = rendering.candles(rows, windows)
-    return Reading(body, state.last, max(0, asked.expected - len(rows)))
+    return Reading(body, state, max(0, asked.expected - len(rows)))
 
 
 def nothing_stored(pair: Pair, interval: Interval) -> str:
@@ -106,7 +111,7 @@ def nothing_stored(pair: Pair, interval: Interval) -> str:
     return f"Nothing is stored for {pair} at {interval} yet: run make initial_load."
 
 
-def _limited(series: SeriesStore, asked: Asked) -> Span:
+def _limited(averages: AverageStore, asked: Asked) -> Span:
     """The asked buckets that can hold anything, refused where they are too many for one reply.
 
     The store is asked for the series' bounds only where the period alone does not settle it.
@@ -115,7 +120,7 @@ def _limited(series: SeriesStore, asked: Asked) -> Span:
     first, last = max(asked.first, OLDEST_BUCKET), asked.last
     if interval.count(first, min(last, asked.closed)) <= MAX_POINTS:
         return Span(first, last)
-    state = series.state(asked.pair, interval)
+    state = averages.state(asked.pair, interval)
     if state.first is None or state.last is None:
         return Span(first, last)
     first, last = max(first, state.first), min(last, state.last)

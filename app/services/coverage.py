@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.core.market import Interval, Pair
 from app.core.ports import SeriesStore
+from app.services.gaps import is_stale
 from app.utils.days import served_period
 from app.utils.gaps import Span
 
@@ -16,7 +17,8 @@ class Coverage:
 
     `first` and `last` are the oldest and newest stored bucket among the `expected` ones, of which
     `stored` have a candle. `as_of` is the newest stored bucket at all, `checked_at` the unix time of
-    the last load that reached the exchange. None where there is none.
+    the last load that reached the exchange. None where there is none. `stale` is said by
+    `app.services.gaps.is_stale`.
     """
 
     pair: Pair
@@ -27,6 +29,7 @@ class Coverage:
     stored: int
     as_of: int | None
     checked_at: int | None
+    stale: bool
 
     @property
     def missing(self) -> int:
@@ -76,4 +79,5 @@ class CoverageCounter:
             count.stored,
             state.last,
             state.checked_at,
+            is_stale(state, interval, now),
         )

@@ -109,6 +109,21 @@ def load(
     return report
 
 
+def mend_averages(
+    store: SeriesStore, clock: Clock, pair: Pair, interval: Interval, buckets: Sequence[int]
+) -> int:
+    """Recompute the averages that contain these buckets (ascending) from the stored closes.
+
+    Returns how many rows were written. Raises StoreError or UnrepresentablePrice.
+    """
+    with store.begin(pair, interval) as unit:
+        written = _recompute(unit, interval, buckets, unit.state.last)
+        # The exchange was not asked: when it last was stays what it is.
+        checked_at = unit.state.checked_at
+        unit.finish(changed=bool(written), now=clock() if checked_at is None else checked_at)
+    return written
+
+
 def _announced(report: LoadReport, publish: Publish) -> LoadReport:
     """Publish what one commit did, and pass its report on."""
     pair, interval = report.pair, report.interval

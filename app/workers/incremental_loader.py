@@ -23,7 +23,7 @@ COMMAND = "incremental_loader"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Exit 0 all series loaded, 1 some failed, 2 could not start."""
-    known = parser(COMMAND, __doc__)
+    known = parser(f"app.workers.{COMMAND}", __doc__)
     known.add_argument(
         "--reread",
         type=positive(100_000),

@@ -24,7 +24,7 @@ COMMAND = "initial_loader"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Exit 0 all series loaded, 1 some failed, 2 could not start."""
-    known = parser(COMMAND, __doc__)
+    known = parser(f"app.workers.{COMMAND}", __doc__)
     known.add_argument(
         "--days", type=positive(10_000), metavar="N", help="days to serve, instead of HISTORY_DAYS"
     )

@@ -34,10 +34,10 @@ class Terminated(BaseException):
     """SIGTERM arrived. Not an Exception: nothing but the command's end may catch it."""
 
 
-def parser(command: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that every loader has; `description` is the module's docstring."""
+def parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every command has; `description` is the module's docstring."""
     made = argparse.ArgumentParser(
-        prog=f"python -m app.workers.{command}",
+        prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -90,9 +90,9 @@ def run(command: str, work: Callable[[Settings], int]) -> int:
 
 
 @contextmanager
-def runtime(settings: Settings) -> Iterator[Runtime]:
-    """The wired-up process, closed at the end. Raises StoreError, ConfigurationError."""
-    made = bootstrap.build(settings)
+def runtime(settings: Settings, *, create: bool = True) -> Iterator[Runtime]:
+    """The wired-up process, closed at the end; see `bootstrap.build`."""
+    made = bootstrap.build(settings, create=create)
     try:
         yield made
     finally:

@@ -1,18 +1,13 @@
-"""The API as a process: how it starts, refuses to start, answers garbage, and stops."""
+"""The API as a process: how it starts, refuses to start, and stops."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,56 +15,10 @@ import httpx
 import pytest
 
 from app.serve import main
+from tests.support.logs import log_as_before
+from tests.support.processes import DEADLINE, ended, process, url_in_log
 
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE = 30.0
 READ = "/BRLBTC/mms?range=20"
-
-
-def environment(folder: Path, **settings: str) -> dict[str, str]:
-    """The environment of a process that knows nothing of this machine's settings."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ("PATH", "HOME", "LANG") or name.startswith("COV")
-    }
-    mine = {"DB_URL": f"sqlite:///{folder / 'mms.db'}", "LOG_FORMAT": "json", **settings}
-    return {**kept, "PYTHONPATH": str(ROOT), **mine}
-
-
-@contextmanager
-def process(folder: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python process; killed where the test leaves it running."""
-    with subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment(folder, **settings),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
-        try:
-            yield child
-        finally:
-            if child.poll() is None:
-                child.kill()
-
-
-def url_in_log(child: subprocess.Popen[str]) -> str:
-    """The address that the child's log says it serves."""
-    assert child.stderr is not None
-    for line in child.stderr:
-        found = re.search(r"http://[0-9.:]+", line)
-        if found:
-            return found[0]
-    raise AssertionError("the process ended before it served")
-
-
-def ended(child: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit code and what was said on standard error."""
-    _, said = child.communicate(timeout=DEADLINE)
-    return child.returncode, said
 
 
 def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> None:
@@ -160,7 +109,8 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
 def test_an_address_that_cannot_be_listened_on_is_exit_code_2(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 2
+    with log_as_before():
+        assert main(arguments) == 2
     printed = capsys.readouterr().err
     assert said in printed
     assert len(printed.splitlines()) == 1
@@ -247,59 +197,3 @@ def test_a_request_that_never_ends_does_not_keep_the_process(tmp_path: Path) -> 
         assert reply.exception(timeout=DEADLINE) or reply.result().status_code == 500
     assert code == 1
     assert "server_overdue" in said
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that stays up for the tests of this module that ask it things."""
-    folder = tmp_path_factory.mktemp("serve")
-    with process(folder, "-m", "app.serve", "--port", "0", ACCESS_LOG="off") as child:
-        yield url_in_log(child)
-        child.send_signal(signal.SIGTERM)
-        child.communicate(timeout=DEADLINE)
-
-
-GARBAGE = [
-    b"GET /BRLBTC/mms?range=20\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /\xff\xfe/mms?range=20 HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /BRLBTC/mms?range=\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /nowhere?\xff HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /%ff%00%0a?%ff HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /BRLBTC/mms?range=" + b"9" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET " + b"/a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET BRLBTC/mms HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET http://[::1/BRLBTC/mms HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET * HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\x01b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-    b"POST /pairs HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-    b"POST /pairs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-]
-
-
-@pytest.mark.parametrize("sent", GARBAGE)
-def test_garbage_on_the_wire_gets_no_server_error_and_stops_nothing(url: str, sent: bytes) -> None:
-    parts = urlsplit(url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=DEADLINE) as raw:
-        raw.sendall(sent)
-        if not sent.endswith(b"\r\n\r\n"):
-            raw.shutdown(
-                socket.SHUT_WR
-            )  # What is not complete is answered once nothing can follow.
-        received = raw.recv(65_536)
-    assert re.match(rb"HTTP/1\.1 [24]\d\d ", received), received[:500]
-    assert httpx.get(f"{url}/healthz").status_code == 200
-
-
-def test_a_connection_is_kept_for_the_next_request(url: str) -> None:
-    with httpx.Client(base_url=url) as client:
-        for _ in range(3):
-            assert client.get(READ).status_code == 200
-            head = client.head(READ)
-            assert (head.status_code, head.content) == (200, b"")
-        assert "connection" not in client.get("/nowhere").headers

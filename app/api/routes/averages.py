@@ -6,8 +6,17 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import AVERAGES, CANDLES, AveragesDep, CandlesDep, ContextDep
+from app.api.conditional import data_headers, etag, is_held
+from app.api.dependencies import (
+    AVERAGES,
+    CANDLES,
+    AveragesDep,
+    CandlesDep,
+    ContextDep,
+    IfNoneMatch,
+)
 from app.api.openapi import (
+    NOT_MODIFIED,
     SERIES_ERRORS,
     SERIES_HEADERS,
     JsonBytes,
@@ -15,9 +24,9 @@ from app.api.openapi import (
     problems,
     series_parameters,
 )
+from app.core.market import SeriesState
 from app.schemas.replies import AveragePoint, CandlePoint
-from app.services.averages import Asked, Reading, nothing_stored, read_averages, read_candles
-from app.utils.days import iso
+from app.services.averages import Asked, Reading, read_averages, read_candles
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
@@ -50,20 +59,23 @@ _CANDLES_EXAMPLE: Final = [
             _AVERAGES_EXAMPLE,
             SERIES_HEADERS,
         ),
+        304: NOT_MODIFIED,
         **problems(SERIES_ERRORS),
     },
     openapi_extra=series_parameters(AVERAGES),
 )
-def averages(request: AveragesDep, context: ContextDep) -> Response:
+def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMatch) -> Response:
     """One row for each closed bucket from `from` to `to` that has this average, ascending.
 
     An average is the exact mean of the last `range` closes, rounded half to even at 8 places. It
     exists only where all of these buckets have a candle: a gap is left out, never filled, and
     `X-Data-Missing` counts what is left out. One reply spans at most 10,000 stored buckets.
     """
-    runtime = context.runtime
-    found = read_averages(runtime.averages, runtime.series, request.window, request.asked)
-    return _reply(found, request.asked)
+    found = read_averages(context.runtime.averages, request.window, request.asked)
+    tag = etag(f"mms {request.window}", request.asked, found.state.revision)
+    if is_held(if_none_match, tag):
+        return _unmodified(request.asked, found.state, tag)
+    return _whole(found, request.asked, tag)
 
 
 @router.get(
@@ -76,24 +88,33 @@ def averages(request: AveragesDep, context: ContextDep) -> Response:
             _CANDLES_EXAMPLE,
             SERIES_HEADERS,
         ),
+        304: NOT_MODIFIED,
         **problems(SERIES_ERRORS),
     },
     openapi_extra=series_parameters(CANDLES),
 )
-def candles(request: CandlesDep, context: ContextDep) -> Response:
+def candles(request: CandlesDep, context: ContextDep, if_none_match: IfNoneMatch) -> Response:
     """One row for each closed bucket from `from` to `to` that has a candle, ascending.
 
     With `windows=20,50,200` each row has `mms_20`, `mms_50` and `mms_200`, null where that average
     does not exist. `X-Data-Missing` counts the buckets without a candle.
     """
-    found = read_candles(context.runtime.series, request.windows, request.asked)
-    return _reply(found, request.asked)
+    runtime, kind = context.runtime, f"candles {request.windows}"
+    if if_none_match is not None:
+        # Candles are not cached: the revision alone tells whether reading them can be saved.
+        state = runtime.averages.state(request.asked.pair, request.asked.interval)
+        tag = etag(kind, request.asked, state.revision)
+        if is_held(if_none_match, tag):
+            return _unmodified(request.asked, state, tag)
+    found = read_candles(runtime.series, runtime.averages, request.windows, request.asked)
+    return _whole(found, request.asked, etag(kind, request.asked, found.state.revision))
 
 
-def _reply(found: Reading, asked: Asked) -> Response:
-    headers = {"X-Data-Missing": str(found.missing)}
-    if found.as_of is None:
-        headers["X-Data-Reason"] = nothing_stored(asked.pair, asked.interval)
-    else:
-        headers["X-Data-As-Of"] = iso(found.as_of)
+def _whole(found: Reading, asked: Asked, tag: str) -> Response:
+    headers = data_headers(asked, found.state, tag)
+    headers["X-Data-Missing"] = str(found.missing)
     return JsonBytes(found.body, headers=headers)
+
+
+def _unmodified(asked: Asked, state: SeriesState, tag: str) -> Response:
+    return Response(status_code=304, headers=data_headers(asked, state, tag))

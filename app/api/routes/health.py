@@ -5,7 +5,7 @@ These take no notice of a query: whoever probes may add what it likes.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from fastapi import APIRouter, Response
 
@@ -24,21 +24,25 @@ _DRAINING: Final = "This process is shutting down."
 
 @router.get(
     "/health",
-    summary="Whether the service and its database work",
+    summary="Whether the service, its database and its cache work",
     responses={
-        200: json_reply("All works.", Health, {"status": "ok", "database": "ok"}),
+        200: json_reply("It works.", Health, {"status": "ok", "database": "ok", "cache": "ok"}),
         503: json_reply(
             "The database is unusable.",
             Health,
-            {"status": "unavailable", "database": "unavailable"},
+            {"status": "unavailable", "database": "unavailable", "cache": "ok"},
         ),
     },
 )
 def health(context: ContextDep) -> Response:
-    """200 while the database answers, else 503."""
-    if database_usable(context.runtime.ping):
-        return _reply(200, Health(status="ok", database="ok"))
-    return _reply(503, Health(status="unavailable", database="unavailable"))
+    """200 while the database answers, else 503.
+
+    A cache that does not answer makes reads slower and nothing else: `status` is then `degraded`.
+    """
+    cache = _cache(context)
+    if not database_usable(context.runtime.ping):
+        return _reply(503, Health(status="unavailable", database="unavailable", cache=cache))
+    return _reply(200, Health(status=cache, database="ok", cache=cache))
 
 
 @router.get(
@@ -58,7 +62,7 @@ def alive() -> Response:
         200: json_reply(
             "Send them.",
             Readiness,
-            {"status": "ready", "data": "empty", "message": _EMPTY},
+            {"status": "ready", "data": "empty", "cache": "ok", "message": _EMPTY},
         ),
         503: json_reply(
             "Send them elsewhere.", Readiness, {"status": "unavailable", "message": _DRAINING}
@@ -82,8 +86,14 @@ def ready(context: ContextDep) -> Response:
     except StoreError:
         return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
     if present:
-        return _reply(200, Readiness(status="ready", data="present"))
-    return _reply(200, Readiness(status="ready", data="empty", message=_EMPTY))
+        return _reply(200, Readiness(status="ready", data="present", cache=_cache(context)))
+    return _reply(
+        200, Readiness(status="ready", data="empty", cache=_cache(context), message=_EMPTY)
+    )
+
+
+def _cache(context: ContextDep) -> Literal["ok", "degraded"]:
+    return "ok" if context.runtime.cache_healthy() else "degraded"
 
 
 def _reply(status: int, body: Reply) -> Response:

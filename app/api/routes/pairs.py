@@ -30,6 +30,7 @@ _EXAMPLE: Final = {
             "expected": 365,
             "stored": 365,
             "missing": 0,
+            "stale": False,
             "as_of": "2024-03-29T00:00:00Z",
             "checked_at": "2024-03-30T00:05:02Z",
         },
@@ -43,6 +44,7 @@ _EXAMPLE: Final = {
             "expected": 365,
             "stored": 0,
             "missing": 365,
+            "stale": True,
             "as_of": None,
             "checked_at": None,
             "message": "Nothing is stored for BRLETH at 1d yet: run make initial_load.",
@@ -87,6 +89,7 @@ def _status(found: Coverage) -> SeriesStatus:
         expected=found.expected,
         stored=found.stored,
         missing=found.missing,
+        stale=found.stale,
         as_of=_iso(found.as_of),
         checked_at=_iso(found.checked_at),
     )

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
 from app.core.errors import ConfigurationError, StoreUnavailable, UnrepresentablePrice
 from app.core.market import AverageSlice, Interval, Pair, Window
 from app.db.memory import MemorySeriesStore
-from tests.support.api import Client, FakeRuntime, serving
+from app.main import create_app
+from tests.support.api import Client, FakeRuntime, serving, settings, started
 
 READ = "/BRLBTC/mms?range=20"
 
@@ -200,3 +202,16 @@ def test_an_error_of_ours_in_a_request_is_a_500_that_gives_nothing_away(error: E
     assert b"secret" not in got.body
     assert (lines[0]["event"], lines[0]["problem"]) == ("request_failed", str(error))
     assert lines[0]["exc_info"] is error
+
+
+def test_a_refusal_of_the_framework_is_a_problem_too() -> None:
+    app = create_app(settings(), FakeRuntime().build)
+
+    def refuse() -> None:
+        raise HTTPException(413, "Too much")
+
+    app.add_api_route("/refuse", refuse)
+    with started(app) as api:
+        got = api.get("/refuse")
+    assert (got.status, got.json()["detail"]) == (413, "Too much.")
+    assert re.fullmatch("[a-z-]+", got.json()["code"])

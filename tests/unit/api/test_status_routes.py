@@ -26,10 +26,11 @@ def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
         "missing": 1,
         "as_of": "2024-03-29T00:00:00Z",
         "checked_at": "2024-03-30T00:05:00Z",
+        "stale": False,
     }
     assert eth["pair"] == "BRLETH"
     assert (eth["first"], eth["last"], eth["as_of"], eth["checked_at"]) == (None,) * 4
-    assert (eth["stored"], eth["missing"]) == (0, 365)
+    assert (eth["stored"], eth["missing"], eth["stale"]) == (0, 365, True)
     assert "make initial_load" in eth["message"]
 
 
@@ -47,14 +48,26 @@ def test_health_is_the_databases() -> None:
     runtime = FakeRuntime()
     with serving(runtime) as api:
         assert api.get("/health").status == 200
-        assert api.get("/health").json() == {"status": "ok", "database": "ok"}
+        assert api.get("/health").json() == {"status": "ok", "database": "ok", "cache": "ok"}
         for trouble in (StoreUnavailable("gone"), StoreUnusable("not migrated")):
             runtime.trouble = trouble
             got = api.get("/health")
             assert got.status == 503
-            assert got.json() == {"status": "unavailable", "database": "unavailable"}
+            assert got.json() == {
+                "status": "unavailable",
+                "database": "unavailable",
+                "cache": "ok",
+            }
         runtime.trouble = None
         assert api.get("/health").status == 200
+
+
+def test_a_dead_cache_only_degrades() -> None:
+    with serving(FakeRuntime(cache_works=False)) as api:
+        health, ready = api.get("/health"), api.get("/readyz")
+    assert (health.status, ready.status) == (200, 200)
+    assert health.json() == {"status": "degraded", "database": "ok", "cache": "degraded"}
+    assert ready.json()["cache"] == "degraded"
 
 
 def test_the_process_is_alive_whatever_the_database_does() -> None:
@@ -75,7 +88,7 @@ def test_a_loaded_database_is_ready_without_a_word() -> None:
     runtime = FakeRuntime()
     load(runtime.store, BTC)
     with serving(runtime) as api:
-        assert api.get("/readyz").json() == {"status": "ready", "data": "present"}
+        assert api.get("/readyz").json() == {"status": "ready", "data": "present", "cache": "ok"}
 
 
 def test_a_database_without_an_answer_is_not_ready() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -12,6 +13,7 @@ import pytest
 import structlog
 
 from app.core.logging import configure
+from tests.support.logs import log_as_before
 
 
 class Terminal(io.StringIO):
@@ -23,12 +25,8 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with log_as_before():
+        yield
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -141,6 +139,18 @@ def test_configuring_again_replaces_and_does_not_double() -> None:
     assert len(lines(second)) == 1
 
 
+def test_without_a_stream_the_log_follows_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("INFO", "json")
+    with contextlib.redirect_stderr(io.StringIO()) as elsewhere:
+        structlog.get_logger().info("one")
+        logging.getLogger("somebody").info("two")
+    structlog.get_logger().info("three")
+    assert [line["event"] for line in lines(elsewhere)] == ["one", "two"]
+    assert "three" in capsys.readouterr().err
+
+
 def test_handlers_of_others_stay() -> None:
     mine = logging.NullHandler()
     logging.getLogger().addHandler(mine)
@@ -159,3 +169,14 @@ def test_the_server_speaks_through_us_and_writes_no_access_line_of_its_own() -> 
     assert [line["event"] for line in lines(stream)] == ["Started"]
     # This is how uvicorn decides whether to write access lines at all.
     assert not logging.getLogger("uvicorn.access").hasHandlers()
+
+
+def test_a_record_that_cannot_be_formatted_breaks_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("INFO", "json")
+    # Alone with the record: pytest's own handlers raise what they cannot format.
+    root = logging.getLogger()
+    root.handlers[:] = root.handlers[-1:]
+    logging.getLogger("somebody").warning("%d candles", "many")
+    assert "Logging error" in capsys.readouterr().err

@@ -132,7 +132,7 @@ class CountingStore(MemorySeriesStore):
 
 
 def averages(store: MemorySeriesStore, what: Asked, window: Window = 20) -> tuple[list[int], int]:
-    found = read_averages(store, store, window, what)
+    found = read_averages(store, window, what)
     return points(found.body), found.missing
 
 
@@ -141,7 +141,7 @@ def test_a_hole_is_counted_for_each_window_that_it_breaks() -> None:
     load(store, without=[LAST - 30 * DAY])
     assert averages(store, wanted(), 20)[1] == 20
     assert averages(store, wanted(), 50)[1] == 31
-    found = read_candles(store, (20,), wanted())
+    found = read_candles(store, store, (20,), wanted())
     assert found.missing == 1
     assert len(points(found.body)) == 364
 
@@ -158,22 +158,22 @@ def test_only_closed_buckets_can_be_missing() -> None:
 def test_a_loader_that_has_not_run_yet_leaves_the_newest_day_missing() -> None:
     store = MemorySeriesStore()
     load(store, last=LAST - DAY)
-    found = read_averages(store, store, 200, wanted())
+    found = read_averages(store, 200, wanted())
     assert found.missing == 1
-    assert found.as_of == LAST - DAY
+    assert found.state.last == LAST - DAY
 
 
 def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
     store = MemorySeriesStore()
-    found = read_averages(store, store, 20, wanted())
-    assert (found.body, found.as_of, found.missing) == (b"[]", None, 365)
-    assert read_candles(store, (), wanted()).as_of is None
+    found = read_averages(store, 20, wanted())
+    assert (found.body, found.state.last, found.missing) == (b"[]", None, 365)
+    assert read_candles(store, store, (), wanted()).state.last is None
 
 
 def test_from_the_beginning_of_time_is_a_fine_question_of_a_daily_series() -> None:
     store = CountingStore()
     load(store)
-    found = read_averages(store, store, 20, wanted(at(0)))
+    found = read_averages(store, 20, wanted(at(0)))
     assert len(points(found.body)) == 564 - 19
     assert found.missing == LAST // DAY + 1 - (564 - 19)
     assert store.states == 0
@@ -182,8 +182,8 @@ def test_from_the_beginning_of_time_is_a_fine_question_of_a_daily_series() -> No
 def test_a_store_is_read_once_where_the_period_alone_shows_that_the_reply_is_small() -> None:
     store = CountingStore()
     load(store)
-    read_averages(store, store, 20, wanted())
-    read_candles(store, (), wanted())
+    read_averages(store, 20, wanted())
+    read_candles(store, store, (), wanted())
     assert store.states == 0
 
 
@@ -192,9 +192,9 @@ def test_more_than_ten_thousand_stored_buckets_are_refused_with_the_first_part_t
     newest = MINUTE.last_closed(NOW)
     buckets = load(store, interval=MINUTE, last=newest, count=MAX_POINTS + 1)
     with pytest.raises(InvalidParameter, match="10,001 stored buckets of 1m") as refused:
-        read_candles(store, (), wanted(at(0), None, MINUTE))
+        read_candles(store, store, (), wanted(at(0), None, MINUTE))
     assert f"from={buckets[0]}&to={buckets[-2]}" in str(refused.value)
-    part = read_candles(store, (), wanted(at(buckets[0]), at(buckets[-2]), MINUTE))
+    part = read_candles(store, store, (), wanted(at(buckets[0]), at(buckets[-2]), MINUTE))
     assert len(points(part.body)) == MAX_POINTS
 
 
@@ -202,11 +202,11 @@ def test_a_wide_period_over_few_stored_buckets_is_answered() -> None:
     store = CountingStore()
     newest = MINUTE.last_closed(NOW)
     buckets = load(store, interval=MINUTE, last=newest, count=300)
-    found = read_averages(store, store, 200, wanted(at(0), at(LATEST), MINUTE))
+    found = read_averages(store, 200, wanted(at(0), at(LATEST), MINUTE))
     assert points(found.body) == buckets[199:]
     assert store.states == 1
     empty = CountingStore()
-    assert read_candles(empty, (), wanted(at(0), at(LATEST), MINUTE)).body == b"[]"
+    assert read_candles(empty, empty, (), wanted(at(0), at(LATEST), MINUTE)).body == b"[]"
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def holey() -> MemorySeriesStore:
 def test_any_slice_is_the_slice_of_the_whole(
     holey: MemorySeriesStore, first: int, last: int
 ) -> None:
-    whole = json.loads(read_averages(holey, holey, 50, wanted(at(0))).body)
+    whole = json.loads(read_averages(holey, 50, wanted(at(0))).body)
     low, high = sorted((LAST - first * DAY, LAST - last * DAY))
-    part = json.loads(read_averages(holey, holey, 50, wanted(at(low), at(high))).body)
+    part = json.loads(read_averages(holey, 50, wanted(at(low), at(high))).body)
     assert part == [row for row in whole if low <= row["timestamp"] <= high]

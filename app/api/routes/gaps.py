@@ -1,0 +1,97 @@
+"""GET /{pair}/gaps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from app.api.dependencies import GAPS, ContextDep, SeriesDep
+from app.api.openapi import JsonBytes, json_reply, problems, series_parameters
+from app.core.errors import (
+    RepeatedParameter,
+    StoreUnavailable,
+    UnknownParameter,
+    UnsupportedInterval,
+    UnsupportedPair,
+)
+from app.schemas.replies import GapRange, Gaps
+from app.services.gaps import Inspection, inspect
+from app.utils.days import iso
+
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+
+_EXAMPLE: Final = {
+    "pair": "BRLBTC",
+    "symbol": "BTC-BRL",
+    "interval": "1d",
+    "first": "2023-03-31T00:00:00Z",
+    "last": "2024-03-29T00:00:00Z",
+    "expected": 365,
+    "stored": 363,
+    "missing": 2,
+    "complete": False,
+    "stale": False,
+    "as_of": "2024-03-29T00:00:00Z",
+    "checked_at": "2024-03-30T00:05:02Z",
+    "gaps": [
+        {
+            "first": "2023-12-24T00:00:00Z",
+            "last": "2023-12-25T00:00:00Z",
+            "count": 2,
+            "cause": "absent",
+        }
+    ],
+    "wrong_averages": [],
+}
+
+
+@router.get(
+    "/{pair}/gaps",
+    summary="Which served buckets are missing, and why",
+    responses={
+        200: json_reply("What is missing.", Gaps, _EXAMPLE),
+        **problems(
+            [
+                UnsupportedPair,
+                UnsupportedInterval,
+                UnknownParameter,
+                RepeatedParameter,
+                StoreUnavailable,
+            ]
+        ),
+    },
+    openapi_extra=series_parameters(GAPS),
+)
+def gaps(series: SeriesDep, context: ContextDep) -> Response:
+    """The closed buckets of the served period that have no candle, as ranges with their cause.
+
+    `never-fetched`: the exchange was not asked yet, or sent a candle that was refused. `absent`: it
+    was asked and had none. `confirmed-absent`: it was asked again a day or more later and still had
+    none; `complete` takes no notice of those. `make monitor` reports the same.
+    """
+    runtime = context.runtime
+    found = inspect(runtime.series, *series, runtime.settings.history_days, runtime.clock())
+    return JsonBytes(_reply(found).model_dump_json().encode())
+
+
+def _reply(found: Inspection) -> Gaps:
+    return Gaps(
+        pair=found.pair.legacy,
+        symbol=found.pair.symbol,
+        interval=found.interval.value,
+        first=iso(found.served.first),
+        last=iso(found.served.last),
+        expected=found.expected,
+        stored=found.stored,
+        missing=found.missing,
+        complete=found.complete(),
+        stale=found.stale,
+        as_of=None if found.newest is None else iso(found.newest),
+        checked_at=None if found.checked_at is None else iso(found.checked_at),
+        gaps=tuple(
+            GapRange(first=iso(g.first), last=iso(g.last), count=g.count, cause=g.cause.value)
+            for g in found.gaps
+        ),
+        wrong_averages=tuple((iso(span.first), iso(span.last)) for span in found.wrong_averages),
+    )

@@ -1,0 +1,146 @@
+"""Inspecting a series: which served buckets are missing and why, and how fresh the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import groupby
+from typing import Final
+
+from app.core.market import DAY, Absent, Interval, Pair, SeriesState
+from app.core.ports import SeriesStore
+from app.utils.days import served_period
+from app.utils.gaps import Span, missing, spans_of
+
+CONFIRMED_AFTER: Final = DAY
+"""Seconds that must lie between two questions for their answers to confirm an absence."""
+
+LONGEST_GRACE: Final = 3_600
+"""Seconds after a candle's close within which it may still be on its way; a shorter interval gets
+its own length."""
+
+
+class Cause(Enum):
+    """Why a bucket is missing; the value is its name on the wire."""
+
+    NEVER_FETCHED = "never-fetched"
+    """The exchange was not asked for it yet, or sent a candle that had to be refused."""
+
+    ABSENT = "absent"
+    """The exchange was asked and had none; asking again a day later will confirm it."""
+
+    CONFIRMED = "confirmed-absent"
+    """The exchange was asked at least twice, a day or more apart, and had none."""
+
+    UNREACHABLE = "unreachable"
+    """A repair asked for it and got no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The closed buckets from `first` to `last`, `count` of them, have no candle."""
+
+    first: int
+    last: int
+    count: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found of one series in its served period.
+
+    Of the closed buckets in `served`, `expected` have a candle, `stored` have one; `gaps` names the others.
+    `wrong_averages` are buckets whose average is absent though its window is complete, or there
+    though it is not: a fault of this program. `age` is the seconds since the newest stored bucket
+    ended, None where nothing is stored; `checked_at` is the last load that reached the exchange.
+    """
+
+    pair: Pair
+    interval: Interval
+    served: Span
+    expected: int
+    gaps: tuple[Gap, ...]
+    wrong_averages: tuple[Span, ...]
+    newest: int | None
+    age: int | None
+    stale: bool
+    checked_at: int | None
+
+    @property
+    def missing(self) -> int:
+        """How many served buckets have no candle."""
+        return sum(gap.count for gap in self.gaps)
+
+    @property
+    def stored(self) -> int:
+        """How many served buckets have one."""
+        return self.expected - self.missing
+
+    def unanswered(self) -> Inspection:
+        """The same, after a repair that got no answer from the exchange."""
+        gaps = tuple(
+            gap if gap.cause is Cause.CONFIRMED else replace(gap, cause=Cause.UNREACHABLE)
+            for gap in self.gaps
+        )
+        return replace(self, gaps=gaps)
+
+    def complete(self, *, strict: bool = False) -> bool:
+        """Whether nothing needs doing. Confirmed absences are no fault, unless `strict`."""
+        open_gaps = [gap for gap in self.gaps if strict or gap.cause is not Cause.CONFIRMED]
+        return not (open_gaps or self.wrong_averages or self.stale)
+
+
+def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
+    """Whether the exchange has had a newer closed bucket for longer than a grace period.
+
+    The newest bucket that closed before the grace period should be stored. Where it is not, the
+    series is stale, unless a load has asked the exchange since that close and it had nothing newer.
+    """
+    grace = min(LONGEST_GRACE, interval.seconds)
+    due = interval.last_closed(now - grace)
+    if state.last is not None and state.last >= due:
+        return False
+    return state.checked_at is None or state.checked_at < due + interval.seconds
+
+
+def inspect(
+    store: SeriesStore, pair: Pair, interval: Interval, history_days: int, now: float
+) -> Inspection:
+    """Compare what is stored of the served period with what should be. Raises StoreError."""
+    step = interval.seconds
+    served = served_period(interval, history_days, now)
+    state = store.state(pair, interval)
+    present = store.buckets(pair, interval, served.first, served.last)
+    absent = store.absences(pair, interval, served.first, served.last)
+    holes = missing(served.first, served.last, step, present)
+    return Inspection(
+        pair,
+        interval,
+        served,
+        expected=served.count(step),
+        gaps=tuple(explain(holes, absent, step)),
+        wrong_averages=tuple(spans_of(store.wrong_averages(pair, interval, *served), step)),
+        newest=state.last,
+        age=None if state.last is None else int(now) - (state.last + step),
+        stale=is_stale(state, interval, now),
+        checked_at=state.checked_at,
+    )
+
+
+def explain(holes: Iterable[Span], absent: Sequence[Absent], step: int) -> list[Gap]:
+    """The holes with their causes, split where the cause changes."""
+    causes = {item.bucket: _cause(item) for item in absent}
+    gaps = []
+    for hole in holes:
+        buckets = range(hole.first, hole.last + 1, step)
+        for cause, run in groupby(buckets, lambda b: causes.get(b, Cause.NEVER_FETCHED)):
+            found = list(run)
+            gaps.append(Gap(found[0], found[-1], len(found), cause))
+    return gaps
+
+
+def _cause(absent: Absent) -> Cause:
+    apart = absent.last_asked_at - absent.first_asked_at
+    return Cause.CONFIRMED if apart >= CONFIRMED_AFTER else Cause.ABSENT

@@ -1,0 +1,61 @@
+"""Our commands as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE = 30.0
+"""Seconds after which a test gives up on a process."""
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    """The environment of a process that knows nothing of this machine's settings."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG") or name.startswith("COV")
+    }
+    mine = {"DB_URL": f"sqlite:///{folder / 'mms.db'}", "LOG_FORMAT": "json", **settings}
+    return {**kept, "PYTHONPATH": str(ROOT), **mine}
+
+
+@contextmanager
+def process(folder: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process; killed where the test leaves it running."""
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment(folder, **settings),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                child.kill()
+
+
+def url_in_log(child: subprocess.Popen[str]) -> str:
+    """The address that the child's log says it serves."""
+    assert child.stderr is not None
+    for line in child.stderr:
+        found = re.search(r"http://[0-9.:]+", line)
+        if found:
+            return found[0]
+    raise AssertionError("the process ended before it served")
+
+
+def ended(child: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code and what was said on standard error."""
+    _, said = child.communicate(timeout=DEADLINE)
+    return child.returncode, said
