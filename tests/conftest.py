@@ -10,7 +10,9 @@ from typing import NoReturn
 
 import pytest
 
+from tests.support import memcached as memcached_support
 from tests.support import postgres
+from tests.support.memcached import Memcached
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,6 +42,29 @@ def postgres_server() -> Iterator[postgres.Postgres]:
         absent("postgres", "PostgreSQL's server programs (initdb, pg_ctl) are not installed")
     with postgres.running(folder) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_program() -> Path:
+    """The memcached program."""
+    found = memcached_support.program()
+    if found is None:
+        absent("memcached", "the program memcached is not installed")
+    return found
+
+
+@pytest.fixture
+def memcached(memcached_program: Path) -> Iterator[Memcached]:
+    """A real memcached of the test's own, empty."""
+    with memcached_support.running(memcached_program) as node:
+        yield node
+
+
+@pytest.fixture
+def memcached_nodes(memcached_program: Path) -> Iterator[list[Memcached]]:
+    """Three of them."""
+    with memcached_support.several(memcached_program, 3) as nodes:
+        yield nodes
 
 
 @pytest.fixture

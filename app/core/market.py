@@ -192,7 +192,8 @@ class SeriesState:
 
     `revision` grows with every committed change of the series' data; 0 before the first.
     `first` and `last` are the oldest and newest stored buckets, None where nothing is stored.
-    `checked_at` is the unix time of the last load that reached the exchange, None before it.
+    `checked_at` is the unix time of the last load that asked the exchange up to its newest candle, None
+    before the first.
     """
 
     revision: int

@@ -67,8 +67,11 @@ class SeriesUnit(Protocol):
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
         ...
 
-    def finish(self, *, changed: bool, now: float) -> int:
-        """Record a load at unix time `now`, with a new revision where data changed; returns it."""
+    def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
+        """End the unit at unix time `now`, with a new revision where data changed; returns it.
+
+        `checked` says that the exchange was asked up to its newest candle: the series is current.
+        """
         ...
 
 

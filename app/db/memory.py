@@ -160,11 +160,12 @@ class MemorySeriesUnit:
             first = asked_at if known is None else known.first_asked_at
             self._absent[bucket] = Absent(bucket, first, asked_at)
 
-    def finish(self, *, changed: bool, now: float) -> int:
-        """Record a load at unix time `now`, with a new revision where data changed; returns it."""
+    def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
+        """End the unit at unix time `now`, with a new revision where data changed; returns it."""
         if changed:
             self._revision = next_revision(self._revision, now, secrets.randbits(SALT_BITS))
-        self._checked_at = int(now)
+        if checked:
+            self._checked_at = int(now)
         return self._revision
 
     def result(self) -> _Series:

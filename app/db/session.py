@@ -89,7 +89,10 @@ def _sqlite(url: URL) -> Engine:
 def require_file(db_url: str) -> None:
     """Raise StoreUnusable where DB_URL names a SQLite file that is not there."""
     url = make_url(db_url)
-    if url.get_backend_name() == SQLITE and url.database and not Path(url.database).is_file():
+    if url.get_backend_name() != SQLITE or not url.database:
+        return
+    file = Path(url.database)
+    if not file.is_file() or not file.stat().st_size:
         raise StoreUnusable(f"there is no database at {url.database} yet: make initial_load")
 
 

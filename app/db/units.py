@@ -82,14 +82,14 @@ class SqlSeriesUnit:
         rows = [(*self._name, bucket, asked_at, asked_at) for bucket in buckets]
         upsert(self._connection, "absences", KEY, _ASKED, rows, keep=_ASKED[:1])
 
-    def finish(self, *, changed: bool, now: float) -> int:
-        """Record a load at unix time `now`, with a new revision where data changed; returns it."""
+    def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
+        """End the unit at unix time `now`, with a new revision where data changed; returns it."""
         revision = self.state.revision
         if changed:
             revision = next_revision(revision, now, secrets.randbits(SALT_BITS))
         self._connection.execute(
             update(Series)
             .where(*is_series(Series, self._pair, self._interval))
-            .values(revision=revision, checked_at=int(now))
+            .values(revision=revision, checked_at=int(now) if checked else self.state.checked_at)
         )
         return revision

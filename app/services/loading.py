@@ -118,9 +118,7 @@ def mend_averages(
     """
     with store.begin(pair, interval) as unit:
         written = _recompute(unit, interval, buckets, unit.state.last)
-        # The exchange was not asked: when it last was stays what it is.
-        checked_at = unit.state.checked_at
-        unit.finish(changed=bool(written), now=clock() if checked_at is None else checked_at)
+        unit.finish(changed=bool(written), now=clock(), checked=False)
     return written
 
 
@@ -181,7 +179,7 @@ def _commit(
         newest = _newest(unit.state.last, changed)
         closes = [c.bucket for c in changed if _close(stored, c.bucket) != c.close]
         averages = _recompute(unit, interval, closes, newest)
-        revision = unit.finish(changed=bool(changed), now=now)
+        revision = unit.finish(changed=bool(changed), now=now, checked=batch[-1].complete)
     revised = sum(c.bucket in stored for c in changed)
     return LoadReport(
         pair,

@@ -67,6 +67,7 @@ def positive(most: int) -> Callable[[str], int]:
 
 def run(command: str, work: Callable[[Settings], int]) -> int:
     """Read the settings, set up the log, do the work, and turn what stopped it into an exit code."""
+    logging.configure()  # what goes wrong before the settings are known is logged, too
     try:
         settings = load_settings()
         logging.configure(settings.log_level, settings.log_format)

@@ -135,6 +135,14 @@ def test_a_load_that_changes_nothing_keeps_the_revision_and_notes_the_check(stor
     assert store.state(BTC, DAY).checked_at == NOW + 60
 
 
+def test_a_load_that_did_not_reach_the_newest_candle_is_no_check(store: Store) -> None:
+    put(store, daily([5]), [])
+    with store.begin(BTC, DAY) as unit:
+        unit.put_candles(daily([1]))
+        unit.finish(changed=True, now=NOW + 60, checked=False)
+    assert store.state(BTC, DAY).checked_at == NOW
+
+
 def test_a_unit_reads_its_own_writes(store: Store) -> None:
     candles = daily(range(5))
     with store.begin(BTC, DAY) as unit:

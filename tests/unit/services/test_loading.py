@@ -272,6 +272,18 @@ def test_the_exchanges_clock_decides_what_is_closed(skew: int) -> None:
     assert rows_of(store)[-1][0].bucket == day(299)
 
 
+def test_filling_an_old_hole_does_not_make_a_series_current() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = MemorySeriesStore()
+    initial(store, exchange, days=101)
+    assert store.state(BTC, DAY).checked_at == day(300)
+    exchange.now = day(310)
+    load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(50), day(60))])
+    assert store.state(BTC, DAY).checked_at == day(300)
+    incremental(store, exchange)
+    assert store.state(BTC, DAY).checked_at == day(310)
+
+
 def test_an_empty_exchange_leaves_an_empty_series_and_says_so() -> None:
     exchange = FakeExchange.of([], now=day(300))
     store = MemorySeriesStore()

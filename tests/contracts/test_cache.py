@@ -1,0 +1,141 @@
+"""One contract for every cache: bytes by key, for a while, perhaps, and never a word of complaint."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Barrier
+
+import pytest
+import structlog
+
+from app.core.ports import Cache
+from app.db.cache.layers import LayeredCache
+from app.db.cache.memcached import MemcachedRing
+from app.db.cache.memory import MemoryCache
+from tests.support.loopback import nothing_left_behind
+from tests.support.memcached import Memcached
+
+TTL = 60
+LARGEST = 1_000_000
+ODD_KEYS = ["a b", " a", "", "a\nb", "a\r\nget b", "é", "a" * 251, "a\0b", "\ud800"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of cache; `make` builds it with entries that live for so many seconds."""
+
+    make: Callable[[int], Cache]
+
+
+@pytest.fixture(params=["memory", "memcached", "three nodes", "layers"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of cache, empty."""
+    if request.param == "memory":
+        return Kind(MemoryCache)
+    if request.param == "three nodes":
+        nodes: list[Memcached] = request.getfixturevalue("memcached_nodes")
+        addresses = [node.address for node in nodes]
+        return Kind(lambda ttl: MemcachedRing(addresses, ttl))
+    node: Memcached = request.getfixturevalue("memcached")
+    if request.param == "memcached":
+        return Kind(lambda ttl: MemcachedRing([node.address], ttl))
+    return Kind(lambda ttl: LayeredCache(MemoryCache(ttl), MemcachedRing([node.address], ttl)))
+
+
+@pytest.fixture
+def cache(kind: Kind) -> Iterator[Cache]:
+    """A cache of each kind, and the assertion that it gives back all that it took."""
+    with nothing_left_behind():
+        made = kind.make(TTL)
+        yield made
+        made.close()
+
+
+def test_what_was_never_stored_is_a_miss(cache: Cache) -> None:
+    assert cache.get("key") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"0", b"\r\nEND\r\n", b"VALUE key 0 3\r\nabc\r\nEND\r\n", bytes(range(256)) * 4],
+)
+def test_a_value_comes_back_byte_for_byte(cache: Cache, value: bytes) -> None:
+    cache.set("key", value)
+    assert cache.get("key") == value
+    assert cache.get("other") is None
+
+
+def test_a_value_as_large_as_a_block_can_be_comes_back(cache: Cache) -> None:
+    value = secrets.token_bytes(LARGEST)
+    cache.set("key", value)
+    assert cache.get("key") == value
+    assert cache.healthy()
+
+
+def test_the_last_value_counts(cache: Cache) -> None:
+    for number in range(5):
+        cache.set("key", b"%d" % number)
+    assert cache.get("key") == b"4"
+
+
+def test_a_value_too_large_for_any_node_troubles_nobody(cache: Cache) -> None:
+    cache.set("small", b"1")
+    value = b"x" * 1_100_000
+    cache.set("large", value)
+    assert cache.get("large") in (value, None)
+    assert cache.get("small") == b"1"
+    assert cache.healthy()
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_a_key_that_cannot_be_stored_is_a_miss_and_harms_no_other(cache: Cache, key: str) -> None:
+    cache.set("key", b"1")
+    with structlog.testing.capture_logs() as logged:
+        cache.set(key, b"2")
+        assert cache.get(key) in (b"2", None)
+        assert cache.get("key") == b"1"
+    assert cache.healthy()
+    assert logged == []
+
+
+def test_an_entry_is_gone_once_its_time_is_over(kind: Kind) -> None:
+    cache = kind.make(1)
+    cache.set("key", b"1")
+    assert cache.get("key") == b"1"
+    give_up = time.monotonic() + 10
+    while cache.get("key") is not None:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    cache.close()
+
+
+def test_many_threads_never_get_each_others_values(cache: Cache) -> None:
+    threads, rounds = 12, 60
+    start = Barrier(threads)
+
+    def work(number: int) -> list[str]:
+        """Write and read own keys and read the others'; returns what was wrong."""
+        start.wait(timeout=10)
+        wrong = []
+        for turn in range(rounds):
+            mine = f"{number}:{turn % 5}"
+            cache.set(mine, f"{mine} ".encode() * (1 + turn * 7))
+            for key in (mine, f"{turn % threads}:{turn % 5}"):
+                value = cache.get(key)
+                if value is not None and set(value.decode().split()) != {key}:
+                    wrong.append(f"{key}: {value[:40]!r}")
+        return wrong
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = [item for wrong in pool.map(work, range(threads)) for item in wrong]
+    assert found == []
+    assert cache.healthy()
+
+
+def test_a_cache_that_was_never_used_closes(kind: Kind) -> None:
+    with nothing_left_behind():
+        kind.make(TTL).close()

@@ -1,0 +1,152 @@
+"""A real memcached for the tests: a process of its own on a free loopback port, with faults on demand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+DEADLINE = 10.0
+"""Seconds after which a test gives up on a node."""
+
+
+class Memcached:
+    """One node. It can be stopped, killed, held still, and started again on the same port, empty."""
+
+    def __init__(self, program: Path, *options: str) -> None:
+        self.port = _free_port()
+        self._program = program
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return "127.0.0.1", self.port
+
+    @property
+    def name(self) -> str:
+        """Host and port as the log writes them."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """What CACHE_URL says for this node alone."""
+        return f"memcached://{self.name}"
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        assert self._process is None
+        # It refuses to run as root.
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        where = ["-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-t", "2"]
+        self._process = subprocess.Popen([self._program, *where, *user, *self._options], cwd="/")
+        give_up = time.monotonic() + DEADLINE
+        while True:
+            try:
+                self.stats()
+                return
+            except OSError:
+                assert self._process.poll() is None, "memcached ended at once"
+                assert time.monotonic() < give_up, "memcached does not answer"
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Ask it to end and wait until it has."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._end(signal.SIGKILL)
+
+    def hold(self) -> None:
+        """SIGSTOP: connections are still accepted by the system, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Kill it and start it again: the same port, nothing in it."""
+        self.kill()
+        self.start()
+
+    def put(self, key: str, value: bytes) -> None:
+        """Store a value behind the back of whoever uses the node."""
+        head = f"set {key} 0 0 {len(value)}\r\n".encode()
+        assert self._ask(head + value + b"\r\n", b"\r\n") == b"STORED\r\n"
+
+    def keys(self) -> list[str]:
+        """What is stored now."""
+        lines = self._ask(b"lru_crawler metadump all\r\n", b"END\r\n").decode().splitlines()
+        return sorted(line.split()[0].removeprefix("key=") for line in lines if "key=" in line)
+
+    def stats(self) -> dict[str, int]:
+        """Its own counters: `cmd_get`, `get_hits`, `cmd_set`, `total_connections` and so on."""
+        lines = self._ask(b"stats\r\n", b"END\r\n").decode().splitlines()
+        words = [line.split() for line in lines if line.startswith("STAT")]
+        return {word[1]: int(word[2]) for word in words if word[2].isdecimal()}
+
+    def _ask(self, request: bytes, end: bytes) -> bytes:
+        with socket.create_connection(self.address, timeout=DEADLINE) as connection:
+            connection.sendall(request)
+            reply = b""
+            while not reply.endswith(end):
+                part = connection.recv(65_536)
+                if not part:
+                    raise ConnectionError(f"memcached broke off after {reply!r}")
+                reply += part
+            return reply
+
+    def _end(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        self._process.wait(DEADLINE)
+        self._process = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def close(self) -> None:
+        """End it in whatever state it is."""
+        if self._process is not None:
+            self.kill()
+
+
+def program() -> Path | None:
+    """Where memcached is, None where it is not installed."""
+    found = shutil.which("memcached", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin")
+    return Path(found) if found else None
+
+
+@contextmanager
+def running(path: Path, *options: str) -> Iterator[Memcached]:
+    """One node with these command line options, ended at the end."""
+    node = Memcached(path, *options)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()
+
+
+@contextmanager
+def several(path: Path, count: int) -> Iterator[list[Memcached]]:
+    """Some nodes, each with 64 MB at most."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(running(path)) for _ in range(count)]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,113 @@
+"""Inspecting a series: gaps with their cause, staleness, and when nothing needs doing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.market import DAY, Absent, Interval, SeriesState
+from app.db.memory import MemorySeriesStore
+from app.services.gaps import Cause, Gap, explain, inspect, is_stale
+from app.services.loaders import load_initial
+from app.utils.gaps import Span
+from tests.support.candles import BTC, FakeExchange, daily, day
+from tests.support.candles import DAY as DAILY
+
+MINUTE = Interval.MINUTE
+
+
+def loaded(exchange: FakeExchange, days: int) -> MemorySeriesStore:
+    """A store after an initial load by the exchange's clock."""
+    store = MemorySeriesStore()
+    load_initial(store, exchange, lambda: exchange.now, BTC, DAILY, history_days=days)
+    return store
+
+
+def test_a_whole_series_has_nothing_to_tell() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300) + 600)
+    found = inspect(loaded(exchange, 100), BTC, DAILY, 100, exchange.now)
+    assert (found.gaps, found.wrong_averages, found.stale) == ((), (), False)
+    assert (found.expected, found.stored, found.missing) == (100, 100, 0)
+    assert (found.newest, found.age) == (day(299), 600)
+    assert found.complete(strict=True)
+
+
+def test_a_series_that_was_never_loaded_lacks_everything_and_is_stale() -> None:
+    found = inspect(MemorySeriesStore(), BTC, DAILY, 100, day(300))
+    assert found.gaps == (Gap(day(200), day(299), 100, Cause.NEVER_FETCHED),)
+    assert (found.newest, found.age, found.checked_at, found.stale) == (None, None, None, True)
+    assert not found.complete()
+
+
+def test_a_hole_is_split_where_its_cause_changes() -> None:
+    absent = [
+        Absent(day(2), 1000, 1000),
+        Absent(day(3), 1000, 1000 + DAY),
+        Absent(day(4), 1000, 1000 + DAY - 1),
+        Absent(day(9), 1000, 1000 + 9 * DAY),
+    ]
+    assert explain([Span(day(1), day(5)), Span(day(9), day(9))], absent, DAY) == [
+        Gap(day(1), day(1), 1, Cause.NEVER_FETCHED),
+        Gap(day(2), day(2), 1, Cause.ABSENT),
+        Gap(day(3), day(3), 1, Cause.CONFIRMED),
+        Gap(day(4), day(4), 1, Cause.ABSENT),
+        Gap(day(5), day(5), 1, Cause.NEVER_FETCHED),
+        Gap(day(9), day(9), 1, Cause.CONFIRMED),
+    ]
+
+
+@given(holes=st.sets(st.integers(0, 99), max_size=30))
+def test_the_gaps_are_exactly_the_missing_buckets(holes: set[int]) -> None:
+    candles = [c for n, c in zip(range(100), daily(range(100)), strict=True) if n not in holes]
+    exchange = FakeExchange.of(candles, now=day(100))
+    found = inspect(loaded(exchange, 50), BTC, DAILY, 50, exchange.now)
+    named = [n for g in found.gaps for n in range(g.first, g.last + 1, DAY)]
+    assert named == [day(n) for n in sorted(holes) if n >= 50]
+    assert found.missing == len(named) == sum(gap.count for gap in found.gaps)
+    assert found.wrong_averages == ()
+
+
+def test_only_confirmed_absences_are_no_fault_unless_strict() -> None:
+    candles = [c for n, c in zip(range(300), daily(range(300)), strict=True) if n != 250]
+    exchange = FakeExchange.of(candles, now=day(300))
+    store = loaded(exchange, 100)
+    assert not inspect(store, BTC, DAILY, 100, exchange.now).complete()
+    with store.begin(BTC, DAILY) as unit:
+        unit.note_absent([day(250)], int(exchange.now) + DAY)
+        unit.finish(changed=False, now=exchange.now)
+    found = inspect(store, BTC, DAILY, 100, exchange.now)
+    assert found.complete()
+    assert not found.complete(strict=True)
+    assert found.unanswered().gaps[0].cause is Cause.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("interval", "last", "checked_at", "now", "stale"),
+    [
+        # The newest candle is there.
+        (DAILY, day(9), day(10), day(10) + 5, False),
+        # The next one closed less than an hour ago.
+        (DAILY, day(9), day(10), day(11) + 3599, False),
+        # It closed an hour ago, and nobody asked since.
+        (DAILY, day(9), day(10), day(11) + 3600, True),
+        (DAILY, day(9), day(11) - 1, day(11) + 3600, True),
+        # Somebody asked after the close: the exchange has nothing newer.
+        (DAILY, day(9), day(11), day(11) + 3600, False),
+        (DAILY, day(9), day(11) + 60, day(12) + 3599, False),
+        # A day later it should have been asked again.
+        (DAILY, day(9), day(11) + 60, day(12) + 3600, True),
+        # A short interval gets its own length.
+        (MINUTE, day(9), day(9) + 60, day(9) + 179, False),
+        (MINUTE, day(9), day(9) + 60, day(9) + 180, True),
+        (MINUTE, day(9), day(9) + 120, day(9) + 180, False),
+        # Nothing was ever stored.
+        (DAILY, None, None, day(9), True),
+        (DAILY, None, day(9), day(9) + 5, False),
+    ],
+)
+def test_data_is_stale_when_a_newer_closed_candle_was_not_asked_for_in_time(
+    interval: Interval, last: int | None, checked_at: int | None, now: int, stale: bool
+) -> None:
+    state = SeriesState(1, last, last, checked_at)
+    assert is_stale(state, interval, now) is stale

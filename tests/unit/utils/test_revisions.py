@@ -1,0 +1,52 @@
+"""Revisions: each change has its own number, which grows and tells when it was made."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.utils.revisions import SALT_BITS, changed_at, next_revision
+
+salts = st.integers(0, 2**SALT_BITS - 1)
+moments = st.floats(0, 4_102_444_800, allow_nan=False)
+revisions = st.builds(lambda now, salt: next_revision(0, now, salt), moments, salts)
+
+NOW = 1_711_670_400.0
+YEAR_2100 = 4_102_444_800.0
+
+
+@given(revisions, moments, salts)
+@example(next_revision(0, NOW, 7), NOW, 7)
+@example(next_revision(0, NOW, 7), NOW, 6)
+@example(next_revision(0, NOW, 7), NOW - 86_400, 0)
+def test_a_revision_is_greater_than_the_one_before_whatever_the_clock_says(
+    previous: int, now: float, salt: int
+) -> None:
+    assert next_revision(previous, now, salt) > previous
+
+
+@given(moments, salts)
+@example(NOW + 0.999, 2**SALT_BITS - 1)
+def test_a_revision_tells_the_second_of_its_change(now: float, salt: int) -> None:
+    assert changed_at(next_revision(0, now, salt)) == (int(now) if now >= 0.001 else changed_at(1))
+
+
+@given(st.lists(salts, min_size=1, max_size=50))
+def test_changes_within_one_millisecond_still_tell_their_second(chances: list[int]) -> None:
+    revision = 0
+    for salt in chances:
+        revision = next_revision(revision, NOW, salt)
+    assert changed_at(revision) == NOW
+
+
+@given(salts, salts)
+def test_two_databases_that_change_at_one_moment_differ_by_chance(one: int, other: int) -> None:
+    assert (next_revision(0, NOW, one) == next_revision(0, NOW, other)) == (one == other)
+
+
+def test_a_series_that_never_changed_has_no_time() -> None:
+    assert changed_at(0) == 0
+
+
+def test_a_revision_fits_a_bigint_column_far_beyond_this_century() -> None:
+    assert next_revision(0, 2 * YEAR_2100, 2**SALT_BITS - 1) < 2**63
