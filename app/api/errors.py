@@ -63,6 +63,12 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         "The interval is not served",
         "interval='2d' is not served: use one of 1d.",
     ),
+    errors.UnsupportedSymbol: Answer(
+        400,
+        "unsupported-symbol",
+        "The symbol's price is not collected",
+        "Unsupported symbol 'DOGE': use one of BTC, ETH, SOL, ADA, DOT.",
+    ),
     errors.ReversedPeriod: Answer(
         400,
         "reversed-period",

@@ -2,7 +2,7 @@
 
 MmsError
 ├── InvalidRequest          change the request: it can never succeed as it is
-│   ├── UnsupportedPair · UnsupportedRange · UnsupportedInterval
+│   ├── UnsupportedPair · UnsupportedRange · UnsupportedInterval · UnsupportedSymbol
 │   ├── ReversedPeriod
 │   ├── InvalidParameter · UnknownParameter · RepeatedParameter
 │   └── NotFound
@@ -43,6 +43,10 @@ class UnsupportedRange(InvalidRequest):
 
 class UnsupportedInterval(InvalidRequest):
     """The candle interval is unknown or not configured."""
+
+
+class UnsupportedSymbol(InvalidRequest):
+    """The symbol's price is not collected."""
 
 
 class ReversedPeriod(InvalidRequest):

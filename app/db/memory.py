@@ -107,16 +107,22 @@ class MemorySeriesStore:
         ]
         return series.state, rows
 
-    def read(
+    def means(
         self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
-        """The averages that exist in the buckets [first, last], rendered, ascending."""
+    ) -> tuple[SeriesState, list[tuple[int, int]]]:
+        """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
         series = self._committed(pair, interval)
         column = WINDOWS.index(window)
         rows = (series.averages.get(b) for b in series.within(first, last))
         means = [(row.bucket, row.values[column]) for row in rows if row is not None]
-        known = [(bucket, value) for bucket, value in means if value is not None]
-        return AverageSlice(series.state, len(known), rendering.averages(known))
+        return series.state, [(bucket, value) for bucket, value in means if value is not None]
+
+    def read(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> AverageSlice:
+        """The averages that exist in the buckets [first, last], rendered, ascending."""
+        state, means = self.means(pair, interval, window, first, last)
+        return AverageSlice(state, len(means), rendering.averages(means))
 
     def _committed(self, pair: Pair, interval: Interval) -> _Series:
         return self._series.get((pair, interval), _Series())

@@ -190,6 +190,7 @@ def test_the_sandbox_alone(environment: dict[str, str]) -> None:
         ("make migrate", "0002"),
         ("make initial_load", "BRLETH"),
         ('make initial_load ARGS="--pairs BRLBTC --days 30"', "BRLBTC"),
+        ("make incremental", "BRLETH"),
         ("python -m app.sandbox --help", "--replay"),
     ],
 )
@@ -199,6 +200,19 @@ def test_commands_that_end_by_themselves(
     done = run(command, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert says in done.stdout + done.stderr
+
+
+def test_the_monitor_after_a_load(environment: dict[str, str]) -> None:
+    assert run("make monitor", environment).returncode != 0
+    assert run("make initial_load", environment).returncode == 0
+    done = run("make monitor", environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "complete" in done.stdout
+
+
+def test_the_cron_lines_are_those_of_the_crontab() -> None:
+    (shown,) = re.findall(r"```crontab\n(.*?)```", README, re.DOTALL)
+    assert shown in (ROOT / "infra" / "cron" / "mms-api.crontab").read_text()
 
 
 @pytest.mark.parametrize("command", sorted(READ_ONLY))
@@ -216,6 +230,8 @@ def test_no_command_of_the_readme_is_left_out() -> None:
         "make migrate",
         "make initial_load",
         'make initial_load ARGS="--pairs BRLBTC --days 30"',
+        "make incremental",
+        "make monitor",
         "make sandbox",
         'make sandbox ARGS="--port 8080"',
         "python -m app.sandbox --help",

@@ -6,11 +6,13 @@ hashing clients must not be shared between threads. A key belongs to the node th
 keeps (n - 1)/n of its entries when one dies, and all of them when it is back.
 
 A node that fails once is left alone from that moment on: nobody waits for it. One background thread
-asks it now and then whether it is back.
+asks it now and then whether it is back. A node that answers that it will not store this value has not
+failed; that is said once.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +21,13 @@ from typing import Final
 
 import structlog
 from pymemcache.client.base import PooledClient
-from pymemcache.exceptions import MemcacheError
+from pymemcache.exceptions import (
+    MemcacheError,
+    MemcacheServerError,
+    MemcacheUnexpectedCloseError,
+)
+
+from app.db.cache.bounded import BoundedSockets
 
 CONNECT_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 0.2
@@ -28,7 +36,11 @@ IDLE_SECONDS: Final = 60
 LARGEST_VALUE: Final = 1_000_000
 """Bytes; memcached refuses values over 1 MiB unless it is told otherwise."""
 
-_TROUBLE: Final = (OSError, MemcacheError, EOFError, ValueError, RuntimeError)
+_KEY: Final = re.compile(r"[!-~]{1,250}")
+"""What memcached takes for a key. Any other is a miss, and says nothing about the node."""
+
+# What pymemcache raises on replies that are not memcached's is whatever its parsing runs into.
+_TROUBLE: Final = (OSError, MemcacheError, EOFError, ValueError, LookupError, RuntimeError)
 
 
 class Node:
@@ -37,6 +49,7 @@ class Node:
     def __init__(self, host: str, port: int) -> None:
         self.name = f"{host}:{port}"
         self.broken = False
+        self.refused = False
         self._client = PooledClient(
             (host, port),
             connect_timeout=CONNECT_SECONDS,
@@ -44,6 +57,7 @@ class Node:
             no_delay=True,
             default_noreply=False,
             pool_idle_timeout=IDLE_SECONDS,
+            socket_module=BoundedSockets(),
         )
 
     def get(self, key: str) -> bytes | None:
@@ -56,7 +70,11 @@ class Node:
         self._client.set(key, value, expire=ttl)
 
     def alive(self) -> bool:
-        """Whether it answers now."""
+        """Whether it answers now, over a new connection."""
+        # The idle ones are from before the failure and most likely as dead as the one that failed.
+        pool = self._client.client_pool
+        while pool.free:
+            pool.destroy(pool.get())
         try:
             return bool(self._client.version())
         except _TROUBLE:
@@ -93,7 +111,7 @@ class MemcachedRing:
         try:
             return node.get(key)
         except _TROUBLE as error:
-            self._broke(node, error)
+            self._failed(node, error)
             return None
 
     def set(self, key: str, value: bytes) -> None:
@@ -104,7 +122,7 @@ class MemcachedRing:
         try:
             node.set(key, value, self._ttl)
         except _TROUBLE as error:
-            self._broke(node, error)
+            self._failed(node, error)
 
     def healthy(self) -> bool:
         """Whether every node is in use."""
@@ -113,17 +131,32 @@ class MemcachedRing:
     def close(self) -> None:
         """Stop probing and give the connections back."""
         self._closed.set()
-        if self._prober is not None:
-            self._prober.join()
+        prober = self._prober
+        if prober is not None:
+            prober.join()
         for node in self._nodes:
             node.close()
 
     def _node(self, key: str) -> Node | None:
-        """The highest-ranking node of the key that is not broken."""
+        """The highest-ranking node of the key that is not broken; None where no node can be asked."""
+        if _KEY.fullmatch(key) is None:
+            return None
         usable = [node for node in self._nodes if not node.broken]
         if len(usable) <= 1:
             return usable[0] if usable else None
         return max(usable, key=lambda node: blake2b(f"{node.name} {key}".encode()).digest())
+
+    def _failed(self, node: Node, error: Exception) -> None:
+        """Tell an answer that says no from a node that does not answer."""
+        answered = isinstance(error, MemcacheServerError)
+        if not answered or isinstance(error, MemcacheUnexpectedCloseError):
+            self._broke(node, error)
+            return
+        with self._lock:
+            if node.refused:
+                return
+            node.refused = True
+        structlog.get_logger().warning("cache_refused", node=node.name, reason=_reason(error))
 
     def _broke(self, node: Node, error: Exception) -> None:
         """Leave the node alone, say so once, and have it watched."""
@@ -131,9 +164,7 @@ class MemcachedRing:
             if node.broken or self._closed.is_set():
                 return
             node.broken = True
-            structlog.get_logger().warning(
-                "cache_broke", node=node.name, reason=f"{type(error).__name__}: {error}"
-            )
+            structlog.get_logger().warning("cache_broke", node=node.name, reason=_reason(error))
             if self._prober is None or not self._prober.is_alive():
                 self._prober = threading.Thread(target=self._watch, name="cache-probe", daemon=True)
                 self._prober.start()
@@ -149,3 +180,10 @@ class MemcachedRing:
                 if self.healthy():
                     self._prober = None
                     return
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in words: pymemcache passes on bytes, or nothing at all."""
+    said = error.args[0] if error.args else ""
+    text = said.decode("ascii", "replace") if isinstance(said, bytes) else str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,53 @@
+"""Sockets whose replies end in time, however slowly the other side sends them.
+
+A socket's time-out bounds one read, and a reply takes many. pymemcache makes its sockets through a
+module that can be given to it; this one's sockets have a deadline for a command and all of its reply.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any, Final
+
+READS: Final = 5
+"""A whole reply may take as long as this many time-outs of one read.
+
+More than one, because a busy process is late with its reads though the reply has long been there.
+"""
+
+_AT_ONCE: Final = 0.001  # a time-out of 0 would mean a socket that never waits
+
+
+class BoundedSocket(socket.socket):
+    """A socket that reads for a limited time after each command it sends."""
+
+    _one_read: float | None = None
+    _until = 0.0
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Allow so many seconds for connecting, for sending, and for each read."""
+        self._one_read = value
+        super().settimeout(value)
+
+    def sendall(self, *arguments: Any) -> None:
+        """Send a command; the time for its reply begins."""
+        super().settimeout(self._one_read)
+        self._until = time.monotonic() + READS * (self._one_read or 0.0)
+        super().sendall(*arguments)
+
+    def recv(self, *arguments: Any) -> bytes:
+        """Read a part of the reply. Raises TimeoutError."""
+        if self._one_read is not None:
+            left = self._until - time.monotonic()
+            super().settimeout(max(_AT_ONCE, min(self._one_read, left)))
+        return super().recv(*arguments)
+
+
+class BoundedSockets:
+    """The module `socket`, with `BoundedSocket` for its sockets."""
+
+    socket = BoundedSocket
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)

@@ -1,0 +1,167 @@
+"""What reads say about freshness, and replies to clients that hold them already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from app.core.market import DAY, Interval, Pair, SeriesState, Window
+from app.db.cache.memory import MemoryCache
+from app.db.cached import CachedAverageStore
+from app.db.memory import MemorySeriesStore
+from tests.support.api import BTC, LAST, NOW, Client, FakeRuntime, load, serving
+
+DAILY = Interval.DAY
+
+
+class CountingSource:
+    """The store behind the cache; counts what is asked of it."""
+
+    def __init__(self, store: MemorySeriesStore) -> None:
+        self.store = store
+        self.asked: list[str] = []
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        self.asked.append("state")
+        return self.store.state(pair, interval)
+
+    def means(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> tuple[SeriesState, Sequence[tuple[int, int]]]:
+        self.asked.append("means")
+        return self.store.means(pair, interval, window, first, last)
+
+
+@pytest.fixture
+def runtime() -> FakeRuntime:
+    made = FakeRuntime()
+    load(made.store)
+    return made
+
+
+@pytest.fixture
+def api(runtime: FakeRuntime) -> Iterator[Client]:
+    with serving(runtime) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/BRLBTC/mms?range=20", "/BRLBTC/candles?windows=20"])
+def test_a_client_that_holds_the_reply_gets_304_without_a_body(api: Client, path: str) -> None:
+    whole = api.get(path)
+    tag = whole.header("etag")
+    assert tag is not None
+    assert whole.status == 200
+    for held in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = api.get(path, ("If-None-Match", held))
+        assert (again.status, again.body) == (304, b""), held
+        for name in ("etag", "cache-control", "x-data-as-of", "x-data-stale", "last-modified"):
+            assert again.header(name) == whole.header(name)
+    for other in ('"other"', tag.strip('"'), ""):
+        assert api.get(path, ("If-None-Match", other)).status == 200
+
+
+def test_every_change_of_what_is_asked_changes_the_tag(api: Client) -> None:
+    paths = [
+        "/BRLBTC/mms?range=20",
+        "/BRLBTC/mms?range=50",
+        "/BRLBTC/candles",
+        "/BRLBTC/candles?windows=20",
+        "/BRLETH/mms?range=20",
+        "/BRLBTC/mms?range=20&from=2024-01-01",
+        "/BRLBTC/mms?range=20&from=2024-01-01&to=2024-03-28",
+    ]
+    tags = [api.get(path).header("etag") for path in paths]
+    assert len(set(tags)) == len(paths)
+    assert api.get("/btc-brl/mms?range_days=20").header("etag") == tags[0]
+
+
+def test_a_load_and_a_new_day_change_the_tag(runtime: FakeRuntime, api: Client) -> None:
+    path = "/BRLBTC/mms?range=20"
+    first = api.get(path).header("etag")
+    load(runtime.store)
+    second = api.get(path).header("etag")
+    runtime.now += DAY
+    third = api.get(path).header("etag")
+    assert len({first, second, third}) == 3
+    past = "/BRLBTC/mms?range=20&from=2024-01-01&to=2024-02-01"
+    held = api.get(past).header("etag")
+    assert held is not None
+    runtime.now += 30 * DAY
+    assert api.get(past, ("If-None-Match", held)).status == 304
+
+
+def test_repeated_reads_and_304s_do_not_touch_the_database(runtime: FakeRuntime) -> None:
+    source = CountingSource(runtime.store)
+    seconds = [0.0]
+    runtime.averages = CachedAverageStore(
+        source, MemoryCache(3600, monotonic=lambda: seconds[0]), monotonic=lambda: seconds[0]
+    )
+    with serving(runtime) as api:
+        tag = api.get("/BRLBTC/mms?range=20").header("etag")
+        assert tag is not None
+        assert source.asked == ["means"]
+        for _ in range(50):
+            assert api.get("/BRLBTC/mms?range=20").status == 200
+            assert api.get("/BRLBTC/mms?range=20", ("If-None-Match", tag)).status == 304
+        assert source.asked == ["means"]
+        seconds[0] += 0.6
+        assert api.get("/BRLBTC/mms?range=20", ("If-None-Match", tag)).status == 304
+        assert source.asked == ["means", "state"]
+
+
+def test_last_modified_is_when_the_data_changed(api: Client) -> None:
+    assert (
+        api.get("/BRLBTC/mms?range=20").header("last-modified") == "Sat, 30 Mar 2024 00:05:00 GMT"
+    )
+
+
+@pytest.mark.parametrize(
+    ("later", "stale"), [(0, "false"), (14 * 3600 + 3599, "false"), (14 * 3600 + 3600, "true")]
+)
+def test_old_data_is_marked_stale_an_hour_after_a_newer_close(
+    runtime: FakeRuntime, api: Client, later: int, stale: str
+) -> None:
+    runtime.now = NOW + later
+    got = api.get("/BRLBTC/mms?range=20")
+    assert got.status == 200
+    assert got.header("x-data-stale") == stale
+    assert got.header("x-data-as-of") == "2024-03-29T00:00:00Z"
+    assert api.get("/pairs").json()["pairs"][0]["stale"] is (stale == "true")
+
+
+def test_an_empty_series_is_stale_and_says_what_to_run() -> None:
+    with serving(FakeRuntime()) as api:
+        got = api.get("/BRLBTC/mms?range=20")
+    assert got.header("x-data-stale") == "true"
+    assert "make initial_load" in (got.header("x-data-reason") or "")
+
+
+def test_gaps_are_named_with_their_cause(runtime: FakeRuntime) -> None:
+    store = MemorySeriesStore()
+    load(store, without=[LAST - 2 * DAY, LAST - 3 * DAY, LAST - 9 * DAY])
+    with store.begin(BTC, DAILY) as unit:
+        unit.note_absent([LAST - 9 * DAY], NOW - 2 * DAY)
+        unit.note_absent([LAST - 9 * DAY], NOW)
+        unit.finish(changed=False, now=NOW)
+    runtime.store = store
+    with serving(runtime) as api:
+        got = api.get("/BRLBTC/gaps")
+    assert got.status == 200
+    found = got.json()
+    assert (found["expected"], found["stored"], found["missing"]) == (365, 362, 3)
+    assert [(gap["first"], gap["last"], gap["count"], gap["cause"]) for gap in found["gaps"]] == [
+        ("2024-03-20T00:00:00Z", "2024-03-20T00:00:00Z", 1, "confirmed-absent"),
+        ("2024-03-26T00:00:00Z", "2024-03-27T00:00:00Z", 2, "never-fetched"),
+    ]
+    assert found["complete"] is False
+    assert found["wrong_averages"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("interval=1d", 200), ("interval=2d", 400), ("from=1", 422), ("interval=1d&interval=1d", 422)],
+)
+def test_gaps_takes_an_interval_and_nothing_else(api: Client, query: str, status: int) -> None:
+    assert api.get(f"/BRLBTC/gaps?{query}").status == status
+    assert api.get("/BRLXYZ/gaps").status == 400
