@@ -15,7 +15,7 @@ COVERAGE_FLOOR := 90
 # ARGS are for the one command that was asked for, not for a make that this command may call.
 MAKEOVERRIDES :=
 
-.PHONY: help install run_local demo initial_load incremental monitor migrate sandbox test-local test_local test \
+.PHONY: help install run_local demo initial_load incremental collect monitor migrate sandbox test-local test_local test \
 	lint format check lock clean ready-run ready-dev
 
 help: ## List these targets
@@ -40,6 +40,9 @@ initial_load: ready-run ## Load candles and averages of HISTORY_DAYS (ARGS="--pa
 
 incremental: ready-run ## Load everything since the last stored candle (for cron)
 	@$(PY) -m app.workers.incremental_loader $(ARGS)
+
+collect: ready-run ## Collect spot prices every PRICE_POLL_SECONDS (ARGS="--once")
+	@$(PY) -m app.workers.price_collector $(ARGS)
 
 monitor: ready-run ## Name every missing day and why (ARGS="--repair"; exit 0, 1 or 2)
 	@$(PY) -m app.monitoring.gap_monitor $(ARGS)

@@ -6,14 +6,16 @@ imported from here: the API does without it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from app.core.market import AverageSlice, Interval, Pair, Window
 from app.core.ports import AverageStore, Cache, CandleSource, Clock, Leases, SeriesStore
+from app.core.prices import PriceSource, PriceStore
 from app.core.settings import Settings, cache_nodes
 from app.db import schema, session
 from app.db.cache.layers import LayeredCache
@@ -21,10 +23,19 @@ from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
 from app.db.leases import SqlLeases
+from app.db.prices import SqlPriceStore
 from app.db.series import SqlSeriesStore
 from app.events import listeners
 from app.events.bus import EventBus, Listener, Listeners
-from app.events.types import AveragesCalculated, CandlesLoaded, Event, GapDetected
+from app.events.types import (
+    AnomalyDetected,
+    AveragesCalculated,
+    CandlesLoaded,
+    Event,
+    GapDetected,
+    PriceCollected,
+)
+from app.sources import coingecko, coingecko_errors
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
 from app.sources.gate import HostGate
@@ -43,6 +54,9 @@ class Runtime:
     averages: AverageStore
     leases: Leases
     events: EventBus
+    prices: PriceStore
+    price_source: Callable[[], PriceSource]
+    """Where spot prices come from; opened when it is first needed. Raises ConfigurationError."""
     ping: Callable[[], None]
     """Asks the database the smallest question. Raises StoreError."""
     cache_healthy: Callable[[], bool]
@@ -72,8 +86,11 @@ def build(settings: Settings, clock: Clock = time.time, *, create: bool = True) 
     averages = store if cache is None else CachedAverageStore(store, cache)
     events = EventBus(_listeners(settings, clock, averages))
 
+    source = _Once(lambda: open_price_source(settings, clock))
+
     def close() -> None:
         events.close()
+        source.close()
         if cache is not None:
             cache.close()
         engine.dispose()
@@ -85,6 +102,8 @@ def build(settings: Settings, clock: Clock = time.time, *, create: bool = True) 
         averages=averages,
         leases=SqlLeases(engine),
         events=events,
+        prices=SqlPriceStore(engine),
+        price_source=source.get,
         ping=lambda: session.ping(engine),
         cache_healthy=lambda: cache is None or cache.healthy(),
         close=close,
@@ -119,7 +138,53 @@ def _listeners(
 
         # Only a shared cache is of use to other processes, and only others serve what is loaded here.
         heard[AveragesCalculated].append(listeners.cache_warming(read))
+    episodes = listeners.AnomalyEpisodes()
+    heard[AnomalyDetected] = [episodes.detected]
+    heard[PriceCollected] = [episodes.collected]
     return heard
+
+
+@contextmanager
+def open_price_source(settings: Settings, clock: Clock = time.time) -> Iterator[PriceSource]:
+    """CoinGecko at COINGECKO_API_BASE_URL; its connections are given back at the end.
+
+    A failed call is not repeated: it counts against the same budget as a good one.
+    """
+    base_url = settings.coingecko_api_base_url
+    gate = HostGate(urlsplit(base_url).hostname or "", settings.coingecko_requests_per_second)
+    key = settings.coingecko_api_key
+    with UpstreamHttp(
+        base_url,
+        gate,
+        read_error=coingecko_errors.read_error,
+        policy=coingecko.POLICY,
+        secrets=coingecko.key_headers(base_url, key.get_secret_value() if key else None),
+        clock=clock,
+    ) as http:
+        yield coingecko.CoinGecko(http, clock)
+
+
+class _Once:
+    """A context that is entered when it is first needed, and left with the process."""
+
+    def __init__(self, opened: Callable[[], AbstractContextManager[PriceSource]]) -> None:
+        self._opened = opened
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self._source: PriceSource | None = None
+
+    def get(self) -> PriceSource:
+        """The source, opened now if it is not yet."""
+        with self._lock:
+            if self._source is None:
+                self._source = self._stack.enter_context(self._opened())
+            return self._source
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        with self._lock:
+            self._stack.close()
+            self._source = None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from app.core.errors import ConfigurationError
 from app.core.market import Pair
 from app.core.settings import Settings, load_settings
 from app.local import serve_and_keep
-from app.sandbox.exchange import V4_PATH, Exchange
+from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
 from app.sandbox.server import serve as serve_exchange
 from app.sandbox.simulation import BASE_PRICES, Simulation
 
@@ -52,6 +52,9 @@ def _demonstrate(own: Settings) -> int:
             "CANDLE_SOURCE": "mercado_bitcoin",
             "MB_API_BASE_URL": exchange_url + V4_PATH,
             "MB_REQUESTS_PER_SECOND": "1000",
+            "COINGECKO_API_BASE_URL": exchange_url + COINGECKO_PATH,
+            "COINGECKO_REQUESTS_PER_SECOND": "1000",
+            "PRICE_POLL_SECONDS": "10",
             "PORT": str(_free_or(own.host, own.port)),
         }
         environment = {**os.environ, **changed}
@@ -71,6 +74,7 @@ def _show(base_url: str, pair: Pair) -> None:
 Worth opening:
   {base_url}/docs
   {base_url}/pairs
+  {base_url}/history/BTC
   {question}
 
 An example:

@@ -23,6 +23,7 @@ from app.core.ports import Clock
 
 INITIAL: Final = "app.workers.initial_loader"
 INCREMENTAL: Final = "app.workers.incremental_loader"
+COLLECTOR: Final = "app.workers.price_collector"
 
 AFTER_CLOSE: Final = 30.0
 """Seconds after a candle's close at which it is fetched; a tenth of a short interval at most."""
@@ -100,6 +101,42 @@ class Keeper(threading.Thread):
                     self._say(_plain_words(reason))
             due = next_run(self._clock(), self._interval, failures)
             if self._wait(max(0.0, due - self._clock())):
+                return
+
+    def stop(self) -> None:
+        """End the thread; returns when it and its child are gone."""
+        self._stopped.set()
+        self._children.stop()
+        if self.is_alive():
+            self.join()
+
+
+class Companion(threading.Thread):
+    """A thread that keeps one command running beside a server, and starts it again when it ends."""
+
+    def __init__(
+        self,
+        module: str,
+        children: Children,
+        *,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        super().__init__(name=module)
+        self._module = module
+        self._children = children
+        self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
+
+    def run(self) -> None:
+        """Run the command until told to stop."""
+        while not self._stopped.is_set():
+            end = self._children.run(self._module)
+            if self._stopped.is_set():
+                return
+            structlog.get_logger().warning(
+                "companion_ended", command=self._module, exit_code=end.code
+            )
+            if self._wait(FIRST_RETRY):
                 return
 
     def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 It migrates, answers requests from the first second, and loads what is missing from the exchange in a
 child process meanwhile; then it loads each new candle shortly after its close, and catches up after
-any pause.
+any pause. Spot prices are collected by another child process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app import serve
 from app.core.errors import ConfigurationError
 from app.core.logging import configure
 from app.core.settings import Settings, load_settings
-from app.keeper import Children, Keeper
+from app.keeper import COLLECTOR, Children, Companion, Keeper
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def serve_and_keep(
     after the first load that succeeded.
     """
     configure(settings.log_level, settings.log_format)
-    keepers: list[Keeper] = []
+    beside: list[Keeper | Companion] = []
 
     def begin(base_url: str) -> None:
         _say(f"Serving on {base_url} (documentation: {base_url}/docs). Loading what is missing.")
@@ -58,14 +58,15 @@ def serve_and_keep(
             say=_say,
             loaded=lambda: loaded(base_url),
         )
-        keepers.append(keeper)
-        keeper.start()
+        beside.extend([keeper, Companion(COLLECTOR, Children(environment))])
+        for each in beside:
+            each.start()
 
     try:
         return serve.run(settings, on_ready=begin)
     finally:
-        for keeper in keepers:
-            keeper.stop()
+        for each in beside:
+            each.stop()
 
 
 def _say(text: str) -> None:

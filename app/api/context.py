@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.bootstrap import Runtime
-from app.core.errors import UnsupportedInterval, UnsupportedPair
+from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair
+from app.core.prices import Coin
 from app.services.coverage import CoverageCounter
+from app.services.prices import PriceRules
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,11 @@ class Context:
     draining: threading.Event
     coverage: CoverageCounter
     access_log: bool
+    price_rules: PriceRules
     _pairs: Mapping[str, Pair]
     _intervals: Mapping[str, Interval]
+    _coins: Mapping[str, Coin]
+    _which_coins: str
     _which_pairs: str
     _which_intervals: str
 
@@ -40,6 +45,11 @@ class Context:
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
             access_log=settings.access_log == "on",
+            price_rules=PriceRules(
+                settings.price_currency, settings.anomaly_threshold, settings.price_stale_seconds
+            ),
+            _coins={coin.symbol: coin for coin in settings.allowed_symbols},
+            _which_coins=f"use one of {', '.join(map(str, settings.allowed_symbols))}",
             _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
             _intervals={interval.value: interval for interval in settings.intervals},
             _which_pairs=f"use one of {legacy} (or {symbols})",
@@ -64,6 +74,13 @@ class Context:
             raise UnsupportedInterval(
                 f"interval={_quoted(text)} is not served: {self._which_intervals}."
             )
+        return found
+
+    def coin(self, text: str) -> Coin:
+        """The coin that `text` names in any case. Raises UnsupportedSymbol, which lists them."""
+        found = self._coins.get(text.upper()) if text.isascii() else None
+        if found is None:
+            raise UnsupportedSymbol(f"Unsupported symbol {_quoted(text)}: {self._which_coins}.")
         return found
 
 

@@ -97,13 +97,13 @@ ContextDep = Annotated[Context, Depends(_context)]
 
 async def _averages(request: Request, context: ContextDep) -> AveragesRequest:
     values = AVERAGES.read(request.scope["query_string"])
-    wanted = _asked(request, context, values)
+    wanted = period(request, context, values)
     return AveragesRequest(wanted, _window(values["range"], "range"))
 
 
 async def _candles(request: Request, context: ContextDep) -> CandlesRequest:
     values = CANDLES.read(request.scope["query_string"])
-    wanted = _asked(request, context, values)
+    wanted = period(request, context, values)
     return CandlesRequest(wanted, _windows(values["windows"]) if "windows" in values else ())
 
 
@@ -127,7 +127,8 @@ SeriesDep = Annotated[tuple[Pair, Interval], Depends(_series)]
 NoParameters = Depends(_nothing)
 
 
-def _asked(request: Request, context: Context, values: dict[str, str]) -> Asked:
+def period(request: Request, context: Context, values: dict[str, str]) -> Asked:
+    """The series and the buckets that a request asks for, from its path and query values."""
     runtime = context.runtime
     pair, interval = _pair_and_interval(request, context, values)
     since = moment(values["from"], "from") if "from" in values else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -42,7 +43,8 @@ _DATABASE_UNUSABLE: Final = (
     "The database cannot be used until an operator has acted; the service's log says why."
 )
 _INTERNAL: Final = "Something went wrong here, not in the request. Its id finds it in the log."
-_UPSTREAM: Final = "The exchange did not answer as it should. Try again later."
+_UPSTREAM: Final = "What this depends on outside does not answer"
+_UPSTREAM_BLOCKED: Final = "What this depends on outside refuses this service; its log says why."
 
 ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.UnsupportedPair: Answer(
@@ -98,17 +100,18 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     ),
     errors.NotFound: Answer(404, "not-found", "There is nothing at this address"),
     errors.UpstreamUnavailable: Answer(
-        503, "upstream-unavailable", "The exchange does not answer", public=_UPSTREAM
+        503,
+        "upstream-unavailable",
+        _UPSTREAM,
+        "api.coingecko.com asks to wait (429): try again in 60 s.",
     ),
     errors.UpstreamBlocked: Answer(
-        503, "upstream-unavailable", "The exchange does not answer", public=_UPSTREAM
+        503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
     ),
     errors.UpstreamRejected: Answer(
-        503, "upstream-unavailable", "The exchange does not answer", public=_UPSTREAM
+        503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
     ),
-    errors.UpstreamNonsense: Answer(
-        503, "upstream-unavailable", "The exchange does not answer", public=_UPSTREAM
-    ),
+    errors.UpstreamNonsense: Answer(503, "upstream-unavailable", _UPSTREAM),
     errors.StoreUnavailable: Answer(
         503, "database-unavailable", "The database is unavailable", _DATABASE, _DATABASE
     ),
@@ -172,7 +175,10 @@ async def _of_ours(request: Request, error: Exception) -> Response:
             problem=str(error),
             exc_info=error if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR else None,
         )
-    return reply(request.scope, answer, str(error))
+    headers = {}
+    if isinstance(error, errors.UpstreamUnavailable) and error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return reply(request.scope, answer, str(error), headers)
 
 
 async def _of_routing(request: Request, error: Exception) -> Response:

@@ -19,6 +19,7 @@ from app.core.errors import (
     UnsupportedInterval,
     UnsupportedPair,
     UnsupportedRange,
+    UnsupportedSymbol,
 )
 from app.schemas.replies import Problem
 
@@ -33,6 +34,22 @@ SERIES_ERRORS: Final = (
     StoreUnavailable,
 )
 
+PRICE_ERRORS: Final = (
+    UnsupportedSymbol,
+    InvalidParameter,
+    UnknownParameter,
+    RepeatedParameter,
+    StoreUnavailable,
+)
+
+SYMBOL: Final = {
+    "name": "symbol",
+    "in": "path",
+    "required": True,
+    "description": "`BTC`, any case; `/supported-symbols` lists what is collected.",
+    "schema": {"type": "string"},
+    "example": "BTC",
+}
 _PAIR: Final = {
     "name": "pair",
     "in": "path",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, Protocol
 
-from app.core.errors import UnsupportedSymbol
+from app.core.errors import InvalidParameter, UnsupportedSymbol
 
 COIN_IDS: Final = {
     "BTC": "bitcoin",
@@ -22,6 +23,11 @@ COIN_IDS: Final = {
 """The symbols whose CoinGecko id is known; others are written SYMBOL:id in ALLOWED_SYMBOLS."""
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{2,12}")
+_NUMBER: Final = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,12})?", re.ASCII)
+
+MOST_THRESHOLD: Final = 1_000
+"""The highest relative change that can be a threshold: a thousandfold."""
+
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
@@ -50,6 +56,49 @@ class Coin:
                 "with CoinGecko's id, such as XRP:ripple."
             )
         return cls(symbol, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Beyond which relative change a price is anomalous: for all symbols, and for some by name."""
+
+    default: Decimal
+    by_symbol: tuple[tuple[str, Decimal], ...] = ()
+
+    def of(self, symbol: str) -> Decimal:
+        """The threshold of one symbol."""
+        return dict(self.by_symbol).get(symbol, self.default)
+
+    @classmethod
+    def parse(cls, text: str) -> Thresholds:
+        """Read `0.05`, or `0.05,ADA:0.1` with thresholds of their own for some symbols.
+
+        Raises InvalidParameter.
+        """
+        default: Decimal | None = None
+        named: dict[str, Decimal] = {}
+        for item in text.split(","):
+            symbol, colon, number = item.strip().rpartition(":")
+            if colon:
+                named[symbol.strip().upper()] = threshold(number)
+            elif default is None:
+                default = threshold(number)
+            else:
+                raise InvalidParameter(f"{text!r} has two thresholds for all symbols: write one")
+        if default is None:
+            raise InvalidParameter(f"{text!r} has no threshold for all symbols: write 0.05,ADA:0.1")
+        return cls(default, tuple(sorted(named.items())))
+
+
+def threshold(text: str) -> Decimal:
+    """Read a relative change such as `0.05` (5 %). Raises InvalidParameter."""
+    found = Decimal(text.strip()) if _NUMBER.fullmatch(text.strip()) else None
+    if found is None or not 0 < found <= MOST_THRESHOLD:
+        raise InvalidParameter(
+            f"threshold {text[:40]!r} is no relative change: write a number above 0 and up to "
+            f"{MOST_THRESHOLD}, such as 0.05 for 5 %"
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +144,27 @@ class PriceSource(Protocol):
 
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
         """Ask for all coins in one request. Raises UpstreamError where nothing was answered."""
+        ...
+
+
+class PriceStore(Protocol):
+    """Collected prices at rest."""
+
+    def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
+        """Store prices that were collected at one unix time, all or none; returns them with ids."""
+        ...
+
+    def newest(
+        self,
+        symbol: str,
+        currency: str,
+        limit: int,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> list[StoredPrice]:
+        """The newest prices, by time of collection, then id; collected in [first, last] where given."""
+        ...
+
+    def prune(self, before: int) -> int:
+        """Remove what was collected before that unix time; returns how many prices."""
         ...

@@ -8,20 +8,30 @@ equal.
 from __future__ import annotations
 
 import difflib
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
+from app.core.prices import COIN_IDS, Coin, Thresholds
 
 ENV_FILE: Final = Path(".env")
 
+_SECRET: Final = ("DB_URL", "COINGECKO_API_KEY")
 _DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
 
 
@@ -47,6 +57,18 @@ class Settings(BaseSettings):
     mb_requests_per_second: float = Field(default=1.0, gt=0, le=10_000)
     upstream_retry_seconds: float = Field(default=90.0, gt=0, le=3_600)
 
+    allowed_symbols: Annotated[tuple[Coin, ...], NoDecode] = tuple(
+        Coin(symbol, coin_id) for symbol, coin_id in COIN_IDS.items()
+    )
+    coingecko_api_base_url: str = "https://api.coingecko.com/api/v3"
+    coingecko_api_key: SecretStr | None = None
+    coingecko_requests_per_second: float = Field(default=0.5, gt=0, le=10_000)
+    price_currency: Literal["usd", "brl", "eur"] = "usd"
+    price_poll_seconds: int = Field(default=300, ge=1, le=86_400)
+    price_stale_seconds: int = Field(default=900, ge=1, le=604_800)
+    price_retention_days: int = Field(default=0, ge=0, le=36_500)
+    anomaly_threshold: Annotated[Thresholds, NoDecode] = Thresholds(Decimal("0.05"))
+
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     access_log: Literal["on", "off"] = "on"
@@ -63,10 +85,30 @@ class Settings(BaseSettings):
     def _intervals(cls, value: Any) -> Any:
         return _listed(value, Interval.parse)
 
-    @field_validator("log_level", mode="before")
+    @field_validator("allowed_symbols", mode="before")
     @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
+    def _symbols(cls, value: Any) -> Any:
+        coins = _listed(value, Coin.parse)
+        if isinstance(coins, tuple) and len({coin.symbol for coin in coins}) < len(coins):
+            raise PydanticCustomError("symbols", "names one symbol twice; name each once")
+        return coins
+
+    @field_validator("anomaly_threshold", mode="before")
+    @classmethod
+    def _thresholds(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return Thresholds.parse(value)
+        except MmsError as error:
+            raise PydanticCustomError("threshold", "{reason}", {"reason": str(error)}) from None
+
+    @field_validator("price_currency", "log_level", mode="before")
+    @classmethod
+    def _cased(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            return value
+        return value.upper() if info.field_name == "log_level" else value.lower()
 
     @field_validator("db_url")
     @classmethod
@@ -86,7 +128,7 @@ class Settings(BaseSettings):
             cache_nodes(value)
         return value
 
-    @field_validator("mb_api_base_url", "mb_legacy_api_base_url")
+    @field_validator("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
         parts = urlsplit(value)
@@ -155,7 +197,7 @@ def _line(item: Any) -> str:
     if not item["loc"]:
         return str(message)
     name = str(item["loc"][0]).upper()
-    shown = "" if name == "DB_URL" else f"={item['input']}"
+    shown = "" if name in _SECRET else f"={item['input']}"
     return f"{name}{shown}: {message}"
 
 

@@ -13,6 +13,9 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
     MetaData,
     String,
     TypeDecorator,
@@ -137,3 +140,24 @@ class StoredLease(Base):
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     holder: Mapped[str] = mapped_column(String(300))
     expires_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class CollectedPrice(Base):
+    """One spot price: what the source said, as of when, and when it was collected."""
+
+    __tablename__ = "prices"
+    __table_args__ = (
+        CheckConstraint("price > 0", name="positive"),
+        Index("ix_prices_newest", "symbol", "currency", "collected_at", "id"),
+        Index("ix_prices_collected_at", "collected_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"), Identity(), primary_key=True
+    )
+    symbol: Mapped[str] = mapped_column(String(12))
+    currency: Mapped[str] = mapped_column(String(8))
+    price: Mapped[int] = mapped_column(FixedPoint)
+    priced_at: Mapped[int] = mapped_column(BigInteger)
+    collected_at: Mapped[int] = mapped_column(BigInteger)

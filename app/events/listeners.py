@@ -10,7 +10,8 @@ from typing import Final
 import structlog
 
 from app.core.market import WINDOWS, AverageSlice, Interval, Pair, Window
-from app.events.types import AveragesCalculated, Event
+from app.events.types import AnomalyDetected, AveragesCalculated, Event, PriceCollected
+from app.utils.fixed_point import text
 
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -19,8 +20,8 @@ Read = Callable[[Pair, Interval, Window], AverageSlice]
 
 def log_line(event: Event) -> None:
     """Log the event under its own name (`candles_loaded`), with its values."""
-    values = {field.name: getattr(event, field.name) for field in fields(event)}
-    values |= {"pair": str(event.pair), "interval": str(event.interval)}
+    found = {field.name: getattr(event, field.name) for field in fields(event)}
+    values = {k: v if isinstance(v, int | bool) else str(v) for k, v in found.items()}
     structlog.get_logger().info(_CAPITAL.sub("_", type(event).__name__).lower(), **values)
 
 
@@ -32,3 +33,30 @@ def cache_warming(read: Read) -> Callable[[AveragesCalculated], None]:
             read(event.pair, event.interval, window)
 
     return warm
+
+
+class AnomalyEpisodes:
+    """Listeners that warn once per episode: from a symbol's first anomaly to its next normal price."""
+
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+
+    def detected(self, event: AnomalyDetected) -> None:
+        """Warn if this begins an episode."""
+        if event.symbol in self._open:
+            return
+        self._open.add(event.symbol)
+        structlog.get_logger().warning(
+            "anomaly_detected",
+            symbol=event.symbol,
+            price=text(event.price),
+            currency=event.currency,
+            reason=event.reason,
+        )
+
+    def collected(self, event: PriceCollected) -> None:
+        """End the episode with the first price that is normal again; a stale one tells nothing."""
+        if event.anomalous or event.stale or event.symbol not in self._open:
+            return
+        self._open.discard(event.symbol)
+        structlog.get_logger().info("anomaly_ended", symbol=event.symbol, price=text(event.price))

@@ -13,6 +13,11 @@ from app.core.market import Interval, Pair
 
 @dataclass(frozen=True, slots=True)
 class Event:
+    """Something that has happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEvent(Event):
     """Something that has happened to one series."""
 
     pair: Pair
@@ -20,7 +25,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class CandlesLoaded(Event):
+class CandlesLoaded(SeriesEvent):
     """Candles were committed: so many new ones and so many revised ones, under a new revision."""
 
     inserted: int
@@ -30,7 +35,7 @@ class CandlesLoaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class AveragesCalculated(Event):
+class AveragesCalculated(SeriesEvent):
     """The averages of so many buckets were committed with the candles of the same revision."""
 
     buckets: int
@@ -38,14 +43,14 @@ class AveragesCalculated(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class CandlesRefused(Event):
+class CandlesRefused(SeriesEvent):
     """The exchange sent candles that must not be used."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class GapDetected(Event):
+class GapDetected(SeriesEvent):
     """The monitor found the closed buckets [first, last] missing, for the reason `cause`."""
 
     first: int
@@ -55,8 +60,42 @@ class GapDetected(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadFailed(Event):
+class LoadFailed(SeriesEvent):
     """A load ended without its series being loaded."""
 
     error: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceCollected(Event):
+    """A spot price was stored: in 1e-8 of `currency`, with its own time and that of its collection.
+
+    `stale` says that it was too old by its own time, `anomalous` how it was judged.
+    """
+
+    symbol: str
+    price: int
+    currency: str
+    priced_at: int
+    collected_at: int
+    stale: bool
+    anomalous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRefused(Event):
+    """The source gave no usable price for a coin that it was asked for."""
+
+    symbol: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyDetected(Event):
+    """A stored price (in 1e-8) changed beyond what is normal, for the reason given."""
+
+    symbol: str
+    price: int
+    currency: str
     reason: str

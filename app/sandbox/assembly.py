@@ -13,6 +13,7 @@ from app.core.ports import Clock
 from app.sandbox.book import Bar, CandleBook, JoinedBook, ReplayBook
 from app.sandbox.exchange import Exchange
 from app.sandbox.options import SimulatedPair
+from app.sandbox.price_books import SimulatedPrices, read_prices
 from app.sandbox.recording import Recording, read_recording, shift_to_yesterday
 from app.sandbox.simulation import BASE_PRICES, Simulation
 
@@ -38,6 +39,7 @@ def build_exchange(
     exchange = Exchange(
         _book(options, recordings),
         clock=wall if begin == started else lambda: begin + (wall() - started),
+        prices=read_prices(options.prices) if options.prices else SimulatedPrices(options.seed),
         page_limit=options.page_limit,
         requests_per_second=options.requests_per_second,
     )

@@ -1,4 +1,4 @@
-"""The stand-in exchange as an object: a book, a clock, a page limit, and a memory of its requests.
+"""The stand-in exchange as an object: its books, clock and page limit, and a memory of requests.
 
 It knows nothing of sockets: `answer` turns an address into a reply. `app.sandbox.server` puts it on
 a port.
@@ -16,9 +16,11 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from app.core.ports import Clock
-from app.sandbox import endpoints, wire
+from app.sandbox import endpoints, price_wire, wire
 from app.sandbox.book import CandleBook, EditableBook
 from app.sandbox.endpoints import Query, Refused
+from app.sandbox.price_books import SimulatedPrices
+from app.sandbox.prices import PriceBoard, PriceBook
 from app.sandbox.wire import Reply
 
 V4_PATH: Final = "/api/v4"
@@ -27,10 +29,14 @@ V4_PATH: Final = "/api/v4"
 LEGACY_PATH: Final = "/v4"
 """Where the legacy API lives: the base URL of `mercado_bitcoin_legacy` ends in this."""
 
+COINGECKO_PATH: Final = "/api/v3"
+"""Where CoinGecko's API lives: COINGECKO_API_BASE_URL is the server's address plus this."""
+
 PAGE_LIMIT: Final = 1000
 MEMORY: Final = 10_000
 
 _LEGACY_CANDLES: Final = re.compile(re.escape(LEGACY_PATH) + r"/([^/]+)/candle")
+_PRICES: Final = f"{COINGECKO_PATH}/simple/price"
 _RATE_EXCEEDED: Final = wire.problem("REQUEST_RATE_EXCEEDED", "Too many requests", status=429)
 # A client that keeps to the rate exactly arrives a little early now and then: sleeping and the
 # network are not exact. Refusing it would punish the well-behaved.
@@ -49,10 +55,11 @@ class Asked:
 
 
 class Exchange:
-    """A stand-in for Mercado Bitcoin. Safe to use from several threads.
+    """A stand-in for Mercado Bitcoin and CoinGecko. Safe to use from several threads.
 
     `clock` is the exchange's time: it decides which candles have begun and stands in every reply's
-    `Date`. `requests_per_second` bounds each address on its own, None for no bound; it is measured
+    `Date`. `prices` are the spot prices, by default those of the first simulated market.
+    `requests_per_second` bounds each address on its own, None for no bound; it is measured
     by `ticks` (seconds from any start), because the exchange's time may stand still.
     """
 
@@ -61,11 +68,13 @@ class Exchange:
         book: CandleBook,
         *,
         clock: Clock,
+        prices: PriceBook | None = None,
         page_limit: int = PAGE_LIMIT,
         requests_per_second: float | None = None,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.book = EditableBook(book)
+        self.prices = PriceBoard(prices or SimulatedPrices())
         self.clock = clock
         self._page_limit = page_limit
         self._rate = requests_per_second
@@ -78,6 +87,7 @@ class Exchange:
             f"{V4_PATH}/candles": self._candles,
             f"{V4_PATH}/tickers": lambda query, now: endpoints.tickers(self.book, query, now),
             f"{V4_PATH}/symbols": self._symbols,
+            _PRICES: lambda query, now: price_wire.simple_price(self.prices, query, now),
         }
 
     @property
@@ -108,7 +118,7 @@ class Exchange:
         with self._lock:
             self._asked.append(Asked(now, parts.path, query))
             if not self._within_rate(address):
-                return _RATE_EXCEEDED
+                return price_wire.THROTTLED if address == _PRICES else _RATE_EXCEEDED
         try:
             return route(query, now)
         except Refused as refusal:
@@ -122,8 +132,11 @@ class Exchange:
             return LEGACY_PATH, lambda query, now: endpoints.legacy_candles(
                 self.book, name, query, now, self._page_limit
             )
-        if path in self._routes:
-            return path, self._routes[path]
+        address = path.removesuffix("/") if path.startswith(_PRICES) else path
+        if address in self._routes:
+            return address, self._routes[address]
+        if path.startswith(f"{COINGECKO_PATH}/"):
+            return "", lambda _query, _now: price_wire.ROUTE_NOT_FOUND
         return "", lambda _query, _now: wire.ROUTE_NOT_FOUND
 
     def _candles(self, query: Query, now: float) -> Reply:

@@ -22,9 +22,10 @@ SimulatedPair = tuple[Pair, Decimal | None]
 Hole = tuple[Pair, Span]
 
 _DESCRIPTION: Final = f"""\
-A stand-in for Mercado Bitcoin on this machine, for demos and tests. It speaks the v4 API
-(http://HOST:PORT/api/v4) and the legacy API (http://HOST:PORT/v4), and sends either recorded
-candles (--replay) or, without any, a seeded simulation of {", ".join(map(str, BASE_PRICES))}."""
+A stand-in for Mercado Bitcoin and CoinGecko on this machine, for demos and tests. It speaks the v4
+API (http://HOST:PORT/api/v4) and the legacy API (http://HOST:PORT/v4), and sends either recorded
+candles (--replay) or, without any, a seeded simulation of {", ".join(map(str, BASE_PRICES))}. Spot
+prices are at http://HOST:PORT/api/v3/simple/price, recorded (--prices) or simulated as well."""
 
 _EXAMPLES: Final = """\
 examples:
@@ -32,6 +33,7 @@ examples:
   python -m app.sandbox --replay reply.json --pair BRLBTC --shift-to-yesterday
   python -m app.sandbox --replay btc.csv --replay eth.csv.gz --pair BRLBTC --pair BRLETH
   python -m app.sandbox --missing BRLBTC:2024-03-01..2024-03-03
+  python -m app.sandbox --prices replies.jsonl
   curl 'http://127.0.0.1:8080/api/v4/candles?symbol=BTC-BRL&resolution=1d&to=4102444800&countback=3'
 """
 
@@ -84,6 +86,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help="start the exchange's clock here, unix seconds or ISO 8601 (default: a legacy reply's "
         "own time, else now)",
+    )
+    add(
+        "--prices",
+        type=Path,
+        metavar="FILE",
+        help="send these spot prices: a CoinGecko reply in each line, one for each request in turn, "
+        "the last one for ever; without last_updated_at a price is of the request's time",
     )
     add("--seed", type=int, default=1, help="of the simulation (default: %(default)s)")
     add(

@@ -112,12 +112,21 @@ class SandboxHandler(BaseHTTPRequestHandler):
             ("Date", self.date_time_string()),
             ("Content-Type", reply.content_type),
             ("Content-Length", str(len(reply.body))),
+            *reply.headers,
         ]
         if self.close_connection:
             headers.append(("Connection", "close"))
-        status = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"
+        status = f"HTTP/1.1 {reply.status} {_phrase(reply.status)}"
         head = "\r\n".join([status, *(f"{name}: {value}" for name, value in headers), "", ""])
         self.wfile.write(head.encode("latin-1") + (reply.body if body else b""))
+
+
+def _phrase(status: int) -> str:
+    """The status in words; a status that only some proxies know has none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 @contextmanager

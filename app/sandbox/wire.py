@@ -22,11 +22,12 @@ JSON = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP reply; the server adds `Date`, `Server` and `Content-Length`."""
+    """One HTTP reply; the server adds `Date`, `Server` and `Content-Length` to the headers."""
 
     status: int
     body: bytes
     content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def read_averages(averages: AverageStore, window: Window, asked: Asked) -> Readi
 
     Raises InvalidParameter where the reply would span more than `MAX_POINTS`; StoreError.
     """
-    span = _limited(averages, asked)
+    span = limited(averages, asked)
     found = averages.read(asked.pair, asked.interval, window, span.first, span.last)
     return Reading(found.body, found.state, max(0, asked.expected - found.count))
 
@@ -100,7 +100,7 @@ def read_candles(
 
     Raises as `read_averages` does.
     """
-    span = _limited(averages, asked)
+    span = limited(averages, asked)
     state, rows = series.rows(asked.pair, asked.interval, span.first, span.last)
     body = rendering.candles(rows, windows)
     return Reading(body, state, max(0, asked.expected - len(rows)))
@@ -111,7 +111,7 @@ def nothing_stored(pair: Pair, interval: Interval) -> str:
     return f"Nothing is stored for {pair} at {interval} yet: run make initial_load."
 
 
-def _limited(averages: AverageStore, asked: Asked) -> Span:
+def limited(averages: AverageStore, asked: Asked) -> Span:
     """The asked buckets that can hold anything, refused where they are too many for one reply.
 
     The store is asked for the series' bounds only where the period alone does not settle it.

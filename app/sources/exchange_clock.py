@@ -1,4 +1,4 @@
-"""What time it is at the exchange: its clock, not ours, decides which candles are closed."""
+"""What time it is at the exchange: its clock, not ours, decides what is closed and what is to come."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ExchangeClock:
                 host=self._host,
                 exchange_time=stamped,
                 our_time=ours,
-                advice="set this machine's clock; the exchange's decides which candles are closed",
+                advice="set this machine's clock; what is closed or to come goes by the exchange's",
             )
         return stamped
 

@@ -7,7 +7,7 @@ import random as standard_random
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -68,8 +68,10 @@ _BOUNDS: Final = Bounds()
 class UpstreamHttp:
     """Asks the host under `base_url` for JSON. Safe to share between threads; close it at the end.
 
-    `gate` is the one that every caller of this host shares. `transport` replaces the network in
-    tests. Raises ConfigurationError where no client can be made for the URL.
+    `gate` is the one that every caller of this host shares. `secrets` are headers such as an API
+    key's, by name, in ASCII: each request carries them, and no error and no log repeats their
+    values. `transport` replaces the network in tests. Raises ConfigurationError where no client can
+    be made for the URL.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class UpstreamHttp:
         base_url: str,
         gate: Gate,
         *,
+        secrets: Mapping[str, str] | None = None,
         read_error: ErrorReader = read_common_error,
         policy: RetryPolicy = _POLICY,
         bounds: Bounds = _BOUNDS,
@@ -88,6 +91,7 @@ class UpstreamHttp:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._gate = gate
+        self._secrets = [value.encode("ascii") for value in (secrets or {}).values() if value]
         self._read_error = read_error
         self._policy = policy
         self._bounds = bounds
@@ -100,7 +104,7 @@ class UpstreamHttp:
             if not url.host or not 0 < (url.port or 1) <= 65_535:
                 raise ValueError("it has no host, or a port that does not exist")
             self._client = httpx.Client(
-                headers=_HEADERS,
+                headers={**_HEADERS, **(secrets or {})},
                 timeout=httpx.Timeout(bounds.read, connect=bounds.connect),
                 limits=_NO_KEEP_ALIVE,
                 follow_redirects=False,
@@ -173,7 +177,23 @@ class UpstreamHttp:
             raw = run_within(limit, lambda hold: self._exchange(url, params, hold))
         except (httpx.TransportError, OSError, Expired) as error:
             raise _translated(error, self._host) from error
-        return judge(raw, self._host, self._read_error, self._clock())
+        now = self._clock()
+        try:
+            return judge(raw, self._host, self._read_error, now)
+        except UpstreamError:
+            hidden = self._without_secrets(raw)
+            if hidden == raw:
+                raise
+        # Outside the handler: the first error, which repeats a secret, must not come along as the
+        # second one's context.
+        return judge(hidden, self._host, self._read_error, now)
+
+    def _without_secrets(self, raw: RawReply) -> RawReply:
+        """A host may repeat a key in its complaint about it."""
+        body = raw.body or b""
+        for secret in self._secrets:
+            body = body.replace(secret, b"***")
+        return raw if raw.body is None else replace(raw, body=body)
 
     def _exchange(self, url: str, params: Mapping[str, str | int], hold: Hold) -> RawReply:
         def trace(event: str, info: Mapping[str, Any]) -> None:

@@ -64,17 +64,22 @@ class ErrorBody:
     """What a JSON body says went wrong.
 
     `status` is an HTTP status that the body names, `means` the error class that the host's own code
-    stands for; None where it says neither.
+    stands for; None where it says neither. `advice`, what to do about it, ends the message of a
+    wait or a refusal in place of the usual words.
     """
 
     code: str = ""
     message: str = ""
     status: int | None = None
     means: type[UpstreamError] | None = None
+    advice: str = ""
 
 
 ErrorReader = Callable[[object], ErrorBody | None]
-"""Knows one host's error bodies: parsed JSON in, None where it is no error body."""
+"""Knows one host's error bodies: parsed JSON in, None where it is no error body.
+
+A body in plain words comes as a `str`, as a JSON string does.
+"""
 
 
 def read_common_error(data: object) -> ErrorBody | None:
@@ -108,7 +113,7 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     if 300 <= raw.status < 400:
         raise UpstreamNonsense(_redirected(raw, host), host=host)
     data, refusal = _parsed(raw)
-    said = read_error(data) if refusal is None else None
+    said = read_error(data if refusal is None else _plain_text(raw))
     status = raw.status
     if said is not None and said.status is not None and status < 400:
         status = said.status
@@ -149,15 +154,12 @@ def _error(raw: RawReply, host: str, status: int, said: ErrorBody, now: float) -
         means = UpstreamRejected
     if issubclass(means, UpstreamUnavailable):
         wait = parse_retry_after(raw.headers.get("retry-after"), _server_time(raw) or now)
-        when = "later" if wait is None else f"in {wait:.0f} s"
-        return means(
-            f"{host} cannot answer now ({shown}): try again {when}.", host=host, retry_after=wait
-        )
+        advice = said.advice or f"try again {'later' if wait is None else f'in {wait:.0f} s'}"
+        return means(f"{host} cannot answer now ({shown}): {advice}.", host=host, retry_after=wait)
     if issubclass(means, UpstreamBlocked):
         return _blocked(host, f"{shown}, a page of HTML" if _is_html(raw) else shown)
-    return means(
-        f"{host} rejects this request ({shown}): what is asked for must change.", host=host
-    )
+    advice = said.advice or "what is asked for must change"
+    return means(f"{host} rejects this request ({shown}): {advice}.", host=host)
 
 
 def _blocked(host: str, shown: str) -> UpstreamBlocked:
@@ -174,9 +176,11 @@ def _unreadable(raw: RawReply, host: str, refusal: ValueError | None) -> Upstrea
         return UpstreamUnavailable(
             f"{host} broke off its reply ({raw.problem or refusal}): try again later.", host=host
         )
+    words = printable(_plain_text(raw), 100)
+    reason = f"{refusal or 'this status is not understood'}{f' ({words})' if words else ''}"
     return UpstreamNonsense(
-        f"{host} answered {raw.status} with something unreadable: "
-        f"{refusal or 'this status is not understood'}. Nothing of it is used; check the base URL.",
+        f"{host} answered {raw.status} with something unreadable: {reason}. Nothing of it is used; "
+        "check the base URL.",
         host=host,
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.core.market import WINDOWS, AverageRow, Candle, Window
+from app.core.prices import StoredPrice
 from app.utils.fixed_point import text
 
 
@@ -37,3 +39,41 @@ def _candle(candle: Candle, row: AverageRow, columns: Sequence[tuple[str, int]])
 
 def _number(value: int | None) -> str:
     return "null" if value is None else text(value)
+
+
+class Number(str):
+    """A JSON number as it goes over the wire."""
+
+    __slots__ = ()
+
+
+Flat = Mapping[str, str | int | bool | Number | None]
+
+
+def decimal(value: int | None) -> Number | None:
+    """A number in 1e-8 as an exact JSON number; None stays None."""
+    return None if value is None else Number(text(value))
+
+
+def flat(members: Flat) -> bytes:
+    """Render a JSON object without objects in it, in the order of its members."""
+    parts = (
+        f"{json.dumps(key)}:{value if isinstance(value, Number) else json.dumps(value)}"
+        for key, value in members.items()
+    )
+    return f"{{{','.join(parts)}}}".encode()
+
+
+def price(found: StoredPrice, *, stale: bool) -> bytes:
+    """Render a collected price as a JSON object."""
+    return flat(
+        {
+            "id": found.id,
+            "symbol": found.symbol,
+            "price": decimal(found.price),
+            "currency": found.currency,
+            "timestamp": found.collected_at,
+            "priced_at": found.priced_at,
+            "stale": stale,
+        }
+    )

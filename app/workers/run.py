@@ -34,21 +34,27 @@ class Terminated(BaseException):
     """SIGTERM arrived. Not an Exception: nothing but the command's end may catch it."""
 
 
-def parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that every command has; `description` is the module's docstring."""
+def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser with what every command has; `description` is the module's docstring."""
     made = argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
+        "--json", action="store_true", help="end with one line of JSON on standard output"
+    )
+    return made
+
+
+def parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options of every command that works on series."""
+    made = command_parser(module, description)
+    made.add_argument(
         "--pairs", metavar="LIST", help="only these of ALLOWED_PAIRS, such as BRLBTC,ETH-BRL"
     )
     made.add_argument(
         "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
-    )
-    made.add_argument(
-        "--json", action="store_true", help="end with one line of JSON on standard output"
     )
     return made
 

@@ -187,7 +187,7 @@ def test_the_sandbox_alone(environment: dict[str, str]) -> None:
     ("command", "says"),
     [
         ("make help", "make demo"),
-        ("make migrate", "0002"),
+        ("make migrate", "0003"),
         ("make initial_load", "BRLETH"),
         ('make initial_load ARGS="--pairs BRLBTC --days 30"', "BRLBTC"),
         ("make incremental", "BRLETH"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,11 +14,13 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Message
 
 from app.bootstrap import Runtime
-from app.core.errors import StoreError
+from app.core.errors import StoreError, UpstreamError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Interval, Pair
 from app.core.ports import AverageStore
+from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
 from app.core.settings import Settings, load_settings
 from app.db.memory import MemoryLeases, MemorySeriesStore
+from app.db.memory_prices import MemoryPriceStore
 from app.events.bus import EventBus
 from app.main import create_app
 
@@ -35,6 +37,27 @@ def settings(**overrides: Any) -> Settings:
 
 
 @dataclass
+class FakePrices:
+    """A PriceSource that says what a test set, and records what it was asked."""
+
+    said: dict[str, int] = field(default_factory=dict)
+    at: int = NOW
+    trouble: UpstreamError | None = None
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
+        """What was set; a coin without a price is refused."""
+        self.asked.append(tuple(coin.symbol for coin in coins))
+        if self.trouble is not None:
+            raise self.trouble
+        known = [coin for coin in coins if coin.symbol in self.said]
+        return PriceReply(
+            tuple(SpotPrice(c, self.said[c.symbol], currency, self.at) for c in known),
+            tuple(RefusedPrice(c, f"No price of {c}.") for c in coins if c not in known),
+        )
+
+
+@dataclass
 class FakeRuntime:
     """A runtime over an in-memory store; `trouble` is what the database answers, `closed` counts."""
 
@@ -43,6 +66,8 @@ class FakeRuntime:
     trouble: StoreError | None = None
     closed: int = 0
     cache_works: bool = True
+    prices: MemoryPriceStore = field(default_factory=MemoryPriceStore)
+    price_source: PriceSource = field(default_factory=FakePrices)
     averages: AverageStore | None = None
 
     def build(self, chosen: Settings) -> Runtime:
@@ -54,6 +79,8 @@ class FakeRuntime:
             averages=self.averages or self.store,
             leases=MemoryLeases("test", {}, 120),
             events=EventBus({}),
+            prices=self.prices,
+            price_source=lambda: self.price_source,
             ping=self._ping,
             cache_healthy=lambda: self.cache_works,
             close=self._close,

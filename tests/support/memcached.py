@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 DEADLINE = 10.0
 """Seconds after which a test gives up on a node."""
@@ -86,7 +87,8 @@ class Memcached:
     def keys(self) -> list[str]:
         """What is stored now."""
         lines = self._ask(b"lru_crawler metadump all\r\n", b"END\r\n").decode().splitlines()
-        return sorted(line.split()[0].removeprefix("key=") for line in lines if "key=" in line)
+        quoted = (line.split()[0].removeprefix("key=") for line in lines if "key=" in line)
+        return sorted(unquote(key) for key in quoted)
 
     def stats(self) -> dict[str, int]:
         """Its own counters: `cmd_get`, `get_hits`, `cmd_set`, `total_connections` and so on."""

@@ -2,6 +2,9 @@
 
 A socket's time-out bounds one read, and a reply takes many. pymemcache makes its sockets through a
 module that can be given to it; this one's sockets have a deadline for a command and all of its reply.
+
+They also read in large parts. pymemcache asks for 4 KB at a time, and among many threads each part
+waits for its turn again: 40 readers of 0.5 MB took 20 times as long.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ READS: Final = 5
 
 More than one, because a busy process is late with its reads though the reply has long been there.
 """
+
+PART: Final = 262_144
+"""Bytes of one read; the library keeps what belongs to the next line."""
 
 _AT_ONCE: Final = 0.001  # a time-out of 0 would mean a socket that never waits
 
@@ -36,12 +42,12 @@ class BoundedSocket(socket.socket):
         self._until = time.monotonic() + READS * (self._one_read or 0.0)
         super().sendall(*arguments)
 
-    def recv(self, *arguments: Any) -> bytes:
-        """Read a part of the reply. Raises TimeoutError."""
+    def recv(self, size: int, *flags: int) -> bytes:
+        """Read a part of the reply, which may be longer than `size`. Raises TimeoutError."""
         if self._one_read is not None:
             left = self._until - time.monotonic()
             super().settimeout(max(_AT_ONCE, min(self._one_read, left)))
-        return super().recv(*arguments)
+        return super().recv(max(size, PART), *flags)
 
 
 class BoundedSockets:

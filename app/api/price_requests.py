@@ -1,0 +1,146 @@
+"""What the routes of prices and anomalies may be asked, read and judged here, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+
+from app.api.dependencies import FROM, INTERVAL, TO, ContextDep, period
+from app.api.query import Parameter, Query, shortened
+from app.core.errors import InvalidParameter, ReversedPeriod
+from app.core.prices import Coin, threshold
+from app.services.averages import Asked
+from app.utils.anomaly_rules import Method, RelativeRule, RobustRule, Rule
+from app.utils.days import iso, moment
+
+MOST_PRICES: Final = 10_000
+DEFAULT_PRICES: Final = 100
+
+LIMIT: Final = Parameter(
+    "limit",
+    f"How many prices, 1 to {MOST_PRICES:,}. Default {DEFAULT_PRICES}.",
+    {"type": "integer", "minimum": 1, "maximum": MOST_PRICES, "default": DEFAULT_PRICES},
+    "100",
+)
+COLLECTED_FROM: Final = Parameter(
+    "from",
+    "Collected at or after: unix seconds, a date or a date-time with its zone.",
+    {"type": "string"},
+    "2024-03-01",
+    other_name="from_ts",
+)
+COLLECTED_TO: Final = Parameter(
+    "to",
+    "Collected at or before; a date means all of its day.",
+    {"type": "string"},
+    "2030-01-01",
+    other_name="to_ts",
+)
+THRESHOLD: Final = Parameter(
+    "threshold",
+    "Relative change that must be exceeded, for `method=relative`. Default: ANOMALY_THRESHOLD.",
+    {"type": "number"},
+    "0.05",
+)
+METHOD: Final = Parameter(
+    "method",
+    "`relative` (default) or `robust`.",
+    {"type": "string", "enum": [method.value for method in Method], "default": "relative"},
+    "relative",
+)
+
+HISTORY: Final = Query(LIMIT, COLLECTED_FROM, COLLECTED_TO)
+ANOMALY: Final = Query(THRESHOLD, METHOD)
+ANOMALIES: Final = Query(FROM, TO, INTERVAL, THRESHOLD, METHOD)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRequest:
+    """A request for collected prices; `first` and `last` are unix seconds, None where not given."""
+
+    coin: Coin
+    limit: int
+    first: int | None
+    last: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyRequest:
+    """A request for the judgement of a symbol's newest price."""
+
+    coin: Coin
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class AnomaliesRequest:
+    """A request for the anomalous closes of a series."""
+
+    asked: Asked
+    rule: Rule
+
+
+async def _coin(request: Request, context: ContextDep) -> Coin:
+    return context.coin(request.path_params["symbol"])
+
+
+async def _history(request: Request, context: ContextDep) -> HistoryRequest:
+    coin = context.coin(request.path_params["symbol"])
+    values = HISTORY.read(request.scope["query_string"])
+    since = moment(values["from"], "from").first if "from" in values else None
+    until = moment(values["to"], "to").last if "to" in values else None
+    if since is not None and until is not None and since > until:
+        raise ReversedPeriod(
+            f"The period is reversed: from ({iso(since)}) lies after to ({iso(until)}). "
+            "Exchange them."
+        )
+    return HistoryRequest(coin, _limit(values.get("limit")), since, until)
+
+
+async def _anomaly(request: Request, context: ContextDep) -> AnomalyRequest:
+    coin = context.coin(request.path_params["symbol"])
+    values = ANOMALY.read(request.scope["query_string"])
+    default = context.runtime.settings.anomaly_threshold.of(coin.symbol)
+    return AnomalyRequest(coin, _rule(values, default))
+
+
+async def _anomalies(request: Request, context: ContextDep) -> AnomaliesRequest:
+    values = ANOMALIES.read(request.scope["query_string"])
+    asked = period(request, context, values)
+    default = context.runtime.settings.anomaly_threshold.of(asked.pair.base)
+    return AnomaliesRequest(asked, _rule(values, default))
+
+
+CoinDep = Annotated[Coin, Depends(_coin)]
+HistoryDep = Annotated[HistoryRequest, Depends(_history)]
+AnomalyDep = Annotated[AnomalyRequest, Depends(_anomaly)]
+AnomaliesDep = Annotated[AnomaliesRequest, Depends(_anomalies)]
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_PRICES
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= number <= MOST_PRICES:
+        raise InvalidParameter(
+            f"limit={shortened(text)!r} is no whole number from 1 to {MOST_PRICES:,}."
+        )
+    return number
+
+
+def _rule(values: dict[str, str], default: Decimal) -> Rule:
+    name = values.get("method", Method.RELATIVE.value)
+    if name == Method.RELATIVE.value:
+        given = values.get("threshold")
+        return RelativeRule(default if given is None else threshold(given))
+    if name != Method.ROBUST.value:
+        raise InvalidParameter(f"method={shortened(name)!r} is unknown: use relative or robust.")
+    if "threshold" in values:
+        raise InvalidParameter(
+            "threshold belongs to method=relative: the robust method takes its measure from the "
+            "recent changes. Leave one of the two out."
+        )
+    return RobustRule()

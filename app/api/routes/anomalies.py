@@ -1,0 +1,85 @@
+"""GET /{pair}/anomalies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from app.api.conditional import data_headers, etag
+from app.api.dependencies import ContextDep
+from app.api.openapi import SERIES_ERRORS, JsonBytes, json_reply, problems, series_parameters
+from app.api.price_requests import ANOMALIES, AnomaliesDep
+from app.schemas.prices import SeriesAnomalies
+from app.services.anomalies import judge_closes
+from app.services.averages import limited
+from app.utils import rendering
+from app.utils.anomalies import AnomalousPoint
+
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+
+_EXAMPLE: Final = {
+    "pair": "BRLBTC",
+    "interval": "1d",
+    "method": "relative",
+    "judged": 364,
+    "insufficient": 1,
+    "anomalies": [
+        {
+            "timestamp": 1709596800,
+            "close": 320123.45,
+            "previous": 345000.0,
+            "relative_change": -0.07210594,
+            "threshold": 0.05,
+            "message": "The change of -0.07210594 exceeds the threshold of 0.05.",
+        }
+    ],
+}
+
+
+@router.get(
+    "/{pair}/anomalies",
+    summary="Closes that changed out of the ordinary",
+    responses={
+        200: json_reply("The anomalous closes, ascending.", SeriesAnomalies, _EXAMPLE),
+        **problems(SERIES_ERRORS),
+    },
+    openapi_extra=series_parameters(ANOMALIES),
+)
+def anomalies(request: AnomaliesDep, context: ContextDep) -> Response:
+    """The closes of a period judged by the rules that judge live prices (`/anomaly/{symbol}`).
+
+    A change exists only between neighbouring buckets: the close after a gap is not judged.
+    `judged` and `insufficient` count the closes that could and could not be judged.
+    """
+    runtime, asked = context.runtime, request.asked
+    span = limited(runtime.averages, asked)
+    state, found = judge_closes(
+        runtime.series, asked.pair, asked.interval, span.first, span.last, request.rule
+    )
+    rows = b",".join(rendering.flat(_point(point)) for point in found.anomalies)
+    head = rendering.flat(
+        {
+            "pair": asked.pair.legacy,
+            "interval": asked.interval.value,
+            "method": request.rule.method.value,
+            "judged": found.judged,
+            "insufficient": found.insufficient,
+        }
+    )
+    tag = etag(f"anomalies {request.rule}", asked, state.revision)
+    return JsonBytes(
+        head[:-1] + b',"anomalies":[' + rows + b"]}", headers=data_headers(asked, state, tag)
+    )
+
+
+def _point(point: AnomalousPoint) -> rendering.Flat:
+    judgement = point.judgement
+    return {
+        "timestamp": point.bucket,
+        "close": rendering.decimal(judgement.latest),
+        "previous": rendering.decimal(judgement.previous),
+        "relative_change": rendering.decimal(judgement.change),
+        "threshold": rendering.decimal(judgement.threshold),
+        "message": judgement.reason,
+    }

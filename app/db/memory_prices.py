@@ -1,0 +1,62 @@
+"""Spot prices in memory: the reference that the store of the database is held against."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from app.core.prices import SpotPrice, StoredPrice
+
+
+class MemoryPriceStore:
+    """A PriceStore without a database. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._prices: list[StoredPrice] = []
+        self._last_id = 0
+
+    def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
+        """Store prices that were collected at one unix time; returns them with ids."""
+        with self._lock:
+            stored = [
+                StoredPrice(
+                    self._last_id + number,
+                    price.coin.symbol,
+                    price.price,
+                    price.currency,
+                    price.priced_at,
+                    collected_at,
+                )
+                for number, price in enumerate(prices, start=1)
+            ]
+            self._last_id += len(stored)
+            self._prices += stored
+        return stored
+
+    def newest(
+        self,
+        symbol: str,
+        currency: str,
+        limit: int,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> list[StoredPrice]:
+        """The newest prices, by time of collection, then id; collected in [first, last] where given."""
+        with self._lock:
+            found = [
+                price
+                for price in self._prices
+                if (price.symbol, price.currency) == (symbol, currency)
+                and (first is None or price.collected_at >= first)
+                and (last is None or price.collected_at <= last)
+            ]
+        return sorted(found, key=lambda p: (p.collected_at, p.id), reverse=True)[:limit]
+
+    def prune(self, before: int) -> int:
+        """Remove what was collected before that unix time; returns how many prices."""
+        with self._lock:
+            kept = [price for price in self._prices if price.collected_at >= before]
+            removed = len(self._prices) - len(kept)
+            self._prices = kept
+        return removed

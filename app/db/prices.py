@@ -1,0 +1,98 @@
+"""Spot prices in SQL: every collection is kept, newest first to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Engine, delete, insert, select
+
+from app.core.prices import SpotPrice, StoredPrice
+from app.db.models import CollectedPrice
+from app.db.session import for_reading, reading, transaction
+
+PRUNE_BATCH: Final = 5_000
+"""Rows that are removed in one transaction, so that pruning never holds up a collection for long."""
+
+_COLUMNS: Final = (
+    CollectedPrice.id,
+    CollectedPrice.symbol,
+    CollectedPrice.price,
+    CollectedPrice.currency,
+    CollectedPrice.priced_at,
+    CollectedPrice.collected_at,
+)
+
+
+class SqlPriceStore:
+    """A PriceStore over SQLite or PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reads = for_reading(engine)
+
+    def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
+        """Store prices that were collected at one unix time, all or none; returns them with ids."""
+        with transaction(self._engine) as connection:
+            return [
+                StoredPrice(
+                    connection.execute(
+                        insert(CollectedPrice)
+                        .values(
+                            symbol=price.coin.symbol,
+                            price=price.price,
+                            currency=price.currency,
+                            priced_at=price.priced_at,
+                            collected_at=collected_at,
+                        )
+                        .returning(CollectedPrice.id)
+                    ).scalar_one(),
+                    price.coin.symbol,
+                    price.price,
+                    price.currency,
+                    price.priced_at,
+                    collected_at,
+                )
+                for price in prices
+            ]
+
+    def newest(
+        self,
+        symbol: str,
+        currency: str,
+        limit: int,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> list[StoredPrice]:
+        """The newest prices, by time of collection, then id; collected in [first, last] where given."""
+        wanted = (
+            select(*_COLUMNS)
+            .where(CollectedPrice.symbol == symbol, CollectedPrice.currency == currency)
+            .order_by(CollectedPrice.collected_at.desc(), CollectedPrice.id.desc())
+            .limit(limit)
+        )
+        if first is not None:
+            wanted = wanted.where(CollectedPrice.collected_at >= first)
+        if last is not None:
+            wanted = wanted.where(CollectedPrice.collected_at <= last)
+        with reading(self._reads) as connection:
+            return [StoredPrice(*row) for row in connection.execute(wanted)]
+
+    def prune(self, before: int) -> int:
+        """Remove what was collected before that unix time, in batches; returns how many rows."""
+        removed = 0
+        oldest = (
+            select(CollectedPrice.id)
+            .where(CollectedPrice.collected_at < before)
+            .order_by(CollectedPrice.collected_at)
+            .limit(PRUNE_BATCH)
+            .scalar_subquery()
+        )
+        while True:
+            with transaction(self._engine) as connection:
+                found = connection.execute(
+                    delete(CollectedPrice).where(CollectedPrice.id.in_(oldest))
+                ).rowcount
+            removed += found
+            if found < PRUNE_BATCH:
+                return removed

@@ -1,0 +1,92 @@
+"""Collecting spot prices: ask once for all coins, store what came, say what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.core.market import DAY
+from app.core.ports import Clock
+from app.core.prices import (
+    Coin,
+    PriceSource,
+    PriceStore,
+    RefusedPrice,
+    StoredPrice,
+    Thresholds,
+)
+from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
+from app.services.anomalies import is_fresh, judge_newest
+from app.utils.anomalies import Outcome
+from app.utils.anomaly_rules import RelativeRule
+
+Publish = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What one question brought: each asked coin is in exactly one of the two."""
+
+    stored: tuple[StoredPrice, ...]
+    refused: tuple[RefusedPrice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRules:
+    """How collected prices are judged. `stale_after` is in seconds."""
+
+    currency: str
+    thresholds: Thresholds
+    stale_after: int
+
+
+def collect(
+    source: PriceSource,
+    store: PriceStore,
+    clock: Clock,
+    coins: Sequence[Coin],
+    rules: PriceRules,
+    *,
+    publish: Publish,
+) -> Collection:
+    """Ask `source` for `coins` in one request, store what it says, then publish it.
+
+    Raises UpstreamError where nothing was answered, and StoreError; nothing is stored then.
+    """
+    reply = source.prices(coins, rules.currency)
+    stored = store.add(reply.prices, int(clock())) if reply.prices else []
+    for price in stored:
+        publish(_judged(store, price, rules, publish))
+    for refused in reply.refused:
+        publish(PriceRefused(refused.coin.symbol, refused.reason))
+    return Collection(tuple(stored), reply.refused)
+
+
+def _judged(
+    store: PriceStore, price: StoredPrice, rules: PriceRules, publish: Publish
+) -> PriceCollected:
+    """Judge the price against the one before it; an anomaly is published by itself."""
+    rule = RelativeRule(rules.thresholds.of(price.symbol))
+    found = judge_newest(store, price.symbol, rules, rule, now=price.collected_at)
+    anomalous = found.judgement.outcome is Outcome.ANOMALOUS
+    if anomalous and found.latest is not None:
+        publish(AnomalyDetected(price.symbol, price.price, price.currency, found.judgement.reason))
+    return PriceCollected(
+        price.symbol,
+        price.price,
+        price.currency,
+        price.priced_at,
+        price.collected_at,
+        stale=not is_fresh(price, rules.stale_after),
+        anomalous=anomalous,
+    )
+
+
+def prune(store: PriceStore, retention_days: int, now: float) -> int:
+    """Remove prices older than the retention; 0 days keeps all. Returns how many were removed."""
+    return store.prune(int(now) - retention_days * DAY) if retention_days else 0
+
+
+PRUNE_EVERY: Final = 3_600.0
+"""Seconds between two prunings of a running collector."""

@@ -1,0 +1,185 @@
+"""CoinGecko's public API v3: the spot prices of all coins in one reply, numbers as JSON numbers.
+
+`GET {base}/simple/price?ids=bitcoin,ethereum&vs_currencies=usd&include_last_updated_at=true&
+precision=full` answers `{"bitcoin": {"usd": 67187.3358936566, "last_updated_at": 1711356300}, …}`.
+An id that it does not know is left out; any value may be null; small prices come as `1.2e-05`.
+(docs.coingecko.com/reference/simple-price)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from app.core.errors import ConfigurationError, UnrepresentablePrice, UpstreamNonsense
+from app.core.ports import Clock
+from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
+from app.sources.exchange_clock import TOLERANCE, ExchangeClock
+from app.sources.http import UpstreamHttp
+from app.sources.replies import plausible_time
+from app.sources.retry import RetryPolicy
+from app.sources.strict_json import DecimalText
+from app.utils.fixed_point import PLACES, rounded
+
+POLICY: Final = RetryPolicy(attempts=1, total=4.0)
+"""How the API is asked: once, because failed calls count against the budget, too, and the next poll
+is the repetition. Nobody waits longer than `total`, not even at the gate, so that a collector that
+is told to stop does so within 5 s."""
+
+REQUESTS_PER_SECOND: Final = 0.5
+"""The free plan's limit of 30 calls a minute (another page says 100) as the gate's rate.
+
+The plan's other limit, 10,000 calls a month for whatever number of coins, is held by the interval
+between two polls: every 300 s is 8,928 calls in 31 days, which leaves 1,072 for single questions,
+and the shortest interval that fits alone is 268 s. Replies are cached for 60 s up there: asking
+more often than that brings nothing new."""
+
+_PRO_HOST: Final = "pro-api.coingecko.com"
+_KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
+
+
+class Unusable(ValueError):
+    """What the reply says of one coin is no price; the message says why, as the end of a sentence."""
+
+
+def key_headers(base_url: str, api_key: str | None) -> dict[str, str]:
+    """The header that carries the API key, for `UpstreamHttp(secrets=…)`; without a key, none.
+
+    The pro host has a name of its own for it; every other host is asked as the public one is.
+    Raises ConfigurationError, which does not repeat the key, where this cannot be one.
+    """
+    key = (api_key or "").strip()
+    if not key:
+        return {}
+    if _KEY.fullmatch(key) is None:
+        raise ConfigurationError(
+            "COINGECKO_API_KEY holds characters that no key has (a space, a quote, a line break?): "
+            "copy it again from CoinGecko's dashboard, or remove it to ask without a key"
+        )
+    pro = urlsplit(base_url).hostname == _PRO_HOST
+    return {"x-cg-pro-api-key" if pro else "x-cg-demo-api-key": key}
+
+
+class CoinGecko:
+    """A PriceSource.
+
+    `http` asks the API's base URL with `key_headers` as its secrets, by POLICY, and understands
+    errors by `coingecko_errors.read_error`. `clock` is ours, used where the host tells no time.
+    """
+
+    def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
+        self._http = http
+        self._time = ExchangeClock(http.host, clock)
+
+    def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
+        """See PriceSource.prices. `currency` is CoinGecko's name of it, any case: `usd`, `brl`.
+
+        How old a price may be is not judged here. A coin whose price cannot be used is refused and
+        leaves the others alone. Raises UpstreamError, UpstreamNonsense also where the reply is no
+        table of prices; no coins are no request.
+        """
+        asked = tuple(dict.fromkeys(coins))
+        if not asked:
+            return PriceReply((), ())
+        quote = currency.lower()
+        ids = tuple(dict.fromkeys(coin.id for coin in asked))
+        reply = self._http.get_json(
+            "simple/price",
+            {
+                "ids": ",".join(ids),
+                "vs_currencies": quote,
+                "include_last_updated_at": "true",
+                "precision": "full",
+            },
+        )
+        table = _table(reply.data, ids, self._http.host)
+        now = self._time.read(reply.server_time)
+        prices, refused = [], []
+        for coin in asked:
+            try:
+                price, priced_at = _quote(table, coin.id, quote, now)
+                prices.append(SpotPrice(coin, price, quote, priced_at))
+            except (Unusable, UnrepresentablePrice) as error:
+                refused.append(
+                    RefusedPrice(
+                        coin,
+                        f"{self._http.host} has no usable price of {coin} in {quote}: {error}.",
+                    )
+                )
+        return PriceReply(tuple(prices), tuple(refused))
+
+
+def _table(data: object, ids: Sequence[str], host: str) -> dict[str, Any]:
+    """The reply as a table by id. Raises UpstreamNonsense where it cannot be one."""
+    problem = "is no JSON object"
+    if isinstance(data, dict):
+        # Without any known coin the right reply is {}; an object of other things is another reply.
+        if any(coin_id in data for coin_id in ids) or all(
+            value is None or isinstance(value, dict) for value in data.values()
+        ):
+            return data
+        problem = "holds none of the coins, but other things"
+    raise UpstreamNonsense(
+        f"The reply about prices from {host} {problem}: nothing of it is used. Check "
+        "COINGECKO_API_BASE_URL; if it is right, CoinGecko has changed its format.",
+        host=host,
+    )
+
+
+def _quote(table: dict[str, Any], coin_id: str, currency: str, now: int) -> tuple[int, int]:
+    """The price in 1e-8 and its time. Raises Unusable and UnrepresentablePrice."""
+    if coin_id not in table:
+        raise Unusable(f"it leaves out the id {coin_id!r}; check it in ALLOWED_SYMBOLS")
+    entry = table[coin_id]
+    if not isinstance(entry, dict):
+        raise Unusable(f"what stands under {coin_id!r} is {_shown(entry)}, not an object")
+    if currency not in entry:
+        raise Unusable(f"there is none under {currency!r}; check that it quotes this currency")
+    return _price(entry[currency]), _time(entry.get("last_updated_at"), now)
+
+
+def _price(value: Any) -> int:
+    """The number in 1e-8, rounded half to even once."""
+    if value is None:
+        raise Unusable("the price is null, so it is not known there now")
+    if isinstance(value, bool) or not isinstance(value, int | DecimalText):
+        raise Unusable(f"the price is {_shown(value)}, not a JSON number")
+    price = rounded(str(value))
+    if price > 0:
+        return price
+    if Decimal(value) > 0:
+        raise Unusable(f"{_shown(value)} is less than 1e-{PLACES}, the smallest step kept")
+    raise Unusable(f"the price is {_shown(value)}, and a price is above 0")
+
+
+def _time(value: Any, now: int) -> int:
+    """`last_updated_at`, unless it is absent, no time, or well after the host's own `now`."""
+    if value is None:
+        raise Unusable("the price comes without its own time (last_updated_at), so its age is open")
+    at = plausible_time(value)
+    if at is None:
+        raise Unusable(f"last_updated_at is {_shown(value)}, not a time in unix seconds")
+    if at > now + TOLERANCE:
+        when = datetime.fromtimestamp(at, UTC).isoformat()
+        raise Unusable(
+            f"last_updated_at is {when}, {at - now} s after that host's own clock; {TOLERANCE} s "
+            "are allowed"
+        )
+    return at
+
+
+def _shown(value: object) -> str:
+    """A JSON value in a sentence. Text is not repeated: it may be anything."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | DecimalText):
+        return str(value)[:40]
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "an object"

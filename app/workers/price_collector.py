@@ -1,0 +1,136 @@
+"""Collect the spot prices of all symbols every PRICE_POLL_SECONDS: one request for all of them.
+
+The first collection is at once, the others keep to their schedule however long one takes. Trouble at
+the source is logged and survived: the next try is at the next slot, or later where the source asks to
+wait. SIGTERM and Ctrl-C end it with 0. With --once it collects once, for cron; with --fetch it prints
+one price and stores nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import threading
+from collections.abc import Sequence
+
+from app import bootstrap
+from app.bootstrap import Runtime
+from app.core.errors import ConfigurationError, MmsError
+from app.core.prices import Coin
+from app.core.settings import Settings
+from app.services.prices import Collection, PriceRules, collect, prune
+from app.utils.days import iso
+from app.utils.fixed_point import text
+from app.workers import output
+from app.workers.price_table import watched
+from app.workers.run import DONE, SOME_FAILED, Terminated, command_parser, run, runtime
+from app.workers.slots import Collector
+
+COMMAND = "price_collector"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. Exit 0 done or stopped, 1 some prices are missing, 2 could not start."""
+    known = command_parser(f"app.workers.{COMMAND}", __doc__)
+    which = known.add_mutually_exclusive_group()
+    which.add_argument("--once", action="store_true", help="collect once, then end")
+    which.add_argument("--fetch", metavar="SYMBOL", help="print one price, store nothing")
+    options = known.parse_args(argv)
+    if options.fetch:
+        return run(COMMAND, lambda settings: _fetch(settings, options))
+    return run(COMMAND, lambda settings: _collect(settings, options))
+
+
+def _fetch(settings: Settings, options: argparse.Namespace) -> int:
+    coin = _coin(settings, options.fetch)
+    with bootstrap.open_price_source(settings) as source:
+        reply = source.prices([coin], settings.price_currency)
+    for refused in reply.refused:
+        output.line(f"{coin}: {refused.reason}")
+    for price in reply.prices:
+        output.line(f"{coin} {text(price.price)} {price.currency} as of {iso(price.priced_at)}")
+        if options.json:
+            output.json_line(
+                {
+                    "symbol": coin.symbol,
+                    "price": text(price.price),
+                    "currency": price.currency,
+                    "priced_at": price.priced_at,
+                }
+            )
+    return DONE if reply.prices else SOME_FAILED
+
+
+def _collect(settings: Settings, options: argparse.Namespace) -> int:
+    rules = PriceRules(
+        settings.price_currency, settings.anomaly_threshold, settings.price_stale_seconds
+    )
+    with runtime(settings) as made:
+
+        def once() -> Collection:
+            return collect(
+                made.price_source(),
+                made.prices,
+                made.clock,
+                settings.allowed_symbols,
+                rules,
+                publish=made.events.publish,
+            )
+
+        if options.once:
+            return _once(made, once(), as_json=options.json)
+        with watched(settings.allowed_symbols, once) as shown:
+            return _loop(made, settings, Collector(shown, clock=made.clock, wait=_wait()))
+
+
+def _once(made: Runtime, found: Collection, *, as_json: bool) -> int:
+    prune(made.prices, made.settings.price_retention_days, made.clock())
+    output.table(
+        ("symbol", "price", "currency", "as of"),
+        [(p.symbol, text(p.price), p.currency, iso(p.priced_at)) for p in found.stored],
+    )
+    for refused in found.refused:
+        output.line(f"{refused.coin} not stored: {refused.reason}")
+    code = SOME_FAILED if found.refused else DONE
+    if as_json:
+        output.json_line(
+            {
+                "command": COMMAND,
+                "exit": code,
+                "stored": {p.symbol: text(p.price) for p in found.stored},
+                "refused": {r.coin.symbol: r.reason for r in found.refused},
+                "events": made.events.counts,
+            }
+        )
+    return code
+
+
+def _loop(made: Runtime, settings: Settings, collector: Collector) -> int:
+    try:
+        collector.run(
+            settings.price_poll_seconds,
+            jitter=random.random,
+            tidy=lambda: prune(made.prices, settings.price_retention_days, made.clock()),
+        )
+    except (Terminated, KeyboardInterrupt):
+        return DONE
+    return DONE
+
+
+def _wait() -> threading.Event:
+    """Nobody sets it: the loop is ended by a signal, which interrupts the wait on it."""
+    return threading.Event()
+
+
+def _coin(settings: Settings, name: str) -> Coin:
+    """The configured coin, or any that Coin.parse knows. Raises ConfigurationError."""
+    known = {coin.symbol: coin for coin in settings.allowed_symbols}
+    try:
+        return known.get(name.strip().upper()) or Coin.parse(name)
+    except MmsError as error:
+        raise ConfigurationError(f"--fetch: {error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""One contract for every store of spot prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from app.core.prices import Coin, SpotPrice, StoredPrice
+from app.db import prices, schema
+from app.db.memory_prices import MemoryPriceStore
+from app.db.prices import SqlPriceStore
+from app.db.session import open_engine, transaction
+
+BTC, ETH = Coin("BTC", "bitcoin"), Coin("ETH", "ethereum")
+AT = 1_711_356_300
+Store = MemoryPriceStore | SqlPriceStore
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store of each kind."""
+    if request.param == "memory":
+        yield MemoryPriceStore()
+        return
+    server = None
+    if request.param == "sqlite":
+        url = request.getfixturevalue("sqlite_url")
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.create()
+    engine = open_engine(url)
+    schema.migrate(engine)
+    yield SqlPriceStore(engine)
+    engine.dispose()
+    if server is not None:
+        server.drop(url)
+
+
+def price(coin: Coin, value: int, at: int = AT, currency: str = "usd") -> SpotPrice:
+    """A price as a source says it."""
+    return SpotPrice(coin, value, currency, at)
+
+
+def test_nothing_collected_is_nothing_to_read(store: Store) -> None:
+    assert store.newest("BTC", "usd", 100) == []
+    assert store.prune(AT) == 0
+    assert store.add([], AT) == []
+
+
+def test_what_is_stored_is_what_is_read_with_growing_ids(store: Store) -> None:
+    stored = store.add([price(BTC, 2**63 - 1), price(ETH, 1)], AT + 30)
+    later = store.add([price(BTC, 5, AT + 60)], AT + 90)
+    assert stored[0] == StoredPrice(stored[0].id, "BTC", 2**63 - 1, "usd", AT, AT + 30)
+    assert [p.id for p in [*stored, *later]] == sorted({p.id for p in [*stored, *later]})
+    assert store.newest("BTC", "usd", 100) == [later[0], stored[0]]
+    assert store.newest("ETH", "usd", 100) == [stored[1]]
+
+
+def test_newest_first_is_by_time_of_collection_and_then_by_id(store: Store) -> None:
+    late = store.add([price(BTC, 1)], AT + 100)
+    early = store.add([price(BTC, 2)], AT + 50)
+    same = store.add([price(BTC, 3)], AT + 100)
+    assert store.newest("BTC", "usd", 10) == [*same, *late, *early]
+    assert store.newest("BTC", "usd", 1) == same
+
+
+def test_a_period_includes_both_ends(store: Store) -> None:
+    for second in range(10):
+        store.add([price(BTC, second + 1)], AT + second)
+    found = store.newest("BTC", "usd", 100, AT + 3, AT + 5)
+    assert [p.collected_at - AT for p in found] == [5, 4, 3]
+    assert [p.collected_at - AT for p in store.newest("BTC", "usd", 2, None, AT + 5)] == [5, 4]
+    assert [p.collected_at - AT for p in store.newest("BTC", "usd", 100, AT + 8)] == [9, 8]
+
+
+def test_currencies_do_not_mix(store: Store) -> None:
+    store.add([price(BTC, 1), price(BTC, 2, currency="brl")], AT)
+    assert [p.price for p in store.newest("BTC", "usd", 9)] == [1]
+    assert [p.price for p in store.newest("BTC", "brl", 9)] == [2]
+
+
+def test_pruning_removes_exactly_what_is_older_in_as_many_batches_as_it_takes(
+    store: Store,
+) -> None:
+    count = 2 * prices.PRUNE_BATCH + 7
+    for start in range(0, count, 4_000):
+        block = range(start, min(start + 4_000, count))
+        store.add([price(BTC, number + 1) for number in block], AT)
+    store.add([price(BTC, 7)], AT + 10)
+    assert store.prune(AT + 10) == count
+    assert [p.price for p in store.newest("BTC", "usd", 10)] == [7]
+    assert store.prune(AT + 10) == 0
+
+
+def test_the_database_refuses_a_price_of_nothing(db_url: str) -> None:
+    engine = open_engine(db_url)
+    schema.migrate(engine)
+    with pytest.raises(IntegrityError), transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO prices (symbol, currency, price, priced_at, collected_at) "
+                "VALUES ('BTC', 'usd', 0, 1, 1)"
+            )
+        )
+    engine.dispose()

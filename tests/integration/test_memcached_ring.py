@@ -1,0 +1,265 @@
+"""A ring of real memcached nodes: who holds what, who is left alone, and who is used again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+
+from app.db.cache.memcached import MemcachedRing
+from tests.support.loopback import nothing_left_behind
+from tests.support.memcached import Memcached, running
+from tests.support.patience import until
+
+KEYS = [f"mms:1:BTC-BRL:1d:20:{number}:2" for number in range(900)]
+VALUE = b"value of "
+
+
+def soon(event: threading.Event, seconds: float) -> bool:
+    """Wait a fortieth of the time between two probes."""
+    return event.wait(seconds / 40)
+
+
+def never(event: threading.Event, _seconds: float) -> bool:
+    """Wait for the end: nothing is probed."""
+    return event.wait()
+
+
+@contextmanager
+def ring_of(
+    nodes: list[Memcached], *, patient: bool = False, ttl: int = 60
+) -> Iterator[MemcachedRing]:
+    """A ring over the nodes; a patient one never asks whether a broken node is back."""
+    ring = MemcachedRing([node.address for node in nodes], ttl, wait=never if patient else soon)
+    with nothing_left_behind(), closing(ring):
+        yield ring
+
+
+def fill(ring: MemcachedRing) -> None:
+    for key in KEYS:
+        ring.set(key, VALUE + key.encode())
+
+
+def hits(ring: MemcachedRing) -> set[str]:
+    """The keys whose own value comes back; any other value is a failure."""
+    found = {key: ring.get(key) for key in KEYS}
+    assert [key for key, value in found.items() if value not in (None, VALUE + key.encode())] == []
+    return {key for key, value in found.items() if value is not None}
+
+
+def at_once(ring: MemcachedRing, threads: int, rounds: int = 1) -> list[bytes | None]:
+    """Read from many threads that begin together."""
+    start = threading.Barrier(threads)
+
+    def read(number: int) -> list[bytes | None]:
+        start.wait(timeout=10)
+        return [ring.get(KEYS[(number + turn) % len(KEYS)]) for turn in range(rounds)]
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [value for values in pool.map(read, range(threads)) for value in values]
+
+
+def events(logged: list[structlog.typing.EventDict]) -> list[tuple[str, str]]:
+    return [(line["event"], line["node"]) for line in logged]
+
+
+def test_the_nodes_share_the_keys_and_each_key_has_one_node(
+    memcached_nodes: list[Memcached],
+) -> None:
+    with ring_of(memcached_nodes) as ring:
+        fill(ring)
+        assert hits(ring) == set(KEYS)
+    held = [node.keys() for node in memcached_nodes]
+    assert sorted(key for keys in held for key in keys) == sorted(KEYS)
+    # Each is within a third of its fair share; chance alone strays 4 % of it.
+    assert all(200 < len(keys) < 400 for keys in held)
+
+
+def test_processes_that_name_the_nodes_in_another_order_agree(
+    memcached_nodes: list[Memcached],
+) -> None:
+    with ring_of(memcached_nodes) as one:
+        fill(one)
+    with ring_of(memcached_nodes[::-1]) as other:
+        assert hits(other) == set(KEYS)
+
+
+def test_a_dead_node_costs_its_own_keys_and_no_others(memcached_nodes: list[Memcached]) -> None:
+    dead = memcached_nodes[1]
+    with ring_of(memcached_nodes, patient=True) as ring, structlog.testing.capture_logs() as logged:
+        fill(ring)
+        gone = set(dead.keys())
+        dead.kill()
+        assert hits(ring) == set(KEYS) - gone
+        assert not ring.healthy()
+        # What is stored again goes to the others, evenly, and is found there.
+        fill(ring)
+        assert hits(ring) == set(KEYS)
+        left = [len(node.keys()) for node in memcached_nodes if node is not dead]
+        assert sum(left) == len(KEYS)
+        assert all(300 < count < 600 for count in left)
+    assert events(logged) == [("cache_broke", dead.name)]
+
+
+def test_a_node_that_is_back_gets_its_keys_again(memcached_nodes: list[Memcached]) -> None:
+    back = memcached_nodes[2]
+    with ring_of(memcached_nodes) as ring, structlog.testing.capture_logs() as logged:
+        fill(ring)
+        before = back.keys()
+        back.kill()
+        hits(ring)
+        assert not ring.healthy()
+        back.start()
+        until(ring.healthy)
+        # It is empty: its keys are misses, and land on it again.
+        assert hits(ring) == set(KEYS) - set(before)
+        fill(ring)
+        assert back.keys() == before
+    assert events(logged) == [("cache_broke", back.name), ("cache_recovered", back.name)]
+
+
+def test_a_node_that_was_held_has_kept_its_keys(memcached_nodes: list[Memcached]) -> None:
+    held = memcached_nodes[0]
+    with ring_of(memcached_nodes) as ring, structlog.testing.capture_logs() as logged:
+        fill(ring)
+        held.hold()
+        hits(ring)
+        assert not ring.healthy()
+        held.go_on()
+        until(ring.healthy)
+        assert hits(ring) == set(KEYS)
+    assert events(logged) == [("cache_broke", held.name), ("cache_recovered", held.name)]
+
+
+def test_every_node_dead_is_nothing_but_misses(memcached_nodes: list[Memcached]) -> None:
+    with ring_of(memcached_nodes, patient=True) as ring, structlog.testing.capture_logs() as logged:
+        fill(ring)
+        for node in memcached_nodes:
+            node.kill()
+        assert hits(ring) == set()
+        fill(ring)
+    assert sorted(events(logged)) == sorted(("cache_broke", node.name) for node in memcached_nodes)
+
+
+def test_one_request_waits_for_a_node_that_hangs_and_then_nobody(memcached: Memcached) -> None:
+    with ring_of([memcached], patient=True) as ring:
+        fill(ring)
+        asked = memcached.stats()["cmd_get"]
+        memcached.hold()
+        assert hits(ring) == set()
+        fill(ring)
+        memcached.go_on()
+        # What was sent while it was held has reached it by now.
+        assert memcached.stats()["cmd_get"] - asked == 1
+        assert memcached.stats()["cmd_set"] == len(KEYS)
+
+
+def test_of_many_threads_each_waits_at_most_once_for_a_node_that_hangs(
+    memcached: Memcached,
+) -> None:
+    threads = 16
+    with ring_of([memcached], patient=True) as ring, structlog.testing.capture_logs() as logged:
+        fill(ring)
+        asked = memcached.stats()["cmd_get"]
+        memcached.hold()
+        assert set(at_once(ring, threads, rounds=50)) == {None}
+        memcached.go_on()
+        assert 1 <= memcached.stats()["cmd_get"] - asked <= threads
+    assert events(logged) == [("cache_broke", memcached.name)]
+
+
+@pytest.mark.parametrize("how", ["restarted", "killed", "held"])
+def test_a_node_with_many_connections_breaks_once_and_recovers_once(
+    memcached: Memcached, how: str
+) -> None:
+    # Each thread has left an idle connection behind, which is as dead as the one that fails first.
+    threads = 24
+    with ring_of([memcached]) as ring, structlog.testing.capture_logs() as logged:
+        fill(ring)
+        at_once(ring, threads, rounds=20)
+        assert memcached.stats()["curr_connections"] > threads / 2
+        if how == "held":
+            memcached.hold()
+        else:
+            memcached.kill()
+        if how == "restarted":
+            memcached.start()
+        at_once(ring, 1)
+        assert not ring.healthy()
+        if how == "held":
+            memcached.go_on()
+        elif how == "killed":
+            memcached.start()
+        until(ring.healthy, seconds=5)
+        at_once(ring, threads, rounds=20)
+        fill(ring)
+        assert hits(ring) == set(KEYS)
+    assert events(logged) == [
+        ("cache_broke", memcached.name),
+        ("cache_recovered", memcached.name),
+    ]
+
+
+def test_a_node_may_break_and_recover_again_and_again(memcached: Memcached) -> None:
+    with ring_of([memcached]) as ring, structlog.testing.capture_logs() as logged:
+        for _ in range(3):
+            memcached.restart()
+            ring.set(KEYS[0], b"1")
+            ring.get(KEYS[0])
+            until(ring.healthy)
+            memcached.kill()
+            assert ring.get(KEYS[0]) is None
+            memcached.start()
+            until(ring.healthy)
+    said = [line["event"] for line in logged]
+    assert said == ["cache_broke", "cache_recovered"] * (len(said) // 2)
+    assert len(said) >= 6
+
+
+def test_a_ring_that_is_closed_while_a_node_is_dead_leaves_no_thread(memcached: Memcached) -> None:
+    with ring_of([memcached], patient=True) as ring:
+        memcached.kill()
+        assert ring.get(KEYS[0]) is None
+        assert any(thread.name == "cache-probe" for thread in threading.enumerate())
+
+
+def test_a_node_whose_items_are_smaller_than_a_block_stays_in_use(
+    memcached_program: Path,
+) -> None:
+    options = ["-I", "64k", "-o", "slab_chunk_max=32768"]
+    with running(memcached_program, *options) as node:
+        with ring_of([node]) as ring, structlog.testing.capture_logs() as logged:
+            ring.set(KEYS[0], b"1")
+            for _ in range(5):
+                ring.set(KEYS[1], b"1" * 500_000)
+                assert ring.get(KEYS[1]) is None
+            assert ring.get(KEYS[0]) == b"1"
+            assert ring.healthy()
+    assert [(line["event"], line["reason"]) for line in logged] == [
+        ("cache_refused", "MemcacheServerError: object too large for cache")
+    ]
+
+
+def test_a_node_without_memory_left_forgets_and_goes_on(memcached_program: Path) -> None:
+    with running(memcached_program, "-m", "2") as node, ring_of([node]) as ring:
+        for key in KEYS:
+            ring.set(key, b"1" * 20_000)
+        assert ring.healthy()
+        assert ring.get(KEYS[-1]) == b"1" * 20_000
+        assert ring.get(KEYS[0]) is None
+
+
+def test_an_entry_lives_as_long_as_the_ring_says(memcached: Memcached) -> None:
+    with ring_of([memcached], ttl=1) as ring:
+        ring.set(KEYS[0], b"1")
+        assert ring.get(KEYS[0]) == b"1"
+        until(lambda: ring.get(KEYS[0]) is None, seconds=5)
+        # The longest that can be set is a span, not a moment in 1970.
+    with ring_of([memcached], ttl=2_592_000) as ring:
+        ring.set(KEYS[0], b"1")
+        assert ring.get(KEYS[0]) == b"1"

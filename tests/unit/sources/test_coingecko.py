@@ -1,0 +1,383 @@
+"""CoinGecko's prices: what is asked, how a number is read, and which coin is refused for what."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from app.core.errors import (
+    ConfigurationError,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from app.core.prices import Coin, PriceReply, SpotPrice
+from app.sources.coingecko import POLICY, REQUESTS_PER_SECOND, key_headers
+from app.sources.gate import HostGate
+from tests.unit.sources.coingecko_fakes import (
+    ADA,
+    BASE_URL,
+    BTC,
+    ETH,
+    PRO_URL,
+    ask,
+    coingecko,
+    table,
+)
+from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, FakeTime, answer
+
+KEY = "CG-aBcDeFgHiJkLmNoPqRsTuVwX"
+GOOD = {"bitcoin": {"usd": 67187, "last_updated_at": NOW - 30}}
+
+
+def priced(number: str) -> PriceReply:
+    """The answer about a bitcoin that costs the JSON number."""
+    return ask(table(f'{{"bitcoin":{{"usd":{number},"last_updated_at":{NOW}}}}}'))
+
+
+def refusal(reply: PriceReply) -> str:
+    """Why the only coin was refused."""
+    assert reply.prices == ()
+    (refused,) = reply.refused
+    return refused.reason
+
+
+# the request
+
+
+def test_all_coins_are_asked_for_in_one_request() -> None:
+    host = FakeHost(
+        [
+            answer(
+                {
+                    "ethereum": {"usd": 3, "last_updated_at": NOW - 60},
+                    "bitcoin": {"usd": 2, "last_updated_at": NOW},
+                    "cardano": {"usd": 1, "last_updated_at": NOW - 1},
+                }
+            )
+        ]
+    )
+    reply = coingecko(host).prices([BTC, ADA, ETH], "usd")
+    assert reply == PriceReply(
+        (
+            SpotPrice(BTC, 2 * 10**8, "usd", NOW),
+            SpotPrice(ADA, 10**8, "usd", NOW - 1),
+            SpotPrice(ETH, 3 * 10**8, "usd", NOW - 60),
+        ),
+        (),
+    )
+    (request,) = host.requests
+    assert request.url.path == "/api/v3/simple/price"
+    assert dict(request.url.params) == {
+        "ids": "bitcoin,cardano,ethereum",
+        "vs_currencies": "usd",
+        "include_last_updated_at": "true",
+        "precision": "full",
+    }
+
+
+def test_a_currency_is_written_as_coingecko_writes_it() -> None:
+    host = FakeHost([answer({"bitcoin": {"brl": 5, "last_updated_at": NOW}})])
+    (price,) = coingecko(host).prices([BTC], "BRL").prices
+    assert price.currency == "brl"
+    assert host.requests[0].url.params["vs_currencies"] == "brl"
+
+
+def test_two_symbols_of_one_coin_share_its_id_and_its_price() -> None:
+    host, other = FakeHost([answer(GOOD)]), Coin("XBT", "bitcoin")
+    reply = coingecko(host).prices([BTC, other, BTC], "usd")
+    assert [price.coin for price in reply.prices] == [BTC, other]
+    assert host.requests[0].url.params["ids"] == "bitcoin"
+
+
+def test_no_coins_are_no_request() -> None:
+    host = FakeHost([answer({})])
+    assert coingecko(host).prices([], "usd") == PriceReply((), ())
+    assert host.requests == []
+
+
+# numbers
+
+
+@pytest.mark.parametrize(
+    ("number", "units"),
+    [
+        ("67187", 6_718_700_000_000),
+        ("67187.33", 6_718_733_000_000),
+        ("67187.3358936566", 6_718_733_589_366),
+        ("3.1e-05", 3_100),
+        ("1.25E+2", 12_500_000_000),
+        ("6e4", 6_000_000_000_000),
+        ("0.00000001", 1),
+        ("92233720368.54775807", 2**63 - 1),
+        # half to even, once
+        ("1.000000005", 100_000_000),
+        ("1.000000015", 100_000_002),
+        ("1.0000000150000000001", 100_000_002),
+        ("1.0000000049999999999", 100_000_000),
+        ("1.00000000500000000000000001", 100_000_001),
+        ("0.000000015", 2),
+        ("1.2500000049999", 125_000_000),
+    ],
+)
+def test_a_number_is_read_to_the_eighth_place_half_to_even(number: str, units: int) -> None:
+    (price,) = priced(number).prices
+    assert price.price == units
+
+
+@given(
+    value=st.decimals("0.00000001", "90000000000", places=16, allow_nan=False),
+    exponent=st.booleans(),
+)
+def test_any_price_is_the_decimal_number_rounded_once(value: Decimal, exponent: bool) -> None:
+    (price,) = priced(f"{value:E}" if exponent else f"{value:f}").prices
+    scaled = value.scaleb(8, Context(prec=60))
+    assert price.price == int(scaled.to_integral_value(ROUND_HALF_EVEN, Context(prec=60)))
+
+
+# refusals of one coin
+
+TIMED = f'"last_updated_at":{NOW}'
+
+
+@pytest.mark.parametrize(
+    ("entry", "because"),
+    [
+        (None, "leaves out the id 'bitcoin'; check it in ALLOWED_SYMBOLS"),
+        ("null", "what stands under 'bitcoin' is null, not an object"),
+        ("67187.33", "is 67187.33, not an object"),
+        ("[1]", "is a list, not an object"),
+        ('"busy"', "is text, not an object"),
+        ("{}", "none under 'usd'"),
+        (f"{{{TIMED}}}", "none under 'usd'"),
+        (f'{{"USD":1,{TIMED}}}', "none under 'usd'"),
+        (f'{{"usd":null,{TIMED}}}', "the price is null"),
+        ('{"usd":null,"last_updated_at":null}', "the price is null"),
+        (f'{{"usd":"67187.33",{TIMED}}}', "the price is text, not a JSON number"),
+        (f'{{"usd":true,{TIMED}}}', "the price is true, not a JSON number"),
+        (f'{{"usd":[67187],{TIMED}}}', "the price is a list, not a JSON number"),
+        (f'{{"usd":{{"usd":1}},{TIMED}}}', "the price is an object, not a JSON number"),
+        (f'{{"usd":0,{TIMED}}}', "the price is 0, and a price is above 0"),
+        (f'{{"usd":0.0,{TIMED}}}', "the price is 0.0, and"),
+        (f'{{"usd":-0.0,{TIMED}}}', "the price is -0.0, and"),
+        (f'{{"usd":-1,{TIMED}}}', "the price is -1, and"),
+        (f'{{"usd":-1e-9,{TIMED}}}', "the price is -1e-9, and"),
+        (f'{{"usd":1e-9,{TIMED}}}', "1e-9 is less than 1e-8, the smallest step kept"),
+        (f'{{"usd":0.000000005,{TIMED}}}', "is less than 1e-8"),
+        (f'{{"usd":92233720368.54775808,{TIMED}}}', "does not fit in 64 bits"),
+        (f'{{"usd":1e11,{TIMED}}}', "does not fit in 64 bits"),
+        (f'{{"usd":1e9999,{TIMED}}}', "does not fit in 64 bits"),
+        (f'{{"usd":{"9" * 50},{TIMED}}}', "is not a decimal number"),
+        ('{"usd":1}', "without its own time (last_updated_at)"),
+        ('{"usd":1,"last_updated_at":null}', "without its own time (last_updated_at)"),
+        ('{"usd":1,"last_updated_at":"1711829417"}', "last_updated_at is text, not a time"),
+        ('{"usd":1,"last_updated_at":1711829417.5}', "last_updated_at is 1711829417.5, not"),
+        ('{"usd":1,"last_updated_at":true}', "last_updated_at is true, not"),
+        ('{"usd":1,"last_updated_at":0}', "last_updated_at is 0, not"),
+        ('{"usd":1,"last_updated_at":-1711829417}', "last_updated_at is -1711829417, not"),
+        ('{"usd":1,"last_updated_at":1711829417000}', "is 1711829417000, not a time in unix sec"),
+        (f'{{"usd":1,"last_updated_at":{NOW + 121}}}', "121 s after that host's own clock; 120 s"),
+    ],
+)
+def test_a_coin_is_refused_for_a_stated_reason_and_leaves_the_others_alone(
+    entry: str | None, because: str
+) -> None:
+    first = "" if entry is None else f'"bitcoin":{entry},'
+    reply = ask(table(f'{{{first}"ethereum":{{"usd":3131.5,{TIMED}}}}}'), BTC, ETH)
+    assert [(price.coin, price.price) for price in reply.prices] == [(ETH, 313_150_000_000)]
+    (refused,) = reply.refused
+    assert refused.coin == BTC
+    assert refused.reason.startswith("api.coingecko.com has no usable price of BTC in usd: ")
+    assert because in refused.reason
+    assert refused.reason.endswith(".")
+    assert len(refused.reason) < 300
+
+
+def test_a_table_without_any_coin_that_was_asked_for_refuses_each_of_them() -> None:
+    reply = ask(table("{}"), BTC, ETH)
+    assert [refused.coin for refused in reply.refused] == [BTC, ETH]
+    assert reply.prices == ()
+
+
+@pytest.mark.parametrize("ahead", [-365 * 86_400, -1, 0, 120])
+def test_a_price_may_be_as_old_as_it_is_and_a_little_ahead_of_the_host_s_clock(ahead: int) -> None:
+    reply = ask(answer({"bitcoin": {"usd": 1, "last_updated_at": NOW + ahead}}))
+    assert [price.priced_at for price in reply.prices] == [NOW + ahead]
+
+
+@pytest.mark.parametrize(("ours", "warnings"), [(NOW, 0), (NOW - 9_000, 1), (NOW + 9_000, 1)])
+def test_the_host_s_clock_decides_what_lies_in_the_future_and_a_wrong_one_is_logged(
+    ours: int, warnings: int
+) -> None:
+    with capture_logs() as logs:
+        source = coingecko(FakeHost([answer(GOOD)]), clock=ours)
+        assert len(source.prices([BTC], "usd").prices) == 1
+    assert [line["event"] for line in logs] == ["exchange_clock_skew"] * warnings
+
+
+def test_a_host_that_tells_no_time_is_judged_by_our_clock() -> None:
+    host = FakeHost([answer(GOOD, headers={"date": ""})])
+    source = coingecko(host, clock=NOW - 9_000)
+    assert "8970 s after" in refusal(source.prices([BTC], "usd"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        [GOOD],
+        None,
+        5,
+        "bitcoin",
+        {"id": "bitcoin", "symbol": "btc", "market_data": {}},
+        {"t": [1], "c": ["2"]},
+    ],
+)
+def test_a_reply_that_is_no_table_of_prices_is_nonsense(data: object) -> None:
+    with pytest.raises(UpstreamNonsense) as caught:
+        ask(answer(data))
+    assert caught.value.host == "api.coingecko.com"
+    assert "COINGECKO_API_BASE_URL" in str(caught.value)
+
+
+def test_a_key_given_twice_makes_the_whole_reply_nonsense() -> None:
+    with pytest.raises(UpstreamNonsense, match="twice"):
+        ask(table(f'{{"bitcoin":{{"usd":1,"usd":2,{TIMED}}}}}'))
+
+
+@pytest.mark.parametrize("coin_id", ["status", "error", "code", "message", "timestamp"])
+def test_a_coin_may_be_called_as_an_error_s_field_is(coin_id: str) -> None:
+    coin = Coin("SNT", coin_id)
+    reply = ask(answer({coin_id: {"usd": 1, "last_updated_at": NOW}}), coin)
+    assert [price.coin for price in reply.prices] == [coin]
+
+
+# budget
+
+
+@pytest.mark.parametrize("reply", [answer(status=503), answer(status=429), httpx.ReadError("cut")])
+def test_a_failed_call_is_not_repeated_because_it_counts_against_the_budget(
+    reply: Answer | Exception,
+) -> None:
+    host = FakeHost([reply])
+    time = FakeTime()
+    with pytest.raises(UpstreamUnavailable):
+        coingecko(host, time=time).prices([BTC], "usd")
+    assert len(host.requests) == 1
+    assert time.slept == []
+
+
+def test_a_host_that_asks_for_peace_is_not_asked_again_by_anybody_before_then() -> None:
+    time = FakeTime()
+    gate = HostGate(
+        "api.coingecko.com", REQUESTS_PER_SECOND, monotonic=time.monotonic, sleep=time.sleep
+    )
+    busy = answer({"status": {"error_code": 429}}, 200, headers={"retry-after": "60"})
+    host = FakeHost([busy, answer(GOOD)])
+    one, another = coingecko(host, gate=gate, time=time), coingecko(host, gate=gate, time=time)
+    for source in (one, another, one):
+        with pytest.raises(UpstreamUnavailable) as caught:
+            source.prices([BTC], "usd")
+        assert caught.value.retry_after == 60
+    assert len(host.requests) == 1
+    time.now += 60
+    assert len(another.prices([BTC], "usd").prices) == 1
+
+
+def test_the_gate_keeps_to_thirty_calls_a_minute_and_nobody_waits_for_long() -> None:
+    time = FakeTime()
+    gate = HostGate(
+        "api.coingecko.com", REQUESTS_PER_SECOND, monotonic=time.monotonic, sleep=time.sleep
+    )
+    source = coingecko(FakeHost([answer(GOOD)]), gate=gate, time=time)
+    for _ in range(31):
+        source.prices([BTC], "usd")
+    assert sum(time.slept) == pytest.approx(60)
+    assert max(time.slept) <= POLICY.total < 5
+
+
+def test_the_default_interval_keeps_to_the_free_plan_s_month() -> None:
+    calls = 31 * 86_400 // 300
+    assert calls == 8_928
+    assert calls < 10_000
+    assert 31 * 86_400 // 268 < 10_000 < 31 * 86_400 // 267
+
+
+# keys
+
+
+@pytest.mark.parametrize(
+    ("base_url", "header"),
+    [
+        (BASE_URL, "x-cg-demo-api-key"),
+        (PRO_URL, "x-cg-pro-api-key"),
+        ("https://PRO-API.CoinGecko.com/api/v3/", "x-cg-pro-api-key"),
+        ("https://pro-api.coingecko.com.example/api/v3", "x-cg-demo-api-key"),
+        ("http://127.0.0.1:8080/api/v3", "x-cg-demo-api-key"),
+    ],
+)
+def test_the_key_travels_in_the_header_that_its_host_reads_and_nowhere_else(
+    base_url: str, header: str
+) -> None:
+    host = FakeHost([answer(GOOD)])
+    coingecko(host, base_url=base_url, api_key=f" {KEY}\n").prices([BTC], "usd")
+    (request,) = host.requests
+    sent = {name: value for name, value in request.headers.items() if name.startswith("x-cg-")}
+    assert sent == {header: KEY}
+    assert KEY not in str(request.url)
+
+
+@pytest.mark.parametrize("api_key", [None, "", "  "])
+def test_without_a_key_there_is_no_header(api_key: str | None) -> None:
+    host = FakeHost([answer(GOOD)])
+    coingecko(host, api_key=api_key).prices([BTC], "usd")
+    assert [name for name in host.requests[0].headers if name.startswith("x-cg-")] == []
+
+
+@pytest.mark.parametrize("api_key", ["CG-a b", "CG-ä", '"CG-a"', "CG-a\r\nX-A: b", "k" * 513])
+def test_what_cannot_be_a_key_is_refused_without_being_shown(api_key: str) -> None:
+    with pytest.raises(ConfigurationError, match="COINGECKO_API_KEY") as caught:
+        key_headers(BASE_URL, api_key)
+    assert api_key not in str(caught.value)
+    assert "CG-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer({"status": {"error_code": 10002, "error_message": f"{KEY} is no key"}}, 401),
+        answer({"error": f"unknown key {KEY}"}),
+        answer(body=f"no such key: {'x' * 170} {KEY}".encode(), status=400),
+        answer(body=f"{KEY} throttled".encode(), status=429),
+        answer(body=f"hello {KEY}".encode()),
+        answer(body=f'{{"{KEY}":1,"{KEY}":2}}'.encode()),
+        answer(body=f"<html>{KEY}</html>".encode(), status=403),
+    ],
+)
+def test_a_host_that_repeats_the_key_does_not_bring_it_into_an_error_or_a_log(
+    reply: Answer,
+) -> None:
+    source = coingecko(FakeHost([reply]), api_key=KEY)
+    with capture_logs() as logs, pytest.raises(UpstreamError) as caught:
+        source.prices([BTC], "usd")
+    shown = "".join(traceback.format_exception(caught.value)) + json.dumps(logs)
+    assert KEY[:8] not in shown
+
+
+def test_a_price_is_read_though_it_stands_beside_something_like_the_key() -> None:
+    body = f'{{"bitcoin":{{"usd":12345678.5,{TIMED}}},"note":"12345678"}}'
+    source = coingecko(FakeHost([table(body)]), api_key="12345678")
+    assert [p.price for p in source.prices([BTC], "usd").prices] == [1_234_567_850_000_000]
+
+
+def test_an_error_s_advice_names_the_setting() -> None:
+    with pytest.raises(UpstreamRejected, match="COINGECKO_API_BASE_URL=https://pro-api"):
+        ask(answer({"status": {"error_code": 10010, "error_message": "wrong"}}, 400))

@@ -1,0 +1,163 @@
+"""The collector's schedule over simulated days: no drift, no burst, no silence."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from app.core.errors import StoreUnavailable, UpstreamError, UpstreamUnavailable
+from app.core.prices import Coin, RefusedPrice
+from app.services.prices import Collection
+from app.workers.slots import MOST_JITTER, Collector
+
+POLL = 300.0
+START = 1_700_000_000.0
+
+
+@dataclass
+class World:
+    """A clock that moves only by waiting and by slow collections."""
+
+    end: float
+    now: float = START
+    called: list[float] = field(default_factory=list)
+    act: Callable[[int], Collection | float] = lambda number: Collection((), ())
+
+    def clock(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float) -> bool:
+        assert timeout >= 0
+        self.now += timeout
+        return self.now >= self.end
+
+    def collect(self) -> Collection:
+        self.called.append(self.now)
+        found = self.act(len(self.called) - 1)
+        if isinstance(found, Collection):
+            return found
+        self.now += found
+        return Collection((), ())
+
+
+def run(world: World, jitter: Callable[[], float] = lambda: 0.0) -> list[dict[str, object]]:
+    """Run a collector to the world's end; returns what it logged."""
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        Collector(world.collect, clock=world.clock, wait=world).run(
+            POLL, jitter=jitter, tidy=lambda: 0
+        )
+    return [dict(line) for line in lines]
+
+
+def away(retry_after: float | None = None) -> UpstreamError:
+    return UpstreamUnavailable("away", host="source", retry_after=retry_after)
+
+
+def test_a_calm_day_has_every_slot_on_time() -> None:
+    world = World(START + 86_400)
+    lines = run(world)
+    assert world.called == [START + number * POLL for number in range(288)]
+    assert {line["event"] for line in lines} == {"prices_collected"}
+
+
+def test_jitter_moves_a_collection_but_never_the_schedule() -> None:
+    world = World(START + 86_400)
+    rng = random.Random(1)
+    run(world, rng.random)
+    late = [at - (START + n * POLL) for n, at in enumerate(world.called)]
+    assert len(late) == 288
+    assert all(0 <= seconds < MOST_JITTER for seconds in late)
+    assert len(set(late[1:])) > 250
+
+
+def test_a_day_with_outages_misses_no_slot_without_a_reason_and_never_bursts() -> None:
+    world = World(START + 86_400)
+    rng = random.Random(2)
+
+    def act(number: int) -> Collection | float:
+        if 20 <= number < 60:
+            raise away()
+        if 60 <= number < 64:
+            raise away(retry_after=1_000.0)
+        if number == 70:
+            raise StoreUnavailable("the database does not answer")
+        if number == 90:
+            return 4_000.0
+        return rng.random() * 20
+
+    world.act = act
+    lines = run(world, rng.random)
+    slots = {round((at - START) // POLL) for at in world.called}
+    skipped = {line["slot"] for line in lines if line["event"] == "price_slot_skipped"}
+    gone = [line for line in lines if line["event"] == "price_slots_missed"]
+    missed = sum(int(str(line["count"])) for line in gone)
+    assert len(world.called) <= 288
+    assert len(slots) == len(world.called), "two collections in one slot"
+    assert not slots & skipped
+    assert len(slots) + len(skipped) + missed == 288
+    assert missed == 13
+    failed = [line for line in lines if line["event"] == "price_collection_failed"]
+    assert len(failed) == 45
+    assert all(line["reason"] for line in lines if line["event"] != "prices_collected")
+    gaps = [b - a for a, b in zip(world.called, world.called[1:], strict=False)]
+    assert min(gaps) >= POLL - MOST_JITTER - 20
+
+
+def test_a_source_that_asks_to_wait_is_left_alone_that_long() -> None:
+    world = World(START + 3_600)
+
+    def act(number: int) -> Collection | float:
+        if number == 1:
+            raise away(retry_after=900.0)
+        return Collection((), ())
+
+    world.act = act
+    run(world)
+    asked = world.called[1]
+    assert world.called[2] - asked >= 900.0
+
+
+def test_refused_prices_are_named() -> None:
+    world = World(START + POLL)
+    refused = RefusedPrice(Coin("ADA", "cardano"), "The source has no price for it.")
+    world.act = lambda number: Collection((), (refused,))
+    lines = run(world)
+    (line,) = [line for line in lines if line["event"] == "price_refused"]
+    assert (line["symbol"], line["reason"]) == ("ADA", "The source has no price for it.")
+
+
+def test_what_is_no_trouble_of_source_or_store_ends_the_loop() -> None:
+    world = World(START + POLL)
+
+    def act(number: int) -> Collection | float:
+        raise ZeroDivisionError
+
+    world.act = act
+    with pytest.raises(ZeroDivisionError):
+        run(world)
+
+
+def test_tidying_runs_once_an_hour_and_its_trouble_is_survived() -> None:
+    world = World(START + 86_400)
+    tidied: list[float] = []
+
+    def tidy() -> int:
+        tidied.append(world.now)
+        if len(tidied) == 3:
+            raise StoreUnavailable("the database does not answer")
+        return 5
+
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        Collector(world.collect, clock=world.clock, wait=world).run(
+            POLL, jitter=lambda: 0.0, tidy=tidy
+        )
+    assert len(tidied) == 24
+    assert sum(line["event"] == "prices_pruned" for line in lines) == 23
+    assert sum(line["event"] == "price_pruning_failed" for line in lines) == 1
