@@ -16,7 +16,7 @@ COVERAGE_FLOOR := 90
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate sandbox test-local test_local test \
-	lint format check lock clean ready-run ready-dev
+	lint format check bench lock clean ready-run ready-dev
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,10 @@ format: ready-dev ## Put the code into shape: sorted imports, safe fixes, black
 
 check: lint ## What CI runs: lint, then the tests with coverage
 	@$(PY) -m pytest --cov=app --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+
+bench: ready-dev ## Reproduce the figures that the documents state
+	@$(PY) -m benchmarks.anomaly $(ARGS)
+	@$(PY) -m benchmarks.history
 
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
 	@for name in requirements requirements-dev; do \

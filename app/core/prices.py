@@ -65,6 +65,10 @@ class Thresholds:
     default: Decimal
     by_symbol: tuple[tuple[str, Decimal], ...] = ()
 
+    def __str__(self) -> str:
+        named = (f"{symbol}:{value}" for symbol, value in self.by_symbol)
+        return ",".join([str(self.default), *named])
+
     def of(self, symbol: str) -> Decimal:
         """The threshold of one symbol."""
         return dict(self.by_symbol).get(symbol, self.default)

@@ -91,7 +91,7 @@ def test_processes_that_name_the_nodes_in_another_order_agree(
 
 def test_a_dead_node_costs_its_own_keys_and_no_others(memcached_nodes: list[Memcached]) -> None:
     dead = memcached_nodes[1]
-    with ring_of(memcached_nodes, patient=True) as ring, structlog.testing.capture_logs() as logged:
+    with structlog.testing.capture_logs() as logged, ring_of(memcached_nodes, patient=True) as ring:
         fill(ring)
         gone = set(dead.keys())
         dead.kill()
@@ -108,7 +108,7 @@ def test_a_dead_node_costs_its_own_keys_and_no_others(memcached_nodes: list[Memc
 
 def test_a_node_that_is_back_gets_its_keys_again(memcached_nodes: list[Memcached]) -> None:
     back = memcached_nodes[2]
-    with ring_of(memcached_nodes) as ring, structlog.testing.capture_logs() as logged:
+    with structlog.testing.capture_logs() as logged, ring_of(memcached_nodes) as ring:
         fill(ring)
         before = back.keys()
         back.kill()
@@ -125,7 +125,7 @@ def test_a_node_that_is_back_gets_its_keys_again(memcached_nodes: list[Memcached
 
 def test_a_node_that_was_held_has_kept_its_keys(memcached_nodes: list[Memcached]) -> None:
     held = memcached_nodes[0]
-    with ring_of(memcached_nodes) as ring, structlog.testing.capture_logs() as logged:
+    with structlog.testing.capture_logs() as logged, ring_of(memcached_nodes) as ring:
         fill(ring)
         held.hold()
         hits(ring)
@@ -137,7 +137,7 @@ def test_a_node_that_was_held_has_kept_its_keys(memcached_nodes: list[Memcached]
 
 
 def test_every_node_dead_is_nothing_but_misses(memcached_nodes: list[Memcached]) -> None:
-    with ring_of(memcached_nodes, patient=True) as ring, structlog.testing.capture_logs() as logged:
+    with structlog.testing.capture_logs() as logged, ring_of(memcached_nodes, patient=True) as ring:
         fill(ring)
         for node in memcached_nodes:
             node.kill()
@@ -163,7 +163,7 @@ def test_of_many_threads_each_waits_at_most_once_for_a_node_that_hangs(
     memcached: Memcached,
 ) -> None:
     threads = 16
-    with ring_of([memcached], patient=True) as ring, structlog.testing.capture_logs() as logged:
+    with structlog.testing.capture_logs() as logged, ring_of([memcached], patient=True) as ring:
         fill(ring)
         asked = memcached.stats()["cmd_get"]
         memcached.hold()
@@ -179,7 +179,7 @@ def test_a_node_with_many_connections_breaks_once_and_recovers_once(
 ) -> None:
     # Each thread has left an idle connection behind, which is as dead as the one that fails first.
     threads = 24
-    with ring_of([memcached]) as ring, structlog.testing.capture_logs() as logged:
+    with structlog.testing.capture_logs() as logged, ring_of([memcached]) as ring:
         fill(ring)
         at_once(ring, threads, rounds=20)
         assert memcached.stats()["curr_connections"] > threads / 2
@@ -206,7 +206,7 @@ def test_a_node_with_many_connections_breaks_once_and_recovers_once(
 
 
 def test_a_node_may_break_and_recover_again_and_again(memcached: Memcached) -> None:
-    with ring_of([memcached]) as ring, structlog.testing.capture_logs() as logged:
+    with structlog.testing.capture_logs() as logged, ring_of([memcached]) as ring:
         for _ in range(3):
             memcached.restart()
             ring.set(KEYS[0], b"1")
@@ -233,7 +233,7 @@ def test_a_node_whose_items_are_smaller_than_a_block_stays_in_use(
 ) -> None:
     options = ["-I", "64k", "-o", "slab_chunk_max=32768"]
     with running(memcached_program, *options) as node:
-        with ring_of([node]) as ring, structlog.testing.capture_logs() as logged:
+        with structlog.testing.capture_logs() as logged, ring_of([node]) as ring:
             ring.set(KEYS[0], b"1")
             for _ in range(5):
                 ring.set(KEYS[1], b"1" * 500_000)

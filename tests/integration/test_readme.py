@@ -1,6 +1,7 @@
 """Every command of the README does what the README says: each one is run here.
 
-Only `make test-local`, `make lint` and `make check` are read rather than run: they are what runs this.
+Only `make test-local`, `make lint` and `make check` are read rather than run, because they are what runs
+this, and `make bench`, because figures are not tests.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -31,7 +33,7 @@ COMMAND = re.compile(r"`((?:make|python -m|uvicorn|curl) ?[^`]*)`")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PATIENCE = 90.0
 
-READ_ONLY = {"make test-local", "make lint", "make check"}
+READ_ONLY = {"make test-local", "make lint", "make check", "make bench"}
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -50,6 +52,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
             "DB_URL": f"sqlite:///{tmp_path / 'readme.db'}",
             "MB_API_BASE_URL": f"{url}/api/v4",
             "MB_REQUESTS_PER_SECOND": "1000",
+            "COINGECKO_API_BASE_URL": f"{url}/api/v3",
             "PORT": str(free_port()),
         }
 
@@ -139,7 +142,7 @@ def test_the_demo_and_every_curl_of_the_readme(environment: dict[str, str]) -> N
     for name in ("DB_URL", "MB_API_BASE_URL"):
         del environment[name]
     curls = [command for command in commands() if command.startswith("curl ")]
-    assert len(curls) == 4
+    assert len(curls) == 6
     with running("make demo", environment) as demo:
         assert demo.stdout is not None
         shown = ""
@@ -202,6 +205,27 @@ def test_commands_that_end_by_themselves(
     assert says in done.stdout + done.stderr
 
 
+def test_the_collector_stays_until_it_is_told_to_stop(environment: dict[str, str]) -> None:
+    with running("make collect", environment):
+        exchange = environment["COINGECKO_API_BASE_URL"].removesuffix("/api/v3")
+        until(lambda: "prices" in collected(environment))
+        assert answers(f"{exchange}/api/v4/symbols", b"BTC-BRL")()
+
+
+def collected(environment: dict[str, str]) -> str:
+    """Which tables hold something, as text."""
+    file = Path(environment["DB_URL"].removeprefix("sqlite:///"))
+    if not file.exists():
+        return ""
+    connection = sqlite3.connect(file)
+    try:
+        return "prices" if connection.execute("SELECT 1 FROM prices").fetchone() else ""
+    except sqlite3.OperationalError:  # not migrated yet
+        return ""
+    finally:
+        connection.close()
+
+
 def test_the_monitor_after_a_load(environment: dict[str, str]) -> None:
     assert run("make monitor", environment).returncode != 0
     assert run("make initial_load", environment).returncode == 0
@@ -232,6 +256,7 @@ def test_no_command_of_the_readme_is_left_out() -> None:
         'make initial_load ARGS="--pairs BRLBTC --days 30"',
         "make incremental",
         "make monitor",
+        "make collect",
         "make sandbox",
         'make sandbox ARGS="--port 8080"',
         "python -m app.sandbox --help",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from types import FrameType
 
 
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -12,3 +14,15 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < give_up, "waited in vain"
         time.sleep(0.01)
+
+
+def waiting_in(function: Callable[..., object]) -> int:
+    """How many threads are inside the function now."""
+    code = getattr(function, "__code__")
+    count = 0
+    for innermost in sys._current_frames().values():
+        frame: FrameType | None = innermost
+        while frame is not None and frame.f_code is not code:
+            frame = frame.f_back
+        count += frame is not None
+    return count

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 30.0
@@ -59,3 +65,33 @@ def ended(child: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code and what was said on standard error."""
     _, said = child.communicate(timeout=DEADLINE)
     return child.returncode, said
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running API."""
+
+    url: str
+
+    def ask(self, method: str, target: str) -> tuple[int, dict[str, str], Any]:
+        """Status, headers by lower-case name, and the JSON body."""
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=DEADLINE)
+        try:
+            connection.request(method, target)
+            reply = connection.getresponse()
+            body = reply.read()
+            headers = {name.lower(): value for name, value in reply.getheaders()}
+            return reply.status, headers, json.loads(body, parse_float=Decimal) if body else None
+        finally:
+            connection.close()
+
+
+@contextmanager
+def api_server(settings: dict[str, str], folder: Path) -> Iterator[Server]:
+    """An API process on a free port, with only its problems in the log."""
+    quiet = settings | {"PORT": "0", "ACCESS_LOG": "off"}
+    with process(folder, "-m", "app.serve", **quiet) as child:
+        yield Server(url_in_log(child))
+        child.terminate()
+        assert ended(child)[0] == 0

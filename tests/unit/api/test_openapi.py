@@ -11,12 +11,17 @@ from urllib.parse import urlencode
 import pytest
 
 from app.api.errors import ANSWERS
-from tests.support.api import Client, FakeRuntime, load, serving
+from tests.support.api import Client, FakePrices, FakeRuntime, load, serving
 
 PATHS = {
     "/{pair}/mms",
     "/{pair}/candles",
     "/{pair}/gaps",
+    "/{pair}/anomalies",
+    "/collect-once/{symbol}",
+    "/history/{symbol}",
+    "/anomaly/{symbol}",
+    "/supported-symbols",
     "/pairs",
     "/health",
     "/healthz",
@@ -26,7 +31,7 @@ PATHS = {
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Client]:
-    runtime = FakeRuntime()
+    runtime = FakeRuntime(price_source=FakePrices({"BTC": 6_718_733_000_000}))
     load(runtime.store)
     with serving(runtime) as client:
         yield client
@@ -35,8 +40,10 @@ def api() -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def operations(api: Client) -> dict[str, dict[str, Any]]:
     paths = json.loads(api.get("/openapi.json").body)["paths"]
-    assert all(list(methods) == ["get"] for methods in paths.values())
-    return {path: methods["get"] for path, methods in paths.items()}
+    posted = {path for path, methods in paths.items() if list(methods) == ["post"]}
+    assert posted == {"/collect-once/{symbol}"}
+    assert all(list(methods) == ["get"] for path, methods in paths.items() if path not in posted)
+    return {path: next(iter(methods.values())) for path, methods in paths.items()}
 
 
 def contents(operation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -111,7 +118,8 @@ def test_asking_with_the_examples_answers(
             if "Another name" not in each["description"]
         ]
         query = urlencode({p["name"]: p["example"] for p in parameters if p["in"] == "query"})
-        got = api.get(f"{path.replace('{pair}', 'BRLBTC')}?{query}")
+        address = path.replace("{pair}", "BRLBTC").replace("{symbol}", "BTC")
+        got = api.ask("POST" if "collect" in path else "GET", f"{address}?{query}")
         assert got.status == 200, (path, got.body)
 
 

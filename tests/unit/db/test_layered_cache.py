@@ -1,0 +1,73 @@
+"""A near cache in front of a far one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.db.cache.layers import LayeredCache
+
+
+@dataclass
+class Recording:
+    """A cache that records what it is asked."""
+
+    works: bool = True
+    entries: dict[str, bytes] = field(default_factory=dict)
+    gets: list[str] = field(default_factory=list)
+    sets: list[str] = field(default_factory=list)
+    closed: int = 0
+
+    def get(self, key: str) -> bytes | None:
+        self.gets.append(key)
+        return self.entries.get(key)
+
+    def set(self, key: str, value: bytes) -> None:
+        self.sets.append(key)
+        self.entries[key] = value
+
+    def healthy(self) -> bool:
+        return self.works
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_what_is_near_is_not_asked_for_far() -> None:
+    near, far = Recording(entries={"key": b"1"}), Recording()
+    assert LayeredCache(near, far).get("key") == b"1"
+    assert far.gets == []
+
+
+def test_what_is_only_far_is_near_the_next_time() -> None:
+    near, far = Recording(), Recording(entries={"key": b"1"})
+    cache = LayeredCache(near, far)
+    assert [cache.get("key") for _ in range(3)] == [b"1"] * 3
+    assert far.gets == ["key"]
+    assert near.entries == {"key": b"1"}
+
+
+def test_an_empty_value_is_a_value() -> None:
+    near, far = Recording(entries={"key": b""}), Recording(entries={"key": b"1"})
+    assert LayeredCache(near, far).get("key") == b""
+
+
+def test_a_miss_of_both_stores_nothing() -> None:
+    near, far = Recording(), Recording()
+    assert LayeredCache(near, far).get("key") is None
+    assert near.sets == far.sets == []
+
+
+def test_what_is_stored_is_in_both() -> None:
+    near, far = Recording(), Recording()
+    LayeredCache(near, far).set("key", b"1")
+    assert near.entries == far.entries == {"key": b"1"}
+
+
+def test_it_works_when_both_work_and_closes_both() -> None:
+    for near_works in (True, False):
+        for far_works in (True, False):
+            near, far = Recording(near_works), Recording(far_works)
+            cache = LayeredCache(near, far)
+            assert cache.healthy() == (near_works and far_works)
+            cache.close()
+            assert (near.closed, far.closed) == (1, 1)
