@@ -20,6 +20,7 @@ from app.core.market import Pair
 from app.core.settings import Settings, load_settings
 from app.local import serve_and_keep
 from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
+from app.sandbox.price_books import SimulatedPrices
 from app.sandbox.server import serve as serve_exchange
 from app.sandbox.simulation import BASE_PRICES, Simulation
 
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _demonstrate(own: Settings) -> int:
     pairs = {**BASE_PRICES, **dict.fromkeys(set(own.allowed_pairs) - BASE_PRICES.keys())}
-    exchange = Exchange(Simulation(SEED, pairs), clock=time.time)
+    prices = SimulatedPrices(SEED, own.allowed_symbols)
+    exchange = Exchange(Simulation(SEED, pairs), clock=time.time, prices=prices)
     with serve_exchange(exchange) as exchange_url:
         changed = {
             "ENV": "dev",

@@ -16,7 +16,7 @@ from app import bootstrap
 from app.api.context import Context
 from app.api.errors import handle_errors
 from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary
-from app.api.routes import anomalies, averages, gaps, health, pairs, prices
+from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
 from app.core.logging import configure
 from app.core.settings import Settings, load_settings
@@ -70,7 +70,7 @@ def create_app(
     handle_errors(app)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     # Prices come first: their addresses must not be read as those of a pair.
-    for module in (prices, averages, anomalies, gaps, pairs, health):
+    for module in (prices, averages, anomalies, gaps, records, pairs, health):
         app.include_router(module.router)
     # The last one added is the outermost.
     app.add_middleware(HeadAsGet)

@@ -66,7 +66,15 @@ INTERVAL: Final = Parameter(
 
 AVERAGES: Final = Query(FROM, TO, RANGE, INTERVAL)
 CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, INTERVAL)
+RECORDS_LIMIT: Final = Parameter(
+    "limit",
+    "How many, 1 to 1,000. Default 100.",
+    {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
+    "100",
+)
+
 GAPS: Final = Query(INTERVAL)
+RECORDS: Final = Query(INTERVAL, RECORDS_LIMIT)
 NOTHING: Final = Query()
 
 
@@ -84,6 +92,15 @@ class CandlesRequest:
 
     asked: Asked
     windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRequest:
+    """A request for what is on record about a series' candles."""
+
+    pair: Pair
+    interval: Interval
+    limit: int
 
 
 async def _context(request: Request) -> Context:
@@ -112,6 +129,12 @@ async def _series(request: Request, context: ContextDep) -> tuple[Pair, Interval
     return _pair_and_interval(request, context, values)
 
 
+async def _records(request: Request, context: ContextDep) -> RecordsRequest:
+    values = RECORDS.read(request.scope["query_string"])
+    pair, interval = _pair_and_interval(request, context, values)
+    return RecordsRequest(pair, interval, whole_number(values.get("limit", "100"), "limit", 1_000))
+
+
 async def _nothing(request: Request) -> None:
     NOTHING.read(request.scope["query_string"])
 
@@ -123,6 +146,7 @@ async def _if_none_match(request: Request) -> str | None:
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
 AveragesDep = Annotated[AveragesRequest, Depends(_averages)]
 CandlesDep = Annotated[CandlesRequest, Depends(_candles)]
+RecordsDep = Annotated[RecordsRequest, Depends(_records)]
 SeriesDep = Annotated[tuple[Pair, Interval], Depends(_series)]
 NoParameters = Depends(_nothing)
 
@@ -134,6 +158,14 @@ def period(request: Request, context: Context, values: dict[str, str]) -> Asked:
     since = moment(values["from"], "from") if "from" in values else None
     until = moment(values["to"], "to") if "to" in values else None
     return asked(pair, interval, since, until, runtime.settings.history_days, runtime.clock())
+
+
+def whole_number(text: str, name: str, most: int) -> int:
+    """A whole number from 1 to `most`. Raises InvalidParameter, which names the parameter."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= number <= most:
+        raise InvalidParameter(f"{name}={shortened(text)!r} is no whole number from 1 to {most:,}.")
+    return number
 
 
 def _pair_and_interval(

@@ -112,6 +112,7 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
     ),
     errors.UpstreamNonsense: Answer(503, "upstream-unavailable", _UPSTREAM),
+    errors.PriceScaleChanged: Answer(503, "upstream-unavailable", _UPSTREAM),
     errors.StoreUnavailable: Answer(
         503, "database-unavailable", "The database is unavailable", _DATABASE, _DATABASE
     ),

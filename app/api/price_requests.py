@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from app.api.dependencies import FROM, INTERVAL, TO, ContextDep, period
+from app.api.dependencies import FROM, INTERVAL, TO, ContextDep, period, whole_number
 from app.api.query import Parameter, Query, shortened
 from app.core.errors import InvalidParameter, ReversedPeriod
 from app.core.prices import Coin, threshold
@@ -97,7 +97,8 @@ async def _history(request: Request, context: ContextDep) -> HistoryRequest:
             f"The period is reversed: from ({iso(since)}) lies after to ({iso(until)}). "
             "Exchange them."
         )
-    return HistoryRequest(coin, _limit(values.get("limit")), since, until)
+    limit = whole_number(values.get("limit", str(DEFAULT_PRICES)), "limit", MOST_PRICES)
+    return HistoryRequest(coin, limit, since, until)
 
 
 async def _anomaly(request: Request, context: ContextDep) -> AnomalyRequest:
@@ -118,17 +119,6 @@ CoinDep = Annotated[Coin, Depends(_coin)]
 HistoryDep = Annotated[HistoryRequest, Depends(_history)]
 AnomalyDep = Annotated[AnomalyRequest, Depends(_anomaly)]
 AnomaliesDep = Annotated[AnomaliesRequest, Depends(_anomalies)]
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_PRICES
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    if not 1 <= number <= MOST_PRICES:
-        raise InvalidParameter(
-            f"limit={shortened(text)!r} is no whole number from 1 to {MOST_PRICES:,}."
-        )
-    return number
 
 
 def _rule(values: dict[str, str], default: Decimal) -> Rule:

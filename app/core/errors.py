@@ -11,7 +11,8 @@ MmsError
 │   ├── UpstreamUnavailable     try again later (after `retry_after` seconds where it is known)
 │   ├── UpstreamBlocked         stop asking: the host refuses this client
 │   ├── UpstreamRejected        this one question is wrong (an unknown symbol, say); others may work
-│   └── UpstreamNonsense        the reply cannot be trusted; nothing of it is used
+│   ├── UpstreamNonsense        the reply cannot be trusted; nothing of it is used
+│   └── PriceScaleChanged       the exchange multiplied its prices; an operator must look
 ├── StoreError
 │   ├── StoreUnavailable        try again later: the database does not answer
 │   └── StoreUnusable           an operator must act: not migrated, foreign or damaged
@@ -102,6 +103,10 @@ class UpstreamRejected(UpstreamError):
 
 class UpstreamNonsense(UpstreamError):
     """The host answered with something that cannot be understood or trusted."""
+
+
+class PriceScaleChanged(UpstreamError):
+    """All candles that are stored already came back multiplied by one factor; none was used."""
 
 
 class StoreError(MmsError):

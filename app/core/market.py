@@ -148,6 +148,29 @@ class RefusedCandle:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantinedCandle:
+    """A refused candle as it is kept: `bucket` is None where its stamp could not be read."""
+
+    bucket: int | None
+    reason: str
+    first_seen_at: int
+    last_seen_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandleRevision:
+    """A closed candle that the exchange revised: before and after, and when that was noticed.
+
+    `revision` is the series' revision that brought the change.
+    """
+
+    old: Candle
+    new: Candle
+    revision: int
+    noticed_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class CandlePage:
     """What the exchange answered about the closed buckets [first, last] of a series.
 

@@ -12,8 +12,11 @@ from app.core.market import (
     AverageSlice,
     Candle,
     CandlePage,
+    CandleRevision,
     Interval,
     Pair,
+    QuarantinedCandle,
+    RefusedCandle,
     SeriesState,
     Window,
 )
@@ -67,6 +70,17 @@ class SeriesUnit(Protocol):
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
         ...
 
+    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
+        """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
+        ...
+
+    def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
+        """Keep (old, new) of closed candles that the exchange revised; ascending by bucket.
+
+        They are written with the revision that `finish` gives.
+        """
+        ...
+
     def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
         """End the unit at unix time `now`, with a new revision where data changed; returns it.
 
@@ -100,6 +114,16 @@ class SeriesStore(Protocol):
         That is a candle without an average though the window's buckets are all there, or with one
         though they are not: a fault of whoever wrote them.
         """
+        ...
+
+    def quarantined(
+        self, pair: Pair, interval: Interval, first: int, last: int, limit: int | None = None
+    ) -> list[QuarantinedCandle]:
+        """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
+        ...
+
+    def revisions(self, pair: Pair, interval: Interval, limit: int) -> list[CandleRevision]:
+        """Closed candles that the exchange revised, the last noticed ones first."""
         ...
 
     def rows(

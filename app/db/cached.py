@@ -8,7 +8,9 @@ is asked for at most every `CHECK_EVERY` seconds, in one small query for all who
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Final, Protocol
 
@@ -39,6 +41,19 @@ class MeansSource(Protocol):
         ...
 
 
+_Known = tuple[float, SeriesState]
+"""A state and when it was asked for, which is before it was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Blocks of one state, by number, and when they were asked for."""
+
+    asked_at: float
+    state: SeriesState
+    blocks: Mapping[int, Block]
+
+
 class CachedAverageStore:
     """An AverageStore that answers from `cache` and asks `source` once per block and revision."""
 
@@ -55,14 +70,18 @@ class CachedAverageStore:
         self._monotonic = monotonic
         self._check_every = check_every
         self._flights = SingleFlight()
-        self._known: dict[tuple[Pair, Interval], tuple[float, SeriesState]] = {}
+        self._known: dict[tuple[Pair, Interval], _Known] = {}
 
     def state(self, pair: Pair, interval: Interval) -> SeriesState:
         """What is known of the series, at most `check_every` seconds old."""
-        known = self._known.get((pair, interval))
-        if known is not None and self._monotonic() - known[0] < self._check_every:
-            return known[1]
-        return self._flights.do((pair, interval), lambda: self._ask(pair, interval))
+        not_before = self._not_before(pair, interval)
+        while True:
+            known = self._believed(pair, interval)
+            if known is None:
+                known = self._flights.do((pair, interval), lambda: self._ask(pair, interval))
+            asked_at, state = known
+            if asked_at >= not_before:
+                return state
 
     def read(
         self, pair: Pair, interval: Interval, window: Window, first: int, last: int
@@ -70,31 +89,50 @@ class CachedAverageStore:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
         if last < first:
             return AverageSlice(self.state(pair, interval), 0, b"[]")
-        wanted = blocks.numbers(interval, first, last)
-        if (pair, interval) in self._known or len(wanted) > _MOST_BLOCKS_UNSEEN:
-            state = self.state(pair, interval)
-            wanted = _extent(state, interval, first, last)
-            found = self._cached(pair, interval, window, wanted, state)
-        else:
-            # Nothing is known in this process yet: one query brings the state and the rows.
-            found = None
-        if found is None:
-            state, found = self._load(pair, interval, window, wanted)
-            if not set(_extent(state, interval, first, last)) <= set(wanted):
-                # A load has just committed the first bucket of the next block.
-                return self.read(pair, interval, window, first, last)
-        count, body = blocks.join([block.slice(first, last) for block in found])
-        return AverageSlice(state, count, body)
+        not_before = self._not_before(pair, interval)
+        while True:
+            wanted = blocks.numbers(interval, first, last)
+            # Where nothing is known in this process yet, one query brings the state and the rows.
+            if (pair, interval) in self._known or len(wanted) > _MOST_BLOCKS_UNSEEN:
+                state = self.state(pair, interval)
+                wanted = _extent(state, interval, first, last)
+                found = self._cached(pair, interval, window, wanted, state)
+                if found is not None:
+                    return _slice(state, found, first, last)
+            loaded = self._flights.do(
+                (pair, interval, window), partial(self._load, pair, interval, window, wanted)
+            )
+            needed = _extent(loaded.state, interval, first, last)
+            # What others asked for may be other blocks, or an answer from before a commit that we
+            # should see. And a load may just have committed the first bucket of the next block.
+            if loaded.asked_at >= not_before and all(n in loaded.blocks for n in needed):
+                return _slice(loaded.state, [loaded.blocks[n] for n in needed], first, last)
 
     def refresh(self, pair: Pair, interval: Interval) -> SeriesState:
         """Ask for the newest revision now, whatever is believed."""
-        return self._ask(pair, interval)
+        return self._ask(pair, interval)[1]
 
-    def _ask(self, pair: Pair, interval: Interval) -> SeriesState:
+    def _believed(self, pair: Pair, interval: Interval) -> _Known | None:
+        """When the state was asked for and what it was, unless that is too long ago."""
+        known = self._known.get((pair, interval))
+        if known is not None and self._monotonic() - known[0] < self._check_every:
+            return known
+        return None
+
+    def _not_before(self, pair: Pair, interval: Interval) -> float:
+        """When the answer that a caller gets who comes now must have been asked for, at the earliest.
+
+        That is `check_every` ago, and not before what somebody has been told already.
+        """
+        oldest = self._monotonic() - self._check_every
+        known = self._known.get((pair, interval))
+        return oldest if known is None else max(oldest, known[0])
+
+    def _ask(self, pair: Pair, interval: Interval) -> _Known:
         asked_at = self._monotonic()
         state = self._source.state(pair, interval)
         self._learn(pair, interval, asked_at, state)
-        return state
+        return asked_at, state
 
     def _learn(self, pair: Pair, interval: Interval, asked_at: float, state: SeriesState) -> None:
         # Two questions may overlap; the one that was asked later knows better.
@@ -116,25 +154,18 @@ class CachedAverageStore:
             found.append(block)
         return found
 
-    def _load(
-        self, pair: Pair, interval: Interval, window: Window, wanted: range
-    ) -> tuple[SeriesState, list[Block]]:
-        """The wanted blocks from the source, in one query however many ask at once."""
+    def _load(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:
+        """The wanted blocks, from the source unless another caller finished before our turn."""
+        known = self._believed(pair, interval)
+        if known is not None:
+            asked_at, state = known
+            found = self._cached(pair, interval, window, wanted, state)
+            if found is not None:
+                return _Loaded(asked_at, state, dict(zip(wanted, found, strict=True)))
+        return self._fetch(pair, interval, window, wanted)
 
-        def load() -> tuple[SeriesState, list[Block]]:
-            # Another caller may have finished between our look and our turn.
-            known = self._known.get((pair, interval))
-            if known is not None and self._monotonic() - known[0] < self._check_every:
-                cached = self._cached(pair, interval, window, wanted, known[1])
-                if cached is not None:
-                    return known[1], cached
-            return self._fetch(pair, interval, window, wanted)
-
-        return self._flights.do((pair, interval, window, wanted), load)
-
-    def _fetch(
-        self, pair: Pair, interval: Interval, window: Window, wanted: range
-    ) -> tuple[SeriesState, list[Block]]:
+    def _fetch(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:
+        """The wanted blocks from the source, in one query."""
         asked_at = self._monotonic()
         if wanted:
             first, last = (
@@ -147,13 +178,17 @@ class CachedAverageStore:
         self._learn(pair, interval, asked_at, state)
         size = BLOCK * interval.seconds
         by_number = {n: list(run) for n, run in groupby(rows, lambda row: row[0] // size)}
-        found = []
+        found = {}
         for number in wanted:
-            block = blocks.render(by_number.get(number, ()))
+            block = found[number] = blocks.render(by_number.get(number, ()))
             key = _key(pair, interval, window, state.revision, number)
             self._cache.set(key, blocks.pack(key, block))
-            found.append(block)
-        return state, found
+        return _Loaded(asked_at, state, found)
+
+
+def _slice(state: SeriesState, found: Sequence[Block], first: int, last: int) -> AverageSlice:
+    count, body = blocks.join([block.slice(first, last) for block in found])
+    return AverageSlice(state, count, body)
 
 
 def _extent(state: SeriesState, interval: Interval, first: int, last: int) -> range:

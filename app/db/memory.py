@@ -21,8 +21,11 @@ from app.core.market import (
     AverageRow,
     AverageSlice,
     Candle,
+    CandleRevision,
     Interval,
     Pair,
+    QuarantinedCandle,
+    RefusedCandle,
     SeriesState,
     Window,
 )
@@ -44,6 +47,10 @@ class _Series:
     averages: Mapping[int, AverageRow] = field(default_factory=lambda: MappingProxyType({}))
     absent: Mapping[int, Absent] = field(default_factory=lambda: MappingProxyType({}))
     buckets: tuple[int, ...] = ()
+    quarantine: Mapping[tuple[int, str], QuarantinedCandle] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    revised: tuple[CandleRevision, ...] = ()
 
     @property
     def state(self) -> SeriesState:
@@ -96,6 +103,23 @@ class MemorySeriesStore:
         series = self._committed(pair, interval)
         return [b for b in series.within(first, last) if _contradicts(series, interval, b)]
 
+    def quarantined(
+        self, pair: Pair, interval: Interval, first: int, last: int, limit: int | None = None
+    ) -> list[QuarantinedCandle]:
+        """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
+        found = [
+            item
+            for item in self._committed(pair, interval).quarantine.values()
+            if item.bucket is None or first <= item.bucket <= last
+        ]
+        found.sort(key=lambda item: (-item.last_seen_at, -(item.bucket or 0), item.reason))
+        return found[:limit]
+
+    def revisions(self, pair: Pair, interval: Interval, limit: int) -> list[CandleRevision]:
+        """Closed candles that the exchange revised, the last noticed ones first."""
+        found = self._committed(pair, interval).revised
+        return sorted(found, key=lambda r: (-r.noticed_at, -r.old.bucket))[:limit]
+
     def rows(
         self, pair: Pair, interval: Interval, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
@@ -138,6 +162,9 @@ class MemorySeriesUnit:
         self._candles = dict(series.candles)
         self._averages = dict(series.averages)
         self._absent = dict(series.absent)
+        self._quarantine = dict(series.quarantine)
+        self._before = series.revised
+        self._revised: Sequence[tuple[Candle, Candle]] = ()
 
     def candles(self, first: int, last: int) -> list[Candle]:
         """The stored candles of the buckets [first, last], ascending."""
@@ -166,10 +193,25 @@ class MemorySeriesUnit:
             first = asked_at if known is None else known.first_asked_at
             self._absent[bucket] = Absent(bucket, first, asked_at)
 
+    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
+        """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
+        for item in refused:
+            key = (item.bucket or 0, item.reason)
+            known = self._quarantine.get(key)
+            first = seen_at if known is None else known.first_seen_at
+            self._quarantine[key] = QuarantinedCandle(item.bucket, item.reason, first, seen_at)
+
+    def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
+        """Keep (old, new) of revised candles, to be written with the revision of `finish`."""
+        self._revised = changed
+
     def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
         """End the unit at unix time `now`, with a new revision where data changed; returns it."""
         if changed:
             self._revision = next_revision(self._revision, now, secrets.randbits(SALT_BITS))
+        self._before += tuple(
+            CandleRevision(old, new, self._revision, int(now)) for old, new in self._revised
+        )
         if checked:
             self._checked_at = int(now)
         return self._revision
@@ -183,6 +225,8 @@ class MemorySeriesUnit:
             MappingProxyType(self._averages),
             MappingProxyType(self._absent),
             tuple(sorted(self._candles)),
+            MappingProxyType(self._quarantine),
+            self._before,
         )
 
 

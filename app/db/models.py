@@ -161,3 +161,47 @@ class CollectedPrice(Base):
     price: Mapped[int] = mapped_column(FixedPoint)
     priced_at: Mapped[int] = mapped_column(BigInteger)
     collected_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Quarantined(Base):
+    """A candle that was refused; bucket 0 stands for one whose stamp could not be read."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (
+        ForeignKeyConstraint(["pair", "interval"], ["series.pair", "series.interval"]),
+        {"sqlite_with_rowid": False},
+    )
+
+    pair: Mapped[str] = mapped_column(String(25), primary_key=True)
+    interval: Mapped[str] = mapped_column(String(3), primary_key=True)
+    bucket: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    reason: Mapped[str] = mapped_column(String(300), primary_key=True)
+    first_seen_at: Mapped[int] = mapped_column(BigInteger)
+    last_seen_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class RevisedCandle(Base):
+    """What a closed candle was before the exchange revised it, and after."""
+
+    __tablename__ = "candle_revisions"
+    __table_args__ = (
+        ForeignKeyConstraint(["pair", "interval"], ["series.pair", "series.interval"]),
+        Index("ix_candle_revisions_noticed_at", "pair", "interval", "noticed_at"),
+        {"sqlite_with_rowid": False},
+    )
+
+    pair: Mapped[str] = mapped_column(String(25), primary_key=True)
+    interval: Mapped[str] = mapped_column(String(3), primary_key=True)
+    bucket: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    noticed_at: Mapped[int] = mapped_column(BigInteger)
+    old_open: Mapped[int] = mapped_column(FixedPoint)
+    old_high: Mapped[int] = mapped_column(FixedPoint)
+    old_low: Mapped[int] = mapped_column(FixedPoint)
+    old_close: Mapped[int] = mapped_column(FixedPoint)
+    old_volume: Mapped[int] = mapped_column(FixedPoint)
+    new_open: Mapped[int] = mapped_column(FixedPoint)
+    new_high: Mapped[int] = mapped_column(FixedPoint)
+    new_low: Mapped[int] = mapped_column(FixedPoint)
+    new_close: Mapped[int] = mapped_column(FixedPoint)
+    new_volume: Mapped[int] = mapped_column(FixedPoint)

@@ -13,13 +13,15 @@ from app.core.market import (
     AverageRow,
     AverageSlice,
     Candle,
+    CandleRevision,
     Interval,
     Pair,
+    QuarantinedCandle,
     SeriesState,
     Window,
 )
 from app.core.ports import SeriesUnit
-from app.db import queries
+from app.db import queries, records
 from app.db.queries import PRICES, STATE_WIDTH
 from app.db.session import for_reading, reading, transaction
 from app.db.units import SqlSeriesUnit
@@ -62,6 +64,20 @@ class SqlSeriesStore:
         """The buckets in [first, last], ascending, whose averages contradict the candles."""
         with reading(self._reads) as connection:
             return list(connection.scalars(queries.wrong_averages(pair, interval, first, last)))
+
+    def quarantined(
+        self, pair: Pair, interval: Interval, first: int, last: int, limit: int | None = None
+    ) -> list[QuarantinedCandle]:
+        """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
+        with reading(self._reads) as connection:
+            found = connection.execute(records.quarantined(pair, interval, first, last, limit))
+            return [records.as_quarantined(row) for row in found]
+
+    def revisions(self, pair: Pair, interval: Interval, limit: int) -> list[CandleRevision]:
+        """Closed candles that the exchange revised, the last noticed ones first."""
+        with reading(self._reads) as connection:
+            found = connection.execute(records.revisions(pair, interval, limit))
+            return [records.as_revision(row) for row in found]
 
     def rows(
         self, pair: Pair, interval: Interval, first: int, last: int

@@ -28,13 +28,19 @@ class SingleFlight:
             if shared is None:
                 own = self._under_way[key] = Future[Result]()
         if shared is not None:
-            result: Result = shared.result()
-            return result
+            outcome: Result = shared.result()
+            return outcome
+        # The work is forgotten before its outcome is told: whoever asks again gets new work.
         try:
-            own.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - every caller gets it, this one below
+            result = work()
+        except BaseException as error:
+            self._forget(key)
             own.set_exception(error)
-        finally:
-            with self._lock:
-                del self._under_way[key]
-        return own.result()
+            raise
+        self._forget(key)
+        own.set_result(result)
+        return result
+
+    def _forget(self, key: Hashable) -> None:
+        with self._lock:
+            del self._under_way[key]

@@ -9,8 +9,8 @@ from typing import Final
 from sqlalchemy import Connection, delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.core.market import AverageRow, Candle, Interval, Pair
-from app.db import queries
+from app.core.market import AverageRow, Candle, Interval, Pair, RefusedCandle
+from app.db import queries, records
 from app.db.models import Absence, Series, StoredCandle
 from app.db.queries import KEY, MEANS, PRICES, is_series, within
 from app.db.session import SQLITE
@@ -28,6 +28,7 @@ class SqlSeriesUnit:
         self._pair = pair
         self._interval = interval
         self._name = (pair.symbol, interval.value)
+        self._revised: Sequence[tuple[Candle, Candle]] = ()
         self._lock()
         self.state = queries.read_state(connection, pair, interval)
 
@@ -82,11 +83,20 @@ class SqlSeriesUnit:
         rows = [(*self._name, bucket, asked_at, asked_at) for bucket in buckets]
         upsert(self._connection, "absences", KEY, _ASKED, rows, keep=_ASKED[:1])
 
+    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
+        """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
+        records.put_quarantined(self._connection, self._name, refused, seen_at)
+
+    def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
+        """Keep (old, new) of revised candles, to be written with the revision of `finish`."""
+        self._revised = changed
+
     def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
         """End the unit at unix time `now`, with a new revision where data changed; returns it."""
         revision = self.state.revision
         if changed:
             revision = next_revision(revision, now, secrets.randbits(SALT_BITS))
+        records.put_revisions(self._connection, self._name, self._revised, revision, int(now))
         self._connection.execute(
             update(Series)
             .where(*is_series(Series, self._pair, self._interval))

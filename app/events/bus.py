@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -27,31 +28,32 @@ DRAIN_SECONDS: Final = 5.0
 class EventBus:
     """Delivers events to the listeners of their type, in the order they were published.
 
-    A listener for `Event` itself hears all of them. The dispatcher thread starts with the first event.
+    A listener for a type hears its subtypes, too: one for `Event` itself hears all. The dispatcher
+    thread starts with the first event.
     """
 
     def __init__(self, listeners: Listeners, capacity: int = CAPACITY) -> None:
         self._listeners = {kind: tuple(found) for kind, found in listeners.items()}
-        self._queue: queue.Queue[Event] = queue.Queue(capacity)
+        self._capacity = capacity
+        # None ends the dispatcher: it comes after the last event, whatever is queued before it.
+        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._dispatcher: threading.Thread | None = None
-        self._closing = threading.Event()
+        self._closed = False
         self._counts: Counter[str] = Counter()
         self._dropped = 0
 
     def publish(self, event: Event) -> None:
         """Hand the event over; never waits. Where the queue is full the event is dropped and counted."""
         with self._lock:
-            if self._closing.is_set():
+            if self._closed:
                 self._drop(event, "the bus is closed")
-                return
-            self._start()
-            try:
-                self._queue.put_nowait(event)
-            except queue.Full:
+            elif self._queue.qsize() >= self._capacity:
                 self._drop(event, "the queue is full")
-                return
-            self._counts[type(event).__name__] += 1
+            else:
+                self._start()
+                self._queue.put(event)
+                self._counts[type(event).__name__] += 1
 
     @property
     def counts(self) -> dict[str, int]:
@@ -60,15 +62,18 @@ class EventBus:
             return {**self._counts, "dropped": self._dropped}
 
     def close(self, within: float = DRAIN_SECONDS) -> bool:
-        """Deliver what is queued, for at most `within` seconds. Returns whether all was delivered."""
+        """Deliver what is queued, for at most `within` seconds. Returns whether all was delivered.
+
+        What is left then is dropped: its listeners' resources are about to be given back.
+        """
         with self._lock:
-            self._closing.set()
+            self._closed = True
             dispatcher = self._dispatcher
         if dispatcher is None:
             return True
-        deadline = time.monotonic() + within
-        dispatcher.join(max(0.0, deadline - time.monotonic()))
-        left = self._queue.qsize() + dispatcher.is_alive()
+        self._queue.put(None)
+        dispatcher.join(within)
+        left = self._abandon() + dispatcher.is_alive()
         if left:
             structlog.get_logger().error("events_undelivered", count=left, within_seconds=within)
         return not left
@@ -84,19 +89,24 @@ class EventBus:
             "event_dropped", dropped_event=type(event).__name__, reason=why, dropped=self._dropped
         )
 
+    def _abandon(self) -> int:
+        """Empty the queue; returns how many events were in it."""
+        count = 0
+        with suppress(queue.Empty):
+            while True:
+                count += self._queue.get_nowait() is not None
+        self._queue.put(None)
+        with self._lock:
+            self._dropped += count
+        return count
+
     def _dispatch(self) -> None:
-        while True:
-            try:
-                event = self._queue.get(timeout=0.05)
-            except queue.Empty:
-                if self._closing.is_set():
-                    return
-                continue
+        while (event := self._queue.get()) is not None:
             self._deliver(event)
 
     def _deliver(self, event: Event) -> None:
-        heard = (*self._listeners.get(type(event), ()), *self._listeners.get(Event, ()))
-        for listener in heard:
+        heard = (self._listeners.get(kind, ()) for kind in type(event).__mro__)
+        for listener in chain.from_iterable(heard):
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - a listener must never break what has happened

@@ -43,8 +43,18 @@ class AveragesCalculated(SeriesEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CandleRevised(SeriesEvent):
+    """The exchange changed a closed candle; both closes in 1e-8, under a new revision."""
+
+    bucket: int
+    old_close: int
+    new_close: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class CandlesRefused(SeriesEvent):
-    """The exchange sent candles that must not be used."""
+    """The exchange sent candles that must not be used; they are in quarantine."""
 
     count: int
 

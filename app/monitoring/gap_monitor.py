@@ -94,6 +94,7 @@ def _heartbeat(code: int, found: Sequence[Inspection]) -> None:
         missing=sum(item.missing for item in found),
         wrong_averages=sum(len(item.wrong_averages) for item in found),
         stale=sum(item.stale for item in found),
+        quarantined=sum(item.quarantined for item in found),
     )
 
 
@@ -106,6 +107,10 @@ def _show(seen: Sequence[Inspection], notes: Sequence[str], *, strict: bool) -> 
             output.line(f"{name} missing {period} ({gap.count}): {gap.cause.value}")
         for span in item.wrong_averages:
             output.line(f"{name} wrong averages {_period(item, *span)}: run with --repair")
+        if item.quarantined:
+            output.line(
+                f"{name} has {item.quarantined} refusals on record: GET /{item.pair}/quarantine"
+            )
         if item.stale:
             output.line(f"{name} is stale: {_age(item)}; run make incremental")
     for note in notes:
@@ -161,6 +166,7 @@ def _as_json(item: Inspection, options: argparse.Namespace) -> dict[str, Any]:
             }
             for gap in item.gaps
         ],
+        "quarantined": item.quarantined,
         "wrong_averages": [[iso(span.first), iso(span.last)] for span in item.wrong_averages],
     }
 

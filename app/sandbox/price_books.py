@@ -18,8 +18,8 @@ from app.sandbox.simulation import BASE_PRICES, Simulation
 
 USUAL_COINS: Final = tuple(Coin(symbol, coin_id) for symbol, coin_id in COIN_IDS.items())
 
-BRL_PER_USD: Final = BASE_PRICES[Pair("USDT", "BRL")]
-"""One fixed rate, so that a coin moves alike in both currencies. BTC wanders around 109,000 USD."""
+BRL_PER: Final = {"usd": BASE_PRICES[Pair("USDT", "BRL")], "eur": Decimal(6)}
+"""Fixed rates, so that a coin moves alike in all currencies. BTC wanders around 109,000 USD."""
 
 # As many digits as a binary float shows, which is what CoinGecko's full precision is.
 _FULL: Final = Context(prec=16)
@@ -28,7 +28,7 @@ Table = Mapping[str, Mapping[str, Any]]
 
 
 class SimulatedPrices:
-    """The newest trade of each coin in the simulated market, in `brl` and `usd`.
+    """The newest trade of each coin in the simulated market, in `brl`, `usd` and `eur`.
 
     With the seed of the simulated candles the prices in `brl` are those that the candles end with.
     They change with each minute that has a trade, and depend on seed and minute alone.
@@ -46,8 +46,8 @@ class SimulatedPrices:
             bars = pair and newest(self._market, pair, Interval.MINUTE, 0, int(now), now, 1)
             if bars:
                 brl = bars[-1].close
-                usd = _FULL.divide(brl, BRL_PER_USD)
-                found[coin_id] = Quote({"brl": brl, "usd": usd}, bars[-1].stamp)
+                others = {name: _FULL.divide(brl, rate) for name, rate in BRL_PER.items()}
+                found[coin_id] = Quote({"brl": brl, **others}, bars[-1].stamp)
         return found
 
 

@@ -82,4 +82,4 @@ def _usual_places(value: Decimal) -> int:
 
 
 def _refused(status: int, message: str) -> Reply:
-    return Reply(status, json.dumps({"error": message}).encode())
+    return Reply(status, json.dumps({"error": message}, separators=(",", ":")).encode())

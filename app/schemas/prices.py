@@ -29,6 +29,7 @@ class PriceAnomaly(Reply):
     latest_price: float | None
     previous_price: float | None
     relative_change: float | None = Field(description="(latest - previous) / previous, signed.")
+    usual_change: float | None = Field(description="0 for relative; the median for robust.")
     threshold: float | None = Field(description="How far from the usual a change may be.")
     method: Literal["relative", "robust"]
     outcome: Literal["insufficient", "normal", "anomalous"]
@@ -52,6 +53,7 @@ class AnomalousClose(Reply):
     close: float
     previous: float
     relative_change: float
+    usual_change: float
     threshold: float
     message: str
 

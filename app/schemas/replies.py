@@ -69,7 +69,7 @@ class GapRange(Reply):
     first: str
     last: str
     count: int = Field(description="How many buckets.")
-    cause: Literal["never-fetched", "absent", "confirmed-absent"]
+    cause: Literal["never-fetched", "refused", "absent", "confirmed-absent"]
 
 
 class Gaps(Reply):
@@ -88,9 +88,37 @@ class Gaps(Reply):
     as_of: str | None = Field(description="Newest stored bucket of the series.")
     checked_at: str | None = Field(description="Last load that reached the exchange.")
     gaps: tuple[GapRange, ...]
+    quarantined: int = Field(description="Refusals on record; see /{pair}/quarantine.")
     wrong_averages: tuple[tuple[str, str], ...] = Field(
         description="First and last bucket of runs whose averages contradict the candles."
     )
+
+
+class Quarantined(Reply):
+    """A candle that was refused."""
+
+    timestamp: int | None = Field(description="Start of the bucket; null where it is not known.")
+    reason: str
+    first_seen: int = Field(description="Unix seconds, UTC.")
+    last_seen: int = Field(description="Unix seconds, UTC.")
+
+
+class Revised(Reply):
+    """A closed candle before and after the exchange changed it."""
+
+    timestamp: int = Field(description="Start of the bucket, unix seconds, UTC.")
+    noticed: int = Field(description="When it was noticed, unix seconds, UTC.")
+    revision: str = Field(description="The series' revision that brought the change.")
+    old_open: float
+    old_high: float
+    old_low: float
+    old_close: float
+    old_volume: float
+    new_open: float
+    new_high: float
+    new_low: float
+    new_close: float
+    new_volume: float
 
 
 class Health(Reply):

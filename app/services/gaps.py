@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
 from typing import Final
 
-from app.core.market import DAY, Absent, Interval, Pair, SeriesState
+from app.core.market import DAY, Absent, Interval, Pair, QuarantinedCandle, SeriesState
 from app.core.ports import SeriesStore
 from app.utils.days import served_period
 from app.utils.gaps import Span, missing, spans_of
@@ -25,7 +25,10 @@ class Cause(Enum):
     """Why a bucket is missing; the value is its name on the wire."""
 
     NEVER_FETCHED = "never-fetched"
-    """The exchange was not asked for it yet, or sent a candle that had to be refused."""
+    """The exchange was not asked for it yet."""
+
+    REFUSED = "refused"
+    """The exchange sent a candle that must not be used; the quarantine says why."""
 
     ABSENT = "absent"
     """The exchange was asked and had none; asking again a day later will confirm it."""
@@ -54,7 +57,8 @@ class Inspection:
     Of the closed buckets in `served`, `expected` have a candle, `stored` have one; `gaps` names the others.
     `wrong_averages` are buckets whose average is absent though its window is complete, or there
     though it is not: a fault of this program. `age` is the seconds since the newest stored bucket
-    ended, None where nothing is stored; `checked_at` is the last load that reached the exchange.
+    ended, None where nothing is stored; `checked_at` is the last load that reached the exchange;
+    `quarantined` counts the refusals on record in the period.
     """
 
     pair: Pair
@@ -67,6 +71,7 @@ class Inspection:
     age: int | None
     stale: bool
     checked_at: int | None
+    quarantined: int
 
     @property
     def missing(self) -> int:
@@ -114,24 +119,32 @@ def inspect(
     state = store.state(pair, interval)
     present = store.buckets(pair, interval, served.first, served.last)
     absent = store.absences(pair, interval, served.first, served.last)
+    refused = store.quarantined(pair, interval, served.first, served.last)
     holes = missing(served.first, served.last, step, present)
     return Inspection(
         pair,
         interval,
         served,
         expected=served.count(step),
-        gaps=tuple(explain(holes, absent, step)),
+        gaps=tuple(explain(holes, absent, refused, step)),
         wrong_averages=tuple(spans_of(store.wrong_averages(pair, interval, *served), step)),
         newest=state.last,
         age=None if state.last is None else int(now) - (state.last + step),
         stale=is_stale(state, interval, now),
         checked_at=state.checked_at,
+        quarantined=len(refused),
     )
 
 
-def explain(holes: Iterable[Span], absent: Sequence[Absent], step: int) -> list[Gap]:
+def explain(
+    holes: Iterable[Span],
+    absent: Iterable[Absent],
+    refused: Iterable[QuarantinedCandle],
+    step: int,
+) -> list[Gap]:
     """The holes with their causes, split where the cause changes."""
-    causes = {item.bucket: _cause(item) for item in absent}
+    causes = {item.bucket: Cause.REFUSED for item in refused if item.bucket is not None}
+    causes |= {item.bucket: _cause(item) for item in absent}
     gaps = []
     for hole in holes:
         buckets = range(hole.first, hole.last + 1, step)

@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from app.core.errors import PriceScaleChanged
 from app.core.market import (
     WARM_UP,
     WINDOWS,
@@ -27,9 +28,16 @@ from app.core.market import (
     RefusedCandle,
 )
 from app.core.ports import CandleSource, Clock, SeriesStore, SeriesUnit
-from app.events.types import AveragesCalculated, CandlesLoaded, CandlesRefused, Event
+from app.events.types import (
+    AveragesCalculated,
+    CandleRevised,
+    CandlesLoaded,
+    CandlesRefused,
+    Event,
+)
 from app.utils.gaps import Span, affected, pages
 from app.utils.moving_average import moving_averages
+from app.utils.price_scale import scale_change
 
 PAGES_A_COMMIT: Final = 20
 """Pages between two commits of one load: 10,000 candles, decades of daily ones."""
@@ -63,6 +71,7 @@ class LoadReport:
     refused: tuple[RefusedCandle, ...] = ()
     revision: int = 0
     newest: int | None = None
+    revisions: tuple[tuple[Candle, Candle], ...] = ()
 
     def __add__(self, later: LoadReport) -> LoadReport:
         """This report continued by a later one of the same series."""
@@ -74,6 +83,7 @@ class LoadReport:
             absent=self.absent + later.absent,
             averages=self.averages + later.averages,
             refused=self.refused + later.refused,
+            revisions=self.revisions + later.revisions,
         )
 
 
@@ -94,7 +104,8 @@ def load(
     say a `last` in the future to get everything up to its newest closed candle. Loading the same
     twice changes nothing the second time.
 
-    Raises UpstreamError, StoreError or UnrepresentablePrice; what was committed before stays.
+    Raises UpstreamError, StoreError or UnrepresentablePrice; what was committed before stays. One of
+    them is PriceScaleChanged: then what came is in quarantine, and nothing of it is used.
     """
     report = LoadReport(pair, interval)
     batch: list[CandlePage] = []
@@ -133,6 +144,8 @@ def _announced(report: LoadReport, publish: Publish) -> LoadReport:
         )
     if report.averages:
         publish(AveragesCalculated(pair, interval, report.averages, report.revision))
+    for old, new in report.revisions:
+        publish(CandleRevised(pair, interval, old.bucket, old.close, new.close, report.revision))
     if report.refused:
         publish(CandlesRefused(pair, interval, len(report.refused)))
     return report
@@ -156,6 +169,11 @@ class _Answer:
     refused: list[RefusedCandle] = field(default_factory=list)
     asked: list[Span] = field(default_factory=list)
 
+    def refuse_all(self, reason: str) -> None:
+        """Use none of the candles."""
+        self.refused.extend(RefusedCandle(candle.bucket, reason) for candle in self.candles)
+        self.candles.clear()
+
 
 def _commit(
     store: SeriesStore, pair: Pair, interval: Interval, batch: Sequence[CandlePage], now: float
@@ -172,26 +190,42 @@ def _commit(
         if answer.asked:
             found = unit.candles(answer.asked[0].first, answer.asked[-1].last)
             stored = {candle.bucket: candle for candle in found}
+        factor = scale_change([(stored[c.bucket], c) for c in answer.candles if c.bucket in stored])
+        if factor is not None:
+            answer.refuse_all(
+                f"Every price came multiplied by {float(factor):g}: a change of scale."
+            )
         changed = [c for c in answer.candles if stored.get(c.bucket) != c]
+        revised = tuple((stored[c.bucket], c) for c in changed if c.bucket in stored)
         absent = _absent(answer, stored, interval.seconds)
         unit.put_candles(changed)
         unit.note_absent(absent, int(now))
+        unit.quarantine(answer.refused, int(now))
+        unit.note_revised(revised)
         newest = _newest(unit.state.last, changed)
         closes = [c.bucket for c in changed if _close(stored, c.bucket) != c.close]
         averages = _recompute(unit, interval, closes, newest)
-        revision = unit.finish(changed=bool(changed), now=now, checked=batch[-1].complete)
-    revised = sum(c.bucket in stored for c in changed)
+        checked = batch[-1].complete and factor is None
+        revision = unit.finish(changed=bool(changed), now=now, checked=checked)
+    if factor is not None:
+        raise PriceScaleChanged(
+            f"Every candle of {pair} {interval} that is stored already came back with its prices "
+            f"multiplied by {float(factor):g}: nothing was stored, what came is in quarantine. If the "
+            "exchange really changed its scale, move the database away and load anew.",
+            host="the exchange",
+        )
     return LoadReport(
         pair,
         interval,
-        inserted=len(changed) - revised,
-        revised=revised,
+        inserted=len(changed) - len(revised),
+        revised=len(revised),
         unchanged=len(answer.candles) - len(changed),
         absent=len(absent),
         averages=averages,
         refused=tuple(answer.refused),
         revision=revision,
         newest=newest,
+        revisions=revised,
     )
 
 

@@ -138,7 +138,7 @@ def _quote(table: dict[str, Any], coin_id: str, currency: str, now: int) -> tupl
     if not isinstance(entry, dict):
         raise Unusable(f"what stands under {coin_id!r} is {_shown(entry)}, not an object")
     if currency not in entry:
-        raise Unusable(f"there is none under {currency!r}; check that it quotes this currency")
+        raise Unusable(f"there is none under {currency!r}; check PRICE_CURRENCY")
     return _price(entry[currency]), _time(entry.get("last_updated_at"), now)
 
 

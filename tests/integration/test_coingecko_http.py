@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +69,7 @@ def price(coingecko: CoinGecko, coin: Coin = BTC) -> str:
     return text(found.price)
 
 
-@pytest.mark.parametrize("currency", ["usd", "brl"])
+@pytest.mark.parametrize("currency", ["usd", "brl", "eur"])
 def test_all_coins_come_with_one_request_and_their_own_times(
     exchange: Exchange, coingecko: CoinGecko, currency: str
 ) -> None:
@@ -166,6 +165,7 @@ def test_a_bad_answer_is_one_error_one_request_and_over_with_the_next_question(
     with pytest.raises(UpstreamError) as caught:
         coingecko.prices(COINS, "usd")
     assert type(caught.value) is kind
+    assert status == 200 or str(status) in str(caught.value)
     assert len(exchange.requests) == 1
     assert len(coingecko.prices(COINS, "usd").prices) == len(COINS)
 
@@ -223,9 +223,7 @@ def test_the_key_stands_in_no_url_and_no_log_of_any_level(
 
 
 def test_threads_share_one_source(exchange: Exchange, coingecko: CoinGecko) -> None:
-    before = threading.active_count()
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: coingecko.prices(COINS, "usd"), range(40)))
     assert len(set(replies)) == 1
     assert len(exchange.requests) == 40
-    assert threading.active_count() <= before + 1

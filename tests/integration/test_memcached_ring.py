@@ -232,14 +232,17 @@ def test_a_node_whose_items_are_smaller_than_a_block_stays_in_use(
     memcached_program: Path,
 ) -> None:
     options = ["-I", "64k", "-o", "slab_chunk_max=32768"]
-    with running(memcached_program, *options) as node:
-        with structlog.testing.capture_logs() as logged, ring_of([node]) as ring:
-            ring.set(KEYS[0], b"1")
-            for _ in range(5):
-                ring.set(KEYS[1], b"1" * 500_000)
-                assert ring.get(KEYS[1]) is None
-            assert ring.get(KEYS[0]) == b"1"
-            assert ring.healthy()
+    with (
+        running(memcached_program, *options) as node,
+        structlog.testing.capture_logs() as logged,
+        ring_of([node]) as ring,
+    ):
+        ring.set(KEYS[0], b"1")
+        for _ in range(5):
+            ring.set(KEYS[1], b"1" * 500_000)
+            assert ring.get(KEYS[1]) is None
+        assert ring.get(KEYS[0]) == b"1"
+        assert ring.healthy()
     assert [(line["event"], line["reason"]) for line in logged] == [
         ("cache_refused", "MemcacheServerError: object too large for cache")
     ]

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from app.db import schema
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
@@ -190,7 +191,7 @@ def test_the_sandbox_alone(environment: dict[str, str]) -> None:
     ("command", "says"),
     [
         ("make help", "make demo"),
-        ("make migrate", "0003"),
+        ("make migrate", schema.HEAD),
         ("make initial_load", "BRLETH"),
         ('make initial_load ARGS="--pairs BRLBTC --days 30"', "BRLBTC"),
         ("make incremental", "BRLETH"),

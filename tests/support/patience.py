@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, FunctionType
 
 
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -18,7 +18,8 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def waiting_in(function: Callable[..., object]) -> int:
     """How many threads are inside the function now."""
-    code = getattr(function, "__code__")
+    assert isinstance(function, FunctionType)
+    code = function.__code__
     count = 0
     for innermost in sys._current_frames().values():
         frame: FrameType | None = innermost

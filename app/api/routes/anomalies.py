@@ -30,8 +30,9 @@ _EXAMPLE: Final = {
             "close": 320123.45,
             "previous": 345000.0,
             "relative_change": -0.07210594,
+            "usual_change": 0.0,
             "threshold": 0.05,
-            "message": "The change of -0.07210594 exceeds the threshold of 0.05.",
+            "message": "The price fell by 7.210594 %; that exceeds the threshold of 5 %.",
         }
     ],
 }
@@ -80,6 +81,7 @@ def _point(point: AnomalousPoint) -> rendering.Flat:
         "close": rendering.decimal(judgement.latest),
         "previous": rendering.decimal(judgement.previous),
         "relative_change": rendering.decimal(judgement.change),
+        "usual_change": rendering.decimal(judgement.usual),
         "threshold": rendering.decimal(judgement.threshold),
         "message": judgement.reason,
     }

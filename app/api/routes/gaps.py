@@ -42,6 +42,7 @@ _EXAMPLE: Final = {
             "cause": "absent",
         }
     ],
+    "quarantined": 0,
     "wrong_averages": [],
 }
 
@@ -66,8 +67,8 @@ _EXAMPLE: Final = {
 def gaps(series: SeriesDep, context: ContextDep) -> Response:
     """The closed buckets of the served period that have no candle, as ranges with their cause.
 
-    `never-fetched`: the exchange was not asked yet, or sent a candle that was refused. `absent`: it
-    was asked and had none. `confirmed-absent`: it was asked again a day or more later and still had
+    `never-fetched`: the exchange was not asked yet. `refused`: it sent a candle that must not be
+    used (`/{pair}/quarantine` says why). `absent`: it was asked and had none. `confirmed-absent`: it was asked again a day or more later and still had
     none; `complete` takes no notice of those. `make monitor` reports the same.
     """
     runtime = context.runtime
@@ -93,5 +94,6 @@ def _reply(found: Inspection) -> Gaps:
             GapRange(first=iso(g.first), last=iso(g.last), count=g.count, cause=g.cause.value)
             for g in found.gaps
         ),
+        quarantined=found.quarantined,
         wrong_averages=tuple((iso(span.first), iso(span.last)) for span in found.wrong_averages),
     )

@@ -40,13 +40,14 @@ _ANOMALY: Final = {
     "latest_price": 71231.5,
     "previous_price": 67187.33,
     "relative_change": 0.06019276,
+    "usual_change": 0.0,
     "threshold": 0.05,
     "method": "relative",
     "outcome": "anomalous",
     "currency": "usd",
     "timestamp": 1711356630,
     "stale": False,
-    "message": "The change of 0.06019276 exceeds the threshold of 0.05.",
+    "message": "The price rose by 6.019276 %; that exceeds the threshold of 5 %.",
 }
 
 
@@ -162,6 +163,7 @@ def _judged(symbol: str, rules: PriceRules, found: PriceJudgement) -> rendering.
         "latest_price": rendering.decimal(judgement.latest),
         "previous_price": rendering.decimal(judgement.previous),
         "relative_change": rendering.decimal(judgement.change),
+        "usual_change": rendering.decimal(judgement.usual),
         "threshold": rendering.decimal(judgement.threshold),
         "method": judgement.method.value,
         "outcome": judgement.outcome.value,

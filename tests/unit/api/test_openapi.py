@@ -18,6 +18,8 @@ PATHS = {
     "/{pair}/candles",
     "/{pair}/gaps",
     "/{pair}/anomalies",
+    "/{pair}/quarantine",
+    "/{pair}/revisions",
     "/collect-once/{symbol}",
     "/history/{symbol}",
     "/anomaly/{symbol}",

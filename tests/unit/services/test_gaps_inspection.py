@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.market import DAY, Absent, Interval, SeriesState
+from app.core.market import DAY, Absent, Interval, QuarantinedCandle, SeriesState
 from app.db.memory import MemorySeriesStore
 from app.services.gaps import Cause, Gap, explain, inspect, is_stale
 from app.services.loaders import load_initial
@@ -47,12 +47,13 @@ def test_a_hole_is_split_where_its_cause_changes() -> None:
         Absent(day(4), 1000, 1000 + DAY - 1),
         Absent(day(9), 1000, 1000 + 9 * DAY),
     ]
-    assert explain([Span(day(1), day(5)), Span(day(9), day(9))], absent, DAY) == [
-        Gap(day(1), day(1), 1, Cause.NEVER_FETCHED),
+    refused = [QuarantinedCandle(day(5), "odd", 1, 2), QuarantinedCandle(None, "odd", 1, 2)]
+    assert explain([Span(day(0), day(5)), Span(day(9), day(9))], absent, refused, DAY) == [
+        Gap(day(0), day(1), 2, Cause.NEVER_FETCHED),
         Gap(day(2), day(2), 1, Cause.ABSENT),
         Gap(day(3), day(3), 1, Cause.CONFIRMED),
         Gap(day(4), day(4), 1, Cause.ABSENT),
-        Gap(day(5), day(5), 1, Cause.NEVER_FETCHED),
+        Gap(day(5), day(5), 1, Cause.REFUSED),
         Gap(day(9), day(9), 1, Cause.CONFIRMED),
     ]
 

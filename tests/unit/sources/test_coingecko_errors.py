@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import (
@@ -84,6 +84,8 @@ ERRORS: list[tuple[Answer, type[UpstreamError], str]] = [
     # blocks
     (answer({"error": "no"}, 403), UpstreamBlocked, "403 no"),
     (answer({"error": "rate limit of your country"}, 403), UpstreamBlocked, "403"),
+    (answer({"error": "rate limit", "status": 403}), UpstreamBlocked, "rate limit"),
+    (answer({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403: scope"),
     (answer(coded(403)), UpstreamBlocked, "403"),
     (answer(coded(1020, "Access Denied")), UpstreamBlocked, "1020"),
     (plain("error code: 1020", 403), UpstreamBlocked, "1020"),
@@ -176,6 +178,7 @@ def asked(reply: Answer) -> PriceReply | None:
         return None
 
 
+@settings(deadline=None)
 @given(
     data=JSON | TABLES,
     status=st.sampled_from([200, 204, 301, 400, 401, 403, 404, 422, 429, 500, 503]),
@@ -193,6 +196,7 @@ def test_no_json_brings_anything_but_an_answer_about_each_coin_or_an_upstream_er
         assert all(item.reason.endswith(".") for item in reply.refused)
 
 
+@settings(deadline=None)
 @given(
     body=st.binary(max_size=200) | st.text(max_size=60).map(lambda text: text.encode()),
     status=st.integers(200, 599),

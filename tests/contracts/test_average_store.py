@@ -1,0 +1,275 @@
+"""One contract for whatever averages are read from: the tables, the memory, or a cache before them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import pytest
+
+from app.core.market import (
+    EMPTY_SERIES,
+    MAX_PRICE,
+    WINDOWS,
+    AverageRow,
+    AverageSlice,
+    Candle,
+    Interval,
+    Pair,
+)
+from app.core.ports import AverageStore, Cache, SeriesStore
+from app.db import schema
+from app.db.cache.layers import LayeredCache
+from app.db.cache.memcached import MemcachedRing
+from app.db.cache.memory import MemoryCache
+from app.db.cached import CHECK_EVERY, CachedAverageStore
+from app.db.memory import MemorySeriesStore
+from app.db.series import SqlSeriesStore
+from app.db.session import open_engine
+from app.utils.blocks import BLOCK
+from tests.support.candles import BTC, ETH
+from tests.support.means import rows_in
+from tests.support.memcached import Memcached
+
+MINUTE = Interval.MINUTE
+STEP = MINUTE.seconds
+SIZE = BLOCK * STEP
+BOUND = 3_400 * SIZE
+"""Where one block of minutes ends and the next begins."""
+FAR = 2**45
+NOW = 1_711_670_400.0
+
+Averages = Mapping[int, tuple[int | None, ...]]
+"""Bucket → averages in 1e-8, in the order of WINDOWS."""
+
+KINDS = [
+    "memory",
+    "sqlite",
+    "postgres",
+    "sqlite behind memory",
+    "postgres behind memcached",
+    "sqlite behind memory behind memcached",
+]
+
+
+@dataclass
+class Clock:
+    """A monotonic clock that a test sets."""
+
+    now: float = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Stand:
+    """Where averages are written, and one or several places to read them from."""
+
+    written: SeriesStore
+    make: Callable[[], AverageStore]
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.store = self.make()
+
+    def commit(self, averages: Averages, pair: Pair = BTC, interval: Interval = MINUTE) -> int:
+        """Write in one unit and return the revision."""
+        with self.written.begin(pair, interval) as unit:
+            unit.put_candles([Candle(bucket, 2, 3, 1, 2, 0) for bucket in sorted(averages)])
+            unit.put_averages([AverageRow(b, averages[b]) for b in sorted(averages)])
+            return unit.finish(changed=True, now=NOW)
+
+    def later(self) -> None:
+        """Let so much time pass that every commit so far must be seen."""
+        self.clock.now += CHECK_EVERY
+
+    def read(self, window: int, first: int, last: int) -> AverageSlice:
+        return self.store.read(BTC, MINUTE, window, first, last)
+
+
+@pytest.fixture(params=KINDS)
+def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
+    """Each kind of store, empty."""
+    database, *caches = request.param.split(" behind ")
+    if database == "memory":
+        memory = MemorySeriesStore()
+        yield Stand(memory, lambda: memory)
+        return
+    if database == "sqlite":
+        url = request.getfixturevalue("sqlite_url")
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.create()
+    engine = open_engine(url)
+    schema.migrate(engine)
+    sql = SqlSeriesStore(engine)
+    clock = Clock()
+    opened: list[Cache] = []
+
+    def cached() -> AverageStore:
+        if not caches:
+            return sql
+        layers = [_cache(name, request) for name in caches]
+        opened.append(layers[0] if len(layers) == 1 else LayeredCache(*layers))
+        return CachedAverageStore(sql, opened[-1], monotonic=clock)
+
+    yield Stand(sql, cached, clock)
+    for cache in opened:
+        cache.close()
+    engine.dispose()
+    if database == "postgres":
+        server.drop(url)
+
+
+def _cache(name: str, request: pytest.FixtureRequest) -> Cache:
+    if name == "memory":
+        return MemoryCache(3_600)
+    node: Memcached = request.getfixturevalue("memcached")
+    return MemcachedRing([node.address], 3_600)
+
+
+def body(averages: Averages, window: int, first: int, last: int) -> bytes:
+    """What a read must give, worked out from the contract's words alone."""
+    column = WINDOWS.index(window)
+    rows = []
+    for bucket in sorted(averages):
+        value = averages[bucket][column]
+        if first <= bucket <= last and value is not None:
+            number = f"{Decimal(value).scaleb(-8):f}".rstrip("0")
+            rows.append(f'{{"timestamp":{bucket},"mms":{number}{"0" * number.endswith(".")}}}')
+    return f"[{','.join(rows)}]".encode()
+
+
+def series(seed: int) -> dict[int, tuple[int | None, ...]]:
+    """Averages with holes, dense around a block's bound and at both ends of six blocks."""
+    chance = random.Random(seed)
+    buckets = {BOUND + number * STEP for number in range(-150, 150) if chance.random() < 0.8}
+    for block in range(-3, 3):
+        start = BOUND + block * SIZE
+        buckets |= {start, start + STEP, start + SIZE - STEP}
+    return {bucket: _values(chance) for bucket in sorted(buckets)}
+
+
+def _values(chance: random.Random) -> tuple[int | None, ...]:
+    choices = [None, 1, 10**8, MAX_PRICE, chance.randrange(1, MAX_PRICE), 35 * 10**12]
+    return tuple(chance.choice(choices) for _ in WINDOWS)
+
+
+def edges(averages: Averages) -> list[int]:
+    """The bucket starts at which something begins or ends, and their neighbours."""
+    known = sorted(averages)
+    bounds = [BOUND + block * SIZE for block in range(-4, 5)]
+    marks = [known[0], known[-1], known[len(known) // 2], *bounds]
+    return [mark + step * STEP for mark in marks for step in (-2, -1, 0, 1)]
+
+
+def test_a_series_that_was_never_loaded_is_empty(stand: Stand) -> None:
+    for first, last in [(0, FAR), (FAR, 0), (BOUND, BOUND), (-FAR, FAR)]:
+        assert stand.read(20, first, last) == AverageSlice(EMPTY_SERIES, 0, b"[]")
+    assert stand.store.state(BTC, MINUTE) == EMPTY_SERIES
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_period_is_its_part_of_the_whole(stand: Stand, seed: int) -> None:
+    averages = series(seed)
+    revision = stand.commit(averages)
+    chance = random.Random(seed)
+    marks = edges(averages)
+    periods = [(chance.choice(marks), chance.choice(marks)) for _ in range(60)]
+    periods += [
+        (BOUND + chance.randrange(-9_000, 9_000), BOUND + chance.randrange(-9_000, 9_000))
+        for _ in range(60)
+    ]
+    periods += [(-FAR, FAR), (0, FAR), (FAR, FAR + STEP), (-FAR, 0), (FAR, -FAR), (0, 0)]
+    chance.shuffle(periods)
+    for first, last in periods:
+        window = chance.choice(WINDOWS)
+        found = stand.read(window, first, last)
+        assert found.body == body(averages, window, first, last), (window, first, last)
+        assert found.count == len(rows_in(found.body))
+        assert found.state.revision == revision
+        assert found.state == stand.written.state(BTC, MINUTE)
+
+
+@pytest.mark.parametrize("interval", [Interval.DAY, Interval.HOUR])
+def test_longer_intervals_have_longer_blocks(stand: Stand, interval: Interval) -> None:
+    bound = BLOCK * interval.seconds * (2 if interval is Interval.DAY else 58)
+    averages: Averages = {
+        bound + number * interval.seconds: (number + 100, None, number + 200)
+        for number in range(-20, 20)
+    }
+    stand.commit(averages, interval=interval)
+    for first, last in [(0, FAR), (bound, bound), (bound - interval.seconds, bound), (bound, FAR)]:
+        found = stand.store.read(BTC, interval, 200, first, last)
+        assert found.body == body(averages, 200, first, last)
+
+
+def test_a_commit_is_seen_in_time_and_never_in_part(stand: Stand) -> None:
+    averages: dict[int, tuple[int | None, ...]] = {}
+    history: dict[int, Averages] = {0: {}}
+    chance = random.Random(3)
+    revision = 0
+    for turn in range(12):
+        whole = stand.read(20, -FAR, FAR)
+        assert whole.state.revision == revision
+        # New buckets, which cross into the next block half way, and some that are revised.
+        newest = max(averages, default=BOUND - 60 * STEP)
+        averages |= {newest + (n + 1) * STEP: _values(chance) for n in range(10)}
+        averages |= {bucket: _values(chance) for bucket in chance.sample(sorted(averages), 3)}
+        before, revision = revision, stand.commit(averages)
+        assert revision > before
+        history[revision] = dict(averages)
+        for window in WINDOWS:
+            early = stand.read(window, -FAR, FAR)
+            assert early.state.revision in (before, revision)
+            assert early.body == body(history[early.state.revision], window, -FAR, FAR)
+        stand.later()
+        for window in WINDOWS:
+            found = stand.read(window, BOUND - 5 * STEP, FAR)
+            assert found.state == stand.written.state(BTC, MINUTE)
+            assert found.body == body(averages, window, BOUND - 5 * STEP, FAR)
+        assert stand.store.state(BTC, MINUTE) == stand.written.state(BTC, MINUTE), turn
+
+
+def test_a_load_that_changes_nothing_is_seen_in_the_state_alone(stand: Stand) -> None:
+    averages = series(4)
+    revision = stand.commit(averages)
+    stand.read(20, -FAR, FAR)
+    with stand.written.begin(BTC, MINUTE) as unit:
+        unit.finish(changed=False, now=NOW + 3_600)
+    stand.later()
+    found = stand.read(20, -FAR, FAR)
+    assert (found.state.revision, found.state.checked_at) == (revision, NOW + 3_600)
+    assert found.body == body(averages, 20, -FAR, FAR)
+
+
+def test_pairs_and_intervals_do_not_see_each_other(stand: Stand) -> None:
+    series_of = {
+        (pair, interval): {
+            BLOCK * 10 * Interval.DAY.seconds: (number + 1, number + 10, number + 20)
+        }
+        for number, (pair, interval) in enumerate(
+            [(BTC, MINUTE), (ETH, MINUTE), (BTC, Interval.DAY), (ETH, Interval.DAY)]
+        )
+    }
+    for (pair, interval), averages in series_of.items():
+        stand.commit(averages, pair, interval)
+    for _ in range(2):
+        for (pair, interval), averages in series_of.items():
+            for window in WINDOWS:
+                found = stand.store.read(pair, interval, window, 0, FAR)
+                assert found.body == body(averages, window, 0, FAR)
+
+
+def test_readers_who_know_nothing_of_each_other_read_the_same(stand: Stand) -> None:
+    averages = series(5)
+    stand.commit(averages)
+    others = [stand.make() for _ in range(3)]
+    for window in WINDOWS:
+        wanted = body(averages, window, BOUND - 50 * STEP, BOUND + 50 * STEP)
+        for store in (stand.store, *others):
+            found = store.read(BTC, MINUTE, window, BOUND - 50 * STEP, BOUND + 50 * STEP)
+            assert found.body == wanted

@@ -1,0 +1,93 @@
+"""What happens when something has happened."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+import structlog
+
+from app.core.market import EMPTY_SERIES, WINDOWS, AverageSlice, Interval, Pair, Window
+from app.events import types
+from app.events.listeners import cache_warming, log_line
+from app.events.types import AveragesCalculated, CandlesLoaded, Event, GapDetected, SeriesEvent
+from tests.support.candles import BTC, DAY
+
+
+def made(kind: type[Event]) -> Event:
+    """An event of this kind, whatever its fields are."""
+    known: dict[str, object] = {"pair": BTC, "interval": DAY}
+    return kind(**{item.name: known.get(item.name, 1) for item in fields(kind)})
+
+
+KINDS = [
+    item
+    for item in vars(types).values()
+    if isinstance(item, type) and issubclass(item, Event) and fields(item)
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_event_is_a_frozen_value(kind: type[Event]) -> None:
+    event = made(kind)
+    with pytest.raises(FrozenInstanceError):
+        setattr(event, fields(kind)[0].name, 2)
+    assert event == made(kind)
+    assert hash(event) == hash(made(kind))
+
+
+def test_events_are_named_in_the_past_tense() -> None:
+    names = [kind.__name__ for kind in KINDS if kind is not SeriesEvent]
+    assert [name for name in names if not name.endswith("ed")] == []
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            CandlesLoaded(BTC, DAY, inserted=3, revised=1, newest=1_711_670_400, revision=9),
+            {
+                "event": "candles_loaded",
+                "inserted": 3,
+                "revised": 1,
+                "newest": 1_711_670_400,
+                "revision": 9,
+            },
+        ),
+        (
+            GapDetected(BTC, DAY, first=86_400, last=172_800, count=2, cause="never fetched"),
+            {
+                "event": "gap_detected",
+                "first": 86_400,
+                "last": 172_800,
+                "count": 2,
+                "cause": "never fetched",
+            },
+        ),
+    ],
+)
+def test_the_log_line_has_the_events_name_and_its_values(
+    event: Event, line: dict[str, object]
+) -> None:
+    with structlog.testing.capture_logs() as logged:
+        log_line(event)
+    assert logged == [{**line, "pair": "BRLBTC", "interval": "1d", "log_level": "info"}]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_event_can_be_logged(kind: type[Event]) -> None:
+    with structlog.testing.capture_logs() as logged:
+        log_line(made(kind))
+    [line] = logged
+    assert line.keys() >= {item.name for item in fields(kind)}
+
+
+def test_the_cache_is_warmed_with_each_window_of_the_series() -> None:
+    read: list[tuple[Pair, Interval, Window]] = []
+
+    def record(pair: Pair, interval: Interval, window: Window) -> AverageSlice:
+        read.append((pair, interval, window))
+        return AverageSlice(EMPTY_SERIES, 0, b"[]")
+
+    cache_warming(record)(AveragesCalculated(BTC, DAY, buckets=3, revision=9))
+    assert read == [(BTC, DAY, window) for window in WINDOWS]
