@@ -8,7 +8,16 @@ from threading import Barrier, Thread
 
 import pytest
 
-from app.core.market import EMPTY_SERIES, WINDOWS, Absent, AverageRow, Candle, Interval
+from app.core.market import (
+    EMPTY_SERIES,
+    WINDOWS,
+    Absent,
+    AverageRow,
+    Candle,
+    Interval,
+    QuarantinedCandle,
+    RefusedCandle,
+)
 from app.db.memory import MemorySeriesStore
 from app.db.series import SqlSeriesStore
 from tests.support.candles import BTC, DAY, ETH, candle, daily, day
@@ -238,3 +247,40 @@ def test_averages_that_contradict_the_candles_are_named(store: Store, window: in
 def test_a_candle_without_a_row_of_averages_is_named_once_its_window_is_whole(store: Store) -> None:
     put(store, daily(range(25)), [])
     assert store.wrong_averages(BTC, DAY, day(0), day(24)) == [day(n) for n in range(19, 25)]
+
+
+def test_refused_candles_are_kept_once_per_reason_with_both_sights(store: Store) -> None:
+    odd, other = RefusedCandle(day(3), "odd"), RefusedCandle(None, "no stamp")
+    for now, refused in ((NOW, [odd, odd, other]), (NOW + 60, [odd]), (NOW + 90, [])):
+        with store.begin(BTC, DAY) as unit:
+            unit.quarantine(refused, now)
+            unit.finish(changed=False, now=now)
+    assert store.quarantined(BTC, DAY, 0, NOW) == [
+        QuarantinedCandle(day(3), "odd", NOW, NOW + 60),
+        QuarantinedCandle(None, "no stamp", NOW, NOW),
+    ]
+    assert store.quarantined(BTC, DAY, day(4), NOW) == [
+        QuarantinedCandle(None, "no stamp", NOW, NOW)
+    ]
+    assert len(store.quarantined(BTC, DAY, 0, NOW, 1)) == 1
+    assert store.quarantined(ETH, DAY, 0, NOW) == []
+
+
+def test_a_revised_candle_is_kept_as_it_was_and_as_it_is(store: Store) -> None:
+    old, new = daily([1, 2, 3]), daily([1, 2, 3], seed=2)
+    put(store, old, [])
+    for now, numbers in ((NOW + 60, (0, 2)), (NOW + 90, (1,))):
+        with store.begin(BTC, DAY) as unit:
+            unit.put_candles([new[number] for number in numbers])
+            unit.note_revised([(old[number], new[number]) for number in numbers])
+            unit.finish(changed=True, now=now)
+    found = store.revisions(BTC, DAY, 10)
+    assert [(r.old, r.new, r.noticed_at) for r in found] == [
+        (old[1], new[1], NOW + 90),
+        (old[2], new[2], NOW + 60),
+        (old[0], new[0], NOW + 60),
+    ]
+    assert found[0].revision == store.state(BTC, DAY).revision
+    assert found[1].revision == found[2].revision < found[0].revision
+    assert store.revisions(BTC, DAY, 1) == found[:1]
+    assert store.revisions(ETH, DAY, 10) == []

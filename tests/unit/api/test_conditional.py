@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
-from app.core.market import DAY, Interval, Pair, SeriesState, Window
+from app.core.market import DAY, Interval, Pair, RefusedCandle, SeriesState, Window
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
 from app.db.memory import MemorySeriesStore
@@ -165,3 +166,28 @@ def test_gaps_are_named_with_their_cause(runtime: FakeRuntime) -> None:
 def test_gaps_takes_an_interval_and_nothing_else(api: Client, query: str, status: int) -> None:
     assert api.get(f"/BRLBTC/gaps?{query}").status == status
     assert api.get("/BRLXYZ/gaps").status == 400
+
+
+def test_quarantine_and_revisions_are_served(runtime: FakeRuntime, api: Client) -> None:
+    before = runtime.store.rows(BTC, DAILY, LAST, LAST)[1][0][0]
+    after = replace(before, close=before.close + 1)
+    with runtime.store.begin(BTC, DAILY) as unit:
+        unit.quarantine([RefusedCandle(LAST, "odd"), RefusedCandle(None, "no stamp")], NOW)
+        unit.note_revised([(before, after)])
+        unit.finish(changed=True, now=NOW)
+    kept = api.get("/BRLBTC/quarantine").json()
+    assert kept == [
+        {"timestamp": LAST, "reason": "odd", "first_seen": NOW, "last_seen": NOW},
+        {"timestamp": None, "reason": "no stamp", "first_seen": NOW, "last_seen": NOW},
+    ]
+    (revised,) = api.get("/BRLBTC/revisions").json()
+    assert (revised["timestamp"], revised["noticed"]) == (LAST, NOW)
+    assert int(revised["new_close"].scaleb(8)) == after.close
+    assert int(revised["old_close"].scaleb(8)) == before.close
+    assert int(revised["revision"]) == runtime.store.state(BTC, DAILY).revision
+    assert api.get("/BRLBTC/gaps").json()["quarantined"] == 2
+    for path in ("quarantine", "revisions"):
+        assert len(api.get(f"/BRLBTC/{path}?limit=1").json()) == 1
+        assert api.get(f"/BRLETH/{path}").json() == []
+        for bad in ("0", "1001", "-1", "x", "1.5", "\u0661"):
+            assert api.get(f"/BRLBTC/{path}?limit={bad}").status == 422

@@ -1,0 +1,117 @@
+"""What loading does with candles that are refused, revised, or suddenly of another scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.core.errors import PriceScaleChanged
+from app.core.market import Candle, RefusedCandle
+from app.db.memory import MemorySeriesStore
+from app.events.types import CandleRevised, CandlesRefused, Event
+from app.services.gaps import Cause, inspect
+from app.services.loaders import load_incremental, load_initial
+from tests.support.candles import BTC, DAY, FakeExchange, candle, daily, day
+
+
+def loaded(exchange: FakeExchange) -> MemorySeriesStore:
+    """A store after an initial load of 101 days."""
+    store = MemorySeriesStore()
+    load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    return store
+
+
+def incremental(store: MemorySeriesStore, exchange: FakeExchange, reread: int = 3) -> list[Event]:
+    """An incremental load; returns what it published."""
+    published: list[Event] = []
+    load_incremental(
+        store,
+        exchange,
+        lambda: exchange.now,
+        BTC,
+        DAY,
+        history_days=101,
+        reread=reread,
+        publish=published.append,
+    )
+    return published
+
+
+def times(item: Candle, factor: int) -> Candle:
+    """The candle at another scale."""
+    prices = {name: getattr(item, name) * factor for name in ("open", "high", "low", "close")}
+    return replace(item, **prices)
+
+
+def calm(numbers: range) -> list[Candle]:
+    """Candles whose prices hardly move."""
+    return [candle(day(number), 10**10 + number) for number in numbers]
+
+
+def test_a_refused_candle_is_in_quarantine_and_the_cause_of_its_gap() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300))
+    exchange.refused = [RefusedCandle(day(250), "The close lies above the high.")]
+    store = loaded(exchange)
+    (kept,) = store.quarantined(BTC, DAY, 0, day(300))
+    assert (kept.bucket, kept.reason) == (day(250), "The close lies above the high.")
+    found = inspect(store, BTC, DAY, 101, exchange.now)
+    assert [(gap.first, gap.cause) for gap in found.gaps] == [(day(250), Cause.REFUSED)]
+    assert found.quarantined == 1
+    exchange.refused = []
+    exchange.candles[day(250)] = candle(day(250), 10**10)
+    load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    assert inspect(store, BTC, DAY, 101, exchange.now).complete()
+    assert len(store.quarantined(BTC, DAY, 0, day(300))) == 1
+
+
+def test_refusals_are_published() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = loaded(exchange)
+    exchange.now = day(301)
+    exchange.refused = [RefusedCandle(day(300), "odd"), RefusedCandle(None, "no stamp")]
+    assert CandlesRefused(BTC, DAY, 2) in incremental(store, exchange)
+
+
+def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() -> None:
+    exchange = FakeExchange.of(calm(range(300)), now=day(300))
+    store = loaded(exchange)
+    old = exchange.candles[day(298)]
+    new = exchange.candles[day(298)] = candle(day(298), 10**10 + 4_242, volume=9)
+    exchange.now += 60
+    published = incremental(store, exchange)
+    (kept,) = store.revisions(BTC, DAY, 10)
+    assert (kept.old, kept.new, kept.noticed_at) == (old, new, day(300) + 60)
+    assert kept.revision == store.state(BTC, DAY).revision
+    assert CandleRevised(BTC, DAY, day(298), old.close, new.close, kept.revision) in published
+    assert incremental(store, exchange) == []
+    assert len(store.revisions(BTC, DAY, 10)) == 1
+
+
+@pytest.mark.parametrize("factor", [5, 1000])
+def test_another_scale_is_refused_whole_and_nothing_of_it_is_stored(factor: int) -> None:
+    exchange = FakeExchange.of(calm(range(300)), now=day(300))
+    store = loaded(exchange)
+    before = store.rows(BTC, DAY, 0, day(999))
+    checked_at = store.state(BTC, DAY).checked_at
+    exchange.now = day(302)
+    exchange.candles = {c.bucket: times(c, factor) for c in calm(range(302))}
+    with pytest.raises(PriceScaleChanged, match=f"multiplied by {factor}"):
+        incremental(store, exchange)
+    assert store.rows(BTC, DAY, 0, day(999)) == before
+    assert store.state(BTC, DAY).checked_at == checked_at
+    kept = store.quarantined(BTC, DAY, 0, day(999))
+    assert {item.bucket for item in kept} == {day(n) for n in range(297, 302)}
+    exchange.candles = {c.bucket: c for c in calm(range(302))}
+    incremental(store, exchange)
+    assert store.state(BTC, DAY).last == day(301)
+
+
+def test_a_real_crash_is_stored() -> None:
+    exchange = FakeExchange.of(calm(range(300)), now=day(300))
+    store = loaded(exchange)
+    exchange.now = day(301)
+    exchange.candles[day(300)] = candle(day(300), 10**10 // 50)
+    incremental(store, exchange)
+    assert store.state(BTC, DAY).last == day(300)
+    assert store.quarantined(BTC, DAY, 0, day(999)) == []
