@@ -69,6 +69,7 @@ class FakeRuntime:
     prices: MemoryPriceStore = field(default_factory=MemoryPriceStore)
     price_source: PriceSource = field(default_factory=FakePrices)
     averages: AverageStore | None = None
+    events: EventBus = field(default_factory=lambda: EventBus({}))
 
     def build(self, chosen: Settings) -> Runtime:
         """What `create_app` builds with."""
@@ -78,7 +79,7 @@ class FakeRuntime:
             series=self.store,
             averages=self.averages or self.store,
             leases=MemoryLeases("test", {}, 120),
-            events=EventBus({}),
+            events=self.events,
             prices=self.prices,
             price_source=lambda: self.price_source,
             ping=self._ping,
@@ -92,6 +93,7 @@ class FakeRuntime:
 
     def _close(self) -> None:
         self.closed += 1
+        self.events.close()
 
 
 def close_of(number: int) -> int:
