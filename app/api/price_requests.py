@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from app.api.dependencies import FROM, INTERVAL, TO, ContextDep, period, whole_number
 from app.api.query import Parameter, Query, shortened
 from app.core.errors import InvalidParameter, ReversedPeriod
-from app.core.prices import Coin, threshold
+from app.core.prices import Coin, parse_threshold
 from app.services.averages import Asked
 from app.utils.anomaly_rules import Method, RelativeRule, RobustRule, Rule
 from app.utils.days import iso, moment
@@ -125,7 +125,7 @@ def _rule(values: dict[str, str], default: Decimal) -> Rule:
     name = values.get("method", Method.RELATIVE.value)
     if name == Method.RELATIVE.value:
         given = values.get("threshold")
-        return RelativeRule(default if given is None else threshold(given))
+        return RelativeRule(default if given is None else parse_threshold(given))
     if name != Method.ROBUST.value:
         raise InvalidParameter(f"method={shortened(name)!r} is unknown: use relative or robust.")
     if "threshold" in values:

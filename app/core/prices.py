@@ -23,10 +23,17 @@ COIN_IDS: Final = {
 """The symbols whose CoinGecko id is known; others are written SYMBOL:id in ALLOWED_SYMBOLS."""
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{2,12}")
-_NUMBER: Final = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,12})?", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
+_SHOWN: Final = 40
+_PLACES: Final = 8
 
-MOST_THRESHOLD: Final = 1_000
+HIGHEST_THRESHOLD: Final = 1_000
 """The highest relative change that can be a threshold: a thousandfold."""
+
+ALLOWED_THRESHOLDS: Final = (
+    f"Write a fraction above 0 and at most {HIGHEST_THRESHOLD} with up to {_PLACES} decimal places, "
+    "such as 0.05 for 5 %."
+)
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
@@ -84,9 +91,9 @@ class Thresholds:
         for item in text.split(","):
             symbol, colon, number = item.strip().rpartition(":")
             if colon:
-                named[symbol.strip().upper()] = threshold(number)
+                named[symbol.strip().upper()] = parse_threshold(number.strip(), "threshold")
             elif default is None:
-                default = threshold(number)
+                default = parse_threshold(number.strip(), "threshold")
             else:
                 raise InvalidParameter(f"{text!r} has two thresholds for all symbols: write one")
         if default is None:
@@ -94,15 +101,33 @@ class Thresholds:
         return cls(default, tuple(sorted(named.items())))
 
 
-def threshold(text: str) -> Decimal:
-    """Read a relative change such as `0.05` (5 %). Raises InvalidParameter."""
-    found = Decimal(text.strip()) if _NUMBER.fullmatch(text.strip()) else None
-    if found is None or not 0 < found <= MOST_THRESHOLD:
-        raise InvalidParameter(
-            f"threshold {text[:40]!r} is no relative change: write a number above 0 and up to "
-            f"{MOST_THRESHOLD}, such as 0.05 for 5 %"
-        )
-    return found
+def parse_threshold(value: str, name: str = "threshold") -> Decimal:
+    """Read a threshold as people write it, `0.05` for 5 %.
+
+    `name` is the parameter or setting that it came in. Raises InvalidParameter, which names it.
+    """
+    if _NUMBER.fullmatch(value) is None:
+        problem = "is not a plain decimal number"
+    else:
+        found = Decimal(value)
+        problem = threshold_problem(found)
+        if not problem:
+            return found
+    shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+    raise InvalidParameter(f"{name}={shown!r} {problem}. {ALLOWED_THRESHOLDS}")
+
+
+def threshold_problem(number: Decimal) -> str:
+    """What is wrong with a relative change as a limit, empty where nothing is."""
+    if not number.is_finite():
+        return "is not a finite number"
+    if number <= 0:
+        return "is not above 0"
+    if number > HIGHEST_THRESHOLD:
+        return f"is above {HIGHEST_THRESHOLD}"
+    if round(number, _PLACES) != number:
+        return f"has more than {_PLACES} decimal places"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

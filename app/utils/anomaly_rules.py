@@ -6,7 +6,6 @@ here. Both rules answer the same question: which changes would be normal now?
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,19 +14,12 @@ from enum import Enum
 from fractions import Fraction
 from typing import Final
 
-from app.core.errors import InvalidParameter
-from app.utils.fixed_point import PLACES
-
-HIGHEST_THRESHOLD: Final = 1000
-_BOUNDS: Final = f"above 0 and at most {HIGHEST_THRESHOLD} with up to {PLACES} decimal places"
-ALLOWED: Final = f"Write a fraction {_BOUNDS}, such as 0.05 for 5 %."
+from app.core.prices import ALLOWED_THRESHOLDS, threshold_problem
 
 CONSISTENCY: Final = Fraction("1.4826")
 """Makes a MAD an estimate of the standard deviation: 1 / Φ⁻¹(3/4) of the normal distribution."""
 
-_DECIMAL: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
 _LONGEST_WINDOW: Final = 10_000
-_SHOWN: Final = 40
 
 
 class Method(Enum):
@@ -113,9 +105,9 @@ class RelativeRule:
     threshold: Decimal
 
     def __post_init__(self) -> None:
-        problem = _problem(self.threshold)
+        problem = threshold_problem(self.threshold)
         if problem:
-            raise ValueError(f"The threshold {self.threshold} {problem}. {ALLOWED}")
+            raise ValueError(f"The threshold {self.threshold} {problem}. {ALLOWED_THRESHOLDS}")
 
     @property
     def method(self) -> Method:
@@ -168,9 +160,9 @@ class RobustRule:
                 f"the minimum is at least 2, the window no smaller and at most {_LONGEST_WINDOW:,}."
             )
         for name, value in (("multiple", self.multiple), ("floor", self.floor)):
-            problem = _problem(value)
+            problem = threshold_problem(value)
             if problem:
-                raise ValueError(f"The {name} {value} {problem}. It is a number {_BOUNDS}.")
+                raise ValueError(f"The {name} {value} {problem}. {ALLOWED_THRESHOLDS}")
 
     @property
     def method(self) -> Method:
@@ -186,32 +178,3 @@ class RobustRule:
 
 
 Rule = RelativeRule | RobustRule
-
-
-def parse_threshold(value: str, name: str = "threshold") -> Decimal:
-    """Read a threshold as people write it, `0.05` for 5 %.
-
-    `name` is the parameter or setting that it came in. Raises InvalidParameter, which names it.
-    """
-    if _DECIMAL.fullmatch(value) is None:
-        problem = "is not a plain decimal number"
-    else:
-        found = Decimal(value)
-        problem = _problem(found)
-        if not problem:
-            return found
-    shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-    raise InvalidParameter(f"{name}={shown!r} {problem}. {ALLOWED}")
-
-
-def _problem(number: Decimal) -> str:
-    """What is wrong with a rule's number, empty where nothing is."""
-    if not number.is_finite():
-        return "is not a finite number"
-    if number <= 0:
-        return "is not above 0"
-    if number > HIGHEST_THRESHOLD:
-        return f"is above {HIGHEST_THRESHOLD}"
-    if round(number, PLACES) != number:
-        return f"has more than {PLACES} decimal places"
-    return ""

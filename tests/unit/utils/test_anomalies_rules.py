@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import InvalidParameter
+from app.core.prices import parse_threshold
 from app.utils.anomaly_rules import (
     RecentChanges,
     RelativeRule,
     RobustRule,
     Usual,
-    parse_threshold,
 )
 
 changes = st.fractions(min_value=-1, max_value=3, max_denominator=20)

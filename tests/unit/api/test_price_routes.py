@@ -1,0 +1,167 @@
+"""The routes of prices: symbols, limits, thresholds, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from app.core.errors import UpstreamBlocked, UpstreamUnavailable
+from app.core.market import DAY
+from tests.support.api import BTC, LAST, NOW, Client, FakePrices, FakeRuntime, load, serving
+
+
+@pytest.fixture
+def source() -> FakePrices:
+    return FakePrices({"BTC": 6 * 10**12, "ADA": 5 * 10**7})
+
+
+@pytest.fixture
+def api(source: FakePrices) -> Iterator[Client]:
+    runtime = FakeRuntime(price_source=source)
+    load(runtime.store, BTC)
+    with serving(runtime) as client:
+        yield client
+
+
+def collect(api: Client, symbol: str = "BTC") -> None:
+    assert api.ask("POST", f"/collect-once/{symbol}").status == 200
+
+
+@pytest.mark.parametrize("path", ["/history/{}", "/anomaly/{}", "/collect-once/{}"])
+@pytest.mark.parametrize("symbol", ["DOGE", "bitcoin", "B", "%C4%B1", "BTC%00", "é"])
+def test_an_unsupported_symbol_is_400_and_the_supported_ones_are_named(
+    api: Client, path: str, symbol: str
+) -> None:
+    got = api.ask("POST" if "collect" in path else "GET", path.format(symbol))
+    assert got.status == 400
+    assert got.json()["code"] == "unsupported-symbol"
+    assert got.json()["detail"].startswith("Unsupported symbol")
+    assert "BTC, ETH, SOL, ADA, DOT" in got.json()["detail"]
+
+
+def test_symbols_are_read_in_any_case(api: Client, source: FakePrices) -> None:
+    for symbol in ("btc", "BTC", "Btc"):
+        assert api.ask("POST", f"/collect-once/{symbol}").json()["symbol"] == "BTC"
+        assert api.get(f"/history/{symbol}").status == 200
+    assert source.asked == [("BTC",)] * 3
+
+
+def test_supported_symbols_are_those_of_the_settings() -> None:
+    with serving(FakeRuntime(), allowed_symbols="eth,XRP:ripple") as api:
+        assert api.get("/supported-symbols").json() == {
+            "symbols": ["ETH", "XRP"],
+            "mappings": {"ETH": "ethereum", "XRP": "ripple"},
+        }
+        assert api.get("/history/BTC").status == 400
+
+
+def test_a_collected_price_is_answered_as_it_is_stored(api: Client) -> None:
+    got = api.ask("POST", "/collect-once/ADA").json()
+    assert got == {
+        "id": 1,
+        "symbol": "ADA",
+        "price": Decimal("0.5"),
+        "currency": "usd",
+        "timestamp": NOW,
+        "priced_at": NOW,
+        "stale": False,
+    }
+    assert api.get("/history/ADA").json() == [got]
+
+
+@pytest.mark.parametrize(
+    "limit", ["0", "-1", "10001", "1.5", "abc", "", "99999999999999999999", "١"]
+)
+def test_a_limit_that_cannot_be_is_422_and_names_what_can(api: Client, limit: str) -> None:
+    got = api.get(f"/history/BTC?limit={limit}")
+    assert (got.status, got.json()["code"]) == (422, "invalid-parameter")
+    assert "1 to 10,000" in got.json()["detail"]
+
+
+def test_limits_and_periods_bound_the_history(api: Client) -> None:
+    for _ in range(5):
+        collect(api)
+    assert [row["id"] for row in api.get("/history/BTC?limit=2").json()] == [5, 4]
+    assert len(api.get(f"/history/BTC?from={NOW}&to={NOW}").json()) == 5
+    assert api.get(f"/history/BTC?from={NOW + 1}").json() == []
+    assert api.get(f"/history/BTC?to={NOW - 1}").json() == []
+    assert api.get("/history/BTC?from=2024-03-30&to=2024-03-29").status == 400
+    assert api.get("/history/BTC?since=1").status == 422
+
+
+@pytest.mark.parametrize(
+    "threshold", ["0", "-0.1", "1001", "nan", "1e3", "0.000000001", "0.00000000001", "", "5%"]
+)
+@pytest.mark.parametrize("path", ["/anomaly/BTC", "/BRLBTC/anomalies"])
+def test_a_threshold_that_cannot_be_is_422(api: Client, path: str, threshold: str) -> None:
+    got = api.get(f"{path}?threshold={threshold}")
+    assert (got.status, got.json()["code"]) == (422, "invalid-parameter")
+    assert "0.05" in got.json()["detail"]
+
+
+def test_methods_are_relative_and_robust(api: Client) -> None:
+    assert api.get("/anomaly/BTC?method=robust").json()["method"] == "robust"
+    assert api.get("/anomaly/BTC?method=magic").status == 422
+    assert api.get("/anomaly/BTC?method=robust&threshold=0.1").status == 422
+
+
+def test_fewer_than_two_prices_are_no_anomaly_and_the_reply_says_so(api: Client) -> None:
+    for _ in range(2):
+        got = api.get("/anomaly/ADA").json()
+        assert (got["anomaly"], got["outcome"]) == (False, "insufficient")
+        assert got["message"]
+        collect(api, "ADA")
+    assert api.get("/anomaly/ADA").json()["outcome"] == "normal"
+
+
+def test_thresholds_can_differ_by_symbol(source: FakePrices) -> None:
+    with serving(FakeRuntime(price_source=source), anomaly_threshold="0.05,ADA:0.5") as api:
+        for symbol in ("BTC", "ADA"):
+            collect(api, symbol)
+        source.said = {symbol: price * 12 // 10 for symbol, price in source.said.items()}
+        for symbol in ("BTC", "ADA"):
+            collect(api, symbol)
+        assert api.get("/anomaly/BTC").json()["anomaly"] is True
+        assert api.get("/anomaly/ADA").json()["anomaly"] is False
+        assert api.get("/anomaly/ADA?threshold=0.1").json()["anomaly"] is True
+
+
+def test_trouble_at_the_source_is_503_with_the_wait_it_asks_for(
+    api: Client, source: FakePrices
+) -> None:
+    source.trouble = UpstreamUnavailable("asks to wait", host="source", retry_after=41.2)
+    got = api.ask("POST", "/collect-once/BTC")
+    assert (got.status, got.header("retry-after")) == (503, "42")
+    assert got.json()["code"] == "upstream-unavailable"
+    source.trouble = UpstreamBlocked("key abc is blocked", host="source")
+    got = api.ask("POST", "/collect-once/BTC")
+    assert (got.status, got.header("retry-after")) == (503, None)
+    assert "abc" not in got.json()["detail"]
+    source.trouble, source.said = None, {}
+    assert api.ask("POST", "/collect-once/BTC").status == 503
+    assert api.get("/history/BTC").json() == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_collecting_is_a_post(api: Client, method: str) -> None:
+    got = api.ask(method, "/collect-once/BTC")
+    assert got.status == 405
+    assert "POST" in (got.header("allow") or "")
+
+
+def test_closes_are_judged_by_the_same_rules(api: Client) -> None:
+    calm = api.get("/BRLBTC/anomalies").json()
+    assert (calm["pair"], calm["method"], calm["judged"]) == ("BRLBTC", "relative", 365)
+    assert calm["anomalies"] == []
+    strict = api.get("/BRLBTC/anomalies?threshold=0.00000001").json()
+    assert len(strict["anomalies"]) == 365
+    point = strict["anomalies"][-1]
+    assert point["timestamp"] == LAST
+    change = (point["close"] - point["previous"]) / point["previous"]
+    assert abs(change - point["relative_change"]) < Decimal("0.00000001")
+    part = api.get(f"/BRLBTC/anomalies?threshold=0.00000001&from={LAST - DAY}").json()
+    assert part["anomalies"] == strict["anomalies"][-2:]
+    assert api.get("/BRLBTC/anomalies?method=robust").json()["insufficient"] == 0
+    assert api.get("/BRLBTC/anomalies?interval=2d").status == 400
