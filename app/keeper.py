@@ -86,6 +86,11 @@ class Keeper(threading.Thread):
             end = self._children.run(INCREMENTAL if greeted else INITIAL)
             if self._stopped.is_set():
                 return
+            if end.code == 0 and _left_to_another(end.summary):
+                # It may have died at it: its lease ends by itself, and then this one's turn comes.
+                if self._wait(FIRST_RETRY):
+                    return
+                continue
             if end.code == 0:
                 if away:
                     self._say("The exchange answers again; what was missed has been loaded.")
@@ -199,6 +204,11 @@ def _last_json(printed: str) -> Mapping[str, Any] | None:
     except ValueError:
         return None
     return summary if isinstance(summary, dict) else None
+
+
+def _left_to_another(summary: Mapping[str, Any] | None) -> bool:
+    """Whether a series was not loaded because another loader holds its lease."""
+    return any(series.get("status") == "taken" for series in (summary or {}).get("series", []))
 
 
 def _why_away(summary: Mapping[str, Any] | None) -> str | None:

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 from tests.support import memcached as memcached_support
 from tests.support import postgres
 from tests.support.memcached import Memcached
+
+# Machines that run tests are busy ones: how long an example takes says nothing about the code.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -159,6 +159,22 @@ class Leases(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """Spaces the requests to one host. Durations, not times, so that any clock can stand behind."""
+
+    def enter(self, budget: float) -> None:
+        """Return when the next request may go out.
+
+        Raises UpstreamUnavailable, with `retry_after`, as soon as it is known that this would take
+        longer than `budget` seconds.
+        """
+        ...
+
+    def close_for(self, seconds: float) -> None:
+        """Let nobody through for so long, as the host asked. Never shortens an earlier closure."""
+        ...
+
+
 class Cache(Protocol):
     """Bytes by key, for a while, perhaps. Never raises: whatever goes wrong is a miss."""
 

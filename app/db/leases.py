@@ -20,11 +20,16 @@ from app.db.session import for_reading, reading, transaction
 LEASE_SECONDS: Final = 120
 """How long a lease lasts without being renewed."""
 
-# One statement decides, on both databases: a row that is in the way is replaced only once it expired.
+FARTHEST: Final = 2 * LEASE_SECONDS
+"""Seconds from now beyond which no lease can end: the clocks of two machines may be a little apart."""
+
+# One statement decides, on both databases: a row that is in the way is replaced only once it expired,
+# or where no lease can last that long: then the clock of whoever wrote it was wrong, or set back since.
 _TAKE: Final = text(
     "INSERT INTO leases (name, holder, expires_at) VALUES (:name, :holder, :expires_at) "
     "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at "
-    "WHERE leases.expires_at <= :now OR leases.holder = excluded.holder"
+    "WHERE leases.expires_at <= :now OR leases.expires_at > :farthest "
+    "OR leases.holder = excluded.holder"
 )
 
 
@@ -45,6 +50,7 @@ class SqlLeases:
             "name": name,
             "holder": self._holder,
             "now": int(now),
+            "farthest": int(now) + FARTHEST,
             "expires_at": int(now) + LEASE_SECONDS,
         }
         with transaction(self._engine) as connection:

@@ -205,3 +205,17 @@ class RevisedCandle(Base):
     new_low: Mapped[int] = mapped_column(FixedPoint)
     new_close: Mapped[int] = mapped_column(FixedPoint)
     new_volume: Mapped[int] = mapped_column(FixedPoint)
+
+
+class StoredGate(Base):
+    """When a host may be asked next: not before `next_at`, nor before `closed_until`.
+
+    Both in microseconds of unix time, so that a rate of many requests a second keeps its spacing.
+    """
+
+    __tablename__ = "gates"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    host: Mapped[str] = mapped_column(String(300), primary_key=True)
+    next_at: Mapped[int] = mapped_column(BigInteger)
+    closed_until: Mapped[int] = mapped_column(BigInteger)

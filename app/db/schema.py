@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from app.core.errors import StoreUnusable
 from app.db.session import SQLITE, reading, transaction
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The newest migration; a test keeps it equal to the folder's."""
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -26,12 +26,12 @@ def version(engine: Engine) -> str | None:
     Raises StoreUnusable where the database holds tables but not ours, and StoreUnavailable.
     """
     with reading(engine) as connection:
-        return _version(connection)
+        return version_of(connection)
 
 
 def require(engine: Engine) -> None:
     """Raise StoreUnusable, with the command that mends it, unless the schema is the code's."""
-    _refuse_newer(found := version(engine))
+    refuse_newer(found := version(engine))
     if found != HEAD:
         state = "has no tables yet" if found is None else f"is at version {found}"
         raise StoreUnusable(f"the database {state} and this program needs {HEAD}: make migrate")
@@ -46,27 +46,34 @@ def migrate(engine: Engine) -> bool:
     if version(engine) == HEAD:
         return False
     with transaction(engine) as connection:
-        if engine.dialect.name != SQLITE:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        found = _version(connection)
+        lock(connection)
+        found = version_of(connection)
         if found == HEAD:
             return False
-        _refuse_newer(found)
-        _upgrade(connection)
+        refuse_newer(found)
+        upgrade(connection)
     return True
 
 
-def _upgrade(connection: Connection) -> None:
+def lock(connection: Connection) -> None:
+    """Keep every other process from changing the schema until this transaction ends."""
+    if connection.dialect.name != SQLITE:  # there the transaction is the only writer anyway
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def upgrade(connection: Connection, to: str = HEAD) -> None:
+    """Run the migrations up to version `to` inside the open transaction."""
     from alembic import command  # noqa: PLC0415 - a third of a second that most starts do not need
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
-def _version(connection: Connection) -> str | None:
+def version_of(connection: Connection) -> str | None:
+    """As `version`, inside an open transaction."""
     tables = set(connection.scalars(text(_TABLES[connection.dialect.name])))
     if not tables:
         return None
@@ -80,7 +87,8 @@ def _version(connection: Connection) -> str | None:
     return found
 
 
-def _refuse_newer(found: str | None) -> None:
+def refuse_newer(found: str | None) -> None:
+    """Raise StoreUnusable where a database is at a version that this program does not know."""
     if found is not None and found > HEAD:
         raise StoreUnusable(
             f"the database is at version {found}, newer than this program's {HEAD}: run the newer "

@@ -27,6 +27,8 @@ _CONNECT_SECONDS: Final = 2
 # What the two databases say when a table is not there, and when a file is no database of ours.
 _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")
 _DAMAGED: Final = ("file is not a database", "malformed", "unsupported file format")
+_FULL: Final = ("disk is full", "diskfull", "no space left")
+_LOCKED: Final = ("database is locked", "database table is locked")
 
 
 def open_engine(db_url: str) -> Engine:
@@ -120,6 +122,22 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A connection whose reads all see one moment, however long they take. Raises StoreError.
+
+    Writers go on meanwhile.
+    """
+    with translated(), engine.connect() as connection:
+        if engine.dialect.name == SQLITE:
+            connection.execute(text("BEGIN"))
+        else:
+            connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        yield connection
+
+
+@contextmanager
 def translated() -> Iterator[None]:
     """Turn the database's errors into ours, named by what to do."""
     try:
@@ -143,6 +161,16 @@ def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
         return StoreUnusable(
             f"DB_URL's file is damaged or no database ({reason}): restore a backup, or move it away "
             "and load anew; it was not changed"
+        )
+    if any(mark in kind for mark in _FULL):
+        return StoreUnavailable(
+            f"the database's disk is full ({reason}): make room, then run this again; what was "
+            "committed before stays"
+        )
+    if any(mark in kind for mark in _LOCKED):
+        return StoreUnavailable(
+            f"another program has kept the database locked for more than {_BUSY_SECONDS} s "
+            f"({reason}): end that one, or run this again later"
         )
     return StoreUnavailable(f"the database does not answer: {reason}")
 

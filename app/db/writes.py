@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from app.db.session import SQLITE
 
 Row = tuple[Any, ...]
 
@@ -30,13 +33,42 @@ def upsert(
     """
     columns = [*key, *values]
     updates = ", ".join(f"{name} = excluded.{name}" for name in values if name not in keep)
+    conflict = f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
+    _write(connection, table, columns, rows, conflict)
+
+
+def insert(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row]
+) -> None:
+    """Insert `rows`, none of which may exist. All names are the database's own.
+
+    PostgreSQL takes them by COPY, many times faster than by statements.
+    """
+    if connection.dialect.name == SQLITE:
+        _write(connection, table, columns, rows, "")
+        return
+    driver: Any = connection.connection
+    trouble: Any = connection.dialect.loaded_dbapi.Error
+    command = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+    try:
+        with driver.cursor() as cursor, cursor.copy(command) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except trouble as error:
+        wrapped = DBAPIError.instance(command, None, error, trouble)
+        assert isinstance(wrapped, DBAPIError)
+        raise wrapped from error
+
+
+def _write(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row], conflict: str
+) -> None:
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     one = f"({', '.join([mark] * len(columns))})"
     for block in _blocks(rows, _VALUES_A_STATEMENT // len(columns)):
         connection.exec_driver_sql(
             f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - no input in it
-            f"VALUES {', '.join([one] * len(block))} "
-            f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}",
+            f"VALUES {', '.join([one] * len(block))}{conflict}",
             tuple(value for row in block for value in row),
         )
 

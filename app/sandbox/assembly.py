@@ -43,6 +43,7 @@ def build_exchange(
         page_limit=options.page_limit,
         requests_per_second=options.requests_per_second,
     )
+    exchange.faults.add(*options.fault)
     for pair, span in options.missing:
         if pair not in exchange.book.pairs:
             offered = ", ".join(map(str, exchange.book.pairs))

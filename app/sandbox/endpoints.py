@@ -9,15 +9,18 @@ for a missing or malformed `to`, `from`, `countback` and `precision`; that a req
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from app.core.market import DAY, Interval, Pair
 from app.sandbox import wire
-from app.sandbox.book import CandleBook, newest
+from app.sandbox.book import Bar, CandleBook, newest
 from app.sandbox.wire import Reply, Ticker
 
 Query = Mapping[str, str]
+
+Distort = Callable[[Sequence[Bar], Interval, float], Sequence[Bar]]
+"""What is to go wrong with the candles of a reply at the exchange's time."""
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _RESOLUTIONS: Final = "1m, 15m, 1h, 3h, 1d, 1w, 1M(for months)"
@@ -34,7 +37,14 @@ class Refused(Exception):
         self.reply = reply
 
 
-def candles(book: CandleBook, query: Query, now: float, limit: int) -> Reply:
+def unchanged(bars: Sequence[Bar], _interval: Interval, _now: float) -> Sequence[Bar]:
+    """The Distort that lets everything through."""
+    return bars
+
+
+def candles(
+    book: CandleBook, query: Query, now: float, limit: int, distort: Distort = unchanged
+) -> Reply:
     """v4 `/candles`: the newest `limit` candles up to `to`, inclusive. Raises Refused."""
     pair = {pair.symbol: pair for pair in book.pairs}.get(query.get("symbol", ""))
     if pair is None:
@@ -56,7 +66,8 @@ def candles(book: CandleBook, query: Query, now: float, limit: int) -> Reply:
             raise _refused("COUNTBACK_IS_INVALID", "The param {countback} must be positive")
     if interval is None:
         return wire.columns([])
-    return wire.columns(newest(book, pair, interval, max(0, first), last, now, limit))
+    bars = newest(book, pair, interval, max(0, first), last, now, limit)
+    return wire.columns(distort(bars, interval, now))
 
 
 def tickers(book: CandleBook, query: Query, now: float) -> Reply:
@@ -82,7 +93,14 @@ def symbols(book: CandleBook, query: Query, turn: int) -> Reply:
     return wire.symbols([*pairs[start:], *pairs[:start]])
 
 
-def legacy_candles(book: CandleBook, name: str, query: Query, now: float, limit: int) -> Reply:
+def legacy_candles(
+    book: CandleBook,
+    name: str,
+    query: Query,
+    now: float,
+    limit: int,
+    distort: Distort = unchanged,
+) -> Reply:
     """Legacy `/{QUOTE}{BASE}/candle`: the newest `limit` candles from `from` up to `to`.
 
     `from` rounds up to the next bucket, as a candle that began before it is left out. Raises Refused.
@@ -95,7 +113,7 @@ def legacy_candles(book: CandleBook, name: str, query: Query, now: float, limit:
         raise _refused("PRECISION_IS_INVALID", "The param {precision} is invalid")
     first, last = _integer(query, "from"), _integer(query, "to")
     bars = newest(book, pair, interval, max(0, first), last, now, limit)
-    return wire.legacy_candles(bars, int(now))
+    return wire.legacy_candles(distort(bars, interval, now), int(now))
 
 
 def _ticker(book: CandleBook, pair: Pair, now: float) -> Ticker:

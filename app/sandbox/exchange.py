@@ -1,4 +1,4 @@
-"""The stand-in exchange as an object: its books, clock and page limit, and a memory of requests.
+"""The stand-in exchange as an object: its books, clock, faults, and a memory of requests.
 
 It knows nothing of sockets: `answer` turns an address into a reply. `app.sandbox.server` puts it on
 a port.
@@ -10,15 +10,18 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from app.core.market import Interval
 from app.core.ports import Clock
-from app.sandbox import endpoints, price_wire, wire
-from app.sandbox.book import CandleBook, EditableBook
+from app.sandbox import control, endpoints, fault_candles, fault_replies, price_wire, wire
+from app.sandbox.book import Bar, CandleBook, EditableBook
 from app.sandbox.endpoints import Query, Refused
+from app.sandbox.fault_parameters import CANDLES, PRICES, TICKERS, Acts
+from app.sandbox.faults import Fault, FaultBoard
 from app.sandbox.price_books import SimulatedPrices
 from app.sandbox.prices import PriceBoard, PriceBook
 from app.sandbox.wire import Reply
@@ -37,12 +40,18 @@ MEMORY: Final = 10_000
 
 _LEGACY_CANDLES: Final = re.compile(re.escape(LEGACY_PATH) + r"/([^/]+)/candle")
 _PRICES: Final = f"{COINGECKO_PATH}/simple/price"
+_SUBJECTS: Final = {
+    LEGACY_PATH: CANDLES,
+    f"{V4_PATH}/candles": CANDLES,
+    f"{V4_PATH}/tickers": TICKERS,
+    _PRICES: PRICES,
+}
 _RATE_EXCEEDED: Final = wire.problem("REQUEST_RATE_EXCEEDED", "Too many requests", status=429)
 # A client that keeps to the rate exactly arrives a little early now and then: sleeping and the
 # network are not exact. Refusing it would punish the well-behaved.
 _EARLY: Final = 0.05
 
-Route = Callable[[Query, float], Reply]
+Route = Callable[[Query, float, Sequence[Fault]], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,7 @@ class Exchange:
     `Date`. `prices` are the spot prices, by default those of the first simulated market.
     `requests_per_second` bounds each address on its own, None for no bound; it is measured
     by `ticks` (seconds from any start), because the exchange's time may stand still.
+    `faults` is the board of what is to go wrong, and may change at any time.
     """
 
     def __init__(
@@ -75,6 +85,7 @@ class Exchange:
     ) -> None:
         self.book = EditableBook(book)
         self.prices = PriceBoard(prices or SimulatedPrices())
+        self.faults = FaultBoard(ticks)
         self.clock = clock
         self._page_limit = page_limit
         self._rate = requests_per_second
@@ -85,9 +96,9 @@ class Exchange:
         self._turn = 0
         self._routes: dict[str, Route] = {
             f"{V4_PATH}/candles": self._candles,
-            f"{V4_PATH}/tickers": lambda query, now: endpoints.tickers(self.book, query, now),
+            f"{V4_PATH}/tickers": self._tickers,
             f"{V4_PATH}/symbols": self._symbols,
-            _PRICES: lambda query, now: price_wire.simple_price(self.prices, query, now),
+            _PRICES: self._spot_prices,
         }
 
     @property
@@ -115,34 +126,73 @@ class Exchange:
         except ValueError:  # not a URL at all
             return wire.ROUTE_NOT_FOUND
         address, route = self._route(parts.path)
+        subject = _SUBJECTS.get(address, "")
         with self._lock:
             self._asked.append(Asked(now, parts.path, query))
             if not self._within_rate(address):
                 return price_wire.THROTTLED if address == _PRICES else _RATE_EXCEEDED
+        faults = self.faults.due(target, subject)
+        reply = self._reply(route, query, now, faults, subject)
+        sending = next((fault for fault in faults if fault.kind.acts is Acts.SENDING), None)
+        return replace(reply, sending=sending)
+
+    def controlled(self, method: str, target: str, body: bytes) -> Reply | None:
+        """The reply to a request to the control endpoint, None where `target` is none of it.
+
+        These requests are neither remembered nor counted, and no fault hits them.
+        """
+        path = target.partition("?")[0]
+        if not path.startswith(control.PREFIX):
+            return None
+        return control.control(self.faults, method, path, body)
+
+    def _reply(
+        self, route: Route, query: Query, now: float, faults: Sequence[Fault], subject: str
+    ) -> Reply:
+        for fault in faults:
+            if fault.kind.acts is Acts.REPLY:
+                return fault_replies.replaced(fault, subject, now)
         try:
-            return route(query, now)
+            reply = route(query, now, faults)
         except Refused as refusal:
             return refusal.reply
+        for fault in faults:
+            if fault.kind.acts is Acts.BODY:
+                reply = fault_replies.with_other_body(fault, reply)
+        return reply
 
     def _route(self, path: str) -> tuple[str, Route]:
         """What answers at this path, and the address that its requests are counted under."""
         legacy = _LEGACY_CANDLES.fullmatch(path)
         if legacy is not None:
             name = legacy[1]
-            return LEGACY_PATH, lambda query, now: endpoints.legacy_candles(
-                self.book, name, query, now, self._page_limit
+            return LEGACY_PATH, lambda query, now, faults: endpoints.legacy_candles(
+                self._book(faults), name, query, now, self._page_limit, _distort(faults)
             )
         address = path.removesuffix("/") if path.startswith(_PRICES) else path
         if address in self._routes:
             return address, self._routes[address]
         if path.startswith(f"{COINGECKO_PATH}/"):
-            return "", lambda _query, _now: price_wire.ROUTE_NOT_FOUND
-        return "", lambda _query, _now: wire.ROUTE_NOT_FOUND
+            return "", lambda *_: price_wire.ROUTE_NOT_FOUND
+        return "", lambda *_: wire.ROUTE_NOT_FOUND
 
-    def _candles(self, query: Query, now: float) -> Reply:
-        return endpoints.candles(self.book, query, now, self._page_limit)
+    def _book(self, faults: Sequence[Fault]) -> CandleBook:
+        factor = fault_candles.factor_of(faults)
+        return self.book if factor == 1 else fault_candles.ScaledBook(self.book, factor)
 
-    def _symbols(self, query: Query, _now: float) -> Reply:
+    def _candles(self, query: Query, now: float, faults: Sequence[Fault]) -> Reply:
+        book = self._book(faults)
+        return endpoints.candles(book, query, now, self._page_limit, _distort(faults))
+
+    def _tickers(self, query: Query, now: float, faults: Sequence[Fault]) -> Reply:
+        return endpoints.tickers(self._book(faults), query, now)
+
+    def _spot_prices(self, query: Query, now: float, faults: Sequence[Fault]) -> Reply:
+        factor = fault_candles.factor_of(faults)
+        scaled = self.prices if factor == 1 else fault_candles.ScaledPrices(self.prices, factor)
+        return price_wire.simple_price(scaled, query, now)
+
+    def _symbols(self, query: Query, _now: float, _faults: Sequence[Fault]) -> Reply:
         with self._lock:
             self._turn += 1
             turn = self._turn
@@ -159,3 +209,12 @@ class Exchange:
         allowed = credit >= 1.0 - _EARLY
         self._credit[address] = (max(0.0, credit - 1.0) if allowed else credit, tick)
         return allowed
+
+
+def _distort(faults: Sequence[Fault]) -> endpoints.Distort:
+    """What these faults do to the candles of a reply."""
+
+    def distort(bars: Sequence[Bar], interval: Interval, now: float) -> Sequence[Bar]:
+        return fault_candles.distorted(faults, bars, interval, now)
+
+    return distort

@@ -9,10 +9,12 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 
-from app.core.errors import UnsupportedPair
+from app.core.errors import ConfigurationError, UnsupportedPair
 from app.core.market import DAY, Interval, Pair
 from app.sandbox.book import Span
 from app.sandbox.exchange import PAGE_LIMIT
+from app.sandbox.fault_kinds import described
+from app.sandbox.faults import Fault
 from app.sandbox.server import HOST
 from app.sandbox.simulation import BASE_PRICES, HIGHEST_BASE, LOWEST_BASE
 
@@ -35,6 +37,20 @@ examples:
   python -m app.sandbox --missing BRLBTC:2024-03-01..2024-03-03
   python -m app.sandbox --prices replies.jsonl
   curl 'http://127.0.0.1:8080/api/v4/candles?symbol=BTC-BRL&resolution=1d&to=4102444800&countback=3'
+  python -m app.sandbox --port 8080 --fault status=503,times=10 --fault stamp=ms,path=ETH-BRL
+  curl -d '["trickle=0.5,seconds=60"]' http://127.0.0.1:8080/_sandbox/faults
+  curl -X DELETE http://127.0.0.1:8080/_sandbox/faults
+"""
+
+_FAULTS: Final = f"""\
+faults, each written KIND[=VALUE][,NAME=VALUE...]:
+{chr(10).join(described())}
+Every kind also takes path=TEXT (only requests whose path and query contain it), after=N (let so many of
+them pass first), times=N (how many to hit; else all) and seconds=N (for how long). candle= is a place in
+the reply (0 the first, -1 the last, by default -2, the newest closed one), a date, unix seconds, or all.
+While it runs, /_sandbox/faults takes more (POST of one such text, an object, or a list of them, as
+JSON), lists them (GET) and removes them (DELETE).
+
 """
 
 
@@ -43,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     parse = argparse.ArgumentParser(
         prog="python -m app.sandbox",
         description=_DESCRIPTION,
-        epilog=_EXAMPLES,
+        epilog=_FAULTS + _EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parse.add_argument
@@ -117,6 +133,15 @@ def parser() -> argparse.ArgumentParser:
         help="leave these buckets out: dates, or unix seconds of the first and the last minute; "
         "several times",
     )
+    add(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="let something go wrong, such as status=503,times=10; the kinds stand below; several "
+        "times",
+    )
     add("--verbose", action="store_true", help="one line on standard error for each request")
     return parse
 
@@ -141,6 +166,13 @@ def _rate(text: str) -> float:
     if not 0.0 < rate <= 1_000_000.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a rate: write a number above 0")
     return rate
+
+
+def _fault(text: str) -> Fault:
+    try:
+        return Fault.parse(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _pair(text: str) -> Pair:

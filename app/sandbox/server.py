@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import struct
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from app.sandbox import wire
+from app.sandbox import control, fault_sending, wire
 from app.sandbox.exchange import Exchange
 from app.sandbox.wire import Reply
 
@@ -52,7 +54,10 @@ class SandboxServer(ThreadingHTTPServer):
         """Close one connection."""
         with self._open_lock:
             self._open.discard(request)
-        super().shutdown_request(request)
+        if _to_be_reset(request):
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
 
     def server_close(self) -> None:
         """Close the port and every connection, and wait for their threads."""
@@ -77,17 +82,24 @@ class SandboxHandler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Answer what the exchange has at this address."""
-        self._send(self.server.exchange.answer(self.path))
+        """Answer what the exchange has at this address, or what its faults make of it."""
+        exchange = self.server.exchange
+        self._send(
+            exchange.controlled("GET", self.path, b"") or exchange.answer(self.path),
+        )
 
     def do_HEAD(self) -> None:
-        """Answer as GET does, without the body."""
+        """Answer as GET does, without the body, and without what goes wrong on the way."""
         self._send(self.server.exchange.answer(self.path), body=False)
 
     def do_POST(self) -> None:
-        """Nothing here can be posted to. The unread request body makes the connection useless."""
+        """Only faults can be posted. An unread request body makes the connection useless."""
         self.close_connection = True
-        self._send(wire.ROUTE_NOT_FOUND)
+        length = self.headers.get("Content-Length", "0")
+        short = length.isascii() and length.isdigit() and int(length[:9]) <= control.LONGEST
+        body = self.rfile.read(int(length)) if short else b""
+        reply = self.server.exchange.controlled(self.command, self.path, body)
+        self._send(reply or wire.ROUTE_NOT_FOUND)
 
     do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
 
@@ -107,18 +119,28 @@ class SandboxHandler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply, *, body: bool = True) -> None:
         self.log_request(reply.status, len(reply.body))
+        if reply.sending is not None and body:
+            self.close_connection = True
+            head = partial(self._head, reply)
+            way = fault_sending.Outgoing(self.connection, head, reply.body)
+            fault_sending.send(reply.sending, way)
+            return
+        opening = self._head(reply, ("Content-Length", str(len(reply.body))))
+        self.wfile.write(opening + (reply.body if body else b""))
+
+    def _head(self, reply: Reply, *framing: tuple[str, str]) -> bytes:
         headers = [
             ("Server", self.version_string()),
             ("Date", self.date_time_string()),
             ("Content-Type", reply.content_type),
-            ("Content-Length", str(len(reply.body))),
+            *framing,
             *reply.headers,
         ]
         if self.close_connection:
             headers.append(("Connection", "close"))
         status = f"HTTP/1.1 {reply.status} {_phrase(reply.status)}"
-        head = "\r\n".join([status, *(f"{name}: {value}" for name, value in headers), "", ""])
-        self.wfile.write(head.encode("latin-1") + (reply.body if body else b""))
+        lines = [status, *(f"{name}: {value}" for name, value in headers), "", ""]
+        return "\r\n".join(lines).encode("latin-1")
 
 
 def _phrase(status: int) -> str:
@@ -127,6 +149,15 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
+
+
+def _to_be_reset(connection: socket.socket) -> bool:
+    """Whether closing must be all that is done: a polite shutdown before it would prevent the reset."""
+    try:
+        linger = connection.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+    except OSError:
+        return False
+    return struct.unpack("ii", linger) == (1, 0)
 
 
 @contextmanager

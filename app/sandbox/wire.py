@@ -14,6 +14,7 @@ from typing import Any
 
 from app.core.market import Pair
 from app.sandbox.book import Bar
+from app.sandbox.faults import Fault
 from app.utils.fixed_point import PLACES
 
 ZERO = Decimal(0)
@@ -22,12 +23,16 @@ JSON = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP reply; the server adds `Date`, `Server` and `Content-Length` to the headers."""
+    """One HTTP reply; the server adds `Date`, `Server` and `Content-Length` to the headers.
+
+    `sending` is what goes wrong while it is sent.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
+    sending: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def leased(leases: Leases, name: str, clock: Clock) -> Iterator[Callable[[], Non
     def renew() -> None:
         nonlocal taken_at
         now = clock()
-        if now - taken_at >= RENEW_EVERY:
+        if not 0 <= now - taken_at < RENEW_EVERY:  # a clock may have been set back, too
             _take(leases, name, now)
             taken_at = now
 

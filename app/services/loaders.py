@@ -7,7 +7,7 @@ from typing import Final
 
 from app.core.market import DAY, WARM_UP, Interval, Pair
 from app.core.ports import CandleSource, Clock, SeriesStore
-from app.services.loading import LoadReport, OnPage, Publish, ignore, load
+from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage, Publish, ignore, load
 from app.utils.days import served_period
 from app.utils.gaps import Span, missing
 
@@ -16,6 +16,9 @@ REREAD: Final = 3
 
 LOOK_AHEAD: Final = 500
 """Buckets beyond our own clock that an incremental load may ask for; the exchange's clock decides."""
+
+LEAST_LOOK_AHEAD: Final = 2 * DAY
+"""Seconds that this is at the least: a machine's clock may be hours behind, and 500 minutes are few."""
 
 
 def load_initial(
@@ -28,10 +31,21 @@ def load_initial(
     history_days: int,
     on_page: OnPage = ignore,
     publish: Publish = ignore,
+    pages_a_commit: int = PAGES_A_COMMIT,
 ) -> LoadReport:
     """Load what the served history lacks, then go on as `load_incremental` does. Raises as `load`."""
     lacking = to_fetch(store, pair, interval, history_days, clock())
-    report = load(store, source, clock, pair, interval, lacking, on_page=on_page, publish=publish)
+    report = load(
+        store,
+        source,
+        clock,
+        pair,
+        interval,
+        lacking,
+        on_page=on_page,
+        publish=publish,
+        pages_a_commit=pages_a_commit,
+    )
     return report + load_incremental(
         store,
         source,
@@ -97,4 +111,5 @@ def since_last(
     if newest is None:
         return []
     first = newest - (reread - 1) * interval.seconds
-    return [Span(first, max(newest, interval.last_closed(now)) + LOOK_AHEAD * interval.seconds)]
+    ahead = max(LOOK_AHEAD * interval.seconds, LEAST_LOOK_AHEAD)
+    return [Span(first, max(newest, interval.last_closed(now)) + ahead)]

@@ -97,6 +97,7 @@ def load(
     *,
     on_page: OnPage = ignore,
     publish: Publish = ignore,
+    pages_a_commit: int = PAGES_A_COMMIT,
 ) -> LoadReport:
     """Ask `source` for the closed candles of `spans` (ascending, disjoint) and store what it has.
 
@@ -112,7 +113,7 @@ def load(
     for page in _fetch(source, pair, interval, spans):
         batch.append(page)
         on_page(interval.count(page.first, page.last))
-        if len(batch) == PAGES_A_COMMIT:
+        if len(batch) == pages_a_commit:
             report += _announced(_commit(store, pair, interval, batch, clock()), publish)
             batch = []
     if batch:

@@ -1,29 +1,12 @@
-"""The gate in front of a host: how fast this product asks it, whoever is asking."""
+"""The gate in front of a host, in one process: how fast it asks, whichever of its threads does."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from app.core.errors import UpstreamUnavailable
-
-
-class Gate(Protocol):
-    """Spaces the requests to one host. Durations, not times, so that any clock can stand behind."""
-
-    def enter(self, budget: float) -> None:
-        """Return when the next request may go out.
-
-        Raises UpstreamUnavailable, with `retry_after`, as soon as it is known that this would take
-        longer than `budget` seconds.
-        """
-        ...
-
-    def close_for(self, seconds: float) -> None:
-        """Let nobody through for so long, as the host asked. Never shortens an earlier closure."""
-        ...
 
 
 class HostGate:

@@ -20,10 +20,9 @@ from app.core.errors import (
     UpstreamNonsense,
     UpstreamUnavailable,
 )
-from app.core.ports import Clock
+from app.core.ports import Clock, Gate
 from app.sources.body import ENCODINGS, BodyCut, BodyRefused, read_body
 from app.sources.deadline import Expired, Hold, run_within
-from app.sources.gate import Gate
 from app.sources.replies import (
     ErrorReader,
     RawReply,
@@ -44,6 +43,7 @@ _HEADERS: Final = {
     "Accept-Encoding": ENCODINGS,
     "Connection": "close",
 }
+_ASIDE: Final = "mms.aside"
 _NO_KEEP_ALIVE: Final = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
@@ -52,13 +52,14 @@ class Bounds:
     """How long one request may take and how much it may bring.
 
     `connect` and `read` bound one socket operation, `deadline` the whole request; seconds.
-    `body` is the longest body, in bytes, packed and unpacked.
+    `body` is the longest body, in bytes, packed and unpacked. It bounds memory, too: read as JSON, a
+    body can take 47 times its own size. The longest reply that we ask for has some 80,000 bytes.
     """
 
     connect: float = 3.0
     read: float = 5.0
     deadline: float = 15.0
-    body: int = 8_000_000
+    body: int = 750_000
 
 
 _POLICY: Final = RetryPolicy()
@@ -103,11 +104,15 @@ class UpstreamHttp:
             url = httpx.URL(self._base_url)
             if not url.host or not 0 < (url.port or 1) <= 65_535:
                 raise ValueError("it has no host, or a port that does not exist")
+            # As Python does before it asks for the address: a part of more than 63 characters, or an
+            # empty one, is no trouble of the network.
+            url.raw_host.decode("ascii").encode("idna")
             self._client = httpx.Client(
                 headers={**_HEADERS, **(secrets or {})},
                 timeout=httpx.Timeout(bounds.read, connect=bounds.connect),
                 limits=_NO_KEEP_ALIVE,
                 follow_redirects=False,
+                event_hooks={"response": [_put_location_aside]},
                 # Proxies and certificates from the environment are what operators expect. A host on
                 # this machine (the sandbox, a test) is never behind a proxy, whatever NO_PROXY says.
                 trust_env=not _is_loopback(url.host),
@@ -211,9 +216,16 @@ class UpstreamHttp:
             return _received(response, self._bounds.body)
 
 
+def _put_location_aside(response: httpx.Response) -> None:
+    """Keep `Location` from httpx: it looks into it though it is not to follow, and may stumble there."""
+    if "location" in response.headers:
+        response.extensions[_ASIDE] = {"location": response.headers.pop("location")}
+
+
 def _received(response: httpx.Response, limit: int) -> RawReply:
     """Read the body. Where the status alone tells what the reply means, a bad body is no matter."""
     headers = {name.lower(): value for name, value in response.headers.items()}
+    headers |= response.extensions.get(_ASIDE, {})
     body, problem, cut = None, "", False
     try:
         body = read_body(response.iter_raw(), headers.get("content-encoding", ""), limit)

@@ -27,6 +27,11 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _NEWEST_SECONDS: Final = 100_000_000_000
 """The year 5138 in seconds, and 1973 in milliseconds: from here on, no stamp means seconds."""
 
+_FINER: Final = ("milliseconds", "microseconds", "nanoseconds")
+
+AHEAD: Final = 3_600
+"""Seconds by which a stamp may lie after the exchange's own clock, and one bucket at the least: a reply
+may come out of a cache. What is further ahead no exchange can know."""
 
 SETTLING: Final = 2
 """Seconds that a bucket must have ended before its candle counts as final: a reply is stamped a moment
@@ -45,7 +50,14 @@ class RawCandle(NamedTuple):
 
 
 class _Refused(Exception):
-    """The row must not be used; the message is a sentence that says why."""
+    """The row must not be used; the message is a sentence that says why.
+
+    `meant` is the unix time that a stamp in another unit stands for.
+    """
+
+    def __init__(self, reason: str, meant: int | None = None) -> None:
+        super().__init__(reason)
+        self.meant = meant
 
 
 def closed_page(
@@ -58,7 +70,8 @@ def closed_page(
     """
     settled = exchange_time - SETTLING
     closed = min(last, interval.last_closed(settled))
-    candles, refused = judged(rows, interval, first, closed)
+    latest = exchange_time + max(AHEAD, interval.seconds)
+    candles, refused = judged(rows, interval, first, closed, latest)
     return CandlePage(
         first=first,
         last=closed,
@@ -70,22 +83,30 @@ def closed_page(
 
 
 def judged(
-    rows: Iterable[RawCandle], interval: Interval, first: int, last: int
+    rows: Iterable[RawCandle],
+    interval: Interval,
+    first: int,
+    last: int,
+    latest: int = _NEWEST_SECONDS,
 ) -> tuple[tuple[Candle, ...], tuple[RefusedCandle, ...]]:
     """Sort raw rows of the buckets [first, last] into candles to use and rows to refuse.
 
     Candles come out unique and ascending, refusals in the order of their buckets, those without a
     readable one first. A row of another time is more than was asked for and is passed over; one whose
-    stamp no exchange could mean (no integer, milliseconds, before OLDEST_BUCKET) is refused. Equal
-    rows of one bucket count once; where they differ, or one of them is bad, all are refused.
+    stamp no exchange could mean (no integer, milliseconds, before OLDEST_BUCKET, after `latest`) is
+    refused. Equal rows of one bucket count once; where they differ, or one of them is bad, all are
+    refused. A stamp beside the grid is refused as of the bucket that it lies in, and one in a finer
+    unit as of the bucket that it means: that the exchange has nothing of them cannot be said.
     """
     outcomes: dict[int, Candle | RefusedCandle] = {}
     unstamped: list[RefusedCandle] = []
     for row in rows:
         try:
-            bucket = _stamp(row.bucket)
+            bucket = _stamp(row.bucket, latest)
         except _Refused as error:
-            unstamped.append(RefusedCandle(None, str(error)))
+            meant = None if error.meant is None else interval.floor(error.meant)
+            known = meant is not None and first <= meant <= last
+            unstamped.append(RefusedCandle(meant if known else None, str(error)))
             continue
         if first <= bucket < last + interval.seconds:
             outcome = _judged_row(row, bucket, interval)
@@ -94,9 +115,10 @@ def judged(
                     bucket, "This bucket came more than once, with different values."
                 )
     ordered = [outcomes[bucket] for bucket in sorted(outcomes)]
+    refused = [*unstamped, *(item for item in ordered if isinstance(item, RefusedCandle))]
     return (
         tuple(item for item in ordered if isinstance(item, Candle)),
-        (*unstamped, *(item for item in ordered if isinstance(item, RefusedCandle))),
+        tuple(sorted(refused, key=lambda item: item.bucket or 0)),
     )
 
 
@@ -104,7 +126,7 @@ def _judged_row(row: RawCandle, bucket: int, interval: Interval) -> Candle | Ref
     try:
         return _candle(row, bucket, interval)
     except _Refused as error:
-        return RefusedCandle(bucket, str(error))
+        return RefusedCandle(interval.floor(bucket), str(error))
 
 
 def _candle(row: RawCandle, bucket: int, interval: Interval) -> Candle:
@@ -123,8 +145,8 @@ def _candle(row: RawCandle, bucket: int, interval: Interval) -> Candle:
     return Candle(bucket=bucket, volume=volume, **prices)
 
 
-def _stamp(value: object) -> int:
-    """The bucket's start in unix seconds."""
+def _stamp(value: object, latest: int) -> int:
+    """The bucket's start in unix seconds, at most `latest`."""
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         at = int(value)
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -134,10 +156,21 @@ def _stamp(value: object) -> int:
         if fraction:
             raise _Refused(f"The stamp {_shown(value)} is no whole number of seconds.")
     if at >= _NEWEST_SECONDS:
-        raise _Refused(f"The stamp {_shown(value)} looks like milliseconds, not unix seconds.")
+        raise _finer(at, _shown(value))
     if at < OLDEST_BUCKET:
         raise _Refused(f"The stamp {_shown(value)} lies before 2011, when nothing was traded.")
+    if at > latest:
+        raise _Refused(f"The stamp {_shown(value)} lies in the future.")
     return at
+
+
+def _finer(at: int, shown: str) -> _Refused:
+    """Why a stamp of so many units is refused, and what it means where the unit is plain."""
+    for unit in _FINER:
+        at //= 1_000
+        if at < _NEWEST_SECONDS:
+            return _Refused(f"The stamp {shown} looks like {unit}, not unix seconds.", at)
+    return _Refused(f"The stamp {shown} is no time in unix seconds.")
 
 
 def _price(name: str, value: object) -> int:
@@ -165,4 +198,7 @@ def _number(name: str, value: object, read: Callable[[str], int]) -> int:
 
 def _shown(value: object) -> str:
     """A value from outside in at most 60 characters."""
+    # Not the contents of lists and objects: nested deeply enough, their text overflows the stack.
+    if isinstance(value, list | dict):
+        return "(a list)" if isinstance(value, list) else "(an object)"
     return repr(value)[:60] if not isinstance(value, int) else str(value)[:60]

@@ -1,14 +1,18 @@
 """Loading many series side by side: what the initial and the incremental loader share.
 
 A series that fails neither undoes nor stops another. The host's rate holds for all of them together;
-threads only keep one series' database work from holding up another's request.
+threads only keep one series' database work from holding up another's request. A stop waits for what
+is being committed and for nothing else: a thread that waits for the exchange is left behind.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import structlog
@@ -16,6 +20,7 @@ import structlog
 from app.bootstrap import Runtime
 from app.core.errors import (
     MmsError,
+    StoreError,
     TakenByAnother,
     UpstreamBlocked,
     UpstreamError,
@@ -30,6 +35,10 @@ from app.workers import output
 from app.workers.run import DONE, SOME_FAILED
 
 SIDE_BY_SIDE: Final = 8
+
+STOP_WITHIN: Final = 3.0
+"""Seconds that loads under way get to end after a stop was asked for. What they commit they finish;
+what they still wait for then is given up, with their leases."""
 
 Work = Callable[[Pair, Interval, OnPage], LoadReport]
 """Loads one series, telling of each page that was answered."""
@@ -81,30 +90,77 @@ def load_all(
 ) -> list[Outcome]:
     """Do `work` for each series under its lease; `totals` are the buckets each will ask for."""
     names = [f"{pair} {interval}" for pair, interval in series]
+    stopped = threading.Event()
+    # What is known before the lease is asked for: whatever is newer afterwards, another has loaded.
+    checked = [made.series.state(*item).checked_at for item in series]
     with output.progress(dict(zip(names, totals, strict=True))) as advance:
 
-        def one(name: str, pair: Pair, interval: Interval) -> Outcome:
+        def one(number: int) -> Outcome:
+            name, (pair, interval) = names[number], series[number]
+
+            def on_page(buckets: int) -> None:
+                if stopped.is_set():
+                    raise _Stopped
+                advance(name, buckets)
+                renew()
+
             try:
-                with leased(made.leases, f"load {name}", made.clock) as renew:
-
-                    def on_page(buckets: int) -> None:
-                        advance(name, buckets)
-                        renew()
-
+                with leased(made.leases, _lease(name), made.clock) as renew:
+                    if made.series.state(pair, interval).checked_at != checked[number]:
+                        raise TakenByAnother(f"{name}: another loader has just loaded it")
                     report = work(pair, interval, on_page)
             except MmsError as error:
                 return Outcome(pair, interval, error=error)
             return Outcome(pair, interval, report)
 
-        with ThreadPoolExecutor(min(SIDE_BY_SIDE, max(1, len(series)))) as pool:
-            futures = [
-                pool.submit(one, name, *item) for name, item in zip(names, series, strict=True)
-            ]
-            try:
-                return [_told(future.result(), made.events.publish) for future in futures]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        ends = _side_by_side(one, len(series), stopped)
+        try:
+            return [_told(end.result(), made.events.publish) for end in ends]
+        except BaseException:
+            stopped.set()
+            _, left = wait(ends, STOP_WITHIN)
+            with suppress(StoreError):  # it is going to end by itself
+                for name, end in zip(names, ends, strict=True):
+                    if end in left:
+                        made.leases.release(_lease(name))
+            raise
+
+
+class _Stopped(BaseException):
+    """The command was told to stop. Like an interrupt, nothing on the way may catch it."""
+
+
+def _lease(name: str) -> str:
+    return f"load {name}"
+
+
+def _side_by_side(
+    one: Callable[[int], Outcome], count: int, stopped: threading.Event
+) -> list[Future[Outcome]]:
+    """Call `one` for each number below `count`, several at a time; none begins once `stopped` is set.
+
+    The threads are daemons, unlike an executor's: the process may end while one of them still waits
+    for the exchange.
+    """
+    ends: list[Future[Outcome]] = [Future() for _ in range(count)]
+    numbers: SimpleQueue[int] = SimpleQueue()
+    for number in range(count):
+        numbers.put(number)
+
+    def run() -> None:
+        with suppress(Empty):
+            while True:
+                number = numbers.get_nowait()
+                try:
+                    if stopped.is_set():
+                        raise _Stopped
+                    ends[number].set_result(one(number))
+                except BaseException as error:  # noqa: BLE001 - handed over: `result` raises it
+                    ends[number].set_exception(error)
+
+    for _ in range(min(SIDE_BY_SIDE, count)):
+        threading.Thread(target=run, name="load", daemon=True).start()
+    return ends
 
 
 def _told(outcome: Outcome, publish: Publish) -> Outcome:

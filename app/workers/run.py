@@ -146,6 +146,8 @@ def _terminable() -> Iterator[None]:
     """Let SIGTERM end the work as an interrupt would, so that transactions are undone cleanly."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        # A second one must not interrupt what the first has begun; all of that is bounded in time.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
     before: Any = signal.signal(signal.SIGTERM, stop)

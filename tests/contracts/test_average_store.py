@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from itertools import count
 
 import pytest
+from sqlalchemy import Engine
 
 from app.core.market import (
     EMPTY_SERIES,
@@ -29,9 +30,9 @@ from app.db.memory import MemorySeriesStore
 from app.db.series import SqlSeriesStore
 from app.db.session import open_engine
 from app.utils.blocks import BLOCK
-from tests.support.candles import BTC, ETH
-from tests.support.means import rows_in
+from tests.support.means import body_of, rows_in
 from tests.support.memcached import Memcached
+from tests.support.postgres import Postgres
 
 MINUTE = Interval.MINUTE
 STEP = MINUTE.seconds
@@ -40,6 +41,8 @@ BOUND = 3_400 * SIZE
 """Where one block of minutes ends and the next begins."""
 FAR = 2**45
 NOW = 1_711_670_400.0
+
+_numbers = count(1)
 
 Averages = Mapping[int, tuple[int | None, ...]]
 """Bucket → averages in 1e-8, in the order of WINDOWS."""
@@ -70,14 +73,17 @@ class Stand:
 
     written: SeriesStore
     make: Callable[[], AverageStore]
+    pair: Pair
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.store = self.make()
 
-    def commit(self, averages: Averages, pair: Pair = BTC, interval: Interval = MINUTE) -> int:
+    def commit(
+        self, averages: Averages, pair: Pair | None = None, interval: Interval = MINUTE
+    ) -> int:
         """Write in one unit and return the revision."""
-        with self.written.begin(pair, interval) as unit:
+        with self.written.begin(pair or self.pair, interval) as unit:
             unit.put_candles([Candle(bucket, 2, 3, 1, 2, 0) for bucket in sorted(averages)])
             unit.put_averages([AverageRow(b, averages[b]) for b in sorted(averages)])
             return unit.finish(changed=True, now=NOW)
@@ -87,25 +93,40 @@ class Stand:
         self.clock.now += CHECK_EVERY
 
     def read(self, window: int, first: int, last: int) -> AverageSlice:
-        return self.store.read(BTC, MINUTE, window, first, last)
+        return self.store.read(self.pair, MINUTE, window, first, last)
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[dict[str, Engine]]:
+    """The engines of the databases that have been needed so far, by kind."""
+    opened: dict[str, Engine] = {}
+    yield opened
+    for engine in opened.values():
+        engine.dispose()
 
 
 @pytest.fixture(params=KINDS)
-def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
-    """Each kind of store, empty."""
+def stand(
+    request: pytest.FixtureRequest,
+    databases: dict[str, Engine],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stand]:
+    """Each kind of store, with a pair of the test's own of which nothing is stored."""
     database, *caches = request.param.split(" behind ")
+    pair = Pair(f"T{next(_numbers)}", "BRL")
     if database == "memory":
         memory = MemorySeriesStore()
-        yield Stand(memory, lambda: memory)
+        yield Stand(memory, lambda: memory, pair)
         return
-    if database == "sqlite":
-        url = request.getfixturevalue("sqlite_url")
-    else:
-        server = request.getfixturevalue("postgres_server")
-        url = server.create()
-    engine = open_engine(url)
-    schema.migrate(engine)
-    sql = SqlSeriesStore(engine)
+    if database not in databases:
+        if database == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('averages') / 'mms.db'}"
+        else:
+            server: Postgres = request.getfixturevalue("postgres_server")
+            url = server.create()
+        databases[database] = open_engine(url)
+        schema.migrate(databases[database])
+    sql = SqlSeriesStore(databases[database])
     clock = Clock()
     opened: list[Cache] = []
 
@@ -116,12 +137,9 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
         opened.append(layers[0] if len(layers) == 1 else LayeredCache(*layers))
         return CachedAverageStore(sql, opened[-1], monotonic=clock)
 
-    yield Stand(sql, cached, clock)
+    yield Stand(sql, cached, pair, clock)
     for cache in opened:
         cache.close()
-    engine.dispose()
-    if database == "postgres":
-        server.drop(url)
 
 
 def _cache(name: str, request: pytest.FixtureRequest) -> Cache:
@@ -132,15 +150,10 @@ def _cache(name: str, request: pytest.FixtureRequest) -> Cache:
 
 
 def body(averages: Averages, window: int, first: int, last: int) -> bytes:
-    """What a read must give, worked out from the contract's words alone."""
+    """What a read must give."""
     column = WINDOWS.index(window)
-    rows = []
-    for bucket in sorted(averages):
-        value = averages[bucket][column]
-        if first <= bucket <= last and value is not None:
-            number = f"{Decimal(value).scaleb(-8):f}".rstrip("0")
-            rows.append(f'{{"timestamp":{bucket},"mms":{number}{"0" * number.endswith(".")}}}')
-    return f"[{','.join(rows)}]".encode()
+    rows = {b: value for b in sorted(averages) if (value := averages[b][column]) is not None}
+    return body_of(rows, first, last)
 
 
 def series(seed: int) -> dict[int, tuple[int | None, ...]]:
@@ -169,7 +182,7 @@ def edges(averages: Averages) -> list[int]:
 def test_a_series_that_was_never_loaded_is_empty(stand: Stand) -> None:
     for first, last in [(0, FAR), (FAR, 0), (BOUND, BOUND), (-FAR, FAR)]:
         assert stand.read(20, first, last) == AverageSlice(EMPTY_SERIES, 0, b"[]")
-    assert stand.store.state(BTC, MINUTE) == EMPTY_SERIES
+    assert stand.store.state(stand.pair, MINUTE) == EMPTY_SERIES
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -191,7 +204,7 @@ def test_any_period_is_its_part_of_the_whole(stand: Stand, seed: int) -> None:
         assert found.body == body(averages, window, first, last), (window, first, last)
         assert found.count == len(rows_in(found.body))
         assert found.state.revision == revision
-        assert found.state == stand.written.state(BTC, MINUTE)
+        assert found.state == stand.written.state(stand.pair, MINUTE)
 
 
 @pytest.mark.parametrize("interval", [Interval.DAY, Interval.HOUR])
@@ -203,7 +216,7 @@ def test_longer_intervals_have_longer_blocks(stand: Stand, interval: Interval) -
     }
     stand.commit(averages, interval=interval)
     for first, last in [(0, FAR), (bound, bound), (bound - interval.seconds, bound), (bound, FAR)]:
-        found = stand.store.read(BTC, interval, 200, first, last)
+        found = stand.store.read(stand.pair, interval, 200, first, last)
         assert found.body == body(averages, 200, first, last)
 
 
@@ -229,16 +242,18 @@ def test_a_commit_is_seen_in_time_and_never_in_part(stand: Stand) -> None:
         stand.later()
         for window in WINDOWS:
             found = stand.read(window, BOUND - 5 * STEP, FAR)
-            assert found.state == stand.written.state(BTC, MINUTE)
+            assert found.state == stand.written.state(stand.pair, MINUTE)
             assert found.body == body(averages, window, BOUND - 5 * STEP, FAR)
-        assert stand.store.state(BTC, MINUTE) == stand.written.state(BTC, MINUTE), turn
+        assert stand.store.state(stand.pair, MINUTE) == stand.written.state(
+            stand.pair, MINUTE
+        ), turn
 
 
 def test_a_load_that_changes_nothing_is_seen_in_the_state_alone(stand: Stand) -> None:
     averages = series(4)
     revision = stand.commit(averages)
     stand.read(20, -FAR, FAR)
-    with stand.written.begin(BTC, MINUTE) as unit:
+    with stand.written.begin(stand.pair, MINUTE) as unit:
         unit.finish(changed=False, now=NOW + 3_600)
     stand.later()
     found = stand.read(20, -FAR, FAR)
@@ -247,12 +262,13 @@ def test_a_load_that_changes_nothing_is_seen_in_the_state_alone(stand: Stand) ->
 
 
 def test_pairs_and_intervals_do_not_see_each_other(stand: Stand) -> None:
+    one, other = stand.pair, Pair(f"{stand.pair.base}X", "BRL")
     series_of = {
         (pair, interval): {
             BLOCK * 10 * Interval.DAY.seconds: (number + 1, number + 10, number + 20)
         }
         for number, (pair, interval) in enumerate(
-            [(BTC, MINUTE), (ETH, MINUTE), (BTC, Interval.DAY), (ETH, Interval.DAY)]
+            [(one, MINUTE), (other, MINUTE), (one, Interval.DAY), (other, Interval.DAY)]
         )
     }
     for (pair, interval), averages in series_of.items():
@@ -271,5 +287,5 @@ def test_readers_who_know_nothing_of_each_other_read_the_same(stand: Stand) -> N
     for window in WINDOWS:
         wanted = body(averages, window, BOUND - 50 * STEP, BOUND + 50 * STEP)
         for store in (stand.store, *others):
-            found = store.read(BTC, MINUTE, window, BOUND - 50 * STEP, BOUND + 50 * STEP)
+            found = store.read(stand.pair, MINUTE, window, BOUND - 50 * STEP, BOUND + 50 * STEP)
             assert found.body == wanted

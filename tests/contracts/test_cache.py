@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -100,17 +99,6 @@ def test_a_key_that_cannot_be_stored_is_a_miss_and_harms_no_other(cache: Cache, 
         assert cache.get("key") == b"1"
     assert cache.healthy()
     assert logged == []
-
-
-def test_an_entry_is_gone_once_its_time_is_over(kind: Kind) -> None:
-    cache = kind.make(1)
-    cache.set("key", b"1")
-    assert cache.get("key") == b"1"
-    give_up = time.monotonic() + 10
-    while cache.get("key") is not None:
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
-    cache.close()
 
 
 def test_many_threads_never_get_each_others_values(cache: Cache) -> None:

@@ -13,23 +13,25 @@ from app.db import schema
 from app.db.leases import LEASE_SECONDS, SqlLeases
 from app.db.memory import MemoryLeases
 from app.db.session import open_engine
+from tests.support.postgres import Postgres
 
-NAME = "load BTC-BRL 1d"
 NOW = 1_711_670_400
 Holder = Callable[[str], Leases]
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def holder(request: pytest.FixtureRequest) -> Iterator[Holder]:
+@pytest.fixture(scope="module", params=["memory", "sqlite", "postgres"])
+def holder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Holder]:
     """Makes the leases of a named holder; all holders share what is held."""
     if request.param == "memory":
         table: dict[str, tuple[str, float]] = {}
         yield lambda name: MemoryLeases(name, table, LEASE_SECONDS)
         return
     if request.param == "sqlite":
-        url = request.getfixturevalue("sqlite_url")
+        url = f"sqlite:///{tmp_path_factory.mktemp('leases') / 'mms.db'}"
     else:
-        server = request.getfixturevalue("postgres_server")
+        server: Postgres = request.getfixturevalue("postgres_server")
         url = server.create()
     # Holders are processes: each has its own connections.
     engines = {name: open_engine(url) for name in ("one", "other")}
@@ -41,82 +43,118 @@ def holder(request: pytest.FixtureRequest) -> Iterator[Holder]:
         server.drop(url)
 
 
-def test_the_second_is_told_who_holds_it(holder: Holder) -> None:
+@pytest.fixture
+def work(request: pytest.FixtureRequest) -> str:
+    """The name of a piece of work that only this test knows."""
+    return f"work of {request.node.name}"
+
+
+def test_the_second_is_told_who_holds_it(holder: Holder, work: str) -> None:
     one, other = holder("one"), holder("other")
-    assert one.take(NAME, NOW) is None
-    assert other.take(NAME, NOW) == "one"
-    assert other.take(NAME, NOW + LEASE_SECONDS - 1) == "one"
+    assert one.take(work, NOW) is None
+    assert other.take(work, NOW) == "one"
+    assert other.take(work, NOW + LEASE_SECONDS - 1) == "one"
 
 
-def test_names_do_not_know_each_other(holder: Holder) -> None:
+def test_names_do_not_know_each_other(holder: Holder, work: str) -> None:
     one, other = holder("one"), holder("other")
-    assert one.take(NAME, NOW) is None
-    assert other.take("load ETH-BRL 1d", NOW) is None
-    assert one.take("load ETH-BRL 1d", NOW) == "other"
+    assert one.take(work, NOW) is None
+    assert other.take(f"other {work}", NOW) is None
+    assert one.take(f"other {work}", NOW) == "other"
 
 
-def test_a_lease_ends_by_itself(holder: Holder) -> None:
+def test_a_lease_ends_by_itself(holder: Holder, work: str) -> None:
     one, other = holder("one"), holder("other")
-    assert one.take(NAME, NOW) is None
-    assert other.take(NAME, NOW + LEASE_SECONDS) is None
-    assert one.take(NAME, NOW + LEASE_SECONDS) == "other"
+    assert one.take(work, NOW) is None
+    assert other.take(work, NOW + LEASE_SECONDS) is None
+    assert one.take(work, NOW + LEASE_SECONDS) == "other"
 
 
-def test_taking_again_renews(holder: Holder) -> None:
+def test_taking_again_renews(holder: Holder, work: str) -> None:
     one, other = holder("one"), holder("other")
     for turn in range(5):
-        assert one.take(NAME, NOW + turn * (LEASE_SECONDS - 1)) is None
+        assert one.take(work, NOW + turn * (LEASE_SECONDS - 1)) is None
     until = NOW + 4 * (LEASE_SECONDS - 1) + LEASE_SECONDS
-    assert other.take(NAME, until - 1) == "one"
-    assert other.take(NAME, until) is None
+    assert other.take(work, until - 1) == "one"
+    assert other.take(work, until) is None
 
 
-def test_a_lease_that_ended_is_still_its_holders_until_another_takes_it(holder: Holder) -> None:
+def test_a_lease_that_ended_is_still_its_holders_until_another_takes_it(
+    holder: Holder, work: str
+) -> None:
     one, other = holder("one"), holder("other")
-    assert one.take(NAME, NOW) is None
-    assert one.take(NAME, NOW + 10 * LEASE_SECONDS) is None
-    assert other.take(NAME, NOW + 10 * LEASE_SECONDS) == "one"
+    assert one.take(work, NOW) is None
+    assert one.take(work, NOW + 10 * LEASE_SECONDS) is None
+    assert other.take(work, NOW + 10 * LEASE_SECONDS) == "one"
 
 
-def test_what_is_given_back_is_free_at_once(holder: Holder) -> None:
+def test_a_lease_from_a_clock_that_was_hours_ahead_holds_nobody_up(
+    holder: Holder, work: str
+) -> None:
     one, other = holder("one"), holder("other")
-    assert one.take(NAME, NOW) is None
-    one.release(NAME)
-    assert other.take(NAME, NOW) is None
-    assert one.take(NAME, NOW) == "other"
+    assert one.take(work, NOW + 5 * 3_600) is None
+    assert other.take(work, NOW) is None
+    assert one.take(work, NOW + 1) == "other"
 
 
-def test_nobody_gives_back_what_another_holds(holder: Holder) -> None:
+def test_a_lease_from_a_clock_that_is_a_little_ahead_holds(holder: Holder, work: str) -> None:
     one, other = holder("one"), holder("other")
-    assert one.take(NAME, NOW) is None
-    other.release(NAME)
-    assert other.take(NAME, NOW) == "one"
+    assert one.take(work, NOW + LEASE_SECONDS) is None
+    assert other.take(work, NOW) == "one"
+
+
+def test_a_lease_taken_by_a_clock_that_was_far_ahead_blocks_nobody(
+    holder: Holder, work: str
+) -> None:
+    one, other = holder("one"), holder("other")
+    assert one.take(work, NOW + LEASE_SECONDS) is None
+    assert other.take(work, NOW) == "one"
+    assert one.take(work, NOW + LEASE_SECONDS + 1) is None
+    assert other.take(work, NOW) is None
+    assert one.take(work, NOW) == "other"
+
+
+def test_what_is_given_back_is_free_at_once(holder: Holder, work: str) -> None:
+    one, other = holder("one"), holder("other")
+    assert one.take(work, NOW) is None
+    one.release(work)
+    assert other.take(work, NOW) is None
+    assert one.take(work, NOW) == "other"
+
+
+def test_nobody_gives_back_what_another_holds(holder: Holder, work: str) -> None:
+    one, other = holder("one"), holder("other")
+    assert one.take(work, NOW) is None
+    other.release(work)
+    assert other.take(work, NOW) == "one"
     # Also not who held it, was late, and has lost it.
-    assert other.take(NAME, NOW + LEASE_SECONDS) is None
-    one.release(NAME)
-    assert one.take(NAME, NOW + LEASE_SECONDS) == "other"
+    assert other.take(work, NOW + LEASE_SECONDS) is None
+    one.release(work)
+    assert one.take(work, NOW + LEASE_SECONDS) == "other"
 
 
-def test_what_nobody_holds_may_be_given_back(holder: Holder) -> None:
-    holder("one").release(NAME)
-    assert holder("other").take(NAME, NOW) is None
+def test_what_nobody_holds_may_be_given_back(holder: Holder, work: str) -> None:
+    holder("one").release(work)
+    assert holder("other").take(work, NOW) is None
 
 
 @pytest.mark.parametrize("holder", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("before", ["free", "expired"])
-def test_of_eight_who_want_it_at_once_exactly_one_gets_it(holder: Holder, before: str) -> None:
-    rounds, wanting = 10, 8
+def test_of_eight_who_want_it_at_once_exactly_one_gets_it(
+    holder: Holder, work: str, before: str
+) -> None:
+    rounds, wanting = 6, 8
     start = Barrier(wanting)
     if before == "expired":
         for turn in range(rounds):
-            holder("late").take(f"{NAME} {turn}", NOW - LEASE_SECONDS)
+            holder("late").take(f"{work} {turn}", NOW - LEASE_SECONDS)
 
     def take(number: int) -> list[str | None]:
         leases = holder(f"holder {number}")
         answers = []
         for turn in range(rounds):
             start.wait(timeout=20)
-            answers.append(leases.take(f"{NAME} {turn}", NOW))
+            answers.append(leases.take(f"{work} {turn}", NOW))
         return answers
 
     with ThreadPoolExecutor(wanting) as pool:

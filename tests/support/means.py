@@ -74,6 +74,18 @@ class RecordingMeans:
                 assert self._go.wait_for(lambda: not self.held, timeout=20)
 
 
+def body_of(rows: Rows, first: int, last: int) -> bytes:
+    """What a read of the period must give, worked out from the contract's words alone."""
+    found = between(rows, first, last)
+    return f"[{','.join(row_of(*row) for row in found.items())}]".encode()
+
+
+def row_of(bucket: int, value: int) -> str:
+    """One row of a reply."""
+    number = f"{Decimal(value).scaleb(-8):f}".rstrip("0")
+    return f'{{"timestamp":{bucket},"mms":{number}{"0" * number.endswith(".")}}}'
+
+
 def rows_in(body: bytes) -> dict[int, int]:
     """The rows of a reply's body, by the standard library alone."""
     points = json.loads(body, parse_float=Decimal)

@@ -46,7 +46,8 @@ class Memcached:
         assert self._process is None
         # It refuses to run as root.
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        where = ["-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-t", "2"]
+        # One thread serves all connections, so that what was sent first is answered first.
+        where = ["-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-t", "1"]
         self._process = subprocess.Popen([self._program, *where, *user, *self._options], cwd="/")
         give_up = time.monotonic() + DEADLINE
         while True:
@@ -84,8 +85,18 @@ class Memcached:
         head = f"set {key} 0 0 {len(value)}\r\n".encode()
         assert self._ask(head + value + b"\r\n", b"\r\n") == b"STORED\r\n"
 
-    def keys(self) -> list[str]:
-        """What is stored now."""
+    def value(self, key: str) -> bytes:
+        """What is stored under the key, which must be there."""
+        reply = self._ask(f"get {key}\r\n".encode(), b"END\r\n")
+        head, _, rest = reply.partition(b"\r\n")
+        return rest[: int(head.split()[3])]
+
+    def flush(self) -> None:
+        """Forget everything."""
+        assert self._ask(b"flush_all\r\n", b"\r\n") == b"OK\r\n"
+
+    def held(self) -> list[str]:
+        """The keys that are stored now."""
         lines = self._ask(b"lru_crawler metadump all\r\n", b"END\r\n").decode().splitlines()
         quoted = (line.split()[0].removeprefix("key=") for line in lines if "key=" in line)
         return sorted(unquote(key) for key in quoted)

@@ -23,6 +23,7 @@ from app.keeper import (
 MIDNIGHT = 1_700_006_400
 AWAY = ChildEnd(1, {"series": [{"unreachable": True, "reason": "host cannot be reached."}]})
 FINE = ChildEnd(0, {"series": []})
+TAKEN = ChildEnd(0, {"series": [{"status": "ok"}, {"status": "taken"}]})
 REJECTED = ChildEnd(1, {"series": [{"unreachable": False, "reason": "unknown symbol"}]})
 
 
@@ -75,6 +76,14 @@ def test_the_initial_load_is_tried_again_until_it_succeeds() -> None:
     assert script.ran == [INITIAL, INITIAL, INITIAL, INCREMENTAL]
     assert loaded == 1
     assert waits[:2] == [60.0, 120.0]
+
+
+def test_what_was_left_to_another_loader_is_looked_after_soon() -> None:
+    # A loader that was killed leaves its lease behind: until that ends, nobody is loading.
+    script, said, waits, loaded = play([TAKEN, TAKEN, FINE, TAKEN, FINE])
+    assert script.ran == [INITIAL, INITIAL, INITIAL, INCREMENTAL, INCREMENTAL]
+    assert (said, loaded) == ([], 1)
+    assert waits == [60.0, 60.0, 86_400 - 3600 + 30.0, 60.0, 86_400 - 3600 + 30.0]
 
 
 def test_an_outage_is_said_once_in_plain_words_and_so_is_its_end() -> None:

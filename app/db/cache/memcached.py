@@ -30,7 +30,7 @@ from pymemcache.exceptions import (
 from app.db.cache.bounded import BoundedSockets
 
 CONNECT_SECONDS: Final = 0.1
-ANSWER_SECONDS: Final = 0.2
+ANSWER_SECONDS: Final = 0.15
 PROBE_EVERY: Final = 2.0
 IDLE_SECONDS: Final = 60
 LARGEST_VALUE: Final = 1_000_000

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.core.errors import StoreUnavailable
-from app.core.market import EMPTY_SERIES, AverageSlice, Interval
+from app.core.market import EMPTY_SERIES, AverageSlice, Interval, Pair, SeriesState, Window
 from app.core.ports import Cache
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CHECK_EVERY, CachedAverageStore
 from app.utils import blocks
-from tests.support.candles import BTC
+from tests.support.candles import BTC, ETH
 from tests.support.means import RecordingMeans, Rows, between, rows_in
 from tests.support.patience import until, waiting_in
 
@@ -113,6 +113,27 @@ def test_each_window_is_read_once() -> None:
         for window in (20, 50, 200):
             assert stand.read(START, START + SIZE - STEP, window).count == 50
     assert stand.questions() == ["means"] * 3
+
+
+def test_series_that_have_the_same_revision_are_kept_apart() -> None:
+    chosen = {(BTC, MINUTE): 1, (ETH, MINUTE): 2, (BTC, Interval.QUARTER): 3}
+
+    class Several(RecordingMeans):
+        """Each series has one row, in its block of the same number, and all have one revision."""
+
+        def means(
+            self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+        ) -> tuple[SeriesState, list[tuple[int, int]]]:
+            row = 200 * blocks.BLOCK * interval.seconds
+            return SeriesState(7, row, row, 1), [(row, chosen[pair, interval] * 10 + window)]
+
+    store = CachedAverageStore(Several(), MemoryCache(10**9), monotonic=Clock())
+    for _ in range(2):
+        for (pair, interval), value in chosen.items():
+            for window in (20, 50):
+                first, last = blocks.bounds(interval, 200)
+                found = store.read(pair, interval, window, first, last)
+                assert list(rows_in(found.body).values()) == [value * 10 + window]
 
 
 def test_the_revision_is_asked_for_once_per_interval_and_nothing_else_while_it_stays() -> None:
@@ -353,6 +374,9 @@ def test_who_has_been_told_of_a_commit_is_not_shown_what_was_before_it() -> None
         early.result(timeout=20)
         found = late.result(timeout=20)
     assert (found.state.revision, rows_in(found.body)) == (second, between(ACROSS, *period))
+    # The late answer to the early question has not replaced what is known since.
+    assert stand.store.state(BTC, MINUTE).revision == second
+    assert stand.read(*period).state.revision == second
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from app.core.errors import PriceScaleChanged
-from app.core.market import Candle, RefusedCandle
+from app.core.market import AverageRow, Candle, RefusedCandle
 from app.db.memory import MemorySeriesStore
 from app.events.types import CandleRevised, CandlesRefused, Event
 from app.services.gaps import Cause, inspect
 from app.services.loaders import load_incremental, load_initial
+from app.services.loading import load, mend_averages
+from app.utils.gaps import Span
 from tests.support.candles import BTC, DAY, FakeExchange, candle, daily, day
 
 
@@ -115,3 +117,29 @@ def test_a_real_crash_is_stored() -> None:
     incremental(store, exchange)
     assert store.state(BTC, DAY).last == day(300)
     assert store.quarantined(BTC, DAY, 0, day(999)) == []
+
+
+def test_averages_that_were_lost_are_mended_from_the_stored_closes() -> None:
+    exchange = FakeExchange.of(calm(range(300)), now=day(300))
+    store = loaded(exchange)
+    whole = store.rows(BTC, DAY, 0, day(999))
+    with store.begin(BTC, DAY) as unit:
+        unit.put_averages([AverageRow(day(280), (None, None, None))])
+        unit.finish(changed=True, now=day(301))
+    spoilt = store.state(BTC, DAY)
+    assert store.wrong_averages(BTC, DAY, 0, day(999)) == [day(280)]
+    assert mend_averages(store, lambda: day(302), BTC, DAY, [day(280)]) == 20
+    assert store.rows(BTC, DAY, 0, day(999))[1] == whole[1]
+    mended = store.state(BTC, DAY)
+    assert mended.revision > spoilt.revision
+    assert mended.checked_at == spoilt.checked_at
+    assert mend_averages(store, lambda: day(303), BTC, DAY, []) == 0
+    assert store.state(BTC, DAY) == mended
+
+
+def test_a_page_that_ends_before_it_begins_brings_nothing() -> None:
+    exchange = FakeExchange.of(calm(range(10)), now=day(5))
+    store = MemorySeriesStore()
+    report = load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(7), day(9))])
+    assert (report.inserted, report.absent, report.newest) == (0, 0, None)
+    assert store.state(BTC, DAY).checked_at == day(5)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import httpx
 
+from app.core.ports import Gate
 from app.core.prices import Coin, PriceReply
 from app.sources.coingecko import POLICY, CoinGecko, key_headers
 from app.sources.coingecko_errors import read_error
-from app.sources.gate import Gate
 from app.sources.http import UpstreamHttp
 from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, FakeTime, OpenGate, answer
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.core.market import MAX_PRICE, MAX_VOLUME, OLDEST_BUCKET, Candle, Interval, RefusedCandle
 from app.utils import fixed_point
-from app.utils.candles import SETTLING, RawCandle, closed_page, judged
+from app.utils.candles import AHEAD, SETTLING, RawCandle, closed_page, judged
 
 DAY = Interval.DAY
 FIRST = 1_711_584_000  # 2024-03-28
@@ -103,7 +103,8 @@ def test_a_bad_row_spoils_a_good_one_of_the_same_bucket(rows: list[RawCandle]) -
         ({"high": "NaN"}, "high cannot be used"),
         ({"high": "3,5"}, "high cannot be used"),
         ({"close": True}, "close True is no number"),
-        ({"close": [1]}, "close [1] is no number"),
+        ({"close": [1]}, "close (a list) is no number"),
+        ({"close": {"a": 1}}, "close (an object) is no number"),
         ({"close": 353446.5}, "is no number"),
         ({"high": fixed_point.text(MAX_PRICE + 1)}, "highest price"),
         ({"high": "9" * 30}, "64 bits"),
@@ -147,9 +148,10 @@ def test_a_volume_finer_than_the_tick_is_rounded_half_to_even(volume: Decimal) -
 @pytest.mark.parametrize(
     ("stamp", "names"),
     [
-        (FIRST * 1_000, "milliseconds"),
-        (str(FIRST * 1_000), "milliseconds"),
-        (FIRST * 10**9, "milliseconds"),
+        ((FIRST - STEP) * 1_000, "milliseconds"),
+        ((LAST + STEP) * 1_000, "milliseconds"),
+        (FIRST * 10**12, "no time in unix seconds"),
+        (10**90, "no time in unix seconds"),
         (0, "before 2011"),
         (-FIRST, "before 2011"),
         (OLDEST_BUCKET - STEP, "before 2011"),
@@ -170,6 +172,28 @@ def test_a_stamp_that_no_exchange_can_mean_is_refused_wherever_it_lies(
     assert names in refusal.reason
 
 
+@pytest.mark.parametrize(
+    ("unit", "names"), [(10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")]
+)
+@pytest.mark.parametrize("kind", [int, str])
+def test_a_stamp_in_a_finer_unit_is_refused_as_of_the_bucket_that_it_means(
+    unit: int, names: str, kind: type
+) -> None:
+    _, refused = judged([row(kind((FIRST + STEP + 7) * unit))], DAY, FIRST, LAST)
+    (refusal,) = refused
+    assert refusal.bucket == FIRST + STEP
+    assert names in refusal.reason
+
+
+def test_a_value_nested_to_the_edge_of_the_stack_is_refused_like_any_other() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for field in RawCandle._fields:
+        (reason,) = reasons(row()._replace(**{field: deep}))
+        assert "(a list) is no number" in reason
+
+
 @pytest.mark.parametrize("stamp", ["1.711584e9", "1711584000", "1711584000.000"])
 def test_a_stamp_may_be_written_as_any_decimal_of_whole_seconds(stamp: str) -> None:
     (taken,), _ = judged([row(stamp)], DAY, FIRST, LAST)
@@ -180,8 +204,14 @@ def test_a_stamp_beside_the_grid_is_refused_and_names_the_interval() -> None:
     (reason,) = reasons(row(FIRST + 10_800))
     assert "1d" in reason
     assert str(FIRST + 10_800) in reason
-    _, refused = judged([row(LAST + 10_800)], DAY, FIRST, LAST)
-    assert [item.bucket for item in refused] == [LAST + 10_800]
+    _, refused = judged([row(LAST + 10_800), row(FIRST + 1)], DAY, FIRST, LAST)
+    assert [item.bucket for item in refused] == [FIRST, LAST]
+
+
+def test_a_stamp_beside_the_grid_does_not_spoil_the_candle_of_its_bucket() -> None:
+    candles, refused = judged([row(FIRST + 1, close="1"), row()], DAY, FIRST, LAST)
+    assert [item.bucket for item in candles] == [FIRST]
+    assert [item.bucket for item in refused] == [FIRST]
 
 
 @pytest.mark.parametrize("stamp", [FIRST - STEP, FIRST - 1, LAST + STEP, LAST + STEP + 1])
@@ -194,7 +224,9 @@ def test_every_interval_has_its_own_grid(interval: Interval) -> None:
     good, bad = FIRST + interval.seconds, FIRST + interval.seconds + 1
     candles, refused = judged([row(good), row(bad)], interval, FIRST, LAST)
     assert [item.bucket for item in candles] == [good]
-    assert [item.bucket for item in refused] == [bad]
+    assert [item.reason for item in refused] == [
+        f"The stamp {bad} is not the start of a bucket of {interval}."
+    ]
 
 
 stamps = st.sampled_from([FIRST + number * STEP for number in range(-2, 13)])
@@ -224,7 +256,7 @@ def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
     answered = {*buckets, *(item.bucket for item in refused)}
     for sent in rows:
         if type(sent.bucket) is int and FIRST <= sent.bucket <= LAST:
-            assert sent.bucket in answered
+            assert DAY.floor(sent.bucket) in answered
 
 
 @given(now=st.integers(FIRST - 2 * STEP, LAST + 3 * STEP))
@@ -232,7 +264,7 @@ def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
 @example(now=LAST + STEP + SETTLING)
 @example(now=FIRST)
 def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: int) -> None:
-    rows = [row(bucket) for bucket in range(FIRST, LAST + 1, STEP)]
+    rows = [row(bucket) for bucket in range(FIRST, min(now, LAST) + 1, STEP)]
     page = closed_page(rows, DAY, FIRST, LAST, now)
     assert [item.bucket for item in page.candles] == [
         bucket for bucket in range(FIRST, LAST + 1, STEP) if bucket + STEP + SETTLING <= now
@@ -242,6 +274,20 @@ def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: 
     assert page.complete == (now < LAST + STEP + SETTLING)
     assert page.exchange_time == now
     assert page.refused == ()
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_a_candle_of_the_future_is_refused_and_one_that_has_just_begun_is_not(
+    interval: Interval,
+) -> None:
+    now = FIRST + 10 * STEP
+    ahead = max(AHEAD, interval.seconds)
+    rows = [row(now), row(now + interval.seconds), row(now + ahead), row(now + ahead + 1)]
+    page = closed_page(rows, interval, FIRST, now + 500 * STEP, now)
+    assert page.candles == ()
+    (refusal,) = page.refused
+    assert refusal.bucket is None
+    assert "lies in the future" in refusal.reason
 
 
 def test_the_running_candle_is_left_out_without_a_word_however_odd_it_is() -> None:

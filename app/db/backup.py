@@ -1,0 +1,162 @@
+"""python -m app.db.backup: back a database up, restore it, or name its content by a hash.
+
+A backup is one file that SQLite and PostgreSQL share: it is restored into either. It is of one moment,
+whatever is written meanwhile. The hash is the same for the same content in either database.
+
+exit codes: 0 done; 1 it did not work this time (the database does not answer, the disk is full) and
+nothing was changed; 2 something must be changed first: a setting, the file, the database
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+
+from app.core import logging
+from app.core.errors import MmsError, StoreUnavailable
+from app.core.ports import Clock
+from app.core.settings import load_settings
+from app.db import archive
+from app.db.content import (
+    Content,
+    columns_of,
+    content_of,
+    data_tables,
+    encode,
+    highest_ids,
+    read,
+    required_version,
+)
+from app.db.restoring import restore
+from app.db.session import open_engine, require_file, snapshot
+
+DONE: Final = 0
+FAILED: Final = 1
+REFUSED: Final = 2
+
+
+def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
+    """Write everything that the database holds at this moment into `file`.
+
+    An earlier backup there is replaced once the new one is complete. Raises StoreError,
+    ConfigurationError where `file` is something else, OSError where it cannot be written.
+    """
+    archive.require_replaceable(file)
+    with snapshot(engine) as connection:
+        version = required_version(connection)
+        with archive.writing(file, version, clock()) as writer:
+            for table in data_tables(connection):
+                blocks = _told(table.name, read(connection, table))
+                writer.table(table.name, columns_of(table), blocks)
+            return writer.end(highest_ids(connection))
+
+
+def _told(table: str, blocks: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """The same blocks, each with a line in the log."""
+    done = 0
+    for lines in blocks:
+        yield lines
+        done += len(lines)
+        structlog.get_logger().info("backup_progress", table=table, rows=done)
+
+
+def main(argv: Sequence[str] | None = None, clock: Clock = time.time) -> int:
+    """Run the command. Exit 0 done, 1 failed and nothing changed, 2 refused."""
+    options = _parser().parse_args(argv)
+    command: str = options.command
+    logging.configure()
+    try:
+        settings = load_settings()
+        logging.configure(settings.log_level, settings.log_format)
+        content = _run(options, settings.db_url, clock)
+    except StoreUnavailable as error:
+        sys.stderr.write(f"{command}: {error}; nothing was changed\n")
+        return FAILED
+    except OSError as error:
+        sys.stderr.write(f"{command}: {options.file}: {error.strerror}; nothing was changed\n")
+        return FAILED
+    except MmsError as error:
+        sys.stderr.write(f"{command}: {error}\n")
+        return REFUSED
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{command}: interrupted; nothing was changed\n")
+        return 128 + signal.SIGINT
+    _say(options, content)
+    return DONE
+
+
+def _run(options: argparse.Namespace, db_url: str, clock: Clock) -> Content:
+    if options.command != "restore":
+        require_file(db_url)
+    engine = open_engine(db_url)
+    try:
+        if options.command == "backup":
+            return back_up(engine, options.file, clock)
+        if options.command == "restore":
+            return restore(engine, options.file, replace=options.replace)
+        with snapshot(engine) as connection:
+            return content_of(connection)
+    finally:
+        engine.dispose()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app.db.backup",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    made = {
+        name: commands.add_parser(name, help=text, description=text)
+        for name, text in (
+            ("backup", "write all data of DB_URL's database into FILE"),
+            ("restore", "put the data of FILE into DB_URL's database, which must be empty"),
+            ("hash", "print a SHA-256 of all data, the same for SQLite and PostgreSQL"),
+        )
+    }
+    for name in ("backup", "restore"):
+        made[name].add_argument("file", type=Path, metavar="FILE")
+    made["restore"].add_argument(
+        "--replace", action="store_true", help="the database need not be empty; lose what is there"
+    )
+    for command in made.values():
+        command.add_argument(
+            "--json", action="store_true", help="end with one line of JSON on standard output"
+        )
+    return parser
+
+
+def _say(options: argparse.Namespace, content: Content) -> None:
+    """For people on standard error, for programs on standard output."""
+    command: str = options.command
+    if options.json:
+        tables = {name: {"rows": s.rows, "sha256": s.sha256} for name, s in content.tables.items()}
+        said = {"command": command, "schema": content.schema, "sha256": content.sha256}
+        sys.stdout.write(encode({**said, "tables": tables}) + "\n")
+    elif command == "hash":
+        sys.stdout.write(f"{content.sha256}\n")
+    if command != "hash":
+        done = "written to" if command == "backup" else "restored from"
+        sys.stderr.write(
+            f"{command}: {content.rows} rows of {len(content.tables)} tables {done} {options.file} "
+            f"(schema {content.schema}, sha256 {content.sha256})\n"
+        )
+
+
+def _terminated(_signal: int, _frame: object) -> None:
+    """End as an interrupt would, so that nothing half-written is left lying about."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""What a database holds of a series, and whether it is at one with itself.
+
+Nothing here uses the code that wrote it but the connection: sums in Python's integers, rows by SQL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from sqlalchemy import Engine, text
+
+from app.core.market import Interval, Pair
+from app.db.series import SqlSeriesStore
+from app.db.session import for_reading, reading
+
+_ROWS: Final = text(
+    "SELECT c.bucket, c.open, c.high, c.low, c.close, c.volume, "
+    "a.bucket, a.mms_20, a.mms_50, a.mms_200 "
+    "FROM candles c LEFT JOIN averages a "
+    "ON a.pair = c.pair AND a.interval = c.interval AND a.bucket = c.bucket "
+    "WHERE c.pair = :pair AND c.interval = :interval ORDER BY c.bucket"
+)
+_SERIES: Final = text(
+    "SELECT revision, checked_at FROM series WHERE pair = :pair AND interval = :interval"
+)
+_STRAY: Final = text(
+    "SELECT count(*) FROM averages a WHERE NOT EXISTS (SELECT 1 FROM candles c "
+    "WHERE c.pair = a.pair AND c.interval = a.interval AND c.bucket = a.bucket)"
+)
+_WINDOWS: Final = (20, 50, 200)
+
+Mean = int | None
+
+
+class Row(NamedTuple):
+    """A candle in 1e-8 and what stands beside it: the bucket of its averages, and those."""
+
+    bucket: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    averages_of: int | None
+    mms_20: Mean
+    mms_50: Mean
+    mms_200: Mean
+
+
+@dataclass(frozen=True)
+class Content:
+    """A series as it is stored."""
+
+    rows: tuple[Row, ...]
+    revision: int
+    checked_at: int | None
+    stray: int
+
+    @property
+    def newest(self) -> int | None:
+        """The newest bucket with a candle."""
+        return self.rows[-1].bucket if self.rows else None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over candles and averages, in the order of their buckets."""
+        digest = hashlib.sha256()
+        for row in self.rows:
+            digest.update(repr(tuple(row)).encode())
+        return digest.hexdigest()
+
+
+def content(engine: Engine, pair: Pair, interval: Interval) -> Content:
+    """Everything that is stored of a series."""
+    which = {"pair": pair.symbol, "interval": interval.value}
+    with reading(for_reading(engine)) as connection:
+        series = connection.execute(_SERIES, which).one_or_none()
+        rows = tuple(Row(*row) for row in connection.execute(_ROWS, which))
+        stray = connection.scalar(_STRAY) or 0
+    revision, checked_at = series if series is not None else (0, None)
+    return Content(rows, revision, checked_at, stray)
+
+
+def disagreements(found: Content, step: int) -> list[str]:
+    """Where candles, averages and revision contradict one another."""
+    troubles = []
+    wrong = [
+        row.bucket
+        for row, means in zip(found.rows, recomputed(found.rows, step), strict=True)
+        if row[7:] != means or row.averages_of != row.bucket
+    ]
+    if wrong:
+        troubles.append(f"{len(wrong)} buckets have other averages than their closes say: {wrong[0]}")
+    if found.stray:
+        troubles.append(f"{found.stray} averages have no candle")
+    if bool(found.revision) != bool(found.rows):
+        troubles.append(f"revision {found.revision} with {len(found.rows)} candles")
+    return troubles
+
+
+def contradicted(engine: Engine, pair: Pair, interval: Interval) -> list[str]:
+    """The buckets that the product's own check finds wrong."""
+    wrong = SqlSeriesStore(engine).wrong_averages(pair, interval, 0, 2**40)
+    return [f"wrong_averages names {len(wrong)} buckets"] if wrong else []
+
+
+def recomputed(rows: Sequence[Row], step: int) -> list[tuple[Mean, ...]]:
+    """The averages that the stored closes lead to, by whole numbers of any length."""
+    sums = [0]
+    for row in rows:
+        sums.append(sums[-1] + row.close)
+    found = []
+    for number, row in enumerate(rows, start=1):
+        means = []
+        for window in _WINDOWS:
+            begin = number - window
+            # Buckets are unique and on the grid: the window is whole when its ends are as far apart
+            # as they must be.
+            whole = begin >= 0 and row.bucket - rows[begin].bucket == (window - 1) * step
+            means.append(_half_even(sums[number] - sums[begin], window) if whole else None)
+        found.append(tuple(means))
+    return found
+
+
+def _half_even(total: int, count: int) -> int:
+    quotient, rest = divmod(total, count)
+    if 2 * rest > count or (2 * rest == count and quotient % 2):
+        quotient += 1
+    return quotient

@@ -1,0 +1,95 @@
+"""The initial loader as a process of its own, whose clock stands and whose transactions can be seen.
+
+It loads as `app.workers.initial_loader` does: the same lease, the same loading, the same store. Its
+standard output says `begin` where a transaction opens, `commit` where all is written and the database
+is asked to keep it, `end` where that has returned, and after each commit what the loader tells the world
+was stored. Settings come from the environment, as everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from app import bootstrap
+from app.core import logging
+from app.core.market import Interval, Pair
+from app.core.ports import SeriesStore, SeriesUnit
+from app.core.settings import load_settings
+from app.events.types import CandlesLoaded, Event
+from app.services.loaders import load_initial
+from app.services.loading import LoadReport, OnPage
+from app.workers import loads
+
+
+class Marked:
+    """A store that says where its transactions begin and end."""
+
+    def __init__(self, store: SeriesStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @contextmanager
+    def begin(self, pair: Pair, interval: Interval) -> Iterator[SeriesUnit]:
+        """See SeriesStore.begin."""
+        say("begin")
+        with self._store.begin(pair, interval) as unit:
+            yield unit
+            say("commit")
+        say("end")
+
+
+def main() -> int:
+    """Load every configured series once."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--now", type=float, required=True)
+    parser.add_argument("--days", type=int, required=True)
+    parser.add_argument("--pages-a-commit", type=int, required=True)
+    options = parser.parse_args()
+    logging.configure("WARNING", "json")
+    settings = load_settings(None)
+    series = [(pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs]
+    made = bootstrap.build(settings, lambda: options.now)
+    try:
+        with bootstrap.open_candle_source(settings, made.clock) as source:
+
+            def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
+                return load_initial(
+                    Marked(made.series),  # type: ignore[arg-type] # the rest is passed on
+                    source,
+                    made.clock,
+                    pair,
+                    interval,
+                    history_days=options.days,
+                    on_page=on_page,
+                    publish=tell,
+                    pages_a_commit=options.pages_a_commit,
+                )
+
+            outcomes = loads.load_all(made, series, [0] * len(series), work)
+            return loads.conclude("loader", made, outcomes, as_json=True)
+    finally:
+        made.close()
+
+
+def tell(event: Event) -> None:
+    """Say what was stored, at once: this is what the world is told."""
+    if isinstance(event, CandlesLoaded):
+        told = {"inserted": event.inserted, "newest": event.newest, "revision": event.revision}
+        say(f"stored {json.dumps(told)}")
+
+
+def say(line: str) -> None:
+    """Write past every buffer: the process may be gone the moment after."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""What the measurements share: an exchange whose clock stands, databases of both kinds, processes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine, text
+
+from app.core.market import Pair
+from app.db import schema
+from app.db.models import Base
+from app.db.session import open_engine, transaction
+from app.sandbox.exchange import Exchange
+from app.sandbox.server import serve
+from app.sandbox.simulation import Simulation
+from app.sandbox.wire import Reply
+from tests.support import postgres
+from tests.support.processes import environment
+
+BTC: Final = Pair("BTC", "BRL")
+ETH: Final = Pair("ETH", "BRL")
+
+NOW: Final = 1_711_794_030
+"""2024-03-30T10:20:30Z, where the clocks stand unless a measurement moves them: a month of minutes
+before it begins on a leap day."""
+
+KINDS: Final = ("sqlite", "postgres")
+PATIENCE: Final = 120.0
+"""Seconds after which a process that should have ended is taken for one that hangs."""
+
+SEED: Final = 11
+
+
+class Stage(Exchange):
+    """An exchange whose clock is set, which tells when it is asked, and which can be kept waiting."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(Simulation(SEED, {BTC: None, ETH: None}), clock=clock)
+        self.asked = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+        self.before: Callable[[], None] = lambda: None
+
+    def answer(self, target: str) -> Reply:
+        """The exchange's reply, once it is open."""
+        self.asked.set()
+        self.before()
+        self.open.wait(PATIENCE)
+        return super().answer(target)
+
+
+@contextmanager
+def exchange(clock: Callable[[], float] = lambda: NOW) -> Iterator[tuple[Stage, str]]:
+    """A running exchange and the base URL of its v4 API."""
+    stage = Stage(clock)
+    with serve(stage) as url:
+        try:
+            yield stage, f"{url}/api/v4"
+        finally:
+            stage.open.set()  # whoever waits for an answer would keep the server from ending
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of either kind; `folder` is for what processes leave behind."""
+
+    kind: str
+    url: str
+    folder: Path
+    engine: Engine
+
+    def execute(self, statement: str) -> None:
+        """One statement in a transaction of its own."""
+        with transaction(self.engine) as connection:
+            connection.execute(text(statement))
+
+    def empty(self) -> None:
+        """Remove every row, as if it had just been migrated."""
+        with transaction(self.engine) as connection:
+            for table in reversed(Base.metadata.sorted_tables):
+                connection.execute(table.delete())
+
+    def end_leases(self) -> None:
+        """What two minutes do: the leases of those who died are over."""
+        self.execute("DELETE FROM leases")
+
+
+@contextmanager
+def databases(kind: str) -> Iterator[Callable[[], str]]:
+    """Makes the URLs of new, empty databases of one kind. Raises LookupError where it is not installed."""
+    with tempfile.TemporaryDirectory(prefix="mms-reliability-") as folder:
+        if kind == "sqlite":
+            numbers = itertools.count()
+            yield lambda: f"sqlite:///{Path(folder) / f'{next(numbers)}.db'}"
+            return
+        with postgres_server() as server:
+            yield server.create
+
+
+@contextmanager
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """A PostgreSQL server of one's own. Raises LookupError where it is not installed."""
+    tools = postgres.tools()
+    if tools is None:
+        raise LookupError("PostgreSQL's server programs (initdb, pg_ctl) are not installed")
+    with postgres.running(tools) as server:
+        yield server
+
+
+@contextmanager
+def opened(kind: str, url: str) -> Iterator[Database]:
+    """The migrated database at `url`."""
+    with tempfile.TemporaryDirectory(prefix="mms-reliability-") as folder:
+        engine = open_engine(url)
+        try:
+            schema.migrate(engine)
+            yield Database(kind, url, Path(folder), engine)
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def database(kind: str) -> Iterator[Database]:
+    """A new, migrated database of one kind."""
+    with databases(kind) as create, opened(kind, create()) as made:
+        yield made
+
+
+def start(
+    folder: Path, url: str, base_url: str, *arguments: str, **settings: str
+) -> subprocess.Popen[str]:
+    """Start `python -m arguments` against a database and an exchange."""
+    mine = {
+        "DB_URL": url,
+        "MB_API_BASE_URL": base_url,
+        "MB_REQUESTS_PER_SECOND": "10000",
+        "ALLOWED_PAIRS": "BRLBTC",
+        **settings,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=folder,
+        env=environment(folder, **mine),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a process that ends in time."""
+    try:
+        out, said = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, said = process.communicate()
+        raise AssertionError(f"a process hangs; it said: {said[-500:]}") from None
+    return process.returncode, out, said
+
+
+@contextmanager
+def processes(started: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
+    """Kill whatever a failing measurement leaves running."""
+    try:
+        yield
+    finally:
+        for each in started:
+            if each.poll() is None:
+                each.kill()
+                each.communicate()
+
+
+def cores() -> int:
+    """How many processors there are for all of this."""
+    return os.cpu_count() or 1

@@ -1,0 +1,191 @@
+"""The loader and the collector as processes against an exchange that misbehaves: what they exit with
+and say, and that they talk to nobody else. The sandbox, too, is the command that users start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.processes import DEADLINE, ROOT, process
+
+LOADER = ("-m", "app.workers.initial_loader", "--json")
+COLLECTOR = ("-m", "app.workers.price_collector", "--once", "--json")
+
+# The loader with a witness of every address that it asks the name service for or connects to.
+WATCHED = """
+import json, sys
+addresses = set()
+def witness(event, arguments):
+    if event == "socket.connect":
+        addresses.add("%s:%s" % arguments[1][:2])
+    elif event == "socket.getaddrinfo":
+        addresses.add("%s:%s" % arguments[:2])
+sys.addaudithook(witness)
+from app.workers.initial_loader import main
+code = main([])
+print(json.dumps(sorted(addresses)))
+sys.exit(code)
+"""
+
+
+@dataclass(frozen=True)
+class Town:
+    """A sandbox process and the settings of whoever talks to it."""
+
+    url: str
+    folder: Path
+
+    def faults(self, *specs: str) -> None:
+        """Set faults through the control endpoint."""
+        assert httpx.post(f"{self.url}/_sandbox/faults", json=list(specs)).status_code == 201
+
+    def used(self) -> dict[str, int]:
+        """How many requests each fault has hit."""
+        listed = httpx.get(f"{self.url}/_sandbox/faults").json()
+        return {item["fault"]: item["used"] for item in listed}
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        environment = {
+            **os.environ,
+            "DB_URL": f"sqlite:///{self.folder / 'mms.db'}",
+            "MB_API_BASE_URL": f"{self.url}/api/v4",
+            "MB_REQUESTS_PER_SECOND": "1000",
+            "COINGECKO_API_BASE_URL": f"{self.url}/api/v3",
+            "COINGECKO_REQUESTS_PER_SECOND": "1000",
+            "UPSTREAM_RETRY_SECONDS": "3",
+            "HISTORY_DAYS": "5",
+            "LOG_FORMAT": "json",
+            "PYTHONPATH": str(ROOT),
+            **settings,
+        }
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+
+@contextmanager
+def sandbox(folder: Path, *arguments: str) -> Iterator[Town]:
+    """The stand-in as a process of its own."""
+    with process(folder, "-m", "app.sandbox", *arguments) as child:
+        assert child.stdout is not None
+        said = child.stdout.readline()
+        yield Town(said.rsplit(" ", 1)[1].strip(), folder)
+        child.terminate()
+        _, complaints = child.communicate(timeout=DEADLINE)
+        assert (child.returncode, complaints) == (0, "")
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Iterator[Town]:
+    """A town with an empty database."""
+    with sandbox(tmp_path) as made:
+        yield made
+
+
+def by_pair(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    """The summary that a loader ended with."""
+    return {item["pair"]: item for item in json.loads(done.stdout.splitlines()[-1])["series"]}
+
+
+def test_each_pair_has_its_own_trouble_and_the_next_run_makes_it_good(tmp_path: Path) -> None:
+    flags = ["status=403,path=ETH-BRL", "answer=object,path=SOL-BRL", "status=503,path=ADA-BRL"]
+    options = [word for flag in flags for word in ("--fault", flag)]
+    with sandbox(tmp_path, *options) as town:
+        town.faults("status=500,times=1,path=DOT-BRL", "price=0,times=1,candle=-10,path=USDT-BRL")
+        pairs = "BRLBTC,BRLETH,BRLSOL,BRLADA,BRLDOT,BRLUSDT,BRLXXX"
+        first = town.run(*LOADER, ALLOWED_PAIRS=pairs)
+        found = by_pair(first)
+        assert first.returncode == 1, first.stderr
+        assert "Traceback" not in first.stderr
+        errors = {pair: item.get("error") for pair, item in found.items()}
+        assert errors == {
+            "BRLBTC": None,
+            "BRLETH": "UpstreamBlocked",
+            "BRLSOL": "UpstreamNonsense",
+            "BRLADA": "UpstreamUnavailable",
+            "BRLDOT": None,
+            "BRLUSDT": None,
+            "BRLXXX": "UpstreamRejected",
+        }
+        inserted = {pair: item.get("inserted", 0) for pair, item in found.items()}
+        every = 5 + 199
+        assert inserted == dict.fromkeys(found, 0) | {
+            "BRLBTC": every,
+            "BRLDOT": every,
+            "BRLUSDT": every - 1,
+        }
+        assert [pair for pair, item in found.items() if item.get("unreachable")] == [
+            "BRLETH",
+            "BRLADA",
+        ]
+        # Every failure is one line for people and one line in the log, with what to do.
+        for pair, item in found.items():
+            if item["status"] == "failed":
+                assert f"{pair} 1d failed: {item['reason']}\n" in first.stdout
+                assert json.dumps(item["reason"], ensure_ascii=False) in first.stderr
+        assert "candle_refused" in first.stderr
+        assert "is not above zero" in first.stderr
+
+        assert httpx.delete(f"{town.url}/_sandbox/faults").status_code == 204
+        second = town.run(*LOADER, ALLOWED_PAIRS=pairs.removesuffix(",BRLXXX"))
+        assert second.returncode == 0, second.stdout + second.stderr
+        again = {pair: item["inserted"] for pair, item in by_pair(second).items()}
+        assert again == {pair: every - inserted[pair] for pair in again}
+
+
+def test_a_pause_that_is_longer_than_a_run_ends_it_after_one_request(town: Town) -> None:
+    town.faults("status=429,retry-after=120")
+    done = town.run(*LOADER, MB_REQUESTS_PER_SECOND="2")
+    assert done.returncode == 1
+    assert list(town.used().values()) == [1]
+    reasons = [item["reason"] for item in by_pair(done).values()]
+    assert any("try again in 120 s" in reason for reason in reasons)
+    assert all(item["unreachable"] for item in by_pair(done).values())
+
+
+def test_a_redirect_leads_the_loader_nowhere(town: Town) -> None:
+    other = "http://198.51.100.7:9/x,status=307,path=ETH-BRL"
+    town.faults("redirect,path=BTC-BRL", f"redirect={other}")
+    done = town.run("-c", WATCHED)
+    assert done.returncode == 1
+    assert "redirects to 169.254.169.254 (302)" in done.stdout
+    assert "redirects to 198.51.100.7 (307)" in done.stdout
+    assert list(town.used().values()) == [1, 1]
+    assert json.loads(done.stdout.splitlines()[-1]) == [town.url.removeprefix("http://")]
+
+
+def test_the_collector_exits_1_when_its_source_fails_and_0_when_it_recovers(town: Town) -> None:
+    town.faults("status=429,retry-after=60,times=1")
+    failed = town.run(*COLLECTOR)
+    assert failed.returncode == 1
+    assert "try again in 60 s" in failed.stdout + failed.stderr
+    done = town.run(*COLLECTOR)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout.splitlines()[-1])["stored"]) == 5
+
+
+@pytest.mark.parametrize("spec", ["status=1000", "stats=503", "trickle=0", "status=503,times=0"])
+def test_a_fault_that_is_none_ends_the_sandbox_with_2_and_says_what_to_write(
+    tmp_path: Path, spec: str
+) -> None:
+    with process(tmp_path, "-m", "app.sandbox", "--fault", spec) as child:
+        out, complaints = child.communicate(timeout=DEADLINE)
+    assert (child.returncode, out) == (2, "")
+    assert "argument --fault: fault" in complaints.splitlines()[-1]

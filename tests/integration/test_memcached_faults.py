@@ -1,0 +1,160 @@
+"""Whatever happens to a real memcached: every read is right, and only the first one waits."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import chain
+
+import pytest
+import structlog
+
+from app.db.cache.memcached import ANSWER_SECONDS, MemcachedRing
+from app.db.cached import CachedAverageStore
+from tests.support.candles import BTC, DAY
+from tests.support.history import History
+from tests.support.memcached import Memcached
+from tests.support.patience import until
+
+THREADS = 8
+NOISE = 0.6
+"""Seconds by which a busy machine may be late; what is asserted precisely is counted instead."""
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    """A database that is only read."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('history') / 'mms.db'}"
+    with closing(History(url)) as made:
+        yield made
+
+
+def stop(node: Memcached) -> None:
+    node.stop()
+
+
+def kill(node: Memcached) -> None:
+    node.kill()
+
+
+def hold(node: Memcached) -> None:
+    node.hold()
+
+
+def restart(node: Memcached) -> None:
+    node.restart()
+
+
+def start(node: Memcached) -> None:
+    node.start()
+
+
+def go_on(node: Memcached) -> None:
+    node.go_on()
+
+
+def nothing(_node: Memcached) -> None:
+    pass
+
+
+FAULTS: dict[str, tuple[Callable[[Memcached], None], Callable[[Memcached], None]]] = {
+    "stopped": (stop, start),
+    "killed": (kill, start),
+    "held": (hold, go_on),
+    "restarted empty": (restart, nothing),
+}
+
+
+def check(store: CachedAverageStore, history: History, count: int) -> list[float]:
+    """Read so many mixed periods, each of which must be right; returns the seconds each took."""
+    seconds = []
+    for _ in range(count):
+        window, first, last = history.period()
+        started = time.perf_counter()
+        found = store.read(BTC, DAY, window, first, last)
+        seconds.append(time.perf_counter() - started)
+        assert found.body == history.body(0, window, first, last)
+        assert found.state.revision == history.revisions[0]
+    return seconds
+
+
+def check_at_once(store: CachedAverageStore, history: History, count: int) -> list[float]:
+    """The same from several threads."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        work = [pool.submit(check, store, history, count // THREADS) for _ in range(THREADS)]
+        return list(chain.from_iterable(future.result(timeout=60) for future in work))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_read_is_right_while_a_node_fails_and_when_it_is_back(
+    history: History, memcached: Memcached, fault: str
+) -> None:
+    breaks, mends = FAULTS[fault]
+
+    def soon(event: threading.Event, seconds: float) -> bool:
+        return event.wait(seconds / 40)
+
+    ring = MemcachedRing([memcached.address], 3_600, wait=soon)
+    # No near cache and a revision that is believed: each read asks memcached and nothing else.
+    store = CachedAverageStore(history.store, ring, check_every=3_600)
+    with structlog.testing.capture_logs() as logged, closing(ring):
+        check_at_once(store, history, 80)
+        breaks(memcached)
+        assert max(check_at_once(store, history, 400)) < ANSWER_SECONDS + NOISE
+        mends(memcached)
+        until(ring.healthy)
+        check_at_once(store, history, 80)
+        assert memcached.stats()["get_hits"] > 0
+    assert [(line["event"], line["node"]) for line in logged] == [
+        ("cache_broke", memcached.name),
+        ("cache_recovered", memcached.name),
+    ]
+
+
+def test_a_node_that_hangs_is_asked_once_and_then_left_alone(
+    history: History, memcached: Memcached
+) -> None:
+    ring = MemcachedRing([memcached.address], 3_600, wait=lambda event, _: event.wait())
+    store = CachedAverageStore(history.store, ring, check_every=3_600)
+    with closing(ring):
+        check(store, history, 50)
+        asked = memcached.stats()["cmd_get"]
+        stored = memcached.stats()["cmd_set"]
+        memcached.hold()
+        first, *others = check(store, history, 300)
+        memcached.go_on()
+        until(lambda: memcached.stats()["cmd_get"] > asked)
+        assert memcached.stats()["cmd_get"] - asked == 1
+        assert memcached.stats()["cmd_set"] == stored
+    assert ANSWER_SECONDS <= first < ANSWER_SECONDS + NOISE
+    # The median does not know that the machine was busy for a moment.
+    assert sorted(others)[len(others) // 2] < 0.05
+
+
+def test_another_program_on_memcacheds_port_is_no_cache(
+    history: History, memcached: Memcached
+) -> None:
+    memcached.kill()
+    with (
+        socket.create_server(memcached.address) as listener,
+        structlog.testing.capture_logs() as said,
+    ):
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        other = threading.Thread(target=answer)
+        other.start()
+        ring = MemcachedRing([memcached.address], 3_600, wait=lambda event, _: event.wait())
+        with closing(ring):
+            store = CachedAverageStore(history.store, ring, check_every=3_600)
+            check(store, history, 50)
+        other.join(timeout=10)
+    assert [line["event"] for line in said] == ["cache_broke"]
