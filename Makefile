@@ -10,12 +10,13 @@
 
 PY := .venv/bin/python
 ARGS :=
+FILE := data/backup.mmsb
 COVERAGE_FLOOR := 90
 
 # ARGS are for the one command that was asked for, not for a make that this command may call.
 MAKEOVERRIDES :=
 
-.PHONY: help install run_local demo initial_load incremental collect monitor migrate sandbox test-local test_local test \
+.PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore sandbox test-local test_local test \
 	lint format check bench lock clean ready-run ready-dev
 
 help: ## List these targets
@@ -49,6 +50,12 @@ monitor: ready-run ## Name every missing day and why (ARGS="--repair"; exit 0, 1
 
 migrate: ready-run ## Bring the database of DB_URL to the current schema
 	@$(PY) -m app.db.migrate $(ARGS)
+
+backup: ready-run ## Write all data into FILE (data/backup.mmsb), of one moment and for either database
+	@$(PY) -m app.db.backup backup "$(FILE)" $(ARGS)
+
+restore: ready-run ## Put the data of FILE into an empty database (ARGS=--replace: into any)
+	@$(PY) -m app.db.backup restore "$(FILE)" $(ARGS)
 
 sandbox: ready-run ## Run the stand-in exchange alone (ARGS="--help")
 	@$(PY) -m app.sandbox $(ARGS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from app.core.market import AverageSlice, Interval, Pair, Window
-from app.core.ports import AverageStore, Cache, CandleSource, Clock, Leases, SeriesStore
+from app.core.ports import AverageStore, Cache, CandleSource, Clock, Gate, Leases, SeriesStore
 from app.core.prices import PriceSource, PriceStore
 from app.core.settings import Settings, cache_nodes
 from app.db import schema, session
@@ -22,6 +22,7 @@ from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
+from app.db.gate import DatabaseGate
 from app.db.leases import SqlLeases
 from app.db.prices import SqlPriceStore
 from app.db.series import SqlSeriesStore
@@ -43,6 +44,14 @@ from app.sources.http import UpstreamHttp
 from app.sources.retry import RetryPolicy
 from app.utils.days import served_period
 
+GateFor = Callable[[str, float], Gate]
+"""Makes the gate in front of a host, from its name and the requests per second that it allows."""
+
+
+def own_gate(host: str, rate: float) -> Gate:
+    """A gate of this process alone, for a command that opens no database."""
+    return HostGate(host, rate)
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -57,6 +66,8 @@ class Runtime:
     prices: PriceStore
     price_source: Callable[[], PriceSource]
     """Where spot prices come from; opened when it is first needed. Raises ConfigurationError."""
+    gate_for: GateFor
+    """Gates that all processes on this database share."""
     ping: Callable[[], None]
     """Asks the database the smallest question. Raises StoreError."""
     cache_healthy: Callable[[], bool]
@@ -86,7 +97,10 @@ def build(settings: Settings, clock: Clock = time.time, *, create: bool = True) 
     averages = store if cache is None else CachedAverageStore(store, cache)
     events = EventBus(_listeners(settings, clock, averages))
 
-    source = _Once(lambda: open_price_source(settings, clock))
+    def gate_for(host: str, rate: float) -> Gate:
+        return DatabaseGate(engine, host, rate, fallback=HostGate(host, rate))
+
+    source = _Once(lambda: open_price_source(settings, gate_for, clock))
 
     def close() -> None:
         events.close()
@@ -104,6 +118,7 @@ def build(settings: Settings, clock: Clock = time.time, *, create: bool = True) 
         events=events,
         prices=SqlPriceStore(engine),
         price_source=source.get,
+        gate_for=gate_for,
         ping=lambda: session.ping(engine),
         cache_healthy=lambda: cache is None or cache.healthy(),
         close=close,
@@ -145,13 +160,15 @@ def _listeners(
 
 
 @contextmanager
-def open_price_source(settings: Settings, clock: Clock = time.time) -> Iterator[PriceSource]:
+def open_price_source(
+    settings: Settings, gate_for: GateFor = own_gate, clock: Clock = time.time
+) -> Iterator[PriceSource]:
     """CoinGecko at COINGECKO_API_BASE_URL; its connections are given back at the end.
 
     A failed call is not repeated: it counts against the same budget as a good one.
     """
     base_url = settings.coingecko_api_base_url
-    gate = HostGate(urlsplit(base_url).hostname or "", settings.coingecko_requests_per_second)
+    gate = gate_for(_host(base_url), settings.coingecko_requests_per_second)
     key = settings.coingecko_api_key
     with UpstreamHttp(
         base_url,
@@ -162,6 +179,11 @@ def open_price_source(settings: Settings, clock: Clock = time.time) -> Iterator[
         clock=clock,
     ) as http:
         yield coingecko.CoinGecko(http, clock)
+
+
+def _host(base_url: str) -> str:
+    """The host of a base URL with its port, without a name or password that may stand before it."""
+    return urlsplit(base_url).netloc.rpartition("@")[2]
 
 
 class _Once:
@@ -188,7 +210,9 @@ class _Once:
 
 
 @contextmanager
-def open_candle_source(settings: Settings, clock: Clock = time.time) -> Iterator[CandleSource]:
+def open_candle_source(
+    settings: Settings, gate_for: GateFor = own_gate, clock: Clock = time.time
+) -> Iterator[CandleSource]:
     """The exchange that CANDLE_SOURCE names; its connections are given back at the end.
 
     Raises ConfigurationError where its base URL cannot be used.
@@ -206,7 +230,7 @@ def open_candle_source(settings: Settings, clock: Clock = time.time) -> Iterator
             official.read_error,
             official.MercadoBitcoin,
         )
-    gate = HostGate(urlsplit(base_url).hostname or "", settings.mb_requests_per_second)
+    gate = gate_for(_host(base_url), settings.mb_requests_per_second)
     policy = RetryPolicy(total=settings.upstream_retry_seconds)
     with UpstreamHttp(base_url, gate, read_error=reader, policy=policy, clock=clock) as http:
         yield made(http, clock)

@@ -37,9 +37,7 @@ def upsert(
     _write(connection, table, columns, rows, conflict)
 
 
-def insert(
-    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row]
-) -> None:
+def insert(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert `rows`, none of which may exist. All names are the database's own.
 
     PostgreSQL takes them by COPY, many times faster than by statements.

@@ -57,7 +57,7 @@ def _check(settings: Settings, options: argparse.Namespace, found: list[Inspecti
         seen = [inspect(made.series, *item, settings.history_days, made.clock()) for item in series]
         notes: list[str] = []
         if options.repair and not all(item.complete(strict=options.strict) for item in seen):
-            with bootstrap.open_candle_source(settings) as source:
+            with bootstrap.open_candle_source(settings, made.gate_for) as source:
                 repaired = [repair(made, source, item, strict=options.strict) for item in seen]
             seen = [item for item, _ in repaired]
             notes = [note for _, note in repaired if note]

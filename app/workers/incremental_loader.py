@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
     series = series_of(settings, options)
-    with runtime(settings) as made, bootstrap.open_candle_source(settings) as source:
+    with (
+        runtime(settings) as made,
+        bootstrap.open_candle_source(settings, made.gate_for) as source,
+    ):
 
         def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
             return load_incremental(

@@ -35,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _load(settings: Settings, options: argparse.Namespace) -> int:
     series = series_of(settings, options)
     days = options.days or settings.history_days
-    with runtime(settings) as made, bootstrap.open_candle_source(settings) as source:
+    with (
+        runtime(settings) as made,
+        bootstrap.open_candle_source(settings, made.gate_for) as source,
+    ):
         now = made.clock()
         totals = [
             sum(

@@ -16,27 +16,20 @@ from app.core.market import Interval, Pair
 from app.db.series import SqlSeriesStore
 from app.db.session import for_reading, reading
 
-_ROWS: Final = text(
-    "SELECT c.bucket, c.open, c.high, c.low, c.close, c.volume, "
-    "a.bucket, a.mms_20, a.mms_50, a.mms_200 "
-    "FROM candles c LEFT JOIN averages a "
-    "ON a.pair = c.pair AND a.interval = c.interval AND a.bucket = c.bucket "
-    "WHERE c.pair = :pair AND c.interval = :interval ORDER BY c.bucket"
-)
+_WHICH: Final = "WHERE pair = :pair AND interval = :interval ORDER BY bucket"
+_CANDLES: Final = text(f"SELECT bucket, open, high, low, close, volume FROM candles {_WHICH}")
+_AVERAGES: Final = text(f"SELECT bucket, mms_20, mms_50, mms_200 FROM averages {_WHICH}")
 _SERIES: Final = text(
     "SELECT revision, checked_at FROM series WHERE pair = :pair AND interval = :interval"
 )
-_STRAY: Final = text(
-    "SELECT count(*) FROM averages a WHERE NOT EXISTS (SELECT 1 FROM candles c "
-    "WHERE c.pair = a.pair AND c.interval = a.interval AND c.bucket = a.bucket)"
-)
 _WINDOWS: Final = (20, 50, 200)
+_NONE: Final = (None, None, None, None)
 
 Mean = int | None
 
 
 class Row(NamedTuple):
-    """A candle in 1e-8 and what stands beside it: the bucket of its averages, and those."""
+    """A candle in 1e-8 and its averages; `averages_of` is None where it has no row of them."""
 
     bucket: int
     open: int
@@ -52,7 +45,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """A series as it is stored."""
+    """A series as it is stored; `stray` counts averages without a candle."""
 
     rows: tuple[Row, ...]
     revision: int
@@ -78,10 +71,11 @@ def content(engine: Engine, pair: Pair, interval: Interval) -> Content:
     which = {"pair": pair.symbol, "interval": interval.value}
     with reading(for_reading(engine)) as connection:
         series = connection.execute(_SERIES, which).one_or_none()
-        rows = tuple(Row(*row) for row in connection.execute(_ROWS, which))
-        stray = connection.scalar(_STRAY) or 0
+        candles = connection.execute(_CANDLES, which).all()
+        averages = {row[0]: tuple(row) for row in connection.execute(_AVERAGES, which)}
+    rows = tuple(Row(*row, *averages.pop(row[0], _NONE)) for row in candles)
     revision, checked_at = series if series is not None else (0, None)
-    return Content(rows, revision, checked_at, stray)
+    return Content(rows, revision, checked_at, len(averages))
 
 
 def disagreements(found: Content, step: int) -> list[str]:
@@ -93,7 +87,9 @@ def disagreements(found: Content, step: int) -> list[str]:
         if row[7:] != means or row.averages_of != row.bucket
     ]
     if wrong:
-        troubles.append(f"{len(wrong)} buckets have other averages than their closes say: {wrong[0]}")
+        troubles.append(
+            f"{len(wrong)} buckets have other averages than their closes say: {wrong[0]}"
+        )
     if found.stray:
         troubles.append(f"{found.stray} averages have no candle")
     if bool(found.revision) != bool(found.rows):

@@ -1,11 +1,12 @@
 """kill -9 of a loader at a random moment: what was acknowledged stays, and nothing contradicts itself.
 
-A loader is started, and killed after a time that is uniform over what a whole load takes from its first
-request on. Then the database must hold a beginning of what an uninterrupted load gives: every row that
-the loader said was stored, no other, each average equal to the mean of the stored closes, and a revision
-that is not older than the one reported. Some databases are killed at several times. At last a loader
-runs to its end, and candles and averages must hash to the same as those of a load that was never
-interrupted.
+A loader is killed either after a time that is uniform over what a whole load takes from its first
+request on, or at a uniform moment of one of its write transactions, in turn: the first is what happens,
+the second is where it could hurt. Then the database must hold a beginning of what an uninterrupted load
+gives: every row that the loader said was stored, each average equal to the mean of the stored closes,
+and a revision that is not older than the one reported. Some databases are killed several times. At last
+a loader runs to its end, and candles and averages must hash to the same as those of a load that was
+never interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -29,8 +29,8 @@ from benchmarks.reliability.rig import (
     PATIENCE,
     Database,
     Stage,
+    Watched,
     database,
-    end,
     exchange,
     processes,
     start,
@@ -50,19 +50,23 @@ class Plan:
 
 
 SMALL: Final = Plan(days=3, pages_a_commit=1)
-"""Ten commits in half a second: most kills hit one."""
+"""Ten commits in half a second."""
 REAL: Final = Plan(days=30, pages_a_commit=20)
 """Five commits of the size that the loader's command makes."""
-EVERY_REAL: Final = 5
-"""Each fifth database gets the real plan."""
+EVERY_REAL: Final = 6
+"""Each sixth database gets the real plan, which takes several times as long."""
+
+_MOMENTS: Final = {"begin": "while writing", "commit": "in COMMIT", "end": "between commits"}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A load that nobody interrupted: what it stored, and how long it took from its first request."""
+    """A load that nobody interrupted: what it stored, and how long it and its transactions took."""
 
     content: Content
     seconds: float
+    transactions: int
+    transaction: float
 
 
 @dataclass
@@ -70,12 +74,11 @@ class Tally:
     """What became of the kills."""
 
     kills: int = 0
-    too_late: int = 0
+    finals: int = 0
     moments: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     disagree: list[str] = field(default_factory=list)
     unequal: list[str] = field(default_factory=list)
-    finals: int = 0
 
 
 def measure(
@@ -85,7 +88,7 @@ def measure(
     chance = random.Random(seed)
     tally = Tally()
     with exchange() as (stage, base_url), database(kind) as db:
-        rig = _Rig(db, stage, base_url)
+        rig = _Rig(db, stage, base_url, chance)
         references: dict[Plan, Reference] = {}
         for number in range(10 * runs):
             if tally.kills >= runs:
@@ -93,14 +96,14 @@ def measure(
             plan = REAL if real and number % EVERY_REAL == 0 else SMALL
             if plan not in references:
                 references[plan] = rig.reference(plan)
-            rig.one_database(plan, references[plan], chance, tally, runs, step)
+            rig.one_database(plan, references[plan], tally, runs, step)
     shown = ", ".join(f"{count} {moment}" for moment, count in sorted(tally.moments.items()))
     return [
         figure(
             "acknowledged rows lost after kill -9",
             kind,
             tally.kills,
-            f"{len(tally.lost)} (kills: {shown})",
+            f"{len(tally.lost)} (killed: {shown})",
             tally.lost,
             least=runs,
         ),
@@ -113,7 +116,7 @@ def measure(
             least=runs,
         ),
         figure(
-            "hash after the load's end unlike an uninterrupted load's",
+            "final table hash unlike that of an uninterrupted load",
             kind,
             tally.finals,
             str(len(tally.unequal)),
@@ -127,64 +130,71 @@ class _Rig:
     db: Database
     stage: Stage
     base_url: str
+    chance: random.Random
 
-    def loader(self, plan: Plan) -> subprocess.Popen[str]:
-        """Start a loader."""
+    def loader(self, plan: Plan) -> Watched:
+        """Start a loader; returns when it has asked for its first page."""
+        self.db.wait_two_minutes()
         self.stage.asked.clear()
-        return start(
-            self.db.folder,
-            self.db.url,
-            self.base_url,
-            "benchmarks.reliability.loader",
-            f"--now={NOW}",
-            f"--days={plan.days}",
-            f"--pages-a-commit={plan.pages_a_commit}",
-            INTERVALS=INTERVAL.value,
+        child = Watched(
+            start(
+                self.db.folder,
+                self.db.url,
+                self.base_url,
+                "benchmarks.reliability.loader",
+                f"--now={NOW}",
+                f"--days={plan.days}",
+                f"--pages-a-commit={plan.pages_a_commit}",
+                INTERVALS=INTERVAL.value,
+            )
         )
+        give_up = time.monotonic() + PATIENCE
+        while not self.stage.asked.wait(0.02) and child.process.poll() is None:
+            assert time.monotonic() < give_up, "the loader asks for nothing"
+        return child
 
-    def to_its_end(self, plan: Plan) -> float:
-        """Load what is missing; returns the seconds from the first request on."""
-        self.db.end_leases()
-        process = self.loader(plan)
-        with processes([process]):
-            begun = self._first_request(process)
-            code, _, said = end(process)
+    def to_its_end(self, plan: Plan) -> tuple[float, int, float]:
+        """Load what is missing; returns seconds in all, transactions, and seconds of their shortest."""
+        child = self.loader(plan)
+        with processes([child.process]):
+            begun = time.monotonic()
+            lengths: list[float] = []
+            while child.wait_for("begin", len(lengths) + 1):
+                opened = time.monotonic()
+                child.wait_for("end", len(lengths) + 1)
+                lengths.append(time.monotonic() - opened)
+            code, _, said = child.end()
         assert code == 0, said
-        return time.monotonic() - begun
+        # The last transaction writes nothing: it only says that the series was checked.
+        writing = lengths[:-1] or lengths
+        return time.monotonic() - begun, len(writing), min(writing)
 
     def reference(self, plan: Plan) -> Reference:
         """Load an empty database without interruption."""
         self.db.empty()
-        seconds = self.to_its_end(plan)
-        return Reference(self.found(), seconds)
+        seconds, transactions, transaction = self.to_its_end(plan)
+        return Reference(self.found(), seconds, transactions, transaction)
 
     def found(self) -> Content:
         """What is stored now."""
         return content(self.db.engine, BTC, INTERVAL)
 
     def one_database(
-        self,
-        plan: Plan,
-        reference: Reference,
-        chance: random.Random,
-        tally: Tally,
-        most: int,
-        step: Step,
+        self, plan: Plan, reference: Reference, tally: Tally, most: int, step: Step
     ) -> None:
         """Kill one load, perhaps several times, then let it end and compare."""
         self.db.empty()
         left = 1.0
-        for _ in range(chance.randint(1, MOST_KILLS)):
+        for _ in range(self.chance.randint(1, MOST_KILLS)):
             if tally.kills >= most:
                 break
-            self.db.end_leases()
-            moment, told = self._killed(plan, chance.uniform(0, reference.seconds * left))
+            moment, told = self._killed(plan, reference, left, aimed=tally.kills % 2 == 1)
             if moment is None:
-                tally.too_late += 1
-                break
+                break  # it was quicker than expected
             tally.kills += 1
             tally.moments[moment] += 1
             found = self.found()
+            self.db.wait_two_minutes()
             tally.lost += _lost(found, reference.content, told)
             tally.disagree += _disagree(found, reference.content, told)
             tally.disagree += contradicted(self.db.engine, BTC, INTERVAL)
@@ -197,42 +207,30 @@ class _Rig:
             tally.unequal.append(f"{len(found.rows)} rows, hash {found.hash[:16]}")
         tally.disagree += disagreements(found, INTERVAL.seconds)
 
-    def _killed(self, plan: Plan, delay: float) -> tuple[str | None, list[dict[str, Any]]]:
-        """Kill a loader `delay` seconds after its first request.
+    def _killed(
+        self, plan: Plan, reference: Reference, left: float, *, aimed: bool
+    ) -> tuple[str | None, list[dict[str, Any]]]:
+        """Kill a loader of which the share `left` of the work is left to do.
 
-        Returns in which part of its work it died, None where it had ended, and what it had told.
+        Returns at which moment of its work it died, None where it had ended, and what it had told.
         """
-        process = self.loader(plan)
-        with processes([process]):
-            self._first_request(process)
+        child = self.loader(plan)
+        with processes([child.process]):
+            if aimed:
+                ahead = max(1, round(reference.transactions * left))
+                child.wait_for("begin", self.chance.randint(1, ahead))
+                delay = self.chance.uniform(0, reference.transaction)
+            else:
+                delay = self.chance.uniform(0, reference.seconds * left)
             threading.Event().wait(delay)
-            process.send_signal(signal.SIGKILL)
-            code, out, said = end(process)
+            child.process.send_signal(signal.SIGKILL)
+            code, lines, said = child.end()
         if code != -signal.SIGKILL:
             assert code == 0, said
             return None, []
-        told = [json.loads(line.removeprefix("stored ")) for line in _lines(out, "stored ")]
-        marks = [line for line in out.splitlines() if line in _MOMENTS]
+        marks = [line for line in lines if line in _MOMENTS]
+        told = [json.loads(line[7:]) for line in lines if line.startswith("stored ")]
         return _MOMENTS[marks[-1] if marks else "end"], told
-
-    def _first_request(self, process: subprocess.Popen[str]) -> float:
-        give_up = time.monotonic() + PATIENCE
-        while not self.stage.asked.wait(0.02):
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise AssertionError(f"the loader asked for nothing: {end(process)[2][-500:]}")
-        return time.monotonic()
-
-
-_MOMENTS: Final = {
-    "begin": "writing",
-    "commit": "committing",
-    "end": "fetching",
-}
-
-
-def _lines(out: str, beginning: str) -> list[str]:
-    # The last line may have been cut off by the kill.
-    return [line for line in out.splitlines() if line.startswith(beginning) and line.endswith("}")]
 
 
 def _lost(found: Content, whole: Content, told: list[dict[str, Any]]) -> list[str]:

@@ -55,14 +55,16 @@ def main() -> int:
     options = parser.parse_args()
     logging.configure("WARNING", "json")
     settings = load_settings(None)
-    series = [(pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs]
+    series = [
+        (pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs
+    ]
     made = bootstrap.build(settings, lambda: options.now)
     try:
-        with bootstrap.open_candle_source(settings, made.clock) as source:
+        with bootstrap.open_candle_source(settings, made.gate_for, made.clock) as source:
 
             def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
                 return load_initial(
-                    Marked(made.series),  # type: ignore[arg-type] # the rest is passed on
+                    Marked(made.series),
                     source,
                     made.clock,
                     pair,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 import sys
 import tempfile
@@ -90,9 +89,11 @@ class Database:
             for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(table.delete())
 
-    def end_leases(self) -> None:
-        """What two minutes do: the leases of those who died are over."""
+    def wait_two_minutes(self) -> None:
+        """Do what time does: leases of those who died end, and PostgreSQL counts its rows."""
         self.execute("DELETE FROM leases")
+        if self.kind == "postgres":
+            self.execute("ANALYZE")
 
 
 @contextmanager
@@ -169,6 +170,52 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, said
 
 
+class Watched:
+    """A process whose standard output is read while it runs."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, name="reader")
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                with self._news:
+                    self.lines.append(line)
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def wait_for(self, line: str, times: int) -> bool:
+        """Wait until a line has come so many times; False where the process ends before."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or self._count(line) >= times, PATIENCE)
+            return self._count(line) >= times
+
+    def _count(self, line: str) -> int:
+        return sum(each == f"{line}\n" for each in self.lines)
+
+    def end(self) -> tuple[int, list[str], str]:
+        """Exit code, the lines that came whole, and standard error."""
+        try:
+            code = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError("a process hangs") from None
+        finally:
+            self._reader.join(PATIENCE)
+            assert self.process.stderr is not None
+            with self.process.stderr as stream:
+                said = stream.read()
+        return code, [line[:-1] for line in self.lines if line.endswith("\n")], said
+
+
 @contextmanager
 def processes(started: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
     """Kill whatever a failing measurement leaves running."""
@@ -179,8 +226,3 @@ def processes(started: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
             if each.poll() is None:
                 each.kill()
                 each.communicate()
-
-
-def cores() -> int:
-    """How many processors there are for all of this."""
-    return os.cpu_count() or 1

@@ -125,14 +125,14 @@ def test_a_node_that_hangs_is_asked_once_and_then_left_alone(
         asked = memcached.stats()["cmd_get"]
         stored = memcached.stats()["cmd_set"]
         memcached.hold()
-        first, *others = check(store, history, 300)
+        seconds = sorted(check(store, history, 300))
         memcached.go_on()
         until(lambda: memcached.stats()["cmd_get"] > asked)
         assert memcached.stats()["cmd_get"] - asked == 1
         assert memcached.stats()["cmd_set"] == stored
-    assert ANSWER_SECONDS <= first < ANSWER_SECONDS + NOISE
+    assert ANSWER_SECONDS <= seconds[-1] < ANSWER_SECONDS + NOISE
     # The median does not know that the machine was busy for a moment.
-    assert sorted(others)[len(others) // 2] < 0.05
+    assert seconds[len(seconds) // 2] < 0.05
 
 
 def test_another_program_on_memcacheds_port_is_no_cache(

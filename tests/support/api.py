@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
-from app.bootstrap import Runtime
+from app.bootstrap import Runtime, own_gate
 from app.core.errors import StoreError, UpstreamError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Interval, Pair
 from app.core.ports import AverageStore
@@ -82,6 +82,7 @@ class FakeRuntime:
             events=self.events,
             prices=self.prices,
             price_source=lambda: self.price_source,
+            gate_for=own_gate,
             ping=self._ping,
             cache_healthy=lambda: self.cache_works,
             close=self._close,

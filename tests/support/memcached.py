@@ -69,11 +69,15 @@ class Memcached:
 
     def hold(self) -> None:
         """SIGSTOP: connections are still accepted by the system, nothing is answered."""
-        self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        # The signal takes a moment to arrive; until it has, everything is still answered.
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def go_on(self) -> None:
         """SIGCONT."""
-        self._signal(signal.SIGCONT)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         """Kill it and start it again: the same port, nothing in it."""
@@ -123,10 +127,6 @@ class Memcached:
         self._process.send_signal(number)
         self._process.wait(DEADLINE)
         self._process = None
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
 
     def close(self) -> None:
         """End it in whatever state it is."""
