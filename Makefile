@@ -16,8 +16,8 @@ COVERAGE_FLOOR := 90
 # ARGS are for the one command that was asked for, not for a make that this command may call.
 MAKEOVERRIDES :=
 
-.PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore sandbox test-local test_local test \
-	lint format check bench lock clean ready-run ready-dev
+.PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
+	sandbox test-local test_local test lint format check bench lock clean ready-run ready-dev
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile

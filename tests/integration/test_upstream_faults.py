@@ -99,6 +99,7 @@ FAULTS: dict[str, Reaction] = {
     "answer=text": (UpstreamNonsense, "unreadable: it is not JSON", 1),
     "answer=empty": (UpstreamNonsense, "unreadable: it is not JSON", 1),
     "nested": (UpstreamNonsense, "nested too deeply", 1),
+    "nested=200000": (UpstreamNonsense, "holds more than 120000 brackets", 1),
     "value=NaN": (UpstreamNonsense, "holds NaN, which is no JSON number", 1),
     "value=-Infinity": (UpstreamNonsense, "holds -Infinity", 1),
     f"value={'9' * 101}": (UpstreamNonsense, "a number of 101 characters", 1),
@@ -112,11 +113,11 @@ FAULTS: dict[str, Reaction] = {
     "cut,framing=close": (_WAIT, "broke off its reply", 3),
     "cut,framing=close,keep=0": (_WAIT, "broke off its reply", 3),
     "cut,framing=chunked": (_WAIT, "broke off its reply", 3),
-    "flood=20": (UpstreamNonsense, "longer than 750000 bytes", 1),
-    "flood=20,framing=close": (UpstreamNonsense, "longer than 750000 bytes", 1),
-    "flood=20,framing=chunked": (UpstreamNonsense, "longer than 750000 bytes", 1),
+    "flood=20": (UpstreamNonsense, "longer than 1000000 bytes", 1),
+    "flood=20,framing=close": (UpstreamNonsense, "longer than 1000000 bytes", 1),
+    "flood=20,framing=chunked": (UpstreamNonsense, "longer than 1000000 bytes", 1),
     "flood=20,at=head": (_WAIT, "", 3),
-    "gzip-bomb=100": (UpstreamNonsense, "longer than 750000 bytes", 1),
+    "gzip-bomb=100": (UpstreamNonsense, "longer than 1000000 bytes", 1),
 }
 
 # The legacy format has no columns: there a field is missing in one candle, and that candle is refused.
