@@ -81,6 +81,7 @@ check: lint ## What CI runs: lint, then the tests with coverage
 bench: ready-dev ## Reproduce the figures that the documents state
 	@$(PY) -m benchmarks.anomaly $(ARGS)
 	@$(PY) -m benchmarks.history
+	@$(PY) -m benchmarks.flood
 
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
 	@for name in requirements requirements-dev; do \

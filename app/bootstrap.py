@@ -182,8 +182,9 @@ def open_price_source(
 
 
 def _host(base_url: str) -> str:
-    """The host of a base URL with its port, without a name or password that may stand before it."""
-    return urlsplit(base_url).netloc.rpartition("@")[2]
+    """Host, port and path of a base URL, without a name or password: the sandbox is two hosts in one."""
+    parts = urlsplit(base_url)
+    return f"{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
 
 
 class _Once:

@@ -13,7 +13,8 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -54,12 +55,13 @@ def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
         version = required_version(connection)
         with archive.writing(file, version, clock()) as writer:
             for table in data_tables(connection):
-                blocks = _told(table.name, read(connection, table))
-                writer.table(table.name, columns_of(table), blocks)
+                # Closed here, while the connection is open, also where the disk is full halfway.
+                with closing(read(connection, table)) as blocks:
+                    writer.table(table.name, columns_of(table), _told(table.name, blocks))
             return writer.end(highest_ids(connection))
 
 
-def _told(table: str, blocks: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+def _told(table: str, blocks: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
     """The same blocks, each with a line in the log."""
     done = 0
     for lines in blocks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -99,7 +99,7 @@ def columns_of(table: Table) -> list[str]:
     return sorted(table.columns.keys())
 
 
-def read(connection: Connection, table: Table) -> Iterator[list[bytes]]:
+def read(connection: Connection, table: Table) -> Generator[list[bytes], None, None]:
     """All rows of a table as lines, in blocks; the table is never in memory as a whole."""
     wanted = select(*(table.columns[name] for name in columns_of(table)))
     wanted = wanted.order_by(

@@ -232,6 +232,9 @@ def _commit(
 
 def _absent(answer: _Answer, stored: dict[int, Candle], step: int) -> list[int]:
     """The buckets that were asked for and are neither answered, nor refused, nor already stored."""
+    # A refused candle whose place is unknown may be any of those that seem to be missing.
+    if any(item.bucket is None for item in answer.refused):
+        return []
     known = {c.bucket for c in answer.candles} | {r.bucket for r in answer.refused} | stored.keys()
     asked = chain.from_iterable(range(s.first, s.last + 1, step) for s in answer.asked)
     return [bucket for bucket in asked if bucket not in known]

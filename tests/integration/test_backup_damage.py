@@ -15,11 +15,13 @@ from app.core.errors import ConfigurationError, StoreUnusable
 from app.db import schema
 from app.db.archive import verify, writing
 from app.db.backup import back_up
-from app.db.content import columns_of, data_tables, line_of
+from app.db.content import BLOCK, columns_of, data_tables, line_of
 from app.db.restoring import restore
-from app.db.session import open_engine, snapshot
+from app.db.session import open_engine, snapshot, transaction
+from app.db.writes import insert
 from tests.support.backups import HIGHEST_ID, NOW, ROWS, execute, fill, held, next_id, unchanged
 from tests.support.candles import day
+from tests.support.processes import ended, process
 
 
 @pytest.fixture
@@ -195,6 +197,25 @@ def test_a_backup_that_fails_leaves_the_earlier_one_and_nothing_else(
         writer.table("series", ["x"], failing())
     assert file.read_bytes() == before
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_backup_for_which_there_is_no_room_ends_with_1_and_one_line(
+    sqlite: Engine, sqlite_url: str, tmp_path: Path
+) -> None:
+    with transaction(sqlite) as connection:
+        columns = ["symbol", "currency", "price", "priced_at", "collected_at"]
+        rows = [("ETH", "usd", 7**n % 10**18 + 1, n, n) for n in range(3 * BLOCK)]
+        insert(connection, "prices", columns, rows)
+    program = (
+        "import resource, sys\n"
+        "from app.db.backup import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "sys.exit(main(['backup', 'b.mmsb']))"
+    )
+    with process(tmp_path, "-c", program, DB_URL=sqlite_url, LOG_LEVEL="WARNING") as child:
+        code, said = ended(child)
+    assert (code, said) == (1, "backup: b.mmsb: File too large; nothing was changed\n")
+    assert not list(tmp_path.glob("*b.mmsb*"))
 
 
 @pytest.mark.parametrize("content", [b"", b"my notes", gzip.compress(b"my notes\n")])

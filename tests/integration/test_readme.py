@@ -206,6 +206,17 @@ def test_commands_that_end_by_themselves(
     assert says in done.stdout + done.stderr
 
 
+def test_a_backup_goes_into_another_database(environment: dict[str, str], tmp_path: Path) -> None:
+    assert run("make initial_load", environment).returncode == 0
+    file = f"FILE={tmp_path / 'all.mmsb'}"
+    done = run(f"make backup {file}", environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    environment["DB_URL"] = f"sqlite:///{tmp_path / 'other.db'}"
+    done = run(f"make restore {file}", environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run("make monitor", environment).returncode == 0
+
+
 def test_the_collector_stays_until_it_is_told_to_stop(environment: dict[str, str]) -> None:
     with running("make collect", environment):
         exchange = environment["COINGECKO_API_BASE_URL"].removesuffix("/api/v3")
@@ -258,6 +269,8 @@ def test_no_command_of_the_readme_is_left_out() -> None:
         "make incremental",
         "make monitor",
         "make collect",
+        "make backup",
+        "make restore",
         "make sandbox",
         'make sandbox ARGS="--port 8080"',
         "python -m app.sandbox --help",

@@ -22,6 +22,8 @@ class Postgres:
     port: int
     tools: Path
     _numbers: Iterator[int]
+    _home: Path
+    _user: str | None
 
     def create(self) -> str:
         """The URL of a new, empty database."""
@@ -32,6 +34,27 @@ class Postgres:
     def drop(self, url: str) -> None:
         """Remove the database, whoever is still connected."""
         self._sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def start(self) -> None:
+        """Start the server; returns once it accepts connections."""
+        options = f"-p {self.port} -k {self._home} -c listen_addresses=127.0.0.1"
+        options += " -c max_connections=200"
+        self._control("-l", self._home / "log", "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop the server: `fast` ends its connections politely, `immediate` is a crash."""
+        self._control("-m", mode, "stop")
+
+    def terminate(self) -> None:
+        """End every connection but our own, as an administrator would."""
+        self._sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE usename = 'mms' AND pid <> pg_backend_pid()"
+        )
+
+    def _control(self, *arguments: str | Path) -> None:
+        data = self._home / "data"
+        _run([self.tools / "pg_ctl", "-D", data, "-w", "-t", "60", *arguments], self._user)
 
     def _sql(self, statement: str) -> None:
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "mms", "-d", "postgres"]
@@ -60,13 +83,12 @@ def running(folder: Path) -> Iterator[Postgres]:
     try:
         kind = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         _run([folder / "initdb", "-D", data, "-U", "mms", *kind], user)
-        options = f"-p {port} -k {home} -c listen_addresses=127.0.0.1 -c max_connections=200"
-        control: list[str | Path] = [folder / "pg_ctl", "-D", data, "-w", "-t", "60"]
-        _run([*control, "-l", home / "log", "-o", options, "start"], user)
+        server = Postgres(port, folder, count(), home, user)
+        server.start()
         try:
-            yield Postgres(port, folder, count())
+            yield server
         finally:
-            _run([*control, "-m", "immediate", "stop"], user)
+            server.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

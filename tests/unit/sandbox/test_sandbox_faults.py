@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.core.market import Interval
+from app.core.market import Interval, Pair
 from app.sandbox import fault_candles, fault_replies, fault_sending
+from app.sandbox.book import Bar
 from app.sandbox.control import PREFIX
 from app.sandbox.exchange import COINGECKO_PATH, LEGACY_PATH, V4_PATH, Exchange
 from app.sandbox.fault_kinds import COMMON, KINDS
@@ -96,6 +97,9 @@ def test_what_is_not_written_has_its_default() -> None:
         ("scale=0", "must be a factor"),
         ("scale=/0", "must be a factor"),
         ("scale=nan", "must be a factor"),
+        ("scale=x", "must be a factor"),
+        ("price=x", "must be a decimal number"),
+        ("slow=x", "must be a number from 0"),
         ("price=NaN", "must be a decimal number"),
         ("missing,candle=yesterday", "must be a place in the reply"),
         ("slow=-1", "must be a number from 0"),
@@ -228,6 +232,16 @@ def test_a_candle_is_named_by_its_place_its_day_or_its_stamp(
     exchange.faults.add(f"price=0,candle={candle}")
     closes = [Decimal(text) for text in body(exchange.answer(V4))["c"]]
     assert [place for place, close in enumerate(closes) if close == 0] == places
+
+
+def test_a_different_duplicate_differs_even_where_the_candle_is_flat(exchange: Exchange) -> None:
+    price = Decimal(5)
+    flat = Bar(TODAY - 86_400, price, price, price, price, price)
+    exchange.book.replace(Pair("BTC", "BRL"), Interval.DAY, [flat])
+    exchange.faults.add("duplicate=different")
+    rows = list(zip(*(body(exchange.answer(V4))[column] for column in "tohlcv"), strict=True))
+    assert rows[4][0] == rows[5][0] == flat.stamp
+    assert rows[4] != rows[5]
 
 
 def test_an_error_is_written_as_its_own_api_writes_it(exchange: Exchange) -> None:

@@ -143,3 +143,12 @@ def test_a_page_that_ends_before_it_begins_brings_nothing() -> None:
     report = load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(7), day(9))])
     assert (report.inserted, report.absent, report.newest) == (0, 0, None)
     assert store.state(BTC, DAY).checked_at == day(5)
+
+
+def test_a_refused_candle_without_a_place_makes_no_bucket_absent() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300))
+    exchange.refused = [RefusedCandle(None, "The stamp cannot be read.")]
+    store = loaded(exchange)
+    assert store.absences(BTC, DAY, 0, day(300)) == []
+    found = inspect(store, BTC, DAY, 101, exchange.now)
+    assert [gap.cause for gap in found.gaps] == [Cause.NEVER_FETCHED]

@@ -50,6 +50,7 @@ def test_a_whole_number_stays_a_whole_number_beyond_what_a_float_holds() -> None
         (b"[0." + b"1" * 100 + b"]", "102 characters"),
         (b"[" * 100_000, "nested"),
         (b'{"a":' * 100_000, "nested"),
+        (b"[" + b"[]," * 60_000 + b"{}," * 60_000 + b"0]", "more than 120000 brackets"),
     ],
 )
 def test_what_python_would_let_through_is_refused_by_name(body: bytes, names: str) -> None:
