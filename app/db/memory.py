@@ -233,6 +233,8 @@ class MemorySeriesUnit:
 class MemoryLeases:
     """Leases of one holder among those that share `table`: name → (holder, expiry in unix seconds)."""
 
+    _guard: Final = threading.Lock()  # of all holders, whichever table they share
+
     def __init__(self, holder: str, table: dict[str, tuple[str, float]], seconds: float) -> None:
         self._holder = holder
         self._table = table
@@ -240,17 +242,19 @@ class MemoryLeases:
 
     def take(self, name: str, now: float) -> str | None:
         """Take or renew a lease at unix time `now`; returns None where it is ours, else its holder."""
-        holder, until = self._table.get(name, (self._holder, now))
-        # No lease can end that far ahead: then the clock of whoever took it was wrong.
-        if holder != self._holder and now < until <= now + 2 * self._seconds:
-            return holder
-        self._table[name] = (self._holder, now + self._seconds)
-        return None
+        with self._guard:
+            holder, until = self._table.get(name, (self._holder, now))
+            # No lease can end that far ahead: then the clock of whoever took it was wrong.
+            if holder != self._holder and now < until <= now + 2 * self._seconds:
+                return holder
+            self._table[name] = (self._holder, now + self._seconds)
+            return None
 
     def release(self, name: str) -> None:
         """Give the lease back if it is ours."""
-        if self._table.get(name, ("", 0.0))[0] == self._holder:
-            del self._table[name]
+        with self._guard:
+            if self._table.get(name, ("", 0.0))[0] == self._holder:
+                del self._table[name]
 
 
 def _contradicts(series: _Series, interval: Interval, bucket: int) -> bool:

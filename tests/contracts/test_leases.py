@@ -138,7 +138,6 @@ def test_what_nobody_holds_may_be_given_back(holder: Holder, work: str) -> None:
     assert holder("other").take(work, NOW) is None
 
 
-@pytest.mark.parametrize("holder", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("before", ["free", "expired"])
 def test_of_eight_who_want_it_at_once_exactly_one_gets_it(
     holder: Holder, work: str, before: str
