@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from app import bootstrap
-from app.core import logging
 from app.core.market import Interval, Pair
 from app.core.ports import SeriesStore, SeriesUnit
-from app.core.settings import load_settings
+from app.core.settings import Settings
 from app.events.types import CandlesLoaded, Event
 from app.services.loaders import load_initial
-from app.services.loading import LoadReport, OnPage
+from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage
 from app.workers import loads
+from app.workers.run import run
 
 
 class Marked:
@@ -47,14 +47,16 @@ class Marked:
 
 
 def main() -> int:
-    """Load every configured series once."""
+    """Load every configured series once. Exits as the loaders' commands do."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--now", type=float, required=True)
     parser.add_argument("--days", type=int, required=True)
-    parser.add_argument("--pages-a-commit", type=int, required=True)
+    parser.add_argument("--pages-a-commit", type=int, default=PAGES_A_COMMIT)
     options = parser.parse_args()
-    logging.configure("WARNING", "json")
-    settings = load_settings(None)
+    return run("loader", lambda settings: _load(settings, options))
+
+
+def _load(settings: Settings, options: argparse.Namespace) -> int:
     series = [
         (pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs
     ]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine, text
 
+from app import bootstrap
 from app.core.market import Pair
+from app.core.ports import CandleSource
+from app.core.settings import Settings
 from app.db import schema
 from app.db.models import Base
 from app.db.session import open_engine, transaction
@@ -24,7 +29,7 @@ from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from app.sandbox.wire import Reply
 from tests.support import postgres
-from tests.support.processes import environment
+from tests.support.processes import Server, environment
 
 BTC: Final = Pair("BTC", "BRL")
 ETH: Final = Pair("ETH", "BRL")
@@ -67,6 +72,14 @@ def exchange(clock: Callable[[], float] = lambda: NOW) -> Iterator[tuple[Stage, 
             yield stage, f"{url}/api/v4"
         finally:
             stage.open.set()  # whoever waits for an answer would keep the server from ending
+
+
+def candle_source(
+    settings: Settings, clock: Callable[[], float]
+) -> AbstractContextManager[CandleSource]:
+    """The exchange of the settings, asked by this process as fast as it answers."""
+    quick = settings.model_copy(update={"mb_requests_per_second": 10_000.0})
+    return bootstrap.open_candle_source(quick, bootstrap.own_gate, clock)
 
 
 @dataclass(frozen=True)
@@ -168,6 +181,27 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
         out, said = process.communicate()
         raise AssertionError(f"a process hangs; it said: {said[-500:]}") from None
     return process.returncode, out, said
+
+
+@contextmanager
+def api(folder: Path, **settings: str) -> Iterator[Server]:
+    """An API process whose log goes to a file: a pipe that nobody empties would hold it up."""
+    log = folder / "api.log"
+    mine = environment(folder, PORT="0", ACCESS_LOG="off", ALLOWED_PAIRS="BRLBTC", **settings)
+    command = [sys.executable, "-m", "app.serve"]
+    with log.open("w") as out, subprocess.Popen(command, cwd=folder, env=mine, stderr=out) as child:
+        try:
+            give_up = time.monotonic() + PATIENCE
+            while (found := re.search(r'"url": "(http://[0-9.:]+)"', log.read_text())) is None:
+                assert child.poll() is None, log.read_text()[-500:]
+                assert time.monotonic() < give_up, "the API does not begin to serve"
+                threading.Event().wait(0.02)
+            yield Server(found[1])
+            child.terminate()
+            assert child.wait(PATIENCE) == 0
+        finally:
+            if child.poll() is None:
+                child.kill()
 
 
 class Watched:

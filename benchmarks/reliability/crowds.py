@@ -1,0 +1,191 @@
+"""Many at once: loaders of the same series, and migrations of the same database. Real commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import inspect
+
+from app.core.market import Interval, Pair
+from app.db import schema
+from app.db.session import open_engine
+from benchmarks.reliability.content import content, contradicted, disagreements
+from benchmarks.reliability.figures import Figure, Step, figure, no_step
+from benchmarks.reliability.rig import (
+    BTC,
+    ETH,
+    Database,
+    Stage,
+    database,
+    databases,
+    end,
+    exchange,
+    processes,
+    start,
+)
+
+PAIRS: Final = (BTC, ETH)
+DAY: Final = Interval.DAY
+MIGRATING: Final = 10
+
+
+@dataclass
+class Tally:
+    """What became of the rounds; `asked` counts the requests of each round."""
+
+    rounds: int = 0
+    loaded: int = 0
+    left: int = 0
+    just_loaded: int = 0
+    asked: Counter[int] = field(default_factory=Counter)
+    most: int = 0
+    troubles: list[str] = field(default_factory=list)
+
+
+def measure(kind: str, runs: int = 10, step: Step = no_step, *, many: int = 8) -> list[Figure]:
+    """Let `many` loaders begin at once, `runs` times, each time on an empty database."""
+    tally = Tally()
+    with exchange(time.time) as (stage, base_url), database(kind) as db:
+        alone = _alone(db, stage, base_url)
+        needed = len(stage.requests)
+        for _ in range(runs):
+            _round(db, stage, base_url, many, tally)
+            tally.rounds += 1
+            if _hashes(db) != alone:
+                tally.troubles.append("the tables are not those that one loader leaves")
+            for pair in PAIRS:
+                found = content(db.engine, pair, DAY)
+                tally.troubles += disagreements(found, DAY.seconds)
+                tally.troubles += contradicted(db.engine, pair, DAY)
+            step()
+    asked = ", ".join(f"{n} requests x {count}" for n, count in sorted(tally.asked.items()))
+    return [
+        figure(
+            f"{many} loaders at once: table hash as after one, each old candle asked for once",
+            kind,
+            tally.rounds,
+            f"asked for at most {tally.most} x; one alone makes {needed} requests, {many}: {asked}; "
+            f"{tally.loaded} loads, {tally.left} left to another, {tally.just_loaded} of them because "
+            "it had just ended",
+            tally.troubles,
+            least=runs,
+        )
+    ]
+
+
+def _round(db: Database, stage: Stage, base_url: str, many: int, tally: Tally) -> None:
+    """Start so many loaders at once on an empty database, and wait for their ends."""
+    db.empty()
+    stage.forget_requests()
+    names = ",".join(pair.legacy for pair in PAIRS)
+    begun: list[subprocess.Popen[str]] = []
+    statuses: Counter[str] = Counter()
+    with processes(begun):
+        for _ in range(many):
+            begun.append(
+                start(
+                    db.folder,
+                    db.url,
+                    base_url,
+                    "app.workers.initial_loader",
+                    "--json",
+                    ALLOWED_PAIRS=names,
+                    HISTORY_DAYS="365",
+                )
+            )
+        for process in begun:
+            code, out, said = end(process)
+            if code != 0:
+                tally.troubles.append(f"exit {code}: {said[-300:]}")
+            else:
+                series = json.loads(out.splitlines()[-1])["series"]
+                statuses.update(item["status"] for item in series)
+                tally.just_loaded += sum("just loaded" in item.get("reason", "") for item in series)
+    tally.loaded += statuses["ok"]
+    tally.left += statuses["taken"]
+    tally.asked[len(stage.requests)] += 1
+    for pair in PAIRS:
+        most = _most_often_asked(stage, pair)
+        tally.most = max(tally.most, most)
+        if most > 1:
+            tally.troubles.append(f"a candle of {pair} was asked for {most} times")
+
+
+def _most_often_asked(stage: Stage, pair: Pair) -> int:
+    """How often the candle that was asked for most often was, the three newest closed ones aside.
+
+    Those every load reads again, to notice that they were revised.
+    """
+    settled = DAY.last_closed(time.time()) - 3 * DAY.seconds
+    times: Counter[int] = Counter()
+    for request in stage.requests:
+        if request.query.get("symbol") == pair.symbol:
+            first, last = int(request.query["from"]), int(request.query["to"])
+            times.update(range(first, min(last, settled) + 1, DAY.seconds))
+    return max(times.values(), default=0)
+
+
+def _alone(db: Database, stage: Stage, base_url: str) -> list[str]:
+    """What one loader leaves."""
+    tally = Tally()
+    _round(db, stage, base_url, 1, tally)
+    assert not tally.troubles, tally.troubles
+    return _hashes(db)
+
+
+def _hashes(db: Database) -> list[str]:
+    return [content(db.engine, pair, DAY).hash for pair in PAIRS]
+
+
+def migrations(kind: str, runs: int = 5, step: Step = no_step) -> list[Figure]:
+    """Let ten processes migrate one empty database at once, `runs` times."""
+    troubles: list[str] = []
+    done = 0
+    with databases(kind) as create, exchange() as (_, base_url), database(kind) as alone:
+        wanted = _tables(alone.url)
+        for _ in range(runs):
+            url = create()
+            with ExitStack() as stack:
+                begun = [
+                    start(alone.folder, url, base_url, "app.db.migrate") for _ in range(MIGRATING)
+                ]
+                stack.enter_context(processes(begun))
+                ends = [end(process) for process in begun]
+            said = [text for _, _, text in ends]
+            if any(code for code, _, _ in ends):
+                troubles.append(next(text[-300:] for code, _, text in ends if code))
+            elif sum("migrated to" in text for text in said) != 1:
+                troubles.append("not exactly one of them migrated")
+            if _tables(url) != wanted:
+                troubles.append("the tables are not those of one migration")
+            done += 1
+            step()
+    return [
+        figure(
+            f"{MIGRATING} processes migrating an empty database at once: one does it, none fails",
+            kind,
+            done,
+            f"{len(troubles)} troubles",
+            troubles,
+            least=runs,
+        )
+    ]
+
+
+def _tables(url: str) -> dict[str, list[str]]:
+    engine = open_engine(url)
+    try:
+        schema.require(engine)
+        found = inspect(engine)
+        return {
+            name: sorted(str(column["name"]) for column in found.get_columns(name))
+            for name in sorted(found.get_table_names())
+        }
+    finally:
+        engine.dispose()

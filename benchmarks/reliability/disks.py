@@ -1,0 +1,230 @@
+"""A SQLite file that another program has locked, and one whose disk is full."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.request import urlopen
+
+from app.core.market import Interval
+from app.db.session import open_engine
+from benchmarks.reliability.content import content, disagreements
+from benchmarks.reliability.figures import Figure, Step, figure, no_step, spread
+from benchmarks.reliability.rig import (
+    BTC,
+    NOW,
+    Database,
+    Stage,
+    api,
+    database,
+    end,
+    exchange,
+    processes,
+    start,
+)
+
+MINUTE: Final = Interval.MINUTE
+DAY: Final = Interval.DAY
+DAYS: Final = 30
+MOMENTS: Final = ("before it begins", "while it loads")
+READ_WITHIN: Final = 1.0
+KIB: Final = 1024
+SMALLEST, LARGEST = 64 * KIB, 3_000 * KIB
+"""From too small for the tables to almost enough for all of it."""
+ROOM: Final = 64_000 * KIB
+
+
+@dataclass
+class Tally:
+    """What became of the loads and the reads."""
+
+    codes: Counter[int] = field(default_factory=Counter)
+    reads: list[float] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def exits(self) -> str:
+        """The exit codes, in words."""
+        return ", ".join(f"exit {code} x {count}" for code, count in sorted(self.codes.items()))
+
+
+def locked(kind: str, runs: int = 4, step: Step = no_step) -> list[Figure]:
+    """Lock the file for longer than a loader waits, before and during a load, in turn."""
+    if kind != "sqlite":
+        return []
+    tally = Tally()
+    with exchange() as (stage, base_url), database(kind) as db:
+        assert _loader(db, base_url, DAY, 365)[0] == 0
+        whole = content(db.engine, BTC, DAY).hash
+        with api(db.folder, DB_URL=db.url) as server:
+            for number in range(runs):
+                db.empty()
+                moment = MOMENTS[number % len(MOMENTS)]
+                with _reading(server.url, tally):
+                    code, out, said = _load_locked(db, stage, base_url, moment)
+                tally.codes[code] += 1
+                if code != 1 or "kept the database locked" not in out or "Traceback" in said:
+                    tally.troubles.append(f"{moment}: exit {code}: {(out + said)[-300:]}")
+                if content(db.engine, BTC, DAY).rows:
+                    tally.troubles.append(f"{moment}: something was written")
+                db.wait_two_minutes()
+                if _loader(db, base_url, DAY, 365)[0] or content(db.engine, BTC, DAY).hash != whole:
+                    tally.troubles.append(f"{moment}: the next load does not make it good")
+                step()
+    slow = [seconds for seconds in tally.reads if seconds > READ_WITHIN]
+    tally.troubles += [f"a read took {seconds:.2f} s" for seconds in slow]
+    return [
+        figure(
+            "SQLite locked by another program: the loader exits 1 with a clear line, reads go on",
+            kind,
+            runs,
+            f"{tally.exits}; {len(tally.reads):,} reads, {spread(tally.reads)}",
+            tally.troubles,
+        )
+    ]
+
+
+def _load_locked(db: Database, stage: Stage, base_url: str, moment: str) -> tuple[int, str, str]:
+    file = db.url.removeprefix("sqlite:///")
+    stage.asked.clear()
+    with closing(sqlite3.connect(file, isolation_level=None)) as foreign:
+        if moment == MOMENTS[0]:
+            foreign.execute("BEGIN IMMEDIATE")
+            return _loader(db, base_url, DAY, 365)
+        stage.open.clear()
+        process = _start(db, base_url, DAY, 365)
+        with processes([process]):
+            assert stage.asked.wait(60), "the loader asks for nothing"
+            foreign.execute("BEGIN IMMEDIATE")
+            stage.open.set()
+            return end(process)
+
+
+@contextmanager
+def _reading(url: str, tally: Tally) -> Iterator[None]:
+    """Read averages all the time; what is not a 200 is a trouble."""
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.wait(0.02):
+            begun = time.monotonic()
+            try:
+                with urlopen(f"{url}/BRLBTC/mms?range=20", timeout=30) as reply:
+                    reply.read()
+            except OSError as error:
+                tally.troubles.append(f"a read failed: {error}")
+            tally.reads.append(time.monotonic() - begun)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reader.join()
+
+
+def full(kind: str, runs: int = 8, step: Step = no_step) -> list[Figure]:
+    """Load onto disks of different sizes, all too small; then make room and load on."""
+    if kind != "sqlite":
+        return []
+    tally = Tally()
+    with exchange() as (_, base_url), database(kind) as roomy:
+        assert _loader(roomy, base_url, MINUTE, DAYS)[0] == 0
+        whole = content(roomy.engine, BTC, MINUTE)
+        for number in range(runs):
+            share = number / max(1, runs - 1)
+            size = round(SMALLEST * (LARGEST / SMALLEST) ** share)
+            with small_disk(size) as disk:
+                tally.troubles += [
+                    f"{size >> 10} KiB: {text}" for text in _fill(disk, base_url, whole.hash, tally)
+                ]
+            step()
+    return [
+        figure(
+            "disk full: the loader says so and exits 1 (2 where it could not start), the file is whole",
+            kind,
+            runs,
+            f"{tally.exits}; with room again, hash as of a load with room from the start",
+            tally.troubles,
+        )
+    ]
+
+
+def _fill(disk: Path, base_url: str, whole: str, tally: Tally) -> list[str]:
+    url = f"sqlite:///{disk / 'mms.db'}"
+    engine = open_engine(url)
+    db = Database("sqlite", url, disk, engine)
+    troubles = []
+    try:
+        code, out, said = _loader(db, base_url, MINUTE, DAYS)
+        tally.codes[code] += 1
+        if code not in (1, 2) or "disk is full" not in out + said or "Traceback" in said:
+            troubles.append(f"exit {code}: {(out + said)[-300:]}")
+        if code == 1:  # there are tables, and they can be read
+            troubles += disagreements(content(engine, BTC, MINUTE), MINUTE.seconds)
+        grow(disk, ROOM)
+        with closing(sqlite3.connect(disk / "mms.db")) as connection:
+            (state,) = connection.execute("PRAGMA integrity_check").fetchone()
+        if state != "ok":
+            troubles.append(f"the file is damaged: {state}")
+        if code == 1:
+            db.wait_two_minutes()
+        code, out, said = _loader(db, base_url, MINUTE, DAYS)
+        if code != 0 or content(engine, BTC, MINUTE).hash != whole:
+            troubles.append(f"with room again: exit {code}: {(out + said)[-300:]}")
+    finally:
+        engine.dispose()
+    return troubles
+
+
+@contextmanager
+def small_disk(size: int) -> Iterator[Path]:
+    """A file system of so many bytes. Raises LookupError where none can be mounted here."""
+    with tempfile.TemporaryDirectory(prefix="mms-reliability-") as folder:
+        _mount(["-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder])
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+def grow(disk: Path, size: int) -> None:
+    """Give a file system of `small_disk` more room."""
+    _mount(["-o", f"remount,size={size}", str(disk)])
+
+
+def _mount(arguments: list[str]) -> None:
+    try:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise LookupError("the program mount is not installed") from error
+    if done.returncode:
+        raise LookupError(f"a small file system cannot be mounted: {done.stderr.strip()}")
+
+
+def _start(db: Database, base_url: str, interval: Interval, days: int) -> subprocess.Popen[str]:
+    return start(
+        db.folder,
+        db.url,
+        base_url,
+        "benchmarks.reliability.loader",
+        f"--now={NOW}",
+        f"--days={days}",
+        INTERVALS=interval.value,
+    )
+
+
+def _loader(db: Database, base_url: str, interval: Interval, days: int) -> tuple[int, str, str]:
+    process = _start(db, base_url, interval, days)
+    with processes([process]):
+        return end(process)
