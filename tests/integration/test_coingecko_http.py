@@ -211,7 +211,9 @@ def test_a_host_that_is_gone_is_unavailable_at_once() -> None:
 def test_the_key_stands_in_no_url_and_no_log_of_any_level(
     exchange: Exchange, coingecko: CoinGecko, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    # By name as well: where the log was configured before, these two are kept to warnings.
+    for name in (None, "httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, name)
     exchange.prices.fail(401, f'{{"error":"{KEY} is unknown"}}')
     with pytest.raises(UpstreamRejected) as caught:
         coingecko.prices([BTC], "usd")
