@@ -17,7 +17,7 @@ COVERAGE_FLOOR := 90
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check bench lock clean ready-run ready-dev
+	sandbox test-local test_local test lint format check bench reliability lock clean ready-run ready-dev
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,9 @@ bench: ready-dev ## Reproduce the figures that the documents state
 	@$(PY) -m benchmarks.anomaly $(ARGS)
 	@$(PY) -m benchmarks.history
 	@$(PY) -m benchmarks.flood
+
+reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
+	@$(PY) -m benchmarks.reliability $(ARGS)
 
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
 	@for name in requirements requirements-dev; do \
