@@ -22,7 +22,7 @@ from app.core.settings import Settings, load_settings
 from app.main import create_app
 from app.services.loaders import load_incremental, load_initial
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
-from benchmarks.reliability.rig import BTC, NOW, candle_source, databases, exchange
+from benchmarks.reliability.rig import BTC, NOW, Where, candle_source, exchange
 from tests.support.api import Client, started
 
 INTERVALS: Final = (Interval.DAY, Interval.HOUR, Interval.QUARTER)
@@ -44,11 +44,11 @@ class Tally:
     troubles: list[str] = field(default_factory=list)
 
 
-def measure(kind: str, runs: int = 288, step: Step = no_step) -> list[Figure]:
+def measure(where: Where, runs: int = 288, step: Step = no_step) -> list[Figure]:
     """Read every interval at `runs` moments, equally far apart, of a day without the exchange."""
     tally = Tally()
     clock = [float(NOW)]
-    with databases(kind) as create, exchange(lambda: clock[0]) as (_, base_url):
+    with where.databases() as create, exchange(lambda: clock[0]) as (_, base_url):
         settings = _settings(create(), base_url)
         made = bootstrap.build(settings, lambda: clock[0])
         with started(create_app(settings, lambda _settings: made)) as client:
@@ -74,7 +74,7 @@ def measure(kind: str, runs: int = 288, step: Step = no_step) -> list[Figure]:
     return [
         figure(
             "reads while the exchange is away for 24 hours: all 200, marked stale after the grace period",
-            kind,
+            where.kind,
             tally.reads,
             f"{100 * tally.answered / max(1, tally.reads):.0f} % are 200, {tally.stale:,} of them marked "
             f"stale, {len(tally.troubles)} wrongly; {tally.refused_loads} loads found nobody",
@@ -91,7 +91,7 @@ def _settings(url: str, base_url: str) -> Settings:
         allowed_pairs="BRLBTC",
         intervals=",".join(interval.value for interval in INTERVALS),
         history_days=HISTORY,
-        upstream_retry_seconds=0.2,
+        upstream_retry_seconds=0.05,
         access_log="off",
         log_level="ERROR",
     )

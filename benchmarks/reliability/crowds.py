@@ -22,8 +22,8 @@ from benchmarks.reliability.rig import (
     ETH,
     Database,
     Stage,
+    Where,
     database,
-    databases,
     end,
     exchange,
     processes,
@@ -48,10 +48,10 @@ class Tally:
     troubles: list[str] = field(default_factory=list)
 
 
-def measure(kind: str, runs: int = 10, step: Step = no_step, *, many: int = 8) -> list[Figure]:
+def measure(where: Where, runs: int = 10, step: Step = no_step, *, many: int = 8) -> list[Figure]:
     """Let `many` loaders begin at once, `runs` times, each time on an empty database."""
     tally = Tally()
-    with exchange(time.time) as (stage, base_url), database(kind) as db:
+    with exchange(time.time) as (stage, base_url), database(where) as db:
         alone = _alone(db, stage, base_url)
         needed = len(stage.requests)
         for _ in range(runs):
@@ -68,7 +68,7 @@ def measure(kind: str, runs: int = 10, step: Step = no_step, *, many: int = 8) -
     return [
         figure(
             f"{many} loaders at once: table hash as after one, each old candle asked for once",
-            kind,
+            where.kind,
             tally.rounds,
             f"asked for at most {tally.most} x; one alone makes {needed} requests, {many}: {asked}; "
             f"{tally.loaded} loads, {tally.left} left to another, {tally.just_loaded} of them because "
@@ -143,11 +143,11 @@ def _hashes(db: Database) -> list[str]:
     return [content(db.engine, pair, DAY).hash for pair in PAIRS]
 
 
-def migrations(kind: str, runs: int = 5, step: Step = no_step) -> list[Figure]:
+def migrations(where: Where, runs: int = 5, step: Step = no_step) -> list[Figure]:
     """Let ten processes migrate one empty database at once, `runs` times."""
     troubles: list[str] = []
     done = 0
-    with databases(kind) as create, exchange() as (_, base_url), database(kind) as alone:
+    with where.databases() as create, exchange() as (_, base_url), database(where) as alone:
         wanted = _tables(alone.url)
         for _ in range(runs):
             url = create()
@@ -169,7 +169,7 @@ def migrations(kind: str, runs: int = 5, step: Step = no_step) -> list[Figure]:
     return [
         figure(
             f"{MIGRATING} processes migrating an empty database at once: one does it, none fails",
-            kind,
+            where.kind,
             done,
             f"{len(troubles)} troubles",
             troubles,

@@ -24,6 +24,7 @@ from benchmarks.reliability.rig import (
     NOW,
     Database,
     Stage,
+    Where,
     api,
     database,
     end,
@@ -38,8 +39,9 @@ DAYS: Final = 30
 MOMENTS: Final = ("before it begins", "while it loads")
 READ_WITHIN: Final = 1.0
 KIB: Final = 1024
-SMALLEST, LARGEST = 64 * KIB, 3_000 * KIB
-"""From too small for the tables to almost enough for all of it."""
+SMALLEST: Final = 64 * KIB
+A_DAY: Final = 100 * KIB
+"""Too small for the tables, and what a day of minutes needs and a little less."""
 ROOM: Final = 64_000 * KIB
 
 
@@ -57,12 +59,12 @@ class Tally:
         return ", ".join(f"exit {code} x {count}" for code, count in sorted(self.codes.items()))
 
 
-def locked(kind: str, runs: int = 4, step: Step = no_step) -> list[Figure]:
+def locked(where: Where, runs: int = 4, step: Step = no_step) -> list[Figure]:
     """Lock the file for longer than a loader waits, before and during a load, in turn."""
-    if kind != "sqlite":
+    if where.kind != "sqlite":
         return []
     tally = Tally()
-    with exchange() as (stage, base_url), database(kind) as db:
+    with exchange() as (stage, base_url), database(where) as db:
         assert _loader(db, base_url, DAY, 365)[0] == 0
         whole = content(db.engine, BTC, DAY).hash
         with api(db.folder, DB_URL=db.url) as server:
@@ -85,7 +87,7 @@ def locked(kind: str, runs: int = 4, step: Step = no_step) -> list[Figure]:
     return [
         figure(
             "SQLite locked by another program: the loader exits 1 with a clear line, reads go on",
-            kind,
+            where.kind,
             runs,
             f"{tally.exits}; {len(tally.reads):,} reads, {spread(tally.reads)}",
             tally.troubles,
@@ -133,26 +135,27 @@ def _reading(url: str, tally: Tally) -> Iterator[None]:
         reader.join()
 
 
-def full(kind: str, runs: int = 8, step: Step = no_step) -> list[Figure]:
+def full(where: Where, runs: int = 8, step: Step = no_step, *, days: int = DAYS) -> list[Figure]:
     """Load onto disks of different sizes, all too small; then make room and load on."""
-    if kind != "sqlite":
+    if where.kind != "sqlite":
         return []
     tally = Tally()
-    with exchange() as (_, base_url), database(kind) as roomy:
-        assert _loader(roomy, base_url, MINUTE, DAYS)[0] == 0
+    with exchange() as (_, base_url), database(where) as roomy:
+        assert _loader(roomy, base_url, MINUTE, days)[0] == 0
         whole = content(roomy.engine, BTC, MINUTE)
         for number in range(runs):
             share = number / max(1, runs - 1)
-            size = round(SMALLEST * (LARGEST / SMALLEST) ** share)
+            size = round(SMALLEST * (days * A_DAY / SMALLEST) ** share)
             with small_disk(size) as disk:
                 tally.troubles += [
-                    f"{size >> 10} KiB: {text}" for text in _fill(disk, base_url, whole.hash, tally)
+                    f"{size >> 10} KiB: {text}"
+                    for text in _fill(disk, base_url, days, whole.hash, tally)
                 ]
             step()
     return [
         figure(
             "disk full: the loader says so and exits 1 (2 where it could not start), the file is whole",
-            kind,
+            where.kind,
             runs,
             f"{tally.exits}; with room again, hash as of a load with room from the start",
             tally.troubles,
@@ -160,13 +163,13 @@ def full(kind: str, runs: int = 8, step: Step = no_step) -> list[Figure]:
     ]
 
 
-def _fill(disk: Path, base_url: str, whole: str, tally: Tally) -> list[str]:
+def _fill(disk: Path, base_url: str, days: int, whole: str, tally: Tally) -> list[str]:
     url = f"sqlite:///{disk / 'mms.db'}"
     engine = open_engine(url)
     db = Database("sqlite", url, disk, engine)
     troubles = []
     try:
-        code, out, said = _loader(db, base_url, MINUTE, DAYS)
+        code, out, said = _loader(db, base_url, MINUTE, days)
         tally.codes[code] += 1
         if code not in (1, 2) or "disk is full" not in out + said or "Traceback" in said:
             troubles.append(f"exit {code}: {(out + said)[-300:]}")
@@ -179,7 +182,7 @@ def _fill(disk: Path, base_url: str, whole: str, tally: Tally) -> list[str]:
             troubles.append(f"the file is damaged: {state}")
         if code == 1:
             db.wait_two_minutes()
-        code, out, said = _loader(db, base_url, MINUTE, DAYS)
+        code, out, said = _loader(db, base_url, MINUTE, days)
         if code != 0 or content(engine, BTC, MINUTE).hash != whole:
             troubles.append(f"with room again: exit {code}: {(out + said)[-300:]}")
     finally:

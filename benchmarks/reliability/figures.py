@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,39 @@ Step = Callable[[], None]
 
 def no_step() -> None:
     """Show no progress."""
+
+
+LINE_EVERY: Final = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+class Progress:
+    """Says on standard error how far a measurement is, and how long it will still take."""
+
+    def __init__(self, name: str, steps: int) -> None:
+        self._name, self._steps = name, steps
+        self._done = 0
+        self._begun = self._said = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+
+    def step(self) -> None:
+        """Count one step."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._said >= (0.2 if self._terminal else LINE_EVERY):
+            self._said = now
+            left = (now - self._begun) / self._done * max(0, self._steps - self._done)
+            self._say(f"{self._name}: {self._done:,} of {self._steps:,}, {left:.0f} s left")
+
+    def end(self) -> None:
+        """Say how long it took."""
+        took = time.monotonic() - self._begun
+        self._say(f"{self._name}: done in {took:.0f} s")
+        sys.stderr.write("\n" if self._terminal else "")
+
+    def _say(self, text: str) -> None:
+        sys.stderr.write(f"\r{text:70}" if self._terminal else f"{text}\n")
+        sys.stderr.flush()
 
 
 def figure(

@@ -30,6 +30,7 @@ from benchmarks.reliability.rig import (
     Database,
     Stage,
     Watched,
+    Where,
     database,
     exchange,
     processes,
@@ -82,12 +83,12 @@ class Tally:
 
 
 def measure(
-    kind: str, runs: int = 200, step: Step = no_step, *, real: bool = True, seed: int = 5
+    where: Where, runs: int = 200, step: Step = no_step, *, real: bool = True, seed: int = 5
 ) -> list[Figure]:
     """Kill `runs` loaders on one kind of database."""
     chance = random.Random(seed)
     tally = Tally()
-    with exchange() as (stage, base_url), database(kind) as db:
+    with exchange() as (stage, base_url), database(where) as db:
         rig = _Rig(db, stage, base_url, chance)
         references: dict[Plan, Reference] = {}
         for number in range(10 * runs):
@@ -101,7 +102,7 @@ def measure(
     return [
         figure(
             "acknowledged rows lost after kill -9",
-            kind,
+            where.kind,
             tally.kills,
             f"{len(tally.lost)} (killed: {shown})",
             tally.lost,
@@ -109,7 +110,7 @@ def measure(
         ),
         figure(
             "rows, averages or revision in disagreement after kill -9",
-            kind,
+            where.kind,
             tally.kills,
             str(len(tally.disagree)),
             tally.disagree,
@@ -117,7 +118,7 @@ def measure(
         ),
         figure(
             "final table hash unlike that of an uninterrupted load",
-            kind,
+            where.kind,
             tally.finals,
             str(len(tally.unequal)),
             tally.unequal,

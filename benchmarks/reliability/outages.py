@@ -27,6 +27,7 @@ from benchmarks.reliability.figures import Figure, Step, figure, no_step
 from benchmarks.reliability.rig import (
     BTC,
     Database,
+    Where,
     api,
     candle_source,
     end,
@@ -43,9 +44,7 @@ RECOVERED_WITHIN: Final = 10.0
 ANSWERED_WITHIN: Final = 2.5
 READERS: Final = 4
 AWAY: Final = 3.0
-"""Seconds for which the server stays stopped."""
-AFTERWARDS: Final = 3.0
-"""Seconds of reads after it accepts again, or after the connections were ended."""
+"""Seconds for which the server stays stopped, and of reads after it accepts again."""
 
 TARGETS: Final = (
     "/BRLBTC/mms?range=20",
@@ -77,17 +76,23 @@ class Tally:
     loader_troubles: list[str] = field(default_factory=list)
 
 
-def measure(kind: str, runs: int = 6, step: Step = no_step) -> list[Figure]:
+def measure(
+    where: Where, runs: int = 6, step: Step = no_step, *, away: float = AWAY
+) -> list[Figure]:
     """Disturb PostgreSQL `runs` times, in every way in turn, without and with a cache in front."""
-    if kind != "postgres":
+    if where.kind != "postgres":
         return []
     tally = Tally()
-    ways: list[Callable[[Postgres], float]] = [_stopped("fast"), _stopped("immediate"), _terminated]
+    ways: list[Callable[[Postgres], float]] = [
+        _stopped("fast", away),
+        _stopped("immediate", away),
+        _terminated,
+    ]
     with (
         exchange(time.time) as (stage, base_url),
         postgres_server() as server,
-        opened(kind, server.create()) as served,
-        opened(kind, server.create()) as loading,
+        opened(where.kind, server.create()) as served,
+        opened(where.kind, server.create()) as loading,
     ):
         _load_days(served, base_url)
         for number in range(runs):
@@ -103,14 +108,14 @@ def measure(kind: str, runs: int = 6, step: Step = no_step) -> list[Figure]:
                 with _readers(server_of_api, tally):
                     threading.Event().wait(1.0)
                     accepting = ways[number % len(ways)](server)
-                    threading.Event().wait(AFTERWARDS)
+                    threading.Event().wait(away)
                 tally.recovered.append(_last_failure(tally.reads[already:], accepting))
                 _judge_loader(loader, loading, tally)
             step()
         server.stop()
         _judge_start(loading, base_url, tally)
         server.start()
-    return [_reads_figure(kind, runs, tally), _loaders_figure(kind, runs, tally)]
+    return [_reads_figure(where.kind, runs, tally), _loaders_figure(where.kind, runs, tally)]
 
 
 def _reads_figure(kind: str, runs: int, tally: Tally) -> Figure:
@@ -229,10 +234,10 @@ def _last_failure(reads: list[Read], accepting: float) -> float:
     return max(0.0, max(failed, default=accepting) - accepting)
 
 
-def _stopped(mode: str) -> Callable[[Postgres], float]:
+def _stopped(mode: str, away: float) -> Callable[[Postgres], float]:
     def disturb(server: Postgres) -> float:
         server.stop(mode)
-        threading.Event().wait(AWAY)
+        threading.Event().wait(away)
         starting = threading.Thread(target=server.start)
         starting.start()
         accepting = _accepts(server)

@@ -15,7 +15,16 @@ from app.services.loaders import load_incremental, load_initial
 from app.utils.revisions import changed_at
 from benchmarks.reliability.content import Content, content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
-from benchmarks.reliability.rig import BTC, NOW, Database, Stage, candle_source, database, exchange
+from benchmarks.reliability.rig import (
+    BTC,
+    NOW,
+    Database,
+    Stage,
+    Where,
+    candle_source,
+    database,
+    exchange,
+)
 
 DAY: Final = Interval.DAY
 HISTORY: Final = 365
@@ -23,14 +32,14 @@ MOST: Final = 5
 """Candles that are revised together, at the most."""
 
 
-def measure(kind: str, runs: int = 50, step: Step = no_step, *, seed: int = 3) -> list[Figure]:
+def measure(where: Where, runs: int = 50, step: Step = no_step, *, seed: int = 3) -> list[Figure]:
     """Revise a few closes, load, and compare; `runs` times on one database."""
     chance = random.Random(seed)
     troubles: list[str] = []
     recomputed = 0
     with (
         exchange() as (stage, base_url),
-        database(kind) as db,
+        database(where) as db,
         candle_source(load_settings(None, mb_api_base_url=base_url), lambda: NOW) as source,
     ):
         store = SqlSeriesStore(db.engine)
@@ -63,7 +72,7 @@ def measure(kind: str, runs: int = 50, step: Step = no_step, *, seed: int = 3) -
     return [
         figure(
             "revised candle: its averages equal a full recomputation, the others are untouched",
-            kind,
+            where.kind,
             runs,
             f"{recomputed:,} rows of averages recomputed, {len(troubles)} wrong or touched in vain",
             troubles,

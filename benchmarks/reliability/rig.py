@@ -38,7 +38,6 @@ NOW: Final = 1_711_794_030
 """2024-03-30T10:20:30Z, where the clocks stand unless a measurement moves them: a month of minutes
 before it begins on a leap day."""
 
-KINDS: Final = ("sqlite", "postgres")
 PATIENCE: Final = 120.0
 """Seconds after which a process that should have ended is taken for one that hangs."""
 
@@ -109,16 +108,30 @@ class Database:
             self.execute("ANALYZE")
 
 
+@dataclass(frozen=True)
+class Where:
+    """A kind of database, and what makes the URLs of new, empty ones.
+
+    Entering `databases()` raises LookupError where that kind is not installed.
+    """
+
+    kind: str
+    databases: Callable[[], AbstractContextManager[Callable[[], str]]]
+
+
 @contextmanager
-def databases(kind: str) -> Iterator[Callable[[], str]]:
-    """Makes the URLs of new, empty databases of one kind. Raises LookupError where it is not installed."""
+def sqlite_databases() -> Iterator[Callable[[], str]]:
+    """Files in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="mms-reliability-") as folder:
-        if kind == "sqlite":
-            numbers = itertools.count()
-            yield lambda: f"sqlite:///{Path(folder) / f'{next(numbers)}.db'}"
-            return
-        with postgres_server() as server:
-            yield server.create
+        numbers = itertools.count()
+        yield lambda: f"sqlite:///{Path(folder) / f'{next(numbers)}.db'}"
+
+
+@contextmanager
+def postgres_databases() -> Iterator[Callable[[], str]]:
+    """Databases of a server of one's own."""
+    with postgres_server() as server:
+        yield server.create
 
 
 @contextmanager
@@ -144,10 +157,14 @@ def opened(kind: str, url: str) -> Iterator[Database]:
 
 
 @contextmanager
-def database(kind: str) -> Iterator[Database]:
+def database(where: Where) -> Iterator[Database]:
     """A new, migrated database of one kind."""
-    with databases(kind) as create, opened(kind, create()) as made:
+    with where.databases() as create, opened(where.kind, create()) as made:
         yield made
+
+
+SQLITE: Final = Where("sqlite", sqlite_databases)
+POSTGRES: Final = Where("postgres", postgres_databases)
 
 
 def start(

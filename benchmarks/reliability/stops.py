@@ -27,6 +27,7 @@ from benchmarks.reliability.rig import (
     BTC,
     Database,
     Stage,
+    Where,
     database,
     end,
     exchange,
@@ -50,11 +51,11 @@ class Tally:
     troubles: list[str] = field(default_factory=list)
 
 
-def measure(kind: str, runs: int = 40, step: Step = no_step, *, seed: int = 7) -> list[Figure]:
+def measure(where: Where, runs: int = 40, step: Step = no_step, *, seed: int = 7) -> list[Figure]:
     """Stop `runs` loaders on one kind of database, in every situation in turn."""
     chance = random.Random(seed)
     tally = Tally()
-    with exchange(time.time) as (stage, base_url), database(kind) as db:
+    with exchange(time.time) as (stage, base_url), database(where) as db:
         for number in range(runs):
             situation = SITUATIONS[number % len(SITUATIONS)]
             db.empty()
@@ -76,7 +77,7 @@ def measure(kind: str, runs: int = 40, step: Step = no_step, *, seed: int = 7) -
     return [
         figure(
             f"SIGTERM in a load: ends within {WITHIN:.0f} s with {TERMINATED}, commits stay, no lease",
-            kind,
+            where.kind,
             len(tally.seconds),
             f"{spread(tally.seconds)}; exit {codes}",
             tally.troubles,
