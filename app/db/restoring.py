@@ -16,7 +16,7 @@ from app.db import archive, schema
 from app.db.archive import Rows, TableBegins
 from app.db.content import Content, columns_of, content_of, data_tables, sequence_of
 from app.db.models import Base
-from app.db.session import SQLITE, transaction
+from app.db.session import SQLITE, transaction, write_ahead
 from app.db.writes import Row, insert
 
 _LOCK_SECONDS: Final = 10
@@ -36,6 +36,8 @@ def restore(engine: Engine, file: Path, *, replace: bool) -> Content:
     """
     manifest = archive.verify(file)
     version = manifest.content.schema
+    schema.refuse_newer(schema.version(engine))
+    write_ahead(engine)
     with transaction(engine) as connection:
         _make_way(connection, version, replace=replace)
         try:

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 
 from app.core.errors import StoreUnusable
-from app.db.session import SQLITE, reading, transaction
+from app.db.session import SQLITE, reading, transaction, write_ahead
 
 HEAD: Final = "0005"
 """The newest migration; a test keeps it equal to the folder's."""
@@ -43,7 +43,9 @@ def migrate(engine: Engine) -> bool:
     Safe to run from many processes at once: the first does it, the others find it done. The whole
     way is one transaction: it happens or it does not.
     """
-    if version(engine) == HEAD:
+    refuse_newer(found := version(engine))
+    write_ahead(engine)
+    if found == HEAD:
         return False
     with transaction(engine) as connection:
         lock(connection)

@@ -7,14 +7,15 @@ is taken halfway cannot be waited for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
@@ -22,6 +23,7 @@ from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
 SQLITE: Final = "sqlite"
 
 _BUSY_SECONDS: Final = 5
+_BUSY_PAUSE: Final = 0.02
 _CONNECT_SECONDS: Final = 2
 
 # What the two databases say when a table is not there, and when a file is no database of ours.
@@ -79,13 +81,32 @@ def _sqlite(url: URL) -> Engine:
         for pragma in (
             "foreign_keys=ON",
             f"busy_timeout={_BUSY_SECONDS * 1000}",
-            "journal_mode=WAL",
             # A commit that was reported survives a power cut; loads are too rare for it to cost.
             "synchronous=FULL",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
     return engine
+
+
+def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Put a SQLite file into WAL mode, where readers and the writer do not wait for each other.
+
+    The file keeps the mode, so this is for whoever makes or migrates it: a connection that set it by
+    itself would change the files of other programs. While anybody else works on the file SQLite
+    refuses the change at once, without the wait that it knows otherwise. Raises StoreError.
+    """
+    if engine.dialect.name != SQLITE:
+        return
+    pauses = iter([_BUSY_PAUSE] * int(_BUSY_SECONDS / _BUSY_PAUSE))
+    with reading(engine) as connection:
+        while connection.scalar(text("PRAGMA journal_mode")) != "wal":
+            try:
+                connection.execute(text("PRAGMA journal_mode=WAL"))
+            except OperationalError as error:
+                if not _is_locked(error) or (pause := next(pauses, None)) is None:
+                    raise
+                sleep(pause)
 
 
 def require_file(db_url: str) -> None:
@@ -153,8 +174,7 @@ def translated() -> Iterator[None]:
 
 
 def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
-    reason = " ".join(str(error.orig).split())
-    kind = f"{type(error.orig).__name__} {reason}".lower()
+    reason, kind = _said(error)
     if any(mark in kind for mark in _NOT_MIGRATED):
         return StoreUnusable(f"the database lacks this version's tables ({reason}): make migrate")
     if any(mark in kind for mark in _DAMAGED):
@@ -167,12 +187,22 @@ def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
             f"the database's disk is full ({reason}): make room, then run this again; what was "
             "committed before stays"
         )
-    if any(mark in kind for mark in _LOCKED):
+    if _is_locked(error):
         return StoreUnavailable(
             f"another program has kept the database locked for more than {_BUSY_SECONDS} s "
             f"({reason}): end that one, or run this again later"
         )
     return StoreUnavailable(f"the database does not answer: {reason}")
+
+
+def _said(error: DBAPIError) -> tuple[str, str]:
+    """The driver's own words, and these with their kind in lower case, to be searched for marks."""
+    reason = " ".join(str(error.orig).split())
+    return reason, f"{type(error.orig).__name__} {reason}".lower()
+
+
+def _is_locked(error: DBAPIError) -> bool:
+    return any(mark in _said(error)[1] for mark in _LOCKED)
 
 
 def ping(engine: Engine) -> None:

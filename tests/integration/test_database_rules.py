@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from app.core.market import Interval
 from app.db import migrate, schema
 from app.db.models import Base
 from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, ping, transaction
+from app.db.session import open_engine, ping, transaction, write_ahead
 from tests.support.candles import BTC, DAY, daily, day
 
 GOOD = {
@@ -151,6 +152,69 @@ def test_many_may_migrate_at_once(db_url: str) -> None:
     assert sorted(done) == [False] * 5 + [True]
 
 
+def test_many_may_open_a_new_file_and_change_its_mode_at_once(tmp_path: Path) -> None:
+    refused: list[StoreUnavailable] = []
+
+    def one(url: str, start: threading.Barrier) -> None:
+        engine = open_engine(url)
+        start.wait(timeout=10)
+        try:
+            for _ in range(3):
+                write_ahead(engine)
+                assert schema.version(engine) is None
+                engine.dispose()
+        except StoreUnavailable as error:
+            refused.append(error)
+        engine.dispose()
+
+    for number in range(20):
+        start = threading.Barrier(8)
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        threads = [threading.Thread(target=one, args=(url, start)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+    assert refused == []
+
+
+def test_a_file_that_stays_locked_cannot_change_its_mode_and_the_wait_ends(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mms.db"
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN IMMEDIATE")
+    engine = open_engine(f"sqlite:///{file}")
+    waits: list[float] = []
+    try:
+        with pytest.raises(StoreUnavailable, match="locked"):
+            write_ahead(engine, waits.append)
+        assert 4.9 <= sum(waits) <= 5.1
+        holder.execute("ROLLBACK")
+        write_ahead(engine, waits.append)
+    finally:
+        holder.close()
+        engine.dispose()
+
+
+def test_looking_at_another_programs_file_changes_no_byte_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "customers.db"
+    with closing(sqlite3.connect(file)) as foreign:
+        foreign.execute("CREATE TABLE customers (name TEXT)")
+        foreign.commit()
+    before = file.read_bytes()
+    engine = open_engine(f"sqlite:///{file}")
+    try:
+        for refuses in (schema.migrate, schema.require, ping):
+            with pytest.raises(StoreUnusable):
+                refuses(engine)
+    finally:
+        engine.dispose()
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_an_empty_database_is_refused_with_the_command_that_mends_it(db_url: str) -> None:
     engine = open_engine(db_url)
     try:
@@ -243,6 +307,7 @@ def test_a_float_cannot_be_bound_where_a_price_belongs(engine: Engine) -> None:
 
 def test_sqlite_is_in_wal_mode_and_loses_no_reported_commit(sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
+    schema.migrate(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert connection.scalar(text("PRAGMA synchronous")) == 2
