@@ -26,7 +26,9 @@ _REFUSED: Final = (IntegrityError, DataError, ValueError, OverflowError, Recursi
 """What comes of rows that cannot be: a file whose sums are right need not have been made by us."""
 
 
-def restore(engine: Engine, file: Path, *, replace: bool) -> Content:
+def restore(
+    engine: Engine, file: Path, *, replace: bool, lock_seconds: int = _LOCK_SECONDS
+) -> Content:
     """Put the backup into an empty database or, with `replace`, in the place of what is there.
 
     A backup of an older schema is restored to that and then migrated. Readers go on with what was
@@ -39,6 +41,8 @@ def restore(engine: Engine, file: Path, *, replace: bool) -> Content:
     schema.refuse_newer(schema.version(engine))
     write_ahead(engine)
     with transaction(engine) as connection:
+        if engine.dialect.name != SQLITE:
+            connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
         _make_way(connection, version, replace=replace)
         try:
             _fill(connection, file)
@@ -60,8 +64,6 @@ def restore(engine: Engine, file: Path, *, replace: bool) -> Content:
 def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
     """Leave the tables of schema `version` empty and ours alone."""
     postgres = connection.dialect.name != SQLITE
-    if postgres:
-        connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
     schema.lock(connection)
     found = schema.version_of(connection)
     schema.refuse_newer(found)

@@ -31,6 +31,7 @@ _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "un
 _DAMAGED: Final = ("file is not a database", "malformed", "unsupported file format")
 _FULL: Final = ("disk is full", "diskfull", "no space left")
 _LOCKED: Final = ("database is locked", "database table is locked")
+_WAITED: Final = "locknotavailable"
 
 
 def open_engine(db_url: str) -> Engine:
@@ -191,6 +192,11 @@ def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
         return StoreUnavailable(
             f"another program has kept the database locked for more than {_BUSY_SECONDS} s "
             f"({reason}): end that one, or run this again later"
+        )
+    if _WAITED in kind:
+        return StoreUnavailable(
+            f"another program keeps what is needed locked ({reason}): end that one, or run this "
+            "again later"
         )
     return StoreUnavailable(f"the database does not answer: {reason}")
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 
 from app.core.errors import StoreUnavailable, StoreUnusable
 from app.db import archive, schema
@@ -20,7 +20,7 @@ from app.db.models import Base
 from app.db.prices import SqlPriceStore
 from app.db.restoring import restore
 from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, snapshot, transaction
+from app.db.session import SQLITE, open_engine, snapshot, transaction
 from app.db.writes import insert
 from tests.support.backups import (
     HIGHEST_ID,
@@ -254,10 +254,16 @@ def test_a_later_backup_takes_the_place_of_the_earlier_one(file: Path, sqlite: E
     assert verify(file) == Manifest(again, {"prices": HIGHEST_ID}, "2026-10-24T12:01:00Z")
 
 
-def test_a_restore_does_not_wait_for_a_writer_for_ever(sqlite: Engine, file: Path) -> None:
-    impatient = create_engine(sqlite.url, connect_args={"timeout": 0.1})
-    with transaction(sqlite), pytest.raises(StoreUnavailable, match="locked"):
-        restore(impatient, file, replace=True)
+def test_a_restore_does_not_wait_for_a_writer_for_ever(engine: Engine, file: Path) -> None:
+    impatient = engine
+    if engine.dialect.name == SQLITE:
+        impatient = create_engine(engine.url, connect_args={"timeout": 0.1})
+    before = held(engine)
+    with transaction(engine) as other:
+        other.execute(text("UPDATE candles SET volume = volume"))
+        with pytest.raises(StoreUnavailable, match="locked"):
+            restore(impatient, file, replace=True, lock_seconds=1)
+    assert held(engine) == before
     impatient.dispose()
 
 
