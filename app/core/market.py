@@ -25,6 +25,9 @@ DAY: Final = 86_400
 OLDEST_BUCKET: Final = 1_293_840_000
 """2011-01-01: no exchange we read traded before; an older stamp is a mistake of its sender."""
 
+FIRST_FINER_STAMP: Final = 100_000_000_000
+"""The year 5138 in seconds, and 1973 in milliseconds: from here on, no stamp means seconds."""
+
 MAX_PRICE: Final = (2**63 - 1) // WINDOWS[-1]
 """The highest price, in 1e-8, whose longest window sum still fits in a signed 64-bit integer."""
 

@@ -7,7 +7,7 @@ that the loader would have refused.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -22,7 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.core.market import OLDEST_BUCKET, WINDOWS, Interval
+from app.core.market import FIRST_FINER_STAMP, MAX_PRICE, OLDEST_BUCKET, WINDOWS, Interval
+
+_MEANS: Final = tuple(f"mms_{window}" for window in WINDOWS)
 
 
 class FixedPoint(TypeDecorator[int]):
@@ -57,6 +59,25 @@ def _grid() -> str:
     return f"CASE interval {cases} ELSE 1 END = 0"
 
 
+def _buckets() -> tuple[CheckConstraint, ...]:
+    """What every bucket of a candle must be. Constraints belong to one table, so each gets its own."""
+    return (
+        CheckConstraint(_grid(), name="on_grid"),
+        CheckConstraint(f"bucket >= {OLDEST_BUCKET}", name="not_before_2011"),
+        CheckConstraint(f"bucket < {FIRST_FINER_STAMP}", name="in_seconds"),
+    )
+
+
+def _whole(*columns: str) -> CheckConstraint:
+    """These are whole numbers of 64 bits, or NULL.
+
+    PostgreSQL knows no others in a BIGINT. SQLite would keep any fraction, text or blob there, which
+    equals no whole number.
+    """
+    rule = " AND ".join(f"{name} = CAST({name} AS BIGINT)" for name in columns)
+    return CheckConstraint(rule, name="whole_numbers")
+
+
 class Series(Base):
     """One pair at one interval: its revision, and when the exchange was last asked about it."""
 
@@ -75,12 +96,13 @@ class StoredCandle(Base):
     __tablename__ = "candles"
     __table_args__ = (
         ForeignKeyConstraint(["pair", "interval"], ["series.pair", "series.interval"]),
-        CheckConstraint(_grid(), name="on_grid"),
-        CheckConstraint(f"bucket >= {OLDEST_BUCKET}", name="not_before_2011"),
+        *_buckets(),
         CheckConstraint("low > 0", name="positive"),
         CheckConstraint("high >= open AND high >= close AND high >= low", name="high_is_highest"),
         CheckConstraint("low <= open AND low <= close", name="low_is_lowest"),
         CheckConstraint("volume >= 0", name="volume_not_negative"),
+        CheckConstraint(f"high <= {MAX_PRICE}", name="averages_fit"),
+        _whole("bucket", "open", "high", "low", "close", "volume"),
         {"sqlite_with_rowid": False},
     )
 
@@ -103,7 +125,12 @@ class StoredAverages(Base):
             ["pair", "interval", "bucket"],
             ["candles.pair", "candles.interval", "candles.bucket"],
         ),
-        CheckConstraint(" AND ".join(f"mms_{window} > 0" for window in WINDOWS), name="positive"),
+        *_buckets(),
+        CheckConstraint(" AND ".join(f"{name} > 0" for name in _MEANS), name="positive"),
+        CheckConstraint(
+            " AND ".join(f"{name} <= {MAX_PRICE}" for name in _MEANS), name="not_above_highest"
+        ),
+        _whole("bucket", *_MEANS),
         {"sqlite_with_rowid": False},
     )
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from app.core.errors import StoreUnusable
 from app.db.session import SQLITE, reading, transaction, write_ahead
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The newest migration; a test keeps it equal to the folder's."""
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"

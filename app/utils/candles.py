@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from app.core.errors import UnrepresentablePrice
 from app.core.market import (
+    FIRST_FINER_STAMP,
     MAX_PRICE,
     MAX_VOLUME,
     OLDEST_BUCKET,
@@ -23,9 +24,6 @@ from app.core.market import (
 from app.utils import fixed_point
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
-
-_NEWEST_SECONDS: Final = 100_000_000_000
-"""The year 5138 in seconds, and 1973 in milliseconds: from here on, no stamp means seconds."""
 
 _FINER: Final = ("milliseconds", "microseconds", "nanoseconds")
 
@@ -87,7 +85,7 @@ def judged(
     interval: Interval,
     first: int,
     last: int,
-    latest: int = _NEWEST_SECONDS,
+    latest: int = FIRST_FINER_STAMP,
 ) -> tuple[tuple[Candle, ...], tuple[RefusedCandle, ...]]:
     """Sort raw rows of the buckets [first, last] into candles to use and rows to refuse.
 
@@ -155,7 +153,7 @@ def _stamp(value: object, latest: int) -> int:
         at, fraction = divmod(_number("stamp", value, fixed_point.exact), fixed_point.SCALE)
         if fraction:
             raise _Refused(f"The stamp {_shown(value)} is no whole number of seconds.")
-    if at >= _NEWEST_SECONDS:
+    if at >= FIRST_FINER_STAMP:
         raise _finer(at, _shown(value))
     if at < OLDEST_BUCKET:
         raise _Refused(f"The stamp {_shown(value)} lies before 2011, when nothing was traded.")
@@ -168,7 +166,7 @@ def _finer(at: int, shown: str) -> _Refused:
     """Why a stamp of so many units is refused, and what it means where the unit is plain."""
     for unit in _FINER:
         at //= 1_000
-        if at < _NEWEST_SECONDS:
+        if at < FIRST_FINER_STAMP:
             return _Refused(f"The stamp {shown} looks like {unit}, not unix seconds.", at)
     return _Refused(f"The stamp {shown} is no time in unix seconds.")
 
@@ -201,4 +199,4 @@ def _shown(value: object) -> str:
     # Not the contents of lists and objects: nested deeply enough, their text overflows the stack.
     if isinstance(value, list | dict):
         return "(a list)" if isinstance(value, list) else "(an object)"
-    return repr(value)[:60] if not isinstance(value, int) else str(value)[:60]
+    return repr(value)[:60]

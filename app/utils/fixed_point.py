@@ -7,7 +7,7 @@ binary float: text becomes `Decimal`, `Decimal` becomes `int`.
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
 from app.core.errors import UnrepresentablePrice
@@ -18,7 +18,8 @@ SCALE: Final = 10**PLACES
 _PLAIN: Final = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,8})0*)?", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 _LIMIT: Final = 2**63 - 1
-# Enough digits that scaling never rounds by itself: every rounding below is asked for.
+# Enough digits and exponents for whatever _DECIMAL lets through: scaling neither rounds nor fails by
+# itself, every rounding below is asked for.
 _CONTEXT: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, Emin=-99_999, Emax=99_999)
 
 
@@ -34,7 +35,7 @@ def exact(text: str) -> int:
         value = int(whole) * SCALE + int((fraction or "0").ljust(PLACES, "0"))
         if value <= _LIMIT:
             return value
-    scaled = _scaled(text)
+    scaled = _within(_scaled(text), text)
     if scaled != scaled.to_integral_value(context=_CONTEXT):
         raise UnrepresentablePrice(f"{text[:60]} is finer than 1e-{PLACES}, the smallest step kept")
     return int(scaled)
@@ -45,7 +46,7 @@ def rounded(text: str) -> int:
 
     For sources whose numbers have no fixed tick. Raises as `exact` does, but for fineness.
     """
-    return int(_scaled(text).to_integral_value(context=_CONTEXT))
+    return int(_within(_scaled(text).to_integral_value(context=_CONTEXT), text))
 
 
 def text(value: int) -> str:
@@ -61,10 +62,10 @@ def text(value: int) -> str:
 def _scaled(text: str) -> Decimal:
     if _DECIMAL.fullmatch(text) is None:
         raise UnrepresentablePrice(f"{text[:60]!r} is not a decimal number")
-    try:
-        scaled = Decimal(text).scaleb(PLACES, context=_CONTEXT)
-    except InvalidOperation:  # an exponent beyond the context: far outside 64 bits either way
-        raise UnrepresentablePrice(f"{text[:60]} does not fit in 64 bits at 1e-{PLACES}") from None
+    return Decimal(text).scaleb(PLACES, context=_CONTEXT)
+
+
+def _within(scaled: Decimal, text: str) -> Decimal:
     if abs(scaled) > _LIMIT:
         raise UnrepresentablePrice(f"{text[:60]} does not fit in 64 bits at 1e-{PLACES}")
     return scaled

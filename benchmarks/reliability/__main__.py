@@ -81,7 +81,7 @@ MEASURES: Final = {
     "foreign": Measure(versions.foreign, {"sqlite": versions.FILES}, "foreign and damaged files"),
     "candles": Measure(
         candles.measure,
-        {"sqlite": 1_000_000, "postgres": 100_000},
+        _both(1_000_000),
         "invalid candles, generated",
         lambda runs: runs // candles.STEP_EVERY,
     ),

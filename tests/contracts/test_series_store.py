@@ -10,6 +10,8 @@ import pytest
 
 from app.core.market import (
     EMPTY_SERIES,
+    MAX_PRICE,
+    MAX_VOLUME,
     WINDOWS,
     Absent,
     AverageRow,
@@ -50,10 +52,10 @@ def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
 
 def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:
     candles = [
-        Candle(day(1), 2, 9_223_372_036_854_775_807, 1, 3, 9_223_372_036_854_775_807),
+        Candle(day(1), 2, MAX_PRICE, 1, 3, MAX_VOLUME),
         candle(day(2), 35344662655678, volume=0),
     ]
-    rows = [AverageRow(day(1), (1, None, 46_116_860_184_273_879)), AverageRow(day(2), (7, 8, 9))]
+    rows = [AverageRow(day(1), (1, None, MAX_PRICE)), AverageRow(day(2), (7, 8, 9))]
     revision = put(store, candles, rows)
     state, found = store.rows(BTC, DAY, day(0), day(9))
     assert found == list(zip(candles, rows, strict=True))

@@ -1,4 +1,4 @@
-"""What the databases themselves refuse, and how the schema comes to be."""
+"""How the schema comes to be, and which databases are refused."""
 
 from __future__ import annotations
 
@@ -12,27 +12,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import CheckConstraint, Engine, create_engine, inspect, text
 
 from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
-from app.core.market import Interval
 from app.db import migrate, schema
 from app.db.models import Base
 from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, ping, transaction, write_ahead
+from app.db.session import SQLITE, open_engine, ping, transaction, write_ahead
 from tests.support.candles import BTC, DAY, daily, day
-
-GOOD = {
-    "pair": "BTC-BRL",
-    "interval": "1d",
-    "bucket": day(1),
-    "open": 10,
-    "high": 12,
-    "low": 9,
-    "close": 11,
-    "volume": 0,
-}
 
 
 @pytest.fixture
@@ -44,77 +31,21 @@ def engine(db_url: str) -> Iterator[Engine]:
     made.dispose()
 
 
-def insert(engine: Engine, **changes: object) -> None:
-    """Insert a candle directly, past all code of ours but the connection."""
-    columns = ", ".join(GOOD)
-    marks = ", ".join(f":{name}" for name in GOOD)
-    with transaction(engine) as connection:
-        connection.execute(
-            text("INSERT INTO series (pair, interval, revision) VALUES ('BTC-BRL', :interval, 0)"),
-            {"interval": changes.get("interval", "1d")},
-        )
-        connection.execute(
-            text(f"INSERT INTO candles ({columns}) VALUES ({marks})"), GOOD | changes
-        )
-
-
-def test_a_good_candle_passes(engine: Engine) -> None:
-    insert(engine)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"low": 0, "open": 1},
-        {"low": -1},
-        {"high": 10},
-        {"high": 8},
-        {"low": 12, "high": 12},
-        {"volume": -1},
-        {"open": 13},
-        {"close": 8},
-        {"bucket": day(1) + 1},
-        {"bucket": day(1) * 1000 + 7},
-        {"bucket": 1_293_840_000 - 86_400},
-        {"interval": "1w"},
-        {"interval": "1h", "bucket": day(1) + 60},
-        {"close": None},
-    ],
-)
-def test_the_database_refuses_a_candle_that_cannot_be(
-    engine: Engine, changes: dict[str, object]
-) -> None:
-    with pytest.raises(IntegrityError):
-        insert(engine, **changes)
-
-
-def test_averages_need_their_candle_and_candles_their_series(engine: Engine) -> None:
-    for table, columns in (("averages", "mms_20"), ("candles", "open")):
-        with pytest.raises(IntegrityError), transaction(engine) as connection:
-            connection.execute(
-                text(
-                    f"INSERT INTO {table} (pair, interval, bucket, {columns}) "
-                    f"VALUES ('BTC-BRL', '1d', {day(1)}, 5)"
-                )
-            )
-
-
-@pytest.mark.parametrize("interval", list(Interval))
-def test_every_interval_has_a_grid_in_the_database(engine: Engine, interval: Interval) -> None:
-    insert(engine, interval=interval.value, bucket=day(1) + interval.seconds)
-    with pytest.raises(IntegrityError):
-        insert(engine, interval=interval.value, bucket=day(1) + interval.seconds + 1)
-
-
 def test_the_migrations_build_exactly_what_the_models_say(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, Base.metadata) == []
     found = inspect(engine)
     for name, table in Base.metadata.tables.items():
-        wanted = {check.name for check in table.constraints if check.name} - {None}
-        checks = {item["name"] for item in found.get_check_constraints(name)}
-        assert {str(item) for item in wanted if str(item).startswith("ck_")} == checks
+        wanted = {
+            str(check.name): str(check.sqltext)
+            for check in table.constraints
+            if isinstance(check, CheckConstraint)
+        }
+        checks = {str(item["name"]): item["sqltext"] for item in found.get_check_constraints(name)}
+        assert checks.keys() == wanted.keys()
+        if engine.dialect.name == SQLITE:  # PostgreSQL gives them back in words of its own
+            assert checks == wanted
 
 
 def test_the_code_and_the_migrations_agree_on_the_newest_version() -> None:

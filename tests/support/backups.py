@@ -84,10 +84,11 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 def fill(engine: Engine) -> None:
     """Put the rows into every table there is, and number the prices that follow."""
     with transaction(engine) as connection:
-        for table in data_tables(connection):
+        tables = data_tables(connection)
+        for table in tables:
             rows = ROWS[table.name]
             insert(connection, table.name, list(rows[0]), [tuple(row.values()) for row in rows])
-        if engine.dialect.name != SQLITE:
+        if engine.dialect.name != SQLITE and "prices" in {table.name for table in tables}:
             sequence = "pg_get_serial_sequence('prices', 'id')"
             connection.execute(text(f"SELECT setval({sequence}, {HIGHEST_ID})"))
 

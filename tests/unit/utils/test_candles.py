@@ -115,6 +115,7 @@ def test_a_bad_row_spoils_a_good_one_of_the_same_bucket(rows: list[RawCandle]) -
         ({"volume": "-0.00000001"}, "volume '-0.00000001' is negative"),
         ({"volume": None}, "volume is missing"),
         ({"volume": "1e30"}, "volume cannot be used"),
+        ({"volume": "92233720368.547758075"}, "64 bits"),
     ],
 )
 def test_a_row_with_a_bad_value_is_refused_by_the_value_s_name(
@@ -134,6 +135,11 @@ def test_the_limits_themselves_are_allowed() -> None:
     assert taken[0] == Candle(FIRST, MAX_PRICE, MAX_PRICE, 1, 1, MAX_VOLUME)
     assert taken[1] == Candle(FIRST + STEP, 1, 1, 1, 1, 0)
     assert refused == ()
+
+
+def test_a_volume_that_is_rounded_to_the_limit_is_within_it() -> None:
+    (taken,), refused = judged([row(volume="92233720368.547758074")], DAY, FIRST, LAST)
+    assert (taken.volume, refused) == (MAX_VOLUME, ())
 
 
 @given(st.decimals("0", "90000000000", places=15))

@@ -1,0 +1,206 @@
+"""Databases of older versions: they keep their rows, and refuse to move while a row breaks a new rule."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from app.core.errors import StoreUnavailable, StoreUnusable
+from app.core.market import MAX_PRICE
+from app.db import migrate, schema
+from app.db.backup import back_up
+from app.db.models import Base
+from app.db.restoring import restore
+from app.db.series import SqlSeriesStore
+from app.db.session import SQLITE, open_engine, snapshot, transaction, write_ahead
+from tests.support.backups import DAYS, NOW, ROWS, execute, fill, held, unchanged
+from tests.support.candles import BTC, DAY, daily, day
+from tests.support.postgres import Postgres
+
+OLDER = [f"{number:04}" for number in range(1, int(schema.HEAD))]
+
+
+@pytest.fixture
+def engine(db_url: str) -> Iterator[Engine]:
+    """An empty database of each kind."""
+    made = open_engine(db_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Engine]:
+    """A filled SQLite database without the newest checks."""
+    made = open_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    filled(made, "0005")
+    yield made
+    made.dispose()
+
+
+def filled(engine: Engine, version: str) -> None:
+    """Build the tables of that version, as it did, and fill each."""
+    write_ahead(engine)
+    with transaction(engine) as connection:
+        schema.upgrade(connection, version)
+    fill(engine)
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_a_database_of_any_older_version_keeps_every_row(engine: Engine, version: str) -> None:
+    filled(engine, version)
+    before = held(engine).tables
+    assert {name: ROWS[name] for name, found in before.items() if found.rows} == {
+        name: ROWS[name] for name in before
+    }
+    assert schema.migrate(engine) is True
+    schema.require(engine)
+    after = held(engine).tables
+    assert {name: after[name] for name in before} == before
+    with engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        assert found == []
+    store = SqlSeriesStore(engine)
+    with store.begin(BTC, DAY) as unit:
+        unit.put_candles(daily([*DAYS, 41], seed=2))
+        unit.finish(changed=True, now=day(60))
+    assert [candle for candle, _ in store.rows(BTC, DAY, 0, day(99))[1]] == daily(
+        [*DAYS, 41], seed=2
+    )
+
+
+def test_tables_that_are_built_anew_are_what_they_were(sqlite: Engine) -> None:
+    names = inspect(sqlite).get_table_names()
+    keys = {name: inspect(sqlite).get_pk_constraint(name) for name in names}
+    foreign = {name: inspect(sqlite).get_foreign_keys(name) for name in names}
+    schema.migrate(sqlite)
+    found = inspect(sqlite)
+    assert found.get_table_names() == names
+    assert {name: found.get_pk_constraint(name) for name in names} == keys
+    assert {name: found.get_foreign_keys(name) for name in names} == foreign
+    with sqlite.connect() as connection:
+        assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
+        made = connection.scalars(
+            text("SELECT sql FROM sqlite_master WHERE name IN ('candles', 'averages')")
+        ).all()
+    assert len(made) == 2
+    assert all(sql.rstrip().endswith("WITHOUT ROWID") for sql in made)
+
+
+def test_a_reader_goes_on_with_what_was_there_while_tables_are_built_anew(sqlite: Engine) -> None:
+    asked = text("SELECT count(*), max(high) FROM candles")
+    with snapshot(sqlite) as reader:
+        before = reader.execute(asked).one()
+        schema.migrate(sqlite)
+        assert reader.execute(asked).one() == before
+    with snapshot(sqlite) as reader:
+        assert reader.execute(asked).one() == before
+
+
+_WRONG = (
+    (f"UPDATE candles SET high = {MAX_PRICE + 1} WHERE bucket IN ({day(3)}, {day(4)})", 2),
+    (
+        f"INSERT INTO candles SELECT pair, interval, bucket * 1000, open, high, low, close, volume "
+        f"FROM candles WHERE bucket = {day(7)}",
+        1,
+    ),
+    (
+        "INSERT INTO averages SELECT pair, interval, bucket * 1000, 5, 5, 5 "
+        f"FROM candles WHERE bucket = {day(7)}",
+        1,
+    ),
+    (f"UPDATE averages SET mms_20 = {MAX_PRICE + 1} WHERE bucket IN ({day(5)}, {day(37)})", 2),
+)
+_WRONG_ON_SQLITE = (
+    (f"UPDATE candles SET volume = 0.5 WHERE bucket = {day(9)}", 1),
+    (f"UPDATE candles SET close = open + 0.5 WHERE bucket = {day(10)}", 1),
+    (f"UPDATE averages SET mms_50 = 'soon' WHERE bucket = {day(11)}", 1),
+)
+
+
+def test_rows_that_break_a_new_rule_are_named_and_nothing_changes_until_they_are_gone(
+    engine: Engine,
+) -> None:
+    filled(engine, "0005")
+    wrong = [*_WRONG, *(_WRONG_ON_SQLITE if engine.dialect.name == SQLITE else ())]
+    for statement, count in wrong:
+        assert execute(engine, statement) == count
+    with unchanged(engine), pytest.raises(StoreUnusable, match="make migrate") as refused:
+        schema.migrate(engine)
+    assert schema.version(engine) == "0005"
+    said = str(refused.value)
+    assert f"2 of candles WHERE NOT (high <= {MAX_PRICE}), the first is BTC-BRL 1d {day(3)}" in said
+    assert (
+        f"1 of candles WHERE NOT (bucket < 100000000000), the first is BTC-BRL 1d {day(7)}000"
+        in said
+    )
+    # What it says can be done as it says it, the averages first: candles are what they refer to.
+    found = re.findall(r"\d+ of (candles|averages) WHERE (NOT .*?), the first is", said)
+    conditions = {table: [rule for name, rule in found if name == table] for table, _ in found}
+    for rule in conditions["averages"]:
+        execute(engine, f"DELETE FROM averages WHERE {rule}")
+    for rule in conditions["candles"]:
+        buckets = f"SELECT bucket FROM candles WHERE {rule}"
+        execute(engine, f"DELETE FROM averages WHERE bucket IN ({buckets})")
+        execute(engine, f"DELETE FROM candles WHERE {rule}")
+    assert schema.migrate(engine) is True
+    with engine.connect() as connection:
+        left = connection.scalars(text("SELECT bucket FROM candles ORDER BY bucket")).all()
+    bad = {3, 4} | ({9, 10} if engine.dialect.name == SQLITE else set())
+    assert left == [day(number) for number in DAYS if number not in bad]
+
+
+def test_averages_whose_candles_another_program_deleted_are_named(sqlite: Engine) -> None:
+    file = sqlite.url.database
+    assert file is not None
+    with closing(sqlite3.connect(file)) as foreign, foreign:  # checks no foreign keys by itself
+        foreign.execute(f"DELETE FROM candles WHERE bucket <= {day(2)}")
+    with unchanged(sqlite), pytest.raises(StoreUnusable, match=r"2 of averages WHERE NOT \(EXISTS"):
+        schema.migrate(sqlite)
+    execute(sqlite, f"DELETE FROM averages WHERE bucket <= {day(2)}")
+    assert schema.migrate(sqlite) is True
+
+
+def test_the_command_says_it_in_one_line_and_ends_with_2(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute(sqlite, f"UPDATE candles SET high = {MAX_PRICE + 1} WHERE bucket = {day(3)}")
+    monkeypatch.setenv("DB_URL", str(sqlite.url))
+    assert migrate.main([]) == 2
+    said = capsys.readouterr().err
+    assert "1 of candles WHERE NOT" in said
+    assert said.count("\n") == 1
+
+
+def test_a_backup_with_rows_that_break_a_new_rule_is_refused_whole(
+    engine: Engine, sqlite: Engine, tmp_path: Path
+) -> None:
+    execute(sqlite, f"UPDATE candles SET high = {MAX_PRICE + 1} WHERE bucket = {day(3)}")
+    back_up(sqlite, tmp_path / "old.mmsb", lambda: NOW)
+    with pytest.raises(StoreUnusable, match="1 of candles WHERE NOT"):
+        restore(engine, tmp_path / "old.mmsb", replace=False)
+    assert inspect(engine).get_table_names() == []
+
+
+def test_postgres_is_not_held_up_for_a_migration_that_cannot_begin(
+    postgres_server: Postgres,
+) -> None:
+    url = postgres_server.create()
+    busy, impatient = open_engine(url), open_engine(f"{url}?options=-clock_timeout%3D200")
+    filled(busy, "0005")
+    with busy.connect() as reader:
+        reader.execute(text("SELECT 1 FROM candles"))
+        with pytest.raises(StoreUnavailable, match="in use"):
+            schema.migrate(impatient)
+    assert schema.version(busy) == "0005"
+    assert schema.migrate(impatient) is True
+    busy.dispose()
+    impatient.dispose()
+    postgres_server.drop(url)
