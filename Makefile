@@ -13,11 +13,27 @@ ARGS :=
 FILE := data/backup.mmsb
 COVERAGE_FLOOR := 90
 
+# What every branch of is run by a test: loading, validation, averages, gaps, cache, and what stores them.
+EVERY_BRANCH := app/services/loading.py app/services/loaders.py app/services/averages.py \
+	app/services/gaps.py app/services/coverage.py app/services/leasing.py \
+	app/utils/candles.py app/utils/price_scale.py app/utils/fixed_point.py app/utils/moving_average.py \
+	app/utils/gaps.py app/utils/blocks.py app/utils/revisions.py app/utils/rendering.py \
+	app/utils/days.py app/db/cache/*.py app/db/cached.py app/db/single_flight.py app/db/series.py \
+	app/db/records.py app/db/memory.py app/db/units.py app/db/writes.py app/monitoring/*.py
+comma := ,
+empty :=
+space := $(empty) $(empty)
+# Judged after a run of all tests only. Tests that were skipped count: what they leave out shows here.
+JUDGE_BRANCHES = $(PY) -m coverage report --fail-under=100 \
+	--include='$(subst $(space),$(comma),$(strip $(EVERY_BRANCH)))' || \
+	{ echo 'Every branch of these is to be run by a test (needs PostgreSQL and memcached).' >&2; exit 1; }
+
 # ARGS are for the one command that was asked for, not for a make that this command may call.
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check bench reliability lock clean ready-run ready-dev
+	sandbox test-local test_local test lint format check bench reliability mutation lock clean ready-run \
+	ready-dev
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +93,7 @@ format: ready-dev ## Put the code into shape: sorted imports, safe fixes, black
 
 check: lint ## What CI runs: lint, then the tests with coverage
 	@$(PY) -m pytest --cov=app --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+	@$(if $(strip $(ARGS)),:,$(JUDGE_BRANCHES))
 
 bench: ready-dev ## Reproduce the figures that the documents state
 	@$(PY) -m benchmarks.anomaly $(ARGS)
@@ -85,6 +102,9 @@ bench: ready-dev ## Reproduce the figures that the documents state
 
 reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
 	@$(PY) -m benchmarks.reliability $(ARGS)
+
+mutation: ready-dev ## Which small mistakes in the core the tests would notice (ARGS="utils/gaps")
+	@$(PY) -m benchmarks.mutation $(ARGS)
 
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
 	@for name in requirements requirements-dev; do \

@@ -165,16 +165,10 @@ class CachedAverageStore:
         return self._fetch(pair, interval, window, wanted)
 
     def _fetch(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:
-        """The wanted blocks from the source, in one query."""
+        """The wanted blocks, at least one, from the source, in one query."""
         asked_at = self._monotonic()
-        if wanted:
-            first, last = (
-                blocks.bounds(interval, wanted[0])[0],
-                blocks.bounds(interval, wanted[-1])[1],
-            )
-            state, rows = self._source.means(pair, interval, window, first, last)
-        else:
-            state, rows = self._source.state(pair, interval), ()
+        first, last = blocks.bounds(interval, wanted[0])[0], blocks.bounds(interval, wanted[-1])[1]
+        state, rows = self._source.means(pair, interval, window, first, last)
         self._learn(pair, interval, asked_at, state)
         size = BLOCK * interval.seconds
         by_number = {n: list(run) for n, run in groupby(rows, lambda row: row[0] // size)}

@@ -26,8 +26,10 @@ def test_a_whole_series_misses_nothing() -> None:
     store = MemorySeriesStore()
     load(store)
     found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
+    assert (found.pair, found.interval) == (BTC, DAILY)
     assert (found.first, found.last) == (LAST - 364 * DAY, LAST)
     assert (found.expected, found.stored, found.missing) == (365, 365, 0)
+    assert found.stale is False
     assert found.as_of == LAST
     assert found.checked_at == LAST + DAY + 300
 
@@ -54,6 +56,7 @@ def test_a_series_that_only_ended_long_ago_has_a_date_but_nothing_served() -> No
     found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
     assert (found.first, found.last, found.stored) == (None, None, 0)
     assert found.as_of == LAST - 400 * DAY
+    assert found.stale is True
 
 
 def test_nothing_stored_is_everything_missing() -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.market import DAY, Absent, Interval, QuarantinedCandle, SeriesState
+from app.core.market import (
+    DAY,
+    Absent,
+    AverageRow,
+    Interval,
+    QuarantinedCandle,
+    RefusedCandle,
+    SeriesState,
+)
 from app.db.memory import MemorySeriesStore
-from app.services.gaps import Cause, Gap, explain, inspect, is_stale
+from app.services.gaps import Cause, Gap, Inspection, explain, inspect, is_stale
 from app.services.loaders import load_initial
 from app.utils.gaps import Span
-from tests.support.candles import BTC, FakeExchange, daily, day
+from tests.support.candles import BTC, ETH, FakeExchange, daily, day
 from tests.support.candles import DAY as DAILY
 
 MINUTE = Interval.MINUTE
@@ -58,6 +68,55 @@ def test_a_hole_is_split_where_its_cause_changes() -> None:
     ]
 
 
+def test_an_inspection_is_of_one_series_and_its_served_period() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300) + 600)
+    store = loaded(exchange, 100)
+    # What lies before the period, or belongs to another series, is not counted.
+    marks = [(BTC, DAILY, 199), (BTC, DAILY, 200), (BTC, DAILY, 299), (BTC, DAILY, 300)]
+    marks += [(ETH, DAILY, 220), (BTC, MINUTE, 220)]
+    for pair, interval, number in marks:
+        with store.begin(pair, interval) as unit:
+            unit.quarantine([RefusedCandle(day(number), "odd")], 1)
+            unit.finish(changed=False, now=1, checked=False)
+    lost = AverageRow(day(0), (None, None, None))
+    with store.begin(BTC, DAILY) as unit:
+        unit.put_averages([replace(lost, bucket=day(n)) for n in (199, 200, 201, 299)])
+        unit.finish(changed=True, now=day(300) + 60, checked=False)
+    assert inspect(store, BTC, DAILY, 100, exchange.now) == Inspection(
+        BTC,
+        DAILY,
+        Span(day(200), day(299)),
+        expected=100,
+        gaps=(Gap(day(250), day(250), 1, Cause.ABSENT),),
+        wrong_averages=(Span(day(200), day(201)), Span(day(299), day(299))),
+        newest=day(299),
+        age=600,
+        stale=False,
+        checked_at=day(300) + 600,
+        quarantined=2,
+    )
+
+
+def test_each_fault_alone_is_one() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300) + 600)
+    whole = inspect(loaded(exchange, 100), BTC, DAILY, 100, exchange.now)
+    assert whole.complete(strict=True)
+    span = Span(day(250), day(250))
+    assert not replace(whole, stale=True).complete()
+    assert not replace(whole, wrong_averages=(span,)).complete()
+    assert not replace(whole, gaps=(Gap(*span, 1, Cause.ABSENT),)).complete()
+
+
+def test_a_repair_without_an_answer_is_the_cause_of_every_gap_that_is_not_confirmed() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300) + 600)
+    whole = inspect(loaded(exchange, 100), BTC, DAILY, 100, exchange.now)
+    gaps = tuple(Gap(day(n), day(n), 1, cause) for n, cause in enumerate(Cause))
+    causes = [gap.cause for gap in replace(whole, gaps=gaps).unanswered().gaps]
+    assert causes == [c if c is Cause.CONFIRMED else Cause.UNREACHABLE for c in Cause]
+    buckets = [gap.first for gap in replace(whole, gaps=gaps).unanswered().gaps]
+    assert buckets == [gap.first for gap in gaps]
+
+
 @given(holes=st.sets(st.integers(0, 99), max_size=30))
 def test_the_gaps_are_exactly_the_missing_buckets(holes: set[int]) -> None:
     candles = [c for n, c in zip(range(100), daily(range(100)), strict=True) if n not in holes]
@@ -86,7 +145,8 @@ def test_only_confirmed_absences_are_no_fault_unless_strict() -> None:
 @pytest.mark.parametrize(
     ("interval", "last", "checked_at", "now", "stale"),
     [
-        # The newest candle is there.
+        # The newest candle is there, whoever brought it.
+        (DAILY, day(9), None, day(10) + 3600, False),
         (DAILY, day(9), day(10), day(10) + 5, False),
         # The next one closed less than an hour ago.
         (DAILY, day(9), day(10), day(11) + 3599, False),

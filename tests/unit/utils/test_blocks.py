@@ -69,13 +69,17 @@ def test_any_slice_holds_exactly_the_rows_of_its_period(found: Rows, first: int,
     assert read(body) == wanted
 
 
-@given(st.lists(rows, max_size=5), st.integers(0, 200), st.integers(0, 200))
+@given(
+    st.lists(st.lists(st.integers(0, MAX_PRICE), max_size=3), min_size=2, max_size=5),
+    st.integers(0, 5),
+    st.integers(0, 50),
+)
 def test_slices_of_consecutive_blocks_join_to_the_slice_of_all(
-    parts: list[Rows], first: int, last: int
+    parts: list[list[int]], first: int, last: int
 ) -> None:
-    # Each part's rows moved behind those of the part before it.
+    # Each part's rows lie behind those of the part before it.
     found = [
-        [(100 * part + place, value) for place, (_, value) in enumerate(items)]
+        [(10 * part + place, value) for place, value in enumerate(items)]
         for part, items in enumerate(parts)
     ]
     together = [row for items in found for row in items]
@@ -167,6 +171,11 @@ def test_a_block_of_another_series_revision_or_place_is_a_miss(other: str) -> No
 @example(b'[{"timestamp":60,"mms":1.0}]')
 def test_garbage_is_a_miss(garbage: bytes) -> None:
     assert blocks.unpack(KEY, garbage) is None
+
+
+def test_blocks_are_joined_by_one_comma_and_empty_ones_leave_no_trace() -> None:
+    slices = [(0, b""), (1, b'{"a":1}'), (0, b""), (2, b'{"b":2},{"c":3}'), (0, b"")]
+    assert blocks.join(slices) == (3, b'[{"a":1},{"b":2},{"c":3}]')
 
 
 def test_an_empty_block_is_a_block_and_no_miss() -> None:

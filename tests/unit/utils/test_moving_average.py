@@ -96,6 +96,21 @@ def test_a_window_whose_sum_could_overflow_is_refused() -> None:
         averages([-1, 5], (2,))
 
 
+def test_a_sum_of_63_bits_is_exact_and_one_of_64_is_refused() -> None:
+    assert averages([2**62 - 1, 2**62 - 1], (2,)) == [[None, 2**62 - 1]]
+    with pytest.raises(UnrepresentablePrice):
+        averages([2**62, 0], (2,))
+
+
+def test_what_does_not_exist_is_a_whole_number_of_nothing() -> None:
+    stamps = np.asarray([0, STEP, 3 * STEP], dtype=np.int64)
+    closes = np.asarray([7, 9, 11], dtype=np.int64)
+    values, exists = moving_averages(stamps, closes, STEP, (2, 5))
+    assert (str(values.dtype), str(exists.dtype)) == ("int64", "bool")
+    assert values.tolist() == [[0, 8, 0], [0, 0, 0]]
+    assert exists.tolist() == [[False, True, False], [False, False, False]]
+
+
 def test_no_rows_have_no_averages() -> None:
     assert averages([], WINDOWS) == [[], [], []]
     assert averages([1, 2], ()) == []

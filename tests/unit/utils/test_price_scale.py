@@ -44,6 +44,17 @@ def test_a_smaller_factor_is_not(up: int, down: int) -> None:
     assert scale_change([(item, scaled(item, up, down)) for item in BASE]) is None
 
 
+def test_a_single_candle_is_enough() -> None:
+    assert scale_change([(BASE[0], scaled(BASE[0], 5))]) == 5
+
+
+@pytest.mark.parametrize(("high", "found"), [(100_010, 10), (100_011, None)])
+def test_a_price_may_be_one_in_ten_thousand_beside_the_factor(high: int, found: int | None) -> None:
+    before = Candle(day(0), 10_000, 10_000, 10_000, 10_000, 1)
+    now = Candle(day(0), 100_000, high, 100_000, 100_000, 1)
+    assert scale_change([(before, now)]) == found
+
+
 def test_nothing_to_compare_is_no_change() -> None:
     assert scale_change([]) is None
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.market import AverageRow, Candle
-from app.utils.rendering import averages, candles
+from app.core.prices import StoredPrice
+from app.utils.rendering import Number, averages, candles, decimal, flat, price
 
 PRICE = st.integers(0, 2**63 - 1)
 
@@ -38,6 +39,13 @@ def test_a_candle_has_its_averages_only_where_they_are_asked_for() -> None:
     assert asked == [{**exact, "mms_50": None, "mms_200": Decimal("7e-8")}]
 
 
+def test_candles_are_an_array_in_their_order() -> None:
+    rows = [(Candle(at, 1, 3, 0, 2, 0), AverageRow(at, (None,) * 3)) for at in (60, 120, 0)]
+    found = json.loads(candles(rows))
+    assert [row["timestamp"] for row in found] == [60, 120, 0]
+    assert b" " not in candles(rows)
+
+
 @given(st.lists(st.tuples(st.integers(0, 2**40), PRICE)))
 def test_every_average_is_read_back_to_the_last_digit(rows: list[tuple[int, int]]) -> None:
     found = json.loads(averages(rows), parse_float=Decimal)
@@ -58,3 +66,37 @@ def test_every_candle_is_read_back_to_the_last_digit(
     assert tuple(int(found[name].scaleb(8)) for name in names) == prices
     values = [found[f"mms_{window}"] for window in (20, 50, 200)]
     assert [None if v is None else int(v.scaleb(8)) for v in values] == means
+
+
+def test_a_collected_price_has_its_exact_number_and_its_times() -> None:
+    found = StoredPrice(
+        id=7,
+        symbol="BTC",
+        price=6_512_345_678_901,
+        currency="usd",
+        collected_at=1_711_670_400,
+        priced_at=1_711_670_390,
+    )
+    assert price(found, stale=False) == (
+        b'{"id":7,"symbol":"BTC","price":65123.45678901,"currency":"usd",'
+        b'"timestamp":1711670400,"priced_at":1711670390,"stale":false}'
+    )
+    assert price(found, stale=True).endswith(b',"stale":true}')
+
+
+def test_a_number_that_is_not_there_is_null_and_one_that_is_is_exact() -> None:
+    assert decimal(None) is None
+    assert decimal(1) == Number("0.00000001")
+    assert flat({"a": decimal(None), "b": decimal(150_000_000)}) == b'{"a":null,"b":1.5}'
+
+
+@given(
+    st.dictionaries(
+        st.text(), st.text() | st.integers() | st.booleans() | st.none() | st.builds(decimal, PRICE)
+    )
+)
+def test_a_flat_object_is_read_back_with_its_members_in_order(
+    members: dict[str, str | int | bool | Number | None],
+) -> None:
+    found = json.loads(flat(members), parse_float=str)
+    assert list(found.items()) == list(members.items())

@@ -25,6 +25,12 @@ def test_a_revision_is_greater_than_the_one_before_whatever_the_clock_says(
     assert next_revision(previous, now, salt) > previous
 
 
+def test_a_clock_that_went_back_makes_the_very_next_number() -> None:
+    previous = next_revision(0, NOW, 7)
+    assert next_revision(previous, NOW, 7) == previous + 1
+    assert next_revision(previous, NOW - 86_400, 2**SALT_BITS - 1) == previous + 1
+
+
 @given(moments, salts)
 @example(NOW + 0.999, 2**SALT_BITS - 1)
 def test_a_revision_tells_the_second_of_its_change(now: float, salt: int) -> None:

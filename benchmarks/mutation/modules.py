@@ -1,0 +1,55 @@
+"""Which modules are mutated, and which tests have to notice."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_LOADING: Final = (
+    "tests/unit/services/test_loading.py",
+    "tests/unit/services/test_loading_records.py",
+)
+
+TESTS: Final[dict[str, tuple[str, ...]]] = {
+    "app/services/loading.py": _LOADING,
+    "app/services/loaders.py": ("tests/unit/services/test_loaders.py", *_LOADING),
+    "app/services/averages.py": ("tests/unit/services/test_averages_reading.py",),
+    "app/services/gaps.py": ("tests/unit/services/test_gaps_inspection.py",),
+    "app/services/coverage.py": ("tests/unit/services/test_coverage.py",),
+    "app/services/leasing.py": ("tests/unit/services/test_leasing.py",),
+    "app/utils/candles.py": (
+        "tests/unit/utils/test_candles.py",
+        "tests/unit/utils/test_candles_sentences.py",
+    ),
+    "app/utils/moving_average.py": ("tests/unit/utils/test_moving_average.py",),
+    "app/utils/gaps.py": ("tests/unit/utils/test_gaps.py",),
+    "app/utils/blocks.py": ("tests/unit/utils/test_blocks.py",),
+    "app/utils/fixed_point.py": ("tests/unit/utils/test_fixed_point.py",),
+    "app/utils/revisions.py": ("tests/unit/utils/test_revisions.py",),
+    "app/utils/rendering.py": ("tests/unit/utils/test_rendering.py",),
+    "app/utils/price_scale.py": ("tests/unit/utils/test_price_scale.py",),
+    "app/utils/days.py": ("tests/unit/utils/test_days.py",),
+    "app/db/cache/bounded.py": ("tests/unit/db/test_bounded_socket.py",),
+    "app/db/cache/layers.py": ("tests/unit/db/test_layered_cache.py",),
+    "app/db/cache/memcached.py": (
+        "tests/unit/db/test_memcached_states.py",
+        "tests/unit/db/test_memcached_nonsense.py",
+        "tests/contracts/test_cache.py",
+    ),
+    "app/db/cache/memory.py": (
+        "tests/unit/db/test_memory_cache.py",
+        "tests/contracts/test_cache.py",
+    ),
+    "app/db/cached.py": (
+        "tests/unit/db/test_cached_averages.py",
+        "tests/unit/db/test_cached_rechecks.py",
+        "tests/unit/db/test_cached_series.py",
+    ),
+    "app/db/single_flight.py": ("tests/unit/db/test_single_flight.py",),
+}
+"""Module → its unit and contract tests."""
+
+ONLY: Final[dict[str, str]] = {
+    "app/db/cache/memcached.py": "not (memory or layers or three)",
+    "app/db/cache/memory.py": "memory",
+}
+"""Module → which of its tests, as pytest's -k has it: a contract's tests run for every kind of cache."""

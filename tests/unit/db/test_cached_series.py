@@ -1,0 +1,148 @@
+"""Several series behind one cache: each caller gets its own, however many ask at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from app.core.market import Interval, Pair, SeriesState, Window
+from app.db.cache.memory import MemoryCache
+from app.db.cached import CHECK_EVERY, CachedAverageStore
+from app.utils import blocks
+from tests.support.candles import BTC, ETH
+from tests.support.means import RecordingMeans, rows_in
+from tests.support.patience import until, waiting_in
+
+MINUTE = Interval.MINUTE
+STEP = MINUTE.seconds
+SIZE = blocks.BLOCK * STEP
+START = 3_400 * SIZE
+SERIES = {(BTC, MINUTE): 11, (ETH, MINUTE): 12, (BTC, Interval.QUARTER): 13}
+"""Each series with its revision."""
+
+
+@dataclass
+class Several:
+    """A MeansSource of three series with one row each; `asked` names each question in full.
+
+    While `held` is set, a question waits for so many others.
+    """
+
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+    held: threading.Barrier | None = None
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        self.asked.append((pair, interval))
+        self._wait()
+        return self._state(pair, interval)
+
+    def means(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> tuple[SeriesState, list[tuple[int, int]]]:
+        self.asked.append((pair, interval, window, first, last))
+        self._wait()
+        state = self._state(pair, interval)
+        return state, [(START, 1000 * state.revision + window)]
+
+    def _state(self, pair: Pair, interval: Interval) -> SeriesState:
+        return SeriesState(SERIES[pair, interval], START, START, 1)
+
+    def _wait(self) -> None:
+        if self.held is not None:
+            self.held.wait(10)
+
+
+def store_of(
+    source: Several | RecordingMeans, cache: MemoryCache | None = None
+) -> CachedAverageStore:
+    return CachedAverageStore(source, cache or MemoryCache(10**9), monotonic=lambda: 50.0)
+
+
+def test_states_that_are_asked_for_at_the_same_time_are_each_their_own() -> None:
+    source = Several(held=threading.Barrier(len(SERIES)))
+    store = store_of(source)
+    with ThreadPoolExecutor(len(SERIES)) as pool:
+        found = list(pool.map(lambda series: store.state(*series), SERIES))
+    assert [state.revision for state in found] == list(SERIES.values())
+    assert sorted(source.asked, key=str) == sorted(SERIES, key=str)
+
+
+def test_reads_at_the_same_time_are_each_of_their_own_series_and_window() -> None:
+    wanted = [(*series, window) for series in SERIES for window in (20, 50)]
+    source = Several(held=threading.Barrier(len(wanted)))
+    store = store_of(source)
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        found = list(
+            pool.map(lambda which: store.read(which[0], which[1], which[2], START, START), wanted)
+        )
+    for (pair, interval, window), part in zip(wanted, found, strict=True):
+        revision = SERIES[pair, interval]
+        assert part.state.revision == revision
+        assert rows_in(part.body) == {START: 1000 * revision + window}
+
+
+def test_a_reversed_period_is_told_the_state_of_its_own_series() -> None:
+    source = Several()
+    store = store_of(source)
+    for (pair, interval), revision in SERIES.items():
+        found = store.read(pair, interval, 20, START, START - 1)
+        assert (found.state.revision, found.count) == (revision, 0)
+    assert source.asked == list(SERIES)
+
+
+@pytest.mark.parametrize(("count", "kinds"), [(4, [5]), (5, [2, 5])])
+def test_up_to_four_blocks_of_an_unknown_series_are_read_without_a_question_before(
+    count: int, kinds: list[int]
+) -> None:
+    source = Several()
+    store_of(source).read(BTC, MINUTE, 20, START, START + count * SIZE - 1)
+    assert [len(question) for question in source.asked] == kinds
+
+
+def test_a_period_behind_the_last_row_of_its_block_reads_nothing() -> None:
+    source, cache = RecordingMeans(), MemoryCache(10**9)
+    source.commit({START: 7})
+    store = store_of(source, cache)
+    store.read(BTC, MINUTE, 20, START, START)
+    cache.close()
+    source.asked.clear()
+    found = store.read(BTC, MINUTE, 20, START + STEP, START + 9 * STEP)
+    assert (found.count, found.body) == (0, b"[]")
+    assert source.asked == []
+
+
+def test_who_stops_believing_while_asking_is_not_given_what_is_older_still() -> None:
+    source = RecordingMeans()
+    source.commit({START: 1})
+    now = [50.0]
+    steps: list[Callable[[], None]] = []
+
+    def monotonic() -> float:
+        told = now[0]
+        if steps:
+            steps.pop(0)()
+        return told
+
+    store = CachedAverageStore(source, MemoryCache(10**9), monotonic=monotonic)
+    source.held = True
+    with ThreadPoolExecutor(2) as pool:
+        early = pool.submit(store.state, BTC, MINUTE)
+        until(lambda: source.waiting == 1)
+        # Another answer overtakes the slow one, of a commit in between.
+        second = source.commit({START: 2})
+        now[0] += 0.1
+        source.held = False
+        assert store.refresh(BTC, MINUTE).revision == second
+
+        # The next caller looks at the clock twice, and between the two the belief ends.
+        now[0] += CHECK_EVERY - 0.001
+        steps += [lambda: now.__setitem__(0, now[0] + 0.002)]
+        late = pool.submit(store.state, BTC, MINUTE)
+        until(lambda: waiting_in(Future.result) == 1 or late.done())
+        source.let_go()
+        assert early.result(timeout=20).revision in (1, second)
+        assert late.result(timeout=20).revision == second

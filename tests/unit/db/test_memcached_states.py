@@ -1,0 +1,281 @@
+"""When a node is left alone, who watches it, and when it is used again: every turn of it, by script."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import structlog
+
+from app.db.cache.memcached import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    IDLE_SECONDS,
+    PROBE_EVERY,
+    MemcachedRing,
+)
+from tests.support.loopback import Script, nothing_left_behind, send, serving
+from tests.support.patience import until
+
+MISS = b"END\r\n"
+VERSION = b"VERSION 1.6.18\r\n"
+PATIENCE = 10.0
+
+
+def at_once(closed: threading.Event, _seconds: float) -> bool:
+    """Do not wait between two probes."""
+    return closed.is_set()
+
+
+def never(closed: threading.Event, _seconds: float) -> bool:
+    """Wait for the end: nothing is probed."""
+    return closed.wait()
+
+
+def talk(*answers: bytes) -> Script:
+    """Answer one command after the other, then wait until the other side closes the connection."""
+
+    def script(connection: socket.socket) -> None:
+        connection.sendall(answers[0])
+        for answer in answers[1:]:
+            connection.recv(65_536)
+            connection.sendall(answer)
+        assert connection.recv(65_536) == b""
+
+    return script
+
+
+def together(barrier: threading.Barrier, then: Script) -> Script:
+    """Go on once so many connections have been asked something."""
+
+    def script(connection: socket.socket) -> None:
+        barrier.wait(PATIENCE)
+        then(connection)
+
+    return script
+
+
+def ends_at_the_second(connection: socket.socket) -> None:
+    """Answer one command and close at the next."""
+    connection.sendall(MISS)
+    connection.recv(65_536)
+
+
+def probers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "cache-probe"]
+
+
+def said(logged: list[structlog.typing.EventDict]) -> list[tuple[str, str, str]]:
+    return [(line["log_level"], line["event"], line["node"]) for line in logged]
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        port: int = once.getsockname()[1]
+        return port
+
+
+def test_a_node_that_is_back_is_asked_over_a_new_connection_and_used_again() -> None:
+    both = threading.Barrier(2)
+    waited: list[float] = []
+
+    def wait(closed: threading.Event, seconds: float) -> bool:
+        waited.append(seconds)
+        return closed.is_set()
+
+    # Two connections lie idle when the first of them fails: the other is as dead, and not tried.
+    host_of_two = together(both, ends_at_the_second)
+    with (
+        nothing_left_behind(),
+        serving(host_of_two, host_of_two, talk(VERSION, MISS)) as host,
+        structlog.testing.capture_logs() as logged,
+    ):
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=wait)
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(ring.get, ["one", "two"])) == [None, None]
+        assert ring.healthy()
+        assert ring.get("three") is None
+        until(ring.healthy)
+        until(lambda: not probers())
+        assert ring.get("four") is None
+        assert ring.healthy()
+        ring.close()
+    assert host.requests[2:] == [b"version\r\n"]
+    assert waited == [PROBE_EVERY]
+    name = f"127.0.0.1:{host.port}"
+    assert said(logged) == [
+        ("warning", "cache_broke", name),
+        ("info", "cache_recovered", name),
+    ]
+
+
+def test_several_that_find_a_node_dead_at_the_same_time_say_so_once() -> None:
+    callers = 5
+    all_of_them = threading.Barrier(callers)
+    with (
+        nothing_left_behind(),
+        serving(together(all_of_them, send())) as host,
+        structlog.testing.capture_logs() as logged,
+    ):
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
+        with ThreadPoolExecutor(callers) as pool:
+            assert list(pool.map(ring.get, "abcde")) == [None] * callers
+        assert len(probers()) == 1
+        ring.close()
+    assert said(logged) == [("warning", "cache_broke", f"127.0.0.1:{host.port}")]
+
+
+def test_a_ring_that_was_closed_watches_nobody() -> None:
+    with (
+        nothing_left_behind(),
+        serving(send()) as host,
+        structlog.testing.capture_logs() as logged,
+    ):
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=at_once)
+        ring.close()
+        assert ring.get("key") is None
+        assert probers() == []
+    assert len(host.requests) == 1
+    assert logged == []
+
+
+def test_one_thread_watches_all_broken_nodes() -> None:
+    addresses = [("127.0.0.1", unused_port()) for _ in range(3)]
+    with nothing_left_behind(), structlog.testing.capture_logs() as logged:
+        ring = MemcachedRing(addresses, 60, wait=never)
+        for number in range(3):
+            assert ring.get(f"key{number}") is None
+        assert len(probers()) == 1
+        assert probers()[0].daemon
+        ring.close()
+    assert sorted(said(logged)) == sorted(
+        ("warning", "cache_broke", f"{host}:{port}") for host, port in addresses
+    )
+
+
+def test_a_node_is_used_again_while_another_is_still_watched() -> None:
+    turns = threading.Semaphore(0)
+
+    def wait(closed: threading.Event, _seconds: float) -> bool:
+        assert turns.acquire(timeout=PATIENCE)
+        return closed.is_set()
+
+    with (
+        nothing_left_behind(),
+        serving(send(), talk(VERSION)) as quick,
+        serving(send(), send(), send(b"VERSION \r\n"), send(b"ERROR\r\n"), talk(VERSION)) as slow,
+        structlog.testing.capture_logs() as logged,
+    ):
+        names = [f"127.0.0.1:{quick.port}", f"127.0.0.1:{slow.port}"]
+        ring = MemcachedRing([("127.0.0.1", quick.port), ("127.0.0.1", slow.port)], 60, wait=wait)
+        for key in ("a", "b"):
+            assert ring.get(key) is None
+        assert len(said(logged)) == 2
+        turns.release()
+        until(lambda: len(logged) == 3)
+        assert said(logged)[2:] == [("info", "cache_recovered", names[0])]
+        # The other has closed, had no version, and said ERROR: it is watched on.
+        for number in range(2):
+            turns.release()
+            until(lambda number=number: len(slow.requests) == 3 + number)  # type: ignore[misc]
+            assert not ring.healthy()
+        turns.release()
+        until(ring.healthy)
+        until(lambda: not probers())
+        ring.close()
+    assert said(logged)[3:] == [("info", "cache_recovered", names[1])]
+    assert len(quick.requests) == 2
+
+
+def test_a_ring_is_closed_when_nobody_watches_any_more() -> None:
+    ended = []
+
+    def wait(closed: threading.Event, _seconds: float) -> bool:
+        closed.wait()
+        threading.Event().wait(0.05)  # what a thread may still have to do
+        ended.append(True)
+        return True
+
+    with structlog.testing.capture_logs():
+        ring = MemcachedRing([("127.0.0.1", unused_port())], 60, wait=wait)
+        ring.get("key")
+        ring.close()
+    assert ended == [True]
+
+
+def test_two_nodes_share_the_keys() -> None:
+    keys = [f"key{number}" for number in range(40)]
+    with (
+        nothing_left_behind(),
+        serving(talk(*[MISS] * 40)) as one,
+        serving(talk(*[MISS] * 40)) as other,
+    ):
+        ring = MemcachedRing([("127.0.0.1", one.port), ("127.0.0.1", other.port)], 60, wait=never)
+        assert {ring.get(key) for key in keys} == {None}
+        assert (len(one.requests), len(other.requests)) == (1, 1)
+        ring.close()
+
+
+def test_a_value_is_stored_for_as_long_as_the_ring_says() -> None:
+    with nothing_left_behind(), serving(talk(b"STORED\r\n")) as host:
+        ring = MemcachedRing([("127.0.0.1", host.port)], 77, wait=never)
+        ring.set("key", b"123")
+        ring.close()
+    assert host.requests == [b"set key 0 77 3\r\n123\r\n"]
+
+
+def test_a_connection_is_made_for_short_questions_and_not_kept_for_ever() -> None:
+    with nothing_left_behind(), serving(talk(MISS)) as host:
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
+        ring.get("key")
+        pool = ring._nodes[0]._client.client_pool
+        (connection,) = pool.free
+        # A command goes out at once, instead of waiting for more to send with it.
+        assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert connection.sock.gettimeout() == pytest.approx(ANSWER_SECONDS, abs=0.01)
+        assert connection.connect_timeout == CONNECT_SECONDS
+        assert pool.idle_timeout == IDLE_SECONDS
+        ring.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "MemcacheUnexpectedCloseError"),
+        (b"CLIENT_ERROR no such thing\r\n", "MemcacheClientError: no such thing"),
+        (b"CLIENT_ERROR \xff\r\n", "MemcacheClientError: \N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_why_a_node_broke_is_said_in_words(answer: bytes, reason: str) -> None:
+    with serving(send(answer)) as host, structlog.testing.capture_logs() as logged:
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
+        ring.get("key")
+        ring.close()
+    assert [(line["event"], line["reason"]) for line in logged] == [("cache_broke", reason)]
+
+
+def test_why_nobody_listens_is_said_in_the_systems_words() -> None:
+    with structlog.testing.capture_logs() as logged:
+        ring = MemcachedRing([("127.0.0.1", unused_port())], 60, wait=never)
+        ring.set("key", b"1")
+        ring.close()
+    assert [line["event"] for line in logged] == ["cache_broke"]
+    assert logged[0]["reason"].startswith("ConnectionRefusedError: [Errno ")
+
+
+def test_each_node_says_once_what_it_will_not_store() -> None:
+    no = b"SERVER_ERROR object too large for cache\r\n"
+    with (
+        nothing_left_behind(),
+        serving(talk(*[no] * 4)) as host,
+        structlog.testing.capture_logs() as logged,
+    ):
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
+        for _ in range(4):
+            ring.set("key", b"1")
+        assert ring.healthy()
+        ring.close()
+    assert said(logged) == [("warning", "cache_refused", f"127.0.0.1:{host.port}")]
+    assert logged[0]["reason"] == "MemcacheServerError: object too large for cache"

@@ -1,0 +1,308 @@
+"""The monitor's words and exit codes, over a real database in this process.
+
+How it behaves as cron starts it is tested in tests/integration/test_monitor_command.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.market import WARM_UP, Interval, RefusedCandle
+from app.db import schema
+from app.db.series import SqlSeriesStore
+from app.db.session import open_engine
+from app.monitoring.gap_monitor import main
+from app.sandbox.exchange import Exchange
+from app.sandbox.server import serve
+from app.sandbox.simulation import Simulation
+from app.services.loaders import load_initial
+from app.utils.days import iso
+from tests.support.candles import BTC, FakeExchange, candle
+from tests.support.logs import log_as_before
+
+SECONDS = 86_400
+DAYS = 10
+
+
+@dataclass
+class Said:
+    """How a run ended and what it printed; `heartbeat` is the last line of its log."""
+
+    code: int
+    shown: list[str]
+    heartbeat: dict[str, Any]
+    error: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The line of JSON."""
+        found: dict[str, Any] = json.loads(self.shown[-1])
+        return found
+
+
+@dataclass
+class Service:
+    """One database of 10 served days up to yesterday."""
+
+    path: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def __post_init__(self) -> None:
+        self.newest = Interval.DAY.last_closed(time.time())
+        engine = open_engine(f"sqlite:///{self.path}")
+        schema.migrate(engine)
+        self.engine = engine
+        self.store = SqlSeriesStore(engine)
+
+    def ago(self, number: int) -> int:
+        """The bucket so many days before the newest closed one."""
+        return self.newest - number * SECONDS
+
+    def fill(self, without: Iterable[int] = (), *, last: int = 0, hours: float = 0) -> None:
+        """Load all days up to `last` days ago, but for some, and so many hours ago."""
+        gone = {self.ago(number) for number in without}
+        buckets = range(self.ago(DAYS + WARM_UP), self.ago(last) + 1, SECONDS)
+        now = self.ago(last) + SECONDS + 60
+        exchange = FakeExchange.of([candle(b, 10**9 + b) for b in buckets if b not in gone], now)
+        load_initial(
+            self.store, exchange, lambda: now - hours * 3600, BTC, Interval.DAY, history_days=DAYS
+        )
+
+    def change(self, statement: str, *values: object) -> None:
+        """Change the database behind the service's back, and its rules'."""
+        connection = sqlite3.connect(self.path)
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        with connection:
+            connection.execute(statement, values)
+        connection.close()
+
+    def run(self, *arguments: str) -> Said:
+        """Run the command."""
+        self.capsys.readouterr()
+        code = main(arguments)
+        said = self.capsys.readouterr()
+        lines = said.err.splitlines()
+        heartbeat = json.loads(lines[-1])
+        assert heartbeat["event"] == "monitor_heartbeat"
+        assert heartbeat["exit_code"] == code
+        return Said(code, said.out.splitlines(), heartbeat, "\n".join(lines[:-1]))
+
+
+@pytest.fixture
+def service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Service]:
+    """A service whose database is migrated and empty."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "DB_URL": f"sqlite:///{tmp_path / 'mms.db'}",
+        "ALLOWED_PAIRS": "BRLBTC",
+        "INTERVALS": "1d",
+        "HISTORY_DAYS": str(DAYS),
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "INFO",
+        "MB_REQUESTS_PER_SECOND": "1000",
+        "UPSTREAM_RETRY_SECONDS": "1",
+        "CANDLE_SOURCE": "mercado_bitcoin",
+        "MB_API_BASE_URL": "http://127.0.0.1:1/api/v4",
+        "CACHE_URL": "memory://",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with log_as_before():
+        made = Service(tmp_path / "mms.db", capsys)
+        yield made
+        made.engine.dispose()
+
+
+def test_a_complete_series_is_one_line_and_exit_0(service: Service) -> None:
+    service.fill()
+    said = service.run()
+    assert said.code == 0
+    assert said.shown[0].split() == [
+        "pair", "interval", "status", "stored", "expected", "missing", "newest", "checked",
+    ]  # fmt: skip
+    assert said.shown[1].split() == [
+        "BRLBTC", "1d", "complete", "10", "10", "0", iso(service.ago(0)),
+        iso(service.ago(0) + SECONDS + 60),
+    ]  # fmt: skip
+    assert len(said.shown) == 2
+    assert {key: said.heartbeat[key] for key in ("status", "series", "gaps", "missing")} == {
+        "status": "complete", "series": 1, "gaps": 0, "missing": 0,
+    }  # fmt: skip
+    assert said.error == ""
+
+
+def test_each_range_is_named_with_its_cause_and_counted_in_the_heartbeat(service: Service) -> None:
+    service.fill(without=[2, 5, 6])
+    with service.store.begin(BTC, Interval.DAY) as unit:
+        unit.quarantine([RefusedCandle(service.ago(4), "odd")], int(time.time()))
+        unit.finish(changed=False, now=time.time(), checked=False)
+    service.change("DELETE FROM averages WHERE bucket = ?", service.ago(8))
+    said = service.run()
+    assert said.code == 1
+    two, five, six, eight = (iso(service.ago(n))[:10] for n in (2, 5, 6, 8))
+    assert said.shown[2:] == [
+        f"BRLBTC 1d missing {six}..{five} (2): absent",
+        f"BRLBTC 1d missing {two} (1): absent",
+        f"BRLBTC 1d wrong averages {eight}: run with --repair",
+        "BRLBTC 1d has 1 refusals on record: GET /BRLBTC/quarantine",
+    ]
+    counted = ("status", "gaps", "missing", "wrong_averages", "stale", "quarantined")
+    assert [said.heartbeat[key] for key in counted] == ["incomplete", 2, 3, 1, 0, 1]
+    # Each gap is an event as well, and what hears it is the log.
+    events = [json.loads(line) for line in said.error.splitlines()]
+    fields = ("event", "pair", "interval", "first", "last", "count", "cause")
+    assert [tuple(event[name] for name in fields) for event in events] == [
+        ("gap_detected", "BRLBTC", "1d", service.ago(6), service.ago(5), 2, "absent"),
+        ("gap_detected", "BRLBTC", "1d", service.ago(2), service.ago(2), 1, "absent"),
+    ]
+
+
+def test_the_line_of_json_says_the_same_for_machines(service: Service) -> None:
+    service.fill(without=[2], hours=0)
+    said = service.run("--json")
+    assert said.code == 1
+    at = iso(service.ago(2))
+    (series,) = said.summary["series"]
+    age = series.pop("age_seconds")
+    assert 0 <= time.time() - (service.ago(0) + SECONDS) - age < 60
+    assert said.summary["command"] == "gap_monitor"
+    assert said.summary["exit"] == 1
+    assert series == {
+        "pair": "BRLBTC",
+        "interval": "1d",
+        "first": iso(service.ago(9)),
+        "last": iso(service.ago(0)),
+        "expected": 10,
+        "stored": 9,
+        "missing": 1,
+        "complete": False,
+        "stale": False,
+        "newest": iso(service.ago(0)),
+        "checked_at": iso(service.ago(0) + SECONDS + 60),
+        "gaps": [{"first": at, "last": at, "count": 1, "cause": "absent"}],
+        "quarantined": 0,
+        "wrong_averages": [],
+    }
+
+
+def test_a_series_that_was_never_loaded_is_missing_and_stale(service: Service) -> None:
+    said = service.run("--json")
+    assert said.code == 1
+    assert said.shown[1].split()[-3:] == ["10", "-", "never"]
+    first, last = (iso(service.ago(n))[:10] for n in (9, 0))
+    assert said.shown[2:4] == [
+        f"BRLBTC 1d missing {first}..{last} (10): never-fetched",
+        "BRLBTC 1d is stale: nothing is stored; run make incremental",
+    ]
+    (series,) = said.summary["series"]
+    assert [series[key] for key in ("newest", "age_seconds", "checked_at")] == [None] * 3
+    assert said.heartbeat["stale"] == 1
+
+
+def test_a_stale_series_says_how_old_it_is(service: Service) -> None:
+    service.fill(last=3)
+    said = service.run("--interval", "1d", "--pairs", "btc-brl")
+    assert said.code == 1
+    age = (time.time() - service.ago(2)) / SECONDS
+    (line,) = [line for line in said.shown if "is stale" in line]
+    start, _, rest = line.partition("its newest candle closed ")
+    assert start == "BRLBTC 1d is stale: "
+    assert float(rest.split()[0]) == pytest.approx(age, abs=0.11)
+    assert rest.endswith(" intervals ago; run make incremental")
+
+
+def test_ranges_shorter_than_a_day_are_named_with_their_time(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERVALS", "1h")
+    monkeypatch.setenv("HISTORY_DAYS", "1")
+    newest = Interval.HOUR.last_closed(time.time())
+    gone = newest - 5 * 3600
+    with service.store.begin(BTC, Interval.HOUR) as unit:
+        hours = range(newest - 300 * 3600, newest + 1, 3600)
+        unit.put_candles([candle(bucket, 10**9) for bucket in hours if bucket != gone])
+        unit.finish(changed=True, now=time.time())
+    said = service.run()
+    assert f"BRLBTC 1h missing {iso(gone)} (1): never-fetched" in said.shown
+
+
+def test_a_confirmed_absence_is_listed_and_a_reason_for_1_only_if_strict(service: Service) -> None:
+    service.fill(without=[2])
+    service.change("UPDATE absences SET first_asked_at = first_asked_at - 86400")
+    said = service.run()
+    assert said.code == 0
+    assert said.shown[1].split()[2] == "complete"
+    assert said.shown[2].endswith("(1): confirmed-absent")
+    said = service.run("--strict", "--json")
+    assert said.code == 1
+    assert said.shown[1].split()[2] == "incomplete"
+    assert said.summary["series"][0]["complete"] is False
+
+
+def test_a_repair_asks_the_exchange_and_looks_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.fill(without=[2])
+    with serve(Exchange(Simulation(5, {BTC: None}), clock=time.time)) as url:
+        monkeypatch.setenv("MB_API_BASE_URL", f"{url}/api/v4")
+        said = service.run("--repair")
+        assert (said.code, len(said.shown)) == (0, 2)
+        assert service.run("--repair").code == 0
+
+
+def test_a_repair_that_gets_no_answer_says_why_below_the_ranges(service: Service) -> None:
+    service.fill(without=[2])
+    said = service.run("--repair")
+    assert said.code == 1
+    assert said.shown[2].endswith("(1): unreachable")
+    assert said.shown[3].startswith("BRLBTC 1d not repaired: 127.0.0.1:1 cannot be reached")
+
+
+@pytest.mark.parametrize(
+    ("last", "statement", "said_of_it"),
+    [
+        # What somebody has changed behind the service's back: to prices that cannot be averaged, and
+        # to a time that is none.
+        (0, f"UPDATE candles SET high = {2**62}, close = {2**62}", "64 bits"),
+        (3, "UPDATE series SET checked_at = 'a word'", "command_crashed"),
+    ],
+)
+def test_a_check_that_broke_off_is_2_and_never_taken_for_an_answer(
+    service: Service, last: int, statement: str, said_of_it: str
+) -> None:
+    service.fill(last=last)
+    service.change("DELETE FROM averages WHERE bucket = ?", service.ago(4))
+    service.change(statement)
+    said = service.run("--repair")
+    assert said.code == 2
+    assert said.shown == []
+    assert said_of_it in said.error
+    counted = ("status", "series", "gaps", "missing", "wrong_averages", "stale", "quarantined")
+    assert [said.heartbeat[key] for key in counted] == ["could_not_check", 0, 0, 0, 0, 0, 0]
+
+
+def test_a_setting_that_is_wrong_is_2_in_one_sentence(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HISTORY_DAYS", "many")
+    said = service.run()
+    assert said.code == 2
+    assert said.error.startswith("gap_monitor: could not start: HISTORY_DAYS")
+
+
+def test_a_database_that_is_not_there_is_2_and_not_made(service: Service) -> None:
+    service.engine.dispose()
+    service.path.unlink()
+    said = service.run()
+    assert said.code == 2
+    assert "make initial_load" in said.error
+    assert not service.path.exists()
