@@ -126,7 +126,9 @@ class Settings(BaseSettings):
     @field_validator("db_read_url")
     @classmethod
     def _replica(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in _DATABASES[1:]:
+        if not value or value == "none://":
+            return None
+        if urlsplit(value).scheme not in _DATABASES[1:]:
             raise PydanticCustomError(
                 "db_read_url",
                 "is no URL of a PostgreSQL replica; write "

@@ -18,7 +18,9 @@ def refused(**values: str) -> str:
 
 def test_there_is_no_replica_by_default() -> None:
     assert settings().db_read_url is None
-    assert settings(db_url=PRIMARY).db_read_url is None
+    for none in (None, "", "none://"):
+        assert settings(db_url=PRIMARY, db_read_url=none).db_read_url is None
+        assert settings(db_read_url=none).db_read_url is None
 
 
 @pytest.mark.parametrize(
