@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 PROGRAMS = ("initdb", "postgres", "pg_basebackup", "pg_ctl", "psql")
 
@@ -141,7 +142,7 @@ def _server(folder: Path) -> Iterator[Postgres]:
     user = _unprivileged()
     if user is not None:
         shutil.chown(home, user)
-    server = Postgres(_free_port(), folder, count(), home, user)
+    server = Postgres(free_port(), folder, count(), home, user)
     try:
         yield server
     finally:
@@ -155,13 +156,6 @@ def _unprivileged() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _run(command: Sequence[str | Path], user: str | None = None) -> str:
