@@ -26,6 +26,10 @@ class NoAnswer(psycopg.OperationalError):
     """The server did not answer in time, or was found to be away meanwhile."""
 
 
+IN_VAIN: Final = (NoAnswer, psycopg.errors.ConnectionTimeout)
+"""What is raised after waiting, as opposed to being refused."""
+
+
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection that waits at most `longest` seconds for an answer.
 

@@ -2,9 +2,9 @@
 
 Each read is one call to one server: state and rows of a reply never come from two. The server that a
 kind of read prefers is asked first; when it does not answer, the other one is, and the first is left
-alone from that moment on: nobody waits for it. One thread asks both every second for a mark of what they
-hold, and so finds out that one is away although it keeps its connections open (whoever waits for it then
-stops waiting), that it is back, or that the replica has fallen behind.
+alone from that moment on: nobody waits for it. One thread asks both again and again for a mark of what
+they hold, and so finds out that one is away although it keeps its connections open (whoever waits for it
+then stops waiting), that it is back, or that the replica has fallen behind.
 
 The replica is used once it has been seen to hold exactly what the primary holds, at the start and after
 each absence. So a process that returns to it does not go back in time, and a DB_READ_URL that names
@@ -29,11 +29,11 @@ from app.db import schema, session
 Store = TypeVar("Store")
 Result = TypeVar("Result")
 
-LOOK_EVERY: Final = 1.0
+LOOK_EVERY: Final = 0.5
 ANSWER_SECONDS: Final = 2.0
 """Seconds that a server has to answer the smallest question. A read may take as long as it needs."""
 
-MOST_LAG: Final = 10.0
+MOST_LAG: Final = 2.0
 """Seconds that a replica may be behind the primary."""
 
 # A server that cancels one read, because it took too long or stands in the way of replication, is well.
@@ -61,13 +61,13 @@ class Mark(NamedTuple):
 class Server:
     """One PostgreSQL server that reads may go to. Safe to share between threads.
 
-    `usable` says whether it should be asked, `known` whether what it holds may be shown at all. `alarm`
-    is set when a read has failed there.
+    `usable` says whether it should be asked, `known` whether what it holds may be shown at all, `silent`
+    whether whoever asks must wait to learn that it is away. `alarm` is set when a read has failed there.
     """
 
     def __init__(self, name: str, url: str, setting: str, alarm: threading.Event) -> None:
         self.name = name
-        self.usable = self.known = False
+        self.usable = self.known = self.silent = False
         self._alarm = alarm
         self._lock = threading.Lock()
         self._told = True
@@ -89,7 +89,7 @@ class Server:
     def use(self) -> None:
         """Ask it from now on; say so once where it was left alone before."""
         with self._lock:
-            self.usable = self.known = True
+            self.usable, self.known, self.silent = True, True, False
             told, self._told = self._told, True
         if not told:
             structlog.get_logger().info("database_recovered", server=self.name)
@@ -102,14 +102,16 @@ class Server:
         if told:
             structlog.get_logger().warning("database_broke", server=self.name, reason=reason)
 
-    def away(self, reason: str) -> None:
+    def away(self, error: StoreError) -> None:
         """Leave it, and let whoever waits for it stop waiting."""
         self._losses += 1
-        self.leave(reason)
+        self.silent = _waited_in_vain(error)
+        self.leave(str(error))
 
     def failed(self, error: StoreError) -> None:
         """Take notice of a read that has failed there."""
         if not _only_this_read(error):
+            self.silent = _waited_in_vain(error)
             self.leave(str(error))
             self._alarm.set()
 
@@ -182,7 +184,7 @@ class ReadServers:
         try:
             return server.mark()
         except StoreError as error:
-            server.away(str(error))
+            server.away(error)
             return None
 
     def _behind(self, ahead: Mark, mark: Mark) -> float:
@@ -195,10 +197,15 @@ class ReadServers:
 
 
 class Route(Generic[Store]):
-    """Where one kind of read goes: the servers in the order of preference, each with its store."""
+    """Where one kind of read goes: the servers in the order of preference, each with its store.
 
-    def __init__(self, *stores: tuple[Server, Store]) -> None:
+    With `insist` a server that is left alone keeps its place as long as it refuses at once: who prefers
+    it learns at once, too, that it is back.
+    """
+
+    def __init__(self, *stores: tuple[Server, Store], insist: bool = False) -> None:
         self._stores = stores
+        self._insist = insist
 
     def ask(self, read: Callable[[Store], Result]) -> Result:
         """The answer of the first server that gives one. Raises StoreError where none does.
@@ -206,7 +213,7 @@ class Route(Generic[Store]):
         A server that is left alone is asked when nobody else has answered.
         """
         trouble: StoreError | None = None
-        for server, store in sorted(self._stores, key=lambda each: not each[0].usable):
+        for server, store in sorted(self._stores, key=lambda each: self._last(each[0])):
             if not server.known:
                 continue
             try:
@@ -218,6 +225,9 @@ class Route(Generic[Store]):
                     trouble = error
         assert trouble is not None, "the primary is always asked"
         raise trouble
+
+    def _last(self, server: Server) -> bool:
+        return not server.usable and (server.silent or not self._insist)
 
 
 def tried_again(read: Callable[[], Result]) -> Result:
@@ -231,18 +241,21 @@ def tried_again(read: Callable[[], Result]) -> Result:
         cause = error.__cause__
         died = isinstance(cause, DBAPIError) and cause.connection_invalidated
         # The one that was given up on is dead now, too, but a second try would wait as long.
-        if not died or _given_up(cause):
+        if not died or _waited_in_vain(error):
             raise
     return read()
 
 
-def _given_up(cause: object) -> bool:
-    from app.db.bounded import NoAnswer  # noqa: PLC0415 - its driver is of no use to SQLite alone
+def _waited_in_vain(error: StoreError) -> bool:
+    from app.db.bounded import IN_VAIN  # noqa: PLC0415 - its driver is of no use to SQLite alone
 
-    return isinstance(cause, DBAPIError) and isinstance(cause.orig, NoAnswer)
+    return isinstance(_driver_error(error), IN_VAIN)
 
 
 def _only_this_read(error: StoreError) -> bool:
+    return getattr(_driver_error(error), "sqlstate", None) in _ONE_READ_ONLY
+
+
+def _driver_error(error: StoreError) -> BaseException | None:
     cause = error.__cause__
-    state = getattr(cause.orig, "sqlstate", None) if isinstance(cause, DBAPIError) else None
-    return state in _ONE_READ_ONLY
+    return cause.orig if isinstance(cause, DBAPIError) else None

@@ -95,6 +95,7 @@ class RoutedPriceStore:
         self._route = Route(
             (servers.primary, SqlPriceStore(servers.primary.engine)),
             (servers.replica, SqlPriceStore(servers.replica.engine)),
+            insist=True,
         )
 
     def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:

@@ -21,7 +21,7 @@ from benchmarks.topology.reader import Read, Reader
 from benchmarks.topology.stack import Stack
 from tests.support.memcached import Memcached
 
-SERVED_WITHIN: Final = 3.0
+SERVED_WITHIN: Final = 5.0
 """Seconds after a commit from which on nobody may serve what was before it."""
 
 FEWEST: Final = 100

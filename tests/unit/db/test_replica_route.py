@@ -144,6 +144,21 @@ def test_when_nobody_answers_the_caller_learns_what_may_pass(route: Route[str]) 
         route.ask(reads)
 
 
+def test_who_insists_asks_a_server_again_that_refuses_at_once_but_not_one_that_is_silent(
+    servers: tuple[Server, Server],
+) -> None:
+    insisting = Route((servers[1], "primary"), (servers[0], "replica"), insist=True)
+    reads = Reads(primary=broken(psycopg.OperationalError("refused")))
+    for _ in range(2):
+        assert insisting.ask(reads) == "from replica"
+    assert reads.asked == ["primary", "replica"] * 2
+    reads.asked.clear()
+    reads.errors["primary"] = broken(NoAnswer("in vain"))
+    for _ in range(3):
+        assert insisting.ask(reads) == "from replica"
+    assert reads.asked == ["primary", "replica", "replica", "replica"]
+
+
 def test_a_connection_that_died_meanwhile_is_replaced_once_without_a_word(
     route: Route[str], servers: tuple[Server, Server]
 ) -> None:
