@@ -17,10 +17,10 @@ COVERAGE_FLOOR := 90
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check bench reliability lock clean ready-run ready-dev
+	sandbox test-local test_local test lint format check bench reliability topology-check lock clean ready-run ready-dev
 
 help: ## List these targets
-	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 ready-run:
 	@sh scripts/venv.sh run
@@ -85,6 +85,9 @@ bench: ready-dev ## Reproduce the figures that the documents state
 
 reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
 	@$(PY) -m benchmarks.reliability $(ARGS)
+
+topology-check: ready-dev ## Kill parts of the whole topology under load (needs nginx, wrk, memcached, PostgreSQL)
+	@$(PY) -m benchmarks.topology $(ARGS)
 
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
 	@for name in requirements requirements-dev; do \

@@ -14,7 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -39,8 +39,8 @@ SECONDS: Final = 12.0
 PACKAGES: Final = "nginx wrk memcached postgresql"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the drill and print its tables."""
+def main(argv: Sequence[str] | None = None, find: Callable[[], Programs] = programs) -> int:
+    """Run the drill and print its tables; `find` tells where the programs are."""
     listed = "\n".join(f"  {step.key:9}{step.name}" for step in STEPS)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.topology",
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no step is called {unknown[0]!r}: use {', '.join(known)}")
     try:
-        wanted = programs()
+        wanted = find()
     except Missing as error:
         sys.stderr.write(f"missing: {error}; apt-get install {PACKAGES}\n")
         return 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -186,7 +186,7 @@ class Drill:
             len(through) + len(direct),
             load.failed + sum(bool(read.failed) for read in through),
             sum(bool(read.wrong) for read in [*through, *direct]),
-            max(map(self._late, [*through, *direct]), default=0.0),
+            max((lateness(self.commits, read) for read in [*through, *direct]), default=0.0),
             max((read.seconds for read in through), default=0.0),
             sum("," in status for _, status in self.stack.tries()[tried:]),
             hits,
@@ -194,7 +194,7 @@ class Drill:
             3,
             troubles,
         )
-        return _judged(result)
+        return judged(result)
 
     def load(self) -> None:
         """Let a day out and load it, however often that has to be tried."""
@@ -228,13 +228,6 @@ class Drill:
                 self.commits[Pair.parse(symbol)][self.market.newest] = (revision >> 20) / 1000
         engine.dispose()
 
-    def _late(self, read: Read) -> float:
-        """For how long the version that the read shows had been out of date when it began."""
-        if read.pair is None or read.newest is None:
-            return 0.0
-        replaced = self.commits[read.pair].get(read.newest + SECONDS)
-        return 0.0 if replaced is None else max(0.0, read.begun - replaced)
-
     def _recovered(self) -> list[str]:
         give_up = time.monotonic() + RECOVERED_WITHIN
         while not all(api.healthy() for api in self.stack.apis):
@@ -244,7 +237,19 @@ class Drill:
         return []
 
 
-def _judged(result: Result) -> Result:
+def lateness(commits: Mapping[Pair, Mapping[int, float]], read: Read) -> float:
+    """For how many seconds the version that a read shows had been out of date when it began.
+
+    `commits` tells when the version with each newest day was committed.
+    """
+    if read.pair is None or read.newest is None:
+        return 0.0
+    replaced = commits[read.pair].get(read.newest + SECONDS)
+    return 0.0 if replaced is None else max(0.0, read.begun - replaced)
+
+
+def judged(result: Result) -> Result:
+    """The result, with what is not as promised among its troubles."""
     if result.reads < FEWEST or result.load.requests < FEWEST:
         result.troubles.append(f"only {result.reads} reads and {result.load.requests} requests")
     if result.late > SERVED_WITHIN:
