@@ -43,8 +43,11 @@ class Step:
     mends: Callable[[Stack], None] = lambda _stack: None
 
 
-def _restart_api(stack: Stack) -> None:
-    stack.apis[0].start()
+def _kill_the_other(stack: Stack) -> None:
+    first, second = stack.apis
+    first.start()
+    second.kill()
+    second.start()
 
 
 def _deploy(stack: Stack) -> None:
@@ -61,26 +64,31 @@ def _restart_primary(stack: Stack) -> None:
 
 STEPS: Final = (
     Step("calm", "nothing is disturbed"),
-    Step("api", "`kill -9` of an API process", lambda s: s.apis[0].kill(), _restart_api),
+    Step(
+        "api",
+        "`kill -9` of one API process, then of the other",
+        lambda stack: stack.apis[0].kill(),
+        _kill_the_other,
+    ),
     Step("deploy", "each API process stopped and started in turn", _deploy),
     Step(
         "cache",
         "`kill -9` of a memcached node",
-        lambda s: s.ring[0].kill(),
-        lambda s: s.ring[0].start(),
+        lambda stack: stack.ring[0].kill(),
+        lambda stack: stack.ring[0].start(),
     ),
     Step("primary", "the primary restarted", _restart_primary),
     Step(
         "replica",
         "the replica stopped",
-        lambda s: s.replica.stop("fast"),
-        lambda s: s.replica.start(),
+        lambda stack: stack.replica.stop("fast"),
+        lambda stack: stack.replica.start(),
     ),
     Step(
         "hung",
         "the replica held by SIGSTOP",
-        lambda s: s.replica.hold(),
-        lambda s: s.replica.go_on(),
+        lambda stack: stack.replica.hold(),
+        lambda stack: stack.replica.go_on(),
     ),
 )
 
