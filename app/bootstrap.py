@@ -94,18 +94,18 @@ def build(
     """
     if not create:
         session.require_file(settings.db_url)
-    engine = session.open_engine(settings.db_url)
+    database = alone(session.open_engine(settings.db_url))
     try:
         if settings.env == "dev" and create:
-            schema.migrate(engine)
-        schema.require(engine)
+            schema.migrate(database.engine)
+        schema.require(database.engine)
         if replica and settings.db_read_url:
-            database = with_replica(engine, settings.db_url, settings.db_read_url)
-        else:
-            database = alone(engine)
+            database.close()
+            database = with_replica(settings.db_url, settings.db_read_url)
     except BaseException:
-        engine.dispose()
+        database.close()
         raise
+    engine = database.engine
     cache = _cache(settings)
     stored = database.series
     averages = stored if cache is None else CachedAverageStore(stored, cache)

@@ -17,12 +17,13 @@ from app.db.series import SqlSeriesStore
 
 @dataclass(frozen=True)
 class Database:
-    """The stores, and how the servers behind them are.
+    """The stores, and how the servers behind them are; `engine` is for whatever else is written.
 
     `ping` asks whoever answers reads and raises StoreError. The other two tell what is known without
     asking: whether the primary answers, and whether the replica is in use (None where there is none).
     """
 
+    engine: Engine
     series: SqlSeriesStore | RoutedSeriesStore
     prices: PriceStore
     ping: Callable[[], None]
@@ -34,6 +35,7 @@ class Database:
 def alone(engine: Engine) -> Database:
     """One server for everything. `close` gives the engine's connections back."""
     return Database(
+        engine,
         SqlSeriesStore(engine),
         SqlPriceStore(engine),
         ping=lambda: session.ping(engine),
@@ -43,8 +45,8 @@ def alone(engine: Engine) -> Database:
     )
 
 
-def with_replica(engine: Engine, db_url: str, read_url: str) -> Database:
-    """`engine`, of `db_url`, for what is written, and its replica at `read_url` for reads.
+def with_replica(db_url: str, read_url: str) -> Database:
+    """The primary at `db_url` for what is written, and its replica at `read_url` for reads.
 
     Raises ConfigurationError where a URL cannot be read; a replica that is away is no error.
     """
@@ -53,16 +55,12 @@ def with_replica(engine: Engine, db_url: str, read_url: str) -> Database:
         (servers.replica, servers.replica.engine), (servers.primary, servers.primary.engine)
     )
     servers.start()
-
-    def close() -> None:
-        servers.close()
-        engine.dispose()
-
     return Database(
-        RoutedSeriesStore(SqlSeriesStore(engine), servers),
-        RoutedPriceStore(SqlPriceStore(engine), servers),
+        servers.primary.engine,
+        RoutedSeriesStore(servers),
+        RoutedPriceStore(servers),
         ping=lambda: anyone.ask(session.ping),
         primary_healthy=lambda: servers.primary.usable,
         replica_healthy=lambda: servers.replica.usable,
-        close=close,
+        close=servers.close,
     )

@@ -65,14 +65,19 @@ class Server:
     whether whoever asks must wait to learn that it is away. `alarm` is set when a read has failed there.
     """
 
-    def __init__(self, name: str, url: str, setting: str, alarm: threading.Event) -> None:
+    def __init__(
+        self, name: str, url: str, setting: str, alarm: threading.Event, *, written: bool = False
+    ) -> None:
         self.name = name
         self.usable = self.known = self.silent = False
         self._alarm = alarm
         self._lock = threading.Lock()
         self._told = True
         self._losses = 0
-        self.engine = session.open_bounded(url, setting, losses=lambda: self._losses)
+        # What is written cannot simply be tried again.
+        self.engine = session.open_bounded(
+            url, setting, losses=lambda: self._losses, pool_pre_ping=written
+        )
         self._looks = session.open_bounded(url, setting, longest=ANSWER_SECONDS)
 
     def mark(self) -> Mark:
@@ -132,7 +137,7 @@ class ReadServers:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._alarm = threading.Event()
-        self.primary = Server("primary", primary_url, "DB_URL", self._alarm)
+        self.primary = Server("primary", primary_url, "DB_URL", self._alarm, written=True)
         self.replica = Server("replica", replica_url, "DB_READ_URL", self._alarm)
         self.primary.use()
         self._monotonic = monotonic

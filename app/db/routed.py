@@ -31,11 +31,11 @@ from app.db.series import SqlSeriesStore
 class RoutedSeriesStore:
     """SeriesStore and AverageStore that read from the replica, or from the primary without it."""
 
-    def __init__(self, written: SqlSeriesStore, servers: ReadServers) -> None:
-        self._written = written
+    def __init__(self, servers: ReadServers) -> None:
+        self._written = SqlSeriesStore(servers.primary.engine)
         self._route = Route(
             (servers.replica, SqlSeriesStore(servers.replica.engine)),
-            (servers.primary, SqlSeriesStore(servers.primary.engine)),
+            (servers.primary, self._written),
         )
 
     def begin(self, pair: Pair, interval: Interval) -> AbstractContextManager[SeriesUnit]:
@@ -90,10 +90,10 @@ class RoutedSeriesStore:
 class RoutedPriceStore:
     """A PriceStore that reads from the primary, or from the replica without it."""
 
-    def __init__(self, written: SqlPriceStore, servers: ReadServers) -> None:
-        self._written = written
+    def __init__(self, servers: ReadServers) -> None:
+        self._written = SqlPriceStore(servers.primary.engine)
         self._route = Route(
-            (servers.primary, SqlPriceStore(servers.primary.engine)),
+            (servers.primary, self._written),
             (servers.replica, SqlPriceStore(servers.replica.engine)),
             insist=True,
         )

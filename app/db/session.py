@@ -52,16 +52,18 @@ def open_bounded(
     *,
     longest: float = math.inf,
     losses: Callable[[], int] = lambda: 0,
+    pool_pre_ping: bool = False,
 ) -> Engine:
-    """An engine for reads from PostgreSQL that wait for each answer as `app.db.bounded` says.
+    """An engine for PostgreSQL whose users wait for each answer as `app.db.bounded` says.
 
-    A connection that has died since it was last used is an error here: nobody tries it beforehand.
-    Raises ConfigurationError, which names `setting`, where the URL is unreadable.
+    Without `pool_pre_ping` a connection that has died since it was last used is an error: reads can be
+    repeated, and need no question beforehand. Raises ConfigurationError, which names `setting`, where
+    the URL is unreadable.
     """
     from app.db.bounded import bound  # noqa: PLC0415 - its driver is of no use to SQLite alone
 
     try:
-        engine = _postgres(make_url(url), pool_pre_ping=False)
+        engine = _postgres(make_url(url), pool_pre_ping=pool_pre_ping)
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(f"{setting} cannot be read: {error}") from None
     bound(engine, longest, losses)

@@ -22,17 +22,10 @@ from typing import Final
 from app.core import logging
 from benchmarks.reliability.figures import Progress
 from benchmarks.topology import ring
-from benchmarks.topology.drill import (
-    STEPS,
-    Drill,
-    Result,
-    RingCounter,
-    Step,
-    as_json,
-    table,
-)
+from benchmarks.topology.drill import STEPS, Drill, RingCounter
 from benchmarks.topology.market import Market
 from benchmarks.topology.reader import Judge, PriceReader, Reader, reading
+from benchmarks.topology.results import Result, Step, as_json, table
 from benchmarks.topology.stack import Missing, Programs, programs, stack
 
 SECONDS: Final = 12.0

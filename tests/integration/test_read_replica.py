@@ -61,8 +61,8 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture
 def history(pair: Pair) -> Iterator[History]:
-    """A database with 500 days, which the replica has as well."""
-    with closing(History(pair.primary.create(), days=500)) as made:
+    """A database with 260 days, which the replica has as well."""
+    with closing(History(pair.primary.create(), days=260)) as made:
         caught_up(pair.primary, pair.replica)
         yield made
 
@@ -329,6 +329,36 @@ def test_reads_go_on_while_the_primary_is_away(pair: Pair, history: History) -> 
     assert told(logged) == [("database_broke", "primary"), ("database_recovered", "primary")]
 
 
+def test_a_primary_that_hangs_holds_up_neither_reads_nor_writes_for_long(
+    pair: Pair, history: History
+) -> None:
+    with api(history, pair.replica.url(history.url)) as made, ThreadPoolExecutor(8) as pool:
+        collected(made, 10**8)
+        caught_up(pair.primary, pair.replica)
+        pair.primary.hold()
+        try:
+            begun = time.monotonic()
+            writing = [pool.submit(collected, made, 10**8) for _ in range(8)]
+            for _ in range(5):
+                made.averages(history)
+            assert time.monotonic() - begun < ANSWER_SECONDS
+            assert made.client.get("/history/BTC?limit=1").status == 200
+            for future in writing:
+                with pytest.raises(StoreUnavailable):
+                    future.result(timeout=30)
+            assert time.monotonic() - begun < 4 * ANSWER_SECONDS
+            assert made.health()["database"] == "degraded"
+            assert made.client.get("/readyz").status == 200
+            # From now on nobody waits for it to read a price.
+            begun = time.monotonic()
+            assert made.client.get("/history/BTC?limit=1").status == 200
+            assert time.monotonic() - begun < ANSWER_SECONDS
+        finally:
+            pair.primary.go_on()
+        until(lambda: made.health()["status"] == "ok")
+        assert collected(made, 10**8) > 0
+
+
 def test_with_both_away_the_answer_is_503_and_afterwards_200_again(
     pair: Pair, history: History
 ) -> None:
@@ -416,8 +446,8 @@ def test_a_database_that_does_not_exist_yet_is_not_an_error(pair: Pair, history:
 def test_another_database_is_never_read_not_even_without_the_primary(pair: Pair) -> None:
     mine, foreign = pair.primary.create(), pair.primary.create()
     with ExitStack() as stack:
-        history = stack.enter_context(closing(History(mine, days=300)))
-        other = stack.enter_context(closing(History(foreign, days=310)))
+        history = stack.enter_context(closing(History(mine, days=250)))
+        other = stack.enter_context(closing(History(foreign, days=260)))
         other.next()
         caught_up(pair.primary, pair.replica)
         # On the replica's server, so that it lives on when the primary does not.

@@ -17,7 +17,8 @@ def replicated_on(primary: Postgres, replica: Postgres) -> Iterator[Database]:
     url = primary.create()
     engine = open_engine(url)
     schema.migrate(engine)
-    made = with_replica(engine, url, replica.url(url))
+    engine.dispose()
+    made = with_replica(url, replica.url(url))
     assert made.replica_healthy is not None
     assert made.replica_healthy()
     try:

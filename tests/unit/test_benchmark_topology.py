@@ -15,11 +15,11 @@ from app.sandbox.exchange import Exchange
 from app.sandbox.simulation import Simulation
 from benchmarks.reliability.rig import BTC, ETH, SEED
 from benchmarks.topology import __main__ as command
-from benchmarks.topology import drill
-from benchmarks.topology.drill import SERVED_WITHIN, Result, Step, judged, lateness
+from benchmarks.topology import results
 from benchmarks.topology.load import Load
 from benchmarks.topology.market import AHEAD, Market
 from benchmarks.topology.reader import Judge, Read, Reply, Target
+from benchmarks.topology.results import SERVED_WITHIN, Result, Step, judged, lateness
 from benchmarks.topology.ring import Share
 from benchmarks.topology.stack import Missing
 
@@ -105,7 +105,7 @@ def test_a_promise_that_is_not_kept_or_not_tried_is_a_trouble(changed: Result) -
 
 
 def test_the_table_tells_each_step_and_its_troubles() -> None:
-    shown = drill.table([GOOD, replace(GOOD, failed=2, troubles=["it broke"])])
+    shown = results.table([GOOD, replace(GOOD, failed=2, troubles=["it broke"])])
     assert "| a step | 1,000 | 50 | 0 | 0 | 0.50 s | 0.10 s | 0 | 1 of 2 |" in shown
     assert shown.endswith("a step: it broke")
 
