@@ -55,7 +55,7 @@ def postgres_pair(
 ) -> Iterator[tuple[postgres.Postgres, postgres.Postgres]]:
     """A primary and its streaming replica; a commit returns once the replica shows it."""
     with (
-        postgres.running(postgres_server.tools) as primary,
+        postgres.running(postgres_server.tools, "fsync=off") as primary,
         postgres.replica_of(primary) as replica,
     ):
         primary.sql("ALTER SYSTEM SET synchronous_commit = remote_apply")

@@ -55,7 +55,10 @@ def pair() -> Iterator[Pair]:
     folder = postgres.tools()
     if folder is None:
         absent("postgres", "PostgreSQL's server programs (initdb, pg_ctl) are not installed")
-    with postgres.running(folder) as primary, postgres.replica_of(primary) as replica:
+    with (
+        postgres.running(folder, "fsync=off") as primary,
+        postgres.replica_of(primary) as replica,
+    ):
         yield Pair(primary, replica)
 
 
