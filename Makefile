@@ -32,11 +32,11 @@ JUDGE_BRANCHES = $(PY) -m coverage report --fail-under=100 \
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check bench reliability mutation lock clean ready-run \
-	ready-dev
+	sandbox test-local test_local test lint format check bench reliability mutation topology-check lock \
+	clean ready-run ready-dev
 
 help: ## List these targets
-	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 ready-run:
 	@sh scripts/venv.sh run
@@ -105,6 +105,9 @@ reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 
 
 mutation: ready-dev ## Which small mistakes in the core the tests would notice (ARGS="utils/gaps")
 	@$(PY) -m benchmarks.mutation $(ARGS)
+
+topology-check: ready-dev ## Kill parts of the whole topology under load (needs nginx, wrk, memcached, PostgreSQL)
+	@$(PY) -m benchmarks.topology $(ARGS)
 
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
 	@for name in requirements requirements-dev; do \
