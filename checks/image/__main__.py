@@ -136,7 +136,7 @@ def _described(engine: Engine, report: Report) -> None:
     version, revision = (labels.get(f"org.opencontainers.image.{n}") for n in wanted[1:3])
     report.check("labels", not missing, f"version {version}, revision {revision}")
     report.equal("user", config["User"], f"{rig.UID}:{rig.UID}")
-    health = (config.get("Healthcheck") or known.get("HealthCheck") or {}).get("Test", [])
+    health = (config.get("Healthcheck") or known.get("Healthcheck") or {}).get("Test", [])
     report.equal("HEALTHCHECK", health[1:], [*served.HEALTHCHECK])
 
 

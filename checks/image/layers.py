@@ -37,7 +37,7 @@ def files(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _layer(content: IO[bytes]) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=content, mode="r:*") as layer:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=content, mode="r:*") as layer:
         for member in layer:
             read = layer.extractfile(member) if member.isfile() else None
             yield member.name, b"" if read is None else read.read()
