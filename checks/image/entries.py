@@ -16,6 +16,7 @@ from checks.report import Report
 AWAY: Final = {
     "MB_API_BASE_URL": f"{NOBODY_LISTENS}/api/v4",
     "COINGECKO_API_BASE_URL": f"{NOBODY_LISTENS}/api/v3",
+    "UPSTREAM_RETRY_SECONDS": "1",
 }
 NO_DATABASE: Final = {"DB_URL": "postgresql://mms@127.0.0.1:1/mms"}
 
@@ -66,7 +67,7 @@ def prove(rig: Rig, report: Report, volume: str) -> None:
         found = f"exit {done.code}"
         silent = "" if case.says in done.text else f", without saying {case.says!r}"
         good = done.code == case.code and not silent
-        report.check(case.name, good, found if good else f"{found}{silent}: {done.text[-600:]}")
+        report.check(case.name, good, found if good else f"{found}{silent}: {done.text[-2000:]}")
 
 
 def prove_stops(rig: Rig, report: Report) -> None:
@@ -76,7 +77,7 @@ def prove_stops(rig: Rig, report: Report) -> None:
         _await(rig, container, lambda: "prices_collected" in rig.logs(container))
         _judge(rig, report, "collect, stopped", container, 0)
     # One request in 50 s: the load is in the middle of it for as long as anyone cares to wait.
-    slow = rig.settings(INTERVALS="15m", MB_REQUESTS_PER_SECOND="0.02", UPSTREAM_RETRY_SECONDS="90")
+    slow = rig.settings(INTERVALS="15m", MB_REQUESTS_PER_SECOND="0.02")
     with rig.running("load", "slow", slow, "initial-load") as container:
         _await(rig, container, lambda: _catches_sigterm(rig, container))
         _judge(rig, report, "initial-load, stopped", container, 143)

@@ -51,7 +51,7 @@ class Rig:
             "MB_REQUESTS_PER_SECOND": "1000",
             "COINGECKO_API_BASE_URL": f"{self.exchange}/api/v3",
             "COINGECKO_REQUESTS_PER_SECOND": "1000",
-            "UPSTREAM_RETRY_SECONDS": "1",
+            "UPSTREAM_RETRY_SECONDS": "30",
             "INTERVALS": "1d,1h",
         }
         return {name: value for name, value in {**usual, **changed}.items() if value}
