@@ -52,6 +52,7 @@ def _demonstrate(own: Settings) -> int:
         changed = {
             "ENV": "dev",
             "DB_URL": DATABASE,
+            "DB_READ_URL": "none://",
             "CANDLE_SOURCE": "mercado_bitcoin",
             "MB_API_BASE_URL": exchange_url + V4_PATH,
             "MB_REQUESTS_PER_SECOND": "1000",

@@ -34,10 +34,11 @@ from app.core.setting_files import SUFFIX, read_setting_files
 
 ENV_FILE: Final = Path(".env")
 
-SECRETS: Final = ("DB_URL", "COINGECKO_API_KEY")
+SECRETS: Final = ("DB_URL", "DB_READ_URL", "COINGECKO_API_KEY")
 """Settings whose value is never shown, and may come from a file that NAME_FILE names."""
 
 _DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
+_POSTGRES_PORT: Final = ":5432"
 
 
 class Settings(BaseSettings):
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
 
     env: Literal["dev", "prod"] = "dev"
     db_url: str = "sqlite:///./data/mms.db"
+    db_read_url: str | None = None
     single_node: bool | None = None
 
     cache_url: str = "memory://"
@@ -126,6 +128,19 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("db_read_url")
+    @classmethod
+    def _replica(cls, value: str | None) -> str | None:
+        if not value or value == "none://":
+            return None
+        if urlsplit(value).scheme not in _DATABASES[1:]:
+            raise PydanticCustomError(
+                "db_read_url",
+                "is no URL of a PostgreSQL replica; write "
+                "postgresql://user:password@replica:5432/name, or leave it empty",
+            )
+        return value
+
     @field_validator("cache_url")
     @classmethod
     def _cache(cls, value: str) -> str:
@@ -152,6 +167,31 @@ class Settings(BaseSettings):
                 "set DB_URL to PostgreSQL, or SINGLE_NODE=true where there is one machine",
             )
         return self
+
+    @model_validator(mode="after")
+    def _replica_of_something_else(self) -> Self:
+        if self.db_read_url is None:
+            return self
+        if self.db_url.startswith("sqlite"):
+            raise PydanticCustomError(
+                "replica",
+                "DB_READ_URL names a replica and DB_URL is SQLite, which has none: "
+                "set DB_URL to the PostgreSQL primary, or leave DB_READ_URL empty",
+            )
+        if _place(self.db_read_url) == _place(self.db_url):
+            raise PydanticCustomError(
+                "replica",
+                "DB_READ_URL is DB_URL's own database: name the replica's address, or leave "
+                "DB_READ_URL empty where there is no replica",
+            )
+        return self
+
+
+def _place(db_url: str) -> tuple[str, str, str]:
+    """Where a database is, whoever connects to it."""
+    parts = urlsplit(db_url)
+    hosts = parts.netloc.rpartition("@")[2].lower().removesuffix(_POSTGRES_PORT)
+    return hosts, parts.path, parts.query
 
 
 def cache_nodes(cache_url: str) -> list[tuple[str, int]]:
