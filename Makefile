@@ -20,7 +20,7 @@ MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
 	sandbox test-local test_local test lint format check bench reliability lock clean ready-run ready-dev ready-checks \
-	image image-check
+	image image-check run_in_docker compose-check
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,12 @@ reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 
 
 image: ## Build the container image mms-api (IMAGE=name, BASE=python-image@sha256:...)
 	@sh scripts/image.sh "$(IMAGE)" "$(BASE)"
+
+run_in_docker: ## Run it all in containers (ARGS="--profile full", ARGS="--profile demo": no network)
+	@sh scripts/compose.sh $(ARGS)
+
+compose-check: ready-checks ## Run docker-compose.yml, every profile, and prove it (as root; ARGS=--install)
+	@$(PY) -m checks.compose $(ARGS)
 
 image-check: ready-checks ## Build the image and prove what it promises (as root; ARGS=--install)
 	@$(PY) -m checks.image $(ARGS)

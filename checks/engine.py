@@ -22,7 +22,6 @@ PODMAN_TOOLS: Final = ("buildah", "podman", "runc")
 # of events goes to a file because there may be no journal.
 _CONTAINERS: Final = """\
 [containers]
-netns = "host"
 default_ulimits = ["nofile=1024:20000", "nproc=1000:1000"]
 [engine]
 runtime = "runc"
@@ -30,6 +29,11 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
 tmp_dir = "{folder}/tmp"
+"""
+_BRIDGE: Final = """\
+[network]
+network_backend = "netavark"
+network_config_dir = "{folder}/networks"
 """
 _STORAGE: Final = """\
 [storage]
@@ -111,11 +115,12 @@ def docker() -> Engine | None:
     return found if found.call("info", timeout=20.0).code == 0 else None
 
 
-def podman(folder: Path) -> Engine:
-    """Podman with everything that it keeps below `folder`."""
-    for name in ("store", "run", "tmp"):
+def podman(folder: Path, *, bridge: bool = False) -> Engine:
+    """Podman with everything that it keeps below `folder`; with `bridge`, networks of containers too."""
+    for name in ("store", "run", "tmp", "networks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "containers.conf").write_text(_CONTAINERS.format(folder=folder))
+    configuration = _CONTAINERS + (_BRIDGE if bridge else "")
+    (folder / "containers.conf").write_text(configuration.format(folder=folder))
     (folder / "storage.conf").write_text(_STORAGE.format(folder=folder))
     return Engine(
         "podman",
@@ -127,6 +132,12 @@ def podman(folder: Path) -> Engine:
         },
         folder,
     )
+
+
+def forget_containers(folder: Path) -> None:
+    """Clear what is left below `folder` of containers that a run before did not get to remove."""
+    for name in ("run", "tmp", "store/libpod", "store/overlay-containers", "store/volumes"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def give_back(folder: Path) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 from checks import commands
 from checks.report import CannotCheckError
 
 # Debian's package, where it is not called like its program.
-PACKAGES = {"promtool": "prometheus", "postgres": "postgresql"}
+PACKAGES = {"ip": "iproute2", "unshare": "util-linux"}
+
+# Programs of podman that are not on the PATH.
+HELPERS = Path("/usr/lib/podman")
 
 
 def missing(programs: Iterable[str]) -> list[str]:
-    """Those of the programs that are not on the PATH."""
-    return [name for name in programs if shutil.which(name) is None]
+    """Those of the programs that are neither on the PATH nor among podman's helpers."""
+    places = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin{os.pathsep}{HELPERS}"
+    return [name for name in programs if shutil.which(name, path=places) is None]
 
 
 def need(programs: Iterable[str], *, install: bool) -> None:
