@@ -58,6 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FOLDER",
         help="keep storage and stand-ins here for the next run",
     )
+    parser.add_argument(
+        "--profile",
+        choices=services.PROFILES,
+        action="append",
+        help="run this one only; several times",
+    )
     options = parser.parse_args(argv)
     with contextlib.ExitStack() as stack:
         try:
@@ -67,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 stack.callback(engines.give_back, folder)
             engine = _engine(options, folder)
             left_out = _images(engine, folder)
-            return _run(engine, folder, left_out)
+            return _run(engine, folder, options.profile or services.PROFILES, left_out)
         except CannotCheckError as error:
             sys.stderr.write(f"compose-check: cannot be made here: {error}\n")
             return NOT_RUN
@@ -113,12 +119,13 @@ def _images(engine: Engine, folder: Path) -> list[str]:
     return [name for name, made in every.items() if made.image in absent]
 
 
-def _run(engine: Engine, folder: Path, left_out: Sequence[str]) -> int:
+def _run(engine: Engine, folder: Path, profiles: Sequence[str], left_out: Sequence[str]) -> int:
     """Start the run; with podman where it sees no network, and where nothing outlives it."""
     command = [sys.executable, "-m", "checks.compose.inside", str(folder), engine.program]
+    command += [word for name in left_out for word in ("--left-out", name)]
     if not engine.is_docker:
         command = [*_APART, *command]
-    return subprocess.run([*command, *left_out], cwd=ROOT, check=False).returncode  # noqa: S603
+    return subprocess.run([*command, *profiles], cwd=ROOT, check=False).returncode  # noqa: S603
 
 
 if __name__ == "__main__":

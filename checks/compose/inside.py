@@ -30,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m checks.compose.inside", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the engine keeps its things")
     parser.add_argument("engine", choices=["docker", "podman"])
-    parser.add_argument("left_out", nargs="*", help="services whose image is not at hand")
+    parser.add_argument("profiles", nargs="+", choices=services.PROFILES)
+    parser.add_argument(
+        "--left-out", action="append", default=[], help="a service whose image is not at hand"
+    )
     options = parser.parse_args(argv)
     report = Report("compose-check")
     podman = options.engine == "podman"
@@ -46,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             must(["mount", "--bind", str(own), str(common)])
     engine = engines.podman(options.folder, bridge=True) if podman else engines.Engine("docker")
     try:
-        _run(engine, options.folder, set(options.left_out), report)
+        _run(engine, options, report)
     except CommandFailedError as error:
         report.check("the check itself", False, error)
         report.finish()
@@ -54,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return report.finish()
 
 
-def _run(engine: engines.Engine, folder: Path, left_out: set[str], report: Report) -> None:
-    secrets = folder / "secrets"
+def _run(engine: engines.Engine, options: argparse.Namespace, report: Report) -> None:
+    secrets = options.folder / "secrets"
     ports = {name: str(free_port()) for name in ("MMS_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")}
     settings = {**ports, "MMS_IMAGE": TAG, "SECRETS_DIR": str(secrets)}
     project = f"mms-check-{os.getpid()}"
@@ -66,9 +69,11 @@ def _run(engine: engines.Engine, folder: Path, left_out: set[str], report: Repor
     static.prove_rules(report, engine, every["prometheus"].image)
     values = [file.read_text().strip() for file in secrets.iterdir()]
     for stack in stacks:
+        if stack.profile not in options.profiles:
+            continue
         report.section(f"--profile {stack.profile}")
         try:
-            _profile(stack, every, left_out, values, report)
+            _profile(stack, every, set(options.left_out), values, report)
         finally:
             stack.down()
 

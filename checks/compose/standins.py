@@ -44,7 +44,7 @@ CMD ["postgres"]
 """
 _NGINX: Final = """\
 COPY nginx.sh /usr/local/bin/
-RUN rm -rf /etc/nginx/conf.d/* && mkdir -p /etc/nginx/templates && ln -sf /dev/stderr /var/log/nginx/error.log
+RUN ln -sf /dev/stderr /var/log/nginx/error.log
 STOPSIGNAL SIGQUIT
 ENTRYPOINT ["/usr/local/bin/nginx.sh"]
 CMD ["nginx", "-g", "daemon off;"]
