@@ -55,9 +55,11 @@ class Engine:
     """Where its program is run; podman's helper leaves a file there when memory runs out."""
 
     @property
-    def read_only(self) -> tuple[str, ...]:
-        """The options of `run` for a root that cannot be written, nor any folder below it."""
-        return ("--read-only",) if self.is_docker else ("--read-only", "--read-only-tmpfs=false")
+    def hard(self) -> tuple[str, ...]:
+        """The options of `run` for a root of which nothing can be written, and 512 MB without swap."""
+        if self.is_docker:
+            return ("--read-only", "--memory", "512m", "--memory-swap", "512m")
+        return ("--read-only", "--read-only-tmpfs=false", "--memory", "512m")
 
     @property
     def is_docker(self) -> bool:

@@ -115,7 +115,7 @@ def _profile(
             stack.await_state(
                 service.name, services.HEALTHY if service.has_health else "service_started"
             )
-    report.check("all in the state they shall be in", True, f"{len(started)} containers")
+    report.check("all in the state they shall be in", True, f"{len(started)} services")
     port = int(stack.settings["MMS_PORT"])
     api = proofs.stack_api(stack)
     proofs.api_serves(stack, report, port, api)
@@ -126,8 +126,11 @@ def _profile(
         proofs.behind_nginx(stack, report, port)
         proofs.replica_follows(stack, report)
         proofs.prometheus_sees(report, int(stack.settings["PROMETHEUS_PORT"]), left_out)
+        if "grafana" not in left_out:
+            password = Path(stack.settings["SECRETS_DIR"], "grafana_password").read_text().strip()
+            proofs.grafana_shows(report, int(stack.settings["GRAFANA_PORT"]), password)
     proofs.ring_is_used(stack, report)
-    proofs.secrets_stay_hidden(stack, report, values)
+    proofs.secrets_stay_hidden(stack, report, values, [s.name for s in started])
     ours = [s.name for s in started if "mms-api" in s.image and s.name not in once]
     proofs.ends_well(stack, report, ours)
 

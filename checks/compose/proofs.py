@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -63,7 +64,9 @@ def nobody_outside(stack: Stack, report: Report) -> None:
         "-c",
         "import socket; socket.create_connection(('192.0.2.1', 80), 3)",
     )
-    report.check("no way out of the containers", tried.code != 0, tried.err.strip()[-60:])
+    report.check(
+        "no way out of the containers", tried.code != 0, tried.err.strip().rpartition("\n")[2]
+    )
 
 
 def stack_api(stack: Stack) -> str:
@@ -163,13 +166,28 @@ def prometheus_sees(report: Report, port: int, left_out: set[str]) -> None:
             report.leave_out(name, "its exporter is not in Debian")
 
 
-def secrets_stay_hidden(stack: Stack, report: Report, values: list[str]) -> None:
+def grafana_shows(report: Report, port: int, password: str) -> None:
+    """Grafana has the dashboard and reaches Prometheus through its own data source."""
+    _within(60, lambda: _answers(port, "/api/health"))
+    key = base64.b64encode(f"admin:{password}".encode()).decode()
+    board = _json(port, "/api/dashboards/uid/mms-stack", key)
+    panels = len(board.get("dashboard", {}).get("panels", []))
+    report.check("Grafana's dashboard", panels > 0, f"{panels} panels")
+    path = "/api/datasources/proxy/uid/prometheus/api/v1/query?query=up"
+    found = _json(port, path, key).get("data", {}).get("result", [])
+    report.check("Prometheus through Grafana", bool(found), f"{len(found)} series of up")
+
+
+def secrets_stay_hidden(stack: Stack, report: Report, values: list[str], names: list[str]) -> None:
     """No secret is in what the engine tells of any container, nor in any container's log."""
     told = stack.described()
     shown = [value for value in values if value in told]
-    report.check(
-        "secrets in inspect", not shown, f"{len(shown)} of {len(values)}, {len(told)} letters"
-    )
+    figure = f"{len(shown)} of {len(values)} in {len(told)} letters"
+    report.check("secrets in inspect", not shown, figure)
+    logs = "".join(stack.logs(name) for name in names)
+    shown = [value for value in values if value in logs]
+    figure = f"{len(shown)} of {len(values)} in {len(logs)} letters of {len(names)} logs"
+    report.check("secrets in logs", bool(logs) and not shown, figure)
 
 
 def ends_well(stack: Stack, report: Report, names: list[str]) -> None:
@@ -201,10 +219,22 @@ def _ask(port: int, expr: str) -> list[Any]:
     return found
 
 
-def _json(port: int, path: str) -> Any:
-    """The JSON of a reply, also of one that says no."""
+def _answers(port: int, path: str) -> bool:
+    """Whether anything answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as reply:
+        _json(port, path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _json(port: int, path: str, key: str = "") -> Any:
+    """The JSON of a reply, also of one that says no; `key` is for Basic authorization."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    if key:
+        asked.add_header("Authorization", f"Basic {key}")
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as reply:  # noqa: S310 - our own
             return json.load(reply)
     except urllib.error.HTTPError as error:
         return json.load(error)

@@ -59,7 +59,7 @@ class Stack:
         told = told or (lambda *_: None)
         if self.engine.is_docker:
             began = time.monotonic()
-            self._up("--wait-timeout", "600", *(service.name for service in services))
+            self._up(*(service.name for service in services))
             for service in services:
                 told(service, time.monotonic() - began)
             return
@@ -131,7 +131,7 @@ class Stack:
         """Stop it in order; its exit code and the seconds that took."""
         began = time.monotonic()
         container = self.container(name)
-        self.engine.must("stop", "--time", "30", container)
+        self.engine.must("stop", "-t", "30", container)
         code: int = self.engine.inspect("container", container)["State"]["ExitCode"]
         return code, time.monotonic() - began
 
@@ -150,6 +150,6 @@ class Stack:
         self.compose("down", "--volumes", "--timeout", "5", profiles=PROFILES)
 
     def _up(self, *words: str) -> None:
-        done = self.compose("up", "--detach", *words)
+        done = self.compose("up", "--detach", *words, timeout=600.0)
         if done.code:
             raise CommandFailedError(f"up {words[-1]}: {done.text.strip()[-1200:]}")

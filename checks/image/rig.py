@@ -27,8 +27,6 @@ AS_IN_PRODUCTION: Final = (
     "ALL",
     "--security-opt",
     "no-new-privileges",
-    "--memory",
-    "512m",
 )
 
 NOBODY_LISTENS: Final = "http://127.0.0.1:1"
@@ -59,7 +57,7 @@ class Rig:
     def options(self, volume: str, settings: Mapping[str, str]) -> list[str]:
         """The options of `run` for a container as in production, its data in `volume`."""
         given = [word for item in settings.items() for word in ("--env", "=".join(item))]
-        hard = [*self.engine.read_only, *AS_IN_PRODUCTION]
+        hard = [*self.engine.hard, *AS_IN_PRODUCTION]
         return [*hard, "--volume", f"{self.name}-{volume}:/data", *given]
 
     def once(self, volume: str, settings: Mapping[str, str], *words: str) -> Done:
@@ -81,7 +79,7 @@ class Rig:
     def stop(self, container: str) -> tuple[int, float]:
         """Stop a container as an orchestrator does; its exit code, and the seconds that took."""
         began = time.monotonic()
-        self.engine.must("stop", "--time", "30", container)
+        self.engine.must("stop", "-t", "30", container)
         seconds = time.monotonic() - began
         return int(self.engine.inspect("container", container)["State"]["ExitCode"]), seconds
 
