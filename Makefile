@@ -11,6 +11,8 @@
 PY := .venv/bin/python
 ARGS :=
 FILE := data/backup.mmsb
+IMAGE := mms-api
+BASE :=
 COVERAGE_FLOOR := 90
 
 # What every branch of is run by a test: loading, validation, averages, gaps, cache, and what stores them.
@@ -33,7 +35,7 @@ MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
 	sandbox test-local test_local test lint format check bench reliability mutation topology-check lock \
-	clean ready-run ready-dev
+	clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +45,9 @@ ready-run:
 
 ready-dev:
 	@sh scripts/venv.sh dev
+
+ready-checks:
+	@sh scripts/venv.sh checks
 
 install: ready-dev ## Create .venv with everything in it, for development too
 
@@ -109,8 +114,20 @@ mutation: ready-dev ## Which small mistakes in the core the tests would notice (
 topology-check: ready-dev ## Kill parts of the whole topology under load (needs nginx, wrk, memcached, PostgreSQL)
 	@$(PY) -m benchmarks.topology $(ARGS)
 
+image: ## Build the container image mms-api (IMAGE=name, BASE=python-image@sha256:...)
+	@sh scripts/image.sh "$(IMAGE)" "$(BASE)"
+
+run_in_docker: ## Run it all in containers (ARGS="--profile full", ARGS="--profile demo": no network)
+	@sh scripts/compose.sh $(ARGS)
+
+compose-check: ready-checks ## Run docker-compose.yml, every profile, and prove it (as root; ARGS=--install)
+	@$(PY) -m checks.compose $(ARGS)
+
+image-check: ready-checks ## Build the image and prove what it promises (as root; ARGS=--install)
+	@$(PY) -m checks.image $(ARGS)
+
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
-	@for name in requirements requirements-dev; do \
+	@for name in requirements requirements-dev requirements-checks; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links \
 			$(ARGS) --output-file $$name.txt $$name.in || exit 1; \

@@ -1,0 +1,250 @@
+"""What must be so once the containers of a profile run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote
+
+from checks.compose import static
+from checks.compose.stack import PATIENCE, Stack
+from checks.image.load import Readers
+from checks.report import Report
+
+WINDOWS: Final = (20, 50, 200)
+
+
+def api_serves(stack: Stack, report: Report, port: int, api: str) -> None:
+    """What the loaders stored is served, from the first of them to the newest."""
+    for pair in ("BRLBTC", "BRLETH"):
+        rows = [len(_json(port, f"/{pair}/mms?range={window}")) for window in WINDOWS]
+        report.equal(f"{pair}: averages of 20, 50, 200 days", rows, [365, 365, 365])
+    health = _json(port, "/health")
+    good = {health.get(part) for part in ("status", "database", "cache")} == {"ok"}
+    report.check("/health", good, json.dumps(health))
+    line = stack.inside(api, "cat", "/proc/1/status").out
+    uid = (re.findall(r"(?m)^Uid:\s+(\d+)", line) or ["?"])[0]
+    report.equal(f"{api} runs as", uid, "10001")
+
+
+def companions_work(stack: Stack, report: Report, port: int, suffix: str = "") -> None:
+    """The collector, the scheduled loader and the scheduled monitor have each done their work once."""
+    signs = {
+        "collector": "prices_collected",
+        "loader": "load_finished",
+        "monitor": "scheduled_run_finished",
+    }
+    for name, sign in signs.items():
+        service = f"{name}{suffix}"
+        found = _within(30, partial(_logged, stack, service, sign))
+        report.check(f"{service} works", found and stack.running(service), f"logged {sign}")
+    log = stack.logs(f"monitor{suffix}")
+    codes = re.findall(r'"scheduled_run_finished".*?"exit_code": (\d+)', log) or re.findall(
+        r'"exit_code": (\d+).*?"scheduled_run_finished"', log
+    )
+    report.equal("the monitor's verdict, 0 is complete", codes[:1], ["0"])
+    prices = _json(port, "/history/BTC?limit=1")
+    report.check(
+        "a price was collected", len(prices) == 1, f"{prices[0]['price']} usd" if prices else 0
+    )
+
+
+def nobody_outside(stack: Stack, report: Report) -> None:
+    """The containers have no way out: what works here works without a network."""
+    tried = stack.inside(
+        stack_api(stack),
+        "python",
+        "-c",
+        "import socket; socket.create_connection(('192.0.2.1', 80), 3)",
+    )
+    report.check(
+        "no way out of the containers", tried.code != 0, tried.err.strip().rpartition("\n")[2]
+    )
+
+
+def stack_api(stack: Stack) -> str:
+    """The service that the profile's API runs as."""
+    return {"laptop": "api", "full": "api-1", "demo": "api-demo"}[stack.profile]
+
+
+def behind_nginx(stack: Stack, report: Report, port: int) -> None:
+    """Both API processes answer, and the end of one is not noticed by readers."""
+    paths = [f"/BRLBTC/mms?range={window}" for window in WINDOWS] + ["/BRLETH/mms?range=20"]
+    for _ in range(40):
+        for path in paths:
+            _json(port, path)
+    counts = {name: _requests(stack, name) for name in ("api-1", "api-2")}
+    report.check("nginx asks both", all(n > 20 for n in counts.values()), f"requests: {counts}")
+    readers = Readers(port, paths, 4)
+    readers.begin()
+    time.sleep(1.0)
+    code, seconds = stack.stop("api-1")
+    time.sleep(1.0)
+    stack.again("api-1")
+    stack.await_state("api-1", "service_healthy")
+    time.sleep(1.0)
+    tally = readers.end()
+    report.equal("api-1 stopped under readers", f"exit {code}", "exit 0")
+    report.check(
+        "reads meanwhile",
+        tally.asked > 100 and not tally.failed,
+        f"{tally.asked}, {tally.failed} failed; stopped in {seconds:.1f} s, started again {tally.errors or ''}",
+    )
+
+
+def replica_follows(stack: Stack, report: Report) -> None:
+    """The replica streams from the primary, and the API reads from it."""
+    report.equal(
+        "the replica is one", _sql(stack, "postgres-replica", "SELECT pg_is_in_recovery()"), "t"
+    )
+    query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+    report.equal("replicas that stream", _sql(stack, "postgres", query), "1")
+    equal = "SELECT md5(string_agg(s::text, ',' ORDER BY s::text)) FROM series s"
+    same = _within(
+        20, lambda: _sql(stack, "postgres", equal) == _sql(stack, "postgres-replica", equal)
+    )
+    report.check("series and revisions equal", same, _sql(stack, "postgres", equal)[:12])
+    query = "SELECT count(DISTINCT client_addr) FROM pg_stat_activity WHERE usename = 'mms'"
+    report.equal("API processes at the replica", _sql(stack, "postgres-replica", query), "2")
+    query = "SELECT rolsuper OR rolcreaterole OR rolreplication FROM pg_roles WHERE rolname = 'mms'"
+    report.equal("mms is more than an owner", _sql(stack, "postgres", query), "f")
+
+
+def ring_is_used(stack: Stack, report: Report) -> None:
+    """Both memcached nodes hold entries. The image has nothing to ask with but bash."""
+    script = "exec 3<>/dev/tcp/127.0.0.1/11211; printf 'stats\\r\\nquit\\r\\n' >&3; cat <&3"
+    held = {}
+    for name in ("memcached-1", "memcached-2"):
+        told = stack.inside(name, "bash", "-c", script).out
+        held[name] = int((re.findall(r"STAT curr_items (\d+)", told) or ["0"])[0])
+    report.check("entries in the ring", all(held.values()), held)
+
+
+def prometheus_sees(report: Report, port: int, left_out: set[str]) -> None:
+    """Prometheus scrapes what its configuration names, and can answer every panel and rule."""
+    expected = {"prometheus": 1, "postgres": 1, "nginx": 1, "memcached": 2}
+    if "memcached-exporter" in left_out:
+        del expected["memcached"]
+
+    def up() -> dict[str, int]:
+        targets = _json(port, "/api/v1/targets")["data"]["activeTargets"]
+        jobs = [item["labels"]["job"] for item in targets if item["health"] == "up"]
+        return {job: jobs.count(job) for job in expected}
+
+    _within(60, lambda: up() == expected)
+    report.equal("targets that answer", up(), expected)
+    rules = _json(port, "/api/v1/rules")["data"]["groups"]
+    count = sum(len(group["rules"]) for group in rules)
+    report.check("rules loaded", count > 0, f"{count}")
+    questions = static.expressions()
+
+    def empty() -> list[str]:
+        return [
+            name
+            for name, expr in questions.items()
+            if not name_needs(expr) and not _ask(port, expr)
+        ]
+
+    def name_needs(expr: str) -> bool:
+        """Whether the answer depends on what is left out here, or is empty while all is well."""
+        return ("memcached" in expr and "memcached-exporter" in left_out) or bool(
+            re.search(r"[<>=]=? ?\d", expr)
+        )
+
+    _within(75, lambda: not empty())
+    asked = [name for name, expr in questions.items() if not name_needs(expr)]
+    report.check("panels and records with data", not empty(), f"{len(asked)}: {empty() or 'all'}")
+    for name, expr in questions.items():
+        if "memcached" in expr and "memcached-exporter" in left_out:
+            report.leave_out(name, "its exporter is not in Debian")
+
+
+def grafana_shows(report: Report, port: int, password: str) -> None:
+    """Grafana has the dashboard and reaches Prometheus through its own data source."""
+    _within(60, lambda: _answers(port, "/api/health"))
+    key = base64.b64encode(f"admin:{password}".encode()).decode()
+    board = _json(port, "/api/dashboards/uid/mms-stack", key)
+    panels = len(board.get("dashboard", {}).get("panels", []))
+    report.check("Grafana's dashboard", panels > 0, f"{panels} panels")
+    path = "/api/datasources/proxy/uid/prometheus/api/v1/query?query=up"
+    found = _json(port, path, key).get("data", {}).get("result", [])
+    report.check("Prometheus through Grafana", bool(found), f"{len(found)} series of up")
+
+
+def secrets_stay_hidden(stack: Stack, report: Report, values: list[str], names: list[str]) -> None:
+    """No secret is in what the engine tells of any container, nor in any container's log."""
+    told = stack.described()
+    shown = [value for value in values if value in told]
+    figure = f"{len(shown)} of {len(values)} in {len(told)} letters"
+    report.check("secrets in inspect", not shown, figure)
+    logs = "".join(stack.logs(name) for name in names)
+    shown = [value for value in values if value in logs]
+    figure = f"{len(shown)} of {len(values)} in {len(logs)} letters of {len(names)} logs"
+    report.check("secrets in logs", bool(logs) and not shown, figure)
+
+
+def ends_well(stack: Stack, report: Report, names: list[str]) -> None:
+    """Everything of ours ends with 0 when it is told to."""
+    ends = {name: stack.stop(name) for name in names}
+    bad = {name: code for name, (code, _) in ends.items() if code != 0}
+    slowest = max(seconds for _, seconds in ends.values())
+    report.check(
+        "stopped, each with exit 0", not bad, bad or f"{len(ends)}, slowest {slowest:.1f} s"
+    )
+
+
+def _logged(stack: Stack, name: str, sign: str) -> bool:
+    return sign in stack.logs(name)
+
+
+def _requests(stack: Stack, name: str) -> int:
+    return stack.logs(name).count("/mms")
+
+
+def _sql(stack: Stack, name: str, query: str) -> str:
+    command = ["psql", "--username=postgres", "--dbname=mms", "--tuples-only", "--no-align"]
+    done = stack.inside(name, *command, "--command", query)
+    return done.out.strip() or done.err.strip()
+
+
+def _ask(port: int, expr: str) -> list[Any]:
+    found: list[Any] = _json(port, f"/api/v1/query?query={quote(expr)}")["data"]["result"]
+    return found
+
+
+def _answers(port: int, path: str) -> bool:
+    """Whether anything answers."""
+    try:
+        _json(port, path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _json(port: int, path: str, key: str = "") -> Any:
+    """The JSON of a reply, also of one that says no; `key` is for Basic authorization."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    if key:
+        asked.add_header("Authorization", f"Basic {key}")
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as reply:  # noqa: S310 - our own
+            return json.load(reply)
+    except urllib.error.HTTPError as error:
+        return json.load(error)
+
+
+def _within(seconds: float, so: Callable[[], bool]) -> bool:
+    """Wait until something is so; whether it came to be."""
+    deadline = time.monotonic() + min(seconds, PATIENCE)
+    while not so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True

@@ -1,0 +1,101 @@
+"""What can be said of docker-compose.yml and its neighbours without starting anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from checks.commands import run
+from checks.compose import services
+from checks.compose.stack import Stack
+from checks.engine import Engine
+from checks.image.context import ROOT
+from checks.report import Report
+
+DASHBOARDS: Final = ROOT / "infra" / "grafana" / "dashboards"
+RULES: Final = ROOT / "infra" / "prometheus"
+
+_PINNED: Final = re.compile(r"[a-z0-9.]+/[a-z0-9/-]+:v?\d+\.\d+\.?\d*(@sha256:[0-9a-f]{64})?")
+_SECRET: Final = re.compile(r"(?i)password|secret|token|api_key")
+
+
+def prove(report: Report, stacks: list[Stack], secrets: Path) -> None:
+    """The schema, the reading of every profile, pinned images, and no secret in what is read."""
+    program = Path(sys.executable).with_name("check-jsonschema")
+    schema = [str(program), "--builtin-schema", "vendor.compose-spec", str(services.FILE)]
+    done = run(schema)
+    report.check("schema of Compose", done.code == 0, done.text.strip())
+    values = [file.read_text().strip() for file in secrets.iterdir()]
+    for stack in stacks:
+        text = stack.config()
+        told = [value for value in values if value in text]
+        read = services.parse_yaml(text)["services"]
+        wanted = {made.name for made in services.of_profile(services.read(), stack.profile)}
+        report.check(
+            f"config of {stack.profile}",
+            wanted <= set(read) and not told,
+            f"{len(wanted)} services, {len(told)} of {len(values)} secrets in it",
+        )
+    images = {made.image for made in services.read().values()}
+    others = {image for image in images if "mms-api" not in image}
+    loose = sorted(image for image in others if not _PINNED.fullmatch(image))
+    report.check("images pinned by version", bool(others) and not loose, loose or sorted(others))
+    written = sorted(_written_secrets(services.parse_yaml(services.FILE.read_text())))
+    report.check("secrets written in the file", not written, written or "none")
+
+
+def prove_rules(report: Report, engine: Engine, image: str) -> None:
+    """Prometheus's own judgement of its configuration and rules, and the rules' tests."""
+    for words in (
+        ("check", "config", "prometheus.yml"),
+        ("check", "rules", "rules.yml"),
+        ("test", "rules", "rules_test.yml"),
+    ):
+        options = [
+            "--entrypoint",
+            "promtool",
+            "--workdir",
+            "/rules",
+            "--volume",
+            f"{RULES}:/rules:ro",
+        ]
+        done = engine.once(image, options, *words)
+        report.check(f"promtool {words[0]} {words[1]}", done.code == 0, _last_line(done.text))
+
+
+def expressions() -> dict[str, str]:
+    """Every question that the dashboards and the rules put to Prometheus, by where it stands."""
+    found = {}
+    for file in sorted(DASHBOARDS.glob("*.json")):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel["targets"]:
+                found[f"panel {panel['title']}"] = target["expr"]
+    for group in services.parse_yaml((RULES / "rules.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            found[f"rule {rule.get('record') or rule['alert']}"] = rule["expr"]
+    return found
+
+
+def _written_secrets(made: Any, name: str = "") -> Iterator[str]:
+    """Values under names that sound secret, other than the path of a file or the environment's."""
+    if isinstance(made, Mapping):
+        for key, value in made.items():
+            yield from _written_secrets(value, str(key))
+    elif isinstance(made, list):
+        for value in made:
+            yield from _written_secrets(value, name)
+    elif isinstance(made, str):
+        by_name = _SECRET.search(name) and not re.fullmatch(r"\$\{\w+:-\}|/run/secrets/\w+", made)
+        if re.search(r"://[^/\s:]+:[^/\s@]+@", made) or (
+            by_name and name not in ("file", "secrets")
+        ):
+            yield f"{name}: {made}"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "said nothing"

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Make the secrets of docker-compose.yml where they are missing: `sh scripts/secrets.sh FOLDER`. Those
+# that are there are kept. Nobody but their owner can enter the folder; the files themselves can be read
+# by anyone, because each container reads its own as a user of another number.
+set -eu
+
+folder=${1:?usage: sh scripts/secrets.sh FOLDER}
+umask 022
+mkdir -p "$folder"
+chmod 0700 "$folder"
+
+# A file is there whole or not at all.
+put() {
+    [ -s "$folder/$1" ] && return 0
+    printf '%s\n' "$2" >"$folder/.$1"
+    chmod 0444 "$folder/.$1"
+    mv "$folder/.$1" "$folder/$1"
+    echo "Made $folder/$1" >&2
+}
+
+random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+for name in db_admin_password db_password replication_password exporter_password grafana_password; do
+    put "$name" "$(random)"
+done
+password=$(cat "$folder/db_password")
+put db_url "postgresql://mms:$password@postgres:5432/mms"
+put db_read_url "postgresql://mms:$password@postgres-replica:5432/mms"
