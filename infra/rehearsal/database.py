@@ -65,7 +65,7 @@ def running(programs: Path) -> Iterator[Database]:
         _certify(data, user)
         (data / "pg_hba.conf").write_text(_RULES, encoding="utf-8")
         options = f"-p {port} -k {home} -c listen_addresses=127.0.0.1 -c ssl=on -c fsync=off"
-        control = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
+        control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
         _run([*control, "-l", home / "log", "-o", options, "start"], user)
         try:
             yield Database(port, programs, home)

@@ -40,18 +40,28 @@ class Running:
 
 
 class Fargate:
-    """Starts, watches and stops tasks; `images` is what the registry holds, by digest."""
+    """Starts, watches and stops tasks.
 
-    def __init__(self, ecs: Any, world: World, images: Mapping[str, Path]) -> None:
+    `images` is what the registry holds, by digest; `release` gives back what a stopped task held.
+    """
+
+    def __init__(
+        self,
+        ecs: Any,
+        world: World,
+        images: Mapping[str, Path],
+        release: Callable[[Running], None],
+    ) -> None:
         self._ecs = ecs
+        self._release = release
         self._world = world
         self._images = images
         self._running: dict[str, Running] = {}
         self._stopping: dict[str, str] = {}
         self.history: list[Running] = []
 
-    def launch(self, record: Any, then: Callable[[Running], None] | None = None) -> Running:
-        """Begin to run a new record; `then` is called when the task has stopped."""
+    def launch(self, record: Any) -> Running:
+        """Begin to run a new record."""
         definition = self._ecs.describe_task_definition(record.task_definition_arn)
         task = Running(record, definition)
         record.last_status = "PROVISIONING"
@@ -59,7 +69,7 @@ class Fargate:
         container.exitCode = None  # moto's records begin with an exit code of 0
         self._running[record.id] = task
         self.history.append(task)
-        threading.Thread(target=self._run, args=[task, then], daemon=True).start()
+        threading.Thread(target=self._run, args=[task], daemon=True).start()
         return task
 
     def stop(self, task_id: str, reason: str) -> None:
@@ -85,7 +95,7 @@ class Fargate:
         """How many tasks run now."""
         return len(self._running)
 
-    def _run(self, task: Running, then: Callable[[Running], None] | None) -> None:
+    def _run(self, task: Running) -> None:
         reason = self._start(task)
         task.begun.set()
         if task.program is not None:
@@ -99,9 +109,8 @@ class Fargate:
         task.record.stopped_reason = self._stopping.pop(task.record.id, reason)
         task.record.desired_status = "STOPPED"
         task.record.last_status = "STOPPED"
+        self._release(task)
         task.ended.set()
-        if then is not None:
-            then(task)
 
     def _start(self, task: Running) -> str:
         """Start the process; why it could not be, in ECS's words, else an empty text."""

@@ -15,10 +15,9 @@ _PARAMETER_GROUP = "CacheParameterGroupName"
 
 def fill() -> None:
     """Give moto the missing answers; this changes moto's classes in this process."""
-    from moto.applicationautoscaling.responses import (  # noqa: PLC0415
-        ApplicationAutoScalingResponse,
-    )
-    from moto.budgets.responses import BudgetsResponse  # noqa: PLC0415 - moto takes seconds to import
+    # moto takes seconds to import, and is installed in the rehearsal's own environment only.
+    from moto.applicationautoscaling import responses as autoscaling  # noqa: PLC0415
+    from moto.budgets import responses as budgets  # noqa: PLC0415
     from moto.core.responses import ActionResult, BaseResponse, EmptyResult  # noqa: PLC0415
     from moto.elasticache.responses import ElastiCacheResponse  # noqa: PLC0415
 
@@ -41,12 +40,18 @@ def fill() -> None:
         name = self._get_param(_PARAMETER_GROUP)
         return ActionResult({"CacheParameterGroups": [parameter_groups[name]]})
 
-    def describe_cache_parameters(self: Any) -> Any:
+    def describe_cache_parameters(_: Any) -> Any:
         return ActionResult({"Parameters": []})
 
     def delete_cache_parameter_group(self: Any) -> Any:
         del parameter_groups[self._get_param(_PARAMETER_GROUP)]
         return EmptyResult()
+
+    def delete_cache_cluster(self: Any) -> Any:
+        # moto marks it as being deleted and keeps it so for ever.
+        made = self.elasticache_backend.cache_clusters.pop(self._get_param("CacheClusterId"))
+        made.cache_cluster_status = "deleting"
+        return ActionResult({"CacheCluster": made})
 
     def delete_cache_subnet_group(self: Any) -> Any:
         del self.elasticache_backend.cache_subnet_groups[self._get_param("CacheSubnetGroupName")]
@@ -68,15 +73,20 @@ def fill() -> None:
         describe_cache_parameter_groups,
         describe_cache_parameters,
         delete_cache_parameter_group,
+        delete_cache_cluster,
         delete_cache_subnet_group,
     ):
         setattr(ElastiCacheResponse, made.__name__, made)
-    BudgetsResponse.describe_subscribers_for_notification = describe_subscribers_for_notification
+    budgets.BudgetsResponse.describe_subscribers_for_notification = (
+        describe_subscribers_for_notification
+    )
 
     # Without tags in the reply Terraform would see drift; the rehearsal does not ask for a second plan
     # of these two.
-    ApplicationAutoScalingResponse.list_tags_for_resource = lambda _: json.dumps({"Tags": {}})
-    BudgetsResponse.list_tags_for_resource = lambda _: json.dumps({"ResourceTags": []})
+    autoscaling.ApplicationAutoScalingResponse.list_tags_for_resource = lambda _: json.dumps(
+        {"Tags": {}}
+    )
+    budgets.BudgetsResponse.list_tags_for_resource = lambda _: json.dumps({"ResourceTags": []})
 
     answer = BaseResponse.call_action
 

@@ -124,13 +124,9 @@ class ServiceRunner:
         self._count(deployment, self._tasks)
         self._say("has reached a steady state.")
 
-    def _give_up(
-        self, deployment: dict[str, Any], new: list[Running], old: list[Running]
-    ) -> None:
+    def _give_up(self, deployment: dict[str, Any], new: list[Running], old: list[Running]) -> None:
         deployment["rolloutState"] = "FAILED"
-        deployment["rolloutStateReason"] = (
-            "ECS deployment circuit breaker: tasks failed to start."
-        )
+        deployment["rolloutStateReason"] = "ECS deployment circuit breaker: tasks failed to start."
         self._say("(deployment) deployment failed: tasks failed to start.")
         self._stop(new)
         self._tasks = old if self._balancer is not None else []
