@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the Python that runs the deployment, from the deployment's own environment",
     )
     options = parser.parse_args(argv)
+    # A SIGTERM ends what was started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(NOT_SO))
     try:
         _terraform_works()
         head = _head()

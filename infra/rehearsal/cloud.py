@@ -98,7 +98,7 @@ class StandIn:
             record = create(*arguments, **named)
             balanced = record.load_balancers or []
             groups = [self.elb.target_groups[each["targetGroupArn"]] for each in balanced]
-            path = groups[0].healthcheck_path if groups else ""
+            path = groups[0].health_check_path if groups else ""
             balancer = self.balancer if groups else None
             self.services[record.name] = ServiceRunner(record, self.fargate, make, balancer, path)
             return record
@@ -133,6 +133,9 @@ class StandIn:
             return record
 
         ecs._get_last_task_definition_revision_id = newest_active
+        # moto adds up what containers ask for; on Fargate only the task has a size.
+        nothing = {"CPU": 0, "MEMORY": 0, "PORTS": [], "PORTS_UDP": []}
+        ecs._calculate_task_resource_requirements = lambda _definition: dict(nothing)
         ecs.run_task, ecs.stop_task = run_task, stop_task
         ecs.create_service, ecs.update_service = create_service, update_service
         ecs.delete_service = delete_service

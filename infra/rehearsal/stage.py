@@ -110,9 +110,8 @@ class Stage:
 
     def get(self, path: str) -> Any:
         """What the service answers, through the load balancer."""
-        with urllib.request.urlopen(
-            self.stand_in.balancer.url + path, timeout=10
-        ) as reply:  # noqa: S310
+        url = self.stand_in.balancer.url + path
+        with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 - loopback
             return json.loads(reply.read())
 
     def revision(self) -> str:
