@@ -11,13 +11,16 @@
 PY := .venv/bin/python
 ARGS :=
 FILE := data/backup.mmsb
+IMAGE := mms-api
+BASE :=
 COVERAGE_FLOOR := 90
 
 # ARGS are for the one command that was asked for, not for a make that this command may call.
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check bench reliability lock clean ready-run ready-dev
+	sandbox test-local test_local test lint format check bench reliability lock clean ready-run ready-dev ready-checks \
+	image image-check
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +30,9 @@ ready-run:
 
 ready-dev:
 	@sh scripts/venv.sh dev
+
+ready-checks:
+	@sh scripts/venv.sh checks
 
 install: ready-dev ## Create .venv with everything in it, for development too
 
@@ -86,8 +92,14 @@ bench: ready-dev ## Reproduce the figures that the documents state
 reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
 	@$(PY) -m benchmarks.reliability $(ARGS)
 
+image: ## Build the container image mms-api (IMAGE=name, BASE=python-image@sha256:...)
+	@sh scripts/image.sh "$(IMAGE)" "$(BASE)"
+
+image-check: ready-checks ## Build the image and prove what it promises (as root; ARGS=--install)
+	@$(PY) -m checks.image $(ARGS)
+
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
-	@for name in requirements requirements-dev; do \
+	@for name in requirements requirements-dev requirements-checks; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links \
 			$(ARGS) --output-file $$name.txt $$name.in || exit 1; \

@@ -22,10 +22,9 @@ from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
+from app.db.database import alone, with_replica
 from app.db.gate import DatabaseGate
 from app.db.leases import SqlLeases
-from app.db.prices import SqlPriceStore
-from app.db.series import SqlSeriesStore
 from app.events import listeners
 from app.events.bus import EventBus, Listener, Listeners
 from app.events.types import (
@@ -69,18 +68,29 @@ class Runtime:
     gate_for: GateFor
     """Gates that all processes on this database share."""
     ping: Callable[[], None]
-    """Asks the database the smallest question. Raises StoreError."""
+    """Asks the database that reads go to the smallest question. Raises StoreError."""
+    primary_healthy: Callable[[], bool]
+    """Whether the database takes writes, as far as is known without asking it."""
+    replica_healthy: Callable[[], bool] | None
+    """Whether the read replica is in use; None where there is none."""
     cache_healthy: Callable[[], bool]
     """Whether the cache works; where it does not, reads are slower and nothing else."""
     close: Callable[[], None]
 
 
-def build(settings: Settings, clock: Clock = time.time, *, create: bool = True) -> Runtime:
-    """Open the database and wire everything up.
+def for_api(settings: Settings) -> Runtime:
+    """What the API works with: as `build`, with reads from the replica where there is one."""
+    return build(settings, replica=True)
+
+
+def build(
+    settings: Settings, clock: Clock = time.time, *, create: bool = True, replica: bool = False
+) -> Runtime:
+    """Open the database and wire everything up; `replica` lets reads go to DB_READ_URL.
 
     In `dev` the database is made and migrated where that is needed, unless `create` is False; in
     `prod` it must be there already. Raises StoreError where it cannot be used, ConfigurationError
-    where DB_URL cannot be read.
+    where DB_URL or DB_READ_URL cannot be read.
     """
     if not create:
         session.require_file(settings.db_url)
@@ -89,12 +99,16 @@ def build(settings: Settings, clock: Clock = time.time, *, create: bool = True) 
         if settings.env == "dev" and create:
             schema.migrate(engine)
         schema.require(engine)
+        if replica and settings.db_read_url:
+            database = with_replica(engine, settings.db_url, settings.db_read_url)
+        else:
+            database = alone(engine)
     except BaseException:
         engine.dispose()
         raise
-    store = SqlSeriesStore(engine)
     cache = _cache(settings)
-    averages = store if cache is None else CachedAverageStore(store, cache)
+    stored = database.series
+    averages = stored if cache is None else CachedAverageStore(stored, cache)
     events = EventBus(_listeners(settings, clock, averages))
 
     def gate_for(host: str, rate: float) -> Gate:
@@ -107,19 +121,21 @@ def build(settings: Settings, clock: Clock = time.time, *, create: bool = True) 
         source.close()
         if cache is not None:
             cache.close()
-        engine.dispose()
+        database.close()
 
     return Runtime(
         settings=settings,
         clock=clock,
-        series=store,
+        series=stored,
         averages=averages,
         leases=SqlLeases(engine),
         events=events,
-        prices=SqlPriceStore(engine),
+        prices=database.prices,
         price_source=source.get,
         gate_for=gate_for,
-        ping=lambda: session.ping(engine),
+        ping=database.ping,
+        primary_healthy=database.primary_healthy,
+        replica_healthy=database.replica_healthy,
         cache_healthy=lambda: cache is None or cache.healthy(),
         close=close,
     )
@@ -136,9 +152,7 @@ def _cache(settings: Settings) -> Cache | None:
     return LayeredCache(near, far)
 
 
-def _listeners(
-    settings: Settings, clock: Clock, averages: SqlSeriesStore | CachedAverageStore
-) -> Listeners:
+def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:
     """Who hears what. Counting the events is the bus's own work (`EventBus.counts`)."""
     # A load that failed is logged by its command, at once: that line must not wait or be dropped.
     logged = (CandlesLoaded, AveragesCalculated, GapDetected)

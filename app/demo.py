@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from app.core.errors import ConfigurationError
 from app.core.market import Pair
+from app.core.setting_files import SUFFIX
 from app.core.settings import Settings, load_settings
 from app.local import serve_and_keep
 from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
@@ -51,6 +52,7 @@ def _demonstrate(own: Settings) -> int:
         changed = {
             "ENV": "dev",
             "DB_URL": DATABASE,
+            "DB_READ_URL": "none://",
             "CANDLE_SOURCE": "mercado_bitcoin",
             "MB_API_BASE_URL": exchange_url + V4_PATH,
             "MB_REQUESTS_PER_SECOND": "1000",
@@ -59,7 +61,8 @@ def _demonstrate(own: Settings) -> int:
             "PRICE_POLL_SECONDS": "10",
             "PORT": str(_free_or(own.host, own.port)),
         }
-        environment = {**os.environ, **changed}
+        kept = {n: v for n, v in os.environ.items() if n.removesuffix(SUFFIX) not in changed}
+        environment = {**kept, **changed}
         overrides: dict[str, Any] = {name.lower(): value for name, value in changed.items()}
         settings = load_settings(**overrides)
         pair = settings.allowed_pairs[0]

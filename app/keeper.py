@@ -24,6 +24,7 @@ from app.core.ports import Clock
 INITIAL: Final = "app.workers.initial_loader"
 INCREMENTAL: Final = "app.workers.incremental_loader"
 COLLECTOR: Final = "app.workers.price_collector"
+MONITOR: Final = "app.monitoring.gap_monitor"
 
 AFTER_CLOSE: Final = 30.0
 """Seconds after a candle's close at which it is fetched; a tenth of a short interval at most."""
@@ -162,13 +163,13 @@ class Children:
         self._running: subprocess.Popen[str] | None = None
         self._stopped = False
 
-    def run(self, module: str) -> ChildEnd:
-        """Run `python -m module --json` to its end."""
+    def run(self, module: str, *arguments: str) -> ChildEnd:
+        """Run `python -m module --json`, with more arguments where given, to its end."""
         with self._lock:
             if self._stopped:
                 return ChildEnd(-1, None)
             child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
-                [sys.executable, "-m", module, "--json"],
+                [sys.executable, "-m", module, "--json", *arguments],
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 stdin=subprocess.DEVNULL,

@@ -30,7 +30,7 @@ _ABOUT: Final = (
 
 def create_app(
     settings: Settings | None = None,
-    build: Callable[[Settings], Runtime] = bootstrap.build,
+    build: Callable[[Settings], Runtime] = bootstrap.for_api,
     *,
     draining: threading.Event | None = None,
 ) -> FastAPI:

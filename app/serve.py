@@ -43,7 +43,7 @@ _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown
 def run(
     settings: Settings,
     *,
-    build: Callable[[Settings], Runtime] = bootstrap.build,
+    build: Callable[[Settings], Runtime] = bootstrap.for_api,
     on_ready: Callable[[str], None] | None = None,
     grace: int = GRACE,
     drain: float = 0.0,

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Make .venv ready for what is about to run: `sh scripts/venv.sh run`, or `dev` for the tools too.
+# Make .venv ready for what is about to run: `sh scripts/venv.sh run`, or `dev` for the tools too, or
+# `checks` for those of the image and the laptop stack as well.
 #
 # Every make target calls this first, so it answers within milliseconds when nothing is to be done.
 # What it goes by, all inside .venv:
-#   .installed-run, .installed-dev   a copy of the requirements that were installed, written last
+#   .installed-run, -dev, -checks     a copy of the requirements that were installed, written last
 #   .installing                      there while an installation runs; found afterwards, it says
 #                                    that one was cut off, and .venv is made anew
 #   .made-in                         the folder: the commands in .venv/bin work in no other
@@ -13,7 +14,8 @@ set -eu
 case ${1:-} in
     run) requirements=requirements.txt stamps=run ;;
     dev) requirements=requirements-dev.txt stamps='run dev' ;; # the tools' list holds the other
-    *) echo "usage: sh scripts/venv.sh run|dev" >&2; exit 2 ;;
+    checks) requirements=requirements-checks.txt stamps='run dev checks' ;;
+    *) echo "usage: sh scripts/venv.sh run|dev|checks" >&2; exit 2 ;;
 esac
 wanted=$1
 lock=.venv.lock
@@ -140,6 +142,7 @@ install() {
         case $name in
             run) cp requirements.txt .venv/.stamp ;;
             dev) cp requirements-dev.txt .venv/.stamp ;;
+            checks) cp requirements-checks.txt .venv/.stamp ;;
         esac
         mv .venv/.stamp ".venv/.installed-$name" # a rename: a stamp is never there in part
     done

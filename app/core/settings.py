@@ -2,12 +2,14 @@
 
 A bad value raises ConfigurationError with one line that names the setting, what is wrong with the
 value and how to write it. `.env.example` lists every setting with its default; a test keeps the two
-equal.
+equal. What is secret may also come from a file that `NAME_FILE` names.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -28,11 +30,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
+from app.core.setting_files import SUFFIX, read_setting_files
 
 ENV_FILE: Final = Path(".env")
 
-_SECRET: Final = ("DB_URL", "COINGECKO_API_KEY")
+SECRETS: Final = ("DB_URL", "DB_READ_URL", "COINGECKO_API_KEY")
+"""Settings whose value is never shown, and may come from a file that NAME_FILE names."""
+
 _DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
+_POSTGRES_PORT: Final = ":5432"
 
 
 class Settings(BaseSettings):
@@ -42,6 +48,7 @@ class Settings(BaseSettings):
 
     env: Literal["dev", "prod"] = "dev"
     db_url: str = "sqlite:///./data/mms.db"
+    db_read_url: str | None = None
     single_node: bool | None = None
 
     cache_url: str = "memory://"
@@ -121,6 +128,19 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("db_read_url")
+    @classmethod
+    def _replica(cls, value: str | None) -> str | None:
+        if not value or value == "none://":
+            return None
+        if urlsplit(value).scheme not in _DATABASES[1:]:
+            raise PydanticCustomError(
+                "db_read_url",
+                "is no URL of a PostgreSQL replica; write "
+                "postgresql://user:password@replica:5432/name, or leave it empty",
+            )
+        return value
+
     @field_validator("cache_url")
     @classmethod
     def _cache(cls, value: str) -> str:
@@ -148,6 +168,31 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _replica_of_something_else(self) -> Self:
+        if self.db_read_url is None:
+            return self
+        if self.db_url.startswith("sqlite"):
+            raise PydanticCustomError(
+                "replica",
+                "DB_READ_URL names a replica and DB_URL is SQLite, which has none: "
+                "set DB_URL to the PostgreSQL primary, or leave DB_READ_URL empty",
+            )
+        if _place(self.db_read_url) == _place(self.db_url):
+            raise PydanticCustomError(
+                "replica",
+                "DB_READ_URL is DB_URL's own database: name the replica's address, or leave "
+                "DB_READ_URL empty where there is no replica",
+            )
+        return self
+
+
+def _place(db_url: str) -> tuple[str, str, str]:
+    """Where a database is, whoever connects to it."""
+    parts = urlsplit(db_url)
+    hosts = parts.netloc.rpartition("@")[2].lower().removesuffix(_POSTGRES_PORT)
+    return hosts, parts.path, parts.query
+
 
 def cache_nodes(cache_url: str) -> list[tuple[str, int]]:
     """The (host, port) of each node of a `memcached://host:port[,host:port…]` URL."""
@@ -168,12 +213,15 @@ def cache_nodes(cache_url: str) -> list[tuple[str, int]]:
 def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
     """Read the settings: `overrides`, then the environment, then `env_file`, then the defaults.
 
+    Environment and `env_file` give a secret itself or, as NAME_FILE, the file that holds it.
     Raises ConfigurationError: one line that names the setting, the problem and the fix.
     """
-    if env_file is not None:
-        _refuse_misspelt(env_file)
+    written = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    _refuse_misspelt(written, env_file)
+    files = read_setting_files(SECRETS, [os.environ, written])
+    from_files = {name.lower(): value for name, value in files.items()}
     try:
-        return Settings(_env_file=env_file, **overrides)
+        return Settings(_env_file=env_file, **{**from_files, **overrides})
     except ValidationError as error:
         raise ConfigurationError("; ".join(_line(item) for item in error.errors())) from None
 
@@ -197,16 +245,14 @@ def _line(item: Any) -> str:
     if not item["loc"]:
         return str(message)
     name = str(item["loc"][0]).upper()
-    shown = "" if name in _SECRET else f"={item['input']}"
+    shown = "" if name in SECRETS else f"={item['input']}"
     return f"{name}{shown}: {message}"
 
 
-def _refuse_misspelt(env_file: Path) -> None:
+def _refuse_misspelt(written: Iterable[str], env_file: Path | None) -> None:
     """A name in `.env` that is almost a setting's is a typing error, not another program's."""
-    if not env_file.is_file():
-        return
-    known = [name.upper() for name in Settings.model_fields]
-    for name in dotenv_values(env_file):
+    known = [*map(str.upper, Settings.model_fields), *(name + SUFFIX for name in SECRETS)]
+    for name in written:
         if name.upper() in known:
             continue
         close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.85)

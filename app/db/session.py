@@ -7,7 +7,8 @@ is taken halfway cannot be waited for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -40,16 +41,42 @@ def open_engine(db_url: str) -> Engine:
         url = make_url(db_url)
         if url.get_backend_name() == SQLITE:
             return _sqlite(url)
-        return create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            pool_size=10,
-            max_overflow=30,
-            pool_timeout=_CONNECT_SECONDS,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": _CONNECT_SECONDS},
-        )
+        return _postgres(url, pool_pre_ping=True)
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(f"DB_URL cannot be read: {error}") from None
+
+
+def open_bounded(
+    url: str,
+    setting: str,
+    *,
+    longest: float = math.inf,
+    losses: Callable[[], int] = lambda: 0,
+) -> Engine:
+    """An engine for reads from PostgreSQL that wait for each answer as `app.db.bounded` says.
+
+    A connection that has died since it was last used is an error here: nobody tries it beforehand.
+    Raises ConfigurationError, which names `setting`, where the URL is unreadable.
+    """
+    from app.db.bounded import bound  # noqa: PLC0415 - its driver is of no use to SQLite alone
+
+    try:
+        engine = _postgres(make_url(url), pool_pre_ping=False)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(f"{setting} cannot be read: {error}") from None
+    bound(engine, longest, losses)
+    return engine
+
+
+def _postgres(url: URL, *, pool_pre_ping: bool) -> Engine:
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=_CONNECT_SECONDS,
+        pool_pre_ping=pool_pre_ping,
+        connect_args={"connect_timeout": _CONNECT_SECONDS},
+    )
 
 
 def _sqlite(url: URL) -> Engine:

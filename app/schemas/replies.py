@@ -125,9 +125,15 @@ class Health(Reply):
     """Whether the service works."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(
-        description="`degraded`: a cache node is away; reads are slower and still right."
+        description="`degraded`: something is away that reads can do without; they are still right."
     )
-    database: Literal["ok", "unavailable"]
+    database: Literal["ok", "degraded", "unavailable"] = Field(
+        description="`degraded`: the primary is away, and its replica answers reads."
+    )
+    replica: Literal["ok", "degraded"] | None = Field(
+        default=None,
+        description="`degraded`: reads go to the primary. Left out where there is no replica.",
+    )
     cache: Literal["ok", "degraded"]
 
 

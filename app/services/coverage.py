@@ -63,13 +63,14 @@ class CoverageCounter:
         served = served_period(interval, self._history_days, now)
         count = self._counts.get((pair, interval))
         if count is None or (count.revision, count.served) != (state.revision, served):
-            # Should a load commit between the two reads, the next request sees its revision and
-            # counts again.
             buckets = self._series.buckets(pair, interval, served.first, served.last)
             first = buckets[0] if buckets else None
             last = buckets[-1] if buckets else None
             count = _Count(state.revision, served, first, last, len(buckets))
-            self._counts[pair, interval] = count
+            # Between the two reads a load may have committed, or another server taken over: then
+            # this is nothing to remember, and the next request counts again.
+            if self._series.state(pair, interval).revision == state.revision:
+                self._counts[pair, interval] = count
         return Coverage(
             pair,
             interval,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
@@ -19,6 +19,9 @@ CONFIRMED_AFTER: Final = DAY
 LONGEST_GRACE: Final = 3_600
 """Seconds after a candle's close within which it may still be on its way; a shorter interval gets
 its own length."""
+
+
+_READINGS: Final = 3
 
 
 class Cause(Enum):
@@ -116,24 +119,49 @@ def inspect(
     """Compare what is stored of the served period with what should be. Raises StoreError."""
     step = interval.seconds
     served = served_period(interval, history_days, now)
-    state = store.state(pair, interval)
-    present = store.buckets(pair, interval, served.first, served.last)
-    absent = store.absences(pair, interval, served.first, served.last)
-    refused = store.quarantined(pair, interval, served.first, served.last)
-    holes = missing(served.first, served.last, step, present)
+    found = _of_one_revision(store, pair, interval, served)
+    holes = missing(served.first, served.last, step, found.present)
     return Inspection(
         pair,
         interval,
         served,
         expected=served.count(step),
-        gaps=tuple(explain(holes, absent, refused, step)),
-        wrong_averages=tuple(spans_of(store.wrong_averages(pair, interval, *served), step)),
-        newest=state.last,
-        age=None if state.last is None else int(now) - (state.last + step),
-        stale=is_stale(state, interval, now),
-        checked_at=state.checked_at,
-        quarantined=len(refused),
+        gaps=tuple(explain(holes, found.absent, found.refused, step)),
+        wrong_averages=tuple(spans_of(found.wrong_averages, step)),
+        newest=found.state.last,
+        age=None if found.state.last is None else int(now) - (found.state.last + step),
+        stale=is_stale(found.state, interval, now),
+        checked_at=found.state.checked_at,
+        quarantined=len(found.refused),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    state: SeriesState
+    present: Sequence[int]
+    absent: Sequence[Absent]
+    refused: Sequence[QuarantinedCandle]
+    wrong_averages: Sequence[int]
+
+
+def _of_one_revision(store: SeriesStore, pair: Pair, interval: Interval, served: Span) -> _Found:
+    """What is stored of the period, read again where the series changed meanwhile.
+
+    That is where a load has committed, or another server answers the rest. Under loads that commit
+    faster than this reads, the last reading has to do.
+    """
+    for _ in range(_READINGS):
+        found = _Found(
+            store.state(pair, interval),
+            store.buckets(pair, interval, *served),
+            store.absences(pair, interval, *served),
+            store.quarantined(pair, interval, *served),
+            store.wrong_averages(pair, interval, *served),
+        )
+        if store.state(pair, interval).revision == found.state.revision:
+            break
+    return found
 
 
 def explain(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
-from sqlalchemy import Engine
 
 from app.core.market import (
     EMPTY_SERIES,
@@ -27,12 +27,14 @@ from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CHECK_EVERY, CachedAverageStore
 from app.db.memory import MemorySeriesStore
+from app.db.routed import RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 from app.db.session import open_engine
 from app.utils.blocks import BLOCK
 from tests.support.means import body_of, rows_in
 from tests.support.memcached import Memcached
 from tests.support.postgres import Postgres
+from tests.support.replicated import replicated_on
 
 MINUTE = Interval.MINUTE
 STEP = MINUTE.seconds
@@ -47,12 +49,16 @@ _numbers = count(1)
 Averages = Mapping[int, tuple[int | None, ...]]
 """Bucket → averages in 1e-8, in the order of WINDOWS."""
 
+Sql = SqlSeriesStore | RoutedSeriesStore
+
 KINDS = [
     "memory",
     "sqlite",
     "postgres",
+    "replica",
     "sqlite behind memory",
     "postgres behind memcached",
+    "replica behind memcached",
     "sqlite behind memory behind memcached",
 ]
 
@@ -96,20 +102,49 @@ class Stand:
         return self.store.read(self.pair, MINUTE, window, first, last)
 
 
+@dataclass
+class Stores:
+    """The stores that have been needed so far, by kind of database."""
+
+    by_kind: dict[str, Sql] = field(default_factory=dict)
+    closing: ExitStack = field(default_factory=ExitStack)
+
+
 @pytest.fixture(scope="module")
-def databases() -> Iterator[dict[str, Engine]]:
-    """The engines of the databases that have been needed so far, by kind."""
-    opened: dict[str, Engine] = {}
-    yield opened
-    for engine in opened.values():
-        engine.dispose()
+def stores() -> Iterator[Stores]:
+    """One database of each kind for all tests, made when it is first needed."""
+    made = Stores()
+    with made.closing:
+        yield made
+
+
+def _store(
+    kind: str,
+    stores: Stores,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Sql:
+    if kind not in stores.by_kind:
+        if kind == "replica":
+            pair = request.getfixturevalue("postgres_pair")
+            database = stores.closing.enter_context(replicated_on(*pair))
+            stores.by_kind[kind] = database.series
+            return database.series
+        if kind == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('averages') / 'mms.db'}"
+        else:
+            server: Postgres = request.getfixturevalue("postgres_server")
+            url = server.create()
+        engine = open_engine(url)
+        stores.closing.callback(engine.dispose)
+        schema.migrate(engine)
+        stores.by_kind[kind] = SqlSeriesStore(engine)
+    return stores.by_kind[kind]
 
 
 @pytest.fixture(params=KINDS)
 def stand(
-    request: pytest.FixtureRequest,
-    databases: dict[str, Engine],
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, stores: Stores, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stand]:
     """Each kind of store, with a pair of the test's own of which nothing is stored."""
     database, *caches = request.param.split(" behind ")
@@ -118,15 +153,7 @@ def stand(
         memory = MemorySeriesStore()
         yield Stand(memory, lambda: memory, pair)
         return
-    if database not in databases:
-        if database == "sqlite":
-            url = f"sqlite:///{tmp_path_factory.mktemp('averages') / 'mms.db'}"
-        else:
-            server: Postgres = request.getfixturevalue("postgres_server")
-            url = server.create()
-        databases[database] = open_engine(url)
-        schema.migrate(databases[database])
-    sql = SqlSeriesStore(databases[database])
+    sql = _store(database, stores, request, tmp_path_factory)
     clock = Clock()
     opened: list[Cache] = []
 

@@ -19,10 +19,11 @@ from app.core.market import (
     RefusedCandle,
 )
 from app.db.memory import MemorySeriesStore
+from app.db.routed import RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 from tests.support.candles import BTC, DAY, ETH, candle, daily, day
 
-Store = MemorySeriesStore | SqlSeriesStore
+Store = MemorySeriesStore | SqlSeriesStore | RoutedSeriesStore
 NOW = day(400)
 
 

@@ -114,7 +114,7 @@ def test_every_target_says_what_it_does() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     described = set(re.findall(r"(?m)^  make (\S+) +\S", shown.stdout))
     aliases = {"test", "test_local"}
-    steps = {"ready-run", "ready-dev"}
+    steps = {"ready-run", "ready-dev", "ready-checks"}
     assert described == targets() - aliases - steps
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTS = ["requirements", "requirements-dev"]
+LISTS = ["requirements", "requirements-dev", "requirements-checks"]
 
 
 def plain(name: str) -> str:
@@ -53,8 +53,9 @@ def test_the_pins_were_made_from_the_short_list_as_it_is(stem: str) -> None:
     assert from_a_list == asked(stem), "run `make lock`"
 
 
-def test_developers_get_the_very_versions_that_production_runs() -> None:
-    everything, run_time = pinned("requirements-dev"), pinned("requirements")
+@pytest.mark.parametrize("stem", LISTS[1:])
+def test_developers_get_the_very_versions_that_production_runs(stem: str) -> None:
+    everything, run_time = pinned(stem), pinned("requirements")
     assert {name: everything.get(name) for name in run_time} == run_time
 
 

@@ -24,6 +24,7 @@ class History:
     """A database that is filled day by day. `versions` are the averages after each commit."""
 
     def __init__(self, db_url: str, *, days: int = 600, ahead: int = 60) -> None:
+        self.url = db_url
         newest = DAY.last_closed(time.time())
         chance = random.Random(7)
         closes = [chance.randrange(10**13, 9 * 10**13) for _ in range(days + ahead)]

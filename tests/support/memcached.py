@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+from tests.support.ports import free_port
+
 DEADLINE = 10.0
 """Seconds after which a test gives up on a node."""
 
@@ -21,7 +23,7 @@ class Memcached:
     """One node. It can be stopped, killed, held still, and started again on the same port, empty."""
 
     def __init__(self, program: Path, *options: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._program = program
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -156,10 +158,3 @@ def several(path: Path, count: int) -> Iterator[list[Memcached]]:
     """Some nodes, each with 64 MB at most."""
     with ExitStack() as stack:
         yield [stack.enter_context(running(path)) for _ in range(count)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

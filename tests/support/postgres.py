@@ -1,11 +1,14 @@
-"""A real PostgreSQL for the tests: started once on a free loopback port, one database a test."""
+"""A real PostgreSQL for the tests: started once on a free loopback port, one database a test.
+
+It can have a streaming replica, and both can be stopped, held still and started again.
+"""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,6 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+from tests.support.ports import free_port
+
+PROGRAMS = ("initdb", "postgres", "pg_basebackup", "pg_ctl", "psql")
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,16 @@ class Postgres:
     def create(self) -> str:
         """The URL of a new, empty database."""
         name = f"mms_{next(self._numbers)}"
-        self._sql(f"CREATE DATABASE {name}")
+        self.sql(f"CREATE DATABASE {name}")
         return f"postgresql://mms@127.0.0.1:{self.port}/{name}"
 
     def drop(self, url: str) -> None:
         """Remove the database, whoever is still connected."""
-        self._sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+        self.sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def url(self, other: str) -> str:
+        """Where another server's database is on this one, its replica."""
+        return f"postgresql://mms@127.0.0.1:{self.port}/{other.rpartition('/')[2]}"
 
     def start(self) -> None:
         """Start the server; returns once it accepts connections."""
@@ -47,18 +58,45 @@ class Postgres:
 
     def terminate(self) -> None:
         """End every connection but our own, as an administrator would."""
-        self._sql(
+        self.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE usename = 'mms' AND pid <> pg_backend_pid()"
         )
 
+    def hold(self) -> None:
+        """SIGSTOP: connections stay open and new ones are accepted by the system; no answer comes."""
+        # The parent first: it would start others in their place.
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        for pid in reversed(self._processes()):
+            os.kill(pid, signal.SIGCONT)
+
+    def sql(self, statement: str) -> str:
+        """What one statement answers, as plain text."""
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "mms", "-d", "postgres"]
+        return _run([self.tools / "psql", *where, "-qAtc", statement]).strip()
+
+    def close(self) -> None:
+        """Stop it in whatever state it is."""
+        if (self._home / "data" / "postmaster.pid").exists():
+            self.go_on()
+            self.stop()
+
+    def _processes(self) -> list[int]:
+        """The server's first process and its children."""
+        file = self._home / "data" / "postmaster.pid"
+        parent = file.read_text().split()[0]
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", parent], capture_output=True, text=True, check=False
+        )
+        return [int(parent), *map(int, listed.stdout.split())]
+
     def _control(self, *arguments: str | Path) -> None:
         data = self._home / "data"
         _run([self.tools / "pg_ctl", "-D", data, "-w", "-t", "60", *arguments], self._user)
-
-    def _sql(self, statement: str) -> None:
-        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "mms", "-d", "postgres"]
-        _run([self.tools / "psql", *where, "-qc", statement])
 
 
 def tools() -> Path | None:
@@ -66,7 +104,7 @@ def tools() -> Path | None:
     candidates = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
     candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for folder in candidates:
-        if all((folder / name).exists() for name in ("initdb", "postgres", "pg_ctl", "psql")):
+        if all((folder / name).exists() for name in PROGRAMS):
             return folder
     return None
 
@@ -74,22 +112,41 @@ def tools() -> Path | None:
 @contextmanager
 def running(folder: Path) -> Iterator[Postgres]:
     """Start a server with its data in a temporary folder; stop and remove it at the end."""
+    kind = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    with _server(folder) as server:
+        _run([folder / "initdb", "-D", server._home / "data", "-U", "mms", *kind], server._user)
+        server.start()
+        yield server
+
+
+@contextmanager
+def replica_of(primary: Postgres) -> Iterator[Postgres]:
+    """Start a streaming replica of a running server; stop and remove it at the end."""
+    source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "mms"]
+    with _server(primary.tools) as server:
+        copy: list[str | Path] = [
+            primary.tools / "pg_basebackup",
+            *source,
+            "-D",
+            server._home / "data",
+        ]
+        _run([*copy, "-R", "-X", "stream", "-c", "fast", "--no-sync"], server._user)
+        server.start()
+        yield server
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[Postgres]:
+    """A server that has no data yet."""
     home = Path(tempfile.mkdtemp(prefix="mms-postgres-"))
-    port = _free_port()
     user = _unprivileged()
     if user is not None:
         shutil.chown(home, user)
-    data = home / "data"
+    server = Postgres(free_port(), folder, count(), home, user)
     try:
-        kind = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-        _run([folder / "initdb", "-D", data, "-U", "mms", *kind], user)
-        server = Postgres(port, folder, count(), home, user)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+        yield server
     finally:
+        server.close()
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -101,16 +158,10 @@ def _unprivileged() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _run(command: Sequence[str | Path], user: str | None = None) -> None:
+def _run(command: Sequence[str | Path], user: str | None = None) -> str:
     done = subprocess.run(
         command, user=user, capture_output=True, text=True, timeout=120, check=False, cwd="/"
     )
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
+    return done.stdout

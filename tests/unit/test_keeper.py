@@ -35,7 +35,7 @@ class Script(Children):
         self.ends = list(ends)
         self.ran: list[str] = []
 
-    def run(self, module: str) -> ChildEnd:
+    def run(self, module: str, *arguments: str) -> ChildEnd:
         self.ran.append(module)
         return self.ends[len(self.ran) - 1]
 

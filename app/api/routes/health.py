@@ -17,6 +17,8 @@ from app.services.health import anything_stored, database_usable
 
 router = APIRouter(tags=["Health"], default_response_class=JsonBytes)
 
+State = Literal["ok", "degraded"]
+
 _EMPTY: Final = "No data yet: run make initial_load."
 _NO_DATABASE: Final = "The database does not answer; the service's log says why."
 _DRAINING: Final = "This process is shutting down."
@@ -35,14 +37,23 @@ _DRAINING: Final = "This process is shutting down."
     },
 )
 def health(context: ContextDep) -> Response:
-    """200 while the database answers, else 503.
+    """200 while the database answers reads, else 503.
 
-    A cache that does not answer makes reads slower and nothing else: `status` is then `degraded`.
+    `status` is `degraded` while something is away that reads can do without: a cache node, which
+    makes them slower and nothing else; the replica, where there is one; or the primary behind it,
+    without which nothing new is stored.
     """
-    cache = _cache(context)
-    if not database_usable(context.runtime.ping):
-        return _reply(503, Health(status="unavailable", database="unavailable", cache=cache))
-    return _reply(200, Health(status=cache, database="ok", cache=cache))
+    runtime = context.runtime
+    usable = database_usable(runtime.ping)
+    parts: dict[str, State] = {"database": _state(runtime.primary_healthy())}
+    if runtime.replica_healthy is not None:
+        parts["replica"] = _state(runtime.replica_healthy())
+    parts["cache"] = _state(runtime.cache_healthy())
+    if not usable:
+        gone = {**parts, "database": "unavailable"}
+        return _reply(503, Health.model_validate({"status": "unavailable", **gone}))
+    status = "degraded" if "degraded" in parts.values() else "ok"
+    return _reply(200, Health.model_validate({"status": status, **parts}))
 
 
 @router.get(
@@ -92,8 +103,12 @@ def ready(context: ContextDep) -> Response:
     )
 
 
-def _cache(context: ContextDep) -> Literal["ok", "degraded"]:
-    return "ok" if context.runtime.cache_healthy() else "degraded"
+def _cache(context: ContextDep) -> State:
+    return _state(context.runtime.cache_healthy())
+
+
+def _state(healthy: bool) -> State:
+    return "ok" if healthy else "degraded"
 
 
 def _reply(status: int, body: Reply) -> Response:

@@ -1,0 +1,128 @@
+"""python -m app.scheduled: run the loader after each candle, or the monitor every hour, for ever.
+
+For containers, where there is neither cron nor systemd: `load` loads what is missing and then each new
+candle shortly after its close, as `make run_local` does; `monitor` looks for what is missing and fetches
+it. Each run is a process of its own, and its log is this one's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from app.core.errors import ConfigurationError
+from app.core.logging import configure
+from app.core.settings import Settings, load_settings
+from app.keeper import MONITOR, Children, Keeper
+
+HOUR: Final = 3_600
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the two until told to stop. Exit 0 after a stop, 2 where it could not start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m app.scheduled",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=["load", "monitor"])
+    parser.add_argument(
+        "--every", type=_seconds, default=HOUR, help="seconds between two looks (monitor; 3600)"
+    )
+    options = parser.parse_args(argv)
+    stopped = threading.Event()
+    _stop_by_signal(stopped)
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        sys.stderr.write(f"scheduled: could not start: {error}\n")
+        return 2
+    configure(settings.log_level, settings.log_format)
+    thread = scheduled(options.what, options.every, settings, os.environ)
+    thread.start()
+    stopped.wait()
+    thread.stop()
+    structlog.get_logger().info("schedule_stopped", what=options.what)
+    return 0
+
+
+class Periodic(threading.Thread):
+    """A thread that runs one command, waits, and runs it again, whatever it ended with."""
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        children: Children,
+        *,
+        every: float,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        super().__init__(name=module)
+        self._module = module
+        self._arguments = arguments
+        self._children = children
+        self._every = every
+        self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
+
+    def run(self) -> None:
+        """Run the command every so many seconds until told to stop."""
+        while not self._stopped.is_set():
+            end = self._children.run(self._module, *self._arguments)
+            if self._stopped.is_set():
+                return
+            tell = structlog.get_logger()
+            say = tell.warning if end.code else tell.info
+            say("scheduled_run_finished", command=self._module, exit_code=end.code)
+            if self._wait(self._every):
+                return
+
+    def stop(self) -> None:
+        """End the thread; returns when it and its child are gone."""
+        self._stopped.set()
+        self._children.stop()
+        if self.is_alive():
+            self.join()
+
+
+def scheduled(
+    what: str, every: float, settings: Settings, environment: Mapping[str, str]
+) -> Keeper | Periodic:
+    """The thread that runs `load` or `monitor`; `environment` is what its processes get."""
+    children = Children(environment)
+    if what == "monitor":
+        return Periodic(MONITOR, ["--repair"], children, every=every)
+    return Keeper(settings.intervals, children, clock=time.time, say=_say)
+
+
+def _stop_by_signal(stopped: threading.Event) -> None:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _say(text: str) -> None:
+    structlog.get_logger().warning("schedule_notice", notice=text)
+
+
+def _seconds(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
+    if not 1 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of seconds from 1 to 86400")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What proves the image and the laptop stack: they are built, run and judged, not only written."""

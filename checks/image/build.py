@@ -1,0 +1,91 @@
+"""Building the image: from a registry's base by digest with Docker, else from a stand-in with buildah."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from checks import commands, standin
+from checks.engine import Engine
+from checks.image.context import ROOT, Context, revision
+
+TAG: Final = "localhost/mms-api:check"
+
+_NEWEST_GLIBC: Final = 36
+"""The last number of Debian 12's glibc, 2.36: what wheels may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The image that the Dockerfile starts from."""
+
+    name: str
+    """What BASE is set to: with the digest where a registry gave one."""
+    stand_in: bool
+
+
+def wanted_base() -> str:
+    """The name that the Dockerfile gives BASE."""
+    found = re.search(r"(?m)^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text())
+    if found is None:
+        raise LookupError("Dockerfile has no line `ARG BASE=name`")
+    return found[1]
+
+
+def prepare_base(engine: Engine, folder: Path, *, pull: bool) -> Base:
+    """Have the base image at hand: pulled and known by digest, or a stand-in under the same name."""
+    name = wanted_base()
+    if pull:
+        engine.must("pull", "--quiet", name, timeout=600.0)
+        digests = engine.inspect("image", name).get("RepoDigests") or []
+        _, _, digest = digests[0].partition("@") if digests else ("", "", "")
+        return Base(f"{name}@{digest}" if digest else name, stand_in=False)
+    if not engine.has_image(name):
+        standin.python_base(engine, folder, name)
+    return Base(name, stand_in=True)
+
+
+def build(engine: Engine, folder: Path, context: Context, base: Base) -> str:
+    """Build the image as TAG, with a secret in the builder's environment; returns its id."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    given = {"BASE": base.name, "VERSION": version, "REVISION": revision()}
+    words = [word for item in given.items() for word in ("--build-arg", "=".join(item))]
+    environment = {**engine.environment, "REGISTRY_PASSWORD": context.mark}
+    if engine.is_docker:
+        command = ["docker", "build", "--tag", TAG, *words, str(context.folder)]
+    else:
+        wheels, configuration = _wheelhouse(engine, folder, base)
+        # The packages come from the host, verified by the same hashes there and in the build: so the
+        # build itself has no network, whatever index and certificates the host's pip is set up with.
+        mounts = [f"{wheels}:/wheels:ro", f"{configuration}:/etc/pip.conf:ro"]
+        volumes = [word for mount in mounts for word in ("--volume", mount)]
+        command = ["buildah", "build", "--pull=never", "--network=none", "--tag", TAG]
+        command += [*volumes, *words, str(context.folder)]
+    commands.must(command, environment=environment, timeout=1_200.0)
+    return str(engine.inspect("image", TAG)["Id"])
+
+
+def _wheelhouse(engine: Engine, folder: Path, base: Base) -> tuple[Path, Path]:
+    """The pinned wheels for the base's Python in a folder, and the pip.conf that points to it."""
+    wheels = folder / "wheels"
+    code = "import json, sys; print(json.dumps(sys.version_info[:2]))"
+    done = engine.must("run", "--rm", "--network", "host", base.name, "python", "-c", code)
+    version = ".".join(map(str, json.loads(done)))
+    machine = platform.machine()
+    tags = [f"manylinux_2_{n}_{machine}" for n in range(_NEWEST_GLIBC, 4, -1)]
+    tags += [f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}"]
+    platforms = [word for tag in tags for word in ("--platform", tag)]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:"]
+    command += ["--python-version", version, "--implementation", "cp", *platforms]
+    command += ["--requirement", str(ROOT / "requirements.txt"), "--dest", str(wheels)]
+    commands.must(command, timeout=600.0)
+    configuration = folder / "pip.conf"
+    configuration.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+    return wheels, configuration

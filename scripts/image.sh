@@ -1,0 +1,40 @@
+#!/bin/sh
+# Build the container image: `sh scripts/image.sh NAME [BASE]`, which `make image` does.
+#
+# Without BASE the one of the Dockerfile is pulled and built upon by its digest, so that the image
+# names exactly what it stands on (label org.opencontainers.image.base.name).
+set -eu
+cd "$(dirname "$0")/.."
+
+name=${1:?usage: sh scripts/image.sh NAME [BASE]}
+base=${2:-}
+
+engine=
+for candidate in docker podman; do
+    if "$candidate" info >/dev/null 2>&1; then
+        engine=$candidate
+        break
+    fi
+done
+if [ -z "$engine" ]; then
+    echo "Neither docker nor podman answers here: start Docker, or install podman." >&2
+    exit 3
+fi
+
+if [ -z "$base" ]; then
+    tag=$(sed -n 's/^ARG BASE=//p' Dockerfile)
+    "$engine" pull --quiet "$tag" >/dev/null
+    base=$("$engine" image inspect --format '{{index .RepoDigests 0}}' "$tag")
+fi
+
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+revision=unknown
+if [ -e .git ]; then
+    revision=$(git rev-parse HEAD)
+    [ -z "$(git status --porcelain)" ] || revision=$revision+
+fi
+
+echo "Building $name, version $version at $revision, on $base" >&2
+[ "$engine" = docker ] || export BUILDAH_FORMAT=docker # the OCI format has no HEALTHCHECK
+exec "$engine" build --tag "$name" --build-arg "BASE=$base" \
+    --build-arg "VERSION=$version" --build-arg "REVISION=$revision" .

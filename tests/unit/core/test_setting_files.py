@@ -1,0 +1,148 @@
+"""Secrets that stand in files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import ConfigurationError
+from app.core.setting_files import read_setting_files
+from app.core.settings import SECRETS, Settings, load_settings
+
+URL = "postgresql://mms:quite-secret@db:5432/mms"
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    file = tmp_path / "db_url"
+    file.write_text(f"{URL}\n")
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+
+
+def test_the_content_of_the_file_is_the_value_without_its_line_end(secret: Path) -> None:
+    assert read_setting_files(["DB_URL"], [{"DB_URL_FILE": str(secret)}]) == {"DB_URL": URL}
+
+
+def test_the_name_may_have_any_case_as_a_settings_name_may(secret: Path) -> None:
+    assert read_setting_files(["DB_URL"], [{"db_url_file": str(secret)}]) == {"DB_URL": URL}
+
+
+def test_a_file_for_something_that_is_no_secret_is_not_read(tmp_path: Path) -> None:
+    """ENV_FILE and its like are other programs' variables."""
+    assert read_setting_files(SECRETS, [{"ENV_FILE": str(tmp_path / "absent")}]) == {}
+
+
+def test_a_name_without_a_path_names_no_file() -> None:
+    assert read_setting_files(["DB_URL"], [{"DB_URL_FILE": ""}]) == {}
+
+
+def test_both_forms_in_one_place_are_refused(secret: Path) -> None:
+    both = {"DB_URL": "sqlite:///x.db", "DB_URL_FILE": str(secret)}
+    with pytest.raises(ConfigurationError, match="DB_URL and DB_URL_FILE are both set"):
+        read_setting_files(["DB_URL"], [both])
+
+
+@pytest.mark.parametrize("strong", [{"DB_URL": "sqlite:///x.db"}, {"DB_URL_FILE": "given"}])
+def test_a_stronger_place_wins_in_either_form(
+    strong: dict[str, str | None], secret: Path, tmp_path: Path
+) -> None:
+    weak = {"DB_URL_FILE": str(tmp_path / "never-opened")}
+    if "DB_URL_FILE" in strong:
+        strong = {"DB_URL_FILE": str(secret)}
+    found = read_setting_files(["DB_URL"], [strong, weak])
+    assert found == ({"DB_URL": URL} if "DB_URL_FILE" in strong else {})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read"),
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"\xff\xfe", "is no UTF-8 text"),
+        (b"x" * 70_000, "is too long"),
+    ],
+)
+def test_a_file_that_cannot_be_used_stops_the_start_by_name(
+    tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    place = {"COINGECKO_API_KEY_FILE": str(file)}
+    with pytest.raises(ConfigurationError) as caught:
+        read_setting_files(["COINGECKO_API_KEY"], [place])
+    assert f"COINGECKO_API_KEY_FILE={file}: " in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_the_settings_take_their_secrets_from_files(
+    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("CG-key")
+    monkeypatch.setenv("DB_URL_FILE", str(secret))
+    monkeypatch.setenv("COINGECKO_API_KEY_FILE", str(key))
+    read = load_settings(None)
+    assert read.db_url == URL
+    assert read.coingecko_api_key is not None
+    assert read.coingecko_api_key.get_secret_value() == "CG-key"
+
+
+def test_the_env_file_may_name_files_and_the_environment_is_stronger(
+    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"DB_URL_FILE={secret}\n")
+    assert load_settings(env_file).db_url == URL
+    monkeypatch.setenv("DB_URL", "sqlite:///other.db")
+    assert load_settings(env_file).db_url == "sqlite:///other.db"
+
+
+def test_the_environments_file_is_stronger_than_the_env_files_value(
+    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("DB_URL=sqlite:///other.db\n")
+    monkeypatch.setenv("DB_URL_FILE", str(secret))
+    assert load_settings(env_file).db_url == URL
+
+
+def test_an_argument_is_stronger_than_a_file(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_URL_FILE", str(secret))
+    assert load_settings(None, db_url="sqlite:///given.db").db_url == "sqlite:///given.db"
+
+
+def test_a_bad_value_from_a_file_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "db_url"
+    file.write_text("mysql://mms:quite-secret@db/mms")
+    monkeypatch.setenv("DB_URL_FILE", str(file))
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(None)
+    assert str(caught.value).startswith("DB_URL: is no URL of SQLite or PostgreSQL")
+    assert "quite-secret" not in str(caught.value)
+
+
+def test_a_misspelt_file_name_in_the_env_file_is_refused(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("DB_URI_FILE=/run/secrets/db_url\n")
+    with pytest.raises(ConfigurationError, match="DB_URL_FILE is: rename it"):
+        load_settings(env_file)
+
+
+def test_the_readme_names_every_setting_that_may_come_from_a_file() -> None:
+    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+    (paragraph,) = re.findall(r"(?s)\*\*Secrets in files\.\*\*.*?\n\n", readme)
+    assert set(re.findall(r"`([A-Z_]+)`", paragraph)) >= set(SECRETS)
+    assert {name.lower() for name in SECRETS} <= set(Settings.model_fields)
