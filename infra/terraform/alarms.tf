@@ -103,7 +103,7 @@ locals {
     database-storage-low = {
       says      = "The database has less than a tenth of its first storage left; at database_max_storage_gb it stops growing."
       namespace = "AWS/RDS", metric = "FreeStorageSpace", dimensions = local.database
-      statistic = "Minimum", below = var.database_storage_gb * 107374182, period = 300, periods = 3, missing = "breaching"
+      statistic = "Minimum", below = var.database_storage_gb * 1024 * 1024 * 1024 / 10, period = 300, periods = 3, missing = "breaching"
     }
     database-cpu-high = {
       says      = "The database is busy."

@@ -76,6 +76,9 @@ resource "aws_db_instance" "main" {
   skip_final_snapshot        = !var.deletion_protection
   final_snapshot_identifier  = var.deletion_protection ? "${local.name}-final" : null
 
+  # For people: who is granted rds_iam signs in as themselves, so that nobody needs the password.
+  iam_database_authentication_enabled = true
+
   enabled_cloudwatch_logs_exports       = ["postgresql", "upgrade"]
   monitoring_interval                   = 60
   monitoring_role_arn                   = aws_iam_role.database_monitoring.arn
@@ -107,6 +110,8 @@ resource "aws_db_instance" "replica" {
   copy_tags_to_snapshot      = true
   deletion_protection        = var.deletion_protection
   skip_final_snapshot        = true # it holds nothing that the primary does not
+
+  iam_database_authentication_enabled = true
 
   enabled_cloudwatch_logs_exports       = ["postgresql", "upgrade"]
   monitoring_interval                   = 60

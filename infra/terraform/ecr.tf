@@ -38,6 +38,7 @@ resource "aws_ecr_lifecycle_policy" "app" {
 # Which image is deployed. The deploy script writes it after a good deploy and Terraform only reads it,
 # so that a plan weeks later never turns the image back.
 resource "aws_ssm_parameter" "image" {
+  #checkov:skip=CKV2_AWS_34: The name of an image is no secret; every task definition shows it.
   name        = "/${local.name}/image"
   description = "The image that is deployed; written by the deploy script"
   type        = "String"

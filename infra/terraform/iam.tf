@@ -24,9 +24,10 @@ locals {
 resource "aws_iam_role" "execution" {
   for_each = local.tasks
 
-  name               = "${local.name}-${each.key}-execution"
-  description        = "Starts ${each.key} tasks"
-  assume_role_policy = local.ecs_trust
+  name                 = "${local.name}-${each.key}-execution"
+  description          = "Starts ${each.key} tasks"
+  permissions_boundary = aws_iam_policy.boundary.arn
+  assume_role_policy   = local.ecs_trust
 }
 
 resource "aws_iam_role_policy" "execution" {
@@ -76,8 +77,9 @@ resource "aws_iam_role_policy" "execution" {
 resource "aws_iam_role" "scheduler" {
   for_each = local.schedules
 
-  name        = "${local.name}-${each.key}-schedule"
-  description = "Starts ${each.key} on schedule"
+  name                 = "${local.name}-${each.key}-schedule"
+  description          = "Starts ${each.key} on schedule"
+  permissions_boundary = aws_iam_policy.boundary.arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -137,8 +139,9 @@ resource "aws_iam_role_policy" "scheduler" {
 }
 
 resource "aws_iam_role" "flow_log" {
-  name        = "${local.name}-flow-log"
-  description = "Writes the VPC's refused connections"
+  name                 = "${local.name}-flow-log"
+  description          = "Writes the VPC's refused connections"
+  permissions_boundary = aws_iam_policy.boundary.arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -166,8 +169,9 @@ resource "aws_iam_role_policy" "flow_log" {
 }
 
 resource "aws_iam_role" "database_monitoring" {
-  name        = "${local.name}-database-monitoring"
-  description = "Writes the database host's own figures"
+  name                 = "${local.name}-database-monitoring"
+  description          = "Writes the database host's own figures"
+  permissions_boundary = aws_iam_policy.boundary.arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

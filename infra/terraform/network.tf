@@ -44,9 +44,10 @@ resource "aws_subnet" "public" {
 resource "aws_subnet" "private" {
   count = 2
 
-  vpc_id            = aws_vpc.main.id
-  availability_zone = local.zones[count.index]
-  cidr_block        = local.task_cidrs[count.index]
+  vpc_id                  = aws_vpc.main.id
+  availability_zone       = local.zones[count.index]
+  cidr_block              = local.task_cidrs[count.index]
+  map_public_ip_on_launch = false
 
   tags = { Name = "${local.name}-private-${local.zones[count.index]}" }
 }
@@ -54,9 +55,10 @@ resource "aws_subnet" "private" {
 resource "aws_subnet" "data" {
   count = 2
 
-  vpc_id            = aws_vpc.main.id
-  availability_zone = local.zones[count.index]
-  cidr_block        = local.data_cidrs[count.index]
+  vpc_id                  = aws_vpc.main.id
+  availability_zone       = local.zones[count.index]
+  cidr_block              = local.data_cidrs[count.index]
+  map_public_ip_on_launch = false
 
   tags = { Name = "${local.name}-data-${local.zones[count.index]}" }
 }

@@ -84,3 +84,8 @@ output "schedule_names" {
   description = "EventBridge schedules."
   value       = { for name, schedule in aws_scheduler_schedule.task : name => schedule.name }
 }
+
+output "github_role_arns" {
+  description = "Roles that GitHub's jobs assume: plan, apply, deploy; empty without github_repository."
+  value       = { for name, role in aws_iam_role.github : name => role.arn }
+}

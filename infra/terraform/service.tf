@@ -15,6 +15,7 @@ resource "aws_ecs_service" "api" {
   # stops and goes back by itself.
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
+  availability_zone_rebalancing      = "ENABLED"
 
   deployment_circuit_breaker {
     enable   = true

@@ -21,6 +21,17 @@ variable "region" {
   }
 }
 
+variable "zones" {
+  description = "The letters of the two availability zones. Named, not looked up: a zone that AWS adds must not move subnets."
+  type        = list(string)
+  default     = ["a", "b"]
+
+  validation {
+    condition     = length(distinct(var.zones)) == 2 && length(var.zones) == 2 && alltrue([for letter in var.zones : can(regex("^[a-f]$", letter))])
+    error_message = "zones are two different letters, such as [\"a\", \"b\"]."
+  }
+}
+
 variable "tags" {
   description = "Further tags of every resource."
   type        = map(string)

@@ -63,3 +63,14 @@ variable "github_oidc_provider_arn" {
     error_message = "github_oidc_provider_arn ends with :oidc-provider/token.actions.githubusercontent.com."
   }
 }
+
+variable "state_bucket" {
+  description = "S3 bucket of Terraform's state, which the roles of GitHub may then use; null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.state_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.state_bucket))
+    error_message = "state_bucket is the name of an S3 bucket."
+  }
+}
