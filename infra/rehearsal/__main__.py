@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import Final
 from infra.rehearsal import acts
 from infra.rehearsal.stage import ActFailed, Stage, opened
 from infra.rehearsal.world import ROOT
+from infra.release.infrastructure import FOLDER
 
 AS_EXPECTED: Final = 0
 NOT_SO: Final = 1
@@ -88,12 +88,16 @@ def _play(stage: Stage, head: str) -> int:
 
 def _terraform_works() -> None:
     """Raise LookupError where neither a registry nor a mirror gives the provider."""
-    terraform = os.environ.get("TERRAFORM", "terraform")
-    if shutil.which(terraform) is None:
-        raise LookupError(f"{terraform} is not installed")
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [terraform, "-chdir=infra/terraform", "init", "-backend=false", "-input=false"],
+            [
+                "sh",
+                "scripts/terraform.sh",
+                f"-chdir={FOLDER}",
+                "init",
+                "-backend=false",
+                "-input=false",
+            ],
             cwd=ROOT,
             env={**os.environ, "TF_DATA_DIR": folder},
             capture_output=True,

@@ -180,7 +180,7 @@ def earlier_image(stage: Stage) -> None:
 def destroy(stage: Stage) -> None:
     """Everything that Terraform made goes, and nothing is left."""
     stage.act("terraform destroy")
-    terraform = [stage.environment.get("TERRAFORM", "terraform"), f"-chdir={FOLDER}"]
+    terraform = ["sh", "scripts/terraform.sh", f"-chdir={FOLDER}"]
     began = time.monotonic()
     code, said = stage.run(
         [

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,14 +155,8 @@ def opened(folder: Path, deploy_python: str) -> Iterator[Stage]:
             "DEPLOY_OUTPUTS": str(folder / "outputs.json"),
             # The one thing about the state that differs: loopback has no names for buckets.
             "TF_CLI_ARGS_init": "-backend-config=use_path_style=true",
-            **_terraform(),
         }
         yield Stage(folder, stand_in, server, exchange, cache, environment, deploy_python)
-
-
-def _terraform() -> Mapping[str, str]:
-    given = os.environ.get("TERRAFORM")
-    return {"TERRAFORM": given} if given else {}
 
 
 @contextmanager

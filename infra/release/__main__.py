@@ -124,9 +124,7 @@ def _place(environment: Mapping[str, str]) -> infrastructure.Place:
     bucket = _needed(environment, "TF_STATE_BUCKET", r"[a-z0-9][a-z0-9.-]{2,62}", "a bucket's name")
     region = _needed(environment, "AWS_REGION", r"[a-z]{2}(-[a-z]+)+-\d", "written like us-east-1")
     number = environment.get("GITHUB_RUN_ID") or "local"
-    return infrastructure.Place(
-        chosen, bucket, region, number, environment.get("TERRAFORM") or "terraform"
-    )
+    return infrastructure.Place(chosen, bucket, region, number)
 
 
 def _source(environment: Mapping[str, str]) -> image.Source:
