@@ -24,7 +24,7 @@ from typing import Final
 
 from infra.rehearsal import acts
 from infra.rehearsal.stage import ActFailed, Stage, opened
-from infra.rehearsal.world import ROOT
+from infra.rehearsal.world import ROOT, MissingHereError
 from infra.release.infrastructure import FOLDER
 
 AS_EXPECTED: Final = 0
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             opened(Path(folder), options.python) as stage,
         ):
             return _play(stage, head)
-    except LookupError as error:
+    except MissingHereError as error:
         sys.stderr.write(f"nothing was rehearsed: {error}\n")
         return NOT_REHEARSED
 
@@ -87,7 +87,7 @@ def _play(stage: Stage, head: str) -> int:
 
 
 def _terraform_works() -> None:
-    """Raise LookupError where neither a registry nor a mirror gives the provider."""
+    """Raise MissingHereError where neither a registry nor a mirror gives the provider."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
@@ -105,7 +105,7 @@ def _terraform_works() -> None:
             check=False,
         )
     if done.returncode != 0:
-        raise LookupError(f"Terraform's provider cannot be had: {done.stderr.strip()[-600:]}")
+        raise MissingHereError(f"Terraform's provider cannot be had: {done.stderr.strip()[-600:]}")
 
 
 def _head() -> str:
@@ -114,7 +114,9 @@ def _head() -> str:
     try:
         done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise LookupError(f"the application cannot be asked for its schema: {error}") from error
+        raise MissingHereError(
+            f"the application cannot be asked for its schema: {error}"
+        ) from error
     return done.stdout.strip()
 
 

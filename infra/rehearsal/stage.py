@@ -19,7 +19,7 @@ from typing import Any, Final
 from infra.rehearsal import cloud, database
 from infra.rehearsal.cloud import StandIn
 from infra.rehearsal.database import Database
-from infra.rehearsal.world import ROOT, free_port
+from infra.rehearsal.world import ROOT, MissingHereError, free_port
 
 PATIENCE: Final = 1_500.0
 BUCKET: Final = "mms-rehearsal-state"
@@ -121,13 +121,13 @@ class Stage:
 
 @contextmanager
 def opened(folder: Path, deploy_python: str) -> Iterator[Stage]:
-    """Start everything; end everything. Raises LookupError for what is not installed here."""
+    """Start everything; end everything. Raises MissingHereError for what is not installed here."""
     programs = database.tools()
     memcached = shutil.which("memcached")
     if memcached is None:
-        raise LookupError("memcached is not installed")
+        raise MissingHereError("memcached is not installed")
     if not _PYTHON.exists():
-        raise LookupError(".venv is missing: run make install")
+        raise MissingHereError(".venv is missing: run make install")
     with ExitStack() as stack:
         server = stack.enter_context(database.running(programs))
         cache = free_port()
