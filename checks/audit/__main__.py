@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from checks.audit.secrets import Allowed, found_in_history, read_allowed
+from checks.audit.secrets import Allowed, detectors, read_allowed, search, versions_of
 from checks.commands import CommandFailedError, run
 from checks.report import NOT_RUN, CannotCheckError, Report
 
@@ -91,7 +91,8 @@ def _secrets(report: Report) -> None:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         raise CannotCheckError("this copy of the project has no history to look into")
     rules = read_allowed(Path(__file__).parent / "allowed.txt")
-    searched = found_in_history(ROOT, rules)
+    with detectors() as scan:
+        searched = search(versions_of(ROOT), rules, scan)
     for each in searched.found:
         report.note(f"{each.path}: {each.kind}: {each.shown}")
     report.equal(

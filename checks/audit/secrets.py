@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,13 +62,35 @@ def read_allowed(file: Path) -> tuple[Allowed, ...]:
     return tuple(rules)
 
 
-def found_in_history(root: Path, rules: Sequence[Allowed]) -> Searched:
-    """Search everything that is reachable from any branch or tag, and what is staged."""
-    return search(_versions(root), rules)
+Scan = Callable[[str], Iterable[str]]
+"""A line to the kinds of secrets that it seems to hold."""
 
 
-def search(versions: Iterator[tuple[str, str]], rules: Sequence[Allowed]) -> Searched:
+def search(versions: Iterable[tuple[str, str]], rules: Sequence[Allowed], scan: Scan) -> Searched:
     """Search the versions of files, each with its path; a line that came before is not searched again."""
+    seen: set[str] = set()
+    found: list[Found] = []
+    used: set[Allowed] = set()
+    blobs = 0
+    for path, text in versions:
+        blobs += 1
+        for line in sorted(set(text.splitlines()) - seen):
+            seen.add(line)
+            for kind in scan(line):
+                rule = next((rule for rule in rules if rule.pattern.search(line)), None)
+                if rule is not None:
+                    used.add(rule)
+                    continue
+                found.append(Found(path, kind, f"{line.strip()[:24]}…"))
+    return Searched(tuple(found), blobs, len(seen), used)
+
+
+@contextmanager
+def detectors() -> Iterator[Scan]:
+    """The detectors of detect-secrets, but for those that take every checksum for a secret.
+
+    Raises CannotCheckError where they do not find a secret that is put before them.
+    """
     # They belong to the environment of `make audit` alone.
     from detect_secrets.core.plugins.util import (  # noqa: PLC0415
         get_mapping_from_secret_type_to_class,
@@ -76,25 +99,18 @@ def search(versions: Iterator[tuple[str, str]], rules: Sequence[Allowed]) -> Sea
     from detect_secrets.settings import transient_settings  # noqa: PLC0415
 
     names = {kind.__name__ for kind in get_mapping_from_secret_type_to_class().values()} - _NOISY
-    seen: set[str] = set()
-    found: list[Found] = []
-    used: set[Allowed] = set()
-    blobs = 0
+
+    def scan(line: str) -> list[str]:
+        return [str(secret.type) for secret in scan_line(line)]
+
     with transient_settings({"plugins_used": [{"name": name} for name in sorted(names)]}):
-        for path, text in versions:
-            blobs += 1
-            for line in set(text.splitlines()) - seen:
-                seen.add(line)
-                for secret in scan_line(line):
-                    rule = next((rule for rule in rules if rule.pattern.search(line)), None)
-                    if rule is not None:
-                        used.add(rule)
-                        continue
-                    found.append(Found(path, secret.type, f"{line.strip()[:24]}…"))
-    return Searched(tuple(found), blobs, len(seen), used)
+        planted = f"key = {'AKIA' + 'Q' * 16}"
+        if not scan(planted):
+            raise CannotCheckError("the detectors do not find a key that is put before them")
+        yield scan
 
 
-def _versions(root: Path) -> Iterator[tuple[str, str]]:
+def versions_of(root: Path) -> Iterator[tuple[str, str]]:
     """Every version of every file, with its path: what any commit holds, and what is in the index."""
     listed = _git(root, "rev-list", "--objects", "--all").decode().splitlines()
     paths = dict(line.split(" ", 1) for line in listed if " " in line)
