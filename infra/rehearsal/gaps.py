@@ -79,6 +79,7 @@ def fill() -> None:
                 {
                     "CacheNodeId": f"{number:04d}",
                     "CacheNodeStatus": "available",
+                    "CustomerAvailabilityZone": f"{self.region_name}a",
                     "Endpoint": {
                         "Address": f"{cluster.cache_cluster_id}.{number:04d}.use1.cache.example",
                         "Port": int(cluster.port or 11211),
