@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -76,8 +77,10 @@ def _play(stage: Stage, head: str) -> int:
     try:
         for step in steps:
             step()
-    except ActFailed as error:
-        stage.say(str(error))
+    except Exception as error:  # noqa: BLE001 - whatever breaks it, it was not as expected
+        if not isinstance(error, ActFailed):
+            traceback.print_exc(file=sys.stdout)
+        stage.say(f"{type(error).__name__}: {error}")
         sys.stdout.write("\nrehearsal: NOT as expected\n")
         return NOT_SO
     sys.stdout.write("\nrehearsal: everything was as expected\n")

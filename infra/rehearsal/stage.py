@@ -73,8 +73,7 @@ class Stage:
 
     def run(self, command: Sequence[str], **environment: str) -> tuple[int, str]:
         """Run a command of the project, show what it says, and return its exit code and that."""
-        shown = [Path(command[0]).name, *command[1:]]
-        self.say(f"$ {' '.join(shown)}")
+        self.say(f"$ {' '.join(_shown(word) for word in command)}")
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -157,6 +156,13 @@ def opened(folder: Path, deploy_python: str) -> Iterator[Stage]:
             "TF_CLI_ARGS_init": "-backend-config=use_path_style=true",
         }
         yield Stage(folder, stand_in, server, exchange, cache, environment, deploy_python)
+
+
+def _shown(word: str) -> str:
+    """A word of a command as people need it: a program's name, a digest's beginning."""
+    if "@sha256:" in word:
+        return f"…@sha256:{word.rpartition(':')[2][:12]}…"
+    return Path(word).name if word.startswith("/") else word
 
 
 @contextmanager
