@@ -20,7 +20,7 @@ MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
 	sandbox test-local test_local test lint format check bench reliability lock clean ready-run ready-dev ready-checks \
-	image image-check
+	image image-check infra-check
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -98,8 +98,12 @@ image: ## Build the container image mms-api (IMAGE=name, BASE=python-image@sha25
 image-check: ready-checks ## Build the image and prove what it promises (as root; ARGS=--install)
 	@$(PY) -m checks.image $(ARGS)
 
+infra-check: ready-dev ## Plan, assert and scan the Terraform of infra/terraform, offline and without an account
+	@sh scripts/tools.sh checkov
+	@$(PY) -m checks.infra $(ARGS)
+
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
-	@for name in requirements requirements-dev requirements-checks; do \
+	@for name in requirements requirements-dev requirements-checks requirements-checkov; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links \
 			$(ARGS) --output-file $$name.txt $$name.in || exit 1; \
