@@ -23,8 +23,8 @@ MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
 	sandbox test-local test_local test lint format check bench reliability lock clean ready-run ready-dev ready-checks \
-	image image-check ready-ship ready-rehearsal ready-audit fuzz mutation infra-rehearse infra-plan infra-apply \
-	image-publish image-scan deploy audit audit-packages programs
+	image image-check ready-ship ready-rehearsal ready-audit fuzz mutation infra-check infra-rehearse infra-plan \
+	infra-apply image-publish image-scan deploy audit audit-packages programs
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -144,8 +144,12 @@ audit-packages: ready-audit ## Compare the pinned packages with known vulnerabil
 programs: ## Install the system programs that the larger checks need (Debian, Ubuntu)
 	@sh scripts/programs.sh
 
+infra-check: ready-dev ## Plan, assert and scan the Terraform of infra/terraform, offline and without an account
+	@sh scripts/tools.sh checkov
+	@$(PY) -m checks.infra $(ARGS)
+
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
-	@for name in requirements requirements-dev requirements-checks requirements-deploy \
+	@for name in requirements requirements-dev requirements-checks requirements-checkov requirements-deploy \
 		requirements-rehearsal requirements-audit; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the environment of one kind of tools ready: `sh scripts/tools.sh deploy`, `rehearsal` or `audit`.
+# Make the environment of one kind of tools ready: `sh scripts/tools.sh deploy`, `rehearsal`, `audit` or `checkov`.
 #
 # They stand in .tools/NAME, apart from .venv: what ships or judges the application must never decide
 # which versions the application runs with. Like scripts/venv.sh this costs nothing when nothing changed,
@@ -7,9 +7,9 @@
 set -eu
 
 case ${1:-} in
-    deploy | rehearsal | audit) ;;
+    deploy | rehearsal | audit | checkov) ;;
     *)
-        echo "usage: sh scripts/tools.sh deploy|rehearsal|audit" >&2
+        echo "usage: sh scripts/tools.sh deploy|rehearsal|audit|checkov" >&2
         exit 2
         ;;
 esac
