@@ -27,7 +27,7 @@ MAKEOVERRIDES :=
 	infra-apply image-publish image-scan deploy audit audit-packages programs
 
 help: ## List these targets
-	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 ready-run:
 	@sh scripts/venv.sh run
