@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from infra.rehearsal import acts
 from infra.rehearsal.stage import ActFailed, Stage, opened
-from infra.rehearsal.world import ROOT
+from infra.rehearsal.world import ROOT, MissingHereError
+from infra.release.infrastructure import FOLDER
 
 AS_EXPECTED: Final = 0
 NOT_SO: Final = 1
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             opened(Path(folder), options.python) as stage,
         ):
             return _play(stage, head)
-    except LookupError as error:
+    except MissingHereError as error:
         sys.stderr.write(f"nothing was rehearsed: {error}\n")
         return NOT_REHEARSED
 
@@ -76,8 +77,10 @@ def _play(stage: Stage, head: str) -> int:
     try:
         for step in steps:
             step()
-    except ActFailed as error:
-        stage.say(str(error))
+    except Exception as error:  # noqa: BLE001 - whatever breaks it, it was not as expected
+        if not isinstance(error, ActFailed):
+            traceback.print_exc(file=sys.stdout)
+        stage.say(f"{type(error).__name__}: {error}")
         sys.stdout.write("\nrehearsal: NOT as expected\n")
         return NOT_SO
     sys.stdout.write("\nrehearsal: everything was as expected\n")
@@ -87,13 +90,17 @@ def _play(stage: Stage, head: str) -> int:
 
 
 def _terraform_works() -> None:
-    """Raise LookupError where neither a registry nor a mirror gives the provider."""
-    terraform = os.environ.get("TERRAFORM", "terraform")
-    if shutil.which(terraform) is None:
-        raise LookupError(f"{terraform} is not installed")
+    """Raise MissingHereError where neither a registry nor a mirror gives the provider."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [terraform, "-chdir=infra/terraform", "init", "-backend=false", "-input=false"],
+            [
+                "sh",
+                "scripts/terraform.sh",
+                f"-chdir={FOLDER}",
+                "init",
+                "-backend=false",
+                "-input=false",
+            ],
             cwd=ROOT,
             env={**os.environ, "TF_DATA_DIR": folder},
             capture_output=True,
@@ -101,7 +108,7 @@ def _terraform_works() -> None:
             check=False,
         )
     if done.returncode != 0:
-        raise LookupError(f"Terraform's provider cannot be had: {done.stderr.strip()[-600:]}")
+        raise MissingHereError(f"Terraform's provider cannot be had: {done.stderr.strip()[-600:]}")
 
 
 def _head() -> str:
@@ -110,7 +117,9 @@ def _head() -> str:
     try:
         done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise LookupError(f"the application cannot be asked for its schema: {error}") from error
+        raise MissingHereError(
+            f"the application cannot be asked for its schema: {error}"
+        ) from error
     return done.stdout.strip()
 
 

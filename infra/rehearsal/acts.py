@@ -95,9 +95,12 @@ def schedules(stage: Stage) -> None:
     stage.check(
         _MONITOR_SAYS in _last_log(stage, "monitor"), "the monitor's heartbeat is in its log"
     )
-    stage.database.ask(
-        "DELETE FROM candles WHERE bucket = (SELECT max(bucket) - 864000 FROM candles)", "mms"
-    )
+    day = "(SELECT max(bucket) - 10 * 86400 FROM candles)"
+    for statement in (
+        "DELETE FROM averages WHERE bucket = ",
+        "DELETE FROM candles WHERE bucket = ",
+    ):
+        stage.database.ask(statement + day, "mms")
     task = _run_task(stage, "monitor", command=["monitor"])
     stage.check(_code(task) == 1, "with a candle removed the monitor says so: exit 1")
     schedule = scheduler.get_schedule(
@@ -180,7 +183,7 @@ def earlier_image(stage: Stage) -> None:
 def destroy(stage: Stage) -> None:
     """Everything that Terraform made goes, and nothing is left."""
     stage.act("terraform destroy")
-    terraform = [stage.environment.get("TERRAFORM", "terraform"), f"-chdir={FOLDER}"]
+    terraform = ["sh", "scripts/terraform.sh", f"-chdir={FOLDER}"]
     began = time.monotonic()
     code, said = stage.run(
         [

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from infra.rehearsal.world import free_port
+from infra.rehearsal.world import MissingHereError, free_port
 
 _ADMIN: Final = "rehearsal"
 _RULES: Final = """\
@@ -42,13 +42,13 @@ class Database:
 
 
 def tools() -> Path:
-    """The folder of PostgreSQL's server programs. Raises LookupError where it is not installed."""
+    """The folder of PostgreSQL's server programs. Raises MissingHereError where it is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found += [Path(name).resolve().parent for name in [shutil.which("initdb")] if name]
     for folder in found:
         if all((folder / name).exists() for name in ("initdb", "postgres", "pg_ctl", "psql")):
             return folder
-    raise LookupError("PostgreSQL's server programs (initdb, pg_ctl) are not installed")
+    raise MissingHereError("PostgreSQL's server programs (initdb, pg_ctl) are not installed")
 
 
 @contextmanager

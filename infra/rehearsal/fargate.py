@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.rehearsal.programs import Program
-from infra.rehearsal.world import World, free_port
+from infra.rehearsal.world import SecretMissingError, World, free_port
 
 PATIENCE: Final = 60.0
 """Seconds after which the stand-in gives up on a process that should have ended."""
@@ -123,7 +123,7 @@ class Fargate:
         override = self._override(task)
         try:
             environment = self._world.environment(container, override, task.port)
-        except LookupError as error:
+        except SecretMissingError as error:
             return str(error)
         command = override.get("command") or container.get("command", [])
         with suppress(OSError):

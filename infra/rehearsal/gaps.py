@@ -19,6 +19,7 @@ def fill() -> None:
     from moto.applicationautoscaling import responses as autoscaling  # noqa: PLC0415
     from moto.budgets import responses as budgets  # noqa: PLC0415
     from moto.core.responses import ActionResult, BaseResponse, EmptyResult  # noqa: PLC0415
+    from moto.elasticache.models import ElastiCacheBackend  # noqa: PLC0415
     from moto.elasticache.responses import ElastiCacheResponse  # noqa: PLC0415
 
     parameter_groups: dict[str, dict[str, Any]] = {}
@@ -67,6 +68,28 @@ def fill() -> None:
             and each.details["NotificationType"] == asked["NotificationType"]
         ]
         return json.dumps({"Subscribers": found[0] if found else []})
+
+    describe = ElastiCacheBackend.describe_cache_clusters
+
+    def describe_with_nodes(self: Any, cache_cluster_id: str | None = None) -> Any:
+        """moto's clusters have no nodes, and so no address that a task could be told."""
+        found = describe(self, cache_cluster_id)
+        for cluster in found:
+            cluster.cache_nodes = [
+                {
+                    "CacheNodeId": f"{number:04d}",
+                    "CacheNodeStatus": "available",
+                    "CustomerAvailabilityZone": f"{self.region_name}a",
+                    "Endpoint": {
+                        "Address": f"{cluster.cache_cluster_id}.{number:04d}.use1.cache.example",
+                        "Port": int(cluster.port or 11211),
+                    },
+                }
+                for number in range(1, cluster.num_cache_nodes + 1)
+            ]
+        return found
+
+    ElastiCacheBackend.describe_cache_clusters = describe_with_nodes
 
     for made in (
         create_cache_parameter_group,

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Final
 from infra.rehearsal import cloud, database
 from infra.rehearsal.cloud import StandIn
 from infra.rehearsal.database import Database
-from infra.rehearsal.world import ROOT, free_port
+from infra.rehearsal.world import ROOT, MissingHereError, free_port
 
 PATIENCE: Final = 1_500.0
 BUCKET: Final = "mms-rehearsal-state"
@@ -73,8 +73,7 @@ class Stage:
 
     def run(self, command: Sequence[str], **environment: str) -> tuple[int, str]:
         """Run a command of the project, show what it says, and return its exit code and that."""
-        shown = [Path(command[0]).name, *command[1:]]
-        self.say(f"$ {' '.join(shown)}")
+        self.say(f"$ {' '.join(_shown(word) for word in command)}")
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -121,13 +120,13 @@ class Stage:
 
 @contextmanager
 def opened(folder: Path, deploy_python: str) -> Iterator[Stage]:
-    """Start everything; end everything. Raises LookupError for what is not installed here."""
+    """Start everything; end everything. Raises MissingHereError for what is not installed here."""
     programs = database.tools()
     memcached = shutil.which("memcached")
     if memcached is None:
-        raise LookupError("memcached is not installed")
+        raise MissingHereError("memcached is not installed")
     if not _PYTHON.exists():
-        raise LookupError(".venv is missing: run make install")
+        raise MissingHereError(".venv is missing: run make install")
     with ExitStack() as stack:
         server = stack.enter_context(database.running(programs))
         cache = free_port()
@@ -155,14 +154,15 @@ def opened(folder: Path, deploy_python: str) -> Iterator[Stage]:
             "DEPLOY_OUTPUTS": str(folder / "outputs.json"),
             # The one thing about the state that differs: loopback has no names for buckets.
             "TF_CLI_ARGS_init": "-backend-config=use_path_style=true",
-            **_terraform(),
         }
         yield Stage(folder, stand_in, server, exchange, cache, environment, deploy_python)
 
 
-def _terraform() -> Mapping[str, str]:
-    given = os.environ.get("TERRAFORM")
-    return {"TERRAFORM": given} if given else {}
+def _shown(word: str) -> str:
+    """A word of a command as people need it: a program's name, a digest's beginning."""
+    if "@sha256:" in word:
+        return f"…@sha256:{word.rpartition(':')[2][:12]}…"
+    return Path(word).name if word.startswith("/") else word
 
 
 @contextmanager

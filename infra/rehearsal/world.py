@@ -15,6 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+
+class MissingHereError(Exception):
+    """A program that the rehearsal needs is not on this machine."""
+
+
+class SecretMissingError(Exception):
+    """A secret that a task needs has no value; the text is ECS's own."""
+
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -29,7 +38,7 @@ class World:
     def environment(
         self, container: Mapping[str, Any], override: Mapping[str, Any], port: int
     ) -> dict[str, str]:
-        """The environment of a task's container. Raises LookupError for a secret without a value."""
+        """The environment of a task's container. Raises SecretMissingError."""
         named = {each["name"]: each["value"] for each in container.get("environment", [])}
         named |= {each["name"]: each["value"] for each in override.get("environment", [])}
         named |= {each["name"]: self._secret(each) for each in container.get("secrets", [])}
@@ -57,7 +66,9 @@ class World:
         try:
             found = self.secrets.get_secret_value(SecretId=wanted["valueFrom"])
         except self.secrets.exceptions.ClientError as error:
-            raise LookupError(f"ResourceInitializationError: {wanted['name']}: {error}") from error
+            raise SecretMissingError(
+                f"ResourceInitializationError: {wanted['name']}: {error}"
+            ) from error
         return str(found["SecretString"])
 
     def _local(self, value: str) -> str:

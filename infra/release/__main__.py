@@ -10,7 +10,7 @@ What they need is in the environment, so that a workflow's step is one make targ
   TF_STATE_BUCKET          bucket of the state (plan, apply)
   TF_VARIABLES             further variables for the plan, one NAME=VALUE a line
   DEPLOY_OUTPUTS           where apply writes Terraform's outputs (outputs.json)
-  DEPLOY_REPOSITORY        ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME (image, scan)
+  DEPLOY_REPOSITORY        ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, by default as in the outputs (image)
   DEPLOY_COMMIT            the commit that is built, 40 hexadecimal digits (image)
   DEPLOY_IMAGE             NAME@sha256:… (scan)
   IMAGE_BASE, IMAGE_CPU    the base image by digest; X86_64 (the default) or ARM64 (image)
@@ -23,6 +23,7 @@ exit codes: 0 done, 1 failed (for scan: findings), 2 could not start.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -124,24 +125,32 @@ def _place(environment: Mapping[str, str]) -> infrastructure.Place:
     bucket = _needed(environment, "TF_STATE_BUCKET", r"[a-z0-9][a-z0-9.-]{2,62}", "a bucket's name")
     region = _needed(environment, "AWS_REGION", r"[a-z]{2}(-[a-z]+)+-\d", "written like us-east-1")
     number = environment.get("GITHUB_RUN_ID") or "local"
-    return infrastructure.Place(
-        chosen, bucket, region, number, environment.get("TERRAFORM") or "terraform"
-    )
+    return infrastructure.Place(chosen, bucket, region, number)
 
 
 def _source(environment: Mapping[str, str]) -> image.Source:
     cpu = environment.get("IMAGE_CPU") or "X86_64"
     if cpu not in image.PLATFORMS:
         raise NotStarted(f"IMAGE_CPU={cpu!r}: use {' or '.join(image.PLATFORMS)}")
-    repository = _needed(
-        environment, "DEPLOY_REPOSITORY", r"[a-z0-9.:-]+/[a-z0-9._/-]+", "REGISTRY/NAME"
-    )
+    wanted = r"[a-z0-9.:-]+/[a-z0-9._/-]+"
+    named = {"DEPLOY_REPOSITORY": environment.get("DEPLOY_REPOSITORY") or _repository(environment)}
+    repository = _needed(named, "DEPLOY_REPOSITORY", wanted, "REGISTRY/NAME")
     commit = _needed(environment, "DEPLOY_COMMIT", "[0-9a-f]{40}", "a whole commit's name")
     version = re.search(r'(?m)^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text())
     if version is None:
         raise NotStarted("pyproject.toml names no version")
     base = environment.get("IMAGE_BASE") or None
     return image.Source(repository, commit, version[1], image.PLATFORMS[cpu], base)
+
+
+def _repository(environment: Mapping[str, str]) -> str:
+    """The repository that Terraform made, empty where its outputs are not there."""
+    file = Path(environment.get("DEPLOY_OUTPUTS") or "outputs.json")
+    try:
+        printed = json.loads(file.read_text(encoding="utf-8"))
+        return str(printed["ecr_repository_url"]["value"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _scanned(environment: Mapping[str, str]) -> tuple[str, str, dict[str, int]]:

@@ -25,17 +25,22 @@ class Place:
     bucket: str
     region: str
     run: str
-    terraform: str = "terraform"
+    terraform: tuple[str, ...] = ("sh", "scripts/terraform.sh")
 
     @property
     def state(self) -> str:
         """The state's key."""
-        return f"{self.environment}/terraform.tfstate"
+        return f"mms-{self.environment}/terraform.tfstate"
 
     @property
     def plan(self) -> str:
         """The plan's key."""
-        return f"{self.environment}/plans/{self.run}.tfplan"
+        return f"mms-{self.environment}/plans/{self.run}.tfplan"
+
+    @property
+    def command(self) -> list[str]:
+        """Terraform, in its folder."""
+        return [*self.terraform, f"-chdir={FOLDER}"]
 
 
 def initialise(place: Place, run: Run) -> None:
@@ -44,8 +49,7 @@ def initialise(place: Place, run: Run) -> None:
     options = [f"-backend-config={name}={value}" for name, value in backend.items()]
     run(
         [
-            place.terraform,
-            f"-chdir={FOLDER}",
+            *place.command,
             "init",
             "-input=false",
             "-no-color",
@@ -60,7 +64,7 @@ def initialise(place: Place, run: Run) -> None:
 def make_plan(place: Place, run: Run, s3: Any, file: Path, variables: list[str]) -> str:
     """Plan, keep the plan in the bucket, and return it as text."""
     initialise(place, run)
-    base = [place.terraform, f"-chdir={FOLDER}"]
+    base = place.command
     given = [f"-var-file={place.environment}.tfvars", *(f"-var={each}" for each in variables)]
     run(
         [*base, "plan", "-input=false", "-no-color", "-lock-timeout=5m", f"-out={file}", *given],
@@ -79,7 +83,7 @@ def apply_plan(place: Place, run: Run, s3: Any, file: Path, outputs: Path) -> di
     """
     initialise(place, run)
     s3.download_file(place.bucket, place.plan, str(file))
-    base = [place.terraform, f"-chdir={FOLDER}"]
+    base = place.command
     run([*base, "apply", "-input=false", "-no-color", "-lock-timeout=5m", str(file)], None)
     file.unlink()
     s3.delete_object(Bucket=place.bucket, Key=place.plan)

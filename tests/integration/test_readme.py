@@ -34,7 +34,18 @@ COMMAND = re.compile(r"`((?:make|python -m|uvicorn|curl) ?[^`]*)`")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PATIENCE = 90.0
 
-READ_ONLY = {"make test-local", "make lint", "make check", "make bench", "make image-check"}
+READ_ONLY = {
+    "make test-local",
+    "make lint",
+    "make check",
+    "make bench",
+    "make image-check",
+    "make infra-rehearse",
+    "make deploy",
+    "make audit",
+    "make fuzz",
+    "make mutation",
+}
 ADDRESS = "http://127.0.0.1:8000"
 
 

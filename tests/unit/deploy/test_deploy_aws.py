@@ -203,12 +203,16 @@ def test_cluster_account_and_parameter() -> None:
     assert not found.cluster_active("mms-dev")
     assert found.account() == "1"
     found.remember("/mms-dev/image", NEW)
-    assert client.calls[-1] == (
-        "put_parameter",
-        {"Name": "/mms-dev/image", "Value": str(NEW), "Overwrite": True},
-    )
+    assert client.calls[-1][1] == {
+        "Name": "/mms-dev/image",
+        "Value": str(NEW),
+        "Overwrite": True,
+    }
     found.deregister("arn")
-    assert client.calls[-1][0] == "deregister_task_definition"
+    assert [name for name, _ in client.calls][-2:] == [
+        "put_parameter",
+        "deregister_task_definition",
+    ]
 
 
 @pytest.mark.parametrize(
