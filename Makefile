@@ -9,6 +9,9 @@
 .SUFFIXES:
 
 PY := .venv/bin/python
+DEPLOY := .tools/deploy/bin/python
+# Where GitHub runs it, each command gets a token of its own; at home this changes nothing.
+AS_ROLE := $(DEPLOY) -m infra.release.identity $(DEPLOY)
 ARGS :=
 FILE := data/backup.mmsb
 IMAGE := mms-api
@@ -34,8 +37,10 @@ JUDGE_BRANCHES = $(PY) -m coverage report --fail-under=100 \
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check bench reliability mutation topology-check lock \
-	clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check
+	sandbox test-local test_local test lint format check bench reliability mutation fuzz topology-check \
+	lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check ready-ship \
+	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
+	deploy audit audit-packages programs
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +53,15 @@ ready-dev:
 
 ready-checks:
 	@sh scripts/venv.sh checks
+
+ready-ship:
+	@sh scripts/tools.sh deploy
+
+ready-rehearsal: ready-dev ready-ship
+	@sh scripts/tools.sh rehearsal
+
+ready-audit:
+	@sh scripts/tools.sh audit
 
 install: ready-dev ## Create .venv with everything in it, for development too
 
@@ -126,14 +140,49 @@ compose-check: ready-checks ## Run docker-compose.yml, every profile, and prove 
 image-check: ready-checks ## Build the image and prove what it promises (as root; ARGS=--install)
 	@$(PY) -m checks.image $(ARGS)
 
+fuzz: ready-dev ## Look for input that breaks a parser or the API for FUZZ_SECONDS (60)
+	@$(PY) -m benchmarks.fuzz $(ARGS)
+
+infra-rehearse: ready-rehearsal ## Rehearse a life on AWS against a stand-in, 15 minutes (exit 3: not rehearsed)
+	@.tools/rehearsal/bin/python -m infra.rehearsal --python "$$PWD/$(DEPLOY)" $(ARGS)
+
+infra-plan: ready-ship ## Show Terraform's plan and keep it for infra-apply (needs an account)
+	@$(AS_ROLE) -m infra.release plan
+
+infra-apply: ready-ship ## Apply the plan that infra-plan showed
+	@$(AS_ROLE) -m infra.release apply
+
+image-publish: ready-ship ## Build and push the image of DEPLOY_COMMIT with SBOM and provenance
+	@$(AS_ROLE) -m infra.release image
+
+image-scan: ready-ship ## Wait for the registry's scan of DEPLOY_IMAGE
+	@$(AS_ROLE) -m infra.release scan
+
+deploy: ready-ship ## Deploy DEPLOY_IMAGE to AWS: migrate, move, smoke test, or roll back (ARGS=--plan)
+	@$(AS_ROLE) -m infra.deploy $(ARGS)
+
+audit: ready-audit ## Judge the workflows, and look for secrets in the whole history
+	@.tools/audit/bin/python -m checks.audit $(ARGS)
+
+audit-packages: ready-audit ## Compare the pinned packages with known vulnerabilities (needs a network)
+	@.tools/audit/bin/python -m checks.audit --packages
+
+programs: ## Install the system programs that the larger checks need (Debian, Ubuntu)
+	@sh scripts/programs.sh
+
+infra-check: ready-dev ## Plan, assert and scan the Terraform of infra/terraform, offline and without an account
+	@sh scripts/tools.sh checkov
+	@$(PY) -m checks.infra $(ARGS)
+
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
-	@for name in requirements requirements-dev requirements-checks; do \
+	@for name in requirements requirements-dev requirements-checks requirements-checkov requirements-deploy \
+		requirements-rehearsal requirements-audit; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links \
 			$(ARGS) --output-file $$name.txt $$name.in || exit 1; \
 	done
 
 clean: ## Remove .venv, caches and reports; never data or .env
-	@rm -rf .venv .venv.old.* .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	@rm -rf .venv .venv.old.* .venv.lock .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache .coverage .coverage.* htmlcov
 	@find app tests -type d -name __pycache__ -prune -exec rm -rf {} +

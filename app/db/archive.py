@@ -33,7 +33,7 @@ FORMAT: Final = "mms-backup"
 VERSION: Final = 1
 
 _LONGEST_LINE: Final = 1_000_000
-_SCHEMA: Final = re.compile(r"[0-9]{4}", re.ASCII)
+_SCHEMA: Final = re.compile(r"[0-9]{4}(_from_[0-9]{4})?", re.ASCII)
 _EFFORT: Final = 3
 """Of gzip. Prices are random digits: more effort takes much longer and makes little smaller."""
 

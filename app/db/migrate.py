@@ -20,13 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine = open_engine(load_settings().db_url)
         try:
             done = schema.migrate(engine)
+            found = schema.version(engine)
         finally:
             engine.dispose()
     except MmsError as error:
         sys.stderr.write(f"migrate: {error}\n")
         return 2
     state = "migrated to" if done else "already at"
-    sys.stderr.write(f"migrate: the database is {state} version {schema.HEAD}\n")
+    sys.stderr.write(f"migrate: the database is {state} version {found}\n")
     return 0
 
 

@@ -1,5 +1,10 @@
 """The schema's version: what the code needs, what a database has, and how to bring it there.
 
+A migration that only adds (a table, a nullable column) is named after the oldest program that works on
+what it leaves, as in `0006_from_0005`. That program then runs on the newer schema, so that a deployment
+can move tasks one by one and go back to the version of before. Any other migration is named by its number
+alone, and earlier programs refuse its schema.
+
 Alembic itself is imported only to migrate: an API start that finds the right version skips it.
 """
 
@@ -17,6 +22,7 @@ HEAD: Final = "0006"
 """The newest migration; a test keeps it equal to the folder's."""
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_OLDEST: Final = "_from_"
 _LOCK: Final = 0x4D4D53  # "MMS": the key of PostgreSQL's advisory lock around a migration
 
 
@@ -30,8 +36,11 @@ def version(engine: Engine) -> str | None:
 
 
 def require(engine: Engine) -> None:
-    """Raise StoreUnusable, with the command that mends it, unless the schema is the code's."""
-    refuse_newer(found := version(engine))
+    """Raise StoreUnusable, with the command that mends it, unless the code works on the schema."""
+    found = version(engine)
+    if found is not None and only_adds(found):
+        return
+    refuse_newer(found)
     if found != HEAD:
         state = "has no tables yet" if found is None else f"is at version {found}"
         raise StoreUnusable(f"the database {state} and this program needs {HEAD}: make migrate")
@@ -50,11 +59,18 @@ def migrate(engine: Engine) -> bool:
     with transaction(engine) as connection:
         lock(connection)
         found = version_of(connection)
-        if found == HEAD:
+        if found == HEAD or (found is not None and only_adds(found)):
             return False
         refuse_newer(found)
         upgrade(connection)
     return True
+
+
+def only_adds(found: str, head: str = HEAD) -> bool:
+    """Whether a newer schema only adds to what a program of version `head` knows."""
+    number, _, oldest = found.partition(_OLDEST)
+    mine = head.partition(_OLDEST)[0]
+    return number > mine and bool(oldest) and oldest <= mine
 
 
 def lock(connection: Connection) -> None:

@@ -114,7 +114,7 @@ def test_every_target_says_what_it_does() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     described = set(re.findall(r"(?m)^  make (\S+) +\S", shown.stdout))
     aliases = {"test", "test_local"}
-    steps = {"ready-run", "ready-dev", "ready-checks"}
+    steps = {name for name in targets() if name.startswith("ready-")}
     assert described == targets() - aliases - steps
 
 
@@ -128,10 +128,40 @@ def test_a_workflow_runs_only_what_anyone_can_run_at_home(workflow: Path) -> Non
     steps = re.findall(r"(?m)^\s*(?:- )?run: *(.*)$", text)
     assert steps
     assert [step for step in steps if not re.fullmatch(r"(\.ci/run|make [a-z-]+)", step)] == []
+    named = {step.removeprefix("make ") for step in steps if step.startswith("make ")}
+    assert named - targets() == set()
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_pins_what_it_uses_by_content(workflow: Path) -> None:
-    """A tag can be moved to other code; a commit cannot."""
+    """A tag can be moved to other code; a commit cannot, and our own workflows are of the same one."""
     used = re.findall(r"(?m)^\s*(?:- )?uses: *(.*)$", workflow.read_text())
-    assert [line for line in used if not re.fullmatch(r"\S+@[0-9a-f]{40} # v[\d.]+", line)] == []
+    others = [line for line in used if not line.startswith("$/.github/workflows/")]
+    assert [line for line in others if not re.fullmatch(r"\S+@[0-9a-f]{40} # v[\d.]+", line)] == []
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_begins_without_rights_and_every_job_ends_by_itself(workflow: Path) -> None:
+    text = workflow.read_text()
+    assert re.search(r"(?m)^permissions: \{\}$", text)
+    assert re.search(r"(?m)^concurrency:$", text)
+    jobs = re.split(r"(?m)^  (?=[a-z]+:$)", text.split("\njobs:\n")[1])[1:]
+    for job in jobs:
+        assert re.search(r"(?m)^    permissions:$", job)
+        assert "timeout-minutes:" in job or "uses: $/" in job
+        assert job.count("actions/checkout@") == job.count("persist-credentials: false")
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_no_key_is_stored_for_a_workflow(workflow: Path) -> None:
+    assert "secrets." not in workflow.read_text()
+    assert re.findall(r"write-all|: write(?! #)", workflow.read_text()) == []
+
+
+def test_the_same_actions_have_the_same_versions_everywhere() -> None:
+    used = {
+        line
+        for workflow in WORKFLOWS
+        for line in re.findall(r"(?m)uses: *([^$\s]\S* # \S+)$", workflow.read_text())
+    }
+    assert len(used) == len({line.partition("@")[0] for line in used}) == 3

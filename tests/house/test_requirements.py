@@ -12,6 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = ["requirements", "requirements-dev", "requirements-checks"]
+APART = sorted(path.stem for path in ROOT.glob("requirements-*.in") if path.stem not in LISTS)
+"""What has an environment of its own (scripts/tools.sh), and so versions of its own."""
+ALL = [*LISTS, *APART]
 
 
 def plain(name: str) -> str:
@@ -38,14 +41,14 @@ def pinned(stem: str) -> dict[str, tuple[str, int]]:
     return {plain(name): (version, rest.count("--hash=sha256:")) for name, version, rest in lines}
 
 
-@pytest.mark.parametrize("stem", LISTS)
+@pytest.mark.parametrize("stem", ALL)
 def test_everything_that_is_asked_for_is_pinned_with_hashes(stem: str) -> None:
     locked = pinned(stem)
     assert asked(stem) <= set(locked), "run `make lock`"
     assert [name for name, (_, hashes) in locked.items() if not hashes] == []
 
 
-@pytest.mark.parametrize("stem", LISTS)
+@pytest.mark.parametrize("stem", ALL)
 def test_the_pins_were_made_from_the_short_list_as_it_is(stem: str) -> None:
     """uv notes under each pin who wants it: a list, or another package."""
     pins = re.split(r"(?m)^(?=[A-Za-z0-9])", (ROOT / f"{stem}.txt").read_text())
@@ -59,7 +62,7 @@ def test_developers_get_the_very_versions_that_production_runs(stem: str) -> Non
     assert {name: everything.get(name) for name in run_time} == run_time
 
 
-@pytest.mark.parametrize("stem", LISTS)
+@pytest.mark.parametrize("stem", ALL)
 def test_the_requirements_name_no_package_index(stem: str) -> None:
     for suffix in ("in", "txt"):
         text = (ROOT / f"{stem}.{suffix}").read_text()
@@ -81,3 +84,15 @@ def test_the_application_imports_only_what_the_run_time_requirements_install() -
         n for n in others if not {plain(d) for d in owners.get(n, [])} & set(pinned("requirements"))
     }
     assert missing == set()
+
+
+def test_what_ships_the_application_is_not_installed_beside_it() -> None:
+    beside = pinned("requirements-dev")
+    assert {"boto3", "moto"}.isdisjoint(beside)
+    assert {"deploy", "rehearsal", "audit"} <= {stem.partition("-")[2] for stem in APART}
+
+
+def test_a_deployment_is_rehearsed_with_the_versions_that_deploy() -> None:
+    rehearsed = pinned("requirements-rehearsal")
+    deploying = pinned("requirements-deploy")
+    assert {name: rehearsed.get(name) for name in deploying} == deploying

@@ -167,6 +167,36 @@ def test_a_database_of_a_newer_program_is_refused(engine: Engine) -> None:
             refuses(engine)
 
 
+def test_a_newer_schema_that_only_adds_is_worked_on_and_left_as_it_is(engine: Engine) -> None:
+    """A deployment goes back to this program after a newer one has migrated."""
+    newer = f"9999_from_{schema.HEAD[:4]}"
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": newer})
+    schema.require(engine)
+    assert schema.migrate(engine) is False
+    assert schema.version(engine) == newer
+
+
+@pytest.mark.parametrize(
+    ("found", "head", "only_adds"),
+    [
+        ("0006_from_0005", "0005", True),
+        ("0006_from_0004", "0005", True),
+        ("0007_from_0006", "0005", False),
+        ("0007_from_0005", "0006_from_0005", True),
+        ("0006", "0005", False),
+        ("0005", "0005", False),
+        ("0005_from_0004", "0005", False),
+        ("0004_from_0003", "0005", False),
+        ("0006_from_", "0005", False),
+    ],
+)
+def test_the_name_of_a_migration_says_who_can_work_on_what_it_leaves(
+    found: str, head: str, only_adds: bool
+) -> None:
+    assert schema.only_adds(found, head) is only_adds
+
+
 def test_another_programs_database_is_refused_and_left_alone(db_url: str) -> None:
     engine = open_engine(db_url)
     try:

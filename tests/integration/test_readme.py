@@ -44,6 +44,11 @@ READ_ONLY = {
     "make run_in_docker",
     "make image-check",
     "make compose-check",
+    "make infra-rehearse",
+    "make deploy",
+    "make audit",
+    "make fuzz",
+    "make mutation",
 }
 ADDRESS = "http://127.0.0.1:8000"
 

@@ -1,0 +1,1 @@
+"""Looking for input that breaks a parser or the API: `make fuzz`."""

@@ -1,0 +1,124 @@
+"""`make infra-check`: read, validate, plan, test and scan the Terraform of infra/terraform; nothing is made.
+
+Needs Terraform 1.11 or newer, its AWS provider (scripts/terraform.sh says from where) and checkov, which
+is installed into .tools/checkov. No account and no key: the provider is mocked.
+
+Exit 0 when everything holds, 1 when something does not, 3 when it cannot be tried here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from checks.commands import CommandFailedError
+from checks.infra import checkov, rules
+from checks.infra.terraform import FOLDER, Tested, asserted, run_tests, terraform
+from checks.report import FAILED, NOT_RUN, CannotCheckError, Report
+
+# With what an operator would add: a certificate, GitHub's roles, a secret setting.
+_OPERATOR: Final = "tests/operator.tfvars"
+_ENVIRONMENTS: Final = ("dev", "prod")
+_REFUSED: Final = "tests/refused.tftest.hcl"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the check; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m checks.infra",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(argv)
+    report = Report("infra-check")
+    try:
+        _read(report)
+        counted = [_refusals(report), *(_environment(report, name) for name in _ENVIRONMENTS)]
+        report.section("Terraform's assertions in all")
+        passed, failed = (sum(each[number] for each in counted) for number in (0, 1))
+        report.check("assertions", not failed, f"{passed} passed, {failed} failed")
+        _scan(report)
+    except CannotCheckError as error:
+        sys.stderr.write(f"infra-check: cannot be made here: {error}\n")
+        return NOT_RUN
+    except CommandFailedError as error:
+        report.check("the check itself", False, error)
+        return FAILED
+    return report.finish()
+
+
+def _read(report: Report) -> None:
+    """Format, provider, validity."""
+    report.section("The files")
+    found = terraform("fmt", "-check", "-recursive")
+    report.check("formatted", found.code == 0, found.out.strip() or "as terraform fmt writes it")
+    version = terraform("version").out.splitlines()
+    made = terraform("init", "-backend=false", "-lockfile=readonly", "-no-color")
+    if made.code:
+        raise CommandFailedError(f"terraform init ended with {made.code}:\n{made.text.strip()}")
+    valid = terraform("validate", "-no-color")
+    report.check("valid", valid.code == 0, (valid.out if valid.code == 0 else valid.text).strip())
+    report.note(f"{version[0] if version else 'terraform'}, the provider as the lock file has it")
+
+
+def _refusals(report: Report) -> tuple[int, int]:
+    report.section("Values that must be refused")
+    return _told(report, "each is refused", run_tests([], [_REFUSED]))
+
+
+def _environment(report: Report, name: str) -> tuple[int, int]:
+    """Everything that is asserted of one environment; returns assertions passed and failed."""
+    report.section(f"{name}.tfvars")
+    own = f"tests/{name}.tftest.hcl"
+    others = {_REFUSED, *(f"tests/{each}.tftest.hcl" for each in _ENVIRONMENTS if each != name)}
+    files = sorted(f"tests/{file.name}" for file in (FOLDER / "tests").glob("*.tftest.hcl"))
+    given = [f"{name}.tfvars", _OPERATOR]
+    planned = run_tests(given, [own], plans=True)
+    tested = run_tests(given, [file for file in files if file not in {own, *others}])
+    counts = [
+        _told(report, f"{name}: it plans", planned),
+        _told(report, f"{name}: it holds", tested),
+    ]
+    _rules(report, planned.plans.get(f"{own} {name}_plans"))
+    return counts[0][0] + counts[1][0], counts[0][1] + counts[1][1]
+
+
+def _rules(report: Report, plan: Mapping[str, Any] | None) -> None:
+    """Hold the rules over every planned resource."""
+    resources = [] if plan is None else rules.planned(plan)
+    if report.check("plan", bool(resources), f"{len(resources)} resources planned"):
+        for rule, broken_by in rules.RULES.items():
+            found = broken_by(resources)
+            report.check(rule, not found, ", ".join(found) or "of all resources")
+
+
+def _told(report: Report, name: str, found: Tested) -> tuple[int, int]:
+    """Report the runs; returns how many assertions are in those that passed, and in the others."""
+    passed, failed = asserted(found.passed), asserted([*found.failed, *found.skipped])
+    good = found.finished and bool(found.passed) and not (failed or found.problems)
+    figure = f"{len(found.passed)} runs with {passed} assertions passed"
+    if not good:
+        figure += f"; {len(found.failed)} failed, {len(found.skipped)} not run"
+    report.check(name, good, figure)
+    for problem in found.problems:
+        report.note(problem)
+    return passed, failed
+
+
+def _scan(report: Report) -> None:
+    for name in _ENVIRONMENTS:
+        report.section(f"checkov, {name}.tfvars")
+        found = checkov.scan(f"{name}.tfvars", _OPERATOR)
+        counts = f"{found.passed} passed, {found.failed} failed, {found.skipped} skipped"
+        report.check("checkov", not found.failed, counts)
+        report.check(
+            "every exemption is argued", not found.unargued, ", ".join(found.unargued) or "all are"
+        )
+        for finding in found.findings:
+            report.note(finding)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Terraform as the check runs it, and what its machine-readable output says.
+
+`terraform test -json -verbose` prints one object a line; described at
+https://developer.hashicorp.com/terraform/internals/machine-readable-ui and, for the plans in it, at
+https://developer.hashicorp.com/terraform/internals/json-format.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from checks.commands import Done, run
+from checks.report import NOT_RUN, CannotCheckError
+
+FOLDER: Final = Path("infra/terraform")
+
+_QUIET: Final = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
+_LONGEST: Final = 1_800.0  # a cold provider on a machine that others use as well
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What one `terraform test` did: runs as "file run", the plans by run, and why runs failed."""
+
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+    skipped: tuple[str, ...]
+    plans: Mapping[str, Mapping[str, Any]]
+    problems: tuple[str, ...]
+    finished: bool
+    """Whether Terraform came to its summary; without one nothing that it printed counts."""
+
+
+def terraform(*arguments: str) -> Done:
+    """Run Terraform in the stack's folder. Raises CannotCheckError where there is no provider."""
+    command = ["sh", "scripts/terraform.sh", f"-chdir={FOLDER}", *arguments]
+    done = run(command, environment=_QUIET, timeout=_LONGEST)
+    if done.code == NOT_RUN:
+        raise CannotCheckError(done.err.strip())
+    return done
+
+
+def run_tests(
+    variable_files: Sequence[str], files: Sequence[str], *, plans: bool = False
+) -> Tested:
+    """Run these test files with these variable files; paths are within the stack's folder.
+
+    With `plans` Terraform prints those, too: some fourteen megabytes a run.
+    """
+    given = [f"-var-file={name}" for name in variable_files]
+    asked = [f"-filter={name}" for name in files]
+    verbose = ["-verbose"] if plans else []
+    done = terraform("test", "-json", *verbose, *given, *asked)
+    return read(done.out.splitlines())
+
+
+def read(lines: Iterable[str]) -> Tested:
+    """What the lines of `terraform test -json -verbose` say; lines that are no object are problems."""
+    ends: dict[str, list[str]] = {"pass": [], "fail": [], "error": [], "skip": []}
+    plans: dict[str, Mapping[str, Any]] = {}
+    problems: list[str] = []
+    finished = False
+    for line in lines:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            problems.append(line)
+            continue
+        name = f"{said.get('@testfile', '')} {said.get('@testrun', '')}"
+        match said.get("type"):
+            case "test_run" if said["test_run"].get("progress") == "complete":
+                ends[said["test_run"]["status"]].append(name)
+            case "test_plan":
+                plans[name] = said["test_plan"]
+            case "diagnostic" if said["diagnostic"]["severity"] == "error":
+                problems.append(f"{name}: {_told(said['diagnostic'])}")
+            case "test_summary":
+                finished = True
+    return Tested(
+        tuple(ends["pass"]),
+        tuple(ends["fail"] + ends["error"]),
+        tuple(ends["skip"]),
+        plans,
+        tuple(problems),
+        finished,
+    )
+
+
+def _told(diagnostic: Mapping[str, Any]) -> str:
+    detail = str(diagnostic.get("detail", "")).strip().splitlines()
+    place = diagnostic.get("range", {})
+    where = f" ({place['filename']}:{place['start']['line']})" if place else ""
+    return f"{diagnostic['summary']}: {detail[-1] if detail else ''}{where}"
+
+
+def assertions(text: str) -> dict[str, int]:
+    """How many assertions each run of a test file makes.
+
+    An `assert` block is one, and so is each object that a run expects to fail. `text` is formatted as
+    `terraform fmt` does it: blocks begin in the first column and end with a brace there.
+    """
+    counted = {}
+    for block in re.finditer(r'(?ms)^run "(\w+)" \{\n(.*?)^\}', text):
+        body = block[2]
+        expected = re.search(r"(?s)expect_failures = \[(.*?)\]", body)
+        failures = len(re.findall(r"\b(?:var|check)\.\w+", expected[1])) if expected else 0
+        counted[block[1]] = len(re.findall(r"(?m)^  assert \{", body)) + failures
+    return counted
+
+
+def asserted(names: Iterable[str]) -> int:
+    """The assertions of these runs, each "file run"."""
+    total = 0
+    for name in names:
+        file, _, test = name.partition(" ")
+        total += assertions((FOLDER / file).read_text(encoding="utf-8"))[test]
+    return total

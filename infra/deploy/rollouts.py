@@ -1,0 +1,103 @@
+"""Whether services have come to rest, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Final
+
+from infra.deploy.errors import Failed
+from infra.deploy.model import Cloud, Pace, Service, Target
+
+EVENTS: Final = 5
+
+
+class State(Enum):
+    """Where a service is on its way to a revision."""
+
+    MOVING = "moving"
+    STABLE = "stable"
+    REFUSED = "refused"
+
+
+def judge(service: Service, wanted: str, *, settled: bool) -> tuple[State, str]:
+    """Where a service is on its way to the revision `wanted`, and why it is refused.
+
+    ECS's circuit breaker marks the deployment as FAILED and makes the earlier revision the primary
+    one again; with no earlier one to go back to only the mark is there. Until `settled` a primary
+    deployment that is not ours may simply be that of before the update.
+    """
+    primary = next((each for each in service.rollouts if each.primary), None)
+    for each in service.rollouts:
+        if each.definition == wanted and each.state == "FAILED":
+            return State.REFUSED, each.reason or "ECS marked the deployment as failed"
+    if primary is None or primary.definition != wanted:
+        if not settled:
+            return State.MOVING, ""
+        now = service.definition if primary is None else primary.definition
+        return State.REFUSED, f"ECS went back to {_name(now)}: its circuit breaker gave up"
+    if (
+        primary.state == "COMPLETED"
+        and len(service.rollouts) == 1
+        and service.running == service.desired
+    ):
+        return State.STABLE, ""
+    return State.MOVING, ""
+
+
+def wait(
+    cloud: Cloud, target: Target, wanted: Mapping[str, str], pace: Pace, tell: Callable[[str], None]
+) -> None:
+    """Return once every service runs its wanted revision and nothing else.
+
+    Raises Failed, with the services' last events and the reasons of stopped tasks, as soon as ECS
+    gives one up, or after `pace.stable` seconds.
+    """
+    began = pace.now()
+    seen: set[str] = set()
+    shown: dict[str, str] = {}
+    while True:
+        found = {each.name: each for each in cloud.services(target.cluster, tuple(wanted))}
+        resting = 0
+        for name, definition in wanted.items():
+            if name not in found:
+                raise Failed(f"the service {name} is gone from the cluster {target.cluster}")
+            service = found[name]
+            seen |= {name} if _moves_to(service, definition) else set()
+            settled = name in seen or pace.now() - began > pace.settle
+            state, why = judge(service, definition, settled=settled)
+            if state is State.REFUSED:
+                raise Failed(f"{name} did not start: {why}", details(cloud, target, service))
+            resting += state is State.STABLE
+            line = f"{name}: {service.running} of {service.desired} running, {state.value}"
+            if shown.get(name) != line:
+                tell(line)
+                shown[name] = line
+        if resting == len(wanted):
+            return
+        if pace.now() - began > pace.stable:
+            late = [
+                n for n in wanted if judge(found[n], wanted[n], settled=True)[0] != State.STABLE
+            ]
+            raise Failed(
+                f"{', '.join(late)} not stable after {pace.stable:.0f} s",
+                tuple(line for name in late for line in details(cloud, target, found[name])),
+            )
+        pace.sleep(pace.every)
+
+
+def details(cloud: Cloud, target: Target, service: Service) -> tuple[str, ...]:
+    """What ECS says of a service's trouble: its last events, and why tasks stopped."""
+    lines = [f"event: {text}" for text in service.events[:EVENTS]]
+    for task in cloud.tasks_of(target.cluster, service.name, stopped=True)[:EVENTS]:
+        code = "" if task.exit_code is None else f", exit code {task.exit_code}"
+        lines.append(f"task {task.id} of {_name(task.definition)}: {task.reason}{code}")
+    return tuple(lines)
+
+
+def _moves_to(service: Service, definition: str) -> bool:
+    return any(each.definition == definition for each in service.rollouts)
+
+
+def _name(arn: str) -> str:
+    return arn.rpartition("/")[2]

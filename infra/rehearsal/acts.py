@@ -1,0 +1,338 @@
+"""The acts of the rehearsal, in order. Each says what it expects, and raises ActFailed where it is not."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Final
+
+from infra.rehearsal import versions
+from infra.rehearsal.stage import BUCKET, Stage, watched
+from infra.release.infrastructure import FOLDER
+
+_MONITOR_SAYS: Final = "monitor_heartbeat"
+
+
+def apply(stage: Stage) -> None:
+    """Terraform's plan and apply, by the pipeline's own steps, with the state in (moto's) S3."""
+    stage.act("terraform plan and apply of infra/terraform with dev.tfvars")
+    stage.stand_in.client("s3").create_bucket(Bucket=BUCKET)
+    settings = {
+        "MB_API_BASE_URL": f"{stage.exchange}/api/v4",
+        "COINGECKO_API_BASE_URL": f"{stage.exchange}/api/v3",
+        "MB_REQUESTS_PER_SECOND": "1000",
+        "COINGECKO_REQUESTS_PER_SECOND": "1000",
+        "PRICE_POLL_SECONDS": "2",
+    }
+    release = [stage.deploy_python, "-m", "infra.release"]
+    began = time.monotonic()
+    code, said = stage.run([*release, "plan"], TF_VARIABLES=f"settings={json.dumps(settings)}")
+    planned = next((line for line in said.splitlines() if line.startswith("Plan:")), said[-2_000:])
+    stage.check(code == 0, f"the plan is made: {planned}")
+    code, said = stage.run([*release, "apply"])
+    stage.check(code == 0, "the plan that was shown is applied")
+    stage.figures["apply seconds"] = round(time.monotonic() - began)
+    stage.figures["resources applied"] = said.split("applied: ")[-1].split(" of")[0]
+    stage.check(stage.outputs_file.exists(), "Terraform's outputs are written")
+    _connect(stage)
+    stage.stand_in.settle()
+    (api,) = _services(stage, ["api"])
+    stage.check(api["runningCount"] == 0, "nothing runs yet: no image was pushed")
+
+
+def _connect(stage: Stage) -> None:
+    """Put the programs of this machine in the place of RDS and ElastiCache."""
+    address = str(stage.output("database_address"))
+    password = stage.stand_in.database_password("mms-dev")
+    stage.database.create("mms", "mms", password)
+    places = stage.stand_in.world.addresses
+    places[f"{address}:5432"] = f"127.0.0.1:{stage.database.port}"
+    clusters = stage.stand_in.client("elasticache").describe_cache_clusters(ShowCacheNodeInfo=True)
+    for node in clusters["CacheClusters"][0]["CacheNodes"]:
+        where = node["Endpoint"]
+        places[f"{where['Address']}:{where['Port']}"] = f"127.0.0.1:{stage.cache}"
+    stage.say(f"{address} is PostgreSQL on loopback, with TLS and the password that RDS was given")
+
+
+def first_deployment(stage: Stage, head: str) -> None:
+    """An empty database, and services that never ran."""
+    stage.act("the first deployment")
+    versions.build_all(stage, head)
+    unknown = stage.image("first").rpartition(":")[0] + ":" + "0" * 64
+    code, _ = stage.deploy(unknown)
+    stage.check(code == 2, "an image that was never pushed cannot be deployed: exit 2")
+    code, said = stage.deploy(stage.image("first"), "--plan")
+    stage.check(code == 0 and "register" not in said, "--plan says what would be done: exit 0")
+    began = time.monotonic()
+    code, said = stage.deploy(stage.image("first"))
+    stage.figures["first deployment seconds"] = round(time.monotonic() - began, 1)
+    stage.check(code == 0, "the first deployment succeeds: exit 0")
+    stage.check(stage.revision() == head, f"Alembic brought PostgreSQL to {head}")
+    stage.check("nothing is stored yet" in said, "the smoke test says that no data is there yet")
+    parameter = stage.output("image_parameter_name")
+    value = stage.stand_in.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
+    stage.check(value == stage.image("first"), f"{parameter} names the image for Terraform")
+
+
+def initial_load(stage: Stage) -> None:
+    """The one-off task."""
+    stage.act("the initial load as a one-off task")
+    task = _run_task(stage, "initial-load")
+    stage.check(_code(task) == 0, "initial-load ends with 0")
+    loaded = stage.get("/pairs")["pairs"]
+    stage.check(all(p["missing"] == 0 for p in loaded), f"{len(loaded)} pairs are complete")
+
+
+def schedules(stage: Stage) -> None:
+    """Each schedule's own target, started once, as EventBridge would."""
+    stage.act("every schedule, once")
+    scheduler = stage.stand_in.client("scheduler")
+    for kind, name in sorted(stage.output("schedule_names").items()):
+        schedule = scheduler.get_schedule(Name=name, GroupName="mms-dev")
+        task = _fire(stage, schedule)
+        says = schedule["ScheduleExpression"]
+        stage.check(_code(task) == 0, f"{name} ({says}) runs {kind}: exit 0")
+    stage.check(
+        _MONITOR_SAYS in _last_log(stage, "monitor"), "the monitor's heartbeat is in its log"
+    )
+    day = "(SELECT max(bucket) - 10 * 86400 FROM candles)"
+    for statement in (
+        "DELETE FROM averages WHERE bucket = ",
+        "DELETE FROM candles WHERE bucket = ",
+    ):
+        stage.database.ask(statement + day, "mms")
+    task = _run_task(stage, "monitor", command=["monitor"])
+    stage.check(_code(task) == 1, "with a candle removed the monitor says so: exit 1")
+    schedule = scheduler.get_schedule(
+        Name=stage.output("schedule_names")["monitor"], GroupName="mms-dev"
+    )
+    stage.check(_code(_fire(stage, schedule)) == 0, "its schedule repairs it: exit 0")
+
+
+def second_deployment(stage: Stage) -> None:
+    """A new version with a migration, while the service is asked all the time."""
+    stage.act("a deployment with a migration, under load")
+    before = stage.revision()
+    with watched(stage) as counts:
+        began = time.monotonic()
+        code, _ = stage.deploy(stage.image("second"), "--json")
+        stage.figures["deployment seconds"] = round(time.monotonic() - began, 1)
+    stage.check(code == 0, "the second deployment succeeds: exit 0")
+    stage.check(stage.revision() > before, f"the schema went from {before} to {stage.revision()}")
+    stage.check(_version(stage) == "0.2.0", "version 0.2.0 serves")
+    stage.figures["requests during it"] = counts["requests"]
+    stage.figures["of them failed"] = counts["failed"]
+    stage.check(counts["failed"] == 0, f"none of {counts['requests']} requests failed meanwhile")
+
+
+def failing_migration(stage: Stage) -> None:
+    """The deployment stops; the version of before is not touched."""
+    stage.act("a migration that fails")
+    before, serving = stage.revision(), _revisions(stage)
+    with watched(stage) as counts:
+        code, said = stage.deploy(stage.image("bad-migration"))
+    stage.check(code == 1, "the deployment fails: exit 1")
+    stage.check(
+        "log: aws logs" in said and "interval_seconds_of_nothing" in said, "it shows the log"
+    )
+    stage.check(stage.revision() == before, f"the schema is at {before} as before")
+    there = stage.database.ask("SELECT to_regclass('half_way') IS NULL", "mms")
+    stage.check(there == "t", "the half of the migration that had been done is gone")
+    stage.check(_version(stage) == "0.2.0", "version 0.2.0 serves on")
+    stage.check(_revisions(stage) == serving, "every family's newest active revision is as before")
+    stage.check(counts["failed"] == 0, f"none of {counts['requests']} requests failed meanwhile")
+
+
+def failing_start(stage: Stage) -> None:
+    """Tasks that end at once: ECS's circuit breaker goes back by itself, and that is a failure."""
+    stage.act("a version that does not start")
+    serving = _revisions(stage)
+    with watched(stage) as counts:
+        code, said = stage.deploy(stage.image("bad-start"))
+    stage.check(code == 1, "the deployment fails: exit 1")
+    stage.check("circuit breaker" in said, "it says that the circuit breaker gave up")
+    stage.check(_version(stage) == "0.2.0", "version 0.2.0 serves on")
+    stage.check(_revisions(stage) == serving, "every family's newest active revision is as before")
+    stage.check(counts["failed"] == 0, f"none of {counts['requests']} requests failed meanwhile")
+
+
+def failing_smoke_test(stage: Stage) -> None:
+    """A version that starts and is healthy, and answers wrongly: it is rolled back."""
+    stage.act("a version whose replies lack a header")
+    serving = _revisions(stage)
+    with watched(stage) as counts:
+        began = time.monotonic()
+        code, said = stage.deploy(stage.image("bad-replies"))
+        stage.figures["rolled back after seconds"] = round(time.monotonic() - began, 1)
+    stage.check(code == 1, "the deployment fails: exit 1")
+    stage.check("x-data-missing is missing" in said, "the smoke test names what is wrong")
+    stage.check("rolled back" in said, "it says that it rolled back")
+    stage.check(_version(stage) == "0.2.0", "version 0.2.0 serves again")
+    stage.check(_revisions(stage) == serving, "every family's newest active revision is as before")
+    stage.check(counts["failed"] == 0, f"none of {counts['requests']} requests failed meanwhile")
+
+
+def earlier_image(stage: Stage) -> None:
+    """Going back by hand: an earlier image runs on the newer schema, which only added a column."""
+    stage.act("going back to the first image, by hand")
+    code, _ = stage.deploy(stage.image("first"), "--no-migration")
+    stage.check(code == 0, "an earlier image is deployed without its migration: exit 0")
+    stage.check(_version(stage) == "0.1.0", f"version 0.1.0 serves on schema {stage.revision()}")
+
+
+def destroy(stage: Stage) -> None:
+    """Everything that Terraform made goes, and nothing is left."""
+    stage.act("terraform destroy")
+    terraform = ["sh", "scripts/terraform.sh", f"-chdir={FOLDER}"]
+    began = time.monotonic()
+    code, said = stage.run(
+        [
+            *terraform,
+            "destroy",
+            "-auto-approve",
+            "-input=false",
+            "-no-color",
+            "-var-file=dev.tfvars",
+        ]
+    )
+    stage.figures["destroy seconds"] = round(time.monotonic() - began)
+    stage.check(code == 0, "everything is destroyed")
+    done = [line for line in said.splitlines() if line.startswith("Destroy complete!")]
+    stage.figures["resources destroyed"] = done[-1].split("Resources: ")[-1].split(" ")[0]
+    code, said = stage.run([*terraform, "state", "list"])
+    stage.check(code == 0 and not said.strip(), "the state holds no resource")
+    left = _left(stage)
+    stage.figures["resources left"] = sum(left.values())
+    stage.check(not any(left.values()), f"AWS's stand-in holds none: {json.dumps(left)}")
+    stage.check(stage.stand_in.fargate.running == 0, "no task runs any more")
+
+
+def _left(stage: Stage) -> dict[str, int]:
+    """What is still there, asked of the stand-in itself rather than of Terraform."""
+    client = stage.stand_in.client
+    ec2, ecs, iam = client("ec2"), client("ecs"), client("iam")
+    own = [{"Name": "tag:Project", "Values": ["mms-api"]}]
+    return {
+        "VPCs": len(ec2.describe_vpcs(Filters=own)["Vpcs"]),
+        "subnets": len(ec2.describe_subnets(Filters=own)["Subnets"]),
+        "security groups": len(ec2.describe_security_groups(Filters=own)["SecurityGroups"]),
+        "NAT gateways": len(
+            [n for n in ec2.describe_nat_gateways()["NatGateways"] if n["State"] != "deleted"]
+        ),
+        "load balancers": len(client("elbv2").describe_load_balancers()["LoadBalancers"]),
+        "databases": len(client("rds").describe_db_instances()["DBInstances"]),
+        "caches": len(client("elasticache").describe_cache_clusters()["CacheClusters"]),
+        "clusters": len(
+            [
+                c
+                for c in ecs.describe_clusters(clusters=["mms-dev"])["clusters"]
+                if c["status"] != "INACTIVE"
+            ]
+        ),
+        "repositories": len(client("ecr").describe_repositories()["repositories"]),
+        "secrets": len(client("secretsmanager").list_secrets()["SecretList"]),
+        "schedules": len(client("scheduler").list_schedules()["Schedules"]),
+        "log groups": len(client("logs").describe_log_groups()["logGroups"]),
+        "alarms": len(client("cloudwatch").describe_alarms()["MetricAlarms"]),
+        "roles": len([r for r in iam.list_roles()["Roles"] if r["RoleName"].startswith("mms-")]),
+        "queues": len(client("sqs").list_queues().get("QueueUrls", [])),
+        "topics": len(client("sns").list_topics()["Topics"]),
+    }
+
+
+def _services(stage: Stage, names: list[str]) -> Any:
+    ecs = stage.stand_in.client("ecs")
+    return ecs.describe_services(cluster=stage.output("cluster_name"), services=names)["services"]
+
+
+def _revisions(stage: Stage) -> dict[str, str]:
+    """What each family's name stands for now."""
+    ecs = stage.stand_in.client("ecs")
+    return {
+        family: ecs.describe_task_definition(taskDefinition=family)["taskDefinition"][
+            "taskDefinitionArn"
+        ].rpartition("/")[2]
+        for family in stage.output("task_families").values()
+    }
+
+
+def _version(stage: Stage) -> str:
+    return str(stage.get("/openapi.json")["info"]["version"])
+
+
+def _fire(stage: Stage, schedule: Any) -> Any:
+    """What EventBridge Scheduler does when a schedule is due: RunTask with the target's parameters."""
+    target = schedule["Target"]
+    given = target["EcsParameters"]
+    network = given["NetworkConfiguration"]["awsvpcConfiguration"]
+    overrides = json.loads(target["Input"]) if target.get("Input") else {}
+    stage.say(
+        f"schedule {schedule['Name']} is due: {given['TaskDefinitionArn'].rpartition('/')[2]}"
+    )
+    reply = stage.stand_in.client("ecs").run_task(
+        cluster=target["Arn"],
+        taskDefinition=given["TaskDefinitionArn"],
+        launchType=given["LaunchType"],
+        count=given.get("TaskCount", 1),
+        overrides=overrides,
+        networkConfiguration={
+            "awsvpcConfiguration": {
+                "subnets": network["Subnets"],
+                "securityGroups": network.get("SecurityGroups", []),
+                "assignPublicIp": network.get("AssignPublicIp", "DISABLED"),
+            }
+        },
+    )
+    return _ended(stage, reply["tasks"][0]["taskArn"])
+
+
+def _run_task(stage: Stage, kind: str, command: list[str] | None = None) -> Any:
+    """Run a one-off task as an operator would."""
+    family = stage.output("task_families")[kind]
+    overrides = {"containerOverrides": [{"name": kind, "command": command}]} if command else {}
+    stage.say(f"run-task {family} {' '.join(command or [])}")
+    reply = stage.stand_in.client("ecs").run_task(
+        cluster=stage.output("cluster_name"),
+        taskDefinition=family,
+        launchType="FARGATE",
+        overrides=overrides,
+        networkConfiguration={
+            "awsvpcConfiguration": {
+                "subnets": stage.output("private_subnet_ids"),
+                "securityGroups": [stage.output("security_group_ids")[kind]],
+            }
+        },
+    )
+    return _ended(stage, reply["tasks"][0]["taskArn"])
+
+
+def _ended(stage: Stage, arn: str) -> Any:
+    ecs = stage.stand_in.client("ecs")
+    give_up = time.monotonic() + 120.0
+    while time.monotonic() < give_up:
+        (task,) = ecs.describe_tasks(cluster=stage.output("cluster_name"), tasks=[arn])["tasks"]
+        if task["lastStatus"] == "STOPPED":
+            why = task.get("stoppedReason", "")
+            stage.say(f"task {arn.rpartition('/')[2]} stopped with {_code(task)}: {why}")
+            return task
+        time.sleep(0.2)
+    stage.check(False, f"the task {arn} ends within two minutes")
+    raise AssertionError
+
+
+def _code(task: Any) -> Any:
+    return task["containers"][0].get("exitCode")
+
+
+def _last_log(stage: Stage, kind: str) -> str:
+    logs = stage.stand_in.client("logs")
+    group = stage.output("log_groups")[kind]
+    streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    events = [
+        event["message"]
+        for stream in streams
+        for event in logs.get_log_events(
+            logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
+        )["events"]
+    ]
+    return "\n".join(events)

@@ -1,0 +1,1 @@
+"""What the pipeline does before a deployment: who it is, Terraform, the image, its scan."""

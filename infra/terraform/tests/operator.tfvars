@@ -1,0 +1,8 @@
+# What an operator would add to dev.tfvars or prod.tfvars; the tests and checkov plan with it.
+certificate_arn   = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+alarm_emails      = ["operations@example.com"]
+github_repository = "example/mms-api"
+state_bucket      = "example-mms-state"
+
+settings        = { ALLOWED_PAIRS = "BRLBTC,BRLETH" }
+secret_settings = { COINGECKO_API_KEY = ["api", "collector"] }

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Install the system programs that the larger checks need (Debian, Ubuntu), as root or through sudo:
+# `make programs`. What is there already is left alone. Nothing in the application needs them.
+set -eu
+
+missing=''
+want() { # want PACKAGE PROGRAM
+    command -v "$2" >/dev/null 2>&1 || [ -x "/usr/sbin/$2" ] || missing="$missing $1"
+}
+
+want memcached memcached
+want nginx-light nginx
+want openssl openssl
+want wrk wrk
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql initdb
+
+if [ -z "$missing" ]; then
+    echo "Everything is there."
+    exit 0
+fi
+echo "Installing$missing"
+as_root=''
+[ "$(id -u)" -eq 0 ] || as_root='sudo -n'
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get -qq -o Acquire::Retries=2 update
+# shellcheck disable=SC2086 # the packages are words of their own
+$as_root apt-get -qq install -y --no-install-recommends $missing >/dev/null

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Make the environment of one kind of tools ready: `sh scripts/tools.sh deploy`, `rehearsal`, `audit` or `checkov`.
+#
+# They stand in .tools/NAME, apart from .venv: what ships or judges the application must never decide
+# which versions the application runs with. Like scripts/venv.sh this costs nothing when nothing changed,
+# installs by hash and from wheels alone, and starts anew after an installation that was cut off.
+set -eu
+
+case ${1:-} in
+    deploy | rehearsal | audit | checkov) ;;
+    *)
+        echo "usage: sh scripts/tools.sh deploy|rehearsal|audit|checkov" >&2
+        exit 2
+        ;;
+esac
+requirements=requirements-$1.txt
+folder=.tools/$1
+
+say() { printf '%s\n' "$*" >&2; }
+
+if cmp -s "$requirements" "$folder/.installed" && "$folder/bin/python" -I -S -c '' 2>/dev/null; then
+    exit 0
+fi
+
+python=''
+for candidate in ${PYTHON:-} python3.14 python3.13 python3.12 python3.11 python3; do
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    say "Python 3.11 or newer with venv is needed, and none was found."
+    exit 2
+fi
+
+say "Installing what $requirements lists into $folder: once."
+rm -rf "$folder"
+mkdir -p .tools
+"$python" -m venv "$folder"
+if ! "$folder/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
+    --require-hashes --only-binary :all: --requirement "$requirements"; then
+    say "The installation failed; what pip says stands above. Type the same command again to retry."
+    exit 2
+fi
+cp "$requirements" "$folder/.stamp"
+mv "$folder/.stamp" "$folder/.installed"

@@ -1,0 +1,208 @@
+"""The Terraform of infra/terraform agrees with the image, the settings, the documents and itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.core.settings import Settings
+from tests.conftest import absent
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = ROOT / "infra" / "terraform"
+FILES = sorted(STACK.rglob("*.tf"))
+TASKS = (STACK / "tasks.tf").read_text()
+DOCUMENT = (ROOT / "docs" / "aws.md").read_text()
+SETTINGS = {name.upper() for name in Settings.model_fields}
+OF_LIBPQ = {"PGPASSWORD"}
+
+
+def blocks(kind: str, text: str) -> dict[str, str]:
+    """The blocks `kind "name" {…}` of a formatted file, by name."""
+    found = re.findall(rf'(?ms)^{kind} "(\w+)" \{{\n(.*?)^\}}', text)
+    return dict(found)
+
+
+VARIABLES = {
+    name: body
+    for file in sorted(STACK.glob("variables*.tf"))
+    for name, body in blocks("variable", file.read_text()).items()
+}
+OUTPUTS = blocks("output", (STACK / "outputs.tf").read_text())
+
+
+def test_the_only_provider_is_aws_and_its_lock_file_agrees() -> None:
+    versions = (STACK / "versions.tf").read_text()
+    assert re.findall(r"(?m)^    (\w+) = \{", versions) == ["aws"]
+    assert 'version = "~> 5.100"' in versions
+    locked = (STACK / ".terraform.lock.hcl").read_text()
+    assert re.findall(r'(?m)^provider ".*/(\w+/\w+)"', locked) == ["hashicorp/aws"]
+    assert 'constraints = "~> 5.100"' in locked
+    kinds = {
+        kind
+        for file in FILES
+        for kind in re.findall(r'(?m)^(?:resource|data|ephemeral) "(\w+)"', file.read_text())
+    }
+    assert {kind.partition("_")[0] for kind in kinds} == {"aws"}
+
+
+def test_no_file_is_longer_than_people_read_at_once() -> None:
+    lengths = {file.name: len(file.read_text().splitlines()) for file in STACK.rglob("*.hcl")}
+    lengths |= {file.name: len(file.read_text().splitlines()) for file in FILES}
+    assert {name: n for name, n in lengths.items() if n > 300} == {}
+
+
+def test_every_variable_says_what_it_is_and_refuses_what_it_cannot_use() -> None:
+    anything_goes = {"tags"}
+    for name, body in VARIABLES.items():
+        assert re.search(r'(?m)^  description = ".{15,}"$', body), name
+        yes_or_no = re.search(r"(?m)^  type +(?:= )?= ?bool$|type += bool", body)
+        assert "validation {" in body or yes_or_no or name in anything_goes, name
+
+
+def test_every_refusal_is_tried() -> None:
+    tried = set(
+        re.findall(r"(?m)^    var\.(\w+),$", (STACK / "tests/refused.tftest.hcl").read_text())
+    )
+    assert tried == {name for name, body in VARIABLES.items() if "validation {" in body}
+
+
+def test_every_variable_and_output_is_in_the_document_and_no_other() -> None:
+    for heading, known in (("Variables", VARIABLES), ("Outputs", OUTPUTS)):
+        part = re.split(r"(?m)^##+ ", DOCUMENT.partition(f"## {heading}\n")[2])[0]
+        rows = re.findall(r"(?m)^\| ([^|]*) \|", part)
+        named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+        assert named == set(known), heading
+
+
+def test_every_output_says_what_it_is() -> None:
+    assert OUTPUTS
+    assert [n for n, body in OUTPUTS.items() if not re.search('description = ".{10,}"', body)] == []
+
+
+def test_every_setting_of_a_task_is_one_of_the_application() -> None:
+    environment = TASKS.partition("environment = {")[2].partition("resource ")[0]
+    named = set(re.findall(r"\b([A-Z][A-Z_]+) += ", environment))
+    assert {"ENV", "DB_URL", "CACHE_URL", "HOST", "PORT", "LOG_FORMAT", "PGPASSWORD"} <= named
+    assert named <= SETTINGS | OF_LIBPQ
+    for file in STACK.rglob("*.tfvars"):
+        text = file.read_text()
+        assert set(re.findall(r"\b([A-Z][A-Z_]+) += ", text)) <= SETTINGS, file.name
+
+
+def test_every_command_is_an_entry_point_of_the_image() -> None:
+    commands = re.findall(r'(?m)^      command = \["([\w-]+)"', TASKS)
+    entry_points = re.findall(
+        r"(?m)^    ([\w-]+)\) module=", (ROOT / "infra/image/entrypoint.sh").read_text()
+    )
+    assert sorted(commands) == sorted(entry_points)
+
+
+def test_the_container_runs_as_the_images_user_and_asks_with_its_health_check() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (user,) = re.findall(r"(?m)^USER (.*)$", dockerfile)
+    assert f'user                   = "{user}"' in TASKS
+    (check,) = re.findall(r"CMD (\[.*healthcheck.*\])", dockerfile)
+    assert f'["CMD", {check[1:]}' in TASKS
+    (port,) = re.findall(r"(?m)^  api_port = (\d+)$", TASKS)
+    assert f"EXPOSE {port}" in dockerfile
+
+
+def test_every_alarm_is_in_the_operating_instructions() -> None:
+    text = (STACK / "alarms.tf").read_text()
+    alarms = set(re.findall(r"(?m)^    ([a-z0-9-]+) = \{$", text))
+    assert len(alarms) > 15
+    part = DOCUMENT.partition("## When an alarm rings\n")[2]
+    rows = re.findall(r"(?m)^\| ([^|]*) \|", re.split(r"(?m)^## ", part)[0])
+    assert {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)} == alarms
+
+
+# The script that finds the provider. The programs are stand-ins of a few lines: what is tried is what
+# the script makes of their answers.
+
+
+def terraform_sh(
+    folder: Path, script: str | None, *arguments: str, **given: str
+) -> subprocess.CompletedProcess[str]:
+    """Run scripts/terraform.sh with `script` as terraform; None for none at all."""
+    if os.name != "posix" or shutil.which("sh") is None:
+        absent("sh", "there is no POSIX shell")
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    for name in ("sh", "cat", "rm", "mktemp", "grep", "find", "head", "dirname"):
+        (bin_folder / name).symlink_to(shutil.which(name) or name)
+    if script is not None:
+        program = bin_folder / "terraform"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return subprocess.run(
+        ["sh", str(ROOT / "scripts" / "terraform.sh"), *arguments],
+        env={"PATH": str(bin_folder), "HOME": str(folder), **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+UNREACHABLE = 'case ${TF_CLI_CONFIG_FILE:-} in "") echo "could not connect to x" >&2; exit 1;; *) cat "$TF_CLI_CONFIG_FILE";; esac'
+
+
+def test_without_terraform_nothing_is_checked(tmp_path: Path) -> None:
+    done = terraform_sh(tmp_path, None, "init")
+    assert done.returncode == 3
+    assert "nothing was checked" in done.stderr
+
+
+def test_what_needs_no_provider_goes_straight_to_terraform(tmp_path: Path) -> None:
+    done = terraform_sh(tmp_path, 'echo "$@"; exit 7', "fmt", "-check")
+    assert (done.returncode, done.stdout) == (7, "fmt -check\n")
+
+
+def test_a_registry_that_answers_is_used(tmp_path: Path) -> None:
+    done = terraform_sh(tmp_path, 'echo "from the registry"', "-chdir=x", "init")
+    assert (done.returncode, done.stdout) == (0, "from the registry\n")
+
+
+def test_an_error_of_the_configuration_is_no_missing_registry(tmp_path: Path) -> None:
+    done = terraform_sh(tmp_path, 'echo "Missing newline" >&2; exit 1', "init")
+    assert (done.returncode, done.stderr) == (1, "Missing newline\n")
+
+
+def test_the_mirror_that_is_named_is_used_first(tmp_path: Path) -> None:
+    (tmp_path / "mirror" / "host" / "hashicorp" / "aws").mkdir(parents=True)
+    mirror = str(tmp_path / "mirror")
+    done = terraform_sh(tmp_path, UNREACHABLE, "init", TF_PROVIDER_MIRROR=mirror)
+    assert done.returncode == 0
+    assert f'path = "{mirror}"' in done.stdout
+
+
+def test_a_named_mirror_without_the_provider_is_no_check(tmp_path: Path) -> None:
+    done = terraform_sh(tmp_path, UNREACHABLE, "init", TF_PROVIDER_MIRROR=str(tmp_path))
+    assert done.returncode == 3
+    assert "holds no AWS provider" in done.stderr
+
+
+def test_a_mirror_on_the_machine_is_found_where_the_registry_is_away(tmp_path: Path) -> None:
+    mirror = tmp_path / ".terraform.d" / "plugins"
+    (mirror / "host" / "hashicorp" / "aws").mkdir(parents=True)
+    done = terraform_sh(tmp_path, UNREACHABLE, "init")
+    assert done.returncode == 0
+    assert f'path = "{mirror}"' in done.stdout
+
+
+@pytest.mark.parametrize("variable_file", ["dev.tfvars", "prod.tfvars"])
+def test_the_document_states_what_each_environment_may_cost(variable_file: str) -> None:
+    """The budget lies above the table's total, and not by more than half."""
+    name = variable_file.removesuffix(".tfvars")
+    (budget,) = re.findall(r"monthly_budget_usd += (\d+)", (STACK / variable_file).read_text())
+    totals = re.findall(r"(?m)^\| \*\*total\*\* \|.*$", DOCUMENT)
+    cells = [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", totals[0])]
+    total = dict(zip(("dev", "prod"), cells, strict=True))[name]
+    assert total <= float(budget) <= 1.5 * total

@@ -1,0 +1,199 @@
+"""The pipeline's steps: what they need, what they run, and how they end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.release.__main__ import main
+from infra.release.infrastructure import resources, summary_of
+from infra.release.running import CommandFailed, runner
+from tests.support.ecs import NEW, Clock
+from tests.unit.release.test_release_image import Registry
+
+ENVIRONMENT = {
+    "MMS_ENVIRONMENT": "dev",
+    "TF_STATE_BUCKET": "mms-state",
+    "AWS_REGION": "us-east-1",
+    "GITHUB_RUN_ID": "42",
+    "TF_VARIABLES": "github_repository=owner/name\n\nsettings={A=1}",
+}
+STATE = {
+    "values": {
+        "root_module": {
+            "resources": [
+                {"mode": "managed", "type": "aws_subnet"},
+                {"mode": "managed", "type": "aws_subnet"},
+                {"mode": "data", "type": "aws_caller_identity"},
+            ],
+            "child_modules": [{"resources": [{"mode": "managed", "type": "aws_vpc"}]}],
+        }
+    }
+}
+
+
+class Terraform:
+    """Records what Terraform is asked, and answers."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.asked: list[list[str]] = []
+        self.fails = fails
+
+    def __call__(self, command: Sequence[str], given: str | None) -> str:
+        words = list(command)[3:]
+        self.asked.append(words)
+        assert list(command)[:3] == ["sh", "scripts/terraform.sh", "-chdir=infra/terraform"]
+        if words[0] == self.fails:
+            raise CommandFailed(f"terraform {words[0]} ended with 1")
+        for word in words:
+            if word.startswith("-out="):
+                Path(word.removeprefix("-out=")).write_bytes(b"a plan")
+        if words[0] == "show":
+            return json.dumps(STATE) if words[1] == "-json" else "Plan: 3 to add, 0 to change.\n"
+        return '{"cluster_name": {"value": "mms-dev"}}' if words[0] == "output" else ""
+
+
+class Bucket:
+    """An S3 that holds files in memory."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def upload_file(self, file: str, bucket: str, key: str) -> None:
+        self.files[f"{bucket}/{key}"] = Path(file).read_bytes()
+
+    def download_file(self, bucket: str, key: str, file: str) -> None:
+        Path(file).write_bytes(self.files[f"{bucket}/{key}"])
+
+    def delete_object(self, Bucket: str, Key: str) -> None:
+        del self.files[f"{Bucket}/{Key}"]
+
+
+def step(name: str, client: Any, run: Any, **environment: str) -> int:
+    clock = Clock()
+    return main(
+        [name],
+        {**ENVIRONMENT, **environment},
+        client=lambda _name: client,
+        run=run,
+        now=clock.now,
+        sleep=clock.sleep,
+    )
+
+
+def test_the_plan_that_was_shown_is_the_one_that_is_applied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket, terraform, summary = Bucket(), Terraform(), tmp_path / "summary"
+    assert step("plan", bucket, terraform, GITHUB_STEP_SUMMARY=str(summary)) == 0
+    assert bucket.files == {"mms-state/mms-dev/plans/42.tfplan": b"a plan"}
+    assert "Plan: 3 to add" in summary.read_text()
+    assert "Plan: 3 to add" in capsys.readouterr().out
+    init, plan, _ = terraform.asked
+    assert "-backend-config=key=mms-dev/terraform.tfstate" in init
+    assert "-lockfile=readonly" in init
+    assert {"-var-file=dev.tfvars", "-var=github_repository=owner/name", "-var=settings={A=1}"} <= {
+        *plan
+    }
+    outputs = tmp_path / "outputs.json"
+    applying = Terraform()
+    assert step("apply", bucket, applying, DEPLOY_OUTPUTS=str(outputs)) == 0
+    assert [words[0] for words in applying.asked] == ["init", "apply", "output", "show"]
+    assert not any(word.startswith("-var") for word in applying.asked[1])
+    assert json.loads(outputs.read_text())["cluster_name"]["value"] == "mms-dev"
+    assert bucket.files == {}
+    assert "applied: 3 resources of 2 types" in capsys.readouterr().out
+
+
+def test_a_plan_that_terraform_refuses_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    bucket = Bucket()
+    assert step("plan", bucket, Terraform(fails="plan")) == 1
+    assert bucket.files == {}
+    assert "terraform plan ended with 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MMS_ENVIRONMENT", "staging"),
+        ("TF_STATE_BUCKET", ""),
+        ("AWS_REGION", "us east"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(
+    capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    assert step("plan", Bucket(), Terraform(), **{name: value}) == 2
+    assert name in capsys.readouterr().err
+
+
+def test_only_what_is_managed_counts_as_a_resource() -> None:
+    assert resources(json.dumps(STATE)) == {"aws_subnet": 2, "aws_vpc": 1}
+    assert resources("{}") == {}
+
+
+@pytest.mark.parametrize(
+    ("plan", "line"),
+    [
+        ("...\nPlan: 1 to add, 2 to change.\n", "Plan: 1 to add, 2 to change."),
+        ("No changes. Your infrastructure matches.", "No changes. Your infrastructure matches."),
+        ("Changes to Outputs:\n  + a", "Only outputs change."),
+        ("", "Terraform said nothing of it."),
+    ],
+)
+def test_a_plan_in_one_line(plan: str, line: str) -> None:
+    assert summary_of(plan) == line
+
+
+def test_an_image_hands_its_digest_to_the_next_step(tmp_path: Path) -> None:
+    outputs, given = tmp_path / "outputs.json", tmp_path / "github"
+    outputs.write_text('{"ecr_repository_url": {"value": "1.dkr.ecr.example/mms-dev"}}')
+    registry = Registry(tagged=True)
+    code = step(
+        "image",
+        registry,
+        None,
+        DEPLOY_OUTPUTS=str(outputs),
+        DEPLOY_COMMIT="c" * 40,
+        GITHUB_OUTPUT=str(given),
+    )
+    assert code == 0
+    assert given.read_text() == f"image=1.dkr.ecr.example/mms-dev@sha256:{'1' * 64}\n"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"DEPLOY_COMMIT": "main"}, {"IMAGE_CPU": "SPARC"}, {"DEPLOY_REPOSITORY": "mms"}]
+)
+def test_an_image_of_nothing_in_particular_is_not_built(wrong: dict[str, str]) -> None:
+    good = {"DEPLOY_COMMIT": "c" * 40, "DEPLOY_REPOSITORY": "r.example/mms"}
+    assert step("image", Registry(), None, **{**good, **wrong}) == 2
+
+
+def test_a_scan_with_findings_ends_with_1_and_allowed_ones_with_0(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert step("scan", Registry({"HIGH": 1}), None, DEPLOY_IMAGE=str(NEW)) == 1
+    assert "1 HIGH" in capsys.readouterr().err
+    allowed = {"DEPLOY_IMAGE": str(NEW), "SCAN_ALLOWED": "high=1"}
+    assert step("scan", Registry({"HIGH": 1}), None, **allowed) == 0
+    assert step("scan", Registry({}), None, DEPLOY_IMAGE=str(NEW), SCAN_ALLOWED="HIGH") == 2
+    assert step("scan", Registry({}), None, DEPLOY_IMAGE="mms:latest") == 2
+
+
+def test_without_boto3_it_says_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan"], ENVIRONMENT) == 2
+    assert "use the make targets" in capsys.readouterr().err
+
+
+def test_a_program_that_fails_or_is_missing_says_so(tmp_path: Path) -> None:
+    run = runner({"PATH": ""}, tmp_path)
+    assert run([sys.executable, "-c", "print(input())"], "given") == "given\n"
+    with pytest.raises(CommandFailed, match="ended with 3"):
+        run([sys.executable, "-c", "raise SystemExit(3)"], None)
+    with pytest.raises(CommandFailed, match="cannot be run"):
+        run(["/nowhere/terraform"], None)
