@@ -3,6 +3,7 @@
 Only `make test-local`, `make lint` and `make check` are read rather than run, because they are what runs
 this, `make bench` and `make topology-check`, because figures are not tests, and what needs a container
 engine.
+this, `make bench`, because figures are not tests, and those that need a container engine, Terraform, minutes or an account.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ READ_ONLY = {
     "make run_in_docker",
     "make image-check",
     "make compose-check",
+    "make infra-check",
     "make infra-rehearse",
     "make deploy",
     "make audit",
