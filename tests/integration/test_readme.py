@@ -1,7 +1,7 @@
 """Every command of the README does what the README says: each one is run here.
 
 Only `make test-local`, `make lint` and `make check` are read rather than run, because they are what runs
-this, and `make bench`, because figures are not tests.
+this, and `make bench` and `make mutation`, because figures are not tests.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COMMAND = re.compile(r"`((?:make|python -m|uvicorn|curl) ?[^`]*)`")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PATIENCE = 90.0
 
-READ_ONLY = {"make test-local", "make lint", "make check", "make bench"}
+READ_ONLY = {"make test-local", "make lint", "make check", "make bench", "make mutation"}
 ADDRESS = "http://127.0.0.1:8000"
 
 
