@@ -36,7 +36,7 @@ from app.workers.run import DONE, SOME_FAILED
 
 SIDE_BY_SIDE: Final = 8
 
-STOP_WITHIN: Final = 3.0
+STOP_WITHIN: Final = 2.0
 """Seconds that loads under way get to end after a stop was asked for. What they commit they finish;
 what they still wait for then is given up, with their leases."""
 

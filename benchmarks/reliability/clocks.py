@@ -118,9 +118,10 @@ def skew(where: Where, runs: int = 24, step: Step = no_step) -> list[Figure]:
 
 
 def midnight(where: Where, runs: int = 20, step: Step = no_step, *, seed: int = 9) -> list[Figure]:
-    """Let midnight UTC pass between two requests of a load."""
+    """Let midnight UTC pass before, between and after the requests of a load."""
     chance = random.Random(seed)
     troubles: list[str] = []
+    between = 0
     there = [0.0]
     tick = [0.0]
 
@@ -138,7 +139,9 @@ def midnight(where: Where, runs: int = 20, step: Step = no_step, *, seed: int = 
             # The exchange's date passes midnight at the first to the fourth request of the load.
             there[0] = turn - tick[0] * chance.uniform(0, 4)
             first = _first(interval, there[0])
+            stage.forget_requests()
             found = rig.load(interval, lambda: there[0], first=True)
+            between += len({request.at >= turn for request in stage.requests}) == 2
             wrong = rig.troubles(found, interval, first)
             there[0] += 2 * tick[0] + interval.seconds
             found = rig.load(interval, lambda: there[0], first=False)
@@ -149,8 +152,8 @@ def midnight(where: Where, runs: int = 20, step: Step = no_step, *, seed: int = 
         figure(
             "midnight UTC in the middle of a load: no running candle stored, none that ended is missing",
             where.kind,
-            runs,
-            f"{len(troubles)} deviations",
+            between,
+            f"{len(troubles)} deviations in {runs} loads, {between} of which it fell into",
             troubles,
         )
     ]

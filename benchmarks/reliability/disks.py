@@ -8,8 +8,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,8 @@ KIB: Final = 1024
 SMALLEST: Final = 64 * KIB
 A_DAY: Final = 100 * KIB
 """Too small for the tables, and what a day of minutes needs and a little less."""
-ROOM: Final = 64_000 * KIB
+MIB: Final = 1024 * KIB
+PAGE: Final = 4_096
 
 
 @dataclass
@@ -59,7 +60,9 @@ class Tally:
         return ", ".join(f"exit {code} x {count}" for code, count in sorted(self.codes.items()))
 
 
-def locked(where: Where, runs: int = 4, step: Step = no_step) -> list[Figure]:
+def locked(
+    where: Where, runs: int = 4, step: Step = no_step, *, moments: Sequence[str] = MOMENTS
+) -> list[Figure]:
     """Lock the file for longer than a loader waits, before and during a load, in turn."""
     if where.kind != "sqlite":
         return []
@@ -70,7 +73,7 @@ def locked(where: Where, runs: int = 4, step: Step = no_step) -> list[Figure]:
         with api(db.folder, DB_URL=db.url) as server:
             for number in range(runs):
                 db.empty()
-                moment = MOMENTS[number % len(MOMENTS)]
+                moment = moments[number % len(moments)]
                 with _reading(server.url, tally):
                     code, out, said = _load_locked(db, stage, base_url, moment)
                 tally.codes[code] += 1
@@ -135,7 +138,54 @@ def _reading(url: str, tally: Tally) -> Iterator[None]:
         reader.join()
 
 
-def full(where: Where, runs: int = 8, step: Step = no_step, *, days: int = DAYS) -> list[Figure]:
+@dataclass(frozen=True)
+class Room:
+    """A folder with little room: `bounds` is what a loader must be told of it, `grow` makes more."""
+
+    folder: Path
+    bounds: tuple[str, ...]
+    grow: Callable[[], None]
+
+
+Space = Callable[[int], AbstractContextManager[Room]]
+"""Room for so many bytes. Entering it raises LookupError where this machine has no such thing."""
+
+
+@contextmanager
+def mounted(size: int) -> Iterator[Room]:
+    """A file system of its own."""
+    with tempfile.TemporaryDirectory(prefix="mms-reliability-") as folder:
+        _mount(["-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder])
+        try:
+            yield Room(Path(folder), (), lambda: _mount(["-o", f"remount,size={64 * MIB}", folder]))
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def paged(size: int) -> Iterator[Room]:
+    """A folder in which SQLite allows its file no more pages, which needs no rights."""
+    with tempfile.TemporaryDirectory(prefix="mms-reliability-") as folder:
+        yield Room(Path(folder), (f"--most-pages={size // PAGE}",), lambda: None)
+
+
+def _mount(arguments: list[str]) -> None:
+    try:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise LookupError("the program mount is not installed") from error
+    if done.returncode:
+        raise LookupError(f"a small file system cannot be mounted: {done.stderr.strip()}")
+
+
+def full(
+    where: Where,
+    runs: int = 8,
+    step: Step = no_step,
+    *,
+    days: int = DAYS,
+    space: Space = mounted,
+) -> list[Figure]:
     """Load onto disks of different sizes, all too small; then make room and load on."""
     if where.kind != "sqlite":
         return []
@@ -144,12 +194,12 @@ def full(where: Where, runs: int = 8, step: Step = no_step, *, days: int = DAYS)
         assert _loader(roomy, base_url, MINUTE, days)[0] == 0
         whole = content(roomy.engine, BTC, MINUTE)
         for number in range(runs):
-            share = number / max(1, runs - 1)
+            share = number / (runs - 1) if runs > 1 else 1.0
             size = round(SMALLEST * (days * A_DAY / SMALLEST) ** share)
-            with small_disk(size) as disk:
+            with space(size) as room:
                 tally.troubles += [
                     f"{size >> 10} KiB: {text}"
-                    for text in _fill(disk, base_url, days, whole.hash, tally)
+                    for text in _fill(room, base_url, days, whole.hash, tally)
                 ]
             step()
     return [
@@ -163,20 +213,26 @@ def full(where: Where, runs: int = 8, step: Step = no_step, *, days: int = DAYS)
     ]
 
 
-def _fill(disk: Path, base_url: str, days: int, whole: str, tally: Tally) -> list[str]:
-    url = f"sqlite:///{disk / 'mms.db'}"
+def _fill(room: Room, base_url: str, days: int, whole: str, tally: Tally) -> list[str]:
+    file = room.folder / "mms.db"
+    url = f"sqlite:///{file}"
     engine = open_engine(url)
-    db = Database("sqlite", url, disk, engine)
+    db = Database("sqlite", url, room.folder, engine)
     troubles = []
     try:
-        code, out, said = _loader(db, base_url, MINUTE, days)
+        code, out, said = _loader(db, base_url, MINUTE, days, *room.bounds)
         tally.codes[code] += 1
-        if code not in (1, 2) or "disk is full" not in out + said or "Traceback" in said:
+        if (
+            code not in (1, 2)
+            or "disk is full" not in out + said
+            or "make room" not in out + said
+            or "Traceback" in said
+        ):
             troubles.append(f"exit {code}: {(out + said)[-300:]}")
         if code == 1:  # there are tables, and they can be read
             troubles += disagreements(content(engine, BTC, MINUTE), MINUTE.seconds)
-        grow(disk, ROOM)
-        with closing(sqlite3.connect(disk / "mms.db")) as connection:
+        room.grow()
+        with closing(sqlite3.connect(file)) as connection:
             (state,) = connection.execute("PRAGMA integrity_check").fetchone()
         if state != "ok":
             troubles.append(f"the file is damaged: {state}")
@@ -190,32 +246,9 @@ def _fill(disk: Path, base_url: str, days: int, whole: str, tally: Tally) -> lis
     return troubles
 
 
-@contextmanager
-def small_disk(size: int) -> Iterator[Path]:
-    """A file system of so many bytes. Raises LookupError where none can be mounted here."""
-    with tempfile.TemporaryDirectory(prefix="mms-reliability-") as folder:
-        _mount(["-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder])
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["umount", folder], check=True)
-
-
-def grow(disk: Path, size: int) -> None:
-    """Give a file system of `small_disk` more room."""
-    _mount(["-o", f"remount,size={size}", str(disk)])
-
-
-def _mount(arguments: list[str]) -> None:
-    try:
-        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise LookupError("the program mount is not installed") from error
-    if done.returncode:
-        raise LookupError(f"a small file system cannot be mounted: {done.stderr.strip()}")
-
-
-def _start(db: Database, base_url: str, interval: Interval, days: int) -> subprocess.Popen[str]:
+def _start(
+    db: Database, base_url: str, interval: Interval, days: int, *bounds: str
+) -> subprocess.Popen[str]:
     return start(
         db.folder,
         db.url,
@@ -223,11 +256,14 @@ def _start(db: Database, base_url: str, interval: Interval, days: int) -> subpro
         "benchmarks.reliability.loader",
         f"--now={NOW}",
         f"--days={days}",
+        *bounds,
         INTERVALS=interval.value,
     )
 
 
-def _loader(db: Database, base_url: str, interval: Interval, days: int) -> tuple[int, str, str]:
-    process = _start(db, base_url, interval, days)
+def _loader(
+    db: Database, base_url: str, interval: Interval, days: int, *bounds: str
+) -> tuple[int, str, str]:
+    process = _start(db, base_url, interval, days, *bounds)
     with processes([process]):
         return end(process)

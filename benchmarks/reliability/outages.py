@@ -10,8 +10,8 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ from app.db.series import SqlSeriesStore
 from app.services.loaders import load_initial
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
+from benchmarks.reliability.reads import Read, readers
 from benchmarks.reliability.rig import (
     BTC,
     Database,
@@ -38,13 +39,17 @@ from benchmarks.reliability.rig import (
     start,
 )
 from tests.support.postgres import Postgres
-from tests.support.processes import Server
 
 RECOVERED_WITHIN: Final = 10.0
 ANSWERED_WITHIN: Final = 2.5
-READERS: Final = 4
 AWAY: Final = 3.0
-"""Seconds for which the server stays stopped, and of reads after it accepts again."""
+"""Seconds for which the server stays stopped, and of reads after all is well again."""
+BEFORE: Final = 0.5
+"""Seconds of undisturbed reads."""
+NOTICED_WITHIN: Final = 20.0
+"""Seconds for which the server stays away for a loader that has not noticed yet."""
+LEFT_FOR: Final = 5.0
+"""Seconds that a loader goes on once all is well, before it is stopped."""
 
 TARGETS: Final = (
     "/BRLBTC/mms?range=20",
@@ -56,13 +61,14 @@ TARGETS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """One request: when it began, how long it took, its status, 0 where there was no answer."""
+class Way:
+    """A disturbance: `disturb` returns once it is over, with the moment from which the server answers.
 
-    begun: float
-    seconds: float
-    status: int
-    target: str
+    Where it is `felt`, readers and loaders cannot but notice it.
+    """
+
+    disturb: Callable[[Postgres, subprocess.Popen[str]], float]
+    felt: bool
 
 
 @dataclass
@@ -77,17 +83,23 @@ class Tally:
 
 
 def measure(
-    where: Where, runs: int = 6, step: Step = no_step, *, away: float = AWAY
+    where: Where,
+    runs: int = 6,
+    step: Step = no_step,
+    *,
+    names: Sequence[str] = ("stopped", "crashed", "terminated"),
+    away: float = AWAY,
 ) -> list[Figure]:
     """Disturb PostgreSQL `runs` times, in every way in turn, without and with a cache in front."""
     if where.kind != "postgres":
         return []
     tally = Tally()
-    ways: list[Callable[[Postgres], float]] = [
-        _stopped("fast", away),
-        _stopped("immediate", away),
-        _terminated,
-    ]
+    known = {
+        "stopped": Way(_stopped("fast", away), felt=True),
+        "crashed": Way(_stopped("immediate", away), felt=True),
+        "terminated": Way(_terminated, felt=False),
+    }
+    ways = [known[name] for name in names]
     with (
         exchange(time.time) as (stage, base_url),
         postgres_server() as server,
@@ -96,8 +108,8 @@ def measure(
     ):
         _load_days(served, base_url)
         for number in range(runs):
+            way = ways[number % len(ways)]
             cache = "none://" if number // len(ways) % 2 == 0 else "memory://"
-            already = len(tally.reads)
             with ExitStack() as stack:
                 settings = {"DB_URL": served.url, "CACHE_URL": cache}
                 server_of_api = stack.enter_context(api(served.folder, **settings))
@@ -105,12 +117,14 @@ def measure(
                 loader = _loader(loading, base_url)
                 stack.enter_context(processes([loader]))
                 assert stage.asked.wait(60), "the loader asks for nothing"
-                with _readers(server_of_api, tally):
-                    threading.Event().wait(1.0)
-                    accepting = ways[number % len(ways)](server)
+                with readers(server_of_api, TARGETS) as reads:
+                    threading.Event().wait(BEFORE)
+                    begun = time.monotonic()
+                    accepting = way.disturb(server, loader)
+                    _wait_until_well(reads, accepting)
                     threading.Event().wait(away)
-                tally.recovered.append(_last_failure(tally.reads[already:], accepting))
-                _judge_loader(loader, loading, tally)
+                _judge_reads(reads, way, begun, accepting, tally)
+                _judge_loader(loader, loading, way, tally)
             step()
         server.stop()
         _judge_start(loading, base_url, tally)
@@ -170,19 +184,21 @@ def _loader(loading: Database, base_url: str) -> subprocess.Popen[str]:
         base_url,
         "app.workers.initial_loader",
         INTERVALS="1m",
-        HISTORY_DAYS="120",
-        MB_REQUESTS_PER_SECOND="25",
+        HISTORY_DAYS="300",
+        MB_REQUESTS_PER_SECOND="50",
     )
 
 
-def _judge_loader(process: subprocess.Popen[str], loading: Database, tally: Tally) -> None:
+def _judge_loader(
+    process: subprocess.Popen[str], loading: Database, way: Way, tally: Tally
+) -> None:
     try:
-        process.wait(20)
+        process.wait(LEFT_FOR)
     except subprocess.TimeoutExpired:
         process.terminate()  # it was not hit, and has much left to load
     code, out, said = end(process)
     tally.loaders[code] += 1
-    if code not in (0, 1, 143) or "Traceback" in said:
+    if code not in ((1,) if way.felt else (0, 1, 143)) or "Traceback" in said:
         tally.loader_troubles.append(f"exit {code}: {said[-300:]}")
     if code == 1 and "the database does not answer" not in out:
         tally.loader_troubles.append(f"no clear line: {out[-300:]}")
@@ -201,43 +217,35 @@ def _judge_start(loading: Database, base_url: str, tally: Tally) -> None:
         tally.loader_troubles.append(f"started while it was away: exit {code}: {said[-300:]}")
 
 
-@contextmanager
-def _readers(server: Server, tally: Tally) -> Iterator[None]:
-    """Ask without pause until the block ends."""
-    over = threading.Event()
-
-    def ask(number: int) -> None:
-        found: list[Read] = []
-        while not over.is_set():
-            target = TARGETS[(number + len(found)) % len(TARGETS)]
-            begun = time.monotonic()
-            try:
-                status = server.ask("GET", target)[0]
-            except OSError:
-                status = 0
-            found.append(Read(begun, time.monotonic() - begun, status, target))
-        tally.reads.extend(found)
-
-    threads = [threading.Thread(target=ask, args=[number]) for number in range(READERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+def _wait_until_well(reads: list[Read], accepting: float) -> None:
+    """Wait until every target was answered well once more, for longer than may be needed."""
+    while time.monotonic() < accepting + 1.5 * RECOVERED_WITHIN:
+        well = {read.target for read in reads[:] if read.begun > accepting and read.status == 200}
+        if len(well) == len(TARGETS):
+            return
+        threading.Event().wait(0.05)
 
 
-def _last_failure(reads: list[Read], accepting: float) -> float:
+def _judge_reads(reads: list[Read], way: Way, begun: float, accepting: float, tally: Tally) -> None:
+    tally.reads += reads
     failed = [read.begun + read.seconds for read in reads if read.status != 200]
-    return max(0.0, max(failed, default=accepting) - accepting)
+    tally.recovered.append(max(0.0, max(failed, default=accepting) - accepting))
+    if not reads or min([*failed, begun]) < begun:
+        tally.troubles.append("a read failed before anything was disturbed")
+    if way.felt and not failed:
+        tally.troubles.append("nobody noticed that the server was away")
+    for target in TARGETS:
+        last = [read.status for read in reads if read.target == target][-1:]
+        if last != [200]:
+            tally.troubles.append(f"{target}: never well again, {last} at last")
 
 
-def _stopped(mode: str, away: float) -> Callable[[Postgres], float]:
-    def disturb(server: Postgres) -> float:
+def _stopped(mode: str, away: float) -> Callable[[Postgres, subprocess.Popen[str]], float]:
+    def disturb(server: Postgres, loader: subprocess.Popen[str]) -> float:
         server.stop(mode)
         threading.Event().wait(away)
+        with suppress(subprocess.TimeoutExpired):
+            loader.wait(NOTICED_WITHIN)
         starting = threading.Thread(target=server.start)
         starting.start()
         accepting = _accepts(server)
@@ -247,7 +255,7 @@ def _stopped(mode: str, away: float) -> Callable[[Postgres], float]:
     return disturb
 
 
-def _terminated(server: Postgres) -> float:
+def _terminated(server: Postgres, _loader: subprocess.Popen[str]) -> float:
     server.terminate()
     return time.monotonic()
 

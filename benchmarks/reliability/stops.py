@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
@@ -40,6 +41,8 @@ TERMINATED: Final = 128 + signal.SIGTERM
 INTERVAL: Final = Interval.MINUTE
 
 SITUATIONS: Final = ("loading", "no answer", "waiting for its turn", "trying again")
+LATEST: Final = 1.5
+"""Seconds after its first request at the most when a loader is stopped."""
 
 
 @dataclass
@@ -51,13 +54,21 @@ class Tally:
     troubles: list[str] = field(default_factory=list)
 
 
-def measure(where: Where, runs: int = 40, step: Step = no_step, *, seed: int = 7) -> list[Figure]:
+def measure(
+    where: Where,
+    runs: int = 40,
+    step: Step = no_step,
+    *,
+    situations: Sequence[str] = SITUATIONS,
+    latest: float = LATEST,
+    seed: int = 7,
+) -> list[Figure]:
     """Stop `runs` loaders on one kind of database, in every situation in turn."""
     chance = random.Random(seed)
     tally = Tally()
     with exchange(time.time) as (stage, base_url), database(where) as db:
         for number in range(runs):
-            situation = SITUATIONS[number % len(SITUATIONS)]
+            situation = situations[number % len(situations)]
             db.empty()
             stage.asked.clear()
             stage.forget_requests()
@@ -65,7 +76,7 @@ def measure(where: Where, runs: int = 40, step: Step = no_step, *, seed: int = 7
             process = _start(db, base_url, situation)
             with processes([process]):
                 if _under_way(db, stage, process, situation):
-                    threading.Event().wait(chance.uniform(0, 1.5))
+                    threading.Event().wait(chance.uniform(0, latest))
                     _stop(db, process, situation, tally)
                 else:
                     tally.troubles.append(f"{situation}: the loader did not begin")

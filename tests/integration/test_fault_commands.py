@@ -5,21 +5,27 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.processes import DEADLINE, ROOT, process
+from app.core.market import DAY, Interval
+from tests.support.processes import DEADLINE, ROOT, api_server, process
 
 LOADER = ("-m", "app.workers.initial_loader", "--json")
+CATCH_UP = ("-m", "app.workers.incremental_loader", "--json")
 COLLECTOR = ("-m", "app.workers.price_collector", "--once", "--json")
+MONITOR = ("-m", "app.monitoring.gap_monitor", "--json")
 
 # The loader with a witness of every address that it asks the name service for or connects to.
 WATCHED = """
@@ -53,6 +59,16 @@ class Town:
         """How many requests each fault has hit."""
         listed = httpx.get(f"{self.url}/_sandbox/faults").json()
         return {item["fault"]: item["used"] for item in listed}
+
+    def calm(self) -> None:
+        """Remove every fault."""
+        assert httpx.delete(f"{self.url}/_sandbox/faults").status_code == 204
+
+    def stored(self) -> list[Any]:
+        """Every candle with its averages."""
+        with closing(sqlite3.connect(self.folder / "mms.db")) as connection:
+            joined = "candles LEFT JOIN averages USING (pair, interval, bucket)"
+            return connection.execute(f"SELECT * FROM {joined} ORDER BY pair, bucket").fetchall()
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -143,7 +159,7 @@ def test_each_pair_has_its_own_trouble_and_the_next_run_makes_it_good(tmp_path: 
         assert "candle_refused" in first.stderr
         assert "is not above zero" in first.stderr
 
-        assert httpx.delete(f"{town.url}/_sandbox/faults").status_code == 204
+        town.calm()
         second = town.run(*LOADER, ALLOWED_PAIRS=pairs.removesuffix(",BRLXXX"))
         assert second.returncode == 0, second.stdout + second.stderr
         again = {pair: item["inserted"] for pair, item in by_pair(second).items()}
@@ -180,6 +196,76 @@ def test_the_collector_exits_1_when_its_source_fails_and_0_when_it_recovers(town
     done = town.run(*COLLECTOR)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout.splitlines()[-1])["stored"]) == 5
+
+
+def test_a_host_whose_name_leads_nowhere_is_exit_1_for_loader_and_collector(town: Town) -> None:
+    # Too long for any name server to be asked, so that nothing leaves this machine.
+    nowhere = f"http://{'.'.join(['a' * 60] * 5)}.invalid"
+    settings = {"MB_API_BASE_URL": nowhere, "COINGECKO_API_BASE_URL": nowhere}
+    load = town.run(*LOADER, UPSTREAM_RETRY_SECONDS="0.5", **settings)
+    collected = town.run(*COLLECTOR, **settings)
+    assert (load.returncode, collected.returncode) == (1, 1)
+    assert {item["error"] for item in by_pair(load).values()} == {"UpstreamUnavailable"}
+    for done in (load, collected):
+        assert "cannot be reached now" in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+    assert town.stored() == []
+
+
+def test_prices_at_another_scale_fail_their_pair_and_change_nothing_of_it(town: Town) -> None:
+    assert town.run(*LOADER).returncode == 0
+    before = town.stored()
+    town.faults("scale=100,path=BTC-BRL")
+    done = town.run(*CATCH_UP)
+    assert done.returncode == 1
+    found = by_pair(done)
+    assert found["BRLBTC"]["error"] == "PriceScaleChanged"
+    assert "multiplied by 100" in found["BRLBTC"]["reason"]
+    assert (found["BRLETH"]["status"], town.stored()) == ("ok", before)
+    with closing(sqlite3.connect(town.folder / "mms.db")) as connection:
+        kept = connection.execute("SELECT pair, count(*), min(reason), max(reason) FROM quarantine")
+        reason = "Every price came multiplied by 100: a change of scale."
+        assert kept.fetchall() == [("BTC-BRL", 3, reason, reason)]
+    town.calm()
+    assert town.run(*CATCH_UP).returncode == 0
+    assert town.stored() == before
+
+
+def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monitor(
+    town: Town,
+) -> None:
+    bad = Interval.DAY.last_closed(time.time()) - 3 * DAY
+    town.faults(f"crossed,candle={bad},path=BTC-BRL")
+    database = f"sqlite:///{town.folder / 'mms.db'}"
+    settings = {"DB_URL": database, "ALLOWED_PAIRS": "BRLBTC", "HISTORY_DAYS": "5"}
+    assert by_pair(town.run(*LOADER, **settings))["BRLBTC"]["refused"] == 1
+    with api_server(settings, town.folder) as api:
+        (refused,) = api.ask("GET", "/BRLBTC/quarantine")[2]
+        assert refused["timestamp"] == bad
+        assert "lies above the high" in refused["reason"]
+        (gap,) = api.ask("GET", "/BRLBTC/gaps")[2]["gaps"]
+        assert (gap["cause"], gap["count"]) == ("refused", 1)
+        watched = town.run(*MONITOR, **settings)
+        assert watched.returncode == 1
+        assert "(1): refused" in watched.stdout
+        assert "has 1 refusals on record: GET /BRLBTC/quarantine" in watched.stdout
+
+        town.calm()
+        revised = bad - 2 * DAY
+        town.faults(f"revise=1.25,candle={revised}")
+        done = town.run(*CATCH_UP, "--reread", "10", **settings)
+        assert done.returncode == 0, done.stderr
+        summary = json.loads(done.stdout.splitlines()[-1])
+        assert summary["events"]["CandleRevised"] == 1
+        (change,) = api.ask("GET", "/BRLBTC/revisions")[2]
+        assert change["timestamp"] == revised
+        old, new = (change[f"{which}_close"] for which in ("old", "new"))
+        assert abs(new - old * Decimal("1.25")) < Decimal("0.00000001")
+        for name in ("open", "volume"):
+            assert change[f"new_{name}"] == change[f"old_{name}"]
+        (series,) = api.ask("GET", "/pairs")[2]["pairs"]
+        assert (series["missing"], series["stale"]) == (0, False)
+    assert town.run(*MONITOR, **settings).returncode == 0
 
 
 @pytest.mark.parametrize("spec", ["status=1000", "stats=503", "trickle=0", "status=503,times=0"])

@@ -1,9 +1,8 @@
 """Every command of the README does what the README says: each one is run here.
 
 Only `make test-local`, `make lint` and `make check` are read rather than run, because they are what runs
-this, `make bench` and `make topology-check`, because figures are not tests, and what needs a container
-engine.
-this, `make bench`, because figures are not tests, and those that need a container engine, Terraform, minutes or an account.
+this, `make bench`, `make topology-check` and `make mutation`, because figures are not tests, and those
+that need a container engine, Terraform, minutes or an account.
 """
 
 from __future__ import annotations

@@ -128,6 +128,11 @@ LOADS = [
     if not (spec.startswith("columns") and form == "legacy")
 ]
 
+TEN_OUTAGES = (
+    "status=500", "status=502", "status=503", "status=504", "status=429", "refuse", "reset", "cut",
+    "cut,framing=close", "answer=error",
+)  # fmt: skip
+
 TIMED = ("hang", "hang,at=body", "trickle=0.01", "trickle=0.01,at=body", "slow=5", "slow=5,at=body")
 
 
@@ -204,9 +209,7 @@ def test_a_fault_in_the_middle_of_a_load_leaves_what_was_committed_before(
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_ten_outages_in_a_row_and_then_everything_is_loaded(bench: Rig, form: str) -> None:
-    outages = ["status=500", "status=502", "status=503", "status=504", "status=429", "refuse"]
-    outages += ["reset", "cut", "cut,framing=close", "answer=error"]
-    bench.exchange.faults.add(*(f"{spec},times=1" for spec in outages))
+    bench.exchange.faults.add(*(f"{spec},times=1" for spec in TEN_OUTAGES))
     source = bench.candles(form)
     failed = 0
     with capture_logs() as logs:
@@ -319,6 +322,58 @@ def test_a_fault_at_the_source_of_prices_is_asked_once_and_nothing_is_stored(
     assert bench.asked() == 1
     assert all(store.newest(coin.symbol, "usd", 1) == [] for coin in COINS)
     bench.exchange.faults.clear()
+    done = collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
+    assert len(done.stored) == len(COINS)
+
+
+@pytest.mark.parametrize("spec", TIMED)
+def test_a_source_of_prices_that_is_too_slow_is_left_in_time_and_nothing_is_stored(
+    bench: Rig, spec: str
+) -> None:
+    store, source = MemoryPriceStore(), bench.prices(SHORT)
+    bench.exchange.faults.add(spec)
+    begun = time.monotonic()
+    with pytest.raises(UpstreamUnavailable) as caught:
+        collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
+    assert time.monotonic() - begun < 3.0
+    assert clear_line(caught.value)
+    assert all(store.newest(coin.symbol, "usd", 1) == [] for coin in COINS)
+
+
+@pytest.mark.parametrize(
+    ("pause", "seconds"),
+    [("7", 7.0), ("date+30", 30.0), ("86400", 3600.0)]
+    + [(senseless, 0.0) for senseless in ("", "-5", "date-30", "99999999999", "soon")],
+)
+def test_the_source_of_prices_is_left_alone_for_as_long_as_it_asks(
+    bench: Rig, pause: str, seconds: float
+) -> None:
+    store, source = MemoryPriceStore(), bench.prices()
+    given = f",retry-after={pause}" if pause else ""
+    bench.exchange.faults.add(f"status=429{given},times=1")
+    with pytest.raises(UpstreamUnavailable) as caught:
+        collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
+    # A date has no fractions of a second.
+    assert caught.value.retry_after == (pytest.approx(seconds, abs=1.0) if seconds else None)
+    if seconds:
+        with pytest.raises(UpstreamUnavailable, match="may go out in"):
+            collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
+        assert bench.asked() == 1
+        bench.time.sleep(seconds)
+    done = collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
+    assert len(done.stored) == len(COINS)
+    first, second = bench.exchange.requests
+    assert second.at - first.at >= seconds
+
+
+def test_ten_outages_of_the_source_of_prices_and_then_they_are_stored(bench: Rig) -> None:
+    store, source = MemoryPriceStore(), bench.prices()
+    bench.exchange.faults.add(*(f"{spec},times=1" for spec in TEN_OUTAGES))
+    for number in range(len(TEN_OUTAGES)):
+        with pytest.raises(UpstreamUnavailable):
+            collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
+        assert bench.asked() == number + 1
+        assert store.newest("BTC", "usd", 1) == []
     done = collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
     assert len(done.stored) == len(COINS)
 
