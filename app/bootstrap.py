@@ -22,7 +22,7 @@ from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
-from app.db.database import alone, with_replica
+from app.db.database import alone, watched
 from app.db.gate import DatabaseGate
 from app.db.leases import SqlLeases
 from app.events import listeners
@@ -79,14 +79,16 @@ class Runtime:
 
 
 def for_api(settings: Settings) -> Runtime:
-    """What the API works with: as `build`, with reads from the replica where there is one."""
-    return build(settings, replica=True)
+    """What the API works with: as `build`, its database watched, with the replica where there is one."""
+    return build(settings, watch=True)
 
 
 def build(
-    settings: Settings, clock: Clock = time.time, *, create: bool = True, replica: bool = False
+    settings: Settings, clock: Clock = time.time, *, create: bool = True, watch: bool = False
 ) -> Runtime:
-    """Open the database and wire everything up; `replica` lets reads go to DB_READ_URL.
+    """Open the database and wire everything up.
+
+    With `watch` nobody waits for a PostgreSQL that does not answer, and reads go to DB_READ_URL's.
 
     In `dev` the database is made and migrated where that is needed, unless `create` is False; in
     `prod` it must be there already. Raises StoreError where it cannot be used, ConfigurationError
@@ -99,9 +101,9 @@ def build(
         if settings.env == "dev" and create:
             schema.migrate(database.engine)
         schema.require(database.engine)
-        if replica and settings.db_read_url:
+        if watch and database.engine.dialect.name != session.SQLITE:
             database.close()
-            database = with_replica(settings.db_url, settings.db_read_url)
+            database = watched(settings.db_url, settings.db_read_url)
     except BaseException:
         database.close()
         raise

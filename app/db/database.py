@@ -1,4 +1,4 @@
-"""The database as a process works with it: one server, or a primary with a replica beside it."""
+"""The database as a process works with it: as it is, or PostgreSQL watched, with its replica if any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from app.core.prices import PriceStore
 from app.db import session
 from app.db.prices import SqlPriceStore
-from app.db.replica import ReadServers, Route
+from app.db.replica import ReadServers
 from app.db.routed import RoutedPriceStore, RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 
@@ -33,7 +33,7 @@ class Database:
 
 
 def alone(engine: Engine) -> Database:
-    """One server for everything. `close` gives the engine's connections back."""
+    """One database for everything, which may keep its users waiting as long as the driver lets it."""
     return Database(
         engine,
         SqlSeriesStore(engine),
@@ -45,15 +45,14 @@ def alone(engine: Engine) -> Database:
     )
 
 
-def with_replica(db_url: str, read_url: str) -> Database:
-    """The primary at `db_url` for what is written, and its replica at `read_url` for reads.
+def watched(db_url: str, read_url: str | None) -> Database:
+    """PostgreSQL at `db_url`, and its replica at `read_url`, if any, for reads; nobody waits for ever.
 
-    Raises ConfigurationError where a URL cannot be read; a replica that is away is no error.
+    Raises ConfigurationError where a URL cannot be read; a server that is away is no error.
     """
     servers = ReadServers(db_url, read_url)
-    anyone = Route(
-        (servers.replica, servers.replica.engine), (servers.primary, servers.primary.engine)
-    )
+    anyone = servers.route(lambda engine: engine)
+    replica = servers.replica
     servers.start()
     return Database(
         servers.primary.engine,
@@ -61,6 +60,6 @@ def with_replica(db_url: str, read_url: str) -> Database:
         RoutedPriceStore(servers),
         ping=lambda: anyone.ask(session.ping),
         primary_healthy=lambda: servers.primary.usable,
-        replica_healthy=lambda: servers.replica.usable,
+        replica_healthy=None if replica is None else lambda: replica.usable,
         close=servers.close,
     )

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import StoreError, StoreUnavailable, StoreUnusable
@@ -127,18 +127,24 @@ class Server:
 
 
 class ReadServers:
-    """A primary and its replica, watched. `start` it once, `close` it at the end."""
+    """A primary and its replica, where there is one, watched. `start` it once, `close` it at the end.
+
+    A primary alone is watched, too: who waits for one that has stopped, or whose machine has, learns it
+    within seconds instead of by its system's time-outs.
+    """
 
     def __init__(
         self,
         primary_url: str,
-        replica_url: str,
+        replica_url: str | None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._alarm = threading.Event()
         self.primary = Server("primary", primary_url, "DB_URL", self._alarm, written=True)
-        self.replica = Server("replica", replica_url, "DB_READ_URL", self._alarm)
+        self.replica: Server | None = None
+        if replica_url is not None:
+            self.replica = Server("replica", replica_url, "DB_READ_URL", self._alarm)
         self.primary.use()
         self._monotonic = monotonic
         self._owed: tuple[float, Mark] | None = None
@@ -152,10 +158,10 @@ class ReadServers:
 
     def look(self) -> None:
         """Ask both how far they are, and judge by that who should be asked."""
-        ahead, mark = self._ask(self.primary), self._ask(self.replica)
+        ahead = self._ask(self.primary)
         if ahead is not None:
             self.primary.use()
-        if mark is None:
+        if self.replica is None or (mark := self._ask(self.replica)) is None:
             return
         if ahead is None:
             if self.replica.known:
@@ -175,8 +181,17 @@ class ReadServers:
         self._alarm.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.primary.close()
-        self.replica.close()
+        for server in self._servers():
+            server.close()
+
+    def route(self, store: Callable[[Engine], Store], *, written: bool = False) -> Route[Store]:
+        """Where one kind of read goes: the replica first, or with `written` the primary."""
+        servers = self._servers()
+        ordered = servers if written else servers[::-1]
+        return Route(*((server, store(server.engine)) for server in ordered), insist=written)
+
+    def _servers(self) -> list[Server]:
+        return [self.primary] if self.replica is None else [self.primary, self.replica]
 
     def _watch(self) -> None:
         while not self._closed:
@@ -215,11 +230,15 @@ class Route(Generic[Store]):
     def ask(self, read: Callable[[Store], Result]) -> Result:
         """The answer of the first server that gives one. Raises StoreError where none does.
 
-        A server that is left alone is asked when nobody else has answered.
+        A server that is left alone is asked when nobody else has answered, but not one of which is
+        known that the asking would be in vain.
         """
         trouble: StoreError | None = None
         for server, store in sorted(self._stores, key=lambda each: self._last(each[0])):
             if not server.known:
+                continue
+            if server.silent:
+                trouble = trouble or StoreUnavailable(f"the {server.name} database does not answer")
                 continue
             try:
                 return tried_again(lambda: read(store))  # noqa: B023 - called at once

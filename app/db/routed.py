@@ -24,7 +24,7 @@ from app.core.market import (
 from app.core.ports import SeriesUnit
 from app.core.prices import SpotPrice, StoredPrice
 from app.db.prices import SqlPriceStore
-from app.db.replica import ReadServers, Route
+from app.db.replica import ReadServers
 from app.db.series import SqlSeriesStore
 
 
@@ -33,10 +33,7 @@ class RoutedSeriesStore:
 
     def __init__(self, servers: ReadServers) -> None:
         self._written = SqlSeriesStore(servers.primary.engine)
-        self._route = Route(
-            (servers.replica, SqlSeriesStore(servers.replica.engine)),
-            (servers.primary, self._written),
-        )
+        self._route = servers.route(SqlSeriesStore)
 
     def begin(self, pair: Pair, interval: Interval) -> AbstractContextManager[SeriesUnit]:
         """Open one transaction on one series, on the primary."""
@@ -92,11 +89,7 @@ class RoutedPriceStore:
 
     def __init__(self, servers: ReadServers) -> None:
         self._written = SqlPriceStore(servers.primary.engine)
-        self._route = Route(
-            (servers.primary, self._written),
-            (servers.replica, SqlPriceStore(servers.replica.engine)),
-            insist=True,
-        )
+        self._route = servers.route(SqlPriceStore, written=True)
 
     def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
         """Store prices that were collected at one unix time, all or none; returns them with ids."""

@@ -137,6 +137,7 @@ def api(history: History, replica: str | None, **overrides: Any) -> Iterator[Api
 
 
 def usable(servers: ReadServers) -> bool:
+    assert servers.replica is not None
     return servers.replica.usable
 
 
@@ -299,6 +300,7 @@ def test_a_replica_that_hangs_is_waited_for_once_and_within_bounds(
 def test_a_long_read_is_not_cut_off_while_its_server_is_well(pair: Pair, history: History) -> None:
     servers = ReadServers(history.url, pair.replica.url(history.url))
     servers.start()
+    assert servers.replica is not None
     with closing(servers), servers.replica.engine.connect() as connection:
         slept = connection.scalar(
             text("SELECT pg_sleep(:seconds)"), {"seconds": 3 * ANSWER_SECONDS / 2}
@@ -360,6 +362,27 @@ def test_a_primary_that_hangs_holds_up_neither_reads_nor_writes_for_long(
             pair.primary.go_on()
         until(lambda: made.health()["status"] == "ok")
         assert collected(made, 10**8) > 0
+
+
+def test_a_server_without_a_replica_that_hangs_is_503_within_seconds_and_then_at_once(
+    pair: Pair, history: History
+) -> None:
+    with api(history, None) as made:
+        made.averages(history)
+        assert "replica" not in made.health()
+        pair.primary.hold()
+        try:
+            begun = time.monotonic()
+            assert made.client.get("/BRLBTC/mms?range=20").status == 503
+            assert time.monotonic() - begun < 3 * ANSWER_SECONDS
+            for target in ("/BRLBTC/mms?range=20", "/history/BTC", "/BRLBTC/gaps", "/readyz"):
+                begun = time.monotonic()
+                assert made.client.get(target).status == 503
+                assert time.monotonic() - begun < ANSWER_SECONDS / 2
+        finally:
+            pair.primary.go_on()
+        until(lambda: made.health()["status"] == "ok")
+        made.averages(history)
 
 
 def test_with_both_away_the_answer_is_503_and_afterwards_200_again(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.db import schema
-from app.db.database import Database, with_replica
+from app.db.database import Database, watched
 from app.db.session import open_engine
 from tests.support.postgres import Postgres
 
@@ -18,7 +18,7 @@ def replicated_on(primary: Postgres, replica: Postgres) -> Iterator[Database]:
     engine = open_engine(url)
     schema.migrate(engine)
     engine.dispose()
-    made = with_replica(url, replica.url(url))
+    made = watched(url, replica.url(url))
     assert made.replica_healthy is not None
     assert made.replica_healthy()
     try:
