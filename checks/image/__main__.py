@@ -82,8 +82,8 @@ def _check(engine: Engine, folder: Path, report: Report) -> None:
     _lint(report)
     base = build.prepare_base(engine, folder, pull=engine.is_docker)
     if base.stand_in:
-        report.note(f"STAND-IN: no registry is asked here. {base.name} is a Debian system with")
-        report.note("Debian's Python under that name: size and start are this stand-in's.")
+        report.note(f"STAND-IN: no registry is asked here. What is called {base.name}")
+        report.note("is Debian with Debian's Python: size and start are this stand-in's.")
     planted = context.plant(Path(tempfile.mkdtemp(dir=folder)))
     began = time.monotonic()
     try:
