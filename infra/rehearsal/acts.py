@@ -196,7 +196,7 @@ def destroy(stage: Stage) -> None:
         ]
     )
     stage.figures["destroy seconds"] = round(time.monotonic() - began)
-    stage.check(code == 0, "everything is destroyed")
+    stage.check(code == 0, f"everything is destroyed: {said.strip().splitlines()[-1]}")
     done = [line for line in said.splitlines() if line.startswith("Destroy complete!")]
     stage.figures["resources destroyed"] = done[-1].split("Resources: ")[-1].split(" ")[0]
     code, said = stage.run([*terraform, "state", "list"])
