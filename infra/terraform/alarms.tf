@@ -60,9 +60,9 @@ locals {
       statistic = "Sum", above = 0, period = 3600, periods = 1, missing = "notBreaching"
     }
     load-silent = {
-      says      = "No load has finished for a day."
+      says      = "No load has finished for thirty hours."
       namespace = local.metric_namespace, metric = "LoadFinished", dimensions = {}
-      statistic = "Sum", below = 1, period = 21600, periods = 4, missing = "breaching"
+      statistic = "Sum", below = 1, period = 21600, periods = 5, missing = "breaching"
     }
     prices-silent = {
       says      = "The collector has stored no price for half an hour."

@@ -119,4 +119,6 @@ resource "aws_db_instance" "replica" {
   performance_insights_enabled          = true
   performance_insights_retention_period = 7
   performance_insights_kms_key_id       = aws_kms_key.data.arn
+
+  depends_on = [aws_cloudwatch_log_group.database]
 }

@@ -17,7 +17,7 @@ database_backup_days    = 1
 database_max_storage_gb = 40
 
 log_retention_days = 14
-monthly_budget_usd = 150
+monthly_budget_usd = 200
 
 # What checkov finds in dev and not in prod, and why it is meant so:
 # checkov CKV_AWS_150: dev is destroyed by one command; prod's load balancer is protected.

@@ -47,7 +47,7 @@ locals {
     },
   ]])
 
-  # Terraform reads a secret's version to see that it is there, and keeps nothing of the value.
+  # To see that a secret's version is there, this provider reads it; it keeps nothing of the value.
   refresh_statements = [
     {
       Sid      = "Read"
@@ -86,6 +86,14 @@ resource "aws_iam_role_policy" "plan" {
         Action   = "s3:GetObject"
         Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/terraform.tfstate"
       }
+      ], [
+      # The plan that is shown waits beside the state for its approval.
+      for bucket in var.state_bucket[*] : {
+        Sid      = "KeepPlan"
+        Effect   = "Allow"
+        Action   = "s3:PutObject"
+        Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/plans/*"
+      }
     ])
   })
 }
@@ -104,6 +112,13 @@ resource "aws_iam_role_policy" "apply" {
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:PutObject"]
         Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/terraform.tfstate"
+      }
+      ], [
+      for bucket in var.state_bucket[*] : {
+        Sid      = "TakePlan"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject", "s3:GetObject"]
+        Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/plans/*"
       }
       ], [
       {

@@ -12,9 +12,12 @@ resource "aws_cloudwatch_log_group" "task" {
 
 # RDS writes into groups of these names, and would make them without key and retention.
 resource "aws_cloudwatch_log_group" "database" {
-  for_each = toset(["postgresql", "upgrade"])
+  for_each = toset(flatten([
+    for instance in concat([local.name], var.database_replica ? ["${local.name}-replica"] : []) :
+    [for log in ["postgresql", "upgrade"] : "${instance}/${log}"]
+  ]))
 
-  name              = "/aws/rds/instance/${local.name}/${each.key}"
+  name              = "/aws/rds/instance/${each.key}"
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.operations.arn
 }

@@ -91,6 +91,7 @@ resource "aws_ecs_task_definition" "task" {
   memory                   = each.value.size.memory
   execution_role_arn       = aws_iam_role.execution[each.key].arn
   skip_destroy             = true # an older revision must stay there to roll back to
+  track_latest             = true # which is the deploy script's: after a deploy there is nothing to plan
 
   # No task_role_arn: the application calls nothing of AWS, so its containers get no credentials.
 

@@ -131,6 +131,11 @@ variable "settings" {
     condition     = alltrue([for name in keys(var.settings) : !can(regex("(PASSWORD|SECRET|TOKEN|KEY)", name))])
     error_message = "A key, password, secret or token is no plain setting: name it in secret_settings and put its value into Secrets Manager."
   }
+
+  validation {
+    condition     = try(tonumber(var.settings["PRICE_POLL_SECONDS"]) <= 900, true)
+    error_message = "PRICE_POLL_SECONDS is at most 900 here: the alarm prices-silent waits for half an hour."
+  }
 }
 
 variable "secret_settings" {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -195,6 +196,24 @@ def test_a_mirror_on_the_machine_is_found_where_the_registry_is_away(tmp_path: P
     done = terraform_sh(tmp_path, UNREACHABLE, "init")
     assert done.returncode == 0
     assert f'path = "{mirror}"' in done.stdout
+
+
+def amount(expression: str) -> float:
+    """The value of a sum of products, such as `2 × 730 h × 0.016 + 1 GB × 0.5`."""
+    products = re.sub(r"[A-Za-z]", "", expression).split("+")
+    return sum(math.prod(float(factor) for factor in each.split("×")) for each in products)
+
+
+def test_the_costs_are_what_their_arithmetic_says() -> None:
+    part = re.split(r"(?m)^## ", DOCUMENT.partition("## Costs\n")[2])[0]
+    rows = re.findall(r"(?m)^\| [^|]* \| ([\d].*?) \| ([\d.]+) \| ([\d].*?) \| ([\d.]+) \|$", part)
+    assert len(rows) > 10
+    for dev, dev_usd, prod, prod_usd in rows:
+        assert amount(dev) == pytest.approx(float(dev_usd), abs=0.006), dev
+        assert amount(prod) == pytest.approx(float(prod_usd), abs=0.006), prod
+    totals = [sum(float(row[column]) for row in rows) for column in (1, 3)]
+    stated = re.findall(r"\*\*([\d.]+)\*\*", part.partition("**total**")[2])
+    assert [f"{each:.2f}" for each in totals] == stated
 
 
 @pytest.mark.parametrize("variable_file", ["dev.tfvars", "prod.tfvars"])

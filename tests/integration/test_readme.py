@@ -1,7 +1,7 @@
 """Every command of the README does what the README says: each one is run here.
 
 Only `make test-local`, `make lint` and `make check` are read rather than run, because they are what runs
-this, `make bench`, because figures are not tests, and `make image-check`, which needs a container engine.
+this, `make bench`, because figures are not tests, and those that need a container engine, Terraform, minutes or an account.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ READ_ONLY = {
     "make check",
     "make bench",
     "make image-check",
+    "make infra-check",
     "make infra-rehearse",
     "make deploy",
     "make audit",

@@ -48,10 +48,16 @@ run "every_alarm_has_its_metric_and_reaches_people" {
     error_message = "A default value would hide silence."
   }
 
-  # CloudWatch refuses an alarm that looks back further than a day.
+  # CloudWatch's limit: a week by the hour, a day by less.
   assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.alarm : alarm.period * alarm.evaluation_periods <= 86400])
-    error_message = "An alarm looks back further than a day."
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.alarm : alarm.period * alarm.evaluation_periods <= (alarm.period < 3600 ? 86400 : 604800)])
+    error_message = "An alarm looks back further than CloudWatch lets it."
+  }
+
+  # The period that has just begun is empty, so silence in one period alone would ring every time.
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.alarm : alarm.evaluation_periods >= 2 if alarm.treat_missing_data == "breaching"])
+    error_message = "An alarm on silence rings whenever a period begins."
   }
 
   assert {

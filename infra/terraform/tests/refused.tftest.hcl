@@ -136,3 +136,15 @@ run "refused_secrets_in_plain_settings" {
     var.secret_settings,
   ]
 }
+
+run "refused_prices_slower_than_their_alarm" {
+  command = plan
+
+  variables {
+    settings = { PRICE_POLL_SECONDS = "3600" }
+  }
+
+  expect_failures = [
+    var.settings,
+  ]
+}
