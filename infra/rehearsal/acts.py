@@ -32,7 +32,7 @@ def apply(stage: Stage) -> None:
     code, said = stage.run([*release, "apply"])
     stage.check(code == 0, "the plan that was shown is applied")
     stage.figures["apply seconds"] = round(time.monotonic() - began)
-    stage.figures["resources applied"] = said.split("applied: ")[-1].split(" of")[0]
+    stage.figures["resources applied"] = said.split("applied: ")[-1].split(" ")[0]
     stage.check(stage.outputs_file.exists(), "Terraform's outputs are written")
     _connect(stage)
     stage.stand_in.settle()
