@@ -90,9 +90,13 @@ def _schemas(report: Report) -> None:
 def _secrets(report: Report) -> None:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         raise CannotCheckError("this copy of the project has no history to look into")
-    rules = read_allowed(Path(__file__).parent / "allowed.txt")
+    exemptions = Path(__file__).parent / "allowed.txt"
+    rules = read_allowed(exemptions)
+    # What looks like a secret in that file is what it is about; people read it line by line.
+    itself = str(exemptions.relative_to(ROOT))
     with detectors() as scan:
-        searched = search(versions_of(ROOT), rules, scan)
+        versions = ((path, text) for path, text in versions_of(ROOT) if path != itself)
+        searched = search(versions, rules, scan)
     for each in searched.found:
         report.note(f"{each.path}: {each.kind}: {each.shown}")
     report.equal(
