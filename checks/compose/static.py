@@ -43,7 +43,9 @@ def prove(report: Report, stacks: list[Stack], secrets: Path) -> None:
     images = {made.image for made in services.read().values()}
     others = {image for image in images if "mms-api" not in image}
     loose = sorted(image for image in others if not _PINNED.fullmatch(image))
-    report.check("images pinned by version", bool(others) and not loose, loose or sorted(others))
+    report.check(
+        "images pinned by version", bool(others) and not loose, loose or f"{len(others)} images"
+    )
     written = sorted(_written_secrets(services.parse_yaml(services.FILE.read_text())))
     report.check("secrets written in the file", not written, written or "none")
 

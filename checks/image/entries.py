@@ -77,7 +77,7 @@ def prove_stops(rig: Rig, report: Report) -> None:
         _await(rig, container, lambda: "prices_collected" in rig.logs(container))
         _judge(rig, report, "collect, stopped", container, 0)
     # One request in 50 s: the load is in the middle of it for as long as anyone cares to wait.
-    slow = rig.settings(INTERVALS="15m", MB_REQUESTS_PER_SECOND="0.02")
+    slow = rig.settings(INTERVALS="15m", MB_REQUESTS_PER_SECOND="0.02", UPSTREAM_RETRY_SECONDS="90")
     with rig.running("load", "slow", slow, "initial-load") as container:
         _await(rig, container, lambda: _catches_sigterm(rig, container))
         _judge(rig, report, "initial-load, stopped", container, 143)

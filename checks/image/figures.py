@@ -15,8 +15,8 @@ from checks.report import Report
 OWN_MEGABYTES: Final = 200
 """What we put on top of the base may weigh at most."""
 
-START_SECONDS: Final = 5.0
-"""From `run` to the first 200 of /readyz; several times what a quiet machine needs."""
+START_SECONDS: Final = 10.0
+"""From `run` to the first 200 of /readyz; ten times what a quiet machine needs."""
 
 STARTS: Final = 5
 
