@@ -227,6 +227,7 @@ def _head(file: Path, line: bytes) -> Head:
         if said["format"] != FORMAT:
             raise _foreign(file)
         version, schema, created_at = int(said["version"]), said["schema"], str(said["created_at"])
+        created_at.encode()  # it is shown to people
         known = _SCHEMA.fullmatch(schema) is not None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _foreign(file) from error
@@ -244,7 +245,10 @@ def _directive(file: Path, line: bytes) -> TableBegins | End:
     try:
         said = json.loads(line)
         if "table" in said:
-            return TableBegins(str(said["table"]), [str(name) for name in said["columns"]])
+            name, columns = str(said["table"]), [str(each) for each in said["columns"]]
+            # JSON can spell half a character, which no database and no checksum takes.
+            "".join([name, *columns]).encode()
+            return TableBegins(name, columns)
         end = said["end"]
         sums = {name: TableSum(**item) for name, item in end["tables"].items()}
         return End(sums, {k: int(v) for k, v in end["numbered"].items()}, end["sha256"])

@@ -83,12 +83,12 @@ class StandIn:
 
         describe = ecs.describe_task_definition
 
-        def describe_active(name: str) -> Any:
+        def describe_active(task_definition_str: str) -> Any:
             """A family's name stands for its newest active revision; in moto for the newest of all."""
-            family = name.rpartition("/")[2]
+            family = task_definition_str.rpartition("/")[2]
             known = ecs.task_definitions.get(family, {}).values()
             active = [each.revision for each in known if each.status == "ACTIVE"]
-            return describe(f"{family}:{max(active)}" if active else name)
+            return describe(f"{family}:{max(active)}" if active else task_definition_str)
 
         def run_task(*arguments: Any, **named: Any) -> Any:
             made = run(*arguments, **named)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def main(
         sys.stderr.write(f"identity: {error}\n")
         return 2
     if found is None:
-        return subprocess.run(command, env=dict(environment), check=False).returncode
+        return _run(command, environment)
     if not environment.get("AWS_ROLE_ARN"):
         sys.stderr.write("identity: AWS_ROLE_ARN does not say which role this job is to have\n")
         return 2
@@ -82,7 +83,21 @@ def main(
             "AWS_WEB_IDENTITY_TOKEN_FILE": str(file),
             "AWS_ROLE_SESSION_NAME": f"github-{environment.get('GITHUB_RUN_ID', 'run')}",
         }
-        return subprocess.run(command, env=mine, check=False).returncode
+        return _run(command, mine)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the command and pass signals on: a deployment that is interrupted has a way back to go."""
+    with subprocess.Popen(command, env=dict(environment)) as child:
+        passed = {
+            number: signal.signal(number, lambda got, _frame: child.send_signal(got))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            return child.wait()
+        finally:
+            for number, before in passed.items():
+                signal.signal(number, before)
 
 
 if __name__ == "__main__":

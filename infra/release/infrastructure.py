@@ -65,7 +65,8 @@ def make_plan(place: Place, run: Run, s3: Any, file: Path, variables: list[str])
     """Plan, keep the plan in the bucket, and return it as text."""
     initialise(place, run)
     base = place.command
-    given = [f"-var-file={place.environment}.tfvars", *(f"-var={each}" for each in variables)]
+    given = [f"-var-file={place.environment}.tfvars", f"-var=region={place.region}"]
+    given += [f"-var={each}" for each in variables]
     run(
         [*base, "plan", "-input=false", "-no-color", "-lock-timeout=5m", f"-out={file}", *given],
         None,

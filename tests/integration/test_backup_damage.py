@@ -118,6 +118,22 @@ def test_a_file_that_is_no_backup_is_refused(sqlite: Engine, tmp_path: Path) -> 
             restore(sqlite, tmp_path / "foreign", replace=True)
 
 
+def test_half_a_character_in_a_name_is_damage_and_not_a_crash(file: Path, tmp_path: Path) -> None:
+    """JSON can spell a lone surrogate, which no checksum can be taken of."""
+    first, *rest = lines_of(file)
+    end = rest.pop()
+    half = b'"\\ud80e"'
+    other = tmp_path / "other.mmsb"
+    for changed, says in (
+        ([first, b'{"table":' + half + b',"columns":[]}\n', *rest, end], "damaged"),
+        ([first, b'{"table":"x","columns":[' + half + b"]}\n", *rest, end], "damaged"),
+        ([first.replace(b'"created_at":"', b'"created_at":"\\ud80e'), *rest, end], "no backup"),
+    ):
+        other.write_bytes(gzip.compress(b"".join(changed)))
+        with pytest.raises(StoreUnusable, match=says):
+            verify(other)
+
+
 def test_a_backup_of_a_newer_program_is_refused(sqlite: Engine, file: Path, tmp_path: Path) -> None:
     first, *rest = lines_of(file)
     for newer in ({"version": 2}, {"schema": "9999"}):

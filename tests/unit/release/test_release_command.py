@@ -97,9 +97,12 @@ def test_the_plan_that_was_shown_is_the_one_that_is_applied(
     init, plan, _ = terraform.asked
     assert "-backend-config=key=mms-dev/terraform.tfstate" in init
     assert "-lockfile=readonly" in init
-    assert {"-var-file=dev.tfvars", "-var=github_repository=owner/name", "-var=settings={A=1}"} <= {
-        *plan
-    }
+    assert {
+        "-var=region=us-east-1",
+        "-var-file=dev.tfvars",
+        "-var=github_repository=owner/name",
+        "-var=settings={A=1}",
+    } <= {*plan}
     outputs = tmp_path / "outputs.json"
     applying = Terraform()
     assert step("apply", bucket, applying, DEPLOY_OUTPUTS=str(outputs)) == 0

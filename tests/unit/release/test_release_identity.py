@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 
 from infra.release.identity import main, token
 
+ROOT = Path(__file__).resolve().parents[3]
 GITHUB = {
     "ACTIONS_ID_TOKEN_REQUEST_URL": "https://github.example/token?v=1",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "asked-with",
@@ -68,6 +72,25 @@ def test_the_exit_code_is_the_commands() -> None:
     for environment in ({}, GITHUB):
         command = [sys.executable, "-c", "raise SystemExit(7)"]
         assert main(command, environment, GitHub()) == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_command_and_its_end_is_waited_for(number: signal.Signals) -> None:
+    slow = (
+        "import signal, sys, time\n"
+        "def leave(*_): time.sleep(0.5); sys.exit(5)\n"
+        "signal.signal(signal.SIGTERM, leave); signal.signal(signal.SIGINT, leave)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-m", "infra.release.identity", sys.executable, "-c", slow]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.wait(20) == 5
 
 
 @pytest.mark.parametrize("reply", [b"", b"[]", b"{}", b"<html>", OSError("refused")])
