@@ -90,9 +90,13 @@ def _schemas(report: Report) -> None:
 def _secrets(report: Report) -> None:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         raise CannotCheckError("this copy of the project has no history to look into")
-    rules = read_allowed(Path(__file__).parent / "allowed.txt")
+    exemptions = Path(__file__).parent / "allowed.txt"
+    rules = read_allowed(exemptions)
+    # What looks like a secret in that file is what it is about; people read it line by line.
+    itself = str(exemptions.relative_to(ROOT))
     with detectors() as scan:
-        searched = search(versions_of(ROOT), rules, scan)
+        versions = ((path, text) for path, text in versions_of(ROOT) if path != itself)
+        searched = search(versions, rules, scan)
     for each in searched.found:
         report.note(f"{each.path}: {each.kind}: {each.shown}")
     report.equal(
@@ -118,13 +122,17 @@ def _packages(report: Report, name: str) -> None:
         last = done.err.strip().splitlines()[-1:]
         raise CannotCheckError(f"pip-audit could not ask: {' '.join(last)[-300:]}") from error
     skipped = [each["name"] for each in packages if "skip_reason" in each]
+    if skipped or not packages:
+        raise CannotCheckError(
+            f"{len(skipped)} of the {len(packages)} packages of {name} could not be looked up: "
+            f"{', '.join(skipped[:5])}, …"
+        )
     for each in packages:
-        for known in each.get("vulns", []):
-            fixed = ", ".join(known["fix_versions"]) or "no version yet"
-            report.note(f"{each['name']} {each['version']}: {known['id']}, mended in {fixed}")
-    bad = sum(bool(each.get("vulns")) for each in packages)
+        for known in each["vulns"]:
+            mended = ", ".join(known["fix_versions"]) or "no version yet"
+            report.note(f"{each['name']} {each['version']}: {known['id']}, mended in {mended}")
+    bad = sum(bool(each["vulns"]) for each in packages)
     report.equal(f"{name}: of {len(packages)} packages, vulnerable", bad, 0)
-    report.equal(f"{name}: not judged", skipped, [])
 
 
 if __name__ == "__main__":

@@ -111,8 +111,8 @@ def detectors() -> Iterator[Scan]:
 
 
 def versions_of(root: Path) -> Iterator[tuple[str, str]]:
-    """Every version of every file, with its path: what any commit holds, and what is in the index."""
-    listed = _git(root, "rev-list", "--objects", "--all").decode().splitlines()
+    """Every version of every file, with its path: what any commit up to this one holds, and what is in the index."""
+    listed = _git(root, "rev-list", "--objects", "HEAD").decode().splitlines()
     paths = dict(line.split(" ", 1) for line in listed if " " in line)
     for line in _git(root, "ls-files", "--stage").decode().splitlines():
         kept, _, path = line.partition("\t")

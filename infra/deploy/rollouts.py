@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
-from infra.deploy.errors import Failed
+from infra.deploy.errors import CloudError, Failed
 from infra.deploy.model import Cloud, Pace, Service, Target
+from infra.deploy.revisions import log_stream
 
 EVENTS: Final = 5
 
@@ -67,7 +68,9 @@ def wait(
             settled = name in seen or pace.now() - began > pace.settle
             state, why = judge(service, definition, settled=settled)
             if state is State.REFUSED:
-                raise Failed(f"{name} did not start: {why}", details(cloud, target, service))
+                raise Failed(
+                    f"{name} did not start: {why}", details(cloud, target, service, definition)
+                )
             resting += state is State.STABLE
             line = f"{name}: {service.running} of {service.desired} running, {state.value}"
             if shown.get(name) != line:
@@ -81,17 +84,29 @@ def wait(
             ]
             raise Failed(
                 f"{', '.join(late)} not stable after {pace.stable:.0f} s",
-                tuple(line for name in late for line in details(cloud, target, found[name])),
+                tuple(
+                    line
+                    for name in late
+                    for line in details(cloud, target, found[name], wanted[name])
+                ),
             )
         pace.sleep(pace.every)
 
 
-def details(cloud: Cloud, target: Target, service: Service) -> tuple[str, ...]:
-    """What ECS says of a service's trouble: its last events, and why tasks stopped."""
+def details(cloud: Cloud, target: Target, service: Service, wanted: str) -> tuple[str, ...]:
+    """What there is to read about a service's trouble: its last events, and how its new tasks ended."""
     lines = [f"event: {text}" for text in service.events[:EVENTS]]
-    for task in cloud.tasks_of(target.cluster, service.name, stopped=True)[:EVENTS]:
-        code = "" if task.exit_code is None else f", exit code {task.exit_code}"
-        lines.append(f"task {task.id} of {_name(task.definition)}: {task.reason}{code}")
+    try:
+        stopped = cloud.tasks_of(target.cluster, service.name, stopped=True)
+        ours = [task for task in stopped if task.definition == wanted][:EVENTS]
+        for task in ours:
+            code = "" if task.exit_code is None else f", exit code {task.exit_code}"
+            lines.append(f"task {task.id} of {_name(task.definition)}: {task.reason}{code}")
+        where = log_stream(cloud.definition(wanted), ours[-1].id) if ours else None
+        if where is not None:
+            lines += [f"its log: {line}" for line in cloud.log_lines(*where, EVENTS)]
+    except CloudError as error:
+        lines.append(f"no more can be told: {error}")
     return tuple(lines)
 
 

@@ -32,7 +32,7 @@ def apply(stage: Stage) -> None:
     code, said = stage.run([*release, "apply"])
     stage.check(code == 0, "the plan that was shown is applied")
     stage.figures["apply seconds"] = round(time.monotonic() - began)
-    stage.figures["resources applied"] = said.split("applied: ")[-1].split(" of")[0]
+    stage.figures["resources applied"] = said.split("applied: ")[-1].split(" ")[0]
     stage.check(stage.outputs_file.exists(), "Terraform's outputs are written")
     _connect(stage)
     stage.stand_in.settle()
@@ -196,7 +196,7 @@ def destroy(stage: Stage) -> None:
         ]
     )
     stage.figures["destroy seconds"] = round(time.monotonic() - began)
-    stage.check(code == 0, "everything is destroyed")
+    stage.check(code == 0, f"everything is destroyed: {said.strip().splitlines()[-1]}")
     done = [line for line in said.splitlines() if line.startswith("Destroy complete!")]
     stage.figures["resources destroyed"] = done[-1].split("Resources: ")[-1].split(" ")[0]
     code, said = stage.run([*terraform, "state", "list"])
@@ -205,6 +205,9 @@ def destroy(stage: Stage) -> None:
     stage.figures["resources left"] = sum(left.values())
     stage.check(not any(left.values()), f"AWS's stand-in holds none: {json.dumps(left)}")
     stage.check(stage.stand_in.fargate.running == 0, "no task runs any more")
+    # They are records without cost, kept on purpose (skip_destroy): an earlier one is what one goes back to.
+    kept = stage.stand_in.client("ecs").list_task_definitions()["taskDefinitionArns"]
+    stage.figures["task definitions kept"] = len(kept)
 
 
 def _left(stage: Stage) -> dict[str, int]:

@@ -81,9 +81,14 @@ class StandIn:
         run, stop = ecs.run_task, ecs.stop_task
         create, update, delete = ecs.create_service, ecs.update_service, ecs.delete_service
 
-        def newest_active(family: str) -> int | None:
+        describe = ecs.describe_task_definition
+
+        def describe_active(name: str) -> Any:
+            """A family's name stands for its newest active revision; in moto for the newest of all."""
+            family = name.rpartition("/")[2]
             known = ecs.task_definitions.get(family, {}).values()
-            return max((each.revision for each in known if each.status == "ACTIVE"), default=None)
+            active = [each.revision for each in known if each.status == "ACTIVE"]
+            return describe(f"{family}:{max(active)}" if active else name)
 
         def run_task(*arguments: Any, **named: Any) -> Any:
             made = run(*arguments, **named)
@@ -133,7 +138,7 @@ class StandIn:
             )
             return record
 
-        ecs._get_last_task_definition_revision_id = newest_active
+        ecs.describe_task_definition = describe_active
         # moto adds up what containers ask for; on Fargate only the task has a size.
         nothing = {"CPU": 0, "MEMORY": 0, "PORTS": [], "PORTS_UDP": []}
         ecs._calculate_task_resource_requirements = lambda _definition: dict(nothing)

@@ -91,7 +91,7 @@ class Stage:
             with process.stdout as stream:
                 for line in stream:
                     said.append(line)
-                    if "plan" not in command:  # a plan is some four thousand lines
+                    if not {"plan", "destroy"} & {*command}:  # thousands of lines, checked below
                         sys.stdout.write(f"    {line}")
             return process.wait(), "".join(said)
         finally:

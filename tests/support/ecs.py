@@ -172,7 +172,8 @@ class FakeCloud:
 
     def tasks_of(self, cluster: str, service: str, *, stopped: bool = False) -> tuple[Task, ...]:
         if stopped:
-            return (Task("arn/dead", arn("mms-dev-api", 2), "STOPPED", 1, "it ended"),)
+            before = Task("arn/old", arn("mms-dev-api", 1), "STOPPED", 1, "an earlier one")
+            return (before, Task("arn/dead", arn("mms-dev-api", 2), "STOPPED", 1, "it ended"))
         state = self.state[service]
         return tuple(Task(f"arn/{n}", state.definition, "RUNNING") for n in range(state.running))
 

@@ -130,13 +130,22 @@ def test_a_failing_smoke_test_rolls_back_and_asks_the_old_version_too() -> None:
 
 
 def test_the_circuit_breakers_rollback_is_a_failure() -> None:
-    trial = Trial(FakeCloud(refuses={str(NEW)}))
+    trial = Trial(FakeCloud(refuses={str(NEW)}, lines=("cannot listen",)))
     assert trial.run() == 1
     assert trial.cloud.serving() == {"api": "mms-dev-api:1", "collector": "mms-dev-collector:1"}
     assert trial.cloud.newest_names() == BEFORE
     assert "its circuit breaker gave up" in trial.text
     assert "tasks failed to start" in trial.text
-    assert "it ended, exit code 1" in trial.text
+    assert "task dead of mms-dev-api:2: it ended, exit code 1" in trial.text
+    assert "its log: cannot listen" in trial.text
+    assert "an earlier one" not in trial.text
+
+
+def test_trouble_that_cannot_be_looked_into_is_still_trouble() -> None:
+    trial = Trial(FakeCloud(refuses={str(NEW)}, fails={"log_lines": 2}))
+    assert trial.run() == 1
+    assert "its circuit breaker gave up" in trial.text
+    assert trial.cloud.serving() == {"api": "mms-dev-api:1", "collector": "mms-dev-collector:1"}
 
 
 def test_services_that_never_come_to_rest_are_rolled_back() -> None:
