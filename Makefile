@@ -143,7 +143,7 @@ image-check: ready-checks ## Build the image and prove what it promises (as root
 fuzz: ready-dev ## Look for input that breaks a parser or the API for FUZZ_SECONDS (60)
 	@$(PY) -m benchmarks.fuzz $(ARGS)
 
-infra-rehearse: ready-rehearsal ## Rehearse a life on AWS against a stand-in, 15 minutes (exit 3: not rehearsed)
+infra-rehearse: ready-rehearsal ## Rehearse a life on AWS against a stand-in, ten minutes (exit 3: not rehearsed)
 	@.tools/rehearsal/bin/python -m infra.rehearsal --python "$$PWD/$(DEPLOY)" $(ARGS)
 
 infra-plan: ready-ship ## Show Terraform's plan and keep it for infra-apply (needs an account)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from app.core.errors import StoreUnusable
 from app.db.session import SQLITE, reading, transaction, write_ahead
@@ -62,7 +63,14 @@ def migrate(engine: Engine) -> bool:
         if found == HEAD or (found is not None and only_adds(found)):
             return False
         refuse_newer(found)
-        upgrade(connection)
+        try:
+            upgrade(connection)
+        except (ProgrammingError, IntegrityError, DataError) as error:
+            # What the database refuses is the migration's fault; that it is away stays as it is.
+            reason = " ".join(str(error.orig).split())
+            raise StoreUnusable(
+                f"a migration from version {found} to {HEAD} failed, and nothing was changed: {reason}"
+            ) from error
     return True
 
 

@@ -98,7 +98,7 @@ def _told(report: Report, name: str, found: Tested) -> tuple[int, int]:
     """Report the runs; returns how many assertions are in those that passed, and in the others."""
     passed, failed = asserted(found.passed), asserted([*found.failed, *found.skipped])
     good = found.finished and bool(found.passed) and not (failed or found.problems)
-    figure = f"{len(found.passed)} runs with {passed} assertions passed"
+    figure = f"runs {len(found.passed)}, assertions {passed} passed"
     if not good:
         figure += f"; {len(found.failed)} failed, {len(found.skipped)} not run"
     report.check(name, good, figure)

@@ -20,6 +20,7 @@ from app.db.models import Base
 from app.db.series import SqlSeriesStore
 from app.db.session import SQLITE, open_engine, ping, transaction, write_ahead
 from tests.support.candles import BTC, DAY, daily, day
+from tests.support.postgres import Postgres
 
 
 @pytest.fixture
@@ -165,6 +166,22 @@ def test_a_database_of_a_newer_program_is_refused(engine: Engine) -> None:
     for refuses in (schema.require, schema.migrate):
         with pytest.raises(StoreUnusable, match="newer"):
             refuses(engine)
+
+
+def test_a_migration_that_fails_says_so_and_changes_nothing(postgres_server: Postgres) -> None:
+    made = open_engine(url := postgres_server.create())
+    try:
+        with transaction(made) as connection:
+            schema.upgrade(connection, "0004")
+            connection.execute(text("CREATE TABLE gates (a TEXT)"))
+        with pytest.raises(
+            StoreUnusable, match=r"from version 0004 .* nothing was changed: .*gates"
+        ):
+            schema.migrate(made)
+        assert schema.version(made) == "0004"
+    finally:
+        made.dispose()
+        postgres_server.drop(url)
 
 
 def test_a_newer_schema_that_only_adds_is_worked_on_and_left_as_it_is(engine: Engine) -> None:
