@@ -38,11 +38,8 @@ def version(engine: Engine) -> str | None:
 
 def require(engine: Engine) -> None:
     """Raise StoreUnusable, with the command that mends it, unless the code works on the schema."""
-    found = version(engine)
-    if found is not None and only_adds(found):
-        return
-    refuse_newer(found)
-    if found != HEAD:
+    if not serves(found := version(engine)):
+        refuse_newer(found)
         state = "has no tables yet" if found is None else f"is at version {found}"
         raise StoreUnusable(f"the database {state} and this program needs {HEAD}: make migrate")
 
@@ -53,14 +50,15 @@ def migrate(engine: Engine) -> bool:
     Safe to run from many processes at once: the first does it, the others find it done. The whole
     way is one transaction: it happens or it does not.
     """
-    refuse_newer(found := version(engine))
+    done = serves(found := version(engine))
+    if not done:
+        refuse_newer(found)
     write_ahead(engine)
-    if found == HEAD:
+    if done:
         return False
     with transaction(engine) as connection:
         lock(connection)
-        found = version_of(connection)
-        if found == HEAD or (found is not None and only_adds(found)):
+        if serves(found := version_of(connection)):
             return False
         refuse_newer(found)
         try:
@@ -72,6 +70,11 @@ def migrate(engine: Engine) -> bool:
                 f"a migration from version {found} to {HEAD} failed, and nothing was changed: {reason}"
             ) from error
     return True
+
+
+def serves(found: str | None) -> bool:
+    """Whether this program works on a database at version `found`."""
+    return found == HEAD or (found is not None and only_adds(found))
 
 
 def only_adds(found: str, head: str = HEAD) -> bool:
