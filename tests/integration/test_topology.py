@@ -12,6 +12,7 @@ import pytest
 from benchmarks.topology import __main__ as command
 from benchmarks.topology import ring
 from tests.conftest import absent
+from tests.support.logs import log_as_before
 from tests.support.postgres import Postgres
 
 
@@ -27,7 +28,8 @@ def everything(postgres_server: Postgres, memcached_program: Path) -> None:
 def test_killing_an_api_process_under_load_costs_no_read_and_shows_no_wrong_body(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code = command.main(["api", "--seconds", "4", "--json"])
+    with log_as_before():
+        code = command.main(["api", "--seconds", "4", "--json"])
     out = capsys.readouterr().out
     assert code == 0, out
     said = json.loads(out.splitlines()[-1])

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -68,12 +68,12 @@ class Postgres:
         """SIGSTOP: connections stay open and new ones are accepted by the system; no answer comes."""
         # The parent first: it would start others in their place.
         for pid in self._processes():
-            os.kill(pid, signal.SIGSTOP)
+            _send(pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
         """SIGCONT."""
         for pid in reversed(self._processes()):
-            os.kill(pid, signal.SIGCONT)
+            _send(pid, signal.SIGCONT)
 
     def sql(self, statement: str) -> str:
         """What one statement answers, as plain text."""
@@ -170,3 +170,9 @@ def _run(command: Sequence[str | Path], user: str | None = None) -> str:
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def _send(pid: int, sent: signal.Signals) -> None:
+    """Signal a process that may have ended since it was listed."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, sent)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import base64
 import random
+from collections.abc import Iterator
 
 import pytest
 
 from benchmarks.fuzz import __main__ as command
 from benchmarks.fuzz import engine, requests, targets
+from tests.support.logs import log_as_before
+
+
+@pytest.fixture
+def commanded() -> Iterator[None]:
+    """The command silences the log of the process."""
+    with log_as_before():
+        yield
 
 
 def looks_for(data: bytes) -> None:
@@ -55,12 +64,14 @@ def test_requests_find_nothing_in_a_second() -> None:
     assert tried > 0
 
 
+@pytest.mark.usefixtures("commanded")
 def test_a_finding_is_repeated_from_what_was_printed(capsys: pytest.CaptureFixture[str]) -> None:
     shown = base64.b64encode(b'{"t": [1]}').decode()
     assert command.main(["--only", "candles", "--input", shown]) == 0
     assert "nothing found" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("commanded")
 def test_the_command_names_its_seed_and_what_it_tried(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--seconds", "0.2", "--only", "strict-json", "--seed", "5"]) == 0
     said = capsys.readouterr().out
