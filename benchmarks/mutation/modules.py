@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 _LOADING: Final = (
+    "tests/unit/services/test_loaders.py",
     "tests/unit/services/test_loading.py",
     "tests/unit/services/test_loading_records.py",
+    "tests/unit/services/test_loading_reports.py",
 )
 
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "app/services/loading.py": _LOADING,
-    "app/services/loaders.py": ("tests/unit/services/test_loaders.py", *_LOADING),
+    "app/services/loaders.py": _LOADING,
     "app/services/averages.py": ("tests/unit/services/test_averages_reading.py",),
     "app/services/gaps.py": ("tests/unit/services/test_gaps_inspection.py",),
     "app/services/coverage.py": ("tests/unit/services/test_coverage.py",),

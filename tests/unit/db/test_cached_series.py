@@ -138,9 +138,10 @@ def test_who_stops_believing_while_asking_is_not_given_what_is_older_still() -> 
         source.held = False
         assert store.refresh(BTC, MINUTE).revision == second
 
-        # The next caller looks at the clock twice, and between the two the belief ends.
-        now[0] += CHECK_EVERY - 0.001
-        steps += [lambda: now.__setitem__(0, now[0] + 0.002)]
+        # The next caller looks at the clock twice, and between the two the belief ends. The slow
+        # answer would be young enough, but it is older than what was told already.
+        now[0] += CHECK_EVERY - 0.15
+        steps += [lambda: now.__setitem__(0, now[0] + 0.2)]
         late = pool.submit(store.state, BTC, MINUTE)
         until(lambda: waiting_in(Future.result) == 1 or late.done())
         source.let_go()

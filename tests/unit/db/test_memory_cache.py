@@ -77,6 +77,22 @@ def test_an_old_value_does_not_stay_when_its_successor_finds_no_room() -> None:
     assert cache.get("a") is None
 
 
+def test_what_fills_the_capacity_exactly_is_kept_also_after_a_close() -> None:
+    # An entry takes 200 bytes beside its value.
+    cache = MemoryCache(60, capacity=3_600)
+    for _ in range(2):
+        for key in "abc":
+            cache.set(key, b"x" * 1_000)
+        assert held(cache, list("abc")) == ["a", "b", "c"]
+        cache.set("d", b"")
+        assert held(cache, list("abcd")) == ["b", "c", "d"]
+        cache.set("whole", b"x" * 3_400)
+        assert held(cache, [*"abcd", "whole"]) == ["whole"]
+        cache.set("whole", b"x" * 3_401)
+        assert held(cache, [*"abcd", "whole"]) == []
+        cache.close()
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 3_000), st.integers(0, 30)),

@@ -88,3 +88,20 @@ def test_a_load_that_found_nothing_new_shows_as_a_check_without_a_count() -> Non
         unit.finish(changed=False, now=NOW)
     assert counter.coverage(BTC, DAILY, NOW).checked_at == NOW
     assert store.reads == 1
+
+
+def test_a_load_between_the_two_reads_is_counted_anew_by_the_next_request() -> None:
+    class Loading(CountingStore):
+        def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+            found = super().buckets(pair, interval, first, last)
+            if self.reads == 1:
+                load(self)
+            return found
+
+    store = Loading()
+    load(store, without=[LAST])
+    counter = CoverageCounter(store, 365)
+    assert counter.coverage(BTC, DAILY, NOW).missing == 1
+    assert counter.coverage(BTC, DAILY, NOW).missing == 0
+    assert counter.coverage(BTC, DAILY, NOW).missing == 0
+    assert store.reads == 2

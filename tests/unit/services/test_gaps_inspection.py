@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -172,3 +173,35 @@ def test_data_is_stale_when_a_newer_closed_candle_was_not_asked_for_in_time(
 ) -> None:
     state = SeriesState(1, last, last, checked_at)
     assert is_stale(state, interval, now) is stale
+
+
+class LoadedMeanwhile(MemorySeriesStore):
+    """A series that lacks the newest `times` days; a load adds one at each look at the quarantine."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+        self.load()
+
+    def load(self) -> None:
+        """What another process does."""
+        days = 300 - self.times
+        exchange = FakeExchange.of(daily(range(days)), now=day(days) + 600)
+        load_initial(self, exchange, lambda: exchange.now, BTC, DAILY, history_days=50)
+
+    def quarantined(self, *asked: Any) -> list[QuarantinedCandle]:
+        """Refused candles; then a load commits."""
+        found = super().quarantined(*asked)
+        if self.times:
+            self.times -= 1
+            self.load()
+        return found
+
+
+@pytest.mark.parametrize(("loads", "missing"), [(0, 0), (1, 0), (2, 0), (3, 1)])
+def test_a_series_that_changes_meanwhile_is_read_again_a_few_times(
+    loads: int, missing: int
+) -> None:
+    store = LoadedMeanwhile(loads)
+    assert inspect(store, BTC, DAILY, 50, day(300) + 600).missing == missing
+    assert store.times == 0
