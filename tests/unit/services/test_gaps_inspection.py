@@ -181,6 +181,7 @@ class LoadedMeanwhile(MemorySeriesStore):
     def __init__(self, times: int) -> None:
         super().__init__()
         self.times = times
+        self.readings = 0
         self.load()
 
     def load(self) -> None:
@@ -191,6 +192,7 @@ class LoadedMeanwhile(MemorySeriesStore):
 
     def quarantined(self, *asked: Any) -> list[QuarantinedCandle]:
         """Refused candles; then a load commits."""
+        self.readings += 1
         found = super().quarantined(*asked)
         if self.times:
             self.times -= 1
@@ -205,3 +207,5 @@ def test_a_series_that_changes_meanwhile_is_read_again_a_few_times(
     store = LoadedMeanwhile(loads)
     assert inspect(store, BTC, DAILY, 50, day(300) + 600).missing == missing
     assert store.times == 0
+    # Once more for each load, but not for ever; once where nothing changes.
+    assert store.readings == min(loads + 1, 3)
