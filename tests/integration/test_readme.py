@@ -49,6 +49,7 @@ READ_ONLY = {
     "make deploy",
     "make audit",
     "make fuzz",
+    "make mutation",
 }
 ADDRESS = "http://127.0.0.1:8000"
 
