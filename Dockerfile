@@ -14,7 +14,8 @@ COPY requirements.txt .
 RUN python -m venv installer \
     && python -m venv --without-pip /opt/venv \
     && installer/bin/python -m pip --python /opt/venv/bin/python install \
-        --no-compile --require-hashes --only-binary :all: --requirement requirements.txt \
+        --no-compile --no-deps --require-hashes --only-binary :all: --requirement requirements.txt \
+    && installer/bin/python -m pip --python /opt/venv/bin/python check \
     && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
 COPY app /opt/mms/app
 COPY infra/image /opt/mms

@@ -177,7 +177,7 @@ infra-check: ready-dev ## Plan, assert and scan the Terraform of infra/terraform
 lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
 	@for name in requirements requirements-dev requirements-checks requirements-checkov requirements-deploy \
 		requirements-rehearsal requirements-audit; do \
-		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 			--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links \
 			$(ARGS) --output-file $$name.txt $$name.in || exit 1; \
 	done

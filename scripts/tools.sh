@@ -3,7 +3,8 @@
 #
 # They stand in .tools/NAME, apart from .venv: what ships or judges the application must never decide
 # which versions the application runs with. Like scripts/venv.sh this costs nothing when nothing changed,
-# installs by hash and from wheels alone, and starts anew after an installation that was cut off.
+# installs by hash, from wheels alone and without resolving anything, and starts anew after an
+# installation that was cut off.
 set -eu
 
 case ${1:-} in
@@ -38,9 +39,14 @@ say "Installing what $requirements lists into $folder: once."
 rm -rf "$folder"
 mkdir -p .tools
 "$python" -m venv "$folder"
-if ! "$folder/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
+if ! "$folder/bin/python" -m pip install -qq --no-input --disable-pip-version-check --no-deps \
     --require-hashes --only-binary :all: --requirement "$requirements"; then
     say "The installation failed; what pip says stands above. Type the same command again to retry."
+    exit 2
+fi
+if ! check=$("$folder/bin/python" -m pip --disable-pip-version-check check 2>&1); then
+    say "$check"
+    say "What $requirements pins does not fit together: make lock"
     exit 2
 fi
 cp "$requirements" "$folder/.stamp"

@@ -131,8 +131,10 @@ create() {
 install() {
     : >.venv/.installing
     say "Installing what $requirements lists into .venv: once, about a minute."
-    # Wheels only: a source package would run its own, unpinned build on this machine.
-    if ! .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check \
+    # Wheels only: a source package would run its own, unpinned build on this machine. The list is
+    # whole, so nothing is resolved: an older pip would look at newer releases of what another package
+    # asks for with an extra, and refuse them. (tests/house says whether the list really is whole.)
+    if ! .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check --no-deps \
         --require-hashes --only-binary :all: --requirement "$requirements"; then
         say "The installation failed; what pip says stands above. It needs the network, or a mirror"
         say "that pip is configured for. Type the same command again to retry."

@@ -82,7 +82,8 @@ def _wheelhouse(engine: Engine, folder: Path, base: Base) -> tuple[Path, Path]:
     tags += [f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}"]
     platforms = [word for tag in tags for word in ("--platform", tag)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
-    command += ["--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", "--no-deps"]
+    command += ["--require-hashes", "--only-binary", ":all:"]
     command += ["--python-version", version, "--implementation", "cp", *platforms]
     command += ["--requirement", str(ROOT / "requirements.txt"), "--dest", str(wheels)]
     commands.must(command, timeout=600.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_the_requirements_name_no_package_index(stem: str) -> None:
         text = (ROOT / f"{stem}.{suffix}").read_text()
         assert "://" not in text
         assert re.findall(r"(?m)^--(?!hash)\S+|index-url|find-links|trusted-host", text) == []
+
+
+INSTALLERS = ["Dockerfile", "scripts/venv.sh", "scripts/tools.sh", "checks/image/build.py"]
+
+
+@pytest.mark.parametrize("name", INSTALLERS)
+def test_nothing_that_installs_resolves_anything(name: str) -> None:
+    """A release that appears tomorrow must not change, or break, what the lists pin today."""
+    words = re.sub(r'[\\\s",\[\]+=]+', " ", (ROOT / name).read_text())
+    (options,) = re.findall(r"--\S*no-deps.*?--requirement", words)
+    assert "--require-hashes --only-binary :all:" in options
+
+
+def test_what_is_pinned_is_whole_and_fits_together() -> None:
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "No broken requirements found.\n")
 
 
 def test_the_application_imports_only_what_the_run_time_requirements_install() -> None:
