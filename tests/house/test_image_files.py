@@ -76,7 +76,10 @@ def test_everything_that_the_image_needs_is_let_in() -> None:
 def test_the_packages_are_installed_by_hash_from_wheels_alone() -> None:
     installs = re.findall(r"pip [^&]*\binstall\b[^&]*", "".join(stages()))
     assert len(installs) == 1
-    for option in ("--no-deps --require-hashes --only-binary :all:", "--requirement requirements.txt"):
+    for option in (
+        "--no-deps --require-hashes --only-binary :all:",
+        "--requirement requirements.txt",
+    ):
         assert option in installs[0]
 
 
