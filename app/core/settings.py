@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     Field,
     SecretStr,
@@ -27,6 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.env_file import read_env_file
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
@@ -216,7 +216,7 @@ def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Setting
     Environment and `env_file` give a secret itself or, as NAME_FILE, the file that holds it.
     Raises ConfigurationError: one line that names the setting, the problem and the fix.
     """
-    written = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    written = {} if env_file is None else read_env_file(env_file)
     _refuse_misspelt(written, env_file)
     files = read_setting_files(SECRETS, [os.environ, written])
     from_files = {name.lower(): value for name, value in files.items()}
