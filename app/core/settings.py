@@ -120,11 +120,11 @@ class Settings(BaseSettings):
     @field_validator("db_url")
     @classmethod
     def _database(cls, value: str) -> str:
-        if urlsplit(value).scheme not in _DATABASES:
+        if _scheme(value) not in _DATABASES:
             raise PydanticCustomError(
                 "db_url",
                 "is no URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
-                "postgresql://user:password@host:5432/name",
+                "postgresql://user:password@host:5432/name (a [ in the password as %5B)",
             )
         return value
 
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     def _replica(cls, value: str | None) -> str | None:
         if not value or value == "none://":
             return None
-        if urlsplit(value).scheme not in _DATABASES[1:]:
+        if _scheme(value) not in _DATABASES[1:]:
             raise PydanticCustomError(
                 "db_read_url",
                 "is no URL of a PostgreSQL replica; write "
@@ -185,6 +185,14 @@ class Settings(BaseSettings):
                 "DB_READ_URL empty where there is no replica",
             )
         return self
+
+
+def _scheme(url: str) -> str:
+    """What kind of URL it is; empty where it cannot be read as one."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def _place(db_url: str) -> tuple[str, str, str]:
