@@ -3,7 +3,7 @@
 At start the initial loader fills what is missing; then, shortly after each candle closes, the
 incremental loader runs. When the exchange is away it says so once in plain words, goes on trying at
 growing distances, and says once when it is back. Loads run in child processes, so that their work
-and their memory are not the server's.
+and their memory are not the server's; they end with it, however it ends (`app.child`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ AFTER_CLOSE: Final = 30.0
 FIRST_RETRY: Final = 60.0
 LAST_RETRY: Final = 900.0
 """Seconds between tries while the exchange is away: doubling from the first to the last."""
+
+NOT_STARTED: Final = 2
+"""The exit code of a command that could not start, also where it is the system that has no room."""
 
 STOP_WITHIN: Final = 5.0
 """Seconds that a running load gets to end after a stop was asked for."""
@@ -164,21 +167,30 @@ class Children:
         self._stopped = False
 
     def run(self, module: str, *arguments: str) -> ChildEnd:
-        """Run `python -m module --json`, with more arguments where given, to its end."""
+        """Run `python -m module --json`, with more arguments where given, to its end.
+
+        A child that the system cannot start, for want of memory for example, is one that failed.
+        """
         with self._lock:
             if self._stopped:
                 return ChildEnd(-1, None)
-            child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
-                [sys.executable, "-m", module, "--json", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                env=self._environment,
-            )
+            try:
+                child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
+                    [sys.executable, "-m", "app.child", module, "--json", *arguments],
+                    stdout=subprocess.PIPE,
+                    stderr=self._log,
+                    stdin=subprocess.PIPE,
+                    text=True,
+                    env=self._environment,
+                )
+            except OSError as error:
+                structlog.get_logger().error("child_not_started", command=module, reason=str(error))
+                return ChildEnd(NOT_STARTED, None)
             self._running = child
+        # Not `communicate`, which closes the child's input: that is how it learns of our end.
         with child:
-            printed, _ = child.communicate()
+            assert child.stdout is not None
+            printed = child.stdout.read()
         with self._lock:
             self._running = None
         return ChildEnd(child.returncode, _last_json(printed))

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import structlog
 
 from app.core.market import Interval
 from app.keeper import (
+    COLLECTOR,
+    FIRST_RETRY,
     INCREMENTAL,
     INITIAL,
     LAST_RETRY,
+    NOT_STARTED,
     ChildEnd,
     Children,
+    Companion,
     Keeper,
     next_run,
 )
+from tests.support.processes import DEADLINE, ROOT
 
 MIDNIGHT = 1_700_006_400
 AWAY = ChildEnd(1, {"series": [{"unreachable": True, "reason": "host cannot be reached."}]})
@@ -161,3 +169,81 @@ def test_the_summary_is_the_last_line_where_there_is_one(
 ) -> None:
     with (tmp_path / "log").open("w") as log:
         assert Children(dict(os.environ), log).run(module).summary == summary
+
+
+class NoRoom(Children):
+    """Children for which the system has no room the first few times, which it says in earnest."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(os.environ)
+        self.times = times
+        self.ends: list[ChildEnd] = []
+
+    def run(self, module: str, *arguments: str) -> ChildEnd:
+        full = len(self.ends) < self.times
+        # No system takes an environment of three megabytes.
+        room = {"TOO_MUCH": "x" * 3_000_000} if full else {}
+        end = Children({**os.environ, **room}).run("tests.support.summary", *arguments)
+        self.ends.append(end)
+        return end
+
+
+@pytest.mark.parametrize(
+    ("make", "waits"),
+    [
+        (
+            lambda children, wait: Keeper(
+                [Interval.DAY],
+                children,
+                clock=lambda: MIDNIGHT,
+                say=pytest.fail,
+                wait=wait,
+            ),
+            [FIRST_RETRY, 2 * FIRST_RETRY, 30.0],
+        ),
+        (
+            lambda children, wait: Companion(COLLECTOR, children, wait=wait),
+            [FIRST_RETRY] * 3,
+        ),
+    ],
+)
+def test_a_child_that_the_system_cannot_start_is_tried_again_like_one_that_failed(
+    make: Callable[[Children, Callable[[float], bool]], Keeper | Companion], waits: list[float]
+) -> None:
+    children, waited = NoRoom(2), list[float]()
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return len(children.ends) == 3
+
+    with structlog.testing.capture_logs() as logged:
+        make(children, wait).run()
+    assert children.ends == [ChildEnd(NOT_STARTED, None)] * 2 + [ChildEnd(0, {"ok": [1]})]
+    assert waited == waits
+    said = [line for line in logged if line["event"] == "child_not_started"]
+    assert [(line["log_level"], line["command"]) for line in said] == [
+        ("error", "tests.support.summary")
+    ] * 2
+    assert "Argument list too long" in said[0]["reason"]
+
+
+PARENT = """
+import os
+from app.keeper import Children
+Children(dict(os.environ)).run("tests.support.sleeper")
+"""
+
+
+def test_a_child_ends_with_its_parent_even_when_that_is_killed() -> None:
+    # Both write to one pipe, which ends when the last of them has.
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stderr is not None
+        assert parent.stderr.readline() == "asleep\n"
+        parent.kill()
+        assert parent.communicate(timeout=DEADLINE)[1] == ""
