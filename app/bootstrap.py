@@ -30,7 +30,9 @@ from app.events.bus import EventBus, Listener, Listeners
 from app.events.types import (
     AnomalyDetected,
     AveragesCalculated,
+    CandleRevised,
     CandlesLoaded,
+    CandlesRefused,
     Event,
     GapDetected,
     PriceCollected,
@@ -62,6 +64,8 @@ class Runtime:
     averages: AverageStore
     leases: Leases
     events: EventBus
+    event_counts: Callable[[], dict[str, int]]
+    """How many events of each kind were delivered so far, and under `dropped` how many were lost."""
     prices: PriceStore
     price_source: Callable[[], PriceSource]
     """Where spot prices come from; opened when it is first needed. Raises ConfigurationError."""
@@ -111,7 +115,8 @@ def build(
     cache = _cache(settings)
     stored = database.series
     averages = stored if cache is None else CachedAverageStore(stored, cache)
-    events = EventBus(_listeners(settings, clock, averages))
+    counts = listeners.EventCounts()
+    events = EventBus(_listeners(settings, clock, averages, counts))
 
     def gate_for(host: str, rate: float) -> Gate:
         return DatabaseGate(engine, host, rate, fallback=HostGate(host, rate))
@@ -132,6 +137,7 @@ def build(
         averages=averages,
         leases=SqlLeases(engine),
         events=events,
+        event_counts=lambda: {**counts.so_far(), "dropped": events.dropped},
         prices=database.prices,
         price_source=source.get,
         gate_for=gate_for,
@@ -154,11 +160,14 @@ def _cache(settings: Settings) -> Cache | None:
     return LayeredCache(near, far)
 
 
-def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:
-    """Who hears what. Counting the events is the bus's own work (`EventBus.counts`)."""
+def _listeners(
+    settings: Settings, clock: Clock, averages: AverageStore, counts: listeners.EventCounts
+) -> Listeners:
+    """Who hears what."""
     # A load that failed is logged by its command, at once: that line must not wait or be dropped.
-    logged = (CandlesLoaded, AveragesCalculated, GapDetected)
+    logged = (CandlesLoaded, AveragesCalculated, CandleRevised, CandlesRefused, GapDetected)
     heard: dict[type[Event], list[Listener]] = {kind: [listeners.log_line] for kind in logged}
+    heard[Event] = [counts]
     shared = settings.cache_url.startswith("memcached://")
     if shared and isinstance(averages, CachedAverageStore):
 

@@ -65,9 +65,9 @@ def run(
     What prevents the start is said in one line on standard error; the exit code is then 2.
     """
     try:
-        listener = _listen(settings.host, settings.port)
-    except ConfigurationError as error:
-        return _cannot_start(error)
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        return _cannot_start(_why_not(error, settings.host, settings.port))
     with closing(listener):
         try:
             runtime = build(settings)
@@ -168,19 +168,19 @@ def _leave_now() -> None:
     os._exit(OVERDUE)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError, which says what to change."""
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises OSError."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-        # Connections take it over: the system then takes a whole reply at once, as far as it allows
-        # (Linux by default 0.2 MB), and delivers it even when this process is killed the moment after.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
-        return listener
-    except OSError as error:
-        raise ConfigurationError(_why_not(error, host, port)) from error
+    except UnicodeError as error:
+        raise socket.gaierror(str(error)) from error  # it can be no name, so it is none
+    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+    # Connections take it over: the system then takes a whole reply at once, as far as it allows
+    # (Linux by default 0.2 MB), and delivers it even when this process is killed the moment after.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+    return listener
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:
@@ -205,8 +205,8 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _cannot_start(error: Exception) -> int:
-    sys.stderr.write(f"The API cannot start: {error}\n")
+def _cannot_start(why: object) -> int:
+    sys.stderr.write(f"The API cannot start: {why}\n")
     return NOT_STARTED
 
 

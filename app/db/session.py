@@ -30,9 +30,30 @@ _CONNECT_SECONDS: Final = 2
 # What the two databases say when a table is not there, and when a file is no database of ours.
 _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")
 _DAMAGED: Final = ("file is not a database", "malformed", "unsupported file format")
-_FULL: Final = ("disk is full", "diskfull", "no space left")
 _LOCKED: Final = ("database is locked", "database table is locked")
-_WAITED: Final = "locknotavailable"
+
+# The rest of what is known, and the sentence for it around the database's own words.
+_UNAVAILABLE: Final = (
+    (
+        ("unable to open database file", "readonly database"),
+        "DB_URL's file cannot be used ({}): let DB_URL name a file, no folder, that this process may "
+        "write, in a folder where it may write",
+    ),
+    (
+        ("disk is full", "diskfull", "no space left"),
+        "the database's disk is full ({}): make room, then run this again; what was committed before "
+        "stays",
+    ),
+    (
+        _LOCKED,
+        f"another program has kept the database locked for more than {_BUSY_SECONDS} s ({{}}): end "
+        "that one, or run this again later",
+    ),
+    (
+        ("locknotavailable",),
+        "another program keeps what is needed locked ({}): end that one, or run this again later",
+    ),
+)
 
 
 def open_engine(db_url: str) -> Engine:
@@ -46,7 +67,7 @@ def open_engine(db_url: str) -> Engine:
             return _sqlite(url)
         return _postgres(url, pool_pre_ping=True)
     except (ArgumentError, ValueError) as error:
-        raise ConfigurationError(f"DB_URL cannot be read: {error}") from None
+        raise _unreadable("DB_URL", error) from None
 
 
 def open_bounded(
@@ -68,9 +89,16 @@ def open_bounded(
     try:
         engine = _postgres(make_url(url), pool_pre_ping=pool_pre_ping)
     except (ArgumentError, ValueError) as error:
-        raise ConfigurationError(f"{setting} cannot be read: {error}") from None
+        raise _unreadable(setting, error) from None
     bound(engine, longest, losses)
     return engine
+
+
+def _unreadable(setting: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{setting} cannot be read ({error}): write postgresql://user:password@host:5432/name, or "
+        "sqlite:///./data/mms.db for DB_URL"
+    )
 
 
 def _postgres(url: URL, *, pool_pre_ping: bool) -> Engine:
@@ -212,21 +240,9 @@ def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
             f"DB_URL's file is damaged or no database ({reason}): restore a backup, or move it away "
             "and load anew; it was not changed"
         )
-    if any(mark in kind for mark in _FULL):
-        return StoreUnavailable(
-            f"the database's disk is full ({reason}): make room, then run this again; what was "
-            "committed before stays"
-        )
-    if _is_locked(error):
-        return StoreUnavailable(
-            f"another program has kept the database locked for more than {_BUSY_SECONDS} s "
-            f"({reason}): end that one, or run this again later"
-        )
-    if _WAITED in kind:
-        return StoreUnavailable(
-            f"another program keeps what is needed locked ({reason}): end that one, or run this "
-            "again later"
-        )
+    for marks, words in _UNAVAILABLE:
+        if any(mark in kind for mark in marks):
+            return StoreUnavailable(words.format(reason))
     return StoreUnavailable(f"the database does not answer: {reason}")
 
 

@@ -94,13 +94,14 @@ def _once(made: Runtime, found: Collection, *, as_json: bool) -> int:
         output.line(f"{refused.coin} not stored: {refused.reason}")
     code = SOME_FAILED if found.refused else DONE
     if as_json:
+        made.events.close()  # nothing more is published, and what is counted is complete
         output.json_line(
             {
                 "command": COMMAND,
                 "exit": code,
                 "stored": {p.symbol: text(p.price) for p in found.stored},
                 "refused": {r.coin.symbol: r.reason for r in found.refused},
-                "events": made.events.counts,
+                "events": made.event_counts(),
             }
         )
     return code

@@ -43,6 +43,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "app/db/cached.py": (
         "tests/unit/db/test_cached_averages.py",
+        "tests/unit/db/test_cached_readers.py",
         "tests/unit/db/test_cached_rechecks.py",
         "tests/unit/db/test_cached_series.py",
     ),

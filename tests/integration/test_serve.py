@@ -102,6 +102,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     [
         (["--host", "192.0.2.1", "--port", "0"], "HOST=192.0.2.1 is no address of this machine"),
         (["--host", "no such host", "--port", "0"], "is no address of this machine"),
+        (["--host", "no..host", "--port", "0"], "HOST=no..host is no address of this machine"),
         (["--port", "70000"], "PORT=70000"),
         (["--port", "x"], "PORT=x"),
     ],
