@@ -96,6 +96,20 @@ run "a_provider_that_the_account_has_is_used" {
   }
 }
 
+run "a_repository_with_numbers_gets_in_by_them" {
+  command = plan
+
+  variables {
+    github_repository        = "example@123456/mms-api@456789"
+    github_oidc_provider_arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.github["deploy"].assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == "repo:example@123456/mms-api@456789:environment:${var.environment}"
+    error_message = "The subject is not the one that GitHub puts into the token of a repository with numbers."
+  }
+}
+
 run "without_a_repository_nobody_gets_in" {
   command = plan
 

@@ -106,6 +106,7 @@ run "refused_what_does_not_fit_together" {
     worker_memory           = 1536
     database_max_storage_gb = 20
     database_backup_days    = 1
+    github_repository       = "example@123456/mms-api"
   }
 
   expect_failures = [
@@ -118,6 +119,7 @@ run "refused_what_does_not_fit_together" {
     var.worker_memory,
     var.database_max_storage_gb,
     var.database_backup_days,
+    var.github_repository,
   ]
 }
 
