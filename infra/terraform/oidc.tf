@@ -30,9 +30,8 @@ resource "aws_iam_openid_connect_provider" "github" {
 resource "aws_iam_role" "github" {
   for_each = local.github_roles
 
-  name                 = "${local.name}-github-${each.key}"
-  description          = "${each.key} from ${var.github_repository}"
-  max_session_duration = each.key == "apply" ? 7200 : 3600
+  name        = "${local.name}-github-${each.key}"
+  description = "${each.key} from ${var.github_repository}"
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
