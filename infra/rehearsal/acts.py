@@ -7,6 +7,7 @@ import time
 from typing import Any, Final
 
 from infra.rehearsal import versions
+from infra.rehearsal.cloud import REGION
 from infra.rehearsal.stage import BUCKET, Stage, watched
 from infra.release.infrastructure import FOLDER
 
@@ -193,6 +194,7 @@ def destroy(stage: Stage) -> None:
             "-input=false",
             "-no-color",
             "-var-file=dev.tfvars",
+            f"-var=region={REGION}",
         ]
     )
     stage.figures["destroy seconds"] = round(time.monotonic() - began)

@@ -13,7 +13,7 @@ What they need is in the environment, so that a workflow's step is one make targ
   DEPLOY_REPOSITORY        ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, by default as in the outputs (image)
   DEPLOY_COMMIT            the commit that is built, 40 hexadecimal digits (image)
   DEPLOY_IMAGE             NAME@sha256:… (scan)
-  IMAGE_BASE, IMAGE_CPU    the base image by digest; X86_64 (the default) or ARM64 (image)
+  IMAGE_BASE               the base image by digest (image)
   SCAN_ALLOWED             findings to put up with, such as HIGH=2 (scan)
   AWS_REGION, AWS_ROLE_ARN and everything else that AWS's tools read
 
@@ -129,9 +129,6 @@ def _place(environment: Mapping[str, str]) -> infrastructure.Place:
 
 
 def _source(environment: Mapping[str, str]) -> image.Source:
-    cpu = environment.get("IMAGE_CPU") or "X86_64"
-    if cpu not in image.PLATFORMS:
-        raise NotStarted(f"IMAGE_CPU={cpu!r}: use {' or '.join(image.PLATFORMS)}")
     wanted = r"[a-z0-9.:-]+/[a-z0-9._/-]+"
     named = {"DEPLOY_REPOSITORY": environment.get("DEPLOY_REPOSITORY") or _repository(environment)}
     repository = _needed(named, "DEPLOY_REPOSITORY", wanted, "REGISTRY/NAME")
@@ -140,7 +137,7 @@ def _source(environment: Mapping[str, str]) -> image.Source:
     if version is None:
         raise NotStarted("pyproject.toml names no version")
     base = environment.get("IMAGE_BASE") or None
-    return image.Source(repository, commit, version[1], image.PLATFORMS[cpu], base)
+    return image.Source(repository, commit, version[1], base)
 
 
 def _repository(environment: Mapping[str, str]) -> str:

@@ -17,7 +17,8 @@ from typing import Any, Final
 from infra.release.running import Run
 
 BUILDER: Final = "mms-release"
-PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
+PLATFORM: Final = "linux/amd64"
+"""What tasks run on (tasks.tf): the runners of GitHub build for it without emulation."""
 
 _INDEXES: Final = (
     "application/vnd.oci.image.index.v1+json",
@@ -37,12 +38,11 @@ class ScanFailed(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """What is built: the commit, what the Dockerfile is given, and for which processor."""
+    """What is built: the commit, and what the Dockerfile is given."""
 
     repository: str
     commit: str
     version: str
-    platform: str
     base: str | None = None
 
     @property
@@ -83,7 +83,7 @@ def build_command(source: Source, metadata: Path) -> Sequence[str]:
         "buildx",
         "build",
         f"--builder={BUILDER}",
-        f"--platform={source.platform}",
+        f"--platform={PLATFORM}",
         "--sbom=true",
         "--provenance=mode=max",
         *(f"--build-arg={name}={value}" for name, value in arguments.items()),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
+from infra.release.image import PLATFORM
 from tests.conftest import absent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +114,11 @@ def test_the_container_runs_as_the_images_user_and_asks_with_its_health_check() 
     assert f'["CMD", {check[1:]}' in TASKS
     (port,) = re.findall(r"(?m)^  api_port = (\d+)$", TASKS)
     assert f"EXPOSE {port}" in dockerfile
+
+
+def test_the_image_is_built_for_what_the_tasks_run_on() -> None:
+    (processor,) = re.findall(r'(?m)^    cpu_architecture += "(\w+)"', TASKS)
+    assert {"X86_64": "linux/amd64"}[processor] == PLATFORM
 
 
 def test_every_alarm_is_in_the_operating_instructions() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from infra.release.image import ScanFailed, Source, build_command, publish, scan
+from infra.release.image import PLATFORM, ScanFailed, Source, build_command, publish, scan
 from tests.support.ecs import Clock
 
-SOURCE = Source("1.dkr.ecr.us-east-1.amazonaws.com/mms-dev", "c" * 40, "0.1.0", "linux/amd64")
+SOURCE = Source("1.dkr.ecr.us-east-1.amazonaws.com/mms-dev", "c" * 40, "0.1.0")
 DIGEST = "sha256:" + "1" * 64
 INNER = "sha256:" + "2" * 64
 
@@ -137,10 +137,10 @@ def test_an_image_is_built_with_both_attestations_and_the_password_is_no_argumen
 
 
 def test_a_base_is_passed_on() -> None:
-    source = Source("r/mms", "c" * 40, "0.1.0", "linux/arm64", "python@sha256:1")
+    source = Source("r/mms", "c" * 40, "0.1.0", "python@sha256:1")
     command = build_command(source, Path("m.json"))
     assert "--build-arg=BASE=python@sha256:1" in command
-    assert "--platform=linux/arm64" in command
+    assert f"--platform={PLATFORM}" in command
 
 
 def test_a_commit_that_is_in_the_registry_is_not_built_again(tmp_path: Path) -> None:
