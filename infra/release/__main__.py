@@ -1,7 +1,7 @@
 """The pipeline's steps before a deployment, each of which can be run at home as well.
 
   plan     Terraform's plan of an environment, shown and kept under this run's number
-  apply    the very plan that was shown, and Terraform's outputs for the deployment
+  apply    the very plan that was shown, once, and Terraform's outputs for the deployment
   image    build and push the image of this commit with SBOM and provenance; prints its digest
   scan     wait for the registry's scan; fails on findings that are high or critical
 
@@ -9,6 +9,7 @@ What they need is in the environment, so that a workflow's step is one make targ
   MMS_ENVIRONMENT          dev or prod
   TF_STATE_BUCKET          bucket of the state (plan, apply)
   TF_VARIABLES             further variables for the plan, one NAME=VALUE a line
+  PLAN_SHA256              the plan that was shown, as plan printed it (apply)
   DEPLOY_OUTPUTS           where apply writes Terraform's outputs (outputs.json)
   DEPLOY_REPOSITORY        ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, by default as in the outputs (image)
   DEPLOY_COMMIT            the commit that is built, 40 hexadecimal digits (image)
@@ -68,8 +69,12 @@ def main(
         made = client or _connect()
         failures = _failures()
         work = run or runner(environment, ROOT)
-        if step in ("plan", "apply"):
+        if step == "plan":
             place = _place(environment)
+        elif step == "apply":
+            place = _place(environment)
+            meant = "what make infra-plan printed"
+            shown = _needed(environment, "PLAN_SHA256", "[0-9a-f]{64}", meant)
         elif step == "image":
             source = _source(environment)
         else:
@@ -82,7 +87,7 @@ def main(
             _plan(place, work, made("s3"), environment)
         elif step == "apply":
             outputs = Path(environment.get("DEPLOY_OUTPUTS") or "outputs.json")
-            _apply(place, work, made("s3"), outputs)
+            _apply(place, work, made("s3"), shown, outputs)
         elif step == "image":
             _image(source, work, made("ecr"), environment)
         else:
@@ -97,8 +102,11 @@ def main(
 def _plan(place: infrastructure.Place, run: Run, s3: Any, environment: Mapping[str, str]) -> None:
     variables = [each for each in environment.get("TF_VARIABLES", "").splitlines() if each.strip()]
     with tempfile.TemporaryDirectory() as folder:
-        text = infrastructure.make_plan(place, run, s3, Path(folder) / "plan", variables)
+        file = Path(folder) / "plan"
+        text, digest = infrastructure.make_plan(place, run, s3, file, variables)
     _say(text)
+    _say(f"PLAN_SHA256={digest}")
+    _append(environment.get("GITHUB_OUTPUT"), f"sha256={digest}\n")
     line = infrastructure.summary_of(text)
     # Terraform masks what it knows to be sensitive; this text is what the approver reads.
     fence = "`" * 4
@@ -108,10 +116,12 @@ def _plan(place: infrastructure.Place, run: Run, s3: Any, environment: Mapping[s
     )
 
 
-def _apply(place: infrastructure.Place, run: Run, s3: Any, outputs: Path) -> None:
+def _apply(place: infrastructure.Place, run: Run, s3: Any, shown: str, outputs: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        found = infrastructure.apply_plan(place, run, s3, Path(folder) / "plan", outputs)
-    _say(f"applied: {sum(found.values())} resources of {len(found)} types")
+        now = infrastructure.apply_plan(place, run, s3, Path(folder) / "plan", shown)
+    found = infrastructure.write_outputs(place, run, outputs)
+    done = "applied" if now else "applied before, in this run"
+    _say(f"{done}: {sum(found.values())} resources of {len(found)} types")
 
 
 def _image(source: image.Source, run: Run, ecr: Any, environment: Mapping[str, str]) -> None:
@@ -180,7 +190,7 @@ def _connect() -> Callable[[str], Any]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    ours = (CommandFailed, image.ScanFailed)
+    ours = (CommandFailed, image.ScanFailed, infrastructure.PlanReplaced)
     try:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
     except ImportError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -23,6 +25,8 @@ ENVIRONMENT = {
     "GITHUB_RUN_ID": "42",
     "TF_VARIABLES": "github_repository=owner/name\n\nsettings={A=1}",
 }
+SHOWN = hashlib.sha256(b"a plan").hexdigest()
+KEPT = "mms-state/mms-dev/plans/42.tfplan"
 STATE = {
     "values": {
         "root_module": {
@@ -70,8 +74,15 @@ class Bucket:
     def download_file(self, bucket: str, key: str, file: str) -> None:
         Path(file).write_bytes(self.files[f"{bucket}/{key}"])
 
-    def delete_object(self, Bucket: str, Key: str) -> None:
-        del self.files[f"{Bucket}/{Key}"]
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+        self.files[f"{Bucket}/{Key}"] = Body
+
+    def get_object(self, Bucket: str, Key: str) -> Any:
+        return {"Body": io.BytesIO(self.files[f"{Bucket}/{Key}"])}
+
+    def list_objects_v2(self, Bucket: str, Prefix: str) -> Any:
+        found = [name for name in self.files if name.startswith(f"{Bucket}/{Prefix}")]
+        return {"Contents": [{"Key": name.partition("/")[2]} for name in found]} if found else {}
 
 
 def step(name: str, client: Any, run: Any, **environment: str) -> int:
@@ -90,10 +101,15 @@ def test_the_plan_that_was_shown_is_the_one_that_is_applied(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket, terraform, summary = Bucket(), Terraform(), tmp_path / "summary"
-    assert step("plan", bucket, terraform, GITHUB_STEP_SUMMARY=str(summary)) == 0
-    assert bucket.files == {"mms-state/mms-dev/plans/42.tfplan": b"a plan"}
+    given = tmp_path / "github"
+    files = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(given)}
+    assert step("plan", bucket, terraform, **files) == 0
+    assert bucket.files == {KEPT: b"a plan"}
     assert "Plan: 3 to add" in summary.read_text()
-    assert "Plan: 3 to add" in capsys.readouterr().out
+    assert given.read_text() == f"sha256={SHOWN}\n"
+    said = capsys.readouterr().out
+    assert "Plan: 3 to add" in said
+    assert f"PLAN_SHA256={SHOWN}\n" in said
     init, plan, _ = terraform.asked
     assert "-backend-config=key=mms-dev/terraform.tfstate" in init
     assert "-lockfile=readonly" in init
@@ -105,12 +121,67 @@ def test_the_plan_that_was_shown_is_the_one_that_is_applied(
     } <= {*plan}
     outputs = tmp_path / "outputs.json"
     applying = Terraform()
-    assert step("apply", bucket, applying, DEPLOY_OUTPUTS=str(outputs)) == 0
+    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(outputs)}
+    assert step("apply", bucket, applying, **asked) == 0
     assert [words[0] for words in applying.asked] == ["init", "apply", "output", "show"]
     assert not any(word.startswith("-var") for word in applying.asked[1])
     assert json.loads(outputs.read_text())["cluster_name"]["value"] == "mms-dev"
-    assert bucket.files == {}
+    assert bucket.files == {KEPT: b"a plan", "mms-state/mms-dev/plans/42.applied": SHOWN.encode()}
     assert "applied: 3 resources of 2 types" in capsys.readouterr().out
+
+
+def test_a_plan_that_was_put_in_the_place_of_the_shown_one_is_not_applied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket, terraform = Bucket(), Terraform()
+    bucket.files[KEPT] = b"another plan"
+    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(tmp_path / "outputs.json")}
+    assert step("apply", bucket, terraform, **asked) == 1
+    assert [words[0] for words in terraform.asked] == ["init"]
+    assert bucket.files == {KEPT: b"another plan"}
+    assert not (tmp_path / "outputs.json").exists()
+    said = capsys.readouterr().err
+    assert "is not the plan that was shown" in said
+    assert SHOWN in said
+
+
+def test_a_job_that_is_run_again_does_not_apply_its_plan_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket, outputs = Bucket(), tmp_path / "outputs.json"
+    bucket.files[KEPT] = b"a plan"
+    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(outputs)}
+    assert step("apply", bucket, Terraform(), **asked) == 0
+    outputs.unlink()
+    again = Terraform()
+    assert step("apply", bucket, again, **asked) == 0
+    assert [words[0] for words in again.asked] == ["init", "output", "show"]
+    assert outputs.exists()
+    assert "applied before, in this run: 3 resources" in capsys.readouterr().out
+    # All jobs run again: the same run, and a new plan.
+    bucket.files[KEPT] = b"a newer plan"
+    newer = Terraform()
+    asked["PLAN_SHA256"] = hashlib.sha256(b"a newer plan").hexdigest()
+    assert step("apply", bucket, newer, **asked) == 0
+    assert "apply" in [words[0] for words in newer.asked]
+
+
+def test_a_plan_whose_apply_failed_is_not_taken_for_applied(tmp_path: Path) -> None:
+    bucket = Bucket()
+    bucket.files[KEPT] = b"a plan"
+    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(tmp_path / "outputs.json")}
+    assert step("apply", bucket, Terraform(fails="apply"), **asked) == 1
+    assert bucket.files == {KEPT: b"a plan"}
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "sha256:" + "0" * 64])
+def test_nothing_is_applied_without_the_digest_of_what_was_shown(
+    capsys: pytest.CaptureFixture[str], digest: str
+) -> None:
+    terraform = Terraform()
+    assert step("apply", Bucket(), terraform, PLAN_SHA256=digest) == 2
+    assert terraform.asked == []
+    assert "what make infra-plan printed" in capsys.readouterr().err
 
 
 def test_a_plan_that_terraform_refuses_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
