@@ -14,8 +14,8 @@ What they need is in the environment, so that a workflow's step is one make targ
   DEPLOY_REPOSITORY        ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, by default as in the outputs (image)
   DEPLOY_COMMIT            the commit that is built, 40 hexadecimal digits (image)
   DEPLOY_IMAGE             NAME@sha256:… (scan)
-  IMAGE_BASE               the base image by digest (image)
-  SCAN_ALLOWED             findings to put up with, such as HIGH=2 (scan)
+  IMAGE_BASE               the base image by digest, else what the Dockerfile's tag names now (image)
+  SCAN_ALLOWED             findings to put up with, by name, such as CVE-2026-1234 (scan)
   AWS_REGION, AWS_ROLE_ARN and everything else that AWS's tools read
 
 exit codes: 0 done, 1 failed (for scan: findings), 2 could not start.
@@ -92,7 +92,12 @@ def main(
             _image(source, work, made("ecr"), environment)
         else:
             found = image.scan(made("ecr"), name, digest, allowed, now, sleep)
-            _say(f"scanned {digest}: {found or 'no findings'}")
+            _say(f"scanned {digest}: {dict(found.counts) or 'no findings'}")
+            for each in sorted(allowed - found.allowed):
+                _say(f"SCAN_ALLOWED names {each}, which is not found any more: take it out")
+    except image.OtherTree as error:
+        sys.stderr.write(f"{step}: {error}\n")
+        return NOT_STARTED
     except failures as error:
         sys.stderr.write(f"{step}: {error}\n")
         return FAILED
@@ -146,7 +151,11 @@ def _source(environment: Mapping[str, str]) -> image.Source:
     version = re.search(r'(?m)^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text())
     if version is None:
         raise NotStarted("pyproject.toml names no version")
-    base = environment.get("IMAGE_BASE") or None
+    base = environment.get("IMAGE_BASE")
+    if not base:
+        base = image.wanted_base((ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    elif not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", base):
+        raise NotStarted(f"IMAGE_BASE={base!r}: it has to be NAME@sha256:…, or nothing")
     return image.Source(repository, commit, version[1], base)
 
 
@@ -160,15 +169,13 @@ def _repository(environment: Mapping[str, str]) -> str:
         return ""
 
 
-def _scanned(environment: Mapping[str, str]) -> tuple[str, str, dict[str, int]]:
+def _scanned(environment: Mapping[str, str]) -> tuple[str, str, set[str]]:
     wanted = r"[a-z0-9.:-]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}"
     full = _needed(environment, "DEPLOY_IMAGE", wanted, "REGISTRY/NAME@sha256:…")
-    allowed: dict[str, int] = {}
-    for item in environment.get("SCAN_ALLOWED", "").replace(",", " ").split():
-        severity, _, count = item.partition("=")
-        if not count.isdecimal():
-            raise NotStarted(f"SCAN_ALLOWED={item!r}: write it like HIGH=2")
-        allowed[severity.upper()] = int(count)
+    allowed = set(environment.get("SCAN_ALLOWED", "").replace(",", " ").split())
+    for item in sorted(allowed):
+        if not re.fullmatch(r"[A-Za-z]+-[A-Za-z0-9.-]+", item):
+            raise NotStarted(f"SCAN_ALLOWED={item!r}: name the findings, such as CVE-2026-1234")
     repository, _, digest = full.partition("@")
     return repository.partition("/")[2], digest, allowed
 

@@ -16,7 +16,7 @@ from infra.release.__main__ import main
 from infra.release.infrastructure import resources, summary_of
 from infra.release.running import CommandFailed, runner
 from tests.support.ecs import NEW, Clock
-from tests.unit.release.test_release_image import Registry
+from tests.unit.release.test_release_image import Commands, Registry
 
 ENVIRONMENT = {
     "MMS_ENVIRONMENT": "dev",
@@ -240,20 +240,40 @@ def test_an_image_hands_its_digest_to_the_next_step(tmp_path: Path) -> None:
     assert given.read_text() == f"image=1.dkr.ecr.example/mms-dev@sha256:{'1' * 64}\n"
 
 
-@pytest.mark.parametrize("wrong", [{"DEPLOY_COMMIT": "main"}, {"DEPLOY_REPOSITORY": "mms"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"DEPLOY_COMMIT": "main"}, {"DEPLOY_REPOSITORY": "mms"}, {"IMAGE_BASE": "python:3.13"}],
+)
 def test_an_image_of_nothing_in_particular_is_not_built(wrong: dict[str, str]) -> None:
     good = {"DEPLOY_COMMIT": "c" * 40, "DEPLOY_REPOSITORY": "r.example/mms"}
     assert step("image", Registry(), None, **{**good, **wrong}) == 2
 
 
+def test_a_tree_that_is_not_the_commit_is_not_built_and_nothing_was_tried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = {"DEPLOY_COMMIT": "c" * 40, "DEPLOY_REPOSITORY": "r.example/mms"}
+    commands = Commands(head="d" * 40)
+    assert step("image", Registry(), commands, **asked) == 2
+    assert "DEPLOY_COMMIT" in capsys.readouterr().err
+    assert not [line for line in commands.lines if line.startswith("docker")]
+
+
 def test_a_scan_with_findings_ends_with_1_and_allowed_ones_with_0(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert step("scan", Registry({"HIGH": 1}), None, DEPLOY_IMAGE=str(NEW)) == 1
-    assert "1 HIGH" in capsys.readouterr().err
-    allowed = {"DEPLOY_IMAGE": str(NEW), "SCAN_ALLOWED": "high=1"}
-    assert step("scan", Registry({"HIGH": 1}), None, **allowed) == 0
-    assert step("scan", Registry({}), None, DEPLOY_IMAGE=str(NEW), SCAN_ALLOWED="HIGH") == 2
+    found = {"CVE-2026-1": "HIGH"}
+    assert step("scan", Registry(found), None, DEPLOY_IMAGE=str(NEW)) == 1
+    assert "CVE-2026-1 (HIGH)" in capsys.readouterr().err
+    allowed = {"DEPLOY_IMAGE": str(NEW), "SCAN_ALLOWED": "CVE-2026-1, CVE-2025-2"}
+    assert step("scan", Registry(found), None, **allowed) == 0
+    said = capsys.readouterr().out
+    assert "scanned sha256" in said
+    assert "{'HIGH': 1}" in said
+    assert "SCAN_ALLOWED names CVE-2025-2, which is not found any more" in said
+    for number in ("HIGH", "HIGH=2"):
+        code = step("scan", Registry({}), None, DEPLOY_IMAGE=str(NEW), SCAN_ALLOWED=number)
+        assert code == 2
     assert step("scan", Registry({}), None, DEPLOY_IMAGE="mms:latest") == 2
 
 
