@@ -158,6 +158,27 @@ def test_no_key_is_stored_for_a_workflow(workflow: Path) -> None:
     assert re.findall(r"write-all|: write(?! #)", workflow.read_text()) == []
 
 
+def test_every_check_that_is_documented_runs_in_a_workflow() -> None:
+    """A check that runs nowhere by itself is soon one that cannot run."""
+    run = {
+        name
+        for workflow in WORKFLOWS
+        for name in re.findall(r"run: (?:exec )?make ([a-z-]+)", workflow.read_text())
+    }
+    checks = {
+        name for name in targets() if name.endswith(("-check", "-rehearse")) or "audit" in name
+    }
+    assert checks - {"ready-audit"} <= run
+
+
+def test_the_checks_of_one_deployment_never_push_out_those_of_another() -> None:
+    """A called workflow has its caller's name and branch, whatever environment is deployed to."""
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    (group,) = re.findall(r"(?m)^  group: (.*)$", text)
+    assert group.endswith("github.event_name == 'pull_request' && github.ref || github.run_id }}")
+    assert "github.workflow" not in group
+
+
 def test_the_same_actions_have_the_same_versions_everywhere() -> None:
     used = {
         line
