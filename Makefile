@@ -149,7 +149,7 @@ infra-rehearse: ready-rehearsal ## Rehearse a life on AWS against a stand-in, te
 infra-plan: ready-ship ## Show Terraform's plan and keep it for infra-apply (needs an account)
 	@$(AS_ROLE) -m infra.release plan
 
-infra-apply: ready-ship ## Apply the plan that infra-plan showed
+infra-apply: ready-ship ## Apply the plan that infra-plan showed (PLAN_SHA256, which it printed)
 	@$(AS_ROLE) -m infra.release apply
 
 image-publish: ready-ship ## Build and push the image of DEPLOY_COMMIT with SBOM and provenance

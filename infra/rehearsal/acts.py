@@ -7,6 +7,7 @@ import time
 from typing import Any, Final
 
 from infra.rehearsal import versions
+from infra.rehearsal.cloud import REGION
 from infra.rehearsal.stage import BUCKET, Stage, watched
 from infra.rehearsal.tasks import exit_code, fire, last_log, run_task
 from infra.release.infrastructure import FOLDER
@@ -30,15 +31,32 @@ def apply(stage: Stage) -> None:
     code, said = stage.run([*release, "plan"], TF_VARIABLES=f"settings={json.dumps(settings)}")
     planned = next((line for line in said.splitlines() if line.startswith("Plan:")), said[-2_000:])
     stage.check(code == 0, f"the plan is made: {planned}")
-    code, said = stage.run([*release, "apply"])
+    shown = said.rpartition("PLAN_SHA256=")[2].strip()
+    _refuse_another_plan(stage, release, shown)
+    code, said = stage.run([*release, "apply"], PLAN_SHA256=shown)
     stage.check(code == 0, "the plan that was shown is applied")
     stage.figures["apply seconds"] = round(time.monotonic() - began)
     stage.figures["resources applied"] = said.split("applied: ")[-1].split(" ")[0]
     stage.check(stage.outputs_file.exists(), "Terraform's outputs are written")
+    code, said = stage.run([*release, "apply"], PLAN_SHA256=shown)
+    again = code == 0 and "applied before, in this run" in said
+    stage.check(again, "the job can be run again, and does not apply its plan again")
     _connect(stage)
     stage.stand_in.settle()
     (api,) = _services(stage, ["api"])
     stage.check(api["runningCount"] == 0, "nothing runs yet: no image was pushed")
+
+
+def _refuse_another_plan(stage: Stage, release: list[str], shown: str) -> None:
+    """A plan that is put in the place of the one that was shown is noticed."""
+    s3 = stage.stand_in.client("s3")
+    (kept,) = s3.list_objects_v2(Bucket=BUCKET, Prefix="mms-dev/plans/")["Contents"]
+    plan = s3.get_object(Bucket=BUCKET, Key=kept["Key"])["Body"].read()
+    s3.put_object(Bucket=BUCKET, Key=kept["Key"], Body=b"another plan")
+    code, said = stage.run([*release, "apply"], PLAN_SHA256=shown)
+    refused = code == 1 and "is not the plan that was shown" in said
+    stage.check(refused, "a plan that was put in its place is refused: exit 1")
+    s3.put_object(Bucket=BUCKET, Key=kept["Key"], Body=plan)
 
 
 def _connect(stage: Stage) -> None:
@@ -194,6 +212,7 @@ def destroy(stage: Stage) -> None:
             "-input=false",
             "-no-color",
             "-var-file=dev.tfvars",
+            f"-var=region={REGION}",
         ]
     )
     stage.figures["destroy seconds"] = round(time.monotonic() - began)
