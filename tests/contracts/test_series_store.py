@@ -64,7 +64,9 @@ def lose_candle(store: Store, number: int) -> None:
     begin, end = lawless[written._engine.dialect.name]
     with written._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(begin))
-        connection.execute(text("DELETE FROM candles WHERE pair = 'BTC-BRL' AND bucket = :at"), {"at": day(number)})
+        connection.execute(
+            text("DELETE FROM candles WHERE pair = 'BTC-BRL' AND bucket = :at"), {"at": day(number)}
+        )
         connection.execute(text(end))
 
 
