@@ -33,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help=f"closed candles to read again (default {REREAD})",
     )
-    options = known.parse_args(argv)
-    return run(COMMAND, lambda settings: _load(settings, options))
+    return run(COMMAND, known, argv, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:

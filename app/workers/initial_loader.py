@@ -28,8 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     known.add_argument(
         "--days", type=positive(10_000), metavar="N", help="days to serve, instead of HISTORY_DAYS"
     )
-    options = known.parse_args(argv)
-    return run(COMMAND, lambda settings: _load(settings, options))
+    return run(COMMAND, known, argv, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
