@@ -36,10 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     which = known.add_mutually_exclusive_group()
     which.add_argument("--once", action="store_true", help="collect once, then end")
     which.add_argument("--fetch", metavar="SYMBOL", help="print one price, store nothing")
-    options = known.parse_args(argv)
-    if options.fetch:
-        return run(COMMAND, lambda settings: _fetch(settings, options))
-    return run(COMMAND, lambda settings: _collect(settings, options))
+    return run(COMMAND, known, argv, _work)
+
+
+def _work(settings: Settings, options: argparse.Namespace) -> int:
+    return _fetch(settings, options) if options.fetch else _collect(settings, options)
 
 
 def _fetch(settings: Settings, options: argparse.Namespace) -> int:

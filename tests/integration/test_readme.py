@@ -1,4 +1,5 @@
-"""Every command of the README does what the README says: each one is run here.
+"""Every command of the README does what the README says: each one is run here, those that install the
+systemd units in test_schedules.
 
 Only `make test-local`, `make lint` and `make check` are read rather than run, because they are what runs
 this, `make bench`, `make topology-check` and `make mutation`, because figures are not tests, and those
@@ -273,8 +274,10 @@ def test_the_commands_that_run_this_test_exist(command: str) -> None:
 
 
 def test_no_command_of_the_readme_is_left_out() -> None:
+    (units,) = [block for block in BLOCK.findall(README) if "systemctl" in block]
     tested = {
         *READ_ONLY,
+        *units.splitlines(),
         "make demo",
         "make run_local",
         "make help",

@@ -55,13 +55,14 @@ def test_events_are_named_in_the_past_tense() -> None:
             },
         ),
         (
-            GapDetected(BTC, DAY, first=86_400, last=172_800, count=2, cause="never fetched"),
+            GapDetected(BTC, DAY, first=86_400, last=172_800, gaps=1, count=2, causes="absent 2"),
             {
                 "event": "gap_detected",
                 "first": 86_400,
                 "last": 172_800,
+                "gaps": 1,
                 "count": 2,
-                "cause": "never fetched",
+                "causes": "absent 2",
             },
         ),
     ],
