@@ -141,7 +141,8 @@ def overlooked(
 
     As after HISTORY_DAYS was raised, or a candle deleted. A bucket that the exchange was asked for in
     vain, or whose candle was refused, is left to the gap monitor: else every run would ask again for
-    what lies before an exchange's first candle.
+    what lies before an exchange's first candle. Any may be the one of a candle that was refused because
+    its stamp could not be read, so nothing is asked for a day after such a one came.
     """
     wanted = warmed_up(served_period(interval, history_days, now), interval)
     period = Span(wanted.first, min(wanted.last, before - interval.seconds))
@@ -149,6 +150,8 @@ def overlooked(
         return []  # as nearly always: a count costs a tenth of reading a year of minutes
     stored = store.buckets(pair, interval, *period)
     absent = (item.bucket for item in store.absences(pair, interval, *period))
-    refused = (item.bucket for item in store.quarantined(pair, interval, *period))
-    known = sorted(bucket for bucket in chain(stored, absent, refused) if bucket is not None)
-    return missing(*period, interval.seconds, known)
+    refused = store.quarantined(pair, interval, *period)
+    if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
+        return []
+    placed = (item.bucket for item in refused if item.bucket is not None)
+    return missing(*period, interval.seconds, sorted(chain(stored, absent, placed)))

@@ -221,6 +221,20 @@ def test_what_the_exchange_never_had_or_what_was_refused_costs_no_request_at_any
     assert len(exchange.asked) == 1
 
 
+def test_a_hole_that_may_be_a_refused_candle_without_a_place_is_left_alone_for_a_day() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(303) if n != 250), now=day(300))
+    exchange.refused = [RefusedCandle(None, "The stamp cannot be read.")]
+    store = loaded(exchange, 101)
+    hole = Span(day(250), day(250))
+    for now, lost in ((day(300), []), (day(301) - 1, []), (day(301), [hole])):
+        assert overlooked(store, BTC, DAY, 101, day(297), now) == lost
+    exchange.refused = []
+    exchange.candles[day(250)] = candle(day(250), 10**9)
+    exchange.now = day(301)
+    assert catch_up(store, exchange, 101).inserted == 2
+    assert overlooked(store, BTC, DAY, 101, day(297), day(301)) == []
+
+
 def test_trouble_with_an_old_bucket_does_not_keep_the_newest_away() -> None:
     exchange = FakeExchange.of(daily(range(301)), now=day(300))
     store = loaded(exchange, 50)
