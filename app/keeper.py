@@ -57,11 +57,32 @@ def next_run(now: float, interval: Interval, failures: int) -> float:
     return due if due > now else due + interval.seconds
 
 
-class Keeper(threading.Thread):
-    """The thread that runs the loaders. `stop` ends it and the child it may have running.
+class Beside(threading.Thread):
+    """A thread that runs commands as child processes. `stop` ends it and the one that may be running.
 
-    `run_child(module)` runs one loader to its end; `say` shows a line to a person; `loaded` is called
-    once, after the first load that succeeded; `wait(seconds)` returns True as soon as it is to stop.
+    `wait(seconds)` returns True as soon as it is to stop.
+    """
+
+    def __init__(
+        self, name: str, children: Children, wait: Callable[[float], bool] | None = None
+    ) -> None:
+        super().__init__(name=name)
+        self._children = children
+        self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
+
+    def stop(self) -> None:
+        """End the thread; returns when it and its child are gone."""
+        self._stopped.set()
+        self._children.stop()
+        if self.is_alive():
+            self.join()
+
+
+class Keeper(Beside):
+    """The thread that runs the loaders.
+
+    `say` shows a line to a person; `loaded` is called once, after the first load that succeeded.
     """
 
     def __init__(
@@ -74,14 +95,11 @@ class Keeper(threading.Thread):
         loaded: Callable[[], None] = lambda: None,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        super().__init__(name="keeper")
+        super().__init__("keeper", children, wait)
         self._interval = min(intervals, key=lambda interval: interval.seconds)
-        self._children = children
         self._clock = clock
         self._say = say
         self._loaded = loaded
-        self._stopped = threading.Event()
-        self._wait = wait or self._stopped.wait
 
     def run(self) -> None:
         """Load, wait, load again, until told to stop."""
@@ -112,48 +130,35 @@ class Keeper(threading.Thread):
             if self._wait(max(0.0, due - self._clock())):
                 return
 
-    def stop(self) -> None:
-        """End the thread; returns when it and its child are gone."""
-        self._stopped.set()
-        self._children.stop()
-        if self.is_alive():
-            self.join()
 
-
-class Companion(threading.Thread):
-    """A thread that keeps one command running beside a server, and starts it again when it ends."""
+class Periodic(Beside):
+    """Runs one command, waits `every` seconds, and runs it again, whatever it ended with."""
 
     def __init__(
         self,
         module: str,
+        arguments: Sequence[str],
         children: Children,
         *,
+        every: float,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        super().__init__(name=module)
+        super().__init__(module, children, wait)
         self._module = module
-        self._children = children
-        self._stopped = threading.Event()
-        self._wait = wait or self._stopped.wait
+        self._arguments = arguments
+        self._every = every
 
     def run(self) -> None:
-        """Run the command until told to stop."""
+        """Run the command again and again until told to stop."""
         while not self._stopped.is_set():
-            end = self._children.run(self._module)
+            end = self._children.run(self._module, *self._arguments)
             if self._stopped.is_set():
                 return
-            structlog.get_logger().warning(
-                "companion_ended", command=self._module, exit_code=end.code
-            )
-            if self._wait(FIRST_RETRY):
+            tell = structlog.get_logger()
+            say = tell.warning if end.code else tell.info
+            say("scheduled_run_finished", command=self._module, exit_code=end.code)
+            if self._wait(self._every):
                 return
-
-    def stop(self) -> None:
-        """End the thread; returns when it and its child are gone."""
-        self._stopped.set()
-        self._children.stop()
-        if self.is_alive():
-            self.join()
 
 
 class Children:

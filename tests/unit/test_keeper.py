@@ -20,10 +20,11 @@ from app.keeper import (
     INITIAL,
     LAST_RETRY,
     NOT_STARTED,
+    Beside,
     ChildEnd,
     Children,
-    Companion,
     Keeper,
+    Periodic,
     next_run,
 )
 from tests.support.processes import DEADLINE, ROOT
@@ -202,13 +203,13 @@ class NoRoom(Children):
             [FIRST_RETRY, 2 * FIRST_RETRY, 30.0],
         ),
         (
-            lambda children, wait: Companion(COLLECTOR, children, wait=wait),
+            lambda children, wait: Periodic(COLLECTOR, [], children, every=FIRST_RETRY, wait=wait),
             [FIRST_RETRY] * 3,
         ),
     ],
 )
 def test_a_child_that_the_system_cannot_start_is_tried_again_like_one_that_failed(
-    make: Callable[[Children, Callable[[float], bool]], Keeper | Companion], waits: list[float]
+    make: Callable[[Children, Callable[[float], bool]], Beside], waits: list[float]
 ) -> None:
     children, waited = NoRoom(2), list[float]()
 
