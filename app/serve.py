@@ -37,6 +37,10 @@ NOT_STARTED: Final = 2
 GRACE: Final = 5
 """Seconds that requests in flight get to finish."""
 
+KEEP_ALIVE: Final = 75
+"""Seconds that an idle connection is kept: longer than AWS's load balancer (60) and nginx keep theirs. A
+request that meets a connection which is just being closed is lost, so whoever sends them closes first."""
+
 _OVERTIME: Final = 3.0
 _WORKER: Final = "AnyIO worker"  # what the threads that plain route functions run on are called
 _BACKLOG: Final = 2_048
@@ -84,6 +88,7 @@ def run(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=grace,
         )
         server = _Server(config, draining, drain, _url(listener), on_ready)

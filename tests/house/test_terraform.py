@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
+from app.serve import KEEP_ALIVE
 from infra.release.image import PLATFORM
 from tests.conftest import absent
 
@@ -104,6 +105,14 @@ def test_every_command_is_an_entry_point_of_the_image() -> None:
         r"(?m)^    ([\w-]+)\) module=", (ROOT / "infra/image/entrypoint.sh").read_text()
     )
     assert sorted(commands) == sorted(entry_points)
+
+
+def test_whoever_is_in_front_of_the_api_closes_an_idle_connection_first() -> None:
+    (seconds,) = re.findall(r"idle_timeout += (\d+)", (STACK / "load_balancer.tf").read_text())
+    nginx = (ROOT / "infra/nginx/mms-api.conf.template").read_text()
+    (upstream,) = re.findall(r"(?m)^    keepalive_timeout (\d+)s;", nginx)
+    assert int(upstream) < int(seconds) < KEEP_ALIVE
+    assert f"idle for {KEEP_ALIVE} s" in nginx
 
 
 def test_the_container_runs_as_the_images_user_and_asks_with_its_health_check() -> None:
