@@ -24,6 +24,7 @@ from app.core import logging
 from app.core.errors import ConfigurationError, MmsError, StoreError, UnsupportedInterval
 from app.core.market import Interval, Pair
 from app.core.settings import Settings, load_settings
+from app.db.session import BUSY_SECONDS
 
 DONE: Final = 0
 SOME_FAILED: Final = 1
@@ -97,9 +98,11 @@ def run(command: str, work: Callable[[Settings], int]) -> int:
 
 
 @contextmanager
-def runtime(settings: Settings, *, create: bool = True) -> Iterator[Runtime]:
+def runtime(
+    settings: Settings, *, create: bool = True, busy_seconds: int = BUSY_SECONDS
+) -> Iterator[Runtime]:
     """The wired-up process, closed at the end; see `bootstrap.build`."""
-    made = bootstrap.build(settings, create=create)
+    made = bootstrap.build(settings, create=create, busy_seconds=busy_seconds)
     try:
         yield made
     finally:
@@ -154,4 +157,5 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is stop:  # else the process is on its way out
+            signal.signal(signal.SIGTERM, before)
