@@ -105,6 +105,13 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         _UPSTREAM,
         "api.coingecko.com asks to wait (429): try again in 60 s.",
     ),
+    errors.OutOfTurn: Answer(
+        503,
+        "upstream-unavailable",
+        "What this depends on outside cannot be asked yet",
+        "The next free turn at api.coingecko.com comes in 4.0 s, which is longer than this request "
+        "can wait: try again then.",
+    ),
     errors.UpstreamBlocked: Answer(
         503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
     ),

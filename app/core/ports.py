@@ -173,8 +173,10 @@ class Gate(Protocol):
     def enter(self, budget: float) -> None:
         """Return when the next request may go out.
 
-        Raises UpstreamUnavailable, with `retry_after`, as soon as it is known that this would take
-        longer than `budget` seconds.
+        Raises, with `retry_after`, as soon as it is known that this would take longer than `budget`
+        seconds: UpstreamUnavailable where the host asked for the pause, OutOfTurn where the requests
+        before this one are the reason. Raises StoreError where turns are kept in a database and that
+        is what is in the way.
         """
         ...
 

@@ -31,6 +31,7 @@ from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.setting_files import SUFFIX, read_setting_files
+from app.core.upstream import BASE_URL_WRITTEN, base_url_problem, can_be_key
 
 ENV_FILE: Final = Path(".env")
 
@@ -151,12 +152,38 @@ class Settings(BaseSettings):
     @field_validator("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        problem = base_url_problem(value.strip())
+        if problem:
             raise PydanticCustomError(
-                "base_url", "is no base URL; write https://host/path without a query"
+                "base_url", "{problem}; " + BASE_URL_WRITTEN, {"problem": problem}
             )
-        return value.rstrip("/")
+        return value.strip().rstrip("/")
+
+    @field_validator("coingecko_api_key")
+    @classmethod
+    def _api_key(cls, value: SecretStr | None) -> SecretStr | None:
+        key = "" if value is None else value.get_secret_value().strip()
+        if key and not can_be_key(key):
+            raise PydanticCustomError(
+                "api_key",
+                "holds characters that no key has (a space, a quote, a line break?); copy it again "
+                "from CoinGecko's dashboard, or remove it to ask without a key",
+            )
+        return SecretStr(key) if key else None
+
+    @model_validator(mode="after")
+    def _thresholds_of_something(self) -> Self:
+        known = [coin.symbol for coin in self.allowed_symbols]
+        known += [pair.base for pair in self.allowed_pairs if pair.base not in known]
+        for symbol, value in self.anomaly_threshold.by_symbol:
+            if symbol not in known:
+                raise PydanticCustomError(
+                    "threshold_symbol",
+                    "ANOMALY_THRESHOLD={written} is for a symbol that is neither among "
+                    "ALLOWED_SYMBOLS nor in ALLOWED_PAIRS; use one of {known}",
+                    {"written": f"{symbol}:{value}", "known": ", ".join(known)},
+                )
+        return self
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:

@@ -23,7 +23,9 @@ from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
 
 SQLITE: Final = "sqlite"
 
-_BUSY_SECONDS: Final = 5
+BUSY_SECONDS: Final = 5
+"""How long a write waits for a locked SQLite file. Nothing ends that wait, not even a signal."""
+
 _BUSY_PAUSE: Final = 0.02
 _CONNECT_SECONDS: Final = 2
 
@@ -46,8 +48,8 @@ _UNAVAILABLE: Final = (
     ),
     (
         _LOCKED,
-        f"another program has kept the database locked for more than {_BUSY_SECONDS} s ({{}}): end "
-        "that one, or run this again later",
+        "another program has kept the database locked longer than this one may wait ({}): end that "
+        "one, or run this again later",
     ),
     (
         ("locknotavailable",),
@@ -56,15 +58,16 @@ _UNAVAILABLE: Final = (
 )
 
 
-def open_engine(db_url: str) -> Engine:
+def open_engine(db_url: str, busy_seconds: int = BUSY_SECONDS) -> Engine:
     """An engine for SQLite or PostgreSQL; nothing is connected yet.
 
-    The folder of a SQLite file is created. Raises ConfigurationError where the URL is unreadable.
+    `busy_seconds` is how long a write waits for a locked SQLite file. The folder of a SQLite file is
+    created. Raises ConfigurationError where the URL is unreadable.
     """
     try:
         url = make_url(db_url)
         if url.get_backend_name() == SQLITE:
-            return _sqlite(url)
+            return _sqlite(url, busy_seconds)
         return _postgres(url, pool_pre_ping=True)
     except (ArgumentError, ValueError) as error:
         raise _unreadable("DB_URL", error) from None
@@ -112,7 +115,7 @@ def _postgres(url: URL, *, pool_pre_ping: bool) -> Engine:
     )
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, busy_seconds: int) -> Engine:
     if not url.database or url.database == ":memory:":
         raise ConfigurationError(
             "DB_URL names no file: a SQLite database in memory is a new, empty one for each "
@@ -129,7 +132,7 @@ def _sqlite(url: URL) -> Engine:
         pool_size=10,
         max_overflow=30,
         pool_timeout=_CONNECT_SECONDS,
-        connect_args={"timeout": _BUSY_SECONDS},
+        connect_args={"timeout": busy_seconds},
     )
 
     @event.listens_for(engine, "connect")
@@ -138,7 +141,7 @@ def _sqlite(url: URL) -> Engine:
         connection.isolation_level = None
         for pragma in (
             "foreign_keys=ON",
-            f"busy_timeout={_BUSY_SECONDS * 1000}",
+            f"busy_timeout={busy_seconds * 1000}",
             # A commit that was reported survives a power cut; loads are too rare for it to cost.
             "synchronous=FULL",
         ):
@@ -156,7 +159,7 @@ def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> 
     """
     if engine.dialect.name != SQLITE:
         return
-    pauses = iter([_BUSY_PAUSE] * int(_BUSY_SECONDS / _BUSY_PAUSE))
+    pauses = iter([_BUSY_PAUSE] * int(BUSY_SECONDS / _BUSY_PAUSE))
     with reading(engine) as connection:
         while connection.scalar(text("PRAGMA journal_mode")) != "wal":
             try:

@@ -74,8 +74,11 @@ class AnomalyEpisodes:
         )
 
     def collected(self, event: PriceCollected) -> None:
-        """End the episode with the first price that is normal again; a stale one tells nothing."""
-        if event.anomalous or event.stale or event.symbol not in self._open:
+        """End the episode with the first price that is normal again.
+
+        A stale one tells nothing, nor does one that could not be judged.
+        """
+        if event.anomalous is not False or event.stale or event.symbol not in self._open:
             return
         self._open.discard(event.symbol)
         structlog.get_logger().info("anomaly_ended", symbol=event.symbol, price=text(event.price))

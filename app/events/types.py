@@ -86,7 +86,8 @@ class LoadFailed(SeriesEvent):
 class PriceCollected(Event):
     """A spot price was stored: in 1e-8 of `currency`, with its own time and that of its collection.
 
-    `stale` says that it was too old by its own time, `anomalous` how it was judged.
+    `stale` says that it was too old by its own time, `anomalous` how it was judged: None where it
+    could not be.
     """
 
     symbol: str
@@ -95,7 +96,7 @@ class PriceCollected(Event):
     priced_at: int
     collected_at: int
     stale: bool
-    anomalous: bool
+    anomalous: bool | None
 
 
 @dataclass(frozen=True, slots=True)

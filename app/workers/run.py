@@ -25,6 +25,7 @@ from app.core import logging
 from app.core.errors import ConfigurationError, MmsError, StoreError, UnsupportedInterval
 from app.core.market import Interval, Pair
 from app.core.settings import Settings, load_settings
+from app.db.session import BUSY_SECONDS
 from app.workers import output
 
 DONE: Final = 0
@@ -157,9 +158,11 @@ def attempt(
 
 
 @contextmanager
-def runtime(settings: Settings, *, create: bool = True) -> Iterator[Runtime]:
+def runtime(
+    settings: Settings, *, create: bool = True, busy_seconds: int = BUSY_SECONDS
+) -> Iterator[Runtime]:
     """The wired-up process, closed at the end; see `bootstrap.build`."""
-    made = bootstrap.build(settings, create=create)
+    made = bootstrap.build(settings, create=create, busy_seconds=busy_seconds)
     try:
         yield made
     finally:
@@ -214,4 +217,5 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is stop:  # else the process is on its way out
+            signal.signal(signal.SIGTERM, before)
