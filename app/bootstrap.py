@@ -111,7 +111,7 @@ def build(
     try:
         if settings.env == "dev" and create:
             schema.migrate(database.engine)
-        schema.require(database.engine)
+        schema.require_always(database.engine)
         if watch and database.engine.dialect.name != session.SQLITE:
             database.close()
             database = watched(settings.db_url, settings.db_read_url)

@@ -216,6 +216,7 @@ def test_the_name_of_a_migration_says_who_can_work_on_what_it_leaves(
 
 def test_another_programs_database_is_refused_and_left_alone(db_url: str) -> None:
     engine = open_engine(db_url)
+    write_ahead(engine)
     try:
         with transaction(engine) as connection:
             connection.execute(text("CREATE TABLE customers (name TEXT)"))
