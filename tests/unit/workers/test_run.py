@@ -140,6 +140,18 @@ def test_a_second_termination_does_not_interrupt_the_end_of_the_first(
         return 0
 
     before = signal.getsignal(signal.SIGTERM)
-    assert ending(capsys, work)[0] == 143
-    assert ended == ["what was begun"]
+    try:
+        assert ending(capsys, work)[0] == 143
+        assert ended == ["what was begun"]
+        # Nor the rest of the process, whose exit code it would change.
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_work_that_nobody_ends_leaves_the_signal_as_it_was(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert ending(capsys, lambda: 0)[0] == 0
     assert signal.getsignal(signal.SIGTERM) is before
