@@ -114,8 +114,8 @@ check: lint ## What CI runs: lint, then the tests with coverage
 
 bench: ready-dev ## Reproduce the figures that the documents state
 	@$(PY) -m benchmarks.anomaly $(ARGS)
-	@$(PY) -m benchmarks.history
 	@$(PY) -m benchmarks.flood
+	@$(PY) -m benchmarks.history
 
 reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
 	@$(PY) -m benchmarks.reliability $(ARGS)

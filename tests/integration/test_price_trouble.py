@@ -45,13 +45,10 @@ def locked(database: str) -> Iterator[None]:
         yield
 
 
-def stopped(process: subprocess.Popen[str], *, again: float | None = None) -> tuple[float, str]:
-    """Send SIGTERM, and a second one some seconds later; returns how long it took, and the output."""
+def stopped(process: subprocess.Popen[str]) -> tuple[float, str]:
+    """Send SIGTERM; returns how long the end took, and what was printed."""
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    if again is not None:
-        time.sleep(again)
-        process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=30)
     return time.monotonic() - begun, printed
 
@@ -73,7 +70,7 @@ def test_while_the_database_is_locked_no_call_is_spent_and_the_answer_names_the_
     assert shop.collect("BTC")[0] == 200
 
 
-def test_a_collector_that_waits_for_a_locked_database_stops_in_time_at_the_first_of_two_signals(
+def test_a_collector_that_waits_for_a_locked_database_stops_in_time(
     shop: PriceShop,
 ) -> None:
     process = shop.start("--json", PRICE_POLL_SECONDS="1")
@@ -81,10 +78,28 @@ def test_a_collector_that_waits_for_a_locked_database_stops_in_time_at_the_first
         until(lambda: len(shop.get("/history/DOT")) >= 1)
         with locked(shop.database):
             time.sleep(1.2)  # it is in its next slot
-            took, printed = stopped(process, again=0.02)
+            took, printed = stopped(process)
         assert process.returncode == 0
         assert took < 5.0
         assert json.loads(printed.splitlines()[-1])["slots"]["collected"] >= 1
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_stop_that_is_asked_for_again_and_again_ends_as_the_first_one_did(
+    shop: PriceShop,
+) -> None:
+    process = shop.start("--json")
+    try:
+        until(lambda: len(shop.get("/history/DOT")) == 1)
+        give_up = time.monotonic() + 10.0
+        while process.poll() is None and time.monotonic() < give_up:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.002)
+        printed, _ = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert json.loads(printed.splitlines()[-1])["exit"] == 0
     finally:
         process.kill()
         process.communicate()

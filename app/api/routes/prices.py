@@ -64,8 +64,9 @@ _ANOMALY: Final = {
 def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     """Always asks the source, for this symbol only; answers after the price is stored.
 
-    When the source gives no usable price nothing is stored, and the reply is a 503, with
-    `Retry-After` where the source says when to come again.
+    When the source gives no usable price, or cannot be asked yet because others are before this
+    request, nothing is stored, and the reply is a 503, with `Retry-After` where it is known when to
+    come again.
     """
     runtime = context.runtime
     rules = context.price_rules
@@ -116,8 +117,8 @@ def history(asked: HistoryDep, context: ContextDep) -> Response:
 def anomaly(asked: AnomalyDep, context: ContextDep) -> Response:
     """Compares the newest price with the one before it, or with the recent changes.
 
-    `method=relative` (the default): the change must exceed the threshold; exactly the threshold is
-    normal. `method=robust`: the change against the median and the MAD of the recent changes. With
+    A quotation that was collected several times counts once. `method=relative` (the default): the
+    change must exceed the threshold; exactly the threshold is normal. `method=robust`: the change against the median and the MAD of the recent changes. With
     too few prices, or a stale one, `anomaly` is false and `message` says so.
     """
     runtime = context.runtime
