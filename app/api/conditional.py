@@ -11,8 +11,8 @@ from email.utils import formatdate
 from hashlib import blake2b
 from typing import Final
 
-from app.core.market import SeriesState
-from app.services.averages import Asked, nothing_stored
+from app.core.market import SeriesState, Window
+from app.services.averages import Asked, why_absent
 from app.services.gaps import is_stale
 from app.utils.days import iso
 from app.utils.revisions import changed_at
@@ -29,8 +29,10 @@ def etag(kind: str, asked: Asked, revision: int) -> str:
     return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}"'
 
 
-def data_headers(asked: Asked, state: SeriesState, tag: str) -> dict[str, str]:
-    """The headers of a read, also of one that is not modified."""
+def data_headers(
+    asked: Asked, state: SeriesState, tag: str, window: Window | None = None
+) -> dict[str, str]:
+    """The headers of a read, also of one that is not modified; of averages over `window`, if any."""
     headers = {
         "ETag": tag,
         "Cache-Control": _CACHING,
@@ -38,10 +40,11 @@ def data_headers(asked: Asked, state: SeriesState, tag: str) -> dict[str, str]:
     }
     if state.revision:
         headers["Last-Modified"] = formatdate(changed_at(state.revision), usegmt=True)
-    if state.last is None:
-        headers["X-Data-Reason"] = nothing_stored(asked.pair, asked.interval)
-    else:
+    if state.last is not None:
         headers["X-Data-As-Of"] = iso(state.last)
+    reason = why_absent(asked, state, window)
+    if reason is not None:
+        headers["X-Data-Reason"] = reason
     return headers
 
 

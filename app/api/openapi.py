@@ -82,7 +82,8 @@ SERIES_HEADERS: Final = {
         "example": 0,
     },
     "X-Data-Reason": {
-        "description": "Only where nothing of the series is stored: why, and what to do.",
+        "description": "Only where nothing of the series is stored, or the period begins before all "
+        "that can have a value: why, and what to do.",
         "schema": {"type": "string"},
         "example": "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
     },

@@ -24,7 +24,7 @@ from app.api.openapi import (
     problems,
     series_parameters,
 )
-from app.core.market import SeriesState
+from app.core.market import SeriesState, Window
 from app.schemas.replies import AveragePoint, CandlePoint
 from app.services.averages import Asked, Reading, read_averages, read_candles
 
@@ -74,8 +74,8 @@ def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMat
     found = read_averages(context.runtime.averages, request.window, request.asked)
     tag = etag(f"mms {request.window}", request.asked, found.state.revision)
     if is_held(if_none_match, tag):
-        return _unmodified(request.asked, found.state, tag)
-    return _whole(found, request.asked, tag)
+        return _unmodified(request.asked, found.state, tag, request.window)
+    return _whole(found, request.asked, tag, request.window)
 
 
 @router.get(
@@ -110,11 +110,13 @@ def candles(request: CandlesDep, context: ContextDep, if_none_match: IfNoneMatch
     return _whole(found, request.asked, etag(kind, request.asked, found.state.revision))
 
 
-def _whole(found: Reading, asked: Asked, tag: str) -> Response:
-    headers = data_headers(asked, found.state, tag)
+def _whole(found: Reading, asked: Asked, tag: str, window: Window | None = None) -> Response:
+    headers = data_headers(asked, found.state, tag, window)
     headers["X-Data-Missing"] = str(found.missing)
     return JsonBytes(found.body, headers=headers)
 
 
-def _unmodified(asked: Asked, state: SeriesState, tag: str) -> Response:
-    return Response(status_code=304, headers=data_headers(asked, state, tag))
+def _unmodified(
+    asked: Asked, state: SeriesState, tag: str, window: Window | None = None
+) -> Response:
+    return Response(status_code=304, headers=data_headers(asked, state, tag, window))
