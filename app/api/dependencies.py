@@ -140,7 +140,10 @@ async def _nothing(request: Request) -> None:
 
 
 async def _if_none_match(request: Request) -> str | None:
-    return request.headers.get("if-none-match")
+    # Several lines are one list (RFC 9110, 5.3). If-Modified-Since is not asked: it knows whole seconds,
+    # and two loads may end within one.
+    lines = request.headers.getlist("if-none-match")
+    return ", ".join(lines) if lines else None
 
 
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
