@@ -8,8 +8,16 @@ from fastapi import APIRouter, Response
 
 from app.api.conditional import data_headers, etag
 from app.api.dependencies import ContextDep
-from app.api.openapi import SERIES_ERRORS, JsonBytes, json_reply, problems, series_parameters
+from app.api.openapi import (
+    SERIES_ERRORS,
+    SERIES_HEADERS,
+    JsonBytes,
+    json_reply,
+    problems,
+    series_parameters,
+)
 from app.api.price_requests import ANOMALIES, AnomaliesDep
+from app.core.errors import ReversedPeriod
 from app.schemas.prices import SeriesAnomalies
 from app.services.anomalies import judge_closes
 from app.services.averages import limited
@@ -42,8 +50,10 @@ _EXAMPLE: Final = {
     "/{pair}/anomalies",
     summary="Closes that changed out of the ordinary",
     responses={
-        200: json_reply("The anomalous closes, ascending.", SeriesAnomalies, _EXAMPLE),
-        **problems(SERIES_ERRORS),
+        200: json_reply(
+            "The anomalous closes, ascending.", SeriesAnomalies, _EXAMPLE, SERIES_HEADERS
+        ),
+        **problems(ANOMALIES, *SERIES_ERRORS, ReversedPeriod),
     },
     openapi_extra=series_parameters(ANOMALIES),
 )

@@ -24,6 +24,7 @@ from app.api.openapi import (
     problems,
     series_parameters,
 )
+from app.core.errors import ReversedPeriod, UnsupportedRange
 from app.core.market import SeriesState, Window
 from app.schemas.replies import AveragePoint, CandlePoint
 from app.services.averages import Asked, Reading, read_averages, read_candles
@@ -60,7 +61,7 @@ _CANDLES_EXAMPLE: Final = [
             SERIES_HEADERS,
         ),
         304: NOT_MODIFIED,
-        **problems(SERIES_ERRORS),
+        **problems(AVERAGES, *SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
     },
     openapi_extra=series_parameters(AVERAGES),
 )
@@ -89,7 +90,7 @@ def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMat
             SERIES_HEADERS,
         ),
         304: NOT_MODIFIED,
-        **problems(SERIES_ERRORS),
+        **problems(CANDLES, *SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
     },
     openapi_extra=series_parameters(CANDLES),
 )
