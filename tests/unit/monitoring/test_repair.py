@@ -72,14 +72,14 @@ def test_a_series_without_a_fault_is_left_alone() -> None:
     assert stand.exchange.asked == []
 
 
-def test_exactly_what_is_missing_is_asked_for_and_stored() -> None:
+def test_what_is_missing_is_asked_for_with_its_neighbours_and_stored() -> None:
     stand = Stand(lacking=(250, 251, 280))
     stand.has(250, 251, 280)
     found, note = stand.repair()
     assert note == ""
     assert found == stand.look()
     assert found.complete(strict=True)
-    assert stand.exchange.asked == [Span(day(250), day(280))]
+    assert stand.exchange.asked == [Span(day(248), day(281))]
     assert stand.leases == {}
     stand.runtime.events.close()
     assert [event.inserted for event in stand.heard if isinstance(event, CandlesLoaded)] == [3]
@@ -101,7 +101,7 @@ def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> N
     stand.has(250, 280)
     found, _ = stand.repair()
     assert stand.causes(found) == [(day(250), Cause.CONFIRMED)]
-    assert stand.exchange.asked == [Span(day(280), day(280))]
+    assert stand.exchange.asked == [Span(day(278), day(281))]
     assert stand.repair()[0].complete()
     assert len(stand.exchange.asked) == 1
     found, _ = stand.repair(strict=True)

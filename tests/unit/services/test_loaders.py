@@ -38,11 +38,13 @@ def test_an_initial_load_tells_of_every_page_and_every_commit() -> None:
         publish=heard.append,
         pages_a_commit=1,
     )
-    # The whole history in three pages, each committed at once, then the newest three again.
-    assert told == [100, 100, 100, 3]
-    assert [type(event) for event in heard] == [CandlesLoaded, AveragesCalculated] * 3
-    assert [event.inserted for event in heard if isinstance(event, CandlesLoaded)] == [100] * 3
-    assert (report.inserted, report.unchanged, report.newest) == (300, 3, day(299))
+    # The whole history, each page with the last three of the one before and committed at once, then the
+    # newest three again.
+    assert told == [100, 100, 100, 9, 3]
+    assert [type(event) for event in heard] == [CandlesLoaded, AveragesCalculated] * 4
+    inserted = [event.inserted for event in heard if isinstance(event, CandlesLoaded)]
+    assert inserted == [100, 97, 97, 6]
+    assert (report.inserted, report.unchanged, report.newest) == (300, 9 + 3, day(299))
 
 
 def test_the_incremental_part_of_an_initial_load_tells_of_its_pages_and_commits() -> None:
