@@ -4,28 +4,17 @@ and say, and that they talk to nobody else. The sandbox, too, is the command tha
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from app.core.market import DAY, Interval
-from tests.support.processes import DEADLINE, ROOT, api_server, process
-
-LOADER = ("-m", "app.workers.initial_loader", "--json")
-CATCH_UP = ("-m", "app.workers.incremental_loader", "--json")
-COLLECTOR = ("-m", "app.workers.price_collector", "--once", "--json")
-MONITOR = ("-m", "app.monitoring.gap_monitor", "--json")
+from tests.support.processes import DEADLINE, api_server, process
+from tests.support.town import CATCH_UP, COLLECTOR, LOADER, MONITOR, Town, by_pair, logged, sandbox
 
 # The loader with a witness of every address that it asks the name service for or connects to.
 WATCHED = """
@@ -42,88 +31,6 @@ code = main([])
 print(json.dumps(sorted(addresses)))
 sys.exit(code)
 """
-
-
-@dataclass(frozen=True)
-class Town:
-    """A sandbox process and the settings of whoever talks to it."""
-
-    url: str
-    folder: Path
-
-    def faults(self, *specs: str) -> None:
-        """Set faults through the control endpoint."""
-        assert httpx.post(f"{self.url}/_sandbox/faults", json=list(specs)).status_code == 201
-
-    def used(self) -> dict[str, int]:
-        """How many requests each fault has hit."""
-        listed = httpx.get(f"{self.url}/_sandbox/faults").json()
-        return {item["fault"]: item["used"] for item in listed}
-
-    def calm(self) -> None:
-        """Remove every fault."""
-        assert httpx.delete(f"{self.url}/_sandbox/faults").status_code == 204
-
-    def stored(self) -> list[Any]:
-        """Every candle with its averages."""
-        with closing(sqlite3.connect(self.folder / "mms.db")) as connection:
-            joined = "candles LEFT JOIN averages USING (pair, interval, bucket)"
-            return connection.execute(f"SELECT * FROM {joined} ORDER BY pair, bucket").fetchall()
-
-    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        environment = {
-            **os.environ,
-            "DB_URL": f"sqlite:///{self.folder / 'mms.db'}",
-            "MB_API_BASE_URL": f"{self.url}/api/v4",
-            "MB_REQUESTS_PER_SECOND": "1000",
-            "COINGECKO_API_BASE_URL": f"{self.url}/api/v3",
-            "COINGECKO_REQUESTS_PER_SECOND": "1000",
-            "UPSTREAM_RETRY_SECONDS": "3",
-            "HISTORY_DAYS": "5",
-            "LOG_FORMAT": "json",
-            "PYTHONPATH": str(ROOT),
-            **settings,
-        }
-        return subprocess.run(
-            [sys.executable, *arguments],
-            env=environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
-
-
-def logged(done: subprocess.CompletedProcess[str], event: str, *names: str) -> list[list[Any]]:
-    """These values of each line that the command logged of an event."""
-    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    return [[line[name] for name in names] for line in lines if line["event"] == event]
-
-
-@contextmanager
-def sandbox(folder: Path, *arguments: str) -> Iterator[Town]:
-    """The stand-in as a process of its own."""
-    with process(folder, "-m", "app.sandbox", *arguments) as child:
-        assert child.stdout is not None
-        said = child.stdout.readline()
-        yield Town(said.rsplit(" ", 1)[1].strip(), folder)
-        child.terminate()
-        _, complaints = child.communicate(timeout=DEADLINE)
-        assert (child.returncode, complaints) == (0, "")
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    """A town with an empty database."""
-    with sandbox(tmp_path) as made:
-        yield made
-
-
-def by_pair(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
-    """The summary that a loader ended with."""
-    return {item["pair"]: item for item in json.loads(done.stdout.splitlines()[-1])["series"]}
 
 
 def test_each_pair_has_its_own_trouble_and_the_next_run_makes_it_good(tmp_path: Path) -> None:
@@ -230,7 +137,7 @@ def test_prices_at_another_scale_fail_their_pair_and_change_nothing_of_it(town: 
     assert (found["BRLETH"]["status"], town.stored()) == ("ok", before)
     with closing(sqlite3.connect(town.folder / "mms.db")) as connection:
         kept = connection.execute("SELECT pair, count(*), min(reason), max(reason) FROM quarantine")
-        reason = "Every price came multiplied by 100: a change of scale."
+        reason = "This came with prices multiplied by 100: a change of scale."
         assert kept.fetchall() == [("BTC-BRL", 3, reason, reason)]
     town.calm()
     assert town.run(*CATCH_UP).returncode == 0
