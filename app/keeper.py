@@ -9,6 +9,7 @@ and their memory are not the server's.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -43,6 +44,12 @@ class ChildEnd:
 
     code: int
     summary: Mapping[str, Any] | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a Ctrl-C ended it. That reaches all of a terminal's processes, and is no failure: the
+        order to stop follows."""
+        return self.code in (-signal.SIGINT, 128 + signal.SIGINT)
 
 
 def next_run(now: float, interval: Interval, failures: int) -> float:
@@ -87,7 +94,7 @@ class Keeper(threading.Thread):
             end = self._children.run(INCREMENTAL if greeted else INITIAL)
             if self._stopped.is_set():
                 return
-            if end.code == 0 and _left_to_another(end.summary):
+            if end.interrupted or (end.code == 0 and _left_to_another(end.summary)):
                 # It may have died at it: its lease ends by itself, and then this one's turn comes.
                 if self._wait(FIRST_RETRY):
                     return
@@ -139,9 +146,10 @@ class Companion(threading.Thread):
             end = self._children.run(self._module)
             if self._stopped.is_set():
                 return
-            structlog.get_logger().warning(
-                "companion_ended", command=self._module, exit_code=end.code
-            )
+            if not end.interrupted:
+                tell = structlog.get_logger()
+                say = tell.warning if end.code else tell.info  # 0: somebody stopped it
+                say("companion_ended", command=self._module, exit_code=end.code)
             if self._wait(FIRST_RETRY):
                 return
 

@@ -131,6 +131,12 @@ class _Server(uvicorn.Server):
             told = threading.Thread(target=self._on_ready, args=[self._url], daemon=True)
             told.start()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            # The server would leave it at that, and the application, cut off, at a traceback.
+            await self.lifespan.shutdown()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         # The signal may have interrupted a thread that holds the log's lock: nothing is logged
         # here. Not calling the base class keeps it from raising the signal again at the end.
