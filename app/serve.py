@@ -216,11 +216,22 @@ def _cannot_start(error: Exception) -> int:
     return NOT_STARTED
 
 
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Let a command that serves be told where to listen."""
+    parser.add_argument("--host", help="address to listen on (setting HOST)")
+    parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
+
+
+def address(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that these options give in the place of the environment's."""
+    given = {"host": options.host, "port": options.port}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve as the settings and the command line say; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app.serve", description="Serve the API.")
-    parser.add_argument("--host", help="address to listen on (setting HOST)")
-    parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
+    add_address(parser)
     parser.add_argument(
         "--grace", type=_seconds, default=GRACE, help="seconds for requests in flight (5)"
     )
@@ -231,9 +242,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="seconds of answering 503 on /readyz before connections are refused (0)",
     )
     options = parser.parse_args(argv)
-    given: dict[str, Any] = {"host": options.host, "port": options.port}
     try:
-        settings = load_settings(**{name: v for name, v in given.items() if v is not None})
+        settings = load_settings(**address(options))
     except ConfigurationError as error:
         return _cannot_start(error)
     configure(settings.log_level, settings.log_format)
