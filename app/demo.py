@@ -96,7 +96,7 @@ def _locked(file: Path) -> int | None:
     """The file's lock, held until it is closed or this process ends; None where another holds it."""
     try:
         file.parent.mkdir(exist_ok=True)
-        lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT)
+        lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be used: {error.strerror}") from error
     try:
