@@ -30,7 +30,9 @@ from app.events.bus import EventBus, Listener, Listeners
 from app.events.types import (
     AnomalyDetected,
     AveragesCalculated,
+    CandleRevised,
     CandlesLoaded,
+    CandlesRefused,
     Event,
     GapDetected,
     PriceCollected,
@@ -62,6 +64,8 @@ class Runtime:
     averages: AverageStore
     leases: Leases
     events: EventBus
+    event_counts: Callable[[], dict[str, int]]
+    """How many events of each kind were delivered so far, and under `dropped` how many were lost."""
     prices: PriceStore
     price_source: Callable[[], PriceSource]
     """Where spot prices come from; opened when it is first needed. Raises ConfigurationError."""
@@ -107,7 +111,7 @@ def build(
     try:
         if settings.env == "dev" and create:
             schema.migrate(database.engine)
-        schema.require(database.engine)
+        schema.require_always(database.engine)
         if watch and database.engine.dialect.name != session.SQLITE:
             database.close()
             database = watched(settings.db_url, settings.db_read_url)
@@ -118,7 +122,8 @@ def build(
     cache = _cache(settings)
     stored = database.series
     averages = stored if cache is None else CachedAverageStore(stored, cache)
-    events = EventBus(_listeners(settings, clock, averages))
+    counts = listeners.EventCounts()
+    events = EventBus(_listeners(settings, clock, averages, counts))
 
     def price_gate(host: str, rate: float) -> Gate:
         # A price that cannot be stored need not be asked for: it would cost a call all the same.
@@ -141,6 +146,7 @@ def build(
         averages=averages,
         leases=SqlLeases(engine),
         events=events,
+        event_counts=lambda: {**counts.so_far(), "dropped": events.dropped},
         prices=database.prices,
         price_source=source.get,
         gate_for=_shared_gates(database),
@@ -163,11 +169,14 @@ def _cache(settings: Settings) -> Cache | None:
     return LayeredCache(near, far)
 
 
-def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:
-    """Who hears what. Counting the events is the bus's own work (`EventBus.counts`)."""
+def _listeners(
+    settings: Settings, clock: Clock, averages: AverageStore, counts: listeners.EventCounts
+) -> Listeners:
+    """Who hears what."""
     # A load that failed is logged by its command, at once: that line must not wait or be dropped.
-    logged = (CandlesLoaded, AveragesCalculated, GapDetected)
+    logged = (CandlesLoaded, AveragesCalculated, CandleRevised, CandlesRefused, GapDetected)
     heard: dict[type[Event], list[Listener]] = {kind: [listeners.log_line] for kind in logged}
+    heard[Event] = [counts]
     shared = settings.cache_url.startswith("memcached://")
     if shared and isinstance(averages, CachedAverageStore):
 

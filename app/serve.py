@@ -37,6 +37,10 @@ NOT_STARTED: Final = 2
 GRACE: Final = 5
 """Seconds that requests in flight get to finish."""
 
+KEEP_ALIVE: Final = 75
+"""Seconds that an idle connection is kept: longer than AWS's load balancer (60) and nginx keep theirs. A
+request that meets a connection which is just being closed is lost, so whoever sends them closes first."""
+
 _OVERTIME: Final = 3.0
 _WORKER: Final = "AnyIO worker"  # what the threads that plain route functions run on are called
 _BACKLOG: Final = 2_048
@@ -65,9 +69,9 @@ def run(
     What prevents the start is said in one line on standard error; the exit code is then 2.
     """
     try:
-        listener = _listen(settings.host, settings.port)
-    except ConfigurationError as error:
-        return _cannot_start(error)
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        return _cannot_start(_why_not(error, settings.host, settings.port))
     with closing(listener):
         try:
             runtime = build(settings)
@@ -84,6 +88,7 @@ def run(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=grace,
         )
         server = _Server(config, draining, drain, _url(listener), on_ready)
@@ -168,19 +173,19 @@ def _leave_now() -> None:
     os._exit(OVERDUE)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError, which says what to change."""
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises OSError."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-        # Connections take it over: the system then takes a whole reply at once, as far as it allows
-        # (Linux by default 0.2 MB), and delivers it even when this process is killed the moment after.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
-        return listener
-    except OSError as error:
-        raise ConfigurationError(_why_not(error, host, port)) from error
+    except UnicodeError as error:
+        raise socket.gaierror(str(error)) from error  # it can be no name, so it is none
+    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+    # Connections take it over: the system then takes a whole reply at once, as far as it allows
+    # (Linux by default 0.2 MB), and delivers it even when this process is killed the moment after.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+    return listener
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:
@@ -205,8 +210,8 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _cannot_start(error: Exception) -> int:
-    sys.stderr.write(f"The API cannot start: {error}\n")
+def _cannot_start(why: object) -> int:
+    sys.stderr.write(f"The API cannot start: {why}\n")
     return NOT_STARTED
 
 

@@ -74,10 +74,10 @@ SERIES_HEADERS: Final = {
     "ETag": {
         "description": "Send it as If-None-Match, and a reply that has not changed is a 304.",
         "schema": {"type": "string"},
-        "example": '"0f41c2a7d95be8630f41c2a7"',
+        "example": '"0f41c2a7d95be8630f41c2a7-0"',
     },
     "X-Data-Missing": {
-        "description": "How many of the asked buckets have ended and have no value in the reply.",
+        "description": "How many of the asked buckets have ended and have no value.",
         "schema": {"type": "integer"},
         "example": 0,
     },
@@ -89,7 +89,10 @@ SERIES_HEADERS: Final = {
 }
 
 
-NOT_MODIFIED: Final = {"description": "What If-None-Match names is still right."}
+NOT_MODIFIED: Final = {
+    "description": "What If-None-Match names is still right.",
+    "headers": SERIES_HEADERS,
+}
 
 
 class JsonBytes(JSONResponse):

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     Field,
     SecretStr,
@@ -27,6 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.env_file import read_env_file
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
@@ -121,11 +121,11 @@ class Settings(BaseSettings):
     @field_validator("db_url")
     @classmethod
     def _database(cls, value: str) -> str:
-        if urlsplit(value).scheme not in _DATABASES:
+        if _scheme(value) not in _DATABASES:
             raise PydanticCustomError(
                 "db_url",
                 "is no URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
-                "postgresql://user:password@host:5432/name",
+                "postgresql://user:password@host:5432/name (a [ in the password as %5B)",
             )
         return value
 
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     def _replica(cls, value: str | None) -> str | None:
         if not value or value == "none://":
             return None
-        if urlsplit(value).scheme not in _DATABASES[1:]:
+        if _scheme(value) not in _DATABASES[1:]:
             raise PydanticCustomError(
                 "db_read_url",
                 "is no URL of a PostgreSQL replica; write "
@@ -214,6 +214,14 @@ class Settings(BaseSettings):
         return self
 
 
+def _scheme(url: str) -> str:
+    """What kind of URL it is; empty where it cannot be read as one."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
+
+
 def _place(db_url: str) -> tuple[str, str, str]:
     """Where a database is, whoever connects to it."""
     parts = urlsplit(db_url)
@@ -243,7 +251,7 @@ def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Setting
     Environment and `env_file` give a secret itself or, as NAME_FILE, the file that holds it.
     Raises ConfigurationError: one line that names the setting, the problem and the fix.
     """
-    written = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    written = {} if env_file is None else read_env_file(env_file)
     _refuse_misspelt(written, env_file)
     files = read_setting_files(SECRETS, [os.environ, written])
     from_files = {name.lower(): value for name, value in files.items()}

@@ -61,12 +61,17 @@ class CandlesRefused(SeriesEvent):
 
 @dataclass(frozen=True, slots=True)
 class GapDetected(SeriesEvent):
-    """The monitor found the closed buckets [first, last] missing, for the reason `cause`."""
+    """The monitor found `count` closed buckets missing: so many `gaps`, from `first` to `last`.
+
+    One event a series: a short interval has thousands of gaps. `causes` counts the buckets of each
+    cause, as in `absent 3, never-fetched 2`.
+    """
 
     first: int
     last: int
+    gaps: int
     count: int
-    cause: str
+    causes: str
 
 
 @dataclass(frozen=True, slots=True)

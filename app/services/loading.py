@@ -126,10 +126,14 @@ def mend_averages(
 ) -> int:
     """Recompute the averages that contain these buckets (ascending) from the stored closes.
 
-    Returns how many rows were written. Raises StoreError or UnrepresentablePrice.
+    Averages among them whose candle is gone go as well. Returns how many rows were written or deleted.
+    Raises StoreError or UnrepresentablePrice.
     """
+    if not buckets:
+        return 0
     with store.begin(pair, interval) as unit:
         written = _recompute(unit, interval, buckets, unit.state.last)
+        written += unit.drop_orphans(buckets[0], buckets[-1])
         unit.finish(changed=bool(written), now=clock(), checked=False)
     return written
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from app.core.errors import InvalidParameter
-from app.core.market import DAY, Interval
+from app.core.market import DAY, WARM_UP, Interval
 from app.utils.gaps import Span
 
 LATEST: Final = 253_402_300_799
@@ -73,6 +73,11 @@ def served_period(interval: Interval, history_days: int, now: float) -> Span:
     """The closed buckets that are served: those of the last `history_days` days before `now`."""
     last = interval.last_closed(now)
     return Span(last + interval.seconds - history_days * DAY, last)
+
+
+def warmed_up(served: Span, interval: Interval) -> Span:
+    """The served buckets and the `WARM_UP` before them, without which the first averages do not exist."""
+    return Span(served.first - WARM_UP * interval.seconds, served.last)
 
 
 def _unix(text: str, name: str) -> Moment:

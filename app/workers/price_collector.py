@@ -46,10 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     which = known.add_mutually_exclusive_group()
     which.add_argument("--once", action="store_true", help="collect once, then end")
     which.add_argument("--fetch", metavar="SYMBOL", help="print one price, store nothing")
-    options = known.parse_args(argv)
-    if options.fetch is not None:
-        return run(COMMAND, lambda settings: _fetch(settings, options))
-    return run(COMMAND, lambda settings: _collect(settings, options))
+    return run(COMMAND, known, argv, _work)
+
+
+def _work(settings: Settings, options: argparse.Namespace) -> int:
+    return _fetch(settings, options) if options.fetch is not None else _collect(settings, options)
 
 
 def _fetch(settings: Settings, options: argparse.Namespace) -> int:
@@ -97,10 +98,9 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
         with watched(settings.allowed_symbols, once) as shown:
             tally = loop(made, shown)
         if options.json:
-            slots = asdict(tally)
-            output.json_line(
-                {"command": COMMAND, "exit": DONE, "slots": slots, "events": made.events.counts}
-            )
+            made.events.close()  # nothing more is published, and what is counted is complete
+            slots, events = asdict(tally), made.event_counts()
+            output.json_line({"command": COMMAND, "exit": DONE, "slots": slots, "events": events})
         return DONE
 
 
@@ -114,13 +114,14 @@ def _once(made: Runtime, found: Collection, *, as_json: bool) -> int:
         output.line(f"{refused.coin} not stored: {refused.reason}")
     code = SOME_FAILED if found.refused else DONE
     if as_json:
+        made.events.close()  # nothing more is published, and what is counted is complete
         output.json_line(
             {
                 "command": COMMAND,
                 "exit": code,
                 "stored": {p.symbol: text(p.price) for p in found.stored},
                 "refused": {r.coin.symbol: r.reason for r in found.refused},
-                "events": made.events.counts,
+                "events": made.event_counts(),
             }
         )
     return code

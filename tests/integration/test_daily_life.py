@@ -130,7 +130,9 @@ def test_a_close_revised_150_days_ago_corrects_exactly_the_averages_that_contain
     before = shop.rows()
     revised = Interval.DAY.last_closed(shop.clock[0]) - 150 * DAY
     old = shop.exchange.book.candles(BTC, Interval.DAY, revised, revised, shop.clock[0])[0]
-    new = replace(old, close=old.low + (old.high - old.low) / 2 + Decimal("0.00000001"))
+    # Half of an odd number of units would be a price finer than the exchange has any.
+    half = round((old.high - old.low) / 2, 8)
+    new = replace(old, close=old.low + half + Decimal("0.00000001"))
     shop.exchange.book.replace(BTC, Interval.DAY, [new])
     assert shop.run("incremental_loader")["revised"] == 0
     report = shop.run("incremental_loader", "--reread", "200")

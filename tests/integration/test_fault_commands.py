@@ -96,6 +96,12 @@ class Town:
         )
 
 
+def logged(done: subprocess.CompletedProcess[str], event: str, *names: str) -> list[list[Any]]:
+    """These values of each line that the command logged of an event."""
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    return [[line[name] for name in names] for line in lines if line["event"] == event]
+
+
 @contextmanager
 def sandbox(folder: Path, *arguments: str) -> Iterator[Town]:
     """The stand-in as a process of its own."""
@@ -238,7 +244,9 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
     town.faults(f"crossed,candle={bad},path=BTC-BRL")
     database = f"sqlite:///{town.folder / 'mms.db'}"
     settings = {"DB_URL": database, "ALLOWED_PAIRS": "BRLBTC", "HISTORY_DAYS": "5"}
-    assert by_pair(town.run(*LOADER, **settings))["BRLBTC"]["refused"] == 1
+    loaded = town.run(*LOADER, **settings)
+    assert by_pair(loaded)["BRLBTC"]["refused"] == 1
+    assert logged(loaded, "candles_refused", "pair", "count") == [["BRLBTC", 1]]
     with api_server(settings, town.folder) as api:
         (refused,) = api.ask("GET", "/BRLBTC/quarantine")[2]
         assert refused["timestamp"] == bad
@@ -257,6 +265,7 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
         assert done.returncode == 0, done.stderr
         summary = json.loads(done.stdout.splitlines()[-1])
         assert summary["events"]["CandleRevised"] == 1
+        assert logged(done, "candle_revised", "pair", "bucket") == [["BRLBTC", revised]]
         (change,) = api.ask("GET", "/BRLBTC/revisions")[2]
         assert change["timestamp"] == revised
         old, new = (change[f"{which}_close"] for which in ("old", "new"))

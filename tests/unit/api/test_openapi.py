@@ -128,11 +128,12 @@ def test_asking_with_the_examples_answers(
 def test_examples_of_series_have_the_members_of_real_replies(
     api: Client, operations: dict[str, dict[str, Any]]
 ) -> None:
-    for path, query in (("mms", "range=20"), ("candles", "windows=20,50,200")):
+    for path, query in (("mms", "range=20"), ("candles", "windows=20,50,200"), ("anomalies", "")):
         reply = operations[f"/{{pair}}/{path}"]["responses"]["200"]
         example = reply["content"]["application/json"]["example"]
         got = api.get(f"/BRLBTC/{path}?{query}")
-        assert set(got.json()[0]) == set(example[0])
+        if path != "anomalies":
+            assert set(got.json()[0]) == set(example[0])
         for name in ("X-Data-As-Of", "X-Data-Missing", "X-Data-Stale", "ETag"):
             assert name in reply["headers"]
             assert got.header(name)

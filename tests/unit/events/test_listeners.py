@@ -9,7 +9,7 @@ import structlog
 
 from app.core.market import EMPTY_SERIES, WINDOWS, AverageSlice, Interval, Pair, Window
 from app.events import types
-from app.events.listeners import AnomalyEpisodes, cache_warming, log_line
+from app.events.listeners import AnomalyEpisodes, EventCounts, cache_warming, log_line
 from app.events.types import (
     AnomalyDetected,
     AveragesCalculated,
@@ -63,13 +63,14 @@ def test_events_are_named_in_the_past_tense() -> None:
             },
         ),
         (
-            GapDetected(BTC, DAY, first=86_400, last=172_800, count=2, cause="never fetched"),
+            GapDetected(BTC, DAY, first=86_400, last=172_800, gaps=1, count=2, causes="absent 2"),
             {
                 "event": "gap_detected",
                 "first": 86_400,
                 "last": 172_800,
+                "gaps": 1,
                 "count": 2,
-                "cause": "never fetched",
+                "causes": "absent 2",
             },
         ),
     ],
@@ -88,6 +89,22 @@ def test_every_kind_of_event_can_be_logged(kind: type[Event]) -> None:
         log_line(made(kind))
     [line] = logged
     assert line.keys() >= {item.name for item in fields(kind)}
+
+
+def test_events_are_counted_by_kind() -> None:
+    counts = EventCounts()
+    assert counts.so_far() == {}
+    for kind in [*KINDS, GapDetected]:
+        counts(made(kind))
+    assert counts.so_far() == {kind.__name__: 1 for kind in KINDS} | {"GapDetected": 2}
+
+
+def test_what_was_read_of_the_counts_does_not_change_any_more() -> None:
+    counts = EventCounts()
+    counts(made(GapDetected))
+    before = counts.so_far()
+    counts(made(GapDetected))
+    assert before == {"GapDetected": 1}
 
 
 def detected(symbol: str) -> AnomalyDetected:
