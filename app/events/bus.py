@@ -77,8 +77,10 @@ class EventBus:
 
     def _start(self) -> None:
         if self._dispatcher is None:
-            self._dispatcher = threading.Thread(target=self._dispatch, name="events", daemon=True)
-            self._dispatcher.start()
+            dispatcher = threading.Thread(target=self._dispatch, name="events", daemon=True)
+            dispatcher.start()
+            # Only now: a stop that arrives meanwhile must find none rather than one that never ran.
+            self._dispatcher = dispatcher
 
     def _drop(self, event: Event, why: str) -> None:
         self._dropped += 1

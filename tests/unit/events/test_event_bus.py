@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pytest
 import structlog
 
 from app.events.bus import EventBus, Listener
@@ -178,6 +179,22 @@ def test_what_is_published_after_the_end_is_dropped_and_said() -> None:
     assert [(line["event"], line["reason"]) for line in logged] == [
         ("event_dropped", "the bus is closed")
     ]
+
+
+def test_a_bus_that_was_stopped_while_it_started_its_thread_can_be_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stopped(BaseException):
+        pass
+
+    def interrupted(_thread: threading.Thread) -> None:
+        raise Stopped
+
+    bus = EventBus({})
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(threading.Thread, "start", interrupted)
+        bus.publish(CandlesLoaded(BTC, DAY, 1, 0, 1, 1))
+    assert bus.close()
 
 
 def test_a_bus_without_events_starts_no_thread() -> None:
