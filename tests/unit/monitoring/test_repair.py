@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -30,6 +31,16 @@ from tests.support.candles import BTC, DAY, FakeExchange, daily, day
 DAYS = 101
 ALL = daily(range(300))
 LEASE = "load BRLBTC 1d"
+OPEN: list[EventBus] = []
+"""The buses that a test has made."""
+
+
+@pytest.fixture(autouse=True)
+def _no_dispatcher_is_left() -> Iterator[None]:
+    """Close them at its end: other tests count threads."""
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 @dataclass
@@ -43,7 +54,8 @@ class Stand:
     def __post_init__(self) -> None:
         there = [item for number, item in enumerate(ALL) if number not in self.lacking]
         self.exchange = FakeExchange.of(there, now=day(300))
-        fake = FakeRuntime(now=day(300), events=EventBus({Event: [self.heard.append]}))
+        OPEN.append(EventBus({Event: [self.heard.append]}))
+        fake = FakeRuntime(now=day(300), events=OPEN[-1])
         self.runtime: Runtime = replace(
             fake.build(settings(history_days=DAYS)),
             leases=MemoryLeases("ours", self.leases, 120),
