@@ -57,7 +57,7 @@ def ignore(_told: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What one load did to one series; counts are of buckets.
+    """What one load did to one series; counts are of buckets. `refused` holds each reason once per bucket.
 
     `absent` are closed buckets that were asked for and that the exchange did not have. `newest` is
     the newest stored bucket afterwards, `revision` the series' revision. `newer_refused` are those of
@@ -86,7 +86,7 @@ class LoadReport:
             unchanged=self.unchanged + later.unchanged,
             absent=self.absent + later.absent,
             averages=self.averages + later.averages,
-            refused=self.refused + later.refused,
+            refused=tuple(dict.fromkeys(self.refused + later.refused)),
             revisions=self.revisions + later.revisions,
         )
 

@@ -163,7 +163,7 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
         watched = town.run(*MONITOR, **settings)
         assert watched.returncode == 1
         assert "(1): refused" in watched.stdout
-        assert "has 1 refusals on record: GET /BRLBTC/quarantine" in watched.stdout
+        assert "has 1 refusals on record: GET /BRLBTC/quarantine?interval=1d" in watched.stdout
 
         town.calm()
         revised = bad - 2 * DAY
@@ -182,6 +182,52 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
         (series,) = api.ask("GET", "/pairs")[2]["pairs"]
         assert (series["missing"], series["stale"]) == (0, False)
     assert town.run(*MONITOR, **settings).returncode == 0
+
+
+def test_refused_newest_candles_end_the_loaders_with_1_and_leave_the_series_stale(
+    town: Town,
+) -> None:
+    newest = Interval.DAY.last_closed(time.time())
+    one = {"ALLOWED_PAIRS": "BRLBTC"}
+    town.faults(*(f"missing,candle={newest - number * DAY}" for number in range(4)))
+    assert town.run(*LOADER, **one).returncode == 0
+    before = town.stored()
+    # What happens while nobody loads for four days.
+    town.change("UPDATE series SET checked_at = checked_at - 4 * 86400")
+    town.change("DELETE FROM absences")
+    town.calm()
+    town.faults("stamp=ms,candle=all")
+    settings = {"DB_URL": f"sqlite:///{town.folder / 'mms.db'}", "HISTORY_DAYS": "5", **one}
+    with api_server(settings, town.folder) as api:
+        for command in (CATCH_UP, LOADER):
+            done = town.run(*command, **one)
+            assert (done.returncode, town.stored()) == (1, before)
+            found = by_pair(done)["BRLBTC"]
+            assert (found["status"], found["error"]) == ("failed", "CandlesRefused")
+            # Four closed ones, and the running one, of which nobody knows that it is no candle of then.
+            assert found["reason"].startswith("the newest candles of BRLBTC 1d were refused (5, ")
+            assert "looks like milliseconds, not unix seconds): the series ends with" in (
+                found["reason"]
+            )
+            assert f"BRLBTC 1d failed: {found['reason']}\n" in done.stdout
+            assert api.ask("GET", "/BRLBTC/mms?range=20")[1]["x-data-stale"] == "true"
+        town.calm()
+        assert town.run(*CATCH_UP, **one).returncode == 0
+    with api_server(settings, town.folder) as api:
+        assert api.ask("GET", "/BRLBTC/mms?range=20")[1]["x-data-stale"] == "false"
+
+
+def test_a_first_load_of_which_every_candle_is_refused_says_so_and_why(town: Town) -> None:
+    town.faults("stamp=us,candle=all")
+    done = town.run(*LOADER, ALLOWED_PAIRS="BRLBTC")
+    assert (done.returncode, town.stored()) == (1, [])
+    found = by_pair(done)["BRLBTC"]
+    assert found["error"] == "CandlesRefused"
+    assert found["reason"].startswith("every candle of BRLBTC 1d that came was refused (204, ")
+    assert "looks like microseconds" in found["reason"]
+    assert done.stderr.count('"candle_refused"') == 5
+    (more,) = [line for line in done.stderr.splitlines() if '"more_candles_refused"' in line]
+    assert json.loads(more)["count"] == 199
 
 
 @pytest.mark.parametrize("spec", ["status=1000", "stats=503", "trickle=0", "status=503,times=0"])

@@ -55,6 +55,11 @@ class Town:
             wanted = "SELECT pair, bucket, reason FROM quarantine ORDER BY 1, 2, 3"
             return connection.execute(wanted).fetchall()
 
+    def change(self, statement: str) -> None:
+        """Change the database behind the service's back."""
+        with closing(sqlite3.connect(self.folder / "mms.db")) as connection, connection:
+            connection.execute(statement)
+
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         environment = {

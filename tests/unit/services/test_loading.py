@@ -310,4 +310,6 @@ def test_reports_of_one_series_add_up() -> None:
     refused = (RefusedCandle(None, "no stamp"),)
     first = LoadReport(BTC, DAY, 1, 2, 3, 4, 5, refused, 6, 7)
     second = LoadReport(BTC, DAY, 10, 20, 30, 40, 50, refused, 60, 70)
-    assert first + second == LoadReport(BTC, DAY, 11, 22, 33, 44, 55, refused * 2, 60, 70)
+    assert first + second == LoadReport(BTC, DAY, 11, 22, 33, 44, 55, refused, 60, 70)
+    odd = (RefusedCandle(day(1), "odd"),)
+    assert (first + LoadReport(BTC, DAY, refused=odd)).refused == refused + odd
