@@ -81,10 +81,10 @@ class Stand:
         return timer
 
     def incremental(self) -> None:
-        """What an incremental loader leaves."""
+        """What an incremental loader leaves whose history is one day."""
         self.exchange.now += 60
         load_incremental(
-            self.store, self.exchange, self.made.clock, BTC, DAY, history_days=DAYS, reread=3
+            self.store, self.exchange, self.made.clock, BTC, DAY, history_days=1, reread=3
         )
 
     def initial_elsewhere(self) -> None:
