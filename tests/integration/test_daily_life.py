@@ -152,7 +152,7 @@ def test_a_second_loader_leaves_the_pair_to_the_first_and_says_so(shop: Shop) ->
     shop.clock[0] = time.time()
     shop.run("initial_loader")
     # Slow enough that the second comes while the first is at it.
-    first = shop.start("incremental_loader", "--reread", "1500", MB_REQUESTS_PER_SECOND="0.7")
+    first = shop.start("incremental_loader", "--reread", "1500", MB_REQUESTS_PER_SECOND="0.15")
     deadline = time.monotonic() + 30
     while not shop.query("SELECT * FROM leases"):
         assert time.monotonic() < deadline
