@@ -1,7 +1,7 @@
 """MMS API: exact simple moving averages (médias móveis simples) of crypto pairs, and live prices."""
 
+import signal
 import sys
-from types import TracebackType
 
 if sys.version_info < (3, 11):  # noqa: UP036 - the point is to tell users of older ones
     raise SystemExit(
@@ -10,14 +10,14 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the point is to tell users of ol
     )
 
 
-def _without_interrupts(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
+def raise_interrupts() -> None:
+    """Let a Ctrl-C raise KeyboardInterrupt: for a command that has something to undo or to say then."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# While `python -m app.…` imports this, its own name is not known yet. What follows takes a second or two,
-# and a Ctrl-C in it is no error of the program: the process ends by it all the same, without a traceback.
-if sys.argv[:1] == ["-m"]:
-    sys.excepthook = _without_interrupts
+# While `python -m app.…` imports this, its own name is not known yet. What follows takes a second or two.
+# Raised in the middle of that, an interrupt is a traceback, or what a library makes of it; so until the
+# command says otherwise the process just ends by it. A shell that has switched it off is heeded.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
