@@ -29,6 +29,10 @@ def _outlive_no_parent(main_thread: int) -> None:
     # Not through sys.stdin: a thread that waits in there keeps the interpreter from ending.
     while os.read(0, 1):
         pass
+    # Its output went to the parent as well: what is printed at the end must not fail for that.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
     # To that thread, so that whatever it waits for is interrupted.
     signal.pthread_kill(main_thread, signal.SIGTERM)
 
