@@ -163,7 +163,7 @@ def test_systemd_itself_finds_nothing_wrong(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+def recorded(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """A PATH on which programs that change a machine only write down what they were asked and given."""
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -177,7 +177,7 @@ def recorded(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     journal = programs / "journalctl"
     journal.write_text('#!/bin/sh\necho "the journal of $*"\n')
     journal.chmod(0o755)
-    yield programs, {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    return programs, {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
 
 
 def test_the_lines_of_the_readme_install_every_unit_and_start_the_timers(
