@@ -191,9 +191,10 @@ def test_a_bus_that_was_stopped_while_it_started_its_thread_can_be_closed(
         raise Stopped
 
     bus = EventBus({})
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
+    with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", interrupted)
-        bus.publish(CandlesLoaded(BTC, DAY, 1, 0, 1, 1))
+        with pytest.raises(Stopped):
+            bus.publish(CandlesLoaded(BTC, DAY, 1, 0, 1, 1))
     assert bus.close()
 
 

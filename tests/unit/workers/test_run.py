@@ -125,7 +125,7 @@ def test_an_abbreviated_option_is_the_option(capsys: pytest.CaptureFixture[str])
     assert (code, len(out)) == (1, 1)
 
 
-def test_a_second_termination_does_not_interrupt_the_end_of_the_first(
+def test_a_second_termination_interrupts_neither_the_end_of_the_first_nor_the_process_s(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ended: list[str] = []
@@ -140,6 +140,17 @@ def test_a_second_termination_does_not_interrupt_the_end_of_the_first(
         return 0
 
     before = signal.getsignal(signal.SIGTERM)
-    assert ending(capsys, work)[0] == 143
-    assert ended == ["what was begun"]
+    try:
+        assert ending(capsys, work)[0] == 143
+        assert ended == ["what was begun"]
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_command_that_was_not_terminated_leaves_signals_as_they_were(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert ending(capsys, lambda: 0)[0] == 0
     assert signal.getsignal(signal.SIGTERM) is before
