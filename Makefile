@@ -19,8 +19,8 @@ BASE :=
 COVERAGE_FLOOR := 90
 
 # What every branch of is run by a test: loading, validation, averages, gaps, cache, and what stores them.
-EVERY_BRANCH := app/services/loading.py app/services/loaders.py app/services/averages.py \
-	app/services/gaps.py app/services/coverage.py app/services/leasing.py \
+EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/loaders.py \
+	app/services/averages.py app/services/gaps.py app/services/coverage.py app/services/leasing.py \
 	app/utils/candles.py app/utils/price_scale.py app/utils/fixed_point.py app/utils/moving_average.py \
 	app/utils/gaps.py app/utils/blocks.py app/utils/revisions.py app/utils/rendering.py \
 	app/utils/days.py app/db/cache/*.py app/db/cached.py app/db/single_flight.py app/db/series.py \

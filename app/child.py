@@ -17,16 +17,20 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str]) -> None:
     """Run the module that comes first with the arguments that follow; it ends the process."""
-    threading.Thread(target=_outlive_no_parent, name="parent-watch", daemon=True).start()
+    watch = threading.Thread(
+        target=_outlive_no_parent, args=[threading.get_ident()], name="parent-watch", daemon=True
+    )
+    watch.start()
     sys.argv = list(argv)
     runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
 
 
-def _outlive_no_parent() -> None:
+def _outlive_no_parent(main_thread: int) -> None:
     # Not through sys.stdin: a thread that waits in there keeps the interpreter from ending.
     while os.read(0, 1):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    # To that thread, so that whatever it waits for is interrupted.
+    signal.pthread_kill(main_thread, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
 """python -m app.demo: the same service against a stand-in exchange, without a network.
 
 Prices are simulated and say so. Everything else is real: the loader asks the stand-in over HTTP, and
-the API reads from a SQLite file of its own, data/demo.db.
+the API reads from a SQLite file of its own, data/demo.db; a second demo beside it from data/demo-2.db.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import fcntl
 import os
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.client import HTTPException
+from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 from app.core.errors import ConfigurationError
@@ -27,7 +31,7 @@ from app.sandbox.server import serve as serve_exchange
 from app.sandbox.simulation import BASE_PRICES, Simulation
 from app.serve import listen
 
-DATABASE: Final = "sqlite:///./data/demo.db"
+DATABASE: Final = Path("data", "demo.db")
 SEED: Final = 1
 
 
@@ -50,10 +54,10 @@ def _demonstrate(own: Settings) -> int:
     pairs = {**BASE_PRICES, **dict.fromkeys(set(own.allowed_pairs) - BASE_PRICES.keys())}
     prices = SimulatedPrices(SEED, own.allowed_symbols)
     exchange = Exchange(Simulation(SEED, pairs), clock=time.time, prices=prices)
-    with serve_exchange(exchange) as exchange_url:
+    with own_database() as database, serve_exchange(exchange) as exchange_url:
         changed = {
             "ENV": "dev",
-            "DB_URL": DATABASE,
+            "DB_URL": f"sqlite:///{database}",
             "DB_READ_URL": "none://",
             "CANDLE_SOURCE": "mercado_bitcoin",
             "MB_API_BASE_URL": exchange_url + V4_PATH,
@@ -69,6 +73,39 @@ def _demonstrate(own: Settings) -> int:
         settings = load_settings(**overrides)
         print_line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
         return serve_and_keep(settings, environment, lambda base_url: show(base_url, settings))
+
+
+@contextmanager
+def own_database() -> Iterator[Path]:
+    """A file that no other demo uses: the prices of two would be one history.
+
+    Raises ConfigurationError where the folder cannot be written to.
+    """
+    names = (f"{DATABASE.stem}-{number}" for number in count(2))
+    file = DATABASE
+    while (lock := _locked(file)) is None:
+        file = DATABASE.with_stem(next(names))
+    try:
+        if file != DATABASE:
+            print_line(f"Another demo is using {DATABASE}; this one has {file}.")
+        yield file
+    finally:
+        os.close(lock)
+
+
+def _locked(file: Path) -> int | None:
+    """The file's lock, held until it is closed or this process ends; None where another holds it."""
+    try:
+        file.parent.mkdir(exist_ok=True)
+        lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
 
 
 def show(base_url: str, settings: Settings) -> None:

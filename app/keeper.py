@@ -10,6 +10,7 @@ ends (`app.child`).
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -48,6 +49,14 @@ class ChildEnd:
 
     code: int
     summary: Mapping[str, Any] | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a Ctrl-C ended it.
+
+        That reaches all of a terminal's processes, and is no failure: the order to stop follows.
+        """
+        return self.code in (-signal.SIGINT, 128 + signal.SIGINT)
 
 
 def next_run(now: float, interval: Interval, failures: int, *, away: bool = False) -> float:
@@ -139,6 +148,8 @@ class Keeper(Beside):
         return [INCREMENTAL if self._greeted else INITIAL]
 
     def _after(self, end: ChildEnd) -> float:
+        if end.interrupted:
+            return FIRST_RETRY
         series = _series(end)
         ends = [each.get("status") for each in series]
         reasons = [str(each.get("reason")) for each in series if each.get("unreachable")]
@@ -183,9 +194,10 @@ class Periodic(Beside):
         return self._command
 
     def _after(self, end: ChildEnd) -> float:
-        tell = structlog.get_logger()
-        say = tell.warning if end.code else tell.info
-        say("scheduled_run_finished", command=self._command[0], exit_code=end.code)
+        if not end.interrupted:
+            tell = structlog.get_logger()
+            say = tell.warning if end.code else tell.info
+            say("scheduled_run_finished", command=self._command[0], exit_code=end.code)
         return self._every
 
 

@@ -27,9 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(argv)
+    serve.add_address(parser)
+    options = parser.parse_args(argv)
     try:
-        settings = load_settings()
+        settings = load_settings(**serve.address(options))
     except ConfigurationError as error:
         sys.stderr.write(f"run_local: could not start: {error}\n")
         return 2

@@ -136,6 +136,12 @@ class _Server(uvicorn.Server):
             told = threading.Thread(target=self._on_ready, args=[self._url], daemon=True)
             told.start()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            # The server would leave it at that, and the application, cut off, at a traceback.
+            await self.lifespan.shutdown()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         # The signal may have interrupted a thread that holds the log's lock: nothing is logged
         # here. Not calling the base class keeps it from raising the signal again at the end.
@@ -215,11 +221,22 @@ def _cannot_start(why: object) -> int:
     return NOT_STARTED
 
 
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Let a command that serves be told where to listen."""
+    parser.add_argument("--host", help="address to listen on (setting HOST)")
+    parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
+
+
+def address(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that these options give in the place of the environment's."""
+    given = {"host": options.host, "port": options.port}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve as the settings and the command line say; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app.serve", description="Serve the API.")
-    parser.add_argument("--host", help="address to listen on (setting HOST)")
-    parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
+    add_address(parser)
     parser.add_argument(
         "--grace", type=_seconds, default=GRACE, help="seconds for requests in flight (5)"
     )
@@ -230,9 +247,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="seconds of answering 503 on /readyz before connections are refused (0)",
     )
     options = parser.parse_args(argv)
-    given: dict[str, Any] = {"host": options.host, "port": options.port}
     try:
-        settings = load_settings(**{name: v for name, v in given.items() if v is not None})
+        settings = load_settings(**address(options))
     except ConfigurationError as error:
         return _cannot_start(error)
     configure(settings.log_level, settings.log_format)

@@ -15,9 +15,9 @@ from typing import Final
 from fastapi import Response
 
 from app.api.openapi import JsonBytes
-from app.core.market import SeriesState
+from app.core.market import SeriesState, Window
 from app.core.ports import AverageStore
-from app.services.averages import Asked, Reading, nothing_stored
+from app.services.averages import Asked, Reading, why_absent
 from app.services.gaps import is_stale
 from app.utils.days import iso
 from app.utils.revisions import changed_at
@@ -28,15 +28,17 @@ _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 _MISSING: Final = re.compile(r'"[0-9a-f]+-([0-9]{1,12})"', re.ASCII)
 
 
-def answered(kind: str, asked: Asked, found: Reading, if_none_match: str | None) -> Response:
+def answered(
+    kind: str, asked: Asked, found: Reading, if_none_match: str | None, window: Window | None = None
+) -> Response:
     """The reply with what was read, or that the client holds it.
 
-    `kind` is the endpoint with what else shapes the body.
+    `kind` is the endpoint with what else shapes the body; `window` that of the averages, if any.
     """
     tag = _etag(kind, asked, found.state.revision, found.missing)
     if _is_held(if_none_match, tag):
-        return _unmodified(asked, found.state, tag, found.missing)
-    return JsonBytes(found.body, headers=_headers(asked, found.state, tag, found.missing))
+        return _unmodified(asked, found.state, tag, found.missing, window)
+    return JsonBytes(found.body, headers=_headers(asked, found.state, tag, found.missing, window))
 
 
 def held(
@@ -65,12 +67,16 @@ def _etag(kind: str, asked: Asked, revision: int, missing: int) -> str:
     return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}-{missing}"'
 
 
-def _unmodified(asked: Asked, state: SeriesState, tag: str, missing: int) -> Response:
-    return Response(status_code=304, headers=_headers(asked, state, tag, missing))
+def _unmodified(
+    asked: Asked, state: SeriesState, tag: str, missing: int, window: Window | None = None
+) -> Response:
+    return Response(status_code=304, headers=_headers(asked, state, tag, missing, window))
 
 
-def _headers(asked: Asked, state: SeriesState, tag: str, missing: int) -> dict[str, str]:
-    """The headers of a read, also of one that is not modified."""
+def _headers(
+    asked: Asked, state: SeriesState, tag: str, missing: int, window: Window | None
+) -> dict[str, str]:
+    """The headers of a read, also of one that is not modified; of averages over `window`, if any."""
     headers = {
         "ETag": tag,
         "Cache-Control": _CACHING,
@@ -79,10 +85,11 @@ def _headers(asked: Asked, state: SeriesState, tag: str, missing: int) -> dict[s
     }
     if state.revision:
         headers["Last-Modified"] = formatdate(changed_at(state.revision), usegmt=True)
-    if state.last is None:
-        headers["X-Data-Reason"] = nothing_stored(asked.pair, asked.interval)
-    else:
+    if state.last is not None:
         headers["X-Data-As-Of"] = iso(state.last)
+    reason = why_absent(asked, state, window)
+    if reason is not None:
+        headers["X-Data-Reason"] = reason
     return headers
 
 

@@ -31,6 +31,7 @@ from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.setting_files import SUFFIX, read_setting_files
+from app.core.setting_words import refusal
 from app.core.upstream import BASE_URL_WRITTEN, base_url_problem, can_be_key
 
 ENV_FILE: Final = Path(".env")
@@ -276,10 +277,11 @@ def _listed(value: Any, parse: Any) -> Any:
 
 def _line(item: Any) -> str:
     """One validation problem as `NAME=value: problem`; a secret's value is not repeated."""
-    message = item["msg"]
     if not item["loc"]:
-        return str(message)
-    name = str(item["loc"][0]).upper()
+        return str(item["msg"])
+    field = str(item["loc"][0])
+    message = refusal(Settings.model_fields[field]) or item["msg"]
+    name = field.upper()
     shown = "" if name in SECRETS else f"={item['input']}"
     return f"{name}{shown}: {message}"
 

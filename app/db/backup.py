@@ -21,6 +21,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Engine
 
+from app import raise_interrupts
 from app.core import logging
 from app.core.errors import MmsError, StoreUnavailable
 from app.core.ports import Clock
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None, clock: Clock = time.time) -> int:
     command: str = options.command
     logging.configure()
     try:
+        raise_interrupts()
         settings = load_settings()
         logging.configure(settings.log_level, settings.log_format)
         content = _run(options, settings.db_url, clock)

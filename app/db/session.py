@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -124,7 +125,12 @@ def _file(url: URL) -> Path:
             "DB_URL names no file: a SQLite database in memory is a new, empty one for each "
             "connection; write sqlite:///./data/mms.db"
         )
-    return Path(url.database)
+    # SQLite's own form of a name, file:/folder/mms.db with uri=true, is as good.
+    return Path(unquote(url.database.removeprefix("file:")) if _is_uri(url) else url.database)
+
+
+def _is_uri(url: URL) -> bool:
+    return bool(url.database and url.database.startswith("file:") and url.query.get("uri"))
 
 
 def _sqlite(url: URL, busy_seconds: int) -> Engine:
@@ -155,7 +161,8 @@ def _sqlite(url: URL, busy_seconds: int) -> Engine:
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
-    sqlite_file.hold(engine, file)
+    mode = url.query.get("mode") if _is_uri(url) else None
+    sqlite_file.hold(engine, file, "ro" if mode == "ro" else "rw")
     return engine
 
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import structlog
@@ -26,8 +26,11 @@ _OPENED: Final = "opened"
 _BESIDE: Final = ("-wal", "-shm")
 
 
-def hold(engine: Engine, path: Path) -> None:
-    """Let `engine` open the file at `path` and no other, and let go of one that is there no more."""
+def hold(engine: Engine, path: Path, mode: Literal["ro", "rw"]) -> None:
+    """Let `engine` open the file at `path` and no other, and let go of one that is there no more.
+
+    `mode` is SQLite's: to read only, or to write as well.
+    """
 
     @event.listens_for(engine, "do_connect")
     def _open(_dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
@@ -35,7 +38,7 @@ def hold(engine: Engine, path: Path) -> None:
         if record.info[_OPENED] is None:
             raise gone(path)
         # Without a mode SQLite would make a file that is not there.
-        arguments[0] = f"file:{quote(str(path.absolute()))}?mode=rw"
+        arguments[0] = f"file:{quote(str(path.absolute()))}?mode={mode}"
         options["uri"] = True
 
     @event.listens_for(engine, "checkout")

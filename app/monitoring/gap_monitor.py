@@ -186,7 +186,8 @@ def _show(report: _Report) -> None:
             output.line(f"{name} wrong averages {_period(item, *span)}{remedy}")
         if item.quarantined:
             output.line(
-                f"{name} has {item.quarantined} refusals on record: GET /{item.pair}/quarantine"
+                f"{name} has {item.quarantined} refusals on record: "
+                f"GET /{item.pair}/quarantine?interval={item.interval}"
             )
         if item.stale:
             output.line(f"{name} is stale: {_age(item)}; run make incremental")

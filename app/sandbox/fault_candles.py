@@ -83,6 +83,17 @@ def times(price: Decimal, factor: Decimal) -> Decimal:
     return max(scaled, _TICK) if price > 0 else scaled
 
 
+def _scaled(bar: Bar, factor: Decimal) -> Bar:
+    """The candle with every price times a factor."""
+    return replace(
+        bar,
+        open=times(bar.open, factor),
+        high=times(bar.high, factor),
+        low=times(bar.low, factor),
+        close=times(bar.close, factor),
+    )
+
+
 class ScaledBook:
     """Another book with every price multiplied."""
 
@@ -96,16 +107,8 @@ class ScaledBook:
         self, pair: Pair, interval: Interval, first: int, last: int, now: float
     ) -> Sequence[Bar]:
         """The other book's candles, scaled."""
-        return [
-            replace(
-                bar,
-                open=times(bar.open, self._factor),
-                high=times(bar.high, self._factor),
-                low=times(bar.low, self._factor),
-                close=times(bar.close, self._factor),
-            )
-            for bar in self._base.candles(pair, interval, first, last, now)
-        ]
+        bars = self._base.candles(pair, interval, first, last, now)
+        return [_scaled(bar, self._factor) for bar in bars]
 
 
 class ScaledPrices(PriceBoard):
@@ -187,7 +190,10 @@ def _stamp(fault: Fault, bar: Bar, interval: Interval, now: float) -> Sequence[B
 
 
 def _revise(fault: Fault, bar: Bar, _interval: Interval, _now: float) -> Sequence[Bar]:
-    close = times(bar.close, _factor(fault))
+    factor = _factor(fault)
+    if fault.text("prices") == "all":
+        return [_scaled(bar, factor)]
+    close = times(bar.close, factor)
     return [replace(bar, close=close, high=max(bar.high, close), low=min(bar.low, close))]
 
 

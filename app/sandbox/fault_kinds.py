@@ -141,8 +141,9 @@ _ALL: Final = (
     ),
     _market(
         "revise",
-        "multiply a candle's close, as when a closed candle is corrected",
+        "multiply a candle's close, or all its prices, as when a closed candle is corrected",
         factor("1.01"),
+        {"prices": one_of(("close", "all"), "close"), **_CANDLE},
     ),
     Kind("refuse", Acts.SENDING, "close the connection without a word"),
     Kind(

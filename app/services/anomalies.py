@@ -89,6 +89,7 @@ def judge_newest(
             latest=latest.price,
             previous=None,
             change=None,
+            usual=None,
             reason=reason,
         )
         return PriceJudgement(latest, None, True, unjudged)

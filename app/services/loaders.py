@@ -46,6 +46,8 @@ def load_initial(
         publish=publish,
         pages_a_commit=pages_a_commit,
     )
+    if lacking and report.newest is None:
+        return report  # there is nothing to go on from
     return report + load_incremental(
         store,
         source,

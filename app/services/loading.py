@@ -5,13 +5,15 @@ then one transaction writes the candles, recomputes exactly the affected average
 exchange did not have and gives the series a new revision. A load longer than `PAGES_A_COMMIT` pages
 commits on the way, each time in that same complete form, so that a stop loses little and a later run
 goes on from there.
+
+Every reply is compared with candles that are known (`app.services.comparing`), so that one at another
+price scale is noticed before any of it is stored, wherever in the series it belongs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -35,9 +37,9 @@ from app.events.types import (
     CandlesRefused,
     Event,
 )
-from app.utils.gaps import Span, affected, pages
+from app.services.comparing import Answer, requests
+from app.utils.gaps import Span, affected
 from app.utils.moving_average import moving_averages
-from app.utils.price_scale import scale_change
 
 PAGES_A_COMMIT: Final = 20
 """Pages between two commits of one load: 10,000 candles, decades of daily ones."""
@@ -55,10 +57,11 @@ def ignore(_told: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What one load did to one series; counts are of buckets.
+    """What one load did to one series; counts are of buckets. `refused` holds each reason once per bucket.
 
     `absent` are closed buckets that were asked for and that the exchange did not have. `newest` is
-    the newest stored bucket afterwards, `revision` the series' revision.
+    the newest stored bucket afterwards, `revision` the series' revision. `newer_refused` are those of
+    the last commit's refused candles that are newer than it, or may be: the series is not current.
     """
 
     pair: Pair
@@ -72,6 +75,7 @@ class LoadReport:
     revision: int = 0
     newest: int | None = None
     revisions: tuple[tuple[Candle, Candle], ...] = ()
+    newer_refused: tuple[RefusedCandle, ...] = ()
 
     def __add__(self, later: LoadReport) -> LoadReport:
         """This report continued by a later one of the same series."""
@@ -82,7 +86,7 @@ class LoadReport:
             unchanged=self.unchanged + later.unchanged,
             absent=self.absent + later.absent,
             averages=self.averages + later.averages,
-            refused=self.refused + later.refused,
+            refused=tuple(dict.fromkeys(self.refused + later.refused)),
             revisions=self.revisions + later.revisions,
         )
 
@@ -103,14 +107,16 @@ def load(
 
     Where the exchange's clock turns out to be ahead of the last span's end nothing more is asked:
     say a `last` in the future to get everything up to its newest closed candle. Loading the same
-    twice changes nothing the second time.
+    twice changes nothing the second time. Where a span holds nothing that is stored, the stored
+    candles nearest to it are asked for, too.
 
     Raises UpstreamError, StoreError or UnrepresentablePrice; what was committed before stays. One of
-    them is PriceScaleChanged: then what came is in quarantine, and nothing of it is used.
+    them is PriceScaleChanged: then what came since is in quarantine, and nothing of it is used.
     """
     report = LoadReport(pair, interval)
     batch: list[CandlePage] = []
-    for page in _fetch(source, pair, interval, spans):
+    wanted = requests(store, pair, interval, spans, source.page_size, pages_a_commit)
+    for page in _fetch(source, pair, interval, wanted):
         batch.append(page)
         on_page(interval.count(page.first, page.last))
         if len(batch) == pages_a_commit:
@@ -157,52 +163,31 @@ def _announced(report: LoadReport, publish: Publish) -> LoadReport:
 
 
 def _fetch(
-    source: CandleSource, pair: Pair, interval: Interval, spans: Sequence[Span]
+    source: CandleSource, pair: Pair, interval: Interval, wanted: Sequence[Span]
 ) -> Iterator[CandlePage]:
-    for request in pages(spans, interval.seconds, source.page_size):
+    for request in wanted:
         page = source.page(pair, interval, request.first, request.last)
         yield page
         if page.complete:
             return
 
 
-@dataclass(slots=True)
-class _Answer:
-    """The pages of one commit, together."""
-
-    candles: list[Candle] = field(default_factory=list)
-    refused: list[RefusedCandle] = field(default_factory=list)
-    asked: list[Span] = field(default_factory=list)
-
-    def refuse_all(self, reason: str) -> None:
-        """Use none of the candles."""
-        self.refused.extend(RefusedCandle(candle.bucket, reason) for candle in self.candles)
-        self.candles.clear()
-
-
 def _commit(
     store: SeriesStore, pair: Pair, interval: Interval, batch: Sequence[CandlePage], now: float
 ) -> LoadReport:
     """Write the pages in one transaction; compare with what is stored only once it is locked."""
-    answer = _Answer()
-    for page in batch:
-        answer.candles.extend(page.candles)
-        answer.refused.extend(page.refused)
-        if page.first <= page.last:
-            answer.asked.append(Span(page.first, page.last))
+    answer = Answer()
     with store.begin(pair, interval) as unit:
-        stored: dict[int, Candle] = {}
-        if answer.asked:
-            found = unit.candles(answer.asked[0].first, answer.asked[-1].last)
-            stored = {candle.bucket: candle for candle in found}
-        factor = scale_change([(stored[c.bucket], c) for c in answer.candles if c.bucket in stored])
+        for page in batch:
+            answer.add(page, unit.candles(page.first, page.last), interval.seconds)
+        stored, factor = answer.stored, answer.factor
         if factor is not None:
             answer.refuse_all(
-                f"Every price came multiplied by {float(factor):g}: a change of scale."
+                f"This came with prices multiplied by {float(factor):g}: a change of scale."
             )
-        changed = [c for c in answer.candles if stored.get(c.bucket) != c]
+        changed = [c for _, c in sorted(answer.candles.items()) if stored.get(c.bucket) != c]
         revised = tuple((stored[c.bucket], c) for c in changed if c.bucket in stored)
-        absent = _absent(answer, stored, interval.seconds)
+        absent = answer.absent()
         unit.put_candles(changed)
         unit.note_absent(absent, int(now))
         unit.quarantine(answer.refused, int(now))
@@ -210,13 +195,15 @@ def _commit(
         newest = _newest(unit.state.last, changed)
         closes = [c.bucket for c in changed if _close(stored, c.bucket) != c.close]
         averages = _recompute(unit, interval, closes, newest)
-        checked = batch[-1].complete and factor is None
+        newer = _newer(answer.refused, newest, batch[-1].last)
+        checked = batch[-1].complete and factor is None and not newer
         revision = unit.finish(changed=bool(changed), now=now, checked=checked)
     if factor is not None:
         raise PriceScaleChanged(
-            f"Every candle of {pair} {interval} that is stored already came back with its prices "
-            f"multiplied by {float(factor):g}: nothing was stored, what came is in quarantine. If the "
-            "exchange really changed its scale, move the database away and load anew.",
+            f"The candles of {pair} {interval} came with prices multiplied by {float(factor):g}, "
+            "against those that are stored or came just before: none of them is stored, they are in "
+            f"quarantine (GET /{pair}/quarantine?interval={interval}). If the exchange really changed "
+            "its scale, move the database away and load anew.",
             host="the exchange",
         )
     return LoadReport(
@@ -231,17 +218,20 @@ def _commit(
         revision=revision,
         newest=newest,
         revisions=revised,
+        newer_refused=newer,
     )
 
 
-def _absent(answer: _Answer, stored: dict[int, Candle], step: int) -> list[int]:
-    """The buckets that were asked for and are neither answered, nor refused, nor already stored."""
-    # A refused candle whose place is unknown may be any of those that seem to be missing.
-    if any(item.bucket is None for item in answer.refused):
-        return []
-    known = {c.bucket for c in answer.candles} | {r.bucket for r in answer.refused} | stored.keys()
-    asked = chain.from_iterable(range(s.first, s.last + 1, step) for s in answer.asked)
-    return [bucket for bucket in asked if bucket not in known]
+def _newer(
+    refused: Sequence[RefusedCandle], newest: int | None, last: int
+) -> tuple[RefusedCandle, ...]:
+    """The refused candles that may be of a bucket after the `newest` stored one.
+
+    None are where that is `last`, the last bucket that was asked for and is closed.
+    """
+    if newest is not None and newest >= last:
+        return ()
+    return tuple(r for r in refused if r.bucket is None or newest is None or r.bucket > newest)
 
 
 def _newest(before: int | None, changed: Sequence[Candle]) -> int | None:

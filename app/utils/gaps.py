@@ -5,7 +5,7 @@ A span is an inclusive run [first, last] of bucket starts, both on the grid of `
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -49,12 +49,40 @@ def spans_of(buckets: Sequence[int], step: int) -> list[Span]:
     return spans
 
 
-def pages(spans: Sequence[Span], step: int, size: int) -> Iterator[Span]:
+def anchored(spans: Sequence[Span], stored: Sequence[int], step: int, count: int) -> list[Span]:
+    """The spans (ascending, disjoint), and for each that holds none of `stored` its nearest ones.
+
+    `stored` are ascending buckets; the nearest are up to `count`, on whichever side they lie.
+    """
+    nearest: list[Span] = []
+    for span in spans:
+        begin, end = bisect_left(stored, span.first), bisect_right(stored, span.last)
+        if begin == end:
+            around = stored[max(0, begin - count) : end + count]
+            close = sorted(around, key=lambda bucket: max(span.first - bucket, bucket - span.last))
+            nearest += (Span(bucket, bucket) for bucket in close[:count])
+    return _merged([*spans, *nearest], step)
+
+
+def _merged(spans: Iterable[Span], step: int) -> list[Span]:
+    """The same buckets as the fewest spans, ascending."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.first <= found[-1].last + step:
+            found[-1] = Span(found[-1].first, max(found[-1].last, span.last))
+        else:
+            found.append(span)
+    return found
+
+
+def pages(spans: Sequence[Span], step: int, size: int, overlap: int = 0) -> Iterator[Span]:
     """The fewest requests of at most `size` buckets that cover all `spans` (ascending, disjoint).
 
     A request may cover what lies between two spans: one question is cheaper than two. It never
-    reaches beyond the last bucket that is wanted of it.
+    reaches beyond the last bucket that is wanted of it. One that goes on with a span begins with the
+    last `overlap` buckets of the one before, though never with more than half of it.
     """
+    back = min(overlap, size // 2) * step
     lasts = [span.last for span in spans]
     cursor: int | None = spans[0].first if spans else None
     while cursor is not None:
@@ -64,7 +92,8 @@ def pages(spans: Sequence[Span], step: int, size: int) -> Iterator[Span]:
         if beyond < len(spans) and spans[beyond].first <= reach:
             yield Span(cursor, reach)
             following = reach + step
-            cursor = following if spans[beyond].last >= following else _start(spans, beyond + 1)
+            goes_on = spans[beyond].last >= following
+            cursor = following - back if goes_on else _start(spans, beyond + 1)
         else:
             yield Span(cursor, lasts[beyond - 1])
             cursor = _start(spans, beyond)

@@ -17,7 +17,7 @@ from app.core.market import Interval, Pair
 from app.core.settings import Settings
 from app.services.loaders import REREAD, load_incremental, to_catch_up
 from app.services.loading import LoadReport, OnPage
-from app.workers import loads
+from app.workers import loads, outcomes
 from app.workers.run import parser, positive, run, runtime, series_of
 
 COMMAND = "incremental_loader"
@@ -67,8 +67,8 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
             )
             for pair, interval in series
         ]
-        outcomes = loads.load_all(made, series, totals, work)
-        return loads.conclude(COMMAND, made, outcomes, as_json=options.json)
+        ends = loads.load_all(made, series, totals, work)
+        return outcomes.conclude(COMMAND, made, ends, as_json=options.json)
 
 
 if __name__ == "__main__":

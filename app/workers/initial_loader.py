@@ -16,7 +16,7 @@ from app.core.market import Interval, Pair
 from app.core.settings import Settings
 from app.services.loaders import load_initial, to_fetch
 from app.services.loading import LoadReport, OnPage
-from app.workers import loads
+from app.workers import loads, outcomes
 from app.workers.run import parser, positive, run, runtime, series_of
 
 COMMAND = "initial_loader"
@@ -41,14 +41,10 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
         runtime(settings) as made,
         bootstrap.open_candle_source(settings, made.gate_for) as source,
     ):
-        now = made.clock()
-        totals = [
-            sum(
-                span.count(interval.seconds)
-                for span in to_fetch(made.series, pair, interval, days, now)
-            )
-            for pair, interval in series
-        ]
+
+        def missing(pair: Pair, interval: Interval) -> int:
+            spans = to_fetch(made.series, pair, interval, days, made.clock())
+            return sum(span.count(interval.seconds) for span in spans)
 
         def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
             return load_initial(
@@ -62,8 +58,9 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
                 publish=made.events.publish,
             )
 
-        outcomes = loads.load_all(made, series, totals, work)
-        return loads.conclude(COMMAND, made, outcomes, as_json=options.json)
+        totals = [missing(pair, interval) for pair, interval in series]
+        ends = loads.load_all(made, series, totals, work, lacking=lambda *item: missing(*item) > 0)
+        return outcomes.conclude(COMMAND, made, ends, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -8,31 +8,22 @@ is being committed and for nothing else: a thread that waits for the exchange is
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from app.bootstrap import Runtime
-from app.core.errors import (
-    MmsError,
-    StoreError,
-    TakenByAnother,
-    UpstreamBlocked,
-    UpstreamError,
-    UpstreamUnavailable,
-)
+from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Interval, Pair
-from app.events.types import LoadFailed
 from app.services.leasing import leased
-from app.services.loading import LoadReport, OnPage, Publish
-from app.utils.days import iso
+from app.services.loading import LoadReport, OnPage
 from app.workers import output
-from app.workers.run import DONE, SOME_FAILED
+from app.workers.outcomes import Outcome, told
 
 SIDE_BY_SIDE: Final = 8
 
@@ -40,55 +31,34 @@ STOP_WITHIN: Final = 2.0
 """Seconds that loads under way get to end after a stop was asked for. What they commit they finish;
 what they still wait for then is given up, with their leases."""
 
+PATIENCE: Final = 300.0
+"""Seconds that a load waits for another process at its series; longer than the lease of a dead one lasts."""
+
+_ASK_EVERY: Final = 0.5
+
 Work = Callable[[Pair, Interval, OnPage], LoadReport]
 """Loads one series, telling of each page that was answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the load of one series ended: a report, or the error that ended it.
-
-    TakenByAnother is an end without a problem: another loader is loading the series.
-    """
-
-    pair: Pair
-    interval: Interval
-    report: LoadReport | None = None
-    error: MmsError | None = None
-
-    @property
-    def problem(self) -> str | None:
-        """Why the series is not loaded, as a sentence; None where it is.
-
-        An exchange that answers but has not one candle is a problem too: an empty success would hide
-        a pair that was misspelt or delisted, or a clock that is years off.
-        """
-        if self.taken:
-            return None
-        if self.error is not None:
-            return str(self.error)
-        if self.report is None or self.report.newest is None:
-            return (
-                f"the exchange answers, but has no candle of {self.pair} {self.interval} in the "
-                "period that was asked: check the pair's name, HISTORY_DAYS and this machine's clock"
-            )
-        return None
-
-    @property
-    def taken(self) -> bool:
-        """Whether another loader is at it."""
-        return isinstance(self.error, TakenByAnother)
-
-    @property
-    def unreachable(self) -> bool:
-        """Whether the exchange did not answer, or refuses this client."""
-        return isinstance(self.error, UpstreamUnavailable | UpstreamBlocked)
+Lacking = Callable[[Pair, Interval], bool]
+"""Whether a series that is current still lacks something of what is to be loaded."""
 
 
 def load_all(
-    made: Runtime, series: Sequence[tuple[Pair, Interval]], totals: Sequence[int], work: Work
+    made: Runtime,
+    series: Sequence[tuple[Pair, Interval]],
+    totals: Sequence[int],
+    work: Work,
+    *,
+    lacking: Lacking = lambda _pair, _interval: False,
+    patience: float = PATIENCE,
 ) -> list[Outcome]:
-    """Do `work` for each series under its lease; `totals` are the buckets each will ask for."""
+    """Do `work` for each series under its lease; `totals` are the buckets each will ask for.
+
+    Where another process is at a series, wait `patience` seconds for it. Once it has asked the exchange
+    up to its newest candle, and nothing is `lacking`, there is nothing left to do; where it ends without
+    that, it is this one's turn.
+    """
     names = [f"{pair} {interval}" for pair, interval in series]
     stopped = threading.Event()
     # What is known before the lease is asked for: whatever is newer afterwards, another has loaded.
@@ -97,6 +67,7 @@ def load_all(
 
         def one(number: int) -> Outcome:
             name, (pair, interval) = names[number], series[number]
+            until = time.monotonic() + patience
 
             def on_page(buckets: int) -> None:
                 if stopped.is_set():
@@ -104,18 +75,34 @@ def load_all(
                 advance(name, buckets)
                 renew()
 
-            try:
-                with leased(made.leases, _lease(name), made.clock) as renew:
-                    if made.series.state(pair, interval).checked_at != checked[number]:
-                        raise TakenByAnother(f"{name}: another loader has just loaded it")
-                    report = work(pair, interval, on_page)
-            except MmsError as error:
-                return Outcome(pair, interval, error=error)
-            return Outcome(pair, interval, report)
+            def loaded() -> bool:
+                known = made.series.state(pair, interval).checked_at
+                return known != checked[number] and not lacking(pair, interval)
+
+            waits = False
+            while True:
+                try:
+                    with leased(made.leases, _lease(name), made.clock) as renew:
+                        if loaded():
+                            return _taken(pair, interval)
+                        return Outcome(pair, interval, work(pair, interval, on_page))
+                except TakenByAnother:
+                    if loaded():
+                        return _taken(pair, interval)
+                except MmsError as error:
+                    return Outcome(pair, interval, error=error)
+                left = until - time.monotonic()
+                if left <= 0:
+                    return _given_up(pair, interval, patience)
+                if not waits:
+                    structlog.get_logger().info("load_waits_for_another", task=name, seconds=left)
+                    waits = True
+                if stopped.wait(min(left, _ASK_EVERY)):
+                    raise _Stopped
 
         ends = _side_by_side(one, len(series), stopped)
         try:
-            return [_told(end.result(), made.events.publish) for end in ends]
+            return [told(end.result(), made.events.publish) for end in ends]
         except BaseException:
             stopped.set()
             _, left = wait(ends, STOP_WITHIN)
@@ -128,6 +115,19 @@ def load_all(
 
 class _Stopped(BaseException):
     """The command was told to stop. Like an interrupt, nothing on the way may catch it."""
+
+
+def _taken(pair: Pair, interval: Interval) -> Outcome:
+    said = TakenByAnother(f"{pair} {interval}: another loader has just loaded it")
+    return Outcome(pair, interval, error=said, taken=True)
+
+
+def _given_up(pair: Pair, interval: Interval, patience: float) -> Outcome:
+    said = TakenByAnother(
+        f"another process has been at it for more than {patience:.0f} s, and what was asked for is not "
+        "all there yet: run this again when that one has ended"
+    )
+    return Outcome(pair, interval, error=said)
 
 
 def _lease(name: str) -> str:
@@ -161,103 +161,3 @@ def _side_by_side(
     for _ in range(min(SIDE_BY_SIDE, count)):
         threading.Thread(target=run, name="load", daemon=True).start()
     return ends
-
-
-def _told(outcome: Outcome, publish: Publish) -> Outcome:
-    """Say how the load ended, in the log and as an event."""
-    log = structlog.get_logger().bind(pair=str(outcome.pair), interval=str(outcome.interval))
-    report = outcome.report
-    if outcome.taken:
-        log.info("load_left_to_another", reason=str(outcome.error))
-        return outcome
-    if outcome.problem is not None or report is None:
-        log.error("load_failed", error=_kind(outcome), reason=outcome.problem)
-        publish(LoadFailed(outcome.pair, outcome.interval, _kind(outcome), outcome.problem or ""))
-        return outcome
-    for refused in report.refused:
-        bucket = None if refused.bucket is None else iso(refused.bucket)
-        log.warning("candle_refused", bucket=bucket, reason=refused.reason)
-    log.info(
-        "load_finished",
-        inserted=report.inserted,
-        revised=report.revised,
-        absent=report.absent,
-        refused=len(report.refused),
-        averages=report.averages,
-        revision=report.revision,
-    )
-    return outcome
-
-
-def _kind(outcome: Outcome) -> str:
-    return type(outcome.error).__name__ if outcome.error is not None else "NoCandles"
-
-
-def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
-    """Print the summary and return the exit code: 0 all series loaded, 1 some failed."""
-    failed = [outcome for outcome in outcomes if outcome.problem is not None]
-    code = SOME_FAILED if failed else DONE
-    output.table(_HEAD, [_row(outcome) for outcome in outcomes])
-    for outcome in failed:
-        output.line(f"{outcome.pair} {outcome.interval} failed: {outcome.problem}")
-    for outcome in outcomes:
-        if outcome.taken:
-            output.line(str(outcome.error))
-    if as_json:
-        made.events.close()  # nothing more is published, and what is counted is complete
-        output.json_line(
-            {
-                "command": command,
-                "exit": code,
-                "series": [_as_json(item) for item in outcomes],
-                "events": made.event_counts(),
-            }
-        )
-    return code
-
-
-_HEAD: Final = (
-    "pair",
-    "interval",
-    "status",
-    "inserted",
-    "revised",
-    "unchanged",
-    "absent",
-    "refused",
-    "averages",
-    "newest",
-)
-
-
-def _row(outcome: Outcome) -> list[object]:
-    report = outcome.report
-    if report is None:
-        status = "taken" if outcome.taken else "failed"
-        return [outcome.pair, outcome.interval, status, *["-"] * 7]
-    return [
-        outcome.pair,
-        outcome.interval,
-        "ok" if outcome.problem is None else "failed",
-        report.inserted,
-        report.revised,
-        report.unchanged,
-        report.absent,
-        len(report.refused),
-        report.averages,
-        "-" if report.newest is None else iso(report.newest),
-    ]
-
-
-def _as_json(outcome: Outcome) -> dict[str, Any]:
-    named = dict(zip(_HEAD, _row(outcome), strict=True))
-    named |= {"pair": str(outcome.pair), "interval": str(outcome.interval)}
-    if outcome.problem is not None or outcome.taken:
-        named = {key: value for key, value in named.items() if value != "-"}
-        named |= {
-            "error": _kind(outcome),
-            "reason": outcome.problem or str(outcome.error),
-            "host": outcome.error.host if isinstance(outcome.error, UpstreamError) else None,
-            "unreachable": outcome.unreachable,
-        }
-    return named

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 import structlog
 
-from app import bootstrap
+from app import bootstrap, raise_interrupts
 from app.bootstrap import Runtime
 from app.core import logging
 from app.core.errors import ConfigurationError, MmsError, StoreError, UnsupportedInterval
@@ -134,6 +134,7 @@ def attempt(
         return Ending(code, as_json, type(error).__name__, reason)
 
     try:
+        raise_interrupts()
         options = known.parse_args(given)
         as_json = options.json
         settings = load_settings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _LOADING: Final = (
+    "tests/unit/services/test_comparing.py",
     "tests/unit/services/test_loaders.py",
     "tests/unit/services/test_loading.py",
     "tests/unit/services/test_loading_records.py",
@@ -13,6 +14,7 @@ _LOADING: Final = (
 
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "app/services/loading.py": _LOADING,
+    "app/services/comparing.py": _LOADING,
     "app/services/loaders.py": _LOADING,
     "app/services/averages.py": ("tests/unit/services/test_averages_reading.py",),
     "app/services/gaps.py": ("tests/unit/services/test_gaps_inspection.py",),

@@ -103,7 +103,8 @@ def skew(where: Where, runs: int = 24, step: Step = no_step) -> list[Figure]:
             wrong = rig.troubles(found, interval, first)
             there[0] = NOW + LATER[interval]
             found = rig.load(interval, lambda: there[0], first=False)
-            wrong += rig.troubles(found, interval, first)
+            # A clock that was ahead began too late: what it left out of the period is brought now.
+            wrong += rig.troubles(found, interval, min(first, _first(interval, there[0])))
             troubles += [f"{interval}, {hours:+} h: {text}" for text in wrong]
             step()
     return [

@@ -27,7 +27,7 @@ from app.core.settings import Settings
 from app.events.types import CandlesLoaded, Event
 from app.services.loaders import load_initial
 from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage
-from app.workers import loads
+from app.workers import loads, outcomes
 from app.workers.run import command_parser, run
 
 
@@ -84,8 +84,8 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
                     pages_a_commit=options.pages_a_commit,
                 )
 
-            outcomes = loads.load_all(made, series, [0] * len(series), work)
-            return loads.conclude("loader", made, outcomes, as_json=True)
+            ends = loads.load_all(made, series, [0] * len(series), work)
+            return outcomes.conclude("loader", made, ends, as_json=True)
     finally:
         made.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ def apply(stage: Stage) -> None:
     code, said = stage.run([*release, "plan"], TF_VARIABLES=f"settings={json.dumps(settings)}")
     planned = next((line for line in said.splitlines() if line.startswith("Plan:")), said[-2_000:])
     stage.check(code == 0, f"the plan is made: {planned}")
-    shown = said.rpartition("PLAN_SHA256=")[2].strip()
+    shown = "".join(re.findall(r"(?m)^PLAN_SHA256=([0-9a-f]{64})$", said))
     _refuse_another_plan(stage, release, shown)
     code, said = stage.run([*release, "apply"], PLAN_SHA256=shown)
     stage.check(code == 0, "the plan that was shown is applied")

@@ -118,8 +118,8 @@ def write_outputs(place: Place, run: Run, outputs: Path) -> dict[str, int]:
 
 
 def _applied(place: Place, s3: Any) -> str | None:
-    """The SHA-256 of the plan that this run has applied. Asking for it at once might be forbidden:
-    without the right to list all of the bucket S3 does not say that an object is missing."""
+    """The SHA-256 of the plan that this run has applied; None where it has applied none."""
+    # Who may not list the whole bucket is not told that an object is missing, but that it is forbidden.
     listed = s3.list_objects_v2(Bucket=place.bucket, Prefix=place.applied)
     if not any(each["Key"] == place.applied for each in listed.get("Contents", [])):
         return None

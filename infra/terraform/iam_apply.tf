@@ -6,7 +6,7 @@ locals {
 
   # Service to its resources, each the end of an ARN of this region and account.
   named = {
-    cloudwatch  = ["alarm:${local.name}-*"]
+    cloudwatch  = ["alarm:${local.name}-*", "alarm:TargetTracking-service/${local.name}/*"] # the latter autoscaling's
     ecr         = ["repository/${local.name}"]
     ecs         = ["cluster/${local.name}", "service/${local.name}/*", "task/${local.name}/*", "task-definition/${local.name}-*:*"]
     elasticache = ["cluster:${local.name}", "subnetgroup:${local.name}", "parametergroup:default.*"]

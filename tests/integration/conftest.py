@@ -1,12 +1,23 @@
-"""The kinds of databases that the measurements of benchmarks.reliability run on."""
+"""A sandbox process, and the kinds of databases that the measurements of benchmarks.reliability run on."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks.reliability.rig import SQLITE, Where
 from tests.support.postgres import Postgres
 from tests.support.reliability import on
+from tests.support.town import Town, sandbox
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Iterator[Town]:
+    """A sandbox process, and an empty folder for the database of who talks to it."""
+    with sandbox(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -259,6 +259,20 @@ def test_a_revised_close_is_noticed_when_it_is_read_again(
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_one_candle_at_another_scale_among_others_that_stayed_is_a_revision(
+    bench: Rig, form: str
+) -> None:
+    bench.load(bench.candles(form))
+    bench.exchange.faults.add(f"revise=/8,prices=all,candle={BAD}")
+    assert reread(bench, form, 30).revised == 1
+    (revision,) = bench.store.revisions(BTC, DAY, 10)
+    for name in ("open", "high", "low", "close"):
+        old, new = (getattr(item, name) for item in (revision.old, revision.new))
+        assert new == pytest.approx(old / 8, abs=1)
+    assert revision.new.volume == revision.old.volume
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_wrong_candles_of_every_kind_in_one_reply_are_refused_one_by_one(
     bench: Rig, form: str
 ) -> None:

@@ -7,10 +7,11 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from app.core.market import DAY, WINDOWS, Interval, Pair
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
+from app.sandbox.wire import Reply
 
 ROOT = Path(__file__).resolve().parents[2]
 BTC = Pair("BTC", "BRL")
@@ -28,11 +30,25 @@ BTC = Pair("BTC", "BRL")
 Row = tuple[int, int, int | None, int | None, int | None]
 
 
+class Doored(Exchange):
+    """An exchange that answers nobody while its door is not open."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(Simulation(11, {BTC: None}), clock=clock)
+        self.open = threading.Event()
+        self.open.set()
+
+    def answer(self, target: str) -> Reply:
+        reply = super().answer(target)
+        self.open.wait(60)
+        return reply
+
+
 @dataclass
 class Shop:
     """One database, one exchange whose clock is set, and the commands between them."""
 
-    exchange: Exchange
+    exchange: Doored
     clock: list[float]
     environment: dict[str, str]
     folder: Path
@@ -80,7 +96,7 @@ def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
 def shop(tmp_path: Path) -> Iterator[Shop]:
     """An exchange that stands 40 days ago."""
     clock = [time.time() - 40 * DAY]
-    exchange = Exchange(Simulation(11, {BTC: None}), clock=lambda: clock[0])
+    exchange = Doored(lambda: clock[0])
     with serve(exchange) as url:
         environment = {
             **os.environ,
@@ -130,9 +146,7 @@ def test_a_close_revised_150_days_ago_corrects_exactly_the_averages_that_contain
     before = shop.rows()
     revised = Interval.DAY.last_closed(shop.clock[0]) - 150 * DAY
     old = shop.exchange.book.candles(BTC, Interval.DAY, revised, revised, shop.clock[0])[0]
-    # Half of an odd number of units would be a price finer than the exchange has any.
-    half = round((old.high - old.low) / 2, 8)
-    new = replace(old, close=old.low + half + Decimal("0.00000001"))
+    new = replace(old, close=old.low if old.close != old.low else old.high)
     shop.exchange.book.replace(BTC, Interval.DAY, [new])
     assert shop.run("incremental_loader")["revised"] == 0
     report = shop.run("incremental_loader", "--reread", "200")
@@ -148,24 +162,61 @@ def test_a_close_revised_150_days_ago_corrects_exactly_the_averages_that_contain
             assert (row[column] != was[column]) == contains
 
 
-def test_a_second_loader_leaves_the_pair_to_the_first_and_says_so(shop: Shop) -> None:
+@contextmanager
+def held_up(shop: Shop) -> Iterator[subprocess.Popen[str]]:
+    """An incremental loader that has the lease of the pair and gets no answer within the block."""
+    shop.exchange.open.clear()
+    first = shop.start("incremental_loader")
+    try:
+        deadline = time.monotonic() + 60
+        while not shop.query("SELECT * FROM leases"):
+            assert time.monotonic() < deadline
+            assert first.poll() is None
+            time.sleep(0.02)
+        yield first
+    finally:
+        shop.exchange.open.set()
+    assert finished(first)["status"] == "ok"
+
+
+def waiting(second: subprocess.Popen[str]) -> bool:
+    """Whether the loader says that it waits; returns once it has, or has ended."""
+    assert second.stderr is not None
+    return any('"load_waits_for_another"' in line for line in second.stderr)
+
+
+def test_a_second_loader_waits_for_the_first_and_then_has_nothing_left_to_do(shop: Shop) -> None:
     shop.clock[0] = time.time()
     shop.run("initial_loader")
-    # Slow enough that the second comes while the first is at it.
-    first = shop.start("incremental_loader", "--reread", "1500", MB_REQUESTS_PER_SECOND="0.7")
-    deadline = time.monotonic() + 30
-    while not shop.query("SELECT * FROM leases"):
-        assert time.monotonic() < deadline
-        assert first.poll() is None
-        time.sleep(0.02)
-    second = shop.start("incremental_loader")
+    shop.exchange.forget_requests()
+    with held_up(shop):
+        second = shop.start("incremental_loader")
+        assert waiting(second)
     shown, said = second.communicate(timeout=60)
     assert second.returncode == 0
-    assert "is at it already; left to that one" in shown
+    assert "BRLBTC 1d: another loader has just loaded it\n" in shown
     assert "load_left_to_another" in said
     series = json.loads(shown.splitlines()[-1])["series"][0]
     assert (series["status"], series["error"]) == ("taken", "TakenByAnother")
-    assert finished(first)["status"] == "ok"
+    assert len(shop.exchange.requests) == 1
+    assert shop.query("SELECT * FROM leases") == []
+
+
+def test_an_initial_loader_that_meets_an_incremental_one_still_does_what_it_was_asked(
+    shop: Shop,
+) -> None:
+    shop.clock[0] = time.time()
+    shop.run("initial_loader", "--days", "10")
+    with held_up(shop):
+        second = shop.start("initial_loader", "--days", "400")
+        assert waiting(second)
+    shown, said = second.communicate(timeout=60)
+    assert second.returncode == 0, shown + said
+    series = json.loads(shown.splitlines()[-1])["series"][0]
+    assert (series["status"], series["inserted"]) == ("ok", 390)
+    newest = Interval.DAY.last_closed(shop.clock[0])
+    wanted = [newest - number * DAY for number in reversed(range(400 + 199))]
+    assert [row[0] for row in shop.rows()] == wanted
     assert shop.query("SELECT * FROM leases") == []
 
 

@@ -4,28 +4,17 @@ and say, and that they talk to nobody else. The sandbox, too, is the command tha
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from app.core.market import DAY, Interval
-from tests.support.processes import DEADLINE, ROOT, api_server, process
-
-LOADER = ("-m", "app.workers.initial_loader", "--json")
-CATCH_UP = ("-m", "app.workers.incremental_loader", "--json")
-COLLECTOR = ("-m", "app.workers.price_collector", "--once", "--json")
-MONITOR = ("-m", "app.monitoring.gap_monitor", "--json")
+from tests.support.processes import DEADLINE, api_server, process
+from tests.support.town import CATCH_UP, COLLECTOR, LOADER, MONITOR, Town, by_pair, logged, sandbox
 
 # The loader with a witness of every address that it asks the name service for or connects to.
 WATCHED = """
@@ -42,88 +31,6 @@ code = main([])
 print(json.dumps(sorted(addresses)))
 sys.exit(code)
 """
-
-
-@dataclass(frozen=True)
-class Town:
-    """A sandbox process and the settings of whoever talks to it."""
-
-    url: str
-    folder: Path
-
-    def faults(self, *specs: str) -> None:
-        """Set faults through the control endpoint."""
-        assert httpx.post(f"{self.url}/_sandbox/faults", json=list(specs)).status_code == 201
-
-    def used(self) -> dict[str, int]:
-        """How many requests each fault has hit."""
-        listed = httpx.get(f"{self.url}/_sandbox/faults").json()
-        return {item["fault"]: item["used"] for item in listed}
-
-    def calm(self) -> None:
-        """Remove every fault."""
-        assert httpx.delete(f"{self.url}/_sandbox/faults").status_code == 204
-
-    def stored(self) -> list[Any]:
-        """Every candle with its averages."""
-        with closing(sqlite3.connect(self.folder / "mms.db")) as connection:
-            joined = "candles LEFT JOIN averages USING (pair, interval, bucket)"
-            return connection.execute(f"SELECT * FROM {joined} ORDER BY pair, bucket").fetchall()
-
-    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        environment = {
-            **os.environ,
-            "DB_URL": f"sqlite:///{self.folder / 'mms.db'}",
-            "MB_API_BASE_URL": f"{self.url}/api/v4",
-            "MB_REQUESTS_PER_SECOND": "1000",
-            "COINGECKO_API_BASE_URL": f"{self.url}/api/v3",
-            "COINGECKO_REQUESTS_PER_SECOND": "1000",
-            "UPSTREAM_RETRY_SECONDS": "3",
-            "HISTORY_DAYS": "5",
-            "LOG_FORMAT": "json",
-            "PYTHONPATH": str(ROOT),
-            **settings,
-        }
-        return subprocess.run(
-            [sys.executable, *arguments],
-            env=environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
-
-
-def logged(done: subprocess.CompletedProcess[str], event: str, *names: str) -> list[list[Any]]:
-    """These values of each line that the command logged of an event."""
-    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    return [[line[name] for name in names] for line in lines if line["event"] == event]
-
-
-@contextmanager
-def sandbox(folder: Path, *arguments: str) -> Iterator[Town]:
-    """The stand-in as a process of its own."""
-    with process(folder, "-m", "app.sandbox", *arguments) as child:
-        assert child.stdout is not None
-        said = child.stdout.readline()
-        yield Town(said.rsplit(" ", 1)[1].strip(), folder)
-        child.terminate()
-        _, complaints = child.communicate(timeout=DEADLINE)
-        assert (child.returncode, complaints) == (0, "")
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    """A town with an empty database."""
-    with sandbox(tmp_path) as made:
-        yield made
-
-
-def by_pair(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
-    """The summary that a loader ended with."""
-    return {item["pair"]: item for item in json.loads(done.stdout.splitlines()[-1])["series"]}
 
 
 def test_each_pair_has_its_own_trouble_and_the_next_run_makes_it_good(tmp_path: Path) -> None:
@@ -230,7 +137,7 @@ def test_prices_at_another_scale_fail_their_pair_and_change_nothing_of_it(town: 
     assert (found["BRLETH"]["status"], town.stored()) == ("ok", before)
     with closing(sqlite3.connect(town.folder / "mms.db")) as connection:
         kept = connection.execute("SELECT pair, count(*), min(reason), max(reason) FROM quarantine")
-        reason = "Every price came multiplied by 100: a change of scale."
+        reason = "This came with prices multiplied by 100: a change of scale."
         assert kept.fetchall() == [("BTC-BRL", 3, reason, reason)]
     town.calm()
     assert town.run(*CATCH_UP).returncode == 0
@@ -256,7 +163,7 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
         watched = town.run(*MONITOR, **settings)
         assert watched.returncode == 1
         assert "(1): refused" in watched.stdout
-        assert "has 1 refusals on record: GET /BRLBTC/quarantine" in watched.stdout
+        assert "has 1 refusals on record: GET /BRLBTC/quarantine?interval=1d" in watched.stdout
 
         town.calm()
         revised = bad - 2 * DAY
@@ -275,6 +182,52 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
         (series,) = api.ask("GET", "/pairs")[2]["pairs"]
         assert (series["missing"], series["stale"]) == (0, False)
     assert town.run(*MONITOR, **settings).returncode == 0
+
+
+def test_refused_newest_candles_end_the_loaders_with_1_and_leave_the_series_stale(
+    town: Town,
+) -> None:
+    newest = Interval.DAY.last_closed(time.time())
+    one = {"ALLOWED_PAIRS": "BRLBTC"}
+    town.faults(*(f"missing,candle={newest - number * DAY}" for number in range(4)))
+    assert town.run(*LOADER, **one).returncode == 0
+    before = town.stored()
+    # What happens while nobody loads for four days.
+    town.change("UPDATE series SET checked_at = checked_at - 4 * 86400")
+    town.change("DELETE FROM absences")
+    town.calm()
+    town.faults("stamp=ms,candle=all")
+    settings = {"DB_URL": f"sqlite:///{town.folder / 'mms.db'}", "HISTORY_DAYS": "5", **one}
+    with api_server(settings, town.folder) as api:
+        for command in (CATCH_UP, LOADER):
+            done = town.run(*command, **one)
+            assert (done.returncode, town.stored()) == (1, before)
+            found = by_pair(done)["BRLBTC"]
+            assert (found["status"], found["error"]) == ("failed", "CandlesRefused")
+            # Four closed ones, and the running one, of which nobody knows that it is no candle of then.
+            assert found["reason"].startswith("the newest candles of BRLBTC 1d were refused (5, ")
+            assert "looks like milliseconds, not unix seconds): the series ends with" in (
+                found["reason"]
+            )
+            assert f"BRLBTC 1d failed: {found['reason']}\n" in done.stdout
+            assert api.ask("GET", "/BRLBTC/mms?range=20")[1]["x-data-stale"] == "true"
+        town.calm()
+        assert town.run(*CATCH_UP, **one).returncode == 0
+    with api_server(settings, town.folder) as api:
+        assert api.ask("GET", "/BRLBTC/mms?range=20")[1]["x-data-stale"] == "false"
+
+
+def test_a_first_load_of_which_every_candle_is_refused_says_so_and_why(town: Town) -> None:
+    town.faults("stamp=us,candle=all")
+    done = town.run(*LOADER, ALLOWED_PAIRS="BRLBTC")
+    assert (done.returncode, town.stored()) == (1, [])
+    found = by_pair(done)["BRLBTC"]
+    assert found["error"] == "CandlesRefused"
+    assert found["reason"].startswith("every candle of BRLBTC 1d that came was refused (204, ")
+    assert "looks like microseconds" in found["reason"]
+    assert done.stderr.count('"candle_refused"') == 5
+    (more,) = [line for line in done.stderr.splitlines() if '"more_candles_refused"' in line]
+    assert json.loads(more)["count"] == 199
 
 
 @pytest.mark.parametrize("spec", ["status=1000", "stats=503", "trickle=0", "status=503,times=0"])

@@ -158,6 +158,7 @@ def test_a_stale_price_is_marked_and_makes_no_anomaly(shop: PriceShop) -> None:
     found = shop.get("/anomaly/BTC")
     assert (found["anomaly"], found["stale"], found["outcome"]) == (False, True, "insufficient")
     assert "stale" in found["message"]
+    assert (found["usual_change"], found["relative_change"]) == (None, None)
     # The next fresh price is compared with the last fresh one.
     shop.price("bitcoin", "60001")
     shop.collect("BTC")

@@ -247,6 +247,21 @@ def test_what_fails_in_a_file_that_is_gone_fails_for_its_own_reason(
         fail()
 
 
+def test_another_programs_file_in_its_place_is_refused_and_left_alone(
+    engine: Engine, file: Path
+) -> None:
+    schema.require_always(engine)
+    foreign = file.with_name("customers.db")
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    before = foreign.read_bytes()
+    foreign.replace(file)
+    for _ in range(2):
+        with pytest.raises(StoreUnusable, match="make migrate"):
+            ping(engine)
+    assert file.read_bytes() == before
+
+
 def test_every_connection_leaves_the_old_file(engine: Engine, file: Path) -> None:
     with reading(engine) as one, reading(engine) as two:
         assert one.scalar(text("SELECT 1")) == two.scalar(text("SELECT 1"))

@@ -129,14 +129,16 @@ def test_uvicorn_too_ends_with_the_sentence_and_no_traceback(
     assert next(iter(settings)) in said
 
 
-def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["app.serve", "app.local"])
+def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path, module: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with process(tmp_path, "-m", "app.serve", "--port", str(port)) as child:
+        with process(tmp_path, "-m", module, "--port", str(port)) as child:
             code, said = ended(child)
     assert code == 2
     assert len(said.splitlines()) == 1
     assert f"port {port} of 127.0.0.1 is in use" in said
+    # Both are true of this command.
     assert "--port or PORT" in said
     # Refused before the database was touched.
     assert not (tmp_path / "mms.db").exists()

@@ -174,6 +174,34 @@ def test_an_outage_is_said_once_in_plain_words_and_so_is_its_end() -> None:
     assert said[2] == said[0]
 
 
+@pytest.mark.parametrize("code", [-2, 130])
+def test_a_load_that_a_ctrl_c_ended_is_no_failure(code: int) -> None:
+    with structlog.testing.capture_logs() as lines:
+        script, said, waits, loaded = play([ChildEnd(code, None), FINE])
+    assert script.ran == [INITIAL, INITIAL]
+    assert (said, loaded, lines) == ([], 1, [])
+    assert waits[0] == 60.0
+
+
+@pytest.mark.parametrize(
+    ("code", "level"), [(1, "warning"), (-9, "warning"), (0, "info"), (-2, None), (130, None)]
+)
+def test_a_command_that_ends_is_started_again_and_its_end_told_unless_by_a_ctrl_c(
+    code: int, level: str | None
+) -> None:
+    script = Script([ChildEnd(code, None), ChildEnd(code, None)])
+
+    def wait(seconds: float) -> bool:
+        assert seconds == 60.0
+        return len(script.ran) == 2
+
+    with structlog.testing.capture_logs() as lines:
+        Periodic(COLLECTOR, [], script, every=60.0, wait=wait).run()
+    assert script.ran == [COLLECTOR, COLLECTOR]
+    told = {"event": "scheduled_run_finished", "command": COLLECTOR, "exit_code": code}
+    assert lines == ([{**told, "log_level": level}] * 2 if level else [])
+
+
 def test_a_failure_that_is_no_outage_does_not_blame_the_network() -> None:
     assert play([REJECTED, ChildEnd(2, None), ChildEnd(1, {}), FINE])[1] == []
 

@@ -18,6 +18,7 @@ from app.api.openapi import (
     series_parameters,
 )
 from app.api.price_requests import ANOMALIES, AnomaliesDep
+from app.core.errors import ReversedPeriod
 from app.schemas.prices import SeriesAnomalies
 from app.services.anomalies import judge_closes
 from app.services.averages import Reading, limited
@@ -54,7 +55,7 @@ _EXAMPLE: Final = {
             "The anomalous closes, ascending.", SeriesAnomalies, _EXAMPLE, SERIES_HEADERS
         ),
         304: NOT_MODIFIED,
-        **problems(SERIES_ERRORS),
+        **problems(ANOMALIES, *SERIES_ERRORS, ReversedPeriod),
     },
     openapi_extra=series_parameters(ANOMALIES),
 )

@@ -24,6 +24,7 @@ from app.api.openapi import (
     problems,
     series_parameters,
 )
+from app.core.errors import ReversedPeriod, UnsupportedRange
 from app.schemas.replies import AveragePoint, CandlePoint
 from app.services.averages import read_averages, read_candles
 
@@ -59,7 +60,7 @@ _CANDLES_EXAMPLE: Final = [
             SERIES_HEADERS,
         ),
         304: NOT_MODIFIED,
-        **problems(SERIES_ERRORS),
+        **problems(AVERAGES, *SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
     },
     openapi_extra=series_parameters(AVERAGES),
 )
@@ -71,7 +72,7 @@ def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMat
     `X-Data-Missing` counts what is left out. One reply spans at most 10,000 stored buckets.
     """
     found = read_averages(context.runtime.averages, request.window, request.asked)
-    return answered(f"mms {request.window}", request.asked, found, if_none_match)
+    return answered(f"mms {request.window}", request.asked, found, if_none_match, request.window)
 
 
 @router.get(
@@ -85,7 +86,7 @@ def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMat
             SERIES_HEADERS,
         ),
         304: NOT_MODIFIED,
-        **problems(SERIES_ERRORS),
+        **problems(CANDLES, *SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
     },
     openapi_extra=series_parameters(CANDLES),
 )

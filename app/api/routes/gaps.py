@@ -7,14 +7,7 @@ from typing import Final
 from fastapi import APIRouter, Response
 
 from app.api.dependencies import GAPS, ContextDep, SeriesDep
-from app.api.openapi import JsonBytes, json_reply, problems, series_parameters
-from app.core.errors import (
-    RepeatedParameter,
-    StoreUnavailable,
-    UnknownParameter,
-    UnsupportedInterval,
-    UnsupportedPair,
-)
+from app.api.openapi import SERIES_ERRORS, JsonBytes, json_reply, problems, series_parameters
 from app.schemas.replies import GapRange, Gaps
 from app.services.gaps import Inspection, inspect
 from app.utils.days import iso
@@ -63,15 +56,7 @@ _EXAMPLE: Final = {
     summary="Which buckets are missing, and why",
     responses={
         200: json_reply("What is missing.", Gaps, _EXAMPLE),
-        **problems(
-            [
-                UnsupportedPair,
-                UnsupportedInterval,
-                UnknownParameter,
-                RepeatedParameter,
-                StoreUnavailable,
-            ]
-        ),
+        **problems(GAPS, *SERIES_ERRORS),
     },
     openapi_extra=series_parameters(GAPS),
 )

@@ -7,9 +7,9 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import ContextDep, NoParameters
+from app.api.dependencies import NOTHING, ContextDep, NoParameters
 from app.api.openapi import JsonBytes, json_reply, problems
-from app.core.errors import StoreUnavailable, UnknownParameter
+from app.core.errors import StoreUnavailable
 from app.core.market import WINDOWS
 from app.schemas.replies import Pairs, SeriesStatus
 from app.services.averages import nothing_stored
@@ -60,7 +60,7 @@ _EXAMPLE: Final = {
     summary="What is served, how complete and how fresh",
     responses={
         200: json_reply("Every served series.", Pairs, _EXAMPLE),
-        **problems([UnknownParameter, StoreUnavailable]),
+        **problems(NOTHING, StoreUnavailable),
     },
     dependencies=[NoParameters],
 )

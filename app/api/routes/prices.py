@@ -6,16 +6,10 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import ContextDep, NoParameters
-from app.api.openapi import (
-    PRICE_ERRORS,
-    SYMBOL,
-    JsonBytes,
-    json_reply,
-    problems,
-)
+from app.api.dependencies import NOTHING, ContextDep, NoParameters
+from app.api.openapi import SYMBOL, JsonBytes, json_reply, problems
 from app.api.price_requests import ANOMALY, HISTORY, AnomalyDep, CoinDep, HistoryDep
-from app.core.errors import StoreUnavailable, UnknownParameter, UpstreamUnavailable
+from app.core.errors import ReversedPeriod, StoreUnavailable, UnsupportedSymbol, UpstreamUnavailable
 from app.core.prices import StoredPrice
 from app.schemas.prices import Price, PriceAnomaly, SupportedSymbols
 from app.services.anomalies import PriceJudgement, is_fresh, judge_newest
@@ -56,7 +50,7 @@ _ANOMALY: Final = {
     summary="Ask for one price now, and store it",
     responses={
         200: json_reply("The stored price.", Price, _PRICE),
-        **problems([*PRICE_ERRORS, UpstreamUnavailable]),
+        **problems(NOTHING, UnsupportedSymbol, StoreUnavailable, UpstreamUnavailable),
     },
     openapi_extra={"parameters": [SYMBOL]},
     dependencies=[NoParameters],
@@ -88,7 +82,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     summary="Collected prices, newest first",
     responses={
         200: json_reply("The prices, newest first.", list[Price], [_PRICE]),
-        **problems(PRICE_ERRORS),
+        **problems(HISTORY, UnsupportedSymbol, ReversedPeriod, StoreUnavailable),
     },
     openapi_extra={"parameters": [SYMBOL, *HISTORY.documented()]},
 )
@@ -110,7 +104,7 @@ def history(asked: HistoryDep, context: ContextDep) -> Response:
     summary="Whether the newest price is out of the ordinary",
     responses={
         200: json_reply("The judgement.", PriceAnomaly, _ANOMALY),
-        **problems(PRICE_ERRORS),
+        **problems(ANOMALY, UnsupportedSymbol, StoreUnavailable),
     },
     openapi_extra={"parameters": [SYMBOL, *ANOMALY.documented()]},
 )
@@ -138,7 +132,7 @@ def anomaly(asked: AnomalyDep, context: ContextDep) -> Response:
             SupportedSymbols,
             {"symbols": ["BTC", "ETH"], "mappings": {"BTC": "bitcoin", "ETH": "ethereum"}},
         ),
-        **problems([UnknownParameter, StoreUnavailable]),
+        **problems(NOTHING),
     },
     dependencies=[NoParameters],
 )

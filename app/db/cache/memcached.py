@@ -204,6 +204,8 @@ class MemcachedRing:
                 if self.healthy():
                     self._prober = None
                     return
+        for node in self._nodes:  # also where `close` did not wait for this long enough
+            node.close()
 
 
 def _reason(error: Exception) -> str:

@@ -80,6 +80,9 @@ def test_a_client_that_holds_the_reply_gets_304_with_the_same_headers_and_no_bod
         assert said >= {"x-data-stale", "x-data-missing", "cache-control"}
         for name in said - {"x-request-id"}:
             assert again.header(name) == whole.header(name)
+    lines = (("If-None-Match", '"other"'), ("If-None-Match", f'"more", {tag}'))
+    assert api.get(path, *lines).status == 304
+    assert api.get(path, lines[0], lines[0]).status == 200
     named = tag.strip('"')
     # A tag that is not, as a whole, the one we gave is none: what it claims is not repeated.
     changed = [f'"{named}0"', f'"{named.partition("-")[0]}-0000{missing}"', f'"0{named[1:]}"']

@@ -158,7 +158,7 @@ def test_each_range_is_named_with_its_cause_and_counted_in_the_heartbeat(service
         f"BRLBTC 1d missing {six}..{five} (2): absent",
         f"BRLBTC 1d missing {two} (1): absent",
         f"BRLBTC 1d wrong averages {eight}: run with --repair",
-        "BRLBTC 1d has 1 refusals on record: GET /BRLBTC/quarantine",
+        "BRLBTC 1d has 1 refusals on record: GET /BRLBTC/quarantine?interval=1d",
     ]
     counted = ("status", "gaps", "missing", "wrong_averages", "stale", "quarantined")
     assert [said.heartbeat[key] for key in counted] == ["incomplete", 2, 3, 1, 0, 1]

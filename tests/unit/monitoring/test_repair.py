@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -30,6 +31,16 @@ from tests.support.candles import BTC, DAY, FakeExchange, daily, day
 DAYS = 101
 ALL = daily(range(300))
 LEASE = "load BRLBTC 1d"
+OPEN: list[EventBus] = []
+"""The buses that a test has made."""
+
+
+@pytest.fixture(autouse=True)
+def _no_dispatcher_is_left() -> Iterator[None]:
+    """Close them at its end: other tests count threads."""
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 @dataclass
@@ -43,7 +54,8 @@ class Stand:
     def __post_init__(self) -> None:
         there = [item for number, item in enumerate(ALL) if number not in self.lacking]
         self.exchange = FakeExchange.of(there, now=day(300))
-        fake = FakeRuntime(now=day(300), events=EventBus({Event: [self.heard.append]}))
+        OPEN.append(EventBus({Event: [self.heard.append]}))
+        fake = FakeRuntime(now=day(300), events=OPEN[-1])
         self.runtime: Runtime = replace(
             fake.build(settings(history_days=DAYS)),
             leases=MemoryLeases("ours", self.leases, 120),
@@ -91,13 +103,13 @@ def test_a_series_without_a_fault_is_left_alone() -> None:
     assert stand.exchange.asked == []
 
 
-def test_exactly_what_is_missing_is_asked_for_and_stored() -> None:
+def test_what_is_missing_is_asked_for_with_its_neighbours_and_stored() -> None:
     stand = Stand(lacking=(250, 251, 280))
     stand.has(250, 251, 280)
     done = stand.repair()
     assert done == Repaired(stand.look())
     assert done.found.complete(strict=True)
-    assert stand.exchange.asked == [Span(day(250), day(280))]
+    assert stand.exchange.asked == [Span(day(248), day(281))]
     assert stand.leases == {}
     assert [event.inserted for event in stand.told() if isinstance(event, CandlesLoaded)] == [3]
 
@@ -108,7 +120,7 @@ def test_a_hole_before_the_served_period_is_asked_for_as_well() -> None:
     stand.has(0, 197, 198)
     whole = Stand(lacking=()).store.rows(BTC, DAY, 0, day(999))[1]
     assert stand.repair().found.complete(strict=True)
-    assert stand.exchange.asked == [Span(day(0), day(198))]
+    assert stand.exchange.asked == [Span(day(0), day(199))]
     assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole
 
 
@@ -128,7 +140,7 @@ def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> N
     stand.has(250, 280)
     found = stand.repair().found
     assert stand.causes(found) == [(day(250), Cause.CONFIRMED)]
-    assert stand.exchange.asked == [Span(day(280), day(280))]
+    assert stand.exchange.asked == [Span(day(278), day(281))]
     assert stand.repair().found.complete()
     assert len(stand.exchange.asked) == 1
     assert stand.repair(strict=True).found.gaps == ()

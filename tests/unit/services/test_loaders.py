@@ -8,6 +8,7 @@ from app.core.errors import UpstreamUnavailable
 from app.core.market import WARM_UP, Interval, RefusedCandle
 from app.db.memory import MemorySeriesStore
 from app.events.types import AveragesCalculated, CandlesLoaded, Event
+from app.services.comparing import COMPARED
 from app.services.loaders import (
     LEAST_LOOK_AHEAD,
     LOOK_AHEAD,
@@ -63,11 +64,13 @@ def test_an_initial_load_tells_of_every_page_and_every_commit() -> None:
         publish=heard.append,
         pages_a_commit=1,
     )
-    # The whole history in three pages, each committed at once, then the newest three again.
-    assert told == [100, 100, 100, 3]
-    assert [type(event) for event in heard] == [CandlesLoaded, AveragesCalculated] * 3
-    assert [event.inserted for event in heard if isinstance(event, CandlesLoaded)] == [100] * 3
-    assert (report.inserted, report.unchanged, report.newest) == (300, 3, day(299))
+    # The whole history, each page with the last three of the one before and committed at once, then the
+    # newest three again.
+    assert told == [100, 100, 100, 9, 3]
+    assert [type(event) for event in heard] == [CandlesLoaded, AveragesCalculated] * 4
+    inserted = [event.inserted for event in heard if isinstance(event, CandlesLoaded)]
+    assert inserted == [100, 97, 97, 6]
+    assert (report.inserted, report.unchanged, report.newest) == (300, 9 + 3, day(299))
 
 
 def test_the_incremental_part_of_an_initial_load_tells_of_its_pages_and_commits() -> None:
@@ -164,7 +167,7 @@ def test_a_history_that_was_made_longer_is_fetched_once_and_equals_a_clean_load(
     exchange = FakeExchange.of(daily(range(600)), now=day(600) + 60)
     store = loaded(exchange, 101)
     report = catch_up(store, exchange, 365)
-    assert (report.inserted, report.unchanged) == (365 - 101, REREAD)
+    assert (report.inserted, report.unchanged) == (365 - 101, REREAD + COMPARED)
     assert (report.newest, report.revision) == (day(599), store.state(BTC, DAY).revision)
     whole = loaded(exchange, 365).rows(BTC, DAY, 0, day(999))[1]
     assert store.rows(BTC, DAY, 0, day(999))[1] == whole
@@ -183,7 +186,9 @@ def test_a_hole_that_nobody_asked_for_is_filled_wherever_an_average_needs_it() -
             unit.finish(changed=True, now=day(300))
         assert overlooked(store, BTC, DAY, 101, day(297), day(300)) == [Span(day(hole), day(hole))]
         assert catch_up(store, exchange, 101).inserted == 1
-        assert exchange.asked[1:] == [Span(day(hole), day(hole))]
+        (asked,) = exchange.asked[1:]
+        assert asked.first <= day(hole) <= asked.last
+        assert asked.count(SECONDS) <= 1 + 2 * COMPARED  # with some of its neighbours
         assert overlooked(store, BTC, DAY, 101, day(297), day(300)) == []
 
 
@@ -216,7 +221,7 @@ def test_what_the_exchange_never_had_or_what_was_refused_costs_no_request_at_any
         assert len(exchange.asked) == 1
     # What became wanted is asked for once.
     catch_up(store, exchange, 110)
-    assert exchange.asked[1:] == [Span(day(-9), day(-1))]
+    assert exchange.asked[1:] == [Span(day(-9), day(100 + COMPARED - 1))]
     catch_up(store, exchange, 110)
     assert len(exchange.asked) == 1
 

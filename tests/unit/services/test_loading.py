@@ -16,6 +16,7 @@ from app.core.errors import UpstreamUnavailable
 from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval, Pair, RefusedCandle
 from app.core.ports import SeriesUnit
 from app.db.memory import MemorySeriesStore
+from app.services.comparing import COMPARED
 from app.services.loaders import load_incremental, load_initial, since_last, to_fetch
 from app.services.loading import PAGES_A_COMMIT, LoadReport, load
 from app.utils.days import served_period
@@ -247,12 +248,14 @@ def test_a_long_load_that_is_cut_keeps_its_commits_and_goes_on_from_there() -> N
     store = MemorySeriesStore()
     with pytest.raises(UpstreamUnavailable):
         initial(store, exchange, days=101)
-    assert len(rows_of(store)) == PAGES_A_COMMIT * 10
+    # Each page but the first begins with the last three of the one before.
+    kept = PAGES_A_COMMIT * 7 + 3
+    assert len(rows_of(store)) == kept
     assert rows_of(store) == by_hand([item for item, _ in rows_of(store)])
     exchange.asked.clear()
     exchange.trouble = {}
     initial(store, exchange, days=101)
-    assert exchange.asked[0].first == day(PAGES_A_COMMIT * 10)
+    assert exchange.asked[0].first == day(kept - COMPARED)
     assert rows_of(store) == by_hand(list(exchange.candles.values()))
 
 
@@ -307,4 +310,6 @@ def test_reports_of_one_series_add_up() -> None:
     refused = (RefusedCandle(None, "no stamp"),)
     first = LoadReport(BTC, DAY, 1, 2, 3, 4, 5, refused, 6, 7)
     second = LoadReport(BTC, DAY, 10, 20, 30, 40, 50, refused, 60, 70)
-    assert first + second == LoadReport(BTC, DAY, 11, 22, 33, 44, 55, refused * 2, 60, 70)
+    assert first + second == LoadReport(BTC, DAY, 11, 22, 33, 44, 55, refused, 60, 70)
+    odd = (RefusedCandle(day(1), "odd"),)
+    assert (first + LoadReport(BTC, DAY, refused=odd)).refused == refused + odd

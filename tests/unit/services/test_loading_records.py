@@ -10,7 +10,7 @@ from app.core.errors import PriceScaleChanged
 from app.core.market import AverageRow, Candle, RefusedCandle
 from app.db.memory import MemorySeriesStore
 from app.events.types import CandleRevised, CandlesRefused, Event
-from app.services.gaps import Cause, inspect
+from app.services.gaps import Cause, inspect, is_stale
 from app.services.loaders import load_incremental, load_initial
 from app.services.loading import load, mend_averages
 from app.utils.gaps import Span
@@ -65,6 +65,60 @@ def test_a_refused_candle_is_in_quarantine_and_the_cause_of_its_gap() -> None:
     load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
     assert inspect(store, BTC, DAY, 101, exchange.now).complete()
     assert len(store.quarantined(BTC, DAY, 0, day(300))) == 1
+
+
+@pytest.mark.parametrize("bucket", [day(309), None])
+def test_refused_newest_candles_leave_a_series_as_stale_as_it_was(bucket: int | None) -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = loaded(exchange)
+    exchange.now = day(310) + 7_200
+    exchange.refused = [RefusedCandle(bucket, "The stamp lies in the future.")]
+    for load_again in (load_incremental, load_initial):
+        report = load_again(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+        assert report.newer_refused == tuple(exchange.refused)
+        assert store.state(BTC, DAY).checked_at == day(300)
+        assert is_stale(store.state(BTC, DAY), DAY, exchange.now)
+    exchange.refused = []
+    report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    assert report.newer_refused == ()
+    assert not is_stale(store.state(BTC, DAY), DAY, exchange.now)
+
+
+@pytest.mark.parametrize("bucket", [day(298), None])
+def test_a_refused_candle_beside_the_newest_one_that_came_leaves_the_series_current(
+    bucket: int | None,
+) -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = loaded(exchange)
+    exchange.now = day(301)
+    exchange.candles[day(300)] = candle(day(300), 10**10)
+    exchange.candles.pop(day(298))
+    exchange.refused = [RefusedCandle(bucket, "odd")]
+    report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    assert (report.newest, report.newer_refused) == (day(300), ())
+    assert len(report.refused) == 1
+    assert store.state(BTC, DAY).checked_at == day(301)
+
+
+def test_a_refused_candle_of_the_past_says_nothing_of_the_newest() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = loaded(exchange)
+    del exchange.candles[day(299)]
+    exchange.now = day(301)
+    exchange.refused = [RefusedCandle(day(298), "odd")]
+    report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    assert (report.newest, report.absent, report.newer_refused) == (day(299), 1, ())
+    assert store.state(BTC, DAY).checked_at == day(301)
+
+
+def test_a_first_load_of_nothing_but_refused_candles_asks_once_and_tells_of_each_once() -> None:
+    exchange = FakeExchange.of([], now=day(300))
+    exchange.refused = [RefusedCandle(day(number), "odd") for number in range(300)]
+    store = MemorySeriesStore()
+    report = load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    assert (len(exchange.asked), report.newest) == (1, None)
+    assert report.newer_refused == report.refused == tuple(exchange.refused)
+    assert store.state(BTC, DAY).checked_at is None
 
 
 def test_refusals_are_published() -> None:

@@ -134,7 +134,8 @@ def test_a_load_in_many_commits_reports_their_sum_and_publishes_each() -> None:
         old = exchange.candles[day(number)]
         exchange.candles[day(number)] = replace(old, close=old.close + 1)
     report, heard = run(store, exchange, pages_a_commit=2)
-    assert (report.revised, report.unchanged) == (3, 297)
+    # Three are asked for again with the second commit.
+    assert (report.revised, report.unchanged) == (3, 297 + 3)
     assert [old.bucket for old, _ in report.revisions] == [day(50), day(150), day(250)]
     loads = [event for event in heard if isinstance(event, CandlesLoaded)]
     assert [(event.revised, event.newest) for event in loads] == [(2, day(299)), (1, day(299))]
@@ -174,8 +175,8 @@ def test_the_exchange_is_asked_for_the_series_that_is_loaded() -> None:
     exchange.series = []
     told: list[int] = []
     load(MemorySeriesStore(), exchange, lambda: day(300), ETH, DAY, [ALL], on_page=told.append)
-    assert exchange.series == [(ETH, DAY)] * 3
-    assert told == [100, 100, 100]
+    assert exchange.series == [(ETH, DAY)] * 4
+    assert told == [100, 100, 100, 9]
 
 
 def test_another_scale_tells_the_operator_what_to_do_and_the_quarantine_why() -> None:
@@ -191,12 +192,13 @@ def test_another_scale_tells_the_operator_what_to_do_and_the_quarantine_why() ->
     with pytest.raises(PriceScaleChanged) as refused:
         run(store, exchange, [Span(day(298), day(299))])
     assert str(refused.value) == (
-        "Every candle of BRLBTC 1d that is stored already came back with its prices multiplied by "
-        "10: nothing was stored, what came is in quarantine. If the exchange really changed its "
-        "scale, move the database away and load anew."
+        "The candles of BRLBTC 1d came with prices multiplied by 10, against those that are stored or "
+        "came just before: none of them is stored, they are in quarantine "
+        "(GET /BRLBTC/quarantine?interval=1d). If the exchange really changed its scale, move the "
+        "database away and load anew."
     )
     assert refused.value.host == "the exchange"
-    reason = "Every price came multiplied by 10: a change of scale."
+    reason = "This came with prices multiplied by 10: a change of scale."
     kept = store.quarantined(BTC, DAY, 0, day(999))
     assert {(item.bucket, item.reason) for item in kept} == {
         (day(298), reason),

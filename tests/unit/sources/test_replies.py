@@ -61,6 +61,13 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     (RawReply(429, {}, b"Throttled"), UpstreamUnavailable, "Throttled"),
     (RawReply(408, {}, b""), UpstreamUnavailable, "408"),
     (RawReply(500, JSON, b"{}"), UpstreamUnavailable, "500"),
+    (RawReply(500, JSON, b'{"code":500,"message":"oops"}'), UpstreamUnavailable, "(500 oops)"),
+    (
+        RawReply(500, JSON, b'{"code":"X|Y","message":"oops"}'),
+        UpstreamUnavailable,
+        "(500 X|Y: oops)",
+    ),
+    (RawReply(200, JSON, b'{"code":500,"message":"oops"}'), UpstreamUnavailable, "(500 oops)"),
     (RawReply(502, HTML, b"<html>Bad Gateway"), UpstreamUnavailable, "502"),
     (RawReply(503, {}, None, problem="cut", cut=True), UpstreamUnavailable, "503"),
     (RawReply(599, {}, b""), UpstreamUnavailable, "599"),

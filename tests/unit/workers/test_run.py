@@ -125,7 +125,7 @@ def test_an_abbreviated_option_is_the_option(capsys: pytest.CaptureFixture[str])
     assert (code, len(out)) == (1, 1)
 
 
-def test_a_second_termination_interrupts_neither_the_end_of_the_first_nor_the_process_s(
+def test_a_second_termination_does_not_interrupt_the_end_of_the_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ended: list[str] = []
@@ -143,12 +143,13 @@ def test_a_second_termination_interrupts_neither_the_end_of_the_first_nor_the_pr
     try:
         assert ending(capsys, work)[0] == 143
         assert ended == ["what was begun"]
+        # Nor the rest of the process, whose exit code it would change.
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_command_that_was_not_terminated_leaves_signals_as_they_were(
+def test_work_that_nobody_ends_leaves_the_signal_as_it_was(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)

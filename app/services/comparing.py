@@ -1,0 +1,98 @@
+"""Comparing replies with candles that are known: what is asked for that, and what comes of it.
+
+A reply at another price scale looks like any other, until one of its candles is held against the same
+candle as it is stored, or as the reply before had it. So each request reaches over a few of these.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final
+
+from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
+from app.core.ports import SeriesStore
+from app.utils.gaps import Span, anchored, pages
+from app.utils.price_scale import scale_change
+
+COMPARED: Final = 3
+"""Known candles that a request reaches over: a single one may have been revised by any factor."""
+
+
+def requests(
+    store: SeriesStore,
+    pair: Pair,
+    interval: Interval,
+    spans: Sequence[Span],
+    size: int,
+    pages_a_commit: int,
+) -> list[Span]:
+    """What to ask for, at most `size` buckets at once, to get `spans` and something to compare.
+
+    A span that holds nothing stored comes with the stored candles nearest to it, and a request that
+    goes on with a span with the end of the one before. What the first `pages_a_commit` requests bring
+    is committed together; where they meet nothing stored, one that does is asked before them.
+    Raises StoreError.
+    """
+    if not spans:
+        return []
+    step = interval.seconds
+    reach = COMPARED * step
+    first, last = spans[0].first, spans[-1].last
+    state = store.state(pair, interval)
+    stored: list[int] = []
+    if state.first is not None and state.last is not None:
+        low, high = min(first, state.last) - reach, max(last, state.first) + reach
+        # Where nothing is near, the two ends of the series are all that is known of it.
+        stored = store.buckets(pair, interval, low, high) or [state.first, state.last]
+    asked = list(pages(anchored(spans, stored, step, COMPARED), step, size, COMPARED))
+    committed = asked[:pages_a_commit]
+    following = bisect_left(stored, committed[0].first)
+    met = bisect_right(stored, committed[-1].last) - following
+    if not met and following < len(stored) and len(committed) < len(asked):
+        bucket = stored[following]
+        asked.insert(0, Span(bucket, bucket + (min(COMPARED, size) - 1) * step))
+    return asked
+
+
+@dataclass(slots=True)
+class Answer:
+    """The pages of one commit, together, and what is stored of their buckets.
+
+    `factor` is what the prices of one of them were multiplied by, against those that are known; None
+    where none were.
+    """
+
+    candles: dict[int, Candle] = field(default_factory=dict)
+    refused: list[RefusedCandle] = field(default_factory=list)
+    stored: dict[int, Candle] = field(default_factory=dict)
+    factor: Fraction | None = None
+    _asked: set[int] = field(default_factory=set)
+
+    def add(self, page: CandlePage, stored: Sequence[Candle], step: int) -> None:
+        """Take one page, and what is stored of it. What it repeats is only there to be compared."""
+        found = {candle.bucket: candle for candle in stored}
+        for known in (found, self.candles):
+            if self.factor is None:
+                both = [(known[c.bucket], c) for c in page.candles if c.bucket in known]
+                self.factor = scale_change(both)
+        self.candles |= {candle.bucket: candle for candle in page.candles}
+        self.refused += (item for item in page.refused if item.bucket not in self._asked)
+        self.stored |= found
+        self._asked.update(range(page.first, page.last + 1, step))
+
+    def refuse_all(self, reason: str) -> None:
+        """Use none of the candles, and do not believe that the others do not exist."""
+        self.refused.extend(RefusedCandle(bucket, reason) for bucket in self.candles)
+        self.candles.clear()
+        self._asked.clear()
+
+    def absent(self) -> list[int]:
+        """The buckets that were asked for and are neither answered, nor refused, nor stored."""
+        # A refused candle whose place is unknown may be any of those that seem to be missing.
+        if any(item.bucket is None for item in self.refused):
+            return []
+        refused = {item.bucket for item in self.refused}
+        return sorted(self._asked - self.candles.keys() - self.stored.keys() - refused)

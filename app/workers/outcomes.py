@@ -1,0 +1,182 @@
+"""How the loads of many series ended: in the log, in a summary for people and machines, as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from app.bootstrap import Runtime
+from app.core.errors import MmsError, UpstreamBlocked, UpstreamError, UpstreamUnavailable
+from app.core.market import Interval, Pair, RefusedCandle
+from app.events.types import LoadFailed
+from app.services.loading import LoadReport, Publish
+from app.utils.days import iso
+from app.workers import output
+from app.workers.run import DONE, SOME_FAILED
+
+REFUSALS_LOGGED: Final = 5
+"""Refused candles of one load that get a line each in the log; the others are only counted there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the load of one series ended: a report, or the error that ended it.
+
+    `taken` is an end without a problem: while this one waited, another loader has done what was asked;
+    `error` then says so.
+    """
+
+    pair: Pair
+    interval: Interval
+    report: LoadReport | None = None
+    error: MmsError | None = None
+    taken: bool = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why the series is not loaded, as a sentence; None where it is.
+
+        An exchange that answers but has not one candle is a problem too: an empty success would hide
+        a pair that was misspelt or delisted, or a clock that is years off. So are newest candles that
+        cannot be used: the series would be taken for current.
+        """
+        if self.taken:
+            return None
+        if self.error is not None:
+            return str(self.error)
+        series, report = f"{self.pair} {self.interval}", self.report
+        if report is not None and report.newer_refused:
+            where = f"GET /{self.pair}/quarantine?interval={self.interval} has the reasons"
+            if report.newest is None:
+                refused = _counted(report.refused)
+                return f"every candle of {series} that came was refused ({refused}): {where}"
+            refused = _counted(report.newer_refused)
+            return (
+                f"the newest candles of {series} were refused ({refused}): the series ends with "
+                f"{iso(report.newest)}; {where}"
+            )
+        if report is None or report.newest is None:
+            return (
+                f"the exchange answers, but has no candle of {series} in the "
+                "period that was asked: check the pair's name, HISTORY_DAYS and this machine's clock"
+            )
+        return None
+
+    @property
+    def kind(self) -> str:
+        """The problem's name for machines."""
+        if self.error is not None:
+            return type(self.error).__name__
+        refused = self.report is not None and self.report.newer_refused
+        return "CandlesRefused" if refused else "NoCandles"
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the exchange did not answer, or refuses this client."""
+        return isinstance(self.error, UpstreamUnavailable | UpstreamBlocked)
+
+
+def _counted(refused: Sequence[RefusedCandle]) -> str:
+    return f"{len(refused)}, the first because: {refused[0].reason.rstrip('.')}"
+
+
+def told(outcome: Outcome, publish: Publish) -> Outcome:
+    """Say how the load ended, in the log and as an event."""
+    log = structlog.get_logger().bind(pair=str(outcome.pair), interval=str(outcome.interval))
+    report, problem = outcome.report, outcome.problem
+    if outcome.taken:
+        log.info("load_left_to_another", reason=str(outcome.error))
+        return outcome
+    refused = report.refused if report is not None else ()
+    for item in refused[:REFUSALS_LOGGED]:
+        bucket = None if item.bucket is None else iso(item.bucket)
+        log.warning("candle_refused", bucket=bucket, reason=item.reason)
+    if len(refused) > REFUSALS_LOGGED:
+        log.warning("more_candles_refused", count=len(refused) - REFUSALS_LOGGED)
+    if problem is not None or report is None:
+        log.error("load_failed", error=outcome.kind, reason=problem)
+        publish(LoadFailed(outcome.pair, outcome.interval, outcome.kind, problem or ""))
+        return outcome
+    log.info(
+        "load_finished",
+        inserted=report.inserted,
+        revised=report.revised,
+        absent=report.absent,
+        refused=len(refused),
+        averages=report.averages,
+        revision=report.revision,
+    )
+    return outcome
+
+
+def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
+    """Print the summary and return the exit code: 0 all series loaded, 1 some failed."""
+    failed = [outcome for outcome in outcomes if outcome.problem is not None]
+    code = SOME_FAILED if failed else DONE
+    output.table(_HEAD, [_row(outcome) for outcome in outcomes])
+    for outcome in failed:
+        output.line(f"{outcome.pair} {outcome.interval} failed: {outcome.problem}")
+    for outcome in outcomes:
+        if outcome.taken:
+            output.line(str(outcome.error))
+    if as_json:
+        made.events.close()  # nothing more is published, and what is counted is complete
+        output.json_line(
+            {
+                "command": command,
+                "exit": code,
+                "series": [_as_json(item) for item in outcomes],
+                "events": made.event_counts(),
+            }
+        )
+    return code
+
+
+_HEAD: Final = (
+    "pair",
+    "interval",
+    "status",
+    "inserted",
+    "revised",
+    "unchanged",
+    "absent",
+    "refused",
+    "averages",
+    "newest",
+)
+
+
+def _row(outcome: Outcome) -> list[object]:
+    report = outcome.report
+    if report is None:
+        status = "taken" if outcome.taken else "failed"
+        return [outcome.pair, outcome.interval, status, *["-"] * 7]
+    return [
+        outcome.pair,
+        outcome.interval,
+        "ok" if outcome.problem is None else "failed",
+        report.inserted,
+        report.revised,
+        report.unchanged,
+        report.absent,
+        len(report.refused),
+        report.averages,
+        "-" if report.newest is None else iso(report.newest),
+    ]
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    named = dict(zip(_HEAD, _row(outcome), strict=True))
+    named |= {"pair": str(outcome.pair), "interval": str(outcome.interval)}
+    if outcome.problem is not None or outcome.taken:
+        named = {key: value for key, value in named.items() if value != "-"}
+        named |= {
+            "error": outcome.kind,
+            "reason": outcome.problem or str(outcome.error),
+            "host": outcome.error.host if isinstance(outcome.error, UpstreamError) else None,
+            "unreachable": outcome.unreachable,
+        }
+    return named

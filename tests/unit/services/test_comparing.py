@@ -1,0 +1,213 @@
+"""Whatever part of a series is loaded, a reply at another price scale is noticed before it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import pytest
+
+from app.core.errors import PriceScaleChanged
+from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
+from app.db.memory import MemorySeriesStore
+from app.services.comparing import requests
+from app.services.loaders import load_incremental, load_initial
+from app.services.loading import load
+from app.utils.gaps import Span
+from tests.support.candles import BTC, DAY, FakeExchange, candle, day
+
+FACTORS = [Fraction(100), Fraction(5), Fraction(1, 1000)]
+
+
+def calm(numbers: range) -> list[Candle]:
+    """Candles whose prices hardly move."""
+    return [candle(day(number), 10**10 + number) for number in numbers]
+
+
+@dataclass
+class Rescaling(FakeExchange):
+    """An exchange that multiplies the prices of those requests (counted from 0) that `wrong` names."""
+
+    factor: Fraction = Fraction(1)
+    wrong: Callable[[int], bool] = field(default=lambda number: True)
+
+    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+        page = super().page(pair, interval, first, last)
+        if not self.wrong(len(self.asked) - 1):
+            return page
+        return replace(page, candles=tuple(times(item, self.factor) for item in page.candles))
+
+
+def times(item: Candle, factor: Fraction) -> Candle:
+    """The candle at another scale."""
+    names = ("open", "high", "low", "close")
+    return replace(item, **{name: round(getattr(item, name) * factor) for name in names})
+
+
+def exchange(days: int = 300, page_size: int = 500) -> Rescaling:
+    """An exchange that has so many days."""
+    return Rescaling(day(days), {c.bucket: c for c in calm(range(days))}, page_size=page_size)
+
+
+def stored(market: FakeExchange, *spans: tuple[int, int]) -> MemorySeriesStore:
+    """A store that holds these days, first and last."""
+    store = MemorySeriesStore()
+    for first, last in spans:
+        with store.begin(BTC, DAY) as unit:
+            unit.put_candles([market.candles[day(n)] for n in range(first, last + 1)])
+            unit.finish(changed=True, now=market.now)
+    return store
+
+
+def rows(store: MemorySeriesStore) -> object:
+    return store.rows(BTC, DAY, 0, 2**40)
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(
+    "there",
+    [
+        [(200, 299)],  # the days before are asked for
+        [(0, 149), (151, 299)],  # a hole of one
+        [(0, 99), (200, 299)],  # a long one
+        [(0, 200)],  # what came since
+        [(0, 10), (290, 299)],
+        [(150, 150)],  # one candle alone
+    ],
+)
+def test_nothing_at_another_scale_is_stored_wherever_it_belongs(
+    there: list[tuple[int, int]], factor: Fraction
+) -> None:
+    market = exchange()
+    store = stored(market, *there)
+    before, state = rows(store), store.state(BTC, DAY)
+    market.factor = factor
+    with pytest.raises(PriceScaleChanged, match=f"multiplied by {float(factor):g}, "):
+        load_initial(store, market, lambda: market.now, BTC, DAY, history_days=101)
+    assert (rows(store), store.state(BTC, DAY)) == (before, state)
+    assert store.absences(BTC, DAY, 0, day(999)) == []
+    assert store.quarantined(BTC, DAY, 0, day(999)) != []
+    market.factor = Fraction(1)
+    load_initial(store, market, lambda: market.now, BTC, DAY, history_days=101)
+    assert [item for item, _ in store.rows(BTC, DAY, 0, 2**40)[1]] == calm(range(300))
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_history_of_many_commits_is_compared_before_the_first(factor: Fraction) -> None:
+    market = exchange(page_size=10)
+    store = stored(market, (290, 299))
+    before = rows(store)
+    market.factor = factor
+    span = [Span(day(0), day(289))]
+    with pytest.raises(PriceScaleChanged):
+        load(store, market, lambda: market.now, BTC, DAY, span, pages_a_commit=2)
+    assert rows(store) == before
+    assert market.asked[0] == Span(day(290), day(292))
+    assert len(market.asked) == 2
+    market.factor = Fraction(1)
+    report = load(store, market, lambda: market.now, BTC, DAY, span, pages_a_commit=2)
+    assert report.inserted == 290
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("factor", FACTORS)
+def test_one_reply_among_many_at_another_scale_is_noticed_though_nothing_is_stored(
+    factor: Fraction, number: int
+) -> None:
+    market = exchange(page_size=100)
+    market.factor, market.wrong = factor, lambda request: request == number
+    store = MemorySeriesStore()
+    span = [Span(day(0), day(299))]
+    with pytest.raises(PriceScaleChanged):
+        load(store, market, lambda: market.now, BTC, DAY, span)
+    assert store.buckets(BTC, DAY, 0, 2**40) == []
+
+
+def test_a_scale_that_changes_in_the_middle_of_a_load_leaves_what_was_committed_before() -> None:
+    market = exchange(page_size=100)
+    market.factor, market.wrong = Fraction(10), lambda request: request >= 2
+    store = MemorySeriesStore()
+    span = [Span(day(0), day(299))]
+    with pytest.raises(PriceScaleChanged):
+        load(store, market, lambda: market.now, BTC, DAY, span, pages_a_commit=2)
+    assert [item for item, _ in store.rows(BTC, DAY, 0, 2**40)[1]] == calm(range(197))
+    kept = store.quarantined(BTC, DAY, 0, 2**40)
+    assert {item.bucket for item in kept} == {day(number) for number in range(194, 300)}
+
+
+def test_one_neighbour_that_was_revised_manifold_is_a_revision_where_the_others_stayed() -> None:
+    market = exchange()
+    store = stored(market, (0, 149), (151, 299))
+    market.candles[day(149)] = times(market.candles[day(149)], Fraction(7))
+    report = load(store, market, lambda: market.now, BTC, DAY, [Span(day(150), day(150))])
+    assert (report.inserted, report.revised) == (1, 1)
+
+
+def test_a_market_that_crashed_while_nobody_loaded_is_stored() -> None:
+    market = exchange()
+    store = stored(market, (0, 250))
+    for number in range(251, 300):
+        market.candles[day(number)] = times(market.candles[day(number)], Fraction(1, 20))
+    report = load_incremental(store, market, lambda: market.now, BTC, DAY, history_days=101)
+    assert (report.inserted, report.revised, report.refused) == (49, 0, ())
+
+
+def test_stored_candles_that_the_exchange_no_longer_has_hold_nothing_up() -> None:
+    market = exchange()
+    store = stored(market, (200, 299))
+    for number in range(200, 203):
+        del market.candles[day(number)]
+    report = load(store, market, lambda: market.now, BTC, DAY, [Span(day(100), day(199))])
+    assert (report.inserted, report.absent) == (100, 0)
+
+
+def test_what_two_replies_repeat_is_counted_and_noted_once() -> None:
+    market = exchange(page_size=100)
+    del market.candles[day(98)], market.candles[day(99)]
+    market.refused = [RefusedCandle(day(99), "odd")]
+    store = MemorySeriesStore()
+    span = [Span(day(0), day(299))]
+    report = load(store, market, lambda: market.now, BTC, DAY, span)
+    assert (report.inserted, report.absent, len(report.refused)) == (298, 1, 1)
+    assert [item.bucket for item in store.absences(BTC, DAY, 0, 2**40)] == [day(98)]
+
+
+def asked(
+    spans: list[tuple[int, int]],
+    there: list[tuple[int, int]],
+    size: int = 100,
+    pages_a_commit: int = 20,
+) -> list[tuple[int, int]]:
+    """The requests for spans of days, where these days are stored, as days."""
+    store = stored(exchange(1000), *there)
+    wanted = [Span(day(first), day(last)) for first, last in spans]
+    found = requests(store, BTC, DAY, wanted, size, pages_a_commit)
+    return [((s.first - day(0)) // DAY.seconds, (s.last - day(0)) // DAY.seconds) for s in found]
+
+
+def test_requests_reach_over_what_is_stored_and_no_farther() -> None:
+    assert asked([], [(0, 9)]) == []
+    assert asked([(0, 49)], []) == [(0, 49)]
+    assert asked([(0, 49)], [(50, 299)]) == [(0, 52)]
+    assert asked([(50, 99)], [(0, 49)]) == [(47, 99)]
+    assert asked([(50, 50)], [(0, 49), (51, 99)]) == [(48, 51)]
+    # What holds something stored needs nothing more: a load since the last candle, say.
+    assert asked([(47, 140)], [(0, 49)]) == [(47, 140)]
+
+
+def test_a_span_far_from_everything_stored_costs_one_request_more() -> None:
+    assert asked([(300, 349)], [(0, 9)]) == [(7, 9), (300, 349)]
+    assert asked([(0, 9)], [(300, 349), (360, 369)]) == [(0, 9), (300, 302)]
+    # Of what lies so far on both sides only the two ends are known.
+    assert asked([(300, 309)], [(0, 9), (600, 609)]) == [(0, 0), (300, 309), (609, 609)]
+
+
+def test_a_load_of_several_commits_asks_first_for_something_stored() -> None:
+    long = [(0, 499)]
+    assert asked(long, [(500, 509)], pages_a_commit=2)[:2] == [(500, 502), (0, 99)]
+    assert asked(long, [(500, 509)], size=2, pages_a_commit=2)[0] == (500, 501)
+    # Not where it is all one commit, or begins beside what is stored.
+    assert asked(long, [(500, 509)], pages_a_commit=6)[0] == (0, 99)
+    assert asked(long, [], pages_a_commit=2)[0] == (0, 99)
+    assert asked([(10, 499)], [(0, 9), (500, 509)], pages_a_commit=2)[0] == (8, 107)
