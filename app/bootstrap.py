@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
-from app.db.database import alone, watched
+from app.db.database import Database, alone, existing, watched
 from app.db.gate import DatabaseGate
 from app.db.leases import SqlLeases
 from app.events import listeners
@@ -30,7 +30,9 @@ from app.events.bus import EventBus, Listener, Listeners
 from app.events.types import (
     AnomalyDetected,
     AveragesCalculated,
+    CandleRevised,
     CandlesLoaded,
+    CandlesRefused,
     Event,
     GapDetected,
     PriceCollected,
@@ -62,6 +64,8 @@ class Runtime:
     averages: AverageStore
     leases: Leases
     events: EventBus
+    event_counts: Callable[[], dict[str, int]]
+    """How many events of each kind were delivered so far, and under `dropped` how many were lost."""
     prices: PriceStore
     price_source: Callable[[], PriceSource]
     """Where spot prices come from; opened when it is first needed. Raises ConfigurationError."""
@@ -84,11 +88,18 @@ def for_api(settings: Settings) -> Runtime:
 
 
 def build(
-    settings: Settings, clock: Clock = time.time, *, create: bool = True, watch: bool = False
+    settings: Settings,
+    clock: Clock = time.time,
+    *,
+    create: bool = True,
+    watch: bool = False,
+    busy_seconds: int = session.BUSY_SECONDS,
 ) -> Runtime:
     """Open the database and wire everything up.
 
-    With `watch` nobody waits for a PostgreSQL that does not answer, and reads go to DB_READ_URL's.
+    With `watch` nobody waits for a PostgreSQL that does not answer, reads go to DB_READ_URL's, and
+    whoever asks for a price is told soon when others are before it. `busy_seconds` is how long a write
+    waits for a locked SQLite file.
 
     In `dev` the database is made and migrated where that is needed, unless `create` is False; in
     `prod` it must be there already. Raises StoreError where it cannot be used, ConfigurationError
@@ -96,11 +107,11 @@ def build(
     """
     if not create:
         session.require_file(settings.db_url)
-    database = alone(session.open_engine(settings.db_url))
+    database = alone(session.open_engine(settings.db_url, busy_seconds))
     try:
         if settings.env == "dev" and create:
             schema.migrate(database.engine)
-        schema.require(database.engine)
+        schema.require_always(database.engine)
         if watch and database.engine.dialect.name != session.SQLITE:
             database.close()
             database = watched(settings.db_url, settings.db_read_url)
@@ -111,12 +122,15 @@ def build(
     cache = _cache(settings)
     stored = database.series
     averages = stored if cache is None else CachedAverageStore(stored, cache)
-    events = EventBus(_listeners(settings, clock, averages))
+    counts = listeners.EventCounts()
+    events = EventBus(_listeners(settings, clock, averages, counts))
 
-    def gate_for(host: str, rate: float) -> Gate:
-        return DatabaseGate(engine, host, rate, fallback=HostGate(host, rate))
+    def price_gate(host: str, rate: float) -> Gate:
+        # A price that cannot be stored need not be asked for: it would cost a call all the same.
+        return DatabaseGate(engine, host, rate)
 
-    source = _Once(lambda: open_price_source(settings, gate_for, clock))
+    policy = coingecko.POLICY if watch else coingecko.PATIENT
+    source = _Once(lambda: open_price_source(settings, price_gate, clock, policy))
 
     def close() -> None:
         events.close()
@@ -132,9 +146,10 @@ def build(
         averages=averages,
         leases=SqlLeases(engine),
         events=events,
+        event_counts=lambda: {**counts.so_far(), "dropped": events.dropped},
         prices=database.prices,
         price_source=source.get,
-        gate_for=gate_for,
+        gate_for=_shared_gates(database),
         ping=database.ping,
         primary_healthy=database.primary_healthy,
         replica_healthy=database.replica_healthy,
@@ -154,11 +169,14 @@ def _cache(settings: Settings) -> Cache | None:
     return LayeredCache(near, far)
 
 
-def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:
-    """Who hears what. Counting the events is the bus's own work (`EventBus.counts`)."""
+def _listeners(
+    settings: Settings, clock: Clock, averages: AverageStore, counts: listeners.EventCounts
+) -> Listeners:
+    """Who hears what."""
     # A load that failed is logged by its command, at once: that line must not wait or be dropped.
-    logged = (CandlesLoaded, AveragesCalculated, GapDetected)
+    logged = (CandlesLoaded, AveragesCalculated, CandleRevised, CandlesRefused, GapDetected)
     heard: dict[type[Event], list[Listener]] = {kind: [listeners.log_line] for kind in logged}
+    heard[Event] = [counts]
     shared = settings.cache_url.startswith("memcached://")
     if shared and isinstance(averages, CachedAverageStore):
 
@@ -176,8 +194,32 @@ def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> List
 
 
 @contextmanager
+def existing_gates(settings: Settings) -> Iterator[GateFor]:
+    """The gates of DB_URL's database where there is one to be used, else gates of this process.
+
+    For a command that needs no database: it makes none, and writes nothing but its turn.
+    """
+    database = existing(settings.db_url)
+    if database is None:
+        yield own_gate
+        return
+    with closing(database):
+        yield _shared_gates(database)
+
+
+def _shared_gates(database: Database) -> GateFor:
+    def gate_for(host: str, rate: float) -> Gate:
+        return DatabaseGate(database.engine, host, rate, fallback=HostGate(host, rate))
+
+    return gate_for
+
+
+@contextmanager
 def open_price_source(
-    settings: Settings, gate_for: GateFor = own_gate, clock: Clock = time.time
+    settings: Settings,
+    gate_for: GateFor = own_gate,
+    clock: Clock = time.time,
+    policy: RetryPolicy = coingecko.POLICY,
 ) -> Iterator[PriceSource]:
     """CoinGecko at COINGECKO_API_BASE_URL; its connections are given back at the end.
 
@@ -190,7 +232,8 @@ def open_price_source(
         base_url,
         gate,
         read_error=coingecko_errors.read_error,
-        policy=coingecko.POLICY,
+        policy=policy,
+        bounds=coingecko.BOUNDS,
         secrets=coingecko.key_headers(base_url, key.get_secret_value() if key else None),
         clock=clock,
     ) as http:

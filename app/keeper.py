@@ -2,16 +2,19 @@
 
 At start the initial loader fills what is missing; then, shortly after each candle closes, the
 incremental loader runs. When the exchange is away it says so once in plain words, goes on trying at
-growing distances, and says once when it is back. Loads run in child processes, so that their work
-and their memory are not the server's.
+growing distances, and says once when it is back; one series that fails delays no other. Loads run in
+child processes, so that their work and their memory are not the server's; they end with it, however it
+ends (`app.child`).
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
@@ -31,7 +34,10 @@ AFTER_CLOSE: Final = 30.0
 
 FIRST_RETRY: Final = 60.0
 LAST_RETRY: Final = 900.0
-"""Seconds between tries while the exchange is away: doubling from the first to the last."""
+"""Seconds between tries after failures: doubling from the first to the last."""
+
+NOT_STARTED: Final = 2
+"""The exit code of a command that could not start, also where it is the system that has no room."""
 
 STOP_WITHIN: Final = 5.0
 """Seconds that a running load gets to end after a stop was asked for."""
@@ -44,21 +50,77 @@ class ChildEnd:
     code: int
     summary: Mapping[str, Any] | None
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a Ctrl-C ended it.
 
-def next_run(now: float, interval: Interval, failures: int) -> float:
-    """When to load next: after the interval's next close, or sooner to retry after `failures`."""
-    if failures > 0:
-        return now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10))
+        That reaches all of a terminal's processes, and is no failure: the order to stop follows.
+        """
+        return self.code in (-signal.SIGINT, 128 + signal.SIGINT)
+
+
+def next_run(now: float, interval: Interval, failures: int, *, away: bool = False) -> float:
+    """When to load next: after the interval's next close, or sooner to retry after `failures`.
+
+    Only while the exchange is `away`, for every series, does a retry come later than that close.
+    """
     delay = min(AFTER_CLOSE, interval.seconds / 10)
     due = interval.floor(now) + delay
-    return due if due > now else due + interval.seconds
+    close = due if due > now else due + interval.seconds
+    if failures == 0:
+        return close
+    retry = now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10))
+    return retry if away else min(retry, close)
 
 
-class Keeper(threading.Thread):
-    """The thread that runs the loaders. `stop` ends it and the child it may have running.
+class Beside(threading.Thread, ABC):
+    """A thread that runs one child after another. `stop` ends it and the child it may have running.
 
-    `run_child(module)` runs one loader to its end; `say` shows a line to a person; `loaded` is called
-    once, after the first load that succeeded; `wait(seconds)` returns True as soon as it is to stop.
+    `wait(seconds)` returns True as soon as it is to stop.
+    """
+
+    def __init__(
+        self, name: str, children: Children, wait: Callable[[float], bool] | None = None
+    ) -> None:
+        super().__init__(name=name)
+        self._children = children
+        self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
+
+    @abstractmethod
+    def _next(self) -> Sequence[str]:
+        """The module to run, and its arguments."""
+
+    @abstractmethod
+    def _after(self, end: ChildEnd) -> float:
+        """What the end of that child means; returns the seconds until the next one."""
+
+    def run(self) -> None:
+        """Run a child, wait, run the next, until told to stop."""
+        while not self._stopped.is_set():
+            try:
+                end = self._children.run(*self._next())
+                if self._stopped.is_set():
+                    return
+                pause = self._after(end)
+            except Exception:  # noqa: BLE001 - nobody else would start it again
+                structlog.get_logger().exception("keeper_crashed", thread=self.name)
+                pause = FIRST_RETRY
+            if self._wait(pause):
+                return
+
+    def stop(self) -> None:
+        """End the thread; returns when it and its child are gone."""
+        self._stopped.set()
+        self._children.stop()
+        if self.is_alive():
+            self.join()
+
+
+class Keeper(Beside):
+    """The thread that runs the loaders.
+
+    `say` shows a line to a person; `loaded` is called once, after the first load that got a series.
     """
 
     def __init__(
@@ -71,86 +133,72 @@ class Keeper(threading.Thread):
         loaded: Callable[[], None] = lambda: None,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        super().__init__(name="keeper")
+        super().__init__("keeper", children, wait)
         self._interval = min(intervals, key=lambda interval: interval.seconds)
-        self._children = children
         self._clock = clock
         self._say = say
         self._loaded = loaded
-        self._stopped = threading.Event()
-        self._wait = wait or self._stopped.wait
+        self._failures = 0
+        self._away = False
+        self._greeted = False
 
-    def run(self) -> None:
-        """Load, wait, load again, until told to stop."""
-        failures, away, greeted = 0, False, False
-        while not self._stopped.is_set():
-            end = self._children.run(INCREMENTAL if greeted else INITIAL)
-            if self._stopped.is_set():
-                return
-            if end.code == 0 and _left_to_another(end.summary):
-                # It may have died at it: its lease ends by itself, and then this one's turn comes.
-                if self._wait(FIRST_RETRY):
-                    return
-                continue
-            if end.code == 0:
-                if away:
-                    self._say("The exchange answers again; what was missed has been loaded.")
-                if not greeted:
-                    greeted = True
-                    self._loaded()
-                failures, away = 0, False
-            else:
-                failures += 1
-                structlog.get_logger().warning("scheduled_load_failed", exit_code=end.code)
-                if not away and (reason := _why_away(end.summary)):
-                    away = True
-                    self._say(_plain_words(reason))
-            due = next_run(self._clock(), self._interval, failures)
-            if self._wait(max(0.0, due - self._clock())):
-                return
+    def _next(self) -> Sequence[str]:
+        # A series that the first load did not get has no need of another one: the incremental loader
+        # gives it its whole history, without looking through that of all others each time.
+        return [INCREMENTAL if self._greeted else INITIAL]
 
-    def stop(self) -> None:
-        """End the thread; returns when it and its child are gone."""
-        self._stopped.set()
-        self._children.stop()
-        if self.is_alive():
-            self.join()
+    def _after(self, end: ChildEnd) -> float:
+        if end.interrupted:
+            return FIRST_RETRY
+        series = _series(end)
+        ends = [each.get("status") for each in series]
+        reasons = [str(each.get("reason")) for each in series if each.get("unreachable")]
+        if end.code == 0:
+            # What another loader is at may lie there: it may have died, and its lease ends by itself.
+            self._failures, tries = 0, int("taken" in ends)
+        else:
+            self._failures = tries = self._failures + 1
+            structlog.get_logger().warning("scheduled_load_failed", exit_code=end.code)
+        if reasons and not self._away:
+            self._away = True
+            self._say(_plain_words(reasons[0]))
+        elif self._away and "ok" in ends and not reasons:
+            self._away = False
+            loaded = "; what was missed has been loaded" if end.code == 0 else ""
+            self._say(f"The exchange answers again{loaded}.")
+        if "ok" in ends and not self._greeted:
+            self._greeted = True
+            self._loaded()
+        now = self._clock()
+        everything = bool(series) and len(reasons) == len(series)
+        return max(0.0, next_run(now, self._interval, tries, away=everything) - now)
 
 
-class Companion(threading.Thread):
-    """A thread that keeps one command running beside a server, and starts it again when it ends."""
+class Periodic(Beside):
+    """A thread that runs one command, waits, and runs it again, whatever it ended with."""
 
     def __init__(
         self,
         module: str,
+        arguments: Sequence[str],
         children: Children,
         *,
+        every: float,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        super().__init__(name=module)
-        self._module = module
-        self._children = children
-        self._stopped = threading.Event()
-        self._wait = wait or self._stopped.wait
+        super().__init__(module, children, wait)
+        self._command = [module, *arguments]
+        self._every = every
 
-    def run(self) -> None:
-        """Run the command until told to stop."""
-        while not self._stopped.is_set():
-            end = self._children.run(self._module)
-            if self._stopped.is_set():
-                return
-            structlog.get_logger().warning(
-                "companion_ended", command=self._module, exit_code=end.code
-            )
-            if self._wait(FIRST_RETRY):
-                return
+    def _next(self) -> Sequence[str]:
+        return self._command
 
-    def stop(self) -> None:
-        """End the thread; returns when it and its child are gone."""
-        self._stopped.set()
-        self._children.stop()
-        if self.is_alive():
-            self.join()
+    def _after(self, end: ChildEnd) -> float:
+        if not end.interrupted:
+            tell = structlog.get_logger()
+            say = tell.warning if end.code else tell.info
+            say("scheduled_run_finished", command=self._command[0], exit_code=end.code)
+        return self._every
 
 
 class Children:
@@ -164,21 +212,30 @@ class Children:
         self._stopped = False
 
     def run(self, module: str, *arguments: str) -> ChildEnd:
-        """Run `python -m module --json`, with more arguments where given, to its end."""
+        """Run `python -m module --json`, with more arguments where given, to its end.
+
+        A child that the system cannot start, for want of memory for example, is one that failed.
+        """
         with self._lock:
             if self._stopped:
                 return ChildEnd(-1, None)
-            child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
-                [sys.executable, "-m", module, "--json", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                env=self._environment,
-            )
+            try:
+                child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
+                    [sys.executable, "-m", "app.child", module, "--json", *arguments],
+                    stdout=subprocess.PIPE,
+                    stderr=self._log,
+                    stdin=subprocess.PIPE,
+                    text=True,
+                    env=self._environment,
+                )
+            except OSError as error:
+                structlog.get_logger().error("child_not_started", command=module, reason=str(error))
+                return ChildEnd(NOT_STARTED, None)
             self._running = child
+        # Not `communicate`, which closes the child's input: that is how it learns of our end.
         with child:
-            printed, _ = child.communicate()
+            assert child.stdout is not None
+            printed = child.stdout.read()
         with self._lock:
             self._running = None
         return ChildEnd(child.returncode, _last_json(printed))
@@ -207,17 +264,10 @@ def _last_json(printed: str) -> Mapping[str, Any] | None:
     return summary if isinstance(summary, dict) else None
 
 
-def _left_to_another(summary: Mapping[str, Any] | None) -> bool:
-    """Whether a series was not loaded because another loader holds its lease."""
-    return any(series.get("status") == "taken" for series in (summary or {}).get("series", []))
-
-
-def _why_away(summary: Mapping[str, Any] | None) -> str | None:
-    """Why the exchange could not be reached, None where that was not the trouble."""
-    for series in (summary or {}).get("series", []):
-        if series.get("unreachable"):
-            return str(series.get("reason"))
-    return None
+def _series(end: ChildEnd) -> Sequence[Mapping[str, Any]]:
+    """How each series fared, as the loaders print it."""
+    found: Sequence[Mapping[str, Any]] = (end.summary or {}).get("series", [])
+    return found
 
 
 def _plain_words(reason: str) -> str:

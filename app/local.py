@@ -17,7 +17,7 @@ from app import serve
 from app.core.errors import ConfigurationError
 from app.core.logging import configure
 from app.core.settings import Settings, load_settings
-from app.keeper import COLLECTOR, Children, Companion, Keeper
+from app.keeper import COLLECTOR, FIRST_RETRY, Beside, Children, Keeper, Periodic
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,9 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(argv)
+    serve.add_address(parser)
+    options = parser.parse_args(argv)
     try:
-        settings = load_settings()
+        settings = load_settings(**serve.address(options))
     except ConfigurationError as error:
         sys.stderr.write(f"run_local: could not start: {error}\n")
         return 2
@@ -47,7 +48,7 @@ def serve_and_keep(
     after the first load that succeeded.
     """
     configure(settings.log_level, settings.log_format)
-    beside: list[Keeper | Companion] = []
+    beside: list[Beside] = []
 
     def begin(base_url: str) -> None:
         _say(f"Serving on {base_url} (documentation: {base_url}/docs). Loading what is missing.")
@@ -58,7 +59,9 @@ def serve_and_keep(
             say=_say,
             loaded=lambda: loaded(base_url),
         )
-        beside.extend([keeper, Companion(COLLECTOR, Children(environment))])
+        # It never ends by itself; where it does, it is started again.
+        collector = Periodic(COLLECTOR, [], Children(environment), every=FIRST_RETRY)
+        beside.extend([keeper, collector])
         for each in beside:
             each.start()
 

@@ -16,6 +16,7 @@ from app import bootstrap
 from app.api.context import Context
 from app.api.errors import handle_errors
 from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary
+from app.api.openapi import complete
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
 from app.core.logging import configure
@@ -70,8 +71,11 @@ def create_app(
     handle_errors(app)
     app.add_api_route("/", _to_docs, include_in_schema=False)
     # Prices come first: their addresses must not be read as those of a pair.
-    for module in (prices, averages, anomalies, gaps, records, pairs, health):
-        app.include_router(module.router)
+    modules = (prices, averages, anomalies, gaps, records, pairs, health)
+    routers = [module.router for module in modules]
+    for router in routers:
+        app.include_router(router)
+    complete(app, routers)
     # The last one added is the outermost.
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestBoundary)

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Final
 
@@ -22,7 +22,7 @@ import structlog
 from app.core.errors import ConfigurationError
 from app.core.logging import configure
 from app.core.settings import Settings, load_settings
-from app.keeper import MONITOR, Children, Keeper
+from app.keeper import MONITOR, Beside, Children, Keeper, Periodic
 
 HOUR: Final = 3_600
 
@@ -55,49 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class Periodic(threading.Thread):
-    """A thread that runs one command, waits, and runs it again, whatever it ended with."""
-
-    def __init__(
-        self,
-        module: str,
-        arguments: Sequence[str],
-        children: Children,
-        *,
-        every: float,
-        wait: Callable[[float], bool] | None = None,
-    ) -> None:
-        super().__init__(name=module)
-        self._module = module
-        self._arguments = arguments
-        self._children = children
-        self._every = every
-        self._stopped = threading.Event()
-        self._wait = wait or self._stopped.wait
-
-    def run(self) -> None:
-        """Run the command every so many seconds until told to stop."""
-        while not self._stopped.is_set():
-            end = self._children.run(self._module, *self._arguments)
-            if self._stopped.is_set():
-                return
-            tell = structlog.get_logger()
-            say = tell.warning if end.code else tell.info
-            say("scheduled_run_finished", command=self._module, exit_code=end.code)
-            if self._wait(self._every):
-                return
-
-    def stop(self) -> None:
-        """End the thread; returns when it and its child are gone."""
-        self._stopped.set()
-        self._children.stop()
-        if self.is_alive():
-            self.join()
-
-
 def scheduled(
     what: str, every: float, settings: Settings, environment: Mapping[str, str]
-) -> Keeper | Periodic:
+) -> Beside:
     """The thread that runs `load` or `monitor`; `environment` is what its processes get."""
     children = Children(environment)
     if what == "monitor":

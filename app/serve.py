@@ -37,6 +37,10 @@ NOT_STARTED: Final = 2
 GRACE: Final = 5
 """Seconds that requests in flight get to finish."""
 
+KEEP_ALIVE: Final = 75
+"""Seconds that an idle connection is kept: longer than AWS's load balancer (60) and nginx keep theirs. A
+request that meets a connection which is just being closed is lost, so whoever sends them closes first."""
+
 _OVERTIME: Final = 3.0
 _WORKER: Final = "AnyIO worker"  # what the threads that plain route functions run on are called
 _BACKLOG: Final = 2_048
@@ -65,9 +69,9 @@ def run(
     What prevents the start is said in one line on standard error; the exit code is then 2.
     """
     try:
-        listener = _listen(settings.host, settings.port)
-    except ConfigurationError as error:
-        return _cannot_start(error)
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        return _cannot_start(_why_not(error, settings.host, settings.port))
     with closing(listener):
         try:
             runtime = build(settings)
@@ -84,6 +88,7 @@ def run(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=grace,
         )
         server = _Server(config, draining, drain, _url(listener), on_ready)
@@ -131,6 +136,12 @@ class _Server(uvicorn.Server):
             told = threading.Thread(target=self._on_ready, args=[self._url], daemon=True)
             told.start()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            # The server would leave it at that, and the application, cut off, at a traceback.
+            await self.lifespan.shutdown()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         # The signal may have interrupted a thread that holds the log's lock: nothing is logged
         # here. Not calling the base class keeps it from raising the signal again at the end.
@@ -168,19 +179,19 @@ def _leave_now() -> None:
     os._exit(OVERDUE)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError, which says what to change."""
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises OSError."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-        # Connections take it over: the system then takes a whole reply at once, as far as it allows
-        # (Linux by default 0.2 MB), and delivers it even when this process is killed the moment after.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
-        return listener
-    except OSError as error:
-        raise ConfigurationError(_why_not(error, host, port)) from error
+    except UnicodeError as error:
+        raise socket.gaierror(str(error)) from error  # it can be no name, so it is none
+    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+    # Connections take it over: the system then takes a whole reply at once, as far as it allows
+    # (Linux by default 0.2 MB), and delivers it even when this process is killed the moment after.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+    return listener
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:
@@ -205,16 +216,27 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _cannot_start(error: Exception) -> int:
-    sys.stderr.write(f"The API cannot start: {error}\n")
+def _cannot_start(why: object) -> int:
+    sys.stderr.write(f"The API cannot start: {why}\n")
     return NOT_STARTED
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Let a command that serves be told where to listen."""
+    parser.add_argument("--host", help="address to listen on (setting HOST)")
+    parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
+
+
+def address(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that these options give in the place of the environment's."""
+    given = {"host": options.host, "port": options.port}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve as the settings and the command line say; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app.serve", description="Serve the API.")
-    parser.add_argument("--host", help="address to listen on (setting HOST)")
-    parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
+    add_address(parser)
     parser.add_argument(
         "--grace", type=_seconds, default=GRACE, help="seconds for requests in flight (5)"
     )
@@ -225,9 +247,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="seconds of answering 503 on /readyz before connections are refused (0)",
     )
     options = parser.parse_args(argv)
-    given: dict[str, Any] = {"host": options.host, "port": options.port}
     try:
-        settings = load_settings(**{name: v for name, v in given.items() if v is not None})
+        settings = load_settings(**address(options))
     except ConfigurationError as error:
         return _cannot_start(error)
     configure(settings.log_level, settings.log_format)

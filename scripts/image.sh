@@ -2,7 +2,8 @@
 # Build the container image: `sh scripts/image.sh NAME [BASE]`, which `make image` does.
 #
 # Without BASE the one of the Dockerfile is pulled and built upon by its digest, so that the image
-# names exactly what it stands on (label org.opencontainers.image.base.name).
+# names exactly what it stands on (label org.opencontainers.image.base.name). Without a network the one that
+# was pulled last is taken. ENGINE names the only engine to use.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,7 +11,7 @@ name=${1:?usage: sh scripts/image.sh NAME [BASE]}
 base=${2:-}
 
 engine=
-for candidate in docker podman; do
+for candidate in ${ENGINE:-docker podman}; do
     if "$candidate" info >/dev/null 2>&1; then
         engine=$candidate
         break
@@ -23,8 +24,15 @@ fi
 
 if [ -z "$base" ]; then
     tag=$(sed -n 's/^ARG BASE=//p' Dockerfile)
-    "$engine" pull --quiet "$tag" >/dev/null
-    base=$("$engine" image inspect --format '{{index .RepoDigests 0}}' "$tag")
+    if ! "$engine" pull --quiet "$tag" >/dev/null; then
+        "$engine" image inspect "$tag" >/dev/null 2>&1 || {
+            echo "The base $tag can neither be pulled nor is it here." >&2
+            exit 1
+        }
+        echo "The base $tag cannot be asked for: taking it as it was pulled before." >&2
+    fi
+    base=$("$engine" image inspect --format '{{with .RepoDigests}}{{index . 0}}{{end}}' "$tag")
+    [ -n "$base" ] || base=$tag # made on this machine: no registry has given it a digest
 fi
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)

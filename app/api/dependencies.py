@@ -35,6 +35,7 @@ FROM: Final = Parameter(
     {"type": "string"},
     "2024-03-01",
     other_name="from_ts",
+    refused=lambda: moment("yesterday", "from"),
 )
 TO: Final = Parameter(
     "to",
@@ -47,7 +48,7 @@ RANGE: Final = Parameter(
     "range",
     "Length of the averaging window in buckets: 20, 50 or 200.",
     {"type": "integer", "enum": list(WINDOWS)},
-    "20",
+    20,
     other_name="range_days",
     required=True,
 )
@@ -70,7 +71,8 @@ RECORDS_LIMIT: Final = Parameter(
     "limit",
     "How many, 1 to 1,000. Default 100.",
     {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
-    "100",
+    100,
+    refused=lambda: whole_number("0", "limit", 1_000),
 )
 
 GAPS: Final = Query(INTERVAL)
@@ -140,7 +142,10 @@ async def _nothing(request: Request) -> None:
 
 
 async def _if_none_match(request: Request) -> str | None:
-    return request.headers.get("if-none-match")
+    # Several lines are one list (RFC 9110, 5.3). If-Modified-Since is not asked: it knows whole seconds,
+    # and two loads may end within one.
+    lines = request.headers.getlist("if-none-match")
+    return ", ".join(lines) if lines else None
 
 
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]

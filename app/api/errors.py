@@ -28,7 +28,8 @@ class Answer:
     """What the client is told about one class of error.
 
     The detail is the error's own message, which is written for users, except where `public` says
-    something in its place because the message is for operators. `example` is for /docs.
+    something in its place because the message is for operators. `example` is for /docs; what is wrong
+    with a query has its example from there (`app.api.query`).
     """
 
     status: int
@@ -82,21 +83,16 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         422,
         "invalid-parameter",
         "A parameter cannot be understood",
-        "from='yesterday' is not a moment. Write unix seconds (1711670400), a date (2024-03-29) "
-        "or a date-time with its zone (2024-03-29T00:00:00Z).",
     ),
     errors.UnknownParameter: Answer(
         422,
         "unknown-parameter",
         "The request has no such parameter",
-        "'rnage' is no parameter of this request (range is): "
-        "use from, from_ts, to, to_ts, range, range_days, interval.",
     ),
     errors.RepeatedParameter: Answer(
         422,
         "repeated-parameter",
         "A parameter is given more than once",
-        "from and from_ts mean the same: give one of them, once.",
     ),
     errors.NotFound: Answer(404, "not-found", "There is nothing at this address"),
     errors.UpstreamUnavailable: Answer(
@@ -104,6 +100,13 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         "upstream-unavailable",
         _UPSTREAM,
         "api.coingecko.com asks to wait (429): try again in 60 s.",
+    ),
+    errors.OutOfTurn: Answer(
+        503,
+        "upstream-unavailable",
+        "What this depends on outside cannot be asked yet",
+        "The next free turn at api.coingecko.com comes in 4.0 s, which is longer than this request "
+        "can wait: try again then.",
     ),
     errors.UpstreamBlocked: Answer(
         503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
@@ -130,6 +133,12 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
 """Every concrete error of `app.core.errors`; what is not in it, or not ours, is INTERNAL."""
 
 INTERNAL: Final = Answer(500, "internal", "An error of ours", public=_INTERNAL)
+
+
+def of_status(status: int) -> Answer:
+    """What is said of a status that the framework chose."""
+    phrase = HTTPStatus(status).phrase
+    return Answer(status, phrase.lower().replace(" ", "-"), phrase)
 
 
 def answer_to(error: type[BaseException]) -> Answer:
@@ -185,8 +194,7 @@ async def _of_ours(request: Request, error: Exception) -> Response:
 async def _of_routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    phrase = HTTPStatus(error.status_code).phrase
-    answer = Answer(error.status_code, phrase.lower().replace(" ", "-"), phrase)
+    answer = of_status(error.status_code)
     path = quote(request.scope["path"], errors="replace")
     if len(path) > _LONGEST_PATH:
         path = f"{path[:_LONGEST_PATH]}…"

@@ -18,6 +18,7 @@ from app.core.errors import MmsError
 log = structlog.get_logger()
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_LONGEST_QUERY: Final = 200
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 
 
@@ -75,6 +76,7 @@ class RequestBoundary:
                     "http_request",
                     method=scope["method"],
                     path=_path(scope),
+                    query=_query(scope),
                     status=status,
                     duration_ms=round((self._timer() - started) * 1000, 3),
                     bytes=size,
@@ -143,3 +145,10 @@ def _path(scope: Scope) -> str:
     """The path as it came, percent-encoded: it can neither forge a line nor drive a terminal."""
     raw: bytes | None = scope.get("raw_path")
     return raw.decode("ascii", "replace") if raw else quote(scope["path"], errors="replace")
+
+
+def _query(scope: Scope) -> str:
+    """The query as it came, its beginning where it is long."""
+    raw: bytes = scope.get("query_string", b"")
+    shown = raw[:_LONGEST_QUERY].decode("ascii", "replace")
+    return shown if len(raw) <= _LONGEST_QUERY else f"{shown}…"

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 
-from app.api.errors import PROBLEM_JSON, answer_to, problem
+from app.api.errors import PROBLEM_JSON, Answer, answer_to, of_status, problem
 from app.api.query import Query
-from app.core.errors import (
-    InvalidParameter,
-    MmsError,
-    RepeatedParameter,
-    ReversedPeriod,
-    StoreUnavailable,
-    UnknownParameter,
-    UnsupportedInterval,
-    UnsupportedPair,
-    UnsupportedRange,
-    UnsupportedSymbol,
-)
+from app.core.errors import MmsError, StoreUnavailable, UnsupportedInterval, UnsupportedPair
 from app.schemas.replies import Problem
 
-SERIES_ERRORS: Final = (
-    UnsupportedPair,
-    UnsupportedRange,
-    UnsupportedInterval,
-    ReversedPeriod,
-    InvalidParameter,
-    UnknownParameter,
-    RepeatedParameter,
-    StoreUnavailable,
-)
-
-PRICE_ERRORS: Final = (
-    UnsupportedSymbol,
-    InvalidParameter,
-    UnknownParameter,
-    RepeatedParameter,
-    StoreUnavailable,
-)
+SERIES_ERRORS: Final = (UnsupportedPair, UnsupportedInterval, StoreUnavailable)
+"""What a request for a series may be answered with, whatever its query."""
 
 SYMBOL: Final = {
     "name": "symbol",
@@ -59,7 +34,22 @@ _PAIR: Final = {
     "example": "BRLBTC",
 }
 
+HEADERS: Final = {
+    "X-Request-ID": {
+        "description": "The request's id: its own X-Request-ID, or a new one.",
+        "schema": {"type": "string"},
+        "example": "5f0c2a9e41d3b786",
+    },
+    "X-Content-Type-Options": {
+        "description": "The Content-Type is right.",
+        "schema": {"type": "string", "enum": ["nosniff"]},
+        "example": "nosniff",
+    },
+}
+"""What every reply has."""
+
 SERIES_HEADERS: Final = {
+    **HEADERS,
     "X-Data-As-Of": {
         "description": "Newest stored bucket of the series, ISO 8601, UTC; absent where none is.",
         "schema": {"type": "string"},
@@ -72,24 +62,47 @@ SERIES_HEADERS: Final = {
         "example": "false",
     },
     "ETag": {
-        "description": "Send it as If-None-Match, and a reply that has not changed is a 304.",
+        "description": "Names this reply. Sent as If-None-Match it is answered with 304 while nothing has changed.",
         "schema": {"type": "string"},
-        "example": '"0f41c2a7d95be8630f41c2a7"',
+        "example": '"0f41c2a7d95be8630f41c2a7-0"',
+    },
+    "Cache-Control": {
+        "description": "A stored reply may be used after asking whether it is still right.",
+        "schema": {"type": "string"},
+        "example": "public, no-cache",
+    },
+    "Last-Modified": {
+        "description": "When the series was changed last; absent where it never was.",
+        "schema": {"type": "string"},
+        "example": "Sat, 30 Mar 2024 00:05:02 GMT",
     },
     "X-Data-Missing": {
-        "description": "How many of the asked buckets have ended and have no value in the reply.",
+        "description": "How many of the asked buckets have ended and have no value.",
         "schema": {"type": "integer"},
         "example": 0,
     },
     "X-Data-Reason": {
-        "description": "Only where nothing of the series is stored: why, and what to do.",
+        "description": "Only where nothing of the series is stored, or the period begins before all "
+        "that can have a value: why, and what to do.",
         "schema": {"type": "string"},
         "example": "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
     },
 }
 
 
-NOT_MODIFIED: Final = {"description": "What If-None-Match names is still right."}
+NOT_MODIFIED: Final = {
+    "description": "What If-None-Match names is still right.",
+    "headers": SERIES_HEADERS,
+}
+_RETRY_AFTER: Final = {
+    "description": "Seconds to wait, where what this depends on says how long.",
+    "schema": {"type": "integer"},
+    "example": 60,
+}
+_ALLOW: Final = {
+    "description": "The methods that are possible here.",
+    "schema": {"type": "string"},
+}
 
 
 class JsonBytes(JSONResponse):
@@ -104,36 +117,79 @@ def json_reply(
     description: str, model: Any, example: Any, headers: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """One documented reply in JSON."""
-    documented: dict[str, Any] = {
+    return {
         "description": description,
         "model": model,
         "content": {"application/json": {"example": example}},
+        "headers": headers or HEADERS,
     }
-    if headers:
-        documented["headers"] = headers
-    return documented
 
 
-def problems(errors: Sequence[type[MmsError]]) -> dict[int | str, dict[str, Any]]:
-    """The documented error replies, by status, each with an example for every code."""
+def problems(query: Query, *errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
+    """The documented error replies, by status, each with an example for every code.
+
+    They are `errors`, and what is refused of a `query`.
+    """
     documented: dict[int | str, dict[str, Any]] = {}
+    for refusal in query.refusals():
+        _document(documented, answer_to(type(refusal)), str(refusal))
     for error in errors:
         answer = answer_to(error)
-        reply = documented.setdefault(
-            answer.status,
-            {
-                "description": "",
-                "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema(), "examples": {}}},
-            },
-        )
-        reply["description"] = f"{reply['description']}, `{answer.code}`".lstrip(", ")
-        reply["content"][PROBLEM_JSON]["examples"][answer.code] = {
-            "summary": answer.title,
-            "value": problem(answer, answer.example, "5f0c2a9e41d3b786"),
-        }
+        _document(documented, answer, answer.example)
+        if answer.code == "upstream-unavailable":
+            documented[answer.status]["headers"]["Retry-After"] = _RETRY_AFTER
     return documented
+
+
+def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detail: str) -> None:
+    reply = documented.setdefault(
+        answer.status,
+        {
+            "description": "",
+            "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema(), "examples": {}}},
+            "headers": dict(HEADERS),
+        },
+    )
+    reply["description"] = f"{reply['description']}, `{answer.code}`".lstrip(", ")
+    reply["content"][PROBLEM_JSON]["examples"][answer.code] = {
+        "summary": answer.title,
+        "value": problem(answer, detail, "5f0c2a9e41d3b786"),
+    }
 
 
 def series_parameters(query: Query) -> dict[str, Any]:
     """The pair and the query parameters of a request for a series."""
     return {"parameters": [_PAIR, *query.documented()]}
+
+
+def complete(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Put into the document of `app` what FastAPI has no place for or leaves out.
+
+    That are the reply to a method that an address does not have, and the nulls of examples.
+    """
+    routes = [route for each in routers for route in each.routes if isinstance(route, APIRoute)]
+    written = app.openapi
+
+    def whole() -> dict[str, Any]:
+        document = written()
+        for route in routes:
+            for method in route.methods or ():
+                replies = document["paths"][route.path_format][method.lower()]["responses"]
+                replies.update(_wrong_method(route.path_format, method))
+                for status, reply in route.responses.items():
+                    for kind, content in reply.get("content", {}).items():
+                        replies[str(status)]["content"][kind].update(content)
+        return document
+
+    app.openapi = whole  # type: ignore[method-assign] # as FastAPI's own documentation has it
+
+
+def _wrong_method(path: str, method: str) -> dict[str, Any]:
+    """The documented reply to DELETE."""
+    allowed = "GET, HEAD" if method == "GET" else method
+    address = path.format(pair=_PAIR["example"], symbol=SYMBOL["example"])
+    documented: dict[int | str, dict[str, Any]] = {}
+    detail = f"DELETE is not possible at {address}; allowed: {allowed}."
+    _document(documented, of_status(405), detail)
+    documented[405]["headers"]["Allow"] = {**_ALLOW, "example": allowed}
+    return {"405": documented[405]}

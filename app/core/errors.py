@@ -9,6 +9,7 @@ MmsError
 ├── ConfigurationError      change a setting, then start again
 ├── UpstreamError           something outside did not answer as it should
 │   ├── UpstreamUnavailable     try again later (after `retry_after` seconds where it is known)
+│   │   └── OutOfTurn               the same; the host was not asked, it has not refused anything
 │   ├── UpstreamBlocked         stop asking: the host refuses this client
 │   ├── UpstreamRejected        this one question is wrong (an unknown symbol, say); others may work
 │   ├── UpstreamNonsense        the reply cannot be trusted; nothing of it is used
@@ -93,6 +94,10 @@ class UpstreamUnavailable(UpstreamError):
         self.retry_after = retry_after
 
 
+class OutOfTurn(UpstreamUnavailable):
+    """The host was not asked: the rate that it allows is spent, and its next turn comes too late."""
+
+
 class UpstreamBlocked(UpstreamError):
     """The host refuses this client (403, or a page of HTML): retrying or disguising is wrong."""
 
@@ -127,3 +132,23 @@ class TakenByAnother(MmsError):
 
 class UnrepresentablePrice(MmsError):
     """A price that 64-bit fixed point at 1e-8 cannot hold exactly."""
+
+
+def kept_out(host: str, wait: float, *, asked: bool) -> UpstreamUnavailable:
+    """What a gate raises where a request would have to wait for `wait` seconds, which is too long.
+
+    `asked` says that the host itself asked for the pause; else our own requests follow too closely.
+    """
+    if asked:
+        return UpstreamUnavailable(
+            f"{host} asked to be left alone: the next request may go out in {wait:.1f} s, which is "
+            "longer than this one can wait. Try again then.",
+            host=host,
+            retry_after=wait,
+        )
+    return OutOfTurn(
+        f"The next free turn at {host} comes in {wait:.1f} s, which is longer than this request can "
+        "wait: try again then.",
+        host=host,
+        retry_after=wait,
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -43,6 +43,14 @@ def configure(level: Level = "INFO", style: Format = "auto", stream: TextIO | No
         cache_logger_on_first_use=False,
     )
     _adopt_libraries(level)
+
+
+def always() -> Any:
+    """A logger that no level silences, for the line whose absence is itself an alarm."""
+    writer = structlog.get_config()["logger_factory"]()
+    return structlog.wrap_logger(
+        writer, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO)
+    )
 
 
 def _shared() -> list[Processor]:

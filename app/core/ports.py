@@ -66,6 +66,10 @@ class SeriesUnit(Protocol):
         """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
         ...
 
+    def drop_orphans(self, first: int, last: int) -> int:
+        """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
+        ...
+
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
         ...
@@ -108,11 +112,15 @@ class SeriesStore(Protocol):
         """The buckets in [first, last] that the exchange did not have when asked, ascending."""
         ...
 
+    def settled(self, pair: Pair, interval: Interval, first: int, last: int) -> int:
+        """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
+        ...
+
     def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles.
 
         That is a candle without an average though the window's buckets are all there, or with one
-        though they are not: a fault of whoever wrote them.
+        though they are not, or averages without their candle: a fault of whoever wrote them.
         """
         ...
 
@@ -165,8 +173,10 @@ class Gate(Protocol):
     def enter(self, budget: float) -> None:
         """Return when the next request may go out.
 
-        Raises UpstreamUnavailable, with `retry_after`, as soon as it is known that this would take
-        longer than `budget` seconds.
+        Raises, with `retry_after`, as soon as it is known that this would take longer than `budget`
+        seconds: UpstreamUnavailable where the host asked for the pause, OutOfTurn where the requests
+        before this one are the reason. Raises StoreError where turns are kept in a database and that
+        is what is in the way.
         """
         ...
 

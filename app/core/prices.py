@@ -35,7 +35,18 @@ ALLOWED_THRESHOLDS: Final = (
     "such as 0.05 for 5 %."
 )
 
+_WRITE_THRESHOLDS: Final = (
+    "write one for all symbols and, where wanted, others by name: 0.05,ADA:0.1"
+)
+
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+
+
+def spelt(name: str) -> str:
+    """A symbol as it is written here, upper case, from any case; empty where it can be none."""
+    symbol = name.strip().upper()
+    # Upper case would otherwise turn a few letters of other scripts into Latin ones.
+    return symbol if name.isascii() and _SYMBOL.fullmatch(symbol) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +66,9 @@ class Coin:
         Raises UnsupportedSymbol where the text is neither.
         """
         name, colon, coin_id = text.strip().partition(":")
-        symbol = name.strip().upper()
+        symbol = spelt(name)
         found = coin_id.strip().lower() if colon else COIN_IDS.get(symbol, "")
-        if _SYMBOL.fullmatch(symbol) is None or _ID.fullmatch(found) is None:
+        if not symbol or _ID.fullmatch(found) is None:
             raise UnsupportedSymbol(
                 f"{text!r} is no known symbol: write one of {', '.join(COIN_IDS)}, or SYMBOL:id "
                 "with CoinGecko's id, such as XRP:ripple."
@@ -84,21 +95,24 @@ class Thresholds:
     def parse(cls, text: str) -> Thresholds:
         """Read `0.05`, or `0.05,ADA:0.1` with thresholds of their own for some symbols.
 
-        Raises InvalidParameter.
+        Whether there are such symbols is not judged. Raises InvalidParameter.
         """
-        default: Decimal | None = None
-        named: dict[str, Decimal] = {}
+        found: dict[str, Decimal] = {}
         for item in text.split(","):
-            symbol, colon, number = item.strip().rpartition(":")
-            if colon:
-                named[symbol.strip().upper()] = parse_threshold(number.strip(), "threshold")
-            elif default is None:
-                default = parse_threshold(number.strip(), "threshold")
-            else:
-                raise InvalidParameter(f"{text!r} has two thresholds for all symbols: write one")
+            name, colon, number = item.strip().rpartition(":")
+            symbol = spelt(name)
+            if colon and not symbol:
+                raise InvalidParameter(f"{name!r} is no symbol: {_WRITE_THRESHOLDS}")
+            if not item.strip():
+                raise InvalidParameter(f"a threshold is missing at a comma: {_WRITE_THRESHOLDS}")
+            if symbol in found:
+                whose = symbol or "all symbols"
+                raise InvalidParameter(f"two thresholds for {whose}: {_WRITE_THRESHOLDS}")
+            found[symbol] = parse_threshold(number.strip())
+        default = found.pop("", None)
         if default is None:
-            raise InvalidParameter(f"{text!r} has no threshold for all symbols: write 0.05,ADA:0.1")
-        return cls(default, tuple(sorted(named.items())))
+            raise InvalidParameter(f"no threshold for all symbols: {_WRITE_THRESHOLDS}")
+        return cls(default, tuple(sorted(found.items())))
 
 
 def parse_threshold(value: str, name: str = "threshold") -> Decimal:
@@ -172,7 +186,11 @@ class PriceSource(Protocol):
     """Where spot prices come from."""
 
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
-        """Ask for all coins in one request. Raises UpstreamError where nothing was answered."""
+        """Ask for all coins in one request.
+
+        Raises UpstreamError where nothing was answered, and StoreError where nothing was asked because
+        the database gives no turn.
+        """
         ...
 
 

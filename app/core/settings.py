@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     Field,
     SecretStr,
@@ -27,10 +26,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.env_file import read_env_file
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.setting_files import SUFFIX, read_setting_files
+from app.core.setting_words import refusal
+from app.core.upstream import BASE_URL_WRITTEN, base_url_problem, can_be_key
 
 ENV_FILE: Final = Path(".env")
 
@@ -120,11 +122,11 @@ class Settings(BaseSettings):
     @field_validator("db_url")
     @classmethod
     def _database(cls, value: str) -> str:
-        if urlsplit(value).scheme not in _DATABASES:
+        if _scheme(value) not in _DATABASES:
             raise PydanticCustomError(
                 "db_url",
                 "is no URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
-                "postgresql://user:password@host:5432/name",
+                "postgresql://user:password@host:5432/name (a [ in the password as %5B)",
             )
         return value
 
@@ -133,7 +135,7 @@ class Settings(BaseSettings):
     def _replica(cls, value: str | None) -> str | None:
         if not value or value == "none://":
             return None
-        if urlsplit(value).scheme not in _DATABASES[1:]:
+        if _scheme(value) not in _DATABASES[1:]:
             raise PydanticCustomError(
                 "db_read_url",
                 "is no URL of a PostgreSQL replica; write "
@@ -151,12 +153,38 @@ class Settings(BaseSettings):
     @field_validator("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        problem = base_url_problem(value.strip())
+        if problem:
             raise PydanticCustomError(
-                "base_url", "is no base URL; write https://host/path without a query"
+                "base_url", "{problem}; " + BASE_URL_WRITTEN, {"problem": problem}
             )
-        return value.rstrip("/")
+        return value.strip().rstrip("/")
+
+    @field_validator("coingecko_api_key")
+    @classmethod
+    def _api_key(cls, value: SecretStr | None) -> SecretStr | None:
+        key = "" if value is None else value.get_secret_value().strip()
+        if key and not can_be_key(key):
+            raise PydanticCustomError(
+                "api_key",
+                "holds characters that no key has (a space, a quote, a line break?); copy it again "
+                "from CoinGecko's dashboard, or remove it to ask without a key",
+            )
+        return SecretStr(key) if key else None
+
+    @model_validator(mode="after")
+    def _thresholds_of_something(self) -> Self:
+        known = [coin.symbol for coin in self.allowed_symbols]
+        known += [pair.base for pair in self.allowed_pairs if pair.base not in known]
+        for symbol, value in self.anomaly_threshold.by_symbol:
+            if symbol not in known:
+                raise PydanticCustomError(
+                    "threshold_symbol",
+                    "ANOMALY_THRESHOLD={written} is for a symbol that is neither among "
+                    "ALLOWED_SYMBOLS nor in ALLOWED_PAIRS; use one of {known}",
+                    {"written": f"{symbol}:{value}", "known": ", ".join(known)},
+                )
+        return self
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:
@@ -185,6 +213,14 @@ class Settings(BaseSettings):
                 "DB_READ_URL empty where there is no replica",
             )
         return self
+
+
+def _scheme(url: str) -> str:
+    """What kind of URL it is; empty where it cannot be read as one."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def _place(db_url: str) -> tuple[str, str, str]:
@@ -216,7 +252,7 @@ def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Setting
     Environment and `env_file` give a secret itself or, as NAME_FILE, the file that holds it.
     Raises ConfigurationError: one line that names the setting, the problem and the fix.
     """
-    written = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    written = {} if env_file is None else read_env_file(env_file)
     _refuse_misspelt(written, env_file)
     files = read_setting_files(SECRETS, [os.environ, written])
     from_files = {name.lower(): value for name, value in files.items()}
@@ -241,10 +277,11 @@ def _listed(value: Any, parse: Any) -> Any:
 
 def _line(item: Any) -> str:
     """One validation problem as `NAME=value: problem`; a secret's value is not repeated."""
-    message = item["msg"]
     if not item["loc"]:
-        return str(message)
-    name = str(item["loc"][0]).upper()
+        return str(item["msg"])
+    field = str(item["loc"][0])
+    message = refusal(Settings.model_fields[field]) or item["msg"]
+    name = field.upper()
     shown = "" if name in SECRETS else f"={item['input']}"
     return f"{name}{shown}: {message}"
 

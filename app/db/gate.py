@@ -14,12 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from sqlalchemy import Connection, Engine, TextClause, text
 
-from app.core.errors import StoreError, UpstreamUnavailable
+from app.core.errors import StoreError, StoreUnavailable, kept_out
 from app.core.ports import Clock, Gate
 from app.db.session import SQLITE, for_reading, reading, transaction
 
@@ -31,6 +31,9 @@ _SECOND: Final = 1_000_000
 
 _SLACK: Final = 60 * _SECOND
 """How far beyond what this gate writes itself a stored time may lie before its clock was wrong."""
+
+_SLOW: Final = 0.5
+"""Seconds after which a question to the database was held up: it takes milliseconds."""
 
 _POSTGRES_NOW: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
@@ -58,12 +61,24 @@ _ADD: Final = """
     ON CONFLICT (host) DO NOTHING"""
 
 
+class Fallback(Gate, Protocol):
+    """A gate of this process alone."""
+
+    def passed(self) -> None:
+        """Take notice of a request that went out just now through another gate."""
+        ...
+
+
 class DatabaseGate:
     """A Gate for all processes on one database: one request per 1 / `rate` seconds to `host`.
 
     `host` is the name of what is shared. While the database cannot be used, `fallback`, a gate of
-    this process, spaces the requests instead. Without a `clock` the time is PostgreSQL's own, so that
-    several machines agree on it, and with SQLite this machine's. Safe to share between threads.
+    this process, spaces the requests instead; without one nobody passes, which is right where the
+    answer could not be stored anyway. Without a `clock` the time is PostgreSQL's own, so that several
+    machines agree on it, and with SQLite this machine's. Safe to share between threads.
+
+    Of each process one thread at a time competes for the turn, and the others stand behind it: a
+    process that many ask does not crowd out one that asks once in a while.
     """
 
     def __init__(
@@ -72,7 +87,7 @@ class DatabaseGate:
         host: str,
         rate: float,
         *,
-        fallback: Gate,
+        fallback: Fallback | None = None,
         clock: Clock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -87,6 +102,8 @@ class DatabaseGate:
         self._monotonic = monotonic
         self._sleep = sleep
         self._lock = threading.Lock()
+        self._head = threading.Lock()
+        self._standing = 0  # how many threads compete or stand behind the one that does
         self._shared = True
         self._untold_until = monotonic()
         now = _POSTGRES_NOW if self._clock is None else ":now"
@@ -102,52 +119,80 @@ class DatabaseGate:
     def enter(self, budget: float) -> None:
         """See Gate.enter."""
         deadline = self._monotonic() + budget
-        try:
-            self._take_turn(deadline)
-        except StoreError as error:
-            self._note(error)
-            self._fallback.enter(deadline - self._monotonic())
-            self._owe(self._period)
-        else:
-            self._note(None)
-            self._fallback.close_for(self._period)
+        with self._ahead_of_the_others(deadline):
+            try:
+                self._take_turn(deadline)
+            except StoreError as error:
+                if self._fallback is None or self._monotonic() > deadline + _SLOW:
+                    raise
+                self._note(error)
+                self._fallback.enter(max(0.0, deadline - self._monotonic()))
+                self._owe(self._period)
+                return
+            if self._fallback is not None:
+                self._note(None)
+                self._fallback.passed()
 
     def close_for(self, seconds: float) -> None:
         """See Gate.close_for. At most LONGEST_CLOSURE."""
         length = min(seconds, LONGEST_CLOSURE)
-        self._fallback.close_for(length)
+        if self._fallback is not None:
+            self._fallback.close_for(length)
         try:
             self._store_closure(length)
         except StoreError as error:
             self._note(error)
             self._owe(length)
 
+    @contextmanager
+    def _ahead_of_the_others(self, deadline: float) -> Iterator[None]:
+        """Stand in the process's own line until this thread is its head. Raises OutOfTurn."""
+        with self._lock:
+            before = self._standing
+            self._standing += 1
+        try:
+            left = max(0.0, deadline - self._monotonic())
+            # Each of those before takes a turn, and each turn a period.
+            soonest = before * self._period
+            if soonest > left or not self._head.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
+                raise kept_out(self._host, max(soonest, self._period), asked=False)
+            try:
+                yield
+            finally:
+                self._head.release()
+        finally:
+            with self._lock:
+                self._standing -= 1
+
     def _take_turn(self, deadline: float) -> None:
-        self._tell_what_is_owed()
         while True:
-            wait = self._wait()
-            if wait <= 0 and self._taken():
-                return
-            if wait > max(0.0, deadline - self._monotonic()) + 1 / _SECOND:
-                raise UpstreamUnavailable(
-                    f"The next request to {self._host} may go out in {wait:.1f} s, which is longer "
-                    "than this one can wait: try again then.",
-                    host=self._host,
-                    retry_after=wait,
+            asked_at = self._monotonic()
+            self._tell_what_is_owed()
+            wait, asked = self._wait()
+            taken = wait <= 0 and self._taken()
+            now = self._monotonic()
+            if now > deadline and now - asked_at > _SLOW:
+                raise StoreUnavailable(
+                    f"the database took {now - asked_at:.1f} s to say whose turn it is at "
+                    f"{self._host}, longer than this request can wait: try again in a moment"
                 )
+            if taken:
+                return
+            if wait > max(0.0, deadline - now) + 1 / _SECOND:
+                raise kept_out(self._host, wait, asked=asked)
             if wait > 0:
                 self._sleep(wait)
 
-    def _wait(self) -> float:
-        """Seconds until the next request may go out, by what is stored now."""
+    def _wait(self) -> tuple[float, bool]:
+        """Seconds until the next request may go out, by what is stored now, and if the host asked."""
         with reading(self._reads) as connection:
             row = connection.execute(self._read, self._bounds | self._now()).one_or_none()
         if row is None:
             with self._writing() as connection:
                 connection.execute(text(_ADD), {"host": self._bounds["host"]})
-            return 0.0
+            return 0.0, False
         now, next_at, closed_until = row
-        return float(max(next_at, closed_until) - now) / _SECOND
+        return float(max(next_at, closed_until) - now) / _SECOND, closed_until > next_at
 
     def _taken(self) -> bool:
         """Take the turn, if nobody was quicker."""
@@ -188,6 +233,8 @@ class DatabaseGate:
 
     def _note(self, error: StoreError | None) -> None:
         """Say once that the gate is no longer shared, and once that it is again."""
+        if self._fallback is None:
+            return  # who is not let through without it learns why
         with self._lock:
             changed, self._shared = self._shared != (error is None), error is None
         if not changed:

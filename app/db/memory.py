@@ -98,10 +98,17 @@ class MemorySeriesStore:
         noted = self._committed(pair, interval).absent
         return [noted[bucket] for bucket in sorted(noted) if first <= bucket <= last]
 
+    def settled(self, pair: Pair, interval: Interval, first: int, last: int) -> int:
+        """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
+        series = self._committed(pair, interval)
+        return len(series.within(first, last)) + sum(first <= b <= last for b in series.absent)
+
     def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles."""
         series = self._committed(pair, interval)
-        return [b for b in series.within(first, last) if _contradicts(series, interval, b)]
+        found = {b for b in series.within(first, last) if _contradicts(series, interval, b)}
+        orphans = {b for b in series.averages if first <= b <= last and b not in series.candles}
+        return sorted(found | orphans)
 
     def quarantined(
         self, pair: Pair, interval: Interval, first: int, last: int, limit: int | None = None
@@ -185,6 +192,13 @@ class MemorySeriesUnit:
     def put_averages(self, rows: Sequence[AverageRow]) -> None:
         """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
         self._averages.update((row.bucket, row) for row in rows)
+
+    def drop_orphans(self, first: int, last: int) -> int:
+        """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
+        lost = [b for b in self._averages if first <= b <= last and b not in self._candles]
+        for bucket in lost:
+            del self._averages[bucket]
+        return len(lost)
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    and_,
+    exists,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+)
 
 from app.core.market import EMPTY_SERIES, WINDOWS, Interval, Pair, SeriesState, Window
 from app.db.models import Absence, Series, StoredAverages, StoredCandle
@@ -104,7 +116,26 @@ def absences(pair: Pair, interval: Interval, first: int, last: int) -> Select[in
     )
 
 
-def wrong_averages(pair: Pair, interval: Interval, first: int, last: int) -> Select[Any]:
+def settled(pair: Pair, interval: Interval, first: int, last: int) -> Select[int]:
+    """How many buckets of [first, last] have a candle or are noted as absent; none has both."""
+    counts = [
+        select(func.count()).where(*within(table, pair, interval, first, last)).scalar_subquery()
+        for table in (StoredCandle, Absence)
+    ]
+    return select(counts[0] + counts[1])
+
+
+def orphans(pair: Pair, interval: Interval, first: int, last: int) -> tuple[Any, ...]:
+    """The conditions that pick the averages of [first, last] whose candle is gone.
+
+    The schema forbids them, but SQLite holds a program to its foreign keys only where that program
+    asks for it.
+    """
+    same = (getattr(StoredCandle, name) == getattr(StoredAverages, name) for name in KEY)
+    return *within(StoredAverages, pair, interval, first, last), not_(exists().where(*same))
+
+
+def wrong_averages(pair: Pair, interval: Interval, first: int, last: int) -> CompoundSelect[Any]:
     """The buckets of [first, last] where an average is absent that should exist, or the reverse.
 
     Rows are unique and ascending on the grid, so the window of N buckets that ends at a row is whole
@@ -126,4 +157,6 @@ def wrong_averages(pair: Pair, interval: Interval, first: int, last: int) -> Sel
         start = rows.c.bucket - (window - 1) * step
         whole = func.coalesce(rows.c[f"back_{window}"] == start, false())
         wrong += [and_(mean.is_(None), whole), and_(mean.is_not(None), not_(whole))]
-    return select(rows.c.bucket).where(rows.c.bucket >= first, or_(*wrong)).order_by(rows.c.bucket)
+    contradicting = select(rows.c.bucket).where(rows.c.bucket >= first, or_(*wrong))
+    lost = select(StoredAverages.bucket).where(*orphans(pair, interval, first, last))
+    return contradicting.union_all(lost).order_by("bucket")

@@ -51,6 +51,10 @@ class RoutedSeriesStore:
         """The buckets in [first, last] that the exchange did not have when asked, ascending."""
         return self._route.ask(lambda store: store.absences(pair, interval, first, last))
 
+    def settled(self, pair: Pair, interval: Interval, first: int, last: int) -> int:
+        """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
+        return self._route.ask(lambda store: store.settled(pair, interval, first, last))
+
     def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles."""
         return self._route.ask(lambda store: store.wrong_averages(pair, interval, first, last))

@@ -11,13 +11,13 @@ Alembic itself is imported only to migrate: an API start that finds the right ve
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from app.core.errors import StoreUnusable
-from app.db.session import SQLITE, reading, transaction, write_ahead
+from app.db.session import SQLITE, has_file, reading, transaction, write_ahead
 
 HEAD: Final = "0006"
 """The newest migration; a test keeps it equal to the folder's."""
@@ -28,20 +28,38 @@ _LOCK: Final = 0x4D4D53  # "MMS": the key of PostgreSQL's advisory lock around a
 
 
 def version(engine: Engine) -> str | None:
-    """The schema version of the database; None where it holds no schema of ours.
+    """The schema version of the database; None where it holds no schema of ours, or is not made yet.
 
     Raises StoreUnusable where the database holds tables but not ours, and StoreUnavailable.
     """
+    if not has_file(engine.url):
+        return None
     with reading(engine) as connection:
         return version_of(connection)
 
 
 def require(engine: Engine) -> None:
     """Raise StoreUnusable, with the command that mends it, unless the code works on the schema."""
-    if not serves(found := version(engine)):
+    _require(version(engine))
+
+
+def _require(found: str | None) -> None:
+    if not serves(found):
         refuse_newer(found)
         state = "has no tables yet" if found is None else f"is at version {found}"
         raise StoreUnusable(f"the database {state} and this program needs {HEAD}: make migrate")
+
+
+def require_always(engine: Engine) -> None:
+    """As `require`, of a SQLite file that takes this one's place while the process lives, too."""
+    require(engine)
+    if engine.dialect.name != SQLITE:
+        return
+
+    @event.listens_for(engine, "connect")
+    def _of_this_file(connection: Any, _record: Any) -> None:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        _require(row[0] if row else None)
 
 
 def migrate(engine: Engine) -> bool:

@@ -60,6 +60,11 @@ class SqlSeriesStore:
             found = connection.execute(queries.absences(pair, interval, first, last))
             return [Absent(*row) for row in found]
 
+    def settled(self, pair: Pair, interval: Interval, first: int, last: int) -> int:
+        """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
+        with reading(self._reads) as connection:
+            return connection.execute(queries.settled(pair, interval, first, last)).scalar_one()
+
     def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles."""
         with reading(self._reads) as connection:

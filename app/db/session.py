@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -20,33 +21,59 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
+from app.db import sqlite_file
 
 SQLITE: Final = "sqlite"
 
-_BUSY_SECONDS: Final = 5
+BUSY_SECONDS: Final = 5
+"""How long a write waits for a locked SQLite file. Nothing ends that wait, not even a signal."""
+
 _BUSY_PAUSE: Final = 0.02
 _CONNECT_SECONDS: Final = 2
 
 # What the two databases say when a table is not there, and when a file is no database of ours.
 _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")
 _DAMAGED: Final = ("file is not a database", "malformed", "unsupported file format")
-_FULL: Final = ("disk is full", "diskfull", "no space left")
 _LOCKED: Final = ("database is locked", "database table is locked")
-_WAITED: Final = "locknotavailable"
+
+# The rest of what is known, and the sentence for it around the database's own words.
+_UNAVAILABLE: Final = (
+    (
+        ("unable to open database file", "readonly database"),
+        "DB_URL's file cannot be used ({}): let DB_URL name a file, no folder, that this process may "
+        "write, in a folder where it may write",
+    ),
+    (
+        ("disk is full", "diskfull", "no space left"),
+        "the database's disk is full ({}): make room, then run this again; what was committed before "
+        "stays",
+    ),
+    (
+        _LOCKED,
+        "another program has kept the database locked longer than this one may wait ({}): end that "
+        "one, or run this again later",
+    ),
+    (
+        ("locknotavailable",),
+        "another program keeps what is needed locked ({}): end that one, or run this again later",
+    ),
+)
 
 
-def open_engine(db_url: str) -> Engine:
+def open_engine(db_url: str, busy_seconds: int = BUSY_SECONDS) -> Engine:
     """An engine for SQLite or PostgreSQL; nothing is connected yet.
 
-    The folder of a SQLite file is created. Raises ConfigurationError where the URL is unreadable.
+    `busy_seconds` is how long a write waits for a locked SQLite file. The folder of a SQLite file is
+    created, the file is not: `write_ahead` does that. Raises ConfigurationError where the URL is
+    unreadable.
     """
     try:
         url = make_url(db_url)
         if url.get_backend_name() == SQLITE:
-            return _sqlite(url)
+            return _sqlite(url, busy_seconds)
         return _postgres(url, pool_pre_ping=True)
     except (ArgumentError, ValueError) as error:
-        raise ConfigurationError(f"DB_URL cannot be read: {error}") from None
+        raise _unreadable("DB_URL", error) from None
 
 
 def open_bounded(
@@ -68,9 +95,16 @@ def open_bounded(
     try:
         engine = _postgres(make_url(url), pool_pre_ping=pool_pre_ping)
     except (ArgumentError, ValueError) as error:
-        raise ConfigurationError(f"{setting} cannot be read: {error}") from None
+        raise _unreadable(setting, error) from None
     bound(engine, longest, losses)
     return engine
+
+
+def _unreadable(setting: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{setting} cannot be read ({error}): write postgresql://user:password@host:5432/name, or "
+        "sqlite:///./data/mms.db for DB_URL"
+    )
 
 
 def _postgres(url: URL, *, pool_pre_ping: bool) -> Engine:
@@ -84,24 +118,35 @@ def _postgres(url: URL, *, pool_pre_ping: bool) -> Engine:
     )
 
 
-def _sqlite(url: URL) -> Engine:
+def _file(url: URL) -> Path:
+    """The file that a SQLite URL names. Raises ConfigurationError where it names none."""
     if not url.database or url.database == ":memory:":
         raise ConfigurationError(
             "DB_URL names no file: a SQLite database in memory is a new, empty one for each "
             "connection; write sqlite:///./data/mms.db"
         )
+    # SQLite's own form of a name, file:/folder/mms.db with uri=true, is as good.
+    return Path(unquote(url.database.removeprefix("file:")) if _is_uri(url) else url.database)
+
+
+def _is_uri(url: URL) -> bool:
+    return bool(url.database and url.database.startswith("file:") and url.query.get("uri"))
+
+
+def _sqlite(url: URL, busy_seconds: int) -> Engine:
+    file = _file(url)
     try:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"DB_URL's folder {Path(url.database).parent} cannot be made: {error.strerror}"
+            f"DB_URL's folder {file.parent} cannot be made: {error.strerror}"
         ) from None
     engine = create_engine(
         url,
         pool_size=10,
         max_overflow=30,
         pool_timeout=_CONNECT_SECONDS,
-        connect_args={"timeout": _BUSY_SECONDS},
+        connect_args={"timeout": busy_seconds},
     )
 
     @event.listens_for(engine, "connect")
@@ -110,25 +155,29 @@ def _sqlite(url: URL) -> Engine:
         connection.isolation_level = None
         for pragma in (
             "foreign_keys=ON",
-            f"busy_timeout={_BUSY_SECONDS * 1000}",
+            f"busy_timeout={busy_seconds * 1000}",
             # A commit that was reported survives a power cut; loads are too rare for it to cost.
             "synchronous=FULL",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
+    mode = url.query.get("mode") if _is_uri(url) else None
+    sqlite_file.hold(engine, file, "ro" if mode == "ro" else "rw")
     return engine
 
 
 def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
     """Put a SQLite file into WAL mode, where readers and the writer do not wait for each other.
 
-    The file keeps the mode, so this is for whoever makes or migrates it: a connection that set it by
-    itself would change the files of other programs. While anybody else works on the file SQLite
-    refuses the change at once, without the wait that it knows otherwise. Raises StoreError.
+    The file keeps the mode, so this is for whoever makes or migrates it (it is made here where there is
+    none): a connection that set it by itself would change the files of other programs. While anybody
+    else works on the file SQLite refuses the change at once, without the wait that it knows otherwise.
+    Raises StoreError, ConfigurationError where the file cannot be made.
     """
     if engine.dialect.name != SQLITE:
         return
-    pauses = iter([_BUSY_PAUSE] * int(_BUSY_SECONDS / _BUSY_PAUSE))
+    sqlite_file.make(_file(engine.url))
+    pauses = iter([_BUSY_PAUSE] * int(BUSY_SECONDS / _BUSY_PAUSE))
     with reading(engine) as connection:
         while connection.scalar(text("PRAGMA journal_mode")) != "wal":
             try:
@@ -141,12 +190,17 @@ def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> 
 
 def require_file(db_url: str) -> None:
     """Raise StoreUnusable where DB_URL names a SQLite file that is not there."""
-    url = make_url(db_url)
-    if url.get_backend_name() != SQLITE or not url.database:
+    if has_file(url := make_url(db_url)):
         return
-    file = Path(url.database)
-    if not file.is_file() or not file.stat().st_size:
-        raise StoreUnusable(f"there is no database at {url.database} yet: make initial_load")
+    raise sqlite_file.gone(_file(url))
+
+
+def has_file(url: URL) -> bool:
+    """Whether there is more than an empty file at a SQLite URL; True for any other database."""
+    if url.get_backend_name() != SQLITE:
+        return True
+    file = _file(url)
+    return file.is_file() and file.stat().st_size > 0
 
 
 def for_reading(engine: Engine) -> Engine:
@@ -166,10 +220,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One write transaction: committed at the end, undone on any error. Raises StoreError."""
-    with translated(), engine.connect() as connection, connection.begin():
-        if engine.dialect.name == SQLITE:
-            connection.execute(text("BEGIN IMMEDIATE"))
-        yield connection
+    with translated(), engine.connect() as connection:
+        with connection.begin():
+            if engine.dialect.name == SQLITE:
+                connection.execute(text("BEGIN IMMEDIATE"))
+            yield connection
+        sqlite_file.require_same(connection)
 
 
 @contextmanager
@@ -212,21 +268,9 @@ def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
             f"DB_URL's file is damaged or no database ({reason}): restore a backup, or move it away "
             "and load anew; it was not changed"
         )
-    if any(mark in kind for mark in _FULL):
-        return StoreUnavailable(
-            f"the database's disk is full ({reason}): make room, then run this again; what was "
-            "committed before stays"
-        )
-    if _is_locked(error):
-        return StoreUnavailable(
-            f"another program has kept the database locked for more than {_BUSY_SECONDS} s "
-            f"({reason}): end that one, or run this again later"
-        )
-    if _WAITED in kind:
-        return StoreUnavailable(
-            f"another program keeps what is needed locked ({reason}): end that one, or run this "
-            "again later"
-        )
+    for marks, words in _UNAVAILABLE:
+        if any(mark in kind for mark in marks):
+            return StoreUnavailable(words.format(reason))
     return StoreUnavailable(f"the database does not answer: {reason}")
 
 

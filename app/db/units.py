@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.market import AverageRow, Candle, Interval, Pair, RefusedCandle
 from app.db import queries, records
-from app.db.models import Absence, Series, StoredCandle
+from app.db.models import Absence, Series, StoredAverages, StoredCandle
 from app.db.queries import KEY, MEANS, PRICES, is_series, within
 from app.db.session import SQLITE
 from app.db.writes import upsert
@@ -84,6 +84,11 @@ class SqlSeriesUnit:
         """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
         values = [(*self._name, row.bucket, *row.values) for row in rows]
         upsert(self._connection, "averages", KEY, MEANS, values)
+
+    def drop_orphans(self, first: int, last: int) -> int:
+        """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
+        lost = queries.orphans(self._pair, self._interval, first, last)
+        return self._connection.execute(delete(StoredAverages).where(*lost)).rowcount
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -40,7 +39,6 @@ class EventBus:
         self._lock = threading.Lock()
         self._dispatcher: threading.Thread | None = None
         self._closed = False
-        self._counts: Counter[str] = Counter()
         self._dropped = 0
 
     def publish(self, event: Event) -> None:
@@ -53,13 +51,12 @@ class EventBus:
             else:
                 self._start()
                 self._queue.put(event)
-                self._counts[type(event).__name__] += 1
 
     @property
-    def counts(self) -> dict[str, int]:
-        """How many events of each type were published, and under `dropped` how many were lost."""
+    def dropped(self) -> int:
+        """How many events were lost."""
         with self._lock:
-            return {**self._counts, "dropped": self._dropped}
+            return self._dropped
 
     def close(self, within: float = DRAIN_SECONDS) -> bool:
         """Deliver what is queued, for at most `within` seconds. Returns whether all was delivered.
@@ -80,8 +77,10 @@ class EventBus:
 
     def _start(self) -> None:
         if self._dispatcher is None:
-            self._dispatcher = threading.Thread(target=self._dispatch, name="events", daemon=True)
-            self._dispatcher.start()
+            dispatcher = threading.Thread(target=self._dispatch, name="events", daemon=True)
+            dispatcher.start()
+            # Only now: a stop that arrives meanwhile must find none rather than one that never ran.
+            self._dispatcher = dispatcher
 
     def _drop(self, event: Event, why: str) -> None:
         self._dropped += 1

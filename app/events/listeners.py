@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Final
@@ -23,6 +25,23 @@ def log_line(event: Event) -> None:
     found = {field.name: getattr(event, field.name) for field in fields(event)}
     values = {k: v if isinstance(v, int | bool) else str(v) for k, v in found.items()}
     structlog.get_logger().info(_CAPITAL.sub("_", type(event).__name__).lower(), **values)
+
+
+class EventCounts:
+    """A listener that counts the events of each kind. Safe to read from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._counts[type(event).__name__] += 1
+
+    def so_far(self) -> dict[str, int]:
+        """How many events of each kind were heard."""
+        with self._lock:
+            return dict(self._counts)
 
 
 def cache_warming(read: Read) -> Callable[[AveragesCalculated], None]:
@@ -55,8 +74,11 @@ class AnomalyEpisodes:
         )
 
     def collected(self, event: PriceCollected) -> None:
-        """End the episode with the first price that is normal again; a stale one tells nothing."""
-        if event.anomalous or event.stale or event.symbol not in self._open:
+        """End the episode with the first price that is normal again.
+
+        A stale one tells nothing, nor does one that could not be judged.
+        """
+        if event.anomalous is not False or event.stale or event.symbol not in self._open:
             return
         self._open.discard(event.symbol)
         structlog.get_logger().info("anomaly_ended", symbol=event.symbol, price=text(event.price))

@@ -61,12 +61,17 @@ class CandlesRefused(SeriesEvent):
 
 @dataclass(frozen=True, slots=True)
 class GapDetected(SeriesEvent):
-    """The monitor found the closed buckets [first, last] missing, for the reason `cause`."""
+    """The monitor found `count` closed buckets missing: so many `gaps`, from `first` to `last`.
+
+    One event a series: a short interval has thousands of gaps. `causes` counts the buckets of each
+    cause, as in `absent 3, never-fetched 2`.
+    """
 
     first: int
     last: int
+    gaps: int
     count: int
-    cause: str
+    causes: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,8 @@ class LoadFailed(SeriesEvent):
 class PriceCollected(Event):
     """A spot price was stored: in 1e-8 of `currency`, with its own time and that of its collection.
 
-    `stale` says that it was too old by its own time, `anomalous` how it was judged.
+    `stale` says that it was too old by its own time, `anomalous` how it was judged: None where it
+    could not be.
     """
 
     symbol: str
@@ -90,7 +96,7 @@ class PriceCollected(Event):
     priced_at: int
     collected_at: int
     stale: bool
-    anomalous: bool
+    anomalous: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Made for cron: it prints what is missing and why, always logs one heartbeat line, and exits with
 0 where nothing needs doing, 1 where candles or averages are missing or the data is stale, 2 where it
-could not check. A bucket that the exchange did not have when asked twice, a day or more apart, is
+could not check. What is missing of the 199 buckets before the served period counts as well: the first
+averages need them. A bucket that the exchange did not have when asked twice, a day or more apart, is
 listed but no reason for 1, unless --strict.
 """
 
@@ -10,13 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
-
-import structlog
 
 from app import bootstrap
 from app.bootstrap import Runtime
+from app.core.errors import StoreError, UpstreamError
+from app.core.logging import always
 from app.core.market import DAY
 from app.core.settings import Settings
 from app.events.types import GapDetected
@@ -24,11 +27,49 @@ from app.monitoring.repair import repair
 from app.services.gaps import Inspection, inspect
 from app.utils.days import iso
 from app.workers import output
-from app.workers.run import DONE, NOT_STARTED, SOME_FAILED, parser, run, runtime, series_of
+from app.workers.run import (
+    DONE,
+    NOT_STARTED,
+    SOME_FAILED,
+    Ending,
+    attempt,
+    parser,
+    runtime,
+    series_of,
+)
 
 COMMAND: Final = "gap_monitor"
 
-_HEAD: Final = ("pair", "interval", "status", "stored", "expected", "missing", "newest", "checked")
+_HEAD: Final = (
+    "pair",
+    "interval",
+    "status",
+    "stored",
+    "expected",
+    "missing",
+    "newest",
+    "newest_age",
+    "checked",
+    "checked_age",
+)
+
+
+@dataclass(slots=True)
+class _Report:
+    """What is known so far: a stop in a repair must not take with it what was found before.
+
+    `found` is None until every series has been looked at.
+    """
+
+    strict: bool = False
+    repaired: bool = False
+    found: list[Inspection] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing needs doing, as far as is known."""
+        return all(item.complete(strict=self.strict) for item in self.found or ())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,71 +83,107 @@ def main(argv: Sequence[str] | None = None) -> int:
     known.add_argument(
         "--strict", action="store_true", help="confirmed absences are a reason for exit 1 as well"
     )
-    options = known.parse_args(argv)
-    found: list[Inspection] = []
-    code = run(COMMAND, lambda settings: _check(settings, options, found))
-    if not found and code == SOME_FAILED:
+    report = _Report()
+    end = attempt(COMMAND, known, argv, lambda settings, options: _check(settings, options, report))
+    code = end.code
+    if code == SOME_FAILED and report.found is None:
         code = NOT_STARTED  # what failed is the check itself, not the data
-    _heartbeat(code, found)
+    _heartbeat(code, report)
+    _show(report)
+    if end.as_json:
+        output.json_line(_summary(code, end, report))
     return code
 
 
-def _check(settings: Settings, options: argparse.Namespace, found: list[Inspection]) -> int:
+def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> int:
+    report.strict = options.strict
     series = series_of(settings, options)
     with runtime(settings, create=False) as made:
-        seen = [inspect(made.series, *item, settings.history_days, made.clock()) for item in series]
-        notes: list[str] = []
-        if options.repair and not all(item.complete(strict=options.strict) for item in seen):
-            with bootstrap.open_candle_source(settings, made.gate_for) as source:
-                repaired = [repair(made, source, item, strict=options.strict) for item in seen]
-            seen = [item for item, _ in repaired]
-            notes = [note for _, note in repaired if note]
-        _publish(made, seen)
-    found += seen
-    code = DONE if all(item.complete(strict=options.strict) for item in seen) else SOME_FAILED
-    _show(seen, notes, strict=options.strict)
-    if options.json:
-        output.json_line(
-            {"command": COMMAND, "exit": code, "series": [_as_json(i, options) for i in seen]}
-        )
-    return code
+        report.found = [
+            inspect(made.series, *item, settings.history_days, made.clock()) for item in series
+        ]
+        if options.repair and not report.complete:
+            report.repaired = True
+            _repair(made, report, report.found)
+        _publish(made, report.found)
+    return DONE if report.complete else SOME_FAILED
 
 
-def _publish(made: Runtime, seen: Sequence[Inspection]) -> None:
-    for item in seen:
+def _repair(made: Runtime, report: _Report, found: list[Inspection]) -> None:
+    """Repair one series after the other; an exchange that is away is not asked for the others."""
+    away: UpstreamError | None = None
+    with bootstrap.open_candle_source(made.settings, made.gate_for) as source:
+        for number, item in enumerate(found):
+            name = f"{item.pair} {item.interval}"
+            try:
+                done = repair(made, source, item, strict=report.strict, away=away)
+            except StoreError as error:  # what was found before it went away stays true
+                report.notes.append(f"{name} not repaired: {error}")
+                return
+            found[number] = done.found
+            if done.trouble is not None and done.trouble is away:
+                report.notes.append(f"{name} not repaired: {away.host} was not asked again")
+            elif done.trouble is not None:
+                report.notes.append(f"{name} not repaired: {done.trouble}")
+            away = away or done.away
+
+
+def _publish(made: Runtime, found: Sequence[Inspection]) -> None:
+    for item in found:
+        if not item.gaps:
+            continue
+        causes: Counter[str] = Counter()
         for gap in item.gaps:
-            made.events.publish(
-                GapDetected(
-                    item.pair, item.interval, gap.first, gap.last, gap.count, gap.cause.value
-                )
+            causes[gap.cause.value] += gap.count
+        made.events.publish(
+            GapDetected(
+                item.pair,
+                item.interval,
+                item.gaps[0].first,
+                item.gaps[-1].last,
+                len(item.gaps),
+                causes.total(),
+                ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items())),
             )
+        )
 
 
-def _heartbeat(code: int, found: Sequence[Inspection]) -> None:
-    """One line whatever happened: a monitor that says nothing is itself the trouble."""
-    status = {DONE: "complete", SOME_FAILED: "incomplete"}.get(code, "could_not_check")
-    structlog.get_logger().info(
+def _heartbeat(code: int, report: _Report) -> None:
+    """One line whatever happened: a monitor that says nothing is itself the trouble.
+
+    Where nothing was checked it has no numbers, since a 0 would be one.
+    """
+    if report.found is None:
+        always().info("monitor_heartbeat", status="could_not_check", exit_code=code)
+        return
+    found = report.found
+    always().info(
         "monitor_heartbeat",
-        status=status,
+        status="complete" if report.complete else "incomplete",
         exit_code=code,
         series=len(found),
         gaps=sum(len(item.gaps) for item in found),
         missing=sum(item.missing for item in found),
+        warm_up_missing=sum(item.warm_up_missing for item in found),
         wrong_averages=sum(len(item.wrong_averages) for item in found),
         stale=sum(item.stale for item in found),
         quarantined=sum(item.quarantined for item in found),
     )
 
 
-def _show(seen: Sequence[Inspection], notes: Sequence[str], *, strict: bool) -> None:
-    output.table(_HEAD, [_row(item, strict=strict) for item in seen])
-    for item in seen:
+def _show(report: _Report) -> None:
+    if report.found is None:
+        return
+    output.table(_HEAD, [_row(item, strict=report.strict) for item in report.found])
+    for item in report.found:
         name = f"{item.pair} {item.interval}"
         for gap in item.gaps:
             period = _period(item, gap.first, gap.last)
-            output.line(f"{name} missing {period} ({gap.count}): {gap.cause.value}")
+            part = " before the served period" if gap.warm_up else ""
+            output.line(f"{name} missing {period} ({gap.count}){part}: {gap.cause.value}")
         for span in item.wrong_averages:
-            output.line(f"{name} wrong averages {_period(item, *span)}: run with --repair")
+            remedy = "" if report.repaired else ": run with --repair"
+            output.line(f"{name} wrong averages {_period(item, *span)}{remedy}")
         if item.quarantined:
             output.line(
                 f"{name} has {item.quarantined} refusals on record: "
@@ -114,7 +191,7 @@ def _show(seen: Sequence[Inspection], notes: Sequence[str], *, strict: bool) -> 
             )
         if item.stale:
             output.line(f"{name} is stale: {_age(item)}; run make incremental")
-    for note in notes:
+    for note in report.notes:
         output.line(note)
 
 
@@ -127,7 +204,9 @@ def _row(item: Inspection, *, strict: bool) -> list[object]:
         item.expected,
         item.missing,
         "-" if item.newest is None else iso(item.newest),
+        "-" if item.age is None else f"{item.age}s",
         "never" if item.checked_at is None else iso(item.checked_at),
+        "-" if item.checked_age is None else f"{item.checked_age}s",
     ]
 
 
@@ -144,7 +223,13 @@ def _age(item: Inspection) -> str:
     return f"its newest candle closed {item.age / item.interval.seconds:.1f} intervals ago"
 
 
-def _as_json(item: Inspection, options: argparse.Namespace) -> dict[str, Any]:
+def _summary(code: int, end: Ending, report: _Report) -> dict[str, Any]:
+    """The line of JSON; without `series` where nothing was checked."""
+    known = {} if report.found is None else {"series": [_as_json(i, report) for i in report.found]}
+    return {"command": COMMAND, "exit": code, **end.cause, **known}
+
+
+def _as_json(item: Inspection, report: _Report) -> dict[str, Any]:
     return {
         "pair": str(item.pair),
         "interval": str(item.interval),
@@ -153,17 +238,20 @@ def _as_json(item: Inspection, options: argparse.Namespace) -> dict[str, Any]:
         "expected": item.expected,
         "stored": item.stored,
         "missing": item.missing,
-        "complete": item.complete(strict=options.strict),
+        "warm_up_missing": item.warm_up_missing,
+        "complete": item.complete(strict=report.strict),
         "stale": item.stale,
         "newest": None if item.newest is None else iso(item.newest),
         "age_seconds": item.age,
         "checked_at": None if item.checked_at is None else iso(item.checked_at),
+        "checked_age_seconds": item.checked_age,
         "gaps": [
             {
                 "first": iso(gap.first),
                 "last": iso(gap.last),
                 "count": gap.count,
                 "cause": gap.cause.value,
+                "warm_up": gap.warm_up,
             }
             for gap in item.gaps
         ],

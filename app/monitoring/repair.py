@@ -2,55 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
 from app.bootstrap import Runtime
 from app.core.errors import (
+    MmsError,
     TakenByAnother,
+    UnrepresentablePrice,
     UpstreamBlocked,
     UpstreamError,
     UpstreamUnavailable,
 )
 from app.core.ports import CandleSource
+from app.events.types import LoadFailed
 from app.services.gaps import Cause, Inspection, inspect
 from app.services.leasing import leased
 from app.services.loading import load, mend_averages
+from app.utils.days import warmed_up
 from app.utils.gaps import Span
 
 
-def repair(
-    made: Runtime, source: CandleSource, found: Inspection, *, strict: bool
-) -> tuple[Inspection, str]:
-    """Fetch what `found` lacks; returns what is found afterwards, and a note where it did not work.
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What is found of a series after its repair, and why that did not work; None where it did."""
 
-    Confirmed absences are asked for again only if `strict`. Raises StoreError.
+    found: Inspection
+    trouble: MmsError | None = None
+
+    @property
+    def away(self) -> UpstreamError | None:
+        """The trouble where it is that the exchange gives no answer: it will give the next none."""
+        trouble = self.trouble
+        return trouble if isinstance(trouble, UpstreamUnavailable | UpstreamBlocked) else None
+
+
+def repair(
+    made: Runtime,
+    source: CandleSource,
+    found: Inspection,
+    *,
+    strict: bool,
+    away: UpstreamError | None = None,
+) -> Repaired:
+    """Fetch what `found` lacks, then mend the averages that contradict the candles.
+
+    Confirmed absences are asked for again only if `strict`; nothing is where the exchange was `away` a
+    moment ago. Averages are mended in any case, unless another process is at the series. Raises
+    StoreError.
     """
     if found.complete(strict=strict):
-        return found, ""
-    pair, interval, step = found.pair, found.interval, found.interval.seconds
+        return Repaired(found)
     spans = [
         Span(gap.first, gap.last)
         for gap in found.gaps
         if strict or gap.cause is not Cause.CONFIRMED
     ]
-    name = f"load {pair} {interval}"
+    trouble: MmsError | None = None
     try:
-        with leased(made.leases, name, made.clock) as renew:
-            load(
-                made.series,
-                source,
-                made.clock,
-                pair,
-                interval,
-                spans,
-                on_page=lambda _buckets: renew(),
-                publish=made.events.publish,
-            )
-            wrong = [b for s in found.wrong_averages for b in range(s.first, s.last + 1, step)]
-            mend_averages(made.series, made.clock, pair, interval, wrong)
-    except (UpstreamUnavailable, UpstreamBlocked) as error:
-        return _again(made, found).unanswered(), f"{pair} {interval} not repaired: {error}"
-    except (UpstreamError, TakenByAnother) as error:
-        return _again(made, found), f"{pair} {interval} not repaired: {error}"
-    return _again(made, found), ""
+        with leased(made.leases, f"load {found.pair} {found.interval}", made.clock) as renew:
+            if spans:
+                trouble = away or _fetch(made, source, found, spans, renew)
+            _mend(made, found)
+    except (TakenByAnother, UnrepresentablePrice) as error:
+        trouble = trouble or error
+    done = Repaired(_again(made, found), trouble)
+    return Repaired(done.found.unanswered(), trouble) if done.away else done
+
+
+def _fetch(
+    made: Runtime,
+    source: CandleSource,
+    found: Inspection,
+    spans: Sequence[Span],
+    renew: Callable[[], None],
+) -> MmsError | None:
+    """Ask for the spans and store what comes; returns what went wrong, once it is told."""
+    try:
+        load(
+            made.series,
+            source,
+            made.clock,
+            found.pair,
+            found.interval,
+            spans,
+            on_page=lambda _buckets: renew(),
+            publish=made.events.publish,
+        )
+    except (UpstreamError, UnrepresentablePrice) as error:
+        kind, reason = type(error).__name__, str(error)
+        structlog.get_logger().error(
+            "repair_failed",
+            pair=str(found.pair),
+            interval=str(found.interval),
+            error=kind,
+            reason=reason,
+        )
+        made.events.publish(LoadFailed(found.pair, found.interval, kind, reason))
+        return error
+    return None
+
+
+def _mend(made: Runtime, found: Inspection) -> None:
+    """Recompute what contradicts the candles as they are now: those that came have set much right."""
+    period = warmed_up(found.served, found.interval)
+    wrong = made.series.wrong_averages(found.pair, found.interval, *period)
+    mend_averages(made.series, made.clock, found.pair, found.interval, wrong)
 
 
 def _again(made: Runtime, found: Inspection) -> Inspection:

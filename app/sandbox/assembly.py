@@ -39,7 +39,9 @@ def build_exchange(
     exchange = Exchange(
         _book(options, recordings),
         clock=wall if begin == started else lambda: begin + (wall() - started),
-        prices=read_prices(options.prices) if options.prices else SimulatedPrices(options.seed),
+        prices=(
+            read_prices(options.prices, note) if options.prices else SimulatedPrices(options.seed)
+        ),
         page_limit=options.page_limit,
         requests_per_second=options.requests_per_second,
     )

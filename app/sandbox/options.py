@@ -108,7 +108,9 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="send these spot prices: a CoinGecko reply in each line, one for each request in turn, "
-        "the last one for ever; without last_updated_at a price is of the request's time",
+        "the last one for ever; or in each line a recorded interaction with its url, status and body, "
+        "of which each coin's prices are sent in turn. Without last_updated_at a price is of the "
+        "request's time",
     )
     add("--seed", type=int, default=1, help="of the simulation (default: %(default)s)")
     add(

@@ -29,7 +29,9 @@ class PriceAnomaly(Reply):
     latest_price: float | None
     previous_price: float | None
     relative_change: float | None = Field(description="(latest - previous) / previous, signed.")
-    usual_change: float | None = Field(description="0 for relative; the median for robust.")
+    usual_change: float | None = Field(
+        description="0 for relative, the median for robust; null where nothing was judged."
+    )
     threshold: float | None = Field(description="How far from the usual a change may be.")
     method: Literal["relative", "robust"]
     outcome: Literal["insufficient", "normal", "anomalous"]

@@ -51,6 +51,9 @@ class SeriesStatus(Reply):
     expected: int = Field(description="Closed buckets in the served period.")
     stored: int = Field(description="How many of them have a candle.")
     missing: int = Field(description="How many of them have none.")
+    warm_up_missing: int = Field(
+        description="How many of the 199 buckets before them, which the first averages need, have none."
+    )
     stale: bool = Field(description="The exchange has had a newer closed bucket for too long.")
     as_of: str | None = Field(description="Newest stored bucket of the series.")
     checked_at: str | None = Field(description="Last load that reached the exchange.")
@@ -70,6 +73,9 @@ class GapRange(Reply):
     last: str
     count: int = Field(description="How many buckets.")
     cause: Literal["never-fetched", "refused", "absent", "confirmed-absent"]
+    warm_up: bool = Field(
+        description="They lie before the served period, whose first averages lack them."
+    )
 
 
 class Gaps(Reply):
@@ -82,11 +88,16 @@ class Gaps(Reply):
     last: str = Field(description="Its last closed bucket.")
     expected: int = Field(description="Closed buckets in the served period.")
     stored: int
-    missing: int
+    missing: int = Field(description="Served buckets without a candle.")
+    warm_up_missing: int = Field(
+        description="Of the 199 buckets before them, which the first averages need, those without one."
+    )
     complete: bool = Field(description="Nothing needs doing: what is missing is confirmed absent.")
     stale: bool = Field(description="The exchange has had a newer closed bucket for too long.")
     as_of: str | None = Field(description="Newest stored bucket of the series.")
+    age_seconds: int | None = Field(description="Seconds since that bucket closed.")
     checked_at: str | None = Field(description="Last load that reached the exchange.")
+    checked_age_seconds: int | None = Field(description="Seconds since that load.")
     gaps: tuple[GapRange, ...]
     quarantined: int = Field(description="Refusals on record; see /{pair}/quarantine.")
     wrong_averages: tuple[tuple[str, str], ...] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -19,8 +20,10 @@ from app.utils.anomalies import (
 )
 from app.utils.anomaly_rules import Rule
 
-_STALE_AMONG: Final = 50
-"""Stale prices that may lie among those a rule looks at before it runs short of fresh ones."""
+_NEAR: Final = 50
+_FAR: Final = 10_000
+"""How many prices beyond those that a rule needs are read for a start, as stale and repeated ones lie
+among them, and how many at most."""
 
 
 class Freshness(Protocol):
@@ -56,14 +59,20 @@ def is_fresh(price: StoredPrice, stale_after: int) -> bool:
 
 
 def judge_newest(
-    store: PriceStore, symbol: str, wanted: Freshness, rule: Rule, now: float
+    store: PriceStore,
+    symbol: str,
+    wanted: Freshness,
+    rule: Rule,
+    now: float,
+    as_of: StoredPrice | None = None,
 ) -> PriceJudgement:
     """Judge the newest price of a symbol by the fresh ones before it. Raises StoreError.
 
-    A stale price is neither judged nor compared with: it would make an anomaly of an old quotation.
+    With `as_of`, a stored price, that one is judged, whatever others have stored since. A stale price
+    is neither judged nor compared with: it would make an anomaly of an old quotation. A quotation that
+    was collected several times counts once, so that asking again makes no calm of a jump.
     """
-    found = store.newest(symbol, wanted.currency, prices_needed(rule) + _STALE_AMONG)
-    fresh = [price for price in reversed(found) if is_fresh(price, wanted.stale_after)]
+    found, fresh = _look_back(store, symbol, wanted, prices_needed(rule), as_of)
     judgement = judge([price.price for price in fresh], rule)
     latest = found[0] if found else None
     if latest is None:
@@ -80,11 +89,51 @@ def judge_newest(
             latest=latest.price,
             previous=None,
             change=None,
+            usual=None,
             reason=reason,
         )
         return PriceJudgement(latest, None, True, unjudged)
-    previous = fresh[-2] if len(fresh) > 1 else None
-    return PriceJudgement(latest, previous, False, judgement)
+    if len(fresh) > 1:
+        return PriceJudgement(latest, fresh[-2], False, judgement)
+    if len(found) > 1:
+        reason = (
+            f"Of the newest {len(found)} prices only the last one was current when it was collected: "
+            "a change takes two."
+        )
+        judgement = replace(judgement, reason=reason)
+    return PriceJudgement(latest, None, False, judgement)
+
+
+def _look_back(
+    store: PriceStore, symbol: str, wanted: Freshness, needed: int, as_of: StoredPrice | None
+) -> tuple[list[StoredPrice], list[StoredPrice]]:
+    """The newest prices, newest first; and of them up to the `needed` last ones to judge, ascending."""
+    last = None if as_of is None else as_of.collected_at
+    for limit in (needed + _NEAR, _FAR):
+        read = found = store.newest(symbol, wanted.currency, limit, last=last)
+        if as_of is not None:
+            found = [as_of, *(price for price in read if _order(price) < _order(as_of))]
+        fresh = [price for price in reversed(found) if is_fresh(price, wanted.stale_after)]
+        quotations = _quotations(fresh)
+        hopeless = not found or not is_fresh(found[0], wanted.stale_after)
+        if hopeless or len(read) < limit or len(quotations) >= needed:
+            break
+    # Nothing but one quotation: it is compared with itself, and the price has not changed.
+    return found, (quotations if len(quotations) > 1 else fresh)[-needed:]
+
+
+def _quotations(prices: Sequence[StoredPrice]) -> list[StoredPrice]:
+    """Each quotation (one price at one time of its own) once, where it was collected last."""
+    found: dict[tuple[int, int], StoredPrice] = {}
+    for price in prices:
+        quotation = (price.priced_at, price.price)
+        found.pop(quotation, None)
+        found[quotation] = price
+    return list(found.values())
+
+
+def _order(price: StoredPrice) -> tuple[int, int]:
+    return price.collected_at, price.id
 
 
 def judge_closes(

@@ -22,7 +22,7 @@ class Asked:
     """The buckets of one series that a request asks for.
 
     `first` and `last` are bucket starts, `last` possibly before `first` or in the future; `now` is
-    the unix time of the request.
+    the unix time of the request, `history_days` how many days are served.
     """
 
     pair: Pair
@@ -30,6 +30,7 @@ class Asked:
     first: int
     last: int
     now: float
+    history_days: int
 
     @property
     def closed(self) -> int:
@@ -79,8 +80,8 @@ def asked(
         newest = min(last, closed)
         days = newest - (history_days - 1) * DAY
         points = newest - (MAX_POINTS - 1) * interval.seconds
-        return Asked(pair, interval, max(0, days, points), last, now)
-    return Asked(pair, interval, interval.ceil(since.first), last, now)
+        return Asked(pair, interval, max(0, days, points), last, now, history_days)
+    return Asked(pair, interval, interval.ceil(since.first), last, now, history_days)
 
 
 def read_averages(averages: AverageStore, window: Window, asked: Asked) -> Reading:
@@ -109,6 +110,26 @@ def read_candles(
 def nothing_stored(pair: Pair, interval: Interval) -> str:
     """Why a read of this series is empty, and the command that fills it."""
     return f"Nothing is stored for {pair} at {interval} yet: run make initial_load."
+
+
+def why_absent(asked: Asked, state: SeriesState, window: Window | None = None) -> str | None:
+    """Why asked buckets lie before all that can have a value: a candle, or the average of a `window`.
+
+    None where none does; what is missing after that is a gap. ASCII, at most 300 characters.
+    """
+    if state.first is None or state.last is None:
+        return nothing_stored(asked.pair, asked.interval)
+    begins, averages = state.first, ""
+    if window is not None:
+        begins += (window - 1) * asked.interval.seconds
+        averages = f"; the first average over {window} can be that of {iso(begins)}"
+    if asked.first >= begins or asked.expected <= 0:
+        return None
+    return (
+        f"{asked.pair} at {asked.interval} is stored from {iso(state.first)} to {iso(state.last)}"
+        f"{averages}. To go further back, raise HISTORY_DAYS ({asked.history_days}) and run "
+        "make initial_load."
+    )
 
 
 def limited(averages: AverageStore, asked: Asked) -> Span:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
-from app.core.market import Interval, Pair
+from app.core.market import WARM_UP, Interval, Pair
 from app.core.ports import SeriesStore
 from app.services.gaps import is_stale
-from app.utils.days import served_period
+from app.utils.days import served_period, warmed_up
 from app.utils.gaps import Span
 
 
@@ -16,7 +17,8 @@ class Coverage:
     """What is stored of the closed buckets that are served.
 
     `first` and `last` are the oldest and newest stored bucket among the `expected` ones, of which
-    `stored` have a candle. `as_of` is the newest stored bucket at all, `checked_at` the unix time of
+    `stored` have a candle; `warm_up_missing` of those before them that the first averages need have
+    none. `as_of` is the newest stored bucket at all, `checked_at` the unix time of
     the last load that reached the exchange. None where there is none. `stale` is said by
     `app.services.gaps.is_stale`.
     """
@@ -27,6 +29,7 @@ class Coverage:
     last: int | None
     expected: int
     stored: int
+    warm_up_missing: int
     as_of: int | None
     checked_at: int | None
     stale: bool
@@ -44,6 +47,7 @@ class _Count:
     first: int | None
     last: int | None
     stored: int
+    warm_up_missing: int
 
 
 class CoverageCounter:
@@ -63,10 +67,12 @@ class CoverageCounter:
         served = served_period(interval, self._history_days, now)
         count = self._counts.get((pair, interval))
         if count is None or (count.revision, count.served) != (state.revision, served):
-            buckets = self._series.buckets(pair, interval, served.first, served.last)
+            found = self._series.buckets(pair, interval, *warmed_up(served, interval))
+            warm_up = bisect_left(found, served.first)
+            buckets = found[warm_up:]
             first = buckets[0] if buckets else None
             last = buckets[-1] if buckets else None
-            count = _Count(state.revision, served, first, last, len(buckets))
+            count = _Count(state.revision, served, first, last, len(buckets), WARM_UP - warm_up)
             # Between the two reads a load may have committed, or another server taken over: then
             # this is nothing to remember, and the next request counts again.
             if self._series.state(pair, interval).revision == state.revision:
@@ -78,6 +84,7 @@ class CoverageCounter:
             count.last,
             served.count(interval.seconds),
             count.stored,
+            count.warm_up_missing,
             state.last,
             state.checked_at,
             is_stale(state, interval, now),

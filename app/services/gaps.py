@@ -1,4 +1,4 @@
-"""Inspecting a series: which served buckets are missing and why, and how fresh the rest is."""
+"""Inspecting a series: which buckets are missing and why, and how fresh the rest is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from app.core.market import DAY, Absent, Interval, Pair, QuarantinedCandle, SeriesState
 from app.core.ports import SeriesStore
-from app.utils.days import served_period
+from app.utils.days import served_period, warmed_up
 from app.utils.gaps import Span, missing, spans_of
 
 CONFIRMED_AFTER: Final = DAY
@@ -45,23 +45,29 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The closed buckets from `first` to `last`, `count` of them, have no candle."""
+    """The closed buckets from `first` to `last`, `count` of them, have no candle.
+
+    `warm_up` says that they are none of the served ones, but of those before them that the first
+    averages need.
+    """
 
     first: int
     last: int
     count: int
     cause: Cause
+    warm_up: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found of one series in its served period.
+    """What was found of one series in its served period and the warm-up before it.
 
-    Of the closed buckets in `served`, `expected` have a candle, `stored` have one; `gaps` names the others.
-    `wrong_averages` are buckets whose average is absent though its window is complete, or there
-    though it is not: a fault of this program. `age` is the seconds since the newest stored bucket
-    ended, None where nothing is stored; `checked_at` is the last load that reached the exchange;
-    `quarantined` counts the refusals on record in the period.
+    Of the `expected` closed buckets in `served`, `stored` have a candle; `gaps` names the others, and
+    those of the warm-up, whose absence removes served averages. `wrong_averages` are buckets whose
+    average is absent though its window is complete, or there though it is not: a fault of this program.
+    `age` is the seconds since the newest stored bucket ended, None where nothing is stored; `checked_at`
+    is the last load that reached the exchange, `checked_age` the seconds since; `quarantined` counts
+    the refusals on record.
     """
 
     pair: Pair
@@ -74,12 +80,18 @@ class Inspection:
     age: int | None
     stale: bool
     checked_at: int | None
+    checked_age: int | None
     quarantined: int
 
     @property
     def missing(self) -> int:
         """How many served buckets have no candle."""
-        return sum(gap.count for gap in self.gaps)
+        return sum(gap.count for gap in self.gaps if not gap.warm_up)
+
+    @property
+    def warm_up_missing(self) -> int:
+        """How many buckets of the warm-up have no candle."""
+        return sum(gap.count for gap in self.gaps if gap.warm_up)
 
     @property
     def stored(self) -> int:
@@ -116,22 +128,28 @@ def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
 def inspect(
     store: SeriesStore, pair: Pair, interval: Interval, history_days: int, now: float
 ) -> Inspection:
-    """Compare what is stored of the served period with what should be. Raises StoreError."""
+    """Compare what is stored of the served period and its warm-up with what should be.
+
+    Raises StoreError.
+    """
     step = interval.seconds
     served = served_period(interval, history_days, now)
-    found = _of_one_revision(store, pair, interval, served)
-    holes = missing(served.first, served.last, step, found.present)
+    watched = warmed_up(served, interval)
+    found = _of_one_revision(store, pair, interval, watched)
+    holes = missing(*watched, step, found.present)
+    checked_at = found.state.checked_at
     return Inspection(
         pair,
         interval,
         served,
         expected=served.count(step),
-        gaps=tuple(explain(holes, found.absent, found.refused, step)),
+        gaps=tuple(explain(holes, found.absent, found.refused, step, served.first)),
         wrong_averages=tuple(spans_of(found.wrong_averages, step)),
         newest=found.state.last,
         age=None if found.state.last is None else int(now) - (found.state.last + step),
         stale=is_stale(found.state, interval, now),
-        checked_at=found.state.checked_at,
+        checked_at=checked_at,
+        checked_age=None if checked_at is None else int(now) - checked_at,
         quarantined=len(found.refused),
     )
 
@@ -145,7 +163,7 @@ class _Found:
     wrong_averages: Sequence[int]
 
 
-def _of_one_revision(store: SeriesStore, pair: Pair, interval: Interval, served: Span) -> _Found:
+def _of_one_revision(store: SeriesStore, pair: Pair, interval: Interval, period: Span) -> _Found:
     """What is stored of the period, read again where the series changed meanwhile.
 
     That is where a load has committed, or another server answers the rest. Under loads that commit
@@ -154,10 +172,10 @@ def _of_one_revision(store: SeriesStore, pair: Pair, interval: Interval, served:
     for _ in range(_READINGS):
         found = _Found(
             store.state(pair, interval),
-            store.buckets(pair, interval, *served),
-            store.absences(pair, interval, *served),
-            store.quarantined(pair, interval, *served),
-            store.wrong_averages(pair, interval, *served),
+            store.buckets(pair, interval, *period),
+            store.absences(pair, interval, *period),
+            store.quarantined(pair, interval, *period),
+            store.wrong_averages(pair, interval, *period),
         )
         if store.state(pair, interval).revision == found.state.revision:
             break
@@ -169,16 +187,19 @@ def explain(
     absent: Iterable[Absent],
     refused: Iterable[QuarantinedCandle],
     step: int,
+    served_from: int,
 ) -> list[Gap]:
-    """The holes with their causes, split where the cause changes."""
+    """The holes with their causes, split where the cause changes and where the served period begins."""
     causes = {item.bucket: Cause.REFUSED for item in refused if item.bucket is not None}
     causes |= {item.bucket: _cause(item) for item in absent}
     gaps = []
     for hole in holes:
         buckets = range(hole.first, hole.last + 1, step)
-        for cause, run in groupby(buckets, lambda b: causes.get(b, Cause.NEVER_FETCHED)):
+        for (cause, warm_up), run in groupby(
+            buckets, lambda b: (causes.get(b, Cause.NEVER_FETCHED), b < served_from)
+        ):
             found = list(run)
-            gaps.append(Gap(found[0], found[-1], len(found), cause))
+            gaps.append(Gap(found[0], found[-1], len(found), cause, warm_up))
     return gaps
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import chain
 from typing import Final
 
-from app.core.market import DAY, WARM_UP, Interval, Pair
+from app.core.market import DAY, Interval, Pair
 from app.core.ports import CandleSource, Clock, SeriesStore
 from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage, Publish, ignore, load
-from app.utils.days import served_period
+from app.utils.days import served_period, warmed_up
 from app.utils.gaps import Span, missing
 
 REREAD: Final = 3
@@ -74,14 +74,15 @@ def load_incremental(
 ) -> LoadReport:
     """Load everything since the newest stored candle, however long ago, and re-read the last few.
 
-    A series with nothing stored (a pair that was just configured) gets its whole history. Raises as
-    `load`.
+    What was overlooked before it comes after it. A series with nothing stored (a pair that was just
+    configured) gets its whole history. Raises as `load`.
     """
-    now = clock()
-    spans = since_last(store, pair, interval, reread, now)
-    if not spans:
-        spans = to_fetch(store, pair, interval, history_days, now)
-    return load(store, source, clock, pair, interval, spans, on_page=on_page, publish=publish)
+    report = LoadReport(pair, interval)
+    for spans in to_catch_up(store, pair, interval, history_days, reread, clock()):
+        report += load(
+            store, source, clock, pair, interval, spans, on_page=on_page, publish=publish
+        )
+    return report
 
 
 def to_fetch(
@@ -92,13 +93,31 @@ def to_fetch(
     That is the served period and the `WARM_UP` buckets before it, less what is stored, less what the
     exchange said within the last day that it does not have.
     """
-    served = served_period(interval, history_days, now)
-    first = served.first - WARM_UP * interval.seconds
-    stored = store.buckets(pair, interval, first, served.last)
-    absences = store.absences(pair, interval, first, served.last)
+    wanted = warmed_up(served_period(interval, history_days, now), interval)
+    stored = store.buckets(pair, interval, *wanted)
+    absences = store.absences(pair, interval, *wanted)
     lacking = (item.bucket for item in absences if item.last_asked_at > now - DAY)
     settled = sorted(chain(stored, lacking))
-    return missing(first, served.last, interval.seconds, settled)
+    return missing(*wanted, interval.seconds, settled)
+
+
+def to_catch_up(
+    store: SeriesStore,
+    pair: Pair,
+    interval: Interval,
+    history_days: int,
+    reread: int,
+    now: float,
+) -> list[list[Span]]:
+    """What an incremental load asks for, in the order of its parts; see `load_incremental`.
+
+    The newest candles come first: trouble with an old bucket must not keep them away.
+    """
+    recent = since_last(store, pair, interval, reread, now)
+    if not recent:
+        return [to_fetch(store, pair, interval, history_days, now)]
+    lost = overlooked(store, pair, interval, history_days, recent[0].first, now)
+    return [recent, lost] if lost else [recent]
 
 
 def since_last(
@@ -115,3 +134,26 @@ def since_last(
     first = newest - (reread - 1) * interval.seconds
     ahead = max(LOOK_AHEAD * interval.seconds, LEAST_LOOK_AHEAD)
     return [Span(first, max(newest, interval.last_closed(now)) + ahead)]
+
+
+def overlooked(
+    store: SeriesStore, pair: Pair, interval: Interval, history_days: int, before: int, now: float
+) -> list[Span]:
+    """What is missing `before` a bucket, of the served period and its warm-up, and nobody asked for.
+
+    As after HISTORY_DAYS was raised, or a candle deleted. A bucket that the exchange was asked for in
+    vain, or whose candle was refused, is left to the gap monitor: else every run would ask again for
+    what lies before an exchange's first candle. Any may be the one of a candle that was refused because
+    its stamp could not be read, so nothing is asked for a day after such a one came.
+    """
+    wanted = warmed_up(served_period(interval, history_days, now), interval)
+    period = Span(wanted.first, min(wanted.last, before - interval.seconds))
+    if store.settled(pair, interval, *period) == interval.count(*period):
+        return []  # as nearly always: a count costs a tenth of reading a year of minutes
+    stored = store.buckets(pair, interval, *period)
+    absent = (item.bucket for item in store.absences(pair, interval, *period))
+    refused = store.quarantined(pair, interval, *period)
+    if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
+        return []
+    placed = (item.bucket for item in refused if item.bucket is not None)
+    return missing(*period, interval.seconds, sorted(chain(stored, absent, placed)))

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
+from app.core.errors import StoreError
 from app.core.market import DAY
 from app.core.ports import Clock
 from app.core.prices import (
@@ -18,7 +21,7 @@ from app.core.prices import (
 )
 from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
 from app.services.anomalies import is_fresh, judge_newest
-from app.utils.anomalies import Outcome
+from app.utils.anomalies import Judgement
 from app.utils.anomaly_rules import RelativeRule
 
 Publish = Callable[[Event], None]
@@ -26,10 +29,14 @@ Publish = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What one question brought: each asked coin is in exactly one of the two."""
+    """What one question brought: each asked coin is in exactly one of `stored` and `refused`.
+
+    `told` is what was published of the stored ones, in their order.
+    """
 
     stored: tuple[StoredPrice, ...]
     refused: tuple[RefusedPrice, ...]
+    told: tuple[PriceCollected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +59,38 @@ def collect(
 ) -> Collection:
     """Ask `source` for `coins` in one request, store what it says, then publish it.
 
-    Raises UpstreamError where nothing was answered, and StoreError; nothing is stored then.
+    Raises UpstreamError where nothing was answered, and StoreError; nothing is stored then. Once the
+    prices are stored nothing is raised any more: a judgement that fails is logged.
     """
     reply = source.prices(coins, rules.currency)
     stored = store.add(reply.prices, int(clock())) if reply.prices else []
+    told = []
     for price in stored:
-        publish(_judged(store, price, rules, publish))
+        judgement = _judged(store, price, rules)
+        if judgement is not None and judgement.anomalous:
+            publish(AnomalyDetected(price.symbol, price.price, price.currency, judgement.reason))
+        told.append(_told(price, rules, None if judgement is None else judgement.anomalous))
+        publish(told[-1])
     for refused in reply.refused:
         publish(PriceRefused(refused.coin.symbol, refused.reason))
-    return Collection(tuple(stored), reply.refused)
+    return Collection(tuple(stored), reply.refused, tuple(told))
 
 
-def _judged(
-    store: PriceStore, price: StoredPrice, rules: PriceRules, publish: Publish
-) -> PriceCollected:
-    """Judge the price against the one before it; an anomaly is published by itself."""
+def _judged(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judgement | None:
+    """Judge the price against the one before it; None, and a line in the log, where that failed."""
     rule = RelativeRule(rules.thresholds.of(price.symbol))
-    found = judge_newest(store, price.symbol, rules, rule, now=price.collected_at)
-    anomalous = found.judgement.outcome is Outcome.ANOMALOUS
-    if anomalous and found.latest is not None:
-        publish(AnomalyDetected(price.symbol, price.price, price.currency, found.judgement.reason))
+    try:
+        return judge_newest(
+            store, price.symbol, rules, rule, now=price.collected_at, as_of=price
+        ).judgement
+    except StoreError as error:
+        structlog.get_logger().error(
+            "price_not_judged", symbol=price.symbol, id=price.id, reason=str(error)
+        )
+        return None
+
+
+def _told(price: StoredPrice, rules: PriceRules, anomalous: bool | None) -> PriceCollected:
     return PriceCollected(
         price.symbol,
         price.price,

@@ -8,7 +8,6 @@ An id that it does not know is left out; any value may be null; small prices com
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,30 +15,44 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.core.errors import ConfigurationError, UnrepresentablePrice, UpstreamNonsense
+from app.core.market import DAY
 from app.core.ports import Clock
 from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
+from app.core.upstream import can_be_key
 from app.sources.exchange_clock import TOLERANCE, ExchangeClock
-from app.sources.http import UpstreamHttp
+from app.sources.http import Bounds, UpstreamHttp
 from app.sources.replies import plausible_time
 from app.sources.retry import RetryPolicy
 from app.sources.strict_json import DecimalText
 from app.utils.fixed_point import PLACES, rounded
 
-POLICY: Final = RetryPolicy(attempts=1, total=4.0)
-"""How the API is asked: once, because failed calls count against the budget, too, and the next poll
-is the repetition. Nobody waits longer than `total`, not even at the gate, so that a collector that
-is told to stop does so within 5 s."""
+POLICY: Final = RetryPolicy(attempts=1, total=7.0, room=3.5)
+"""How the API is asked for somebody who waits: once, because failed calls count against the budget,
+too. Nobody waits longer than `total`, half of it at the gate: an API that is told to stop gives its
+requests 8 s."""
+
+PATIENT: Final = RetryPolicy(attempts=1, total=64.0, room=4.0)
+"""How it is asked for a collector: once as well, the next poll is the repetition. But 30 turns pass
+while it waits for one of them, however many others ask. A stop ends the wait."""
+
+BOUNDS: Final = Bounds(deadline=4.0)
+"""However long the gate was waited at, a request has 4 s: the API answers in a fraction of one."""
 
 REQUESTS_PER_SECOND: Final = 0.5
 """The free plan's limit of 30 calls a minute (another page says 100) as the gate's rate.
 
-The plan's other limit, 10,000 calls a month for whatever number of coins, is held by the interval
-between two polls: every 300 s is 8,928 calls in 31 days, which leaves 1,072 for single questions,
-and the shortest interval that fits alone is 268 s. Replies are cached for 60 s up there: asking
-more often than that brings nothing new."""
+The plan's other limit is MONTHLY_CALLS. Replies are cached for 60 s up there: asking more often than
+that brings nothing new."""
 
+MONTHLY_CALLS: Final = 10_000
+"""The free plan's calls in a month, for whatever number of coins. The interval between two polls holds
+them: every 300 s is 8,928 calls in 31 days, which leaves 1,072 for single questions."""
+
+SHORTEST_POLL: Final = -(-31 * DAY // MONTHLY_CALLS)
+"""Seconds: the shortest interval that fits into MONTHLY_CALLS where nothing else is asked."""
+
+_PUBLIC_HOST: Final = "api.coingecko.com"
 _PRO_HOST: Final = "pro-api.coingecko.com"
-_KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 
 
 class Unusable(ValueError):
@@ -55,13 +68,23 @@ def key_headers(base_url: str, api_key: str | None) -> dict[str, str]:
     key = (api_key or "").strip()
     if not key:
         return {}
-    if _KEY.fullmatch(key) is None:
+    if not can_be_key(key):
         raise ConfigurationError(
             "COINGECKO_API_KEY holds characters that no key has (a space, a quote, a line break?): "
             "copy it again from CoinGecko's dashboard, or remove it to ask without a key"
         )
     pro = urlsplit(base_url).hostname == _PRO_HOST
     return {"x-cg-pro-api-key" if pro else "x-cg-demo-api-key": key}
+
+
+def over_budget(base_url: str, poll_seconds: int) -> int | None:
+    """The calls in 31 days where polling so often takes more than the host's free plan has; else None.
+
+    Other hosts than the public one have plans of their own.
+    """
+    if urlsplit(base_url).hostname != _PUBLIC_HOST or poll_seconds >= SHORTEST_POLL:
+        return None
+    return 31 * DAY // poll_seconds
 
 
 class CoinGecko:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from app.core.errors import UpstreamUnavailable
+from app.core.errors import kept_out
 
 
 class HostGate:
@@ -29,7 +29,7 @@ class HostGate:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._queue: dict[object, None] = {}  # who waits, in order of arrival
-        self._opens_at = monotonic()
+        self._next_at = self._closed_until = monotonic()
 
     def enter(self, budget: float) -> None:
         """See Gate.enter."""
@@ -49,22 +49,23 @@ class HostGate:
     def close_for(self, seconds: float) -> None:
         """See Gate.close_for."""
         with self._lock:
-            self._opens_at = max(self._opens_at, self._monotonic() + seconds)
+            self._closed_until = max(self._closed_until, self._monotonic() + seconds)
+
+    def passed(self) -> None:
+        """Take notice of a request that went out just now through another gate."""
+        with self._lock:
+            self._next_at = self._monotonic() + self._period
 
     def _pass_or_wait(self, ticket: object, deadline: float) -> float:
         """Seconds to wait before asking again; at 0 or below the caller has passed."""
         with self._lock:
             now = self._monotonic()
-            turn = self._opens_at + list(self._queue).index(ticket) * self._period
+            place = list(self._queue).index(ticket)
+            turn = max(self._next_at, self._closed_until) + place * self._period
             wait = turn - now
             if wait <= 0:
                 del self._queue[ticket]
-                self._opens_at = now + self._period
+                self._next_at = now + self._period
             elif turn > deadline:
-                raise UpstreamUnavailable(
-                    f"The next request to {self._host} may go out in {wait:.1f} s, which is longer "
-                    "than this one can wait: try again then.",
-                    host=self._host,
-                    retry_after=wait,
-                )
+                raise kept_out(self._host, wait, asked=self._closed_until > max(now, self._next_at))
             return wait

@@ -16,6 +16,7 @@ import structlog
 
 from app.core.errors import (
     ConfigurationError,
+    OutOfTurn,
     UpstreamError,
     UpstreamNonsense,
     UpstreamUnavailable,
@@ -149,14 +150,16 @@ class UpstreamHttp:
         """GET `{base}/{path}` with `params`, repeating what is temporary as the policy says.
 
         Blocks for at most the policy's `total` seconds, waits at the gate included. Raises
-        UpstreamUnavailable, UpstreamBlocked, UpstreamRejected or UpstreamNonsense.
+        UpstreamUnavailable, UpstreamBlocked, UpstreamRejected or UpstreamNonsense, and what the gate
+        raises. A request that has no time left for its reply is not sent.
         """
         started = self._monotonic()
         attempt = 0
         while True:
             attempt += 1
-            self._gate.enter(self._policy.total - (self._monotonic() - started))
+            self._gate.enter(self._policy.latest - (self._monotonic() - started))
             left = self._policy.total - (self._monotonic() - started)
+            self._require_room(left)
             try:
                 return self._ask(path, params, min(self._bounds.deadline, left))
             except UpstreamError as error:
@@ -175,6 +178,15 @@ class UpstreamHttp:
                 reason=reason,
             )
             self._sleep(delay)
+
+    def _require_room(self, left: float) -> None:
+        """Raise OutOfTurn where a gate that was left late has taken most of a request's own time."""
+        if left < (self._policy.total - self._policy.latest) / 2:
+            raise OutOfTurn(
+                f"{self._host} was not asked: its turn came too late, {max(0.0, left):.1f} s before "
+                "this request must end. Try again in a moment.",
+                host=self._host,
+            )
 
     def _ask(self, path: str, params: Mapping[str, str | int], limit: float) -> Reply:
         url = f"{self._base_url}/{path}"

@@ -7,6 +7,7 @@ is absent; the running candle comes last and unmarked. (api.mercadobitcoin.net/a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from app.core.errors import (
@@ -28,25 +29,32 @@ PAGE_SIZE: Final = 500
 
 _COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
 
-# The last part of `DOMAIN|MODULE|ERROR`, where it says more than the HTTP status.
-_MEANINGS: Final[dict[str, type[UpstreamError]]] = {
-    "REQUEST_RATE_EXCEEDED": UpstreamUnavailable,
-    "API_UNAVAILABLE": UpstreamUnavailable,
-    "INTERNAL_SERVER_ERROR": UpstreamUnavailable,
-    "REQUEST_BLOCKED": UpstreamBlocked,
-    "REQUEST_DENIED": UpstreamBlocked,
-    "SYMBOL_IS_INVALID": UpstreamRejected,
-    "INVALID_SYMBOL": UpstreamRejected,
+_OTHER_PAIR: Final = "check the pair's name in ALLOWED_PAIRS"
+
+# The last part of `DOMAIN|MODULE|ERROR`, where it says more than the HTTP status, and what to do.
+_MEANINGS: Final[dict[str, tuple[type[UpstreamError], str]]] = {
+    "REQUEST_RATE_EXCEEDED": (UpstreamUnavailable, ""),
+    "API_UNAVAILABLE": (UpstreamUnavailable, ""),
+    "INTERNAL_SERVER_ERROR": (UpstreamUnavailable, ""),
+    "REQUEST_BLOCKED": (UpstreamBlocked, ""),
+    "REQUEST_DENIED": (UpstreamBlocked, ""),
+    "SYMBOL_IS_INVALID": (UpstreamRejected, _OTHER_PAIR),
+    "INVALID_SYMBOL": (UpstreamRejected, _OTHER_PAIR),
+    "COIN_NOT_FOUND": (UpstreamRejected, _OTHER_PAIR),
+    "ROUTE_NOT_FOUND": (UpstreamRejected, "check {base_url}"),
 }
 
 
-def read_error(data: object) -> ErrorBody | None:
-    """Recognise `{"code": "DOMAIN|MODULE|ERROR", "message": "…"}`; an ErrorReader."""
+def read_error(data: object, base_url: str = "MB_API_BASE_URL") -> ErrorBody | None:
+    """Recognise `{"code": "DOMAIN|MODULE|ERROR", "message": "…"}`; an ErrorReader.
+
+    `base_url` is the setting that the host's address comes from.
+    """
     said = read_common_error(data)
     if said is None:
         return None
-    means = _MEANINGS.get(said.code.rpartition("|")[2])
-    return ErrorBody(said.code, said.message, said.status, means)
+    means, advice = _MEANINGS.get(said.code.rpartition("|")[2], (None, ""))
+    return replace(said, means=means, advice=advice.format(base_url=base_url))
 
 
 class MercadoBitcoin:

@@ -11,10 +11,7 @@ from typing import Final
 
 from app.core.errors import UpstreamError, UpstreamNonsense, UpstreamRejected, UpstreamUnavailable
 from app.core.market import CandlePage, Interval, Pair
-from app.core.ports import Clock
-from app.sources.exchange_clock import ExchangeClock
-from app.sources.http import UpstreamHttp
-from app.sources.mercado_bitcoin import PAGE_SIZE
+from app.sources.mercado_bitcoin import MercadoBitcoin
 from app.sources.mercado_bitcoin import read_error as read_v4_error
 from app.sources.replies import ErrorBody, plausible_time
 from app.utils.candles import RawCandle, closed_page
@@ -25,7 +22,7 @@ _FIELDS: Final = ("timestamp", "open", "high", "low", "close", "volume")
 
 def read_error(data: object) -> ErrorBody | None:
     """Recognise a `status_code` other than 100, beside the error bodies of v4; an ErrorReader."""
-    said = read_v4_error(data)
+    said = read_v4_error(data, "MB_LEGACY_API_BASE_URL")
     if said is not None or not isinstance(data, dict):
         return said
     status, message = data.get("status_code", _SUCCESS), data.get("status_message")
@@ -36,17 +33,8 @@ def read_error(data: object) -> ErrorBody | None:
     return ErrorBody(str(status), message if isinstance(message, str) else "", means=means)
 
 
-class MercadoBitcoinLegacy:
-    """A CandleSource. `http` asks the API's base URL and understands errors by `read_error`."""
-
-    def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
-        self._http = http
-        self._time = ExchangeClock(http.host, clock)
-
-    @property
-    def page_size(self) -> int:
-        """See CandleSource.page_size."""
-        return PAGE_SIZE
+class MercadoBitcoinLegacy(MercadoBitcoin):
+    """A CandleSource: v4's, but for how candles are asked for and how they come, errors included."""
 
     def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
         """See CandleSource.page."""

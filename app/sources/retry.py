@@ -27,13 +27,19 @@ class RetryPolicy:
 
     `attempts` counts the first one too. Before attempt n + 1 passes a random time between 0 and
     `base` × 2^(n-1), at most `cap`. `total` bounds everything from the first attempt on, waiting
-    for the host's gate included.
+    for the host's gate included. Of it `room` is kept for a request: no wait goes on into that.
     """
 
     attempts: int = 5
     base: float = 1.0
     cap: float = 30.0
     total: float = 90.0
+    room: float = 2.0
+
+    @property
+    def latest(self) -> float:
+        """Seconds after the first attempt's beginning until which a request may still go out."""
+        return self.total - min(self.room, self.total / 2)
 
 
 def decide(
@@ -55,7 +61,7 @@ def decide(
     delay = random() * min(policy.cap, policy.base * 2.0 ** min(attempt - 1, 60))
     if error.retry_after is not None:
         delay = max(delay, error.retry_after)
-    return delay if elapsed + delay < policy.total else None
+    return delay if elapsed + delay < policy.latest else None
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

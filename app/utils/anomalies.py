@@ -35,7 +35,7 @@ class Judgement:
     All numbers are in 1e-8 (`fixed_point.text` renders them), None where there is none. `change` is
     the signed relative change from `previous` to `latest`. It is normal when it is at most `threshold`
     away from `usual`, which is 0 for the relative rule and the median of the recent changes for the
-    robust one. These three are rounded half to even for display, and may have more than 64 bits;
+    robust one, and None without a change to compare with it. These three are rounded half to even for display, and may have more than 64 bits;
     `outcome` was reached without rounding. `reason` is a sentence that says why.
     """
 
@@ -167,7 +167,7 @@ def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
         latest=prices[0] if prices else None,
         previous=None,
         change=None,
-        usual=None if usual is None else _shown(usual.centre),
+        usual=None,
         threshold=None if usual is None else _shown(usual.limit),
         reason=f"{known}: a change takes two.",
     )

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from app.core.errors import InvalidParameter
-from app.core.market import DAY, Interval
+from app.core.market import DAY, WARM_UP, Interval
 from app.utils.gaps import Span
 
 LATEST: Final = 253_402_300_799
@@ -22,6 +22,7 @@ ALLOWED: Final = (
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _LONGEST: Final = 40
 _SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
+_COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})", re.ASCII)
 _DATE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
 _DATE_TIME: Final = re.compile(
     _DATE.pattern + r"T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
@@ -75,12 +76,31 @@ def served_period(interval: Interval, history_days: int, now: float) -> Span:
     return Span(last + interval.seconds - history_days * DAY, last)
 
 
+def warmed_up(served: Span, interval: Interval) -> Span:
+    """The served buckets and the `WARM_UP` before them, without which the first averages do not exist."""
+    return Span(served.first - WARM_UP * interval.seconds, served.last)
+
+
 def _unix(text: str, name: str) -> Moment:
     at = int(text)
     if at > LATEST and len(text) in _FINER:
         unit = _FINER[len(text)]
         raise _unreadable(text, name, f"looks like {unit}; times are in seconds")
+    if _is_compact_date(text):
+        day = f"{text[:4]}-{text[4:6]}-{text[6:]}"
+        raise _unreadable(text, name, f"looks like a date without its hyphens ({day})")
     return Moment(at, at)
+
+
+def _is_compact_date(text: str) -> bool:
+    """Whether a date without hyphens stands there; as seconds that would be before any candle."""
+    digits = _COMPACT.fullmatch(text)
+    if digits is None:
+        return False
+    try:
+        return date(*map(int, digits.groups())).toordinal() >= _EPOCH
+    except ValueError:
+        return False
 
 
 def _instant(found: re.Match[str], text: str, name: str) -> Moment:

@@ -1,7 +1,9 @@
 """Load everything since the last stored candle: the daily load, made for cron.
 
 However many days were missed, one run catches up; it reads the last few closed candles again, to
-notice that the exchange revised them. A pair with nothing stored gets its whole history.
+notice that the exchange revised them. Then it asks for what is missing of the served period and of the
+199 buckets before it, unless the exchange was asked for that before: after HISTORY_DAYS was raised,
+say. A pair with nothing stored gets its whole history.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from collections.abc import Sequence
 from app import bootstrap
 from app.core.market import Interval, Pair
 from app.core.settings import Settings
-from app.services.loaders import REREAD, load_incremental, since_last
+from app.services.loaders import REREAD, load_incremental, to_catch_up
 from app.services.loading import LoadReport, OnPage
+from app.utils.gaps import Span
 from app.workers import loads, outcomes
 from app.workers.run import parser, positive, run, runtime, series_of
 
@@ -31,8 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help=f"closed candles to read again (default {REREAD})",
     )
-    options = known.parse_args(argv)
-    return run(COMMAND, lambda settings: _load(settings, options))
+    return run(COMMAND, known, argv, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
@@ -55,15 +57,23 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
                 publish=made.events.publish,
             )
 
+        def parts(pair: Pair, interval: Interval) -> list[list[Span]]:
+            days, now = settings.history_days, made.clock()
+            return to_catch_up(made.series, pair, interval, days, options.reread, now)
+
         now = made.clock()
         totals = [
             sum(
-                interval.count(span.first, interval.last_closed(now))
-                for span in since_last(made.series, pair, interval, options.reread, now)
+                interval.count(span.first, min(span.last, interval.last_closed(now)))
+                for spans in parts(pair, interval)
+                for span in spans
             )
             for pair, interval in series
         ]
-        ends = loads.load_all(made, series, totals, work)
+        # Once the newest candles are there, what is left is what was overlooked before them.
+        ends = loads.load_all(
+            made, series, totals, work, lacking=lambda *item: len(parts(*item)) > 1
+        )
         return outcomes.conclude(COMMAND, made, ends, as_json=options.json)
 
 

@@ -26,10 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Exit 0 all series loaded, 1 some failed, 2 could not start."""
     known = parser(f"app.workers.{COMMAND}", __doc__)
     known.add_argument(
-        "--days", type=positive(10_000), metavar="N", help="days to serve, instead of HISTORY_DAYS"
+        "--days",
+        type=positive(10_000),
+        metavar="N",
+        help="load so many days, instead of HISTORY_DAYS (the next incremental load brings the rest)",
     )
-    options = known.parse_args(argv)
-    return run(COMMAND, lambda settings: _load(settings, options))
+    return run(COMMAND, known, argv, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:

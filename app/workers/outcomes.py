@@ -123,12 +123,13 @@ def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_jso
         if outcome.taken:
             output.line(str(outcome.error))
     if as_json:
+        made.events.close()  # nothing more is published, and what is counted is complete
         output.json_line(
             {
                 "command": command,
                 "exit": code,
                 "series": [_as_json(item) for item in outcomes],
-                "events": made.events.counts,
+                "events": made.event_counts(),
             }
         )
     return code

@@ -12,22 +12,32 @@ import argparse
 import random
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Final
+
+import structlog
 
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.core.errors import ConfigurationError, MmsError
-from app.core.prices import Coin
+from app.core.prices import Coin, spelt
 from app.core.settings import Settings
 from app.services.prices import Collection, PriceRules, collect, prune
+from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
 from app.utils.days import iso
 from app.utils.fixed_point import text
 from app.workers import output
 from app.workers.price_table import watched
 from app.workers.run import DONE, SOME_FAILED, Terminated, command_parser, run, runtime
-from app.workers.slots import Collector
+from app.workers.slots import Collector, Tally, Wait
 
 COMMAND = "price_collector"
+
+BUSY_SECONDS: Final = 3
+"""How long a write waits for a locked SQLite file: no signal ends that wait, and a stop has 5 s."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,15 +46,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     which = known.add_mutually_exclusive_group()
     which.add_argument("--once", action="store_true", help="collect once, then end")
     which.add_argument("--fetch", metavar="SYMBOL", help="print one price, store nothing")
-    options = known.parse_args(argv)
-    if options.fetch:
-        return run(COMMAND, lambda settings: _fetch(settings, options))
-    return run(COMMAND, lambda settings: _collect(settings, options))
+    return run(COMMAND, known, argv, _work)
+
+
+def _work(settings: Settings, options: argparse.Namespace) -> int:
+    return _fetch(settings, options) if options.fetch is not None else _collect(settings, options)
 
 
 def _fetch(settings: Settings, options: argparse.Namespace) -> int:
     coin = _coin(settings, options.fetch)
-    with bootstrap.open_price_source(settings) as source:
+    with (
+        bootstrap.existing_gates(settings) as gate_for,
+        bootstrap.open_price_source(settings, gate_for) as source,
+    ):
         reply = source.prices([coin], settings.price_currency)
     for refused in reply.refused:
         output.line(f"{coin}: {refused.reason}")
@@ -66,7 +80,7 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
     rules = PriceRules(
         settings.price_currency, settings.anomaly_threshold, settings.price_stale_seconds
     )
-    with runtime(settings) as made:
+    with runtime(settings, busy_seconds=BUSY_SECONDS) as made:
 
         def once() -> Collection:
             return collect(
@@ -80,8 +94,14 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
 
         if options.once:
             return _once(made, once(), as_json=options.json)
+        warn_of_settings(settings)
         with watched(settings.allowed_symbols, once) as shown:
-            return _loop(made, settings, Collector(shown, clock=made.clock, wait=_wait()))
+            tally = loop(made, shown)
+        if options.json:
+            made.events.close()  # nothing more is published, and what is counted is complete
+            slots, events = asdict(tally), made.event_counts()
+            output.json_line({"command": COMMAND, "exit": DONE, "slots": slots, "events": events})
+        return DONE
 
 
 def _once(made: Runtime, found: Collection, *, as_json: bool) -> int:
@@ -94,40 +114,66 @@ def _once(made: Runtime, found: Collection, *, as_json: bool) -> int:
         output.line(f"{refused.coin} not stored: {refused.reason}")
     code = SOME_FAILED if found.refused else DONE
     if as_json:
+        made.events.close()  # nothing more is published, and what is counted is complete
         output.json_line(
             {
                 "command": COMMAND,
                 "exit": code,
                 "stored": {p.symbol: text(p.price) for p in found.stored},
                 "refused": {r.coin.symbol: r.reason for r in found.refused},
-                "events": made.events.counts,
+                "events": made.event_counts(),
             }
         )
     return code
 
 
-def _loop(made: Runtime, settings: Settings, collector: Collector) -> int:
-    try:
+def loop(
+    made: Runtime,
+    once: Callable[[], Collection],
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    wait: Wait | None = None,
+    jitter: Callable[[], float] = random.random,
+) -> Tally:
+    """Collect and prune by the settings until a signal or `wait` ends it; returns what happened."""
+    settings = made.settings
+    # By default nobody ends the wait: a signal interrupts it.
+    waiting = wait or threading.Event()
+    collector = Collector(once, clock=made.clock, monotonic=monotonic, wait=waiting)
+    with suppress(Terminated, KeyboardInterrupt):  # that is how it is stopped
         collector.run(
             settings.price_poll_seconds,
-            jitter=random.random,
+            jitter=jitter,
             tidy=lambda: prune(made.prices, settings.price_retention_days, made.clock()),
         )
-    except (Terminated, KeyboardInterrupt):
-        return DONE
-    return DONE
+    return collector.tally
 
 
-def _wait() -> threading.Event:
-    """Nobody sets it: the loop is ended by a signal, which interrupts the wait on it."""
-    return threading.Event()
+def warn_of_settings(settings: Settings) -> None:
+    """Say at the start what will go wrong later by these settings."""
+    log, poll = structlog.get_logger(), settings.price_poll_seconds
+    calls = over_budget(settings.coingecko_api_base_url, poll)
+    if calls is not None:
+        log.warning(
+            "price_budget_too_small",
+            calls_a_month=calls,
+            free_plan=MONTHLY_CALLS,
+            advice=f"set PRICE_POLL_SECONDS={SHORTEST_POLL} or more, or use a larger plan",
+        )
+    if settings.price_stale_seconds < poll:
+        log.warning(
+            "prices_stale_between_polls",
+            price_stale_seconds=settings.price_stale_seconds,
+            price_poll_seconds=poll,
+            advice="set PRICE_STALE_SECONDS above PRICE_POLL_SECONDS: /anomaly judges no stale price",
+        )
 
 
 def _coin(settings: Settings, name: str) -> Coin:
     """The configured coin, or any that Coin.parse knows. Raises ConfigurationError."""
     known = {coin.symbol: coin for coin in settings.allowed_symbols}
     try:
-        return known.get(name.strip().upper()) or Coin.parse(name)
+        return known.get(spelt(name)) or Coin.parse(name)
     except MmsError as error:
         raise ConfigurationError(f"--fetch: {error}") from None
 

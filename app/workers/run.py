@@ -13,8 +13,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 
@@ -24,6 +25,8 @@ from app.core import logging
 from app.core.errors import ConfigurationError, MmsError, StoreError, UnsupportedInterval
 from app.core.market import Interval, Pair
 from app.core.settings import Settings, load_settings
+from app.db.session import BUSY_SECONDS
+from app.workers import output
 
 DONE: Final = 0
 SOME_FAILED: Final = 1
@@ -34,9 +37,40 @@ class Terminated(BaseException):
     """SIGTERM arrived. Not an Exception: nothing but the command's end may catch it."""
 
 
+class BadCommandLine(Exception):
+    """The arguments cannot be understood; the message says which one, and why."""
+
+
+Work = Callable[[Settings, argparse.Namespace], int]
+"""What a command does with its settings and its options; returns the exit code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a command ended. `error` and `reason` say what ended it early; None where its work is done.
+
+    `as_json` says that the command line asks for a last line of JSON.
+    """
+
+    code: int
+    as_json: bool
+    error: str | None = None
+    reason: str | None = None
+
+    @property
+    def cause(self) -> dict[str, str | None]:
+        """What the line of JSON says of an early end; nothing of any other."""
+        return {} if self.error is None else {"error": self.error, "reason": self.reason}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadCommandLine(message)
+
+
 def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
     """A parser with what every command has; `description` is the module's docstring."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -71,35 +105,64 @@ def positive(most: int) -> Callable[[str], int]:
     return read
 
 
-def run(command: str, work: Callable[[Settings], int]) -> int:
-    """Read the settings, set up the log, do the work, and turn what stopped it into an exit code."""
+def run(
+    command: str, known: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work
+) -> int:
+    """Read the command line and the settings, do the work, and return the exit code.
+
+    With --json an early end has its line of JSON as well: what the work would have printed last.
+    """
+    end = attempt(command, known, argv, work)
+    if end.as_json and end.error is not None:
+        output.json_line({"command": command, "exit": end.code, **end.cause})
+    return end.code
+
+
+def attempt(
+    command: str, known: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work
+) -> Ending:
+    """Set up the log, do the work, and say on standard error what ended it early.
+
+    With --help it prints that and raises SystemExit.
+    """
     logging.configure()  # what goes wrong before the settings are known is logged, too
+    given = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in given
+
+    def early(code: int, error: BaseException, reason: str) -> Ending:
+        sys.stderr.write(f"{command}: {reason}\n")
+        return Ending(code, as_json, type(error).__name__, reason)
+
     try:
+        options = known.parse_args(given)
+        as_json = options.json
         settings = load_settings()
         logging.configure(settings.log_level, settings.log_format)
         with _terminable():
-            return work(settings)
+            return Ending(work(settings, options), as_json)
+    except BadCommandLine as error:
+        known.print_usage(sys.stderr)
+        return early(NOT_STARTED, error, str(error))
     except (ConfigurationError, StoreError, UnsupportedInterval) as error:
-        sys.stderr.write(f"{command}: could not start: {error}\n")
-        return NOT_STARTED
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{command}: interrupted; what was committed stays\n")
-        return 128 + signal.SIGINT
-    except Terminated:
-        sys.stderr.write(f"{command}: terminated; what was committed stays\n")
-        return 128 + signal.SIGTERM
+        return early(NOT_STARTED, error, f"could not start: {error}")
+    except (KeyboardInterrupt, Terminated) as stop:
+        terminated = isinstance(stop, Terminated)
+        code = 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+        word = "terminated" if terminated else "interrupted"
+        return early(code, stop, f"{word}; what was committed stays")
     except MmsError as error:
-        sys.stderr.write(f"{command}: {error}\n")
-        return SOME_FAILED
-    except Exception:  # noqa: BLE001 - a command's last line of defence
+        return early(SOME_FAILED, error, str(error))
+    except Exception as error:  # noqa: BLE001 - a command's last line of defence
         structlog.get_logger().exception("command_crashed", command=command)
-        return SOME_FAILED
+        return early(SOME_FAILED, error, "crashed; the log says where")
 
 
 @contextmanager
-def runtime(settings: Settings, *, create: bool = True) -> Iterator[Runtime]:
+def runtime(
+    settings: Settings, *, create: bool = True, busy_seconds: int = BUSY_SECONDS
+) -> Iterator[Runtime]:
     """The wired-up process, closed at the end; see `bootstrap.build`."""
-    made = bootstrap.build(settings, create=create)
+    made = bootstrap.build(settings, create=create, busy_seconds=busy_seconds)
     try:
         yield made
     finally:
@@ -154,4 +217,5 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is stop:  # else the process is on its way out
+            signal.signal(signal.SIGTERM, before)

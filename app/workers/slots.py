@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
 
-from app.core.errors import MmsError, StoreError, UpstreamError, UpstreamUnavailable
+from app.core.errors import (
+    MmsError,
+    OutOfTurn,
+    StoreError,
+    UpstreamError,
+    UpstreamUnavailable,
+)
 from app.core.ports import Clock
 from app.services.prices import PRUNE_EVERY, Collection
 
@@ -15,6 +22,9 @@ JITTER_SHARE: Final = 0.05
 MOST_JITTER: Final = 10.0
 """A collection begins up to this share of the period, or these seconds, after its slot: services that
 were started together do not come together for ever."""
+
+CLOCK_STEP: Final = 5.0
+"""Seconds that the clock may gain or lose between two slots before that is worth a line."""
 
 
 class Wait(Protocol):
@@ -25,20 +35,43 @@ class Wait(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Tally:
+    """How many slots had a collection, one that failed, or none; and what was stored and refused."""
+
+    collected: int = 0
+    failed: int = 0
+    skipped: int = 0
+    missed: int = 0
+    stored: int = 0
+    refused: int = 0
+
+
 class Collector:
     """Calls `collect` at every slot until told to stop, whatever the source does.
 
-    `clock` gives unix seconds. A failed collection is not repeated before its next slot: it counts
+    The schedule hangs on `monotonic`, seconds that nobody sets; `clock`, unix seconds, is only watched,
+    and a step of it leaves a line. A failed collection is not repeated before its next slot: it counts
     against the source's budget like a good one, and when the source asks to wait, slots are skipped
-    until then. Each slot without a collection leaves a line in the log that says why.
+    until then. Each slot without a collection leaves a line in the log that says why. `tally` counts.
     """
 
-    def __init__(self, collect: Callable[[], Collection], *, clock: Clock, wait: Wait) -> None:
+    def __init__(
+        self,
+        collect: Callable[[], Collection],
+        *,
+        clock: Clock,
+        monotonic: Callable[[], float],
+        wait: Wait,
+    ) -> None:
         self._collect = collect
         self._clock = clock
+        self._monotonic = monotonic
         self._wait = wait
-        self._closed_until = 0.0
+        self._closed_until = monotonic()
+        self._ahead = clock() - monotonic()
         self._log = structlog.get_logger()
+        self.tally = Tally()
 
     def run(
         self, period: float, *, jitter: Callable[[], float], tidy: Callable[[], object]
@@ -47,29 +80,45 @@ class Collector:
 
         `jitter` gives a number in [0, 1) for each slot.
         """
-        start = self._clock()
+        start = self._monotonic()
         slot = 0
         tidied = start - PRUNE_EVERY
         while True:
+            self._watch_the_clock()
             self._visit(slot)
-            if self._clock() - tidied >= PRUNE_EVERY:
-                tidied = self._clock()
+            if self._monotonic() - tidied >= PRUNE_EVERY:
+                tidied = self._monotonic()
                 self._tidied(tidy)
-            following = max(slot + 1, int((self._clock() - start) // period) + 1)
+            following = max(slot + 1, int((self._monotonic() - start) // period) + 1)
             if following > slot + 1:
+                missed = following - slot - 1
+                self.tally.missed += missed
                 self._log.warning(
                     "price_slots_missed",
-                    count=following - slot - 1,
-                    reason="the collection took too long, or the machine slept",
+                    count=missed,
+                    reason="the collection took too long, or the process stood still",
                 )
             slot = following
             due = start + slot * period + jitter() * min(MOST_JITTER, JITTER_SHARE * period)
-            if self._wait.wait(max(0.0, due - self._clock())):
+            if self._wait.wait(max(0.0, due - self._monotonic())):
                 return
 
+    def _watch_the_clock(self) -> None:
+        ahead = self._clock() - self._monotonic()
+        step, self._ahead = ahead - self._ahead, ahead
+        if abs(step) > CLOCK_STEP:
+            self._log.warning(
+                "price_clock_stepped",
+                seconds=round(step),
+                reason=(
+                    "the clock was set" if step < 0 else "the clock was set, or the machine slept"
+                ),
+            )
+
     def _visit(self, slot: int) -> None:
-        now = self._clock()
+        now = self._monotonic()
         if now < self._closed_until:
+            self.tally.skipped += 1
             self._log.warning(
                 "price_slot_skipped",
                 slot=slot,
@@ -79,20 +128,25 @@ class Collector:
             return
         try:
             found = self._collect()
-        except UpstreamError as error:
-            if isinstance(error, UpstreamUnavailable) and error.retry_after:
-                self._closed_until = self._clock() + error.retry_after
-            self._log.warning("price_collection_failed", slot=slot, reason=str(error))
-        except StoreError as error:
-            self._log.error("price_collection_failed", slot=slot, reason=str(error))
+        except (UpstreamError, StoreError) as error:
+            self.tally.failed += 1
+            asked_to_wait = isinstance(error, UpstreamUnavailable) and error.retry_after
+            if asked_to_wait and not isinstance(error, OutOfTurn):
+                self._closed_until = self._monotonic() + asked_to_wait
+            tell = self._log.error if isinstance(error, StoreError) else self._log.warning
+            tell("price_collection_failed", slot=slot, reason=str(error))
         else:
-            for refused in found.refused:
-                self._log.warning(
-                    "price_refused", symbol=refused.coin.symbol, reason=refused.reason
-                )
-            self._log.info(
-                "prices_collected", slot=slot, stored=len(found.stored), refused=len(found.refused)
-            )
+            self._collected(slot, found)
+
+    def _collected(self, slot: int, found: Collection) -> None:
+        self.tally.collected += 1
+        self.tally.stored += len(found.stored)
+        self.tally.refused += len(found.refused)
+        for refused in found.refused:
+            self._log.warning("price_refused", symbol=refused.coin.symbol, reason=refused.reason)
+        self._log.info(
+            "prices_collected", slot=slot, stored=len(found.stored), refused=len(found.refused)
+        )
 
     def _tidied(self, tidy: Callable[[], object]) -> None:
         try:

@@ -1,7 +1,8 @@
 """How long the newest 100 prices take to read, with a thousand and with a million stored.
 
-Both databases are read in turn, so that the machine's own ups and downs meet both alike; the figure is
-the ratio of the medians. `python -m benchmarks.history [--rows N]`
+Both amounts are read in turn, so that the machine's own ups and downs meet both alike; the figure is the
+ratio of the medians. `python -m benchmarks.history [--rows N] [--db sqlite|postgres]` ends with 1 where
+a ratio is above 1.3, and with 2 where there is no such database to measure.
 """
 
 from __future__ import annotations
@@ -10,55 +11,91 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import insert
 
-from app.db import schema
 from app.db.models import CollectedPrice
 from app.db.prices import SqlPriceStore
-from app.db.session import open_engine, transaction
+from app.db.session import transaction
+from benchmarks.reliability.rig import POSTGRES, SQLITE, Database, Where, opened
 
 FEW: Final = 1_000
 MANY: Final = 1_000_000
+HIGHEST_RATIO: Final = 1.3
 SYMBOLS: Final = ("BTC", "ETH", "SOL", "ADA", "DOT")
 ROUNDS: Final = 400
 BLOCK: Final = 20_000
+WHERE: Final = {"sqlite": SQLITE, "postgres": POSTGRES}
+
+OK, ABOVE, NOT_MEASURED = 0, 1, 2
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fill, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description=__doc__)
+Measure = Callable[[Where, int], float]
+"""Gives the ratio for one kind of database and so many prices. Raises LookupError where there is none."""
+
+
+def main(argv: Sequence[str] | None = None, measure: Measure | None = None) -> int:
+    """Fill, measure, print, judge."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.history",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--rows", type=int, default=MANY, help=f"prices stored (default {MANY:,})")
+    parser.add_argument("--db", choices=list(WHERE), action="append", help="default: both")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
-        few = filled(f"sqlite:///{Path(folder) / 'few.db'}", FEW)
-        many = filled(f"sqlite:///{Path(folder) / 'many.db'}", options.rows)
-        times: dict[str, list[float]] = {"few": [], "many": []}
+    if options.rows <= FEW:
+        parser.error(
+            f"--rows {options.rows}: write a number above {FEW:,}, what it is compared with"
+        )
+    measure = measure or measured
+    ratios: dict[str, float] = {}
+    code = OK
+    for kind in dict.fromkeys(options.db or WHERE):
+        try:
+            ratios[kind] = measure(WHERE[kind], options.rows)
+        except LookupError as error:
+            print(f"{kind}: not measured: {error}")
+            code = NOT_MEASURED
+    if any(ratio > HIGHEST_RATIO for ratio in ratios.values()):
+        print(f"above {HIGHEST_RATIO}: reading the newest prices depends on how many are stored")
+        code = ABOVE
+    if options.json:
+        shown = {kind: round(ratio, 3) for kind, ratio in ratios.items()}
+        print(json.dumps({"rows": options.rows, "ratios": shown, "exit": code}))
+    return code
+
+
+def measured(where: Where, rows: int) -> float:
+    """The median time of a read with `rows` prices stored, as a multiple of that with FEW."""
+    with (
+        where.databases() as create,
+        opened(where.kind, create()) as few,
+        opened(where.kind, create()) as many,
+    ):
+        stores = {FEW: filled(few, FEW), rows: filled(many, rows)}
+        times: dict[int, list[float]] = {FEW: [], rows: []}
         for number in range(ROUNDS):
             symbol = SYMBOLS[number % len(SYMBOLS)]
-            for name, store in (("few", few), ("many", many)):
+            for amount, store in stores.items():
                 begun = time.perf_counter()
-                assert len(store.newest(symbol, "usd", 100)) == 100
-                times[name].append(time.perf_counter() - begun)
-    few_us, many_us = (statistics.median(times[name]) * 1e6 for name in ("few", "many"))
-    print(f"newest 100 of {FEW:>9,} prices: {few_us:7.0f} us")
-    print(f"newest 100 of {options.rows:>9,} prices: {many_us:7.0f} us")
-    print(f"ratio {many_us / few_us:.2f}")
-    if options.json:
-        print(json.dumps({"rows": options.rows, "ratio": round(many_us / few_us, 3)}))
-    return 0
+                found = store.newest(symbol, "usd", 100)
+                times[amount].append(time.perf_counter() - begun)
+                assert len(found) == 100
+    medians = {amount: statistics.median(taken) for amount, taken in times.items()}
+    for amount, median in medians.items():
+        print(f"{where.kind}: newest 100 of {amount:>9,} prices: {median * 1e6:7.0f} us")
+    ratio = medians[rows] / medians[FEW]
+    print(f"{where.kind}: ratio {ratio:.2f}")
+    return ratio
 
 
-def filled(url: str, rows: int) -> SqlPriceStore:
+def filled(database: Database, rows: int) -> SqlPriceStore:
     """A store with so many prices of five symbols, a collection every 300 s."""
-    engine = open_engine(url)
-    schema.migrate(engine)
     for start in range(0, rows, BLOCK):
         block = [
             {
@@ -70,9 +107,10 @@ def filled(url: str, rows: int) -> SqlPriceStore:
             }
             for number in range(start, min(start + BLOCK, rows))
         ]
-        with transaction(engine) as connection:
+        with transaction(database.engine) as connection:
             connection.execute(insert(CollectedPrice), block)
-    return SqlPriceStore(engine)
+    database.wait_two_minutes()
+    return SqlPriceStore(database.engine)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """python -m benchmarks.reliability: measure what is promised for when things go wrong.
 
-Without a name everything is measured on both databases, which takes some 25 minutes, and the table of
-docs/reliability.md is printed. A measurement that needs what is not installed (PostgreSQL, the right to
-mount a small file system) is named as left out. The exit code is 0 where every promise was kept, 1 where
-one was not or something was left out.
+Without a name everything is measured on both databases, which takes some half an hour, and the table of
+docs/reliability.md is printed. A measurement that needs what is not installed (PostgreSQL, memcached, the
+right to mount a small file system) is named as left out. The exit code is 0 where every promise was kept,
+1 where one was not or something was left out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 from app.core import logging
 from benchmarks.reliability import (
     away,
+    caches,
     candles,
     clocks,
     crowds,
@@ -71,6 +72,7 @@ MEASURES: Final = {
     "migrations": Measure(crowds.migrations, _both(5), "ten processes migrating at once"),
     "revised": Measure(revised.measure, _both(50), "closed candles that the exchange revises"),
     "outages": Measure(outages.measure, {"postgres": 6}, "PostgreSQL restarted under read load"),
+    "cache": Measure(caches.measure, _both(40), "memcached that hangs or is killed under reads"),
     "locked": Measure(disks.locked, {"sqlite": 4}, "SQLite locked by another program"),
     "full": Measure(disks.full, {"sqlite": 8}, "a full disk (needs the right to mount)"),
     "away": Measure(away.measure, _both(288), "reads while the exchange is away for a day"),

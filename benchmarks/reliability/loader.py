@@ -28,7 +28,7 @@ from app.events.types import CandlesLoaded, Event
 from app.services.loaders import load_initial
 from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage
 from app.workers import loads, outcomes
-from app.workers.run import run
+from app.workers.run import command_parser, run
 
 
 class Marked:
@@ -52,19 +52,18 @@ class Marked:
 
 def main() -> int:
     """Load every configured series once. Exits as the loaders' commands do."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_parser("benchmarks.reliability.loader", __doc__)
     parser.add_argument("--now", type=float, required=True)
     parser.add_argument("--days", type=int, required=True)
     parser.add_argument("--pages-a-commit", type=int, default=PAGES_A_COMMIT)
     parser.add_argument("--most-pages", type=int)
-    options = parser.parse_args()
-    if options.most_pages is not None:
-        bound = f"PRAGMA max_page_count={options.most_pages}"
-        event.listen(Pool, "connect", lambda raw, _record: raw.execute(bound).close())
-    return run("loader", lambda settings: _load(settings, options))
+    return run("loader", parser, None, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
+    if options.most_pages is not None:
+        bound = f"PRAGMA max_page_count={options.most_pages}"
+        event.listen(Pool, "connect", lambda raw, _record: raw.execute(bound).close())
     series = [
         (pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs
     ]

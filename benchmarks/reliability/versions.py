@@ -15,7 +15,7 @@ from app.core.market import Interval
 from app.core.settings import load_settings
 from app.db import schema
 from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, transaction
+from app.db.session import open_engine, transaction, write_ahead
 from app.services.loaders import load_incremental, load_initial
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
@@ -108,6 +108,7 @@ def older(where: Where, runs: int = OLDER, step: Step = no_step) -> list[Figure]
 
 def _made_at(engine: Engine, version: str, full: Engine) -> Rows:
     """Build the tables of an old version and fill them from a full database; returns the rows."""
+    write_ahead(engine)
     with transaction(engine) as connection:
         schema.upgrade(connection, version)
     names = [name for name in inspect(engine).get_table_names() if name != "alembic_version"]

@@ -98,19 +98,19 @@ def _engine(options: argparse.Namespace, folder: Path) -> Engine:
 def _images(engine: Engine, folder: Path) -> list[str]:
     """Have every image at hand; returns the services whose image cannot be had here."""
     say = sys.stdout.write
-    base = build.prepare_base(engine, folder, pull=engine.is_docker)
+    must(["sh", str(ROOT / "scripts" / "secrets.sh"), str(folder / "secrets")])
+    every = services.read()
+    images = [made.image for made in every.values() if "mms-api" not in made.image]
+    if engine.is_docker:  # ours is built by the script that starts the stack
+        for image in dict.fromkeys(images):
+            engine.must("pull", "--quiet", image, timeout=900.0)
+        return []
+    base = build.prepare_base(engine, folder, pull=False)
     planted = context.plant(Path(tempfile.mkdtemp(dir=folder)))
     try:
         build.build(engine, folder, planted, base)
     finally:
         shutil.rmtree(planted.folder)
-    must(["sh", str(ROOT / "scripts" / "secrets.sh"), str(folder / "secrets")])
-    every = services.read()
-    images = [made.image for made in every.values() if "mms-api" not in made.image]
-    if engine.is_docker:
-        for image in dict.fromkeys(images):
-            engine.must("pull", "--quiet", image, timeout=900.0)
-        return []
     say("STAND-INS: no registry is asked here. The base image and the other services' images are\n")
     say("made from Debian 12's packages under the names that docker-compose.yml gives.\n")
     say("They prove the file and our configuration, and nothing about the registry's images.\n")

@@ -1,6 +1,6 @@
 """The containers of one profile: started in the order and under the conditions of docker-compose.yml.
 
-Docker's Compose does the waiting by itself. The podman of Debian 12 cannot wait for health, so there each
+With Docker scripts/compose.sh starts them, as it does for everyone, and Compose does the waiting. The podman of Debian 12 cannot wait for health, so there each
 service is started alone, once what it needs is in the state that the file asks for.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -59,7 +59,7 @@ class Stack:
         told = told or (lambda *_: None)
         if self.engine.is_docker:
             began = time.monotonic()
-            self._up(*(service.name for service in services))
+            self._run_in_docker(service.name for service in services)
             for service in services:
                 told(service, time.monotonic() - began)
             return
@@ -148,6 +148,15 @@ class Stack:
     def down(self) -> None:
         """Remove the containers of every profile, the network and the volumes."""
         self.compose("down", "--volumes", "--timeout", "5", profiles=PROFILES)
+
+    def _run_in_docker(self, names: Iterable[str]) -> None:
+        """`make run_in_docker` with these services, in the background; it builds our image first."""
+        script = ["sh", str(ROOT / "scripts" / "compose.sh"), "--project-name", self.project]
+        command = [*script, "--profile", self.profile, "--", "--detach", *names]
+        environment = {**self.engine.environment, **self.settings}
+        done = commands.run(command, environment=environment, timeout=1_200.0, folder=ROOT)
+        if done.code:
+            raise CommandFailedError(f"scripts/compose.sh: {done.text.strip()[-1200:]}")
 
     def _up(self, *words: str) -> None:
         done = self.compose("up", "--detach", *words, timeout=600.0)

@@ -19,6 +19,7 @@ from checks.report import Report
 DASHBOARDS: Final = ROOT / "infra" / "grafana" / "dashboards"
 RULES: Final = ROOT / "infra" / "prometheus"
 
+_WRITES_ITS_ROOT: Final = {("postgres", "read_only"), ("postgres-replica", "read_only")}
 _PINNED: Final = re.compile(r"[a-z0-9.]+/[a-z0-9/-]+:v?\d+\.\d+\.?\d*(@sha256:[0-9a-f]{64})?")
 _SECRET: Final = re.compile(r"(?i)password|secret|token|api_key")
 
@@ -46,8 +47,25 @@ def prove(report: Report, stacks: list[Stack], secrets: Path) -> None:
     report.check(
         "images pinned by version", bool(others) and not loose, loose or f"{len(others)} images"
     )
+    bare = exposed(services.parse_yaml(services.FILE.read_text()))
+    report.check("no service with more rights than it needs", not bare, bare or "none")
     written = sorted(_written_secrets(services.parse_yaml(services.FILE.read_text())))
     report.check("secrets written in the file", not written, written or "none")
+
+
+def exposed(made: Mapping[str, Any]) -> list[str]:
+    """What services lack of: no capabilities, no new privileges, a limit of memory, a read-only root."""
+    wanted = {
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "read_only": True,
+    }
+    found = []
+    for name, service in made["services"].items():
+        lacking = [key for key, value in wanted.items() if service.get(key) != value]
+        lacking += [] if "mem_limit" in service else ["mem_limit"]
+        found += [f"{name}: {key}" for key in lacking if (name, key) not in _WRITES_ITS_ROOT]
+    return found
 
 
 def prove_rules(report: Report, engine: Engine, image: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Final
 from checks import commands, standin
 from checks.engine import Engine
 from checks.image.context import ROOT, Context, revision
+from infra.release import image
 
 TAG: Final = "localhost/mms-api:check"
 
@@ -32,10 +32,7 @@ class Base:
 
 def wanted_base() -> str:
     """The name that the Dockerfile gives BASE."""
-    found = re.search(r"(?m)^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text())
-    if found is None:
-        raise LookupError("Dockerfile has no line `ARG BASE=name`")
-    return found[1]
+    return image.wanted_base((ROOT / "Dockerfile").read_text())
 
 
 def prepare_base(engine: Engine, folder: Path, *, pull: bool) -> Base:

@@ -30,6 +30,8 @@ class Case:
     code: int
     says: str = ""
     changed: Mapping[str, str] = field(default_factory=dict)
+    tmp: bool = True
+    """Whether /tmp can be written; on ECS it cannot."""
 
 
 # In this order, on one volume: what an earlier line leaves is what a later one finds.
@@ -57,13 +59,18 @@ CASES: Final = (
     Case("collect --once", ("collect", "--once"), 0, "BTC"),
     Case("collect --once, source away", ("collect", "--once"), 1, "127.0.0.1", AWAY),
     Case("collect, database away", ("collect",), 2, "could not start", NO_DATABASE),
+    Case("migrate, no /tmp", ("migrate",), 0, "already at", tmp=False),
+    Case("initial-load, no /tmp", ("initial-load",), 0, "BTC", tmp=False),
+    Case("incremental, no /tmp", ("incremental",), 0, "BTC", tmp=False),
+    Case("monitor --repair, no /tmp", ("monitor", "--repair"), 0, "complete", tmp=False),
+    Case("collect --once, no /tmp", ("collect", "--once"), 0, "BTC", tmp=False),
 )
 
 
 def prove(rig: Rig, report: Report, volume: str) -> None:
     """Run every case on `volume`, which is empty at first and holds a loaded database at the end."""
     for case in CASES:
-        done = rig.once(volume, rig.settings(**case.changed), *case.words)
+        done = rig.once(volume, rig.settings(**case.changed), *case.words, tmp=case.tmp)
         found = f"exit {done.code}"
         silent = "" if case.says in done.text else f", without saying {case.says!r}"
         good = done.code == case.code and not silent

@@ -20,14 +20,8 @@ UID: Final = 10_001
 MEMORY: Final = 512 * 1024 * 1024
 PATIENCE: Final = 60.0
 
-AS_IN_PRODUCTION: Final = (
-    "--tmpfs",
-    "/tmp",  # noqa: S108 - the container's own
-    "--cap-drop",
-    "ALL",
-    "--security-opt",
-    "no-new-privileges",
-)
+AS_IN_PRODUCTION: Final = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+TMP: Final = ("--tmpfs", "/tmp")  # noqa: S108 - the container's own; on ECS there is none
 
 NOBODY_LISTENS: Final = "http://127.0.0.1:1"
 
@@ -54,23 +48,26 @@ class Rig:
         }
         return {name: value for name, value in {**usual, **changed}.items() if value}
 
-    def options(self, volume: str, settings: Mapping[str, str]) -> list[str]:
-        """The options of `run` for a container as in production, its data in `volume`."""
+    def options(self, volume: str, settings: Mapping[str, str], *, tmp: bool = True) -> list[str]:
+        """The options of `run` for a container as in production, its data in `volume`.
+
+        Without `tmp` nothing else can be written, as in the tasks on ECS.
+        """
         given = [word for item in settings.items() for word in ("--env", "=".join(item))]
-        hard = [*self.engine.hard, *AS_IN_PRODUCTION]
+        hard = [*self.engine.hard, *AS_IN_PRODUCTION, *(TMP if tmp else ())]
         return [*hard, "--volume", f"{self.name}-{volume}:/data", *given]
 
-    def once(self, volume: str, settings: Mapping[str, str], *words: str) -> Done:
+    def once(self, volume: str, settings: Mapping[str, str], *words: str, tmp: bool = True) -> Done:
         """Run one entry point to its end."""
-        return self.engine.once(self.image, self.options(volume, settings), *words)
+        return self.engine.once(self.image, self.options(volume, settings, tmp=tmp), *words)
 
     @contextmanager
     def running(
-        self, what: str, volume: str, settings: Mapping[str, str], *words: str
+        self, what: str, volume: str, settings: Mapping[str, str], *words: str, tmp: bool = True
     ) -> Iterator[str]:
         """A container that stays until the block ends; gives its name."""
         name = f"{self.name}-{what}"
-        self.engine.start(name, self.image, self.options(volume, settings), *words)
+        self.engine.start(name, self.image, self.options(volume, settings, tmp=tmp), *words)
         try:
             yield name
         finally:

@@ -35,6 +35,7 @@ def prove(rig: Rig, report: Report, volume: str) -> None:
         _rights(rig, report, api)
         _load(rig, report, api, port)
         _end(rig, report, api, port)
+    _without_tmp(rig, report, volume)
     _limit_is_real(rig, report)
 
 
@@ -114,6 +115,20 @@ def _end(rig: Rig, report: Report, api: str, port: int) -> None:
         "replies while stopping", good, f"{tally.statuses[200]} whole, {cut} cut off {wrong or ''}"
     )
     report.equal("the log's last line", "server_stopped" in rig.logs(api)[-300:], True)
+
+
+def _without_tmp(rig: Rig, report: Report, volume: str) -> None:
+    """As on ECS, where the root is read-only and nothing is mounted over /tmp."""
+    port = free_port()
+    with rig.running("bare", volume, rig.settings(PORT=str(port)), tmp=False) as api:
+        rig.await_status(port, "/readyz")
+        tried = rig.inside(api, "touch", "/tmp/.w")  # noqa: S108 - inside the container
+        report.check("no /tmp, as on ECS", "Read-only file system" in tried.err, "read-only")
+        asked = [path for path in paths() if "/mms" in path or "/history" in path]
+        wrong = {path: status for path in asked if (status := get(port, path)) != 200}
+        report.check("replies without /tmp", not wrong, wrong or f"{len(asked)}, each 200")
+        code, _ = rig.stop(api)
+        report.equal("stop without /tmp", f"exit {code}", "exit 0")
 
 
 def _limit_is_real(rig: Rig, report: Report) -> None:

@@ -75,23 +75,26 @@ def _environment(report: Report, name: str) -> tuple[int, int]:
     others = {_REFUSED, *(f"tests/{each}.tftest.hcl" for each in _ENVIRONMENTS if each != name)}
     files = sorted(f"tests/{file.name}" for file in (FOLDER / "tests").glob("*.tftest.hcl"))
     given = [f"{name}.tfvars", _OPERATOR]
-    planned = run_tests(given, [own], plans=True)
+    planned = run_tests(given, [own], states=True)
     tested = run_tests(given, [file for file in files if file not in {own, *others}])
     counts = [
-        _told(report, f"{name}: it plans", planned),
+        _told(report, f"{name}: it plans and applies", planned),
         _told(report, f"{name}: it holds", tested),
     ]
-    _rules(report, planned.plans.get(f"{own} {name}_plans"))
+    _rules(report, planned.states.get(f"{own} {name}_applies"))
     return counts[0][0] + counts[1][0], counts[0][1] + counts[1][1]
 
 
-def _rules(report: Report, plan: Mapping[str, Any] | None) -> None:
-    """Hold the rules over every planned resource."""
-    resources = [] if plan is None else rules.planned(plan)
-    if report.check("plan", bool(resources), f"{len(resources)} resources planned"):
-        for rule, broken_by in rules.RULES.items():
-            found = broken_by(resources)
-            report.check(rule, not found, ", ".join(found) or "of all resources")
+def _rules(report: Report, state: Mapping[str, Any] | None) -> None:
+    """Hold the rules over every resource, and see that each would notice its fault there."""
+    resources = [] if state is None else rules.managed(state)
+    if report.check("state", bool(resources), f"{len(resources)} resources applied"):
+        for name, rule in rules.RULES.items():
+            found = rule(resources)
+            report.check(name, not found, ", ".join(found) or "of all resources")
+        blind = [why for rule in rules.RULES.values() if (why := rules.blind(rule, resources))]
+        figure = "; ".join(blind) or f"{len(rules.RULES)} planted faults, each noticed"
+        report.check("the rules can see", not blind, figure)
 
 
 def _told(report: Report, name: str, found: Tested) -> tuple[int, int]:

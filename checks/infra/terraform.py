@@ -1,8 +1,8 @@
 """Terraform as the check runs it, and what its machine-readable output says.
 
 `terraform test -json -verbose` prints one object a line; described at
-https://developer.hashicorp.com/terraform/internals/machine-readable-ui and, for the plans in it, at
-https://developer.hashicorp.com/terraform/internals/json-format.
+https://developer.hashicorp.com/terraform/internals/machine-readable-ui and, for the states in it, at
+https://developer.hashicorp.com/terraform/internals/json-format (their values).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _LONGEST: Final = 1_800.0  # a cold provider on a machine that others use as wel
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """What one `terraform test` did: runs as "file run", the plans by run, and why runs failed."""
+    """What one `terraform test` did: runs as "file run", what applies left, and why runs failed."""
 
     passed: tuple[str, ...]
     failed: tuple[str, ...]
     skipped: tuple[str, ...]
-    plans: Mapping[str, Mapping[str, Any]]
+    states: Mapping[str, Mapping[str, Any]]
     problems: tuple[str, ...]
     finished: bool
     """Whether Terraform came to its summary; without one nothing that it printed counts."""
@@ -46,15 +46,15 @@ def terraform(*arguments: str) -> Done:
 
 
 def run_tests(
-    variable_files: Sequence[str], files: Sequence[str], *, plans: bool = False
+    variable_files: Sequence[str], files: Sequence[str], *, states: bool = False
 ) -> Tested:
     """Run these test files with these variable files; paths are within the stack's folder.
 
-    With `plans` Terraform prints those, too: some fourteen megabytes a run.
+    With `states` Terraform prints what each run planned or left: some fourteen megabytes a run.
     """
     given = [f"-var-file={name}" for name in variable_files]
     asked = [f"-filter={name}" for name in files]
-    verbose = ["-verbose"] if plans else []
+    verbose = ["-verbose"] if states else []
     done = terraform("test", "-json", *verbose, *given, *asked)
     return read(done.out.splitlines())
 
@@ -62,7 +62,7 @@ def run_tests(
 def read(lines: Iterable[str]) -> Tested:
     """What the lines of `terraform test -json -verbose` say; lines that are no object are problems."""
     ends: dict[str, list[str]] = {"pass": [], "fail": [], "error": [], "skip": []}
-    plans: dict[str, Mapping[str, Any]] = {}
+    states: dict[str, Mapping[str, Any]] = {}
     problems: list[str] = []
     finished = False
     for line in lines:
@@ -75,8 +75,8 @@ def read(lines: Iterable[str]) -> Tested:
         match said.get("type"):
             case "test_run" if said["test_run"].get("progress") == "complete":
                 ends[said["test_run"]["status"]].append(name)
-            case "test_plan":
-                plans[name] = said["test_plan"]
+            case "test_state":
+                states[name] = said["test_state"]
             case "diagnostic" if said["diagnostic"]["severity"] == "error":
                 problems.append(f"{name}: {_told(said['diagnostic'])}")
             case "test_summary":
@@ -85,7 +85,7 @@ def read(lines: Iterable[str]) -> Tested:
         tuple(ends["pass"]),
         tuple(ends["fail"] + ends["error"]),
         tuple(ends["skip"]),
-        plans,
+        states,
         tuple(problems),
         finished,
     )

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
+from urllib.parse import urlsplit
 
 from infra.deploy import aws, smoke
 from infra.deploy.errors import CannotStart, Interrupted
@@ -28,6 +30,9 @@ from infra.deploy.model import Cloud, Image, Pace
 from infra.deploy.outputs import read_outputs, target_of
 from infra.deploy.report import Report
 from infra.deploy.steps import DEPLOYED, NOT_STARTED, deploy, prepare, show
+
+_AMAZONS: Final = re.compile(r"\.elb\.amazonaws\.com(\.cn)?$")
+"""The names that AWS gives load balancers itself."""
 
 
 def main(
@@ -78,6 +83,12 @@ def _url(given: str | None, outputs: Mapping[str, Any]) -> str:
     url = given or outputs.get("base_url")
     if not url:
         raise CannotStart("there is no load balancer to ask: give --url, or --no-smoke")
+    parts = urlsplit(str(url))
+    if parts.scheme == "https" and _AMAZONS.search(parts.hostname or ""):
+        raise CannotStart(
+            f"no certificate is for {parts.hostname}: point the certificate's own name at it, "
+            "and give that by --url https://… (DEPLOY_URL)"
+        )
     return str(url)
 
 

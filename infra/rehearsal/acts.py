@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any, Final
 
 from infra.rehearsal import versions
+from infra.rehearsal.cloud import REGION
 from infra.rehearsal.stage import BUCKET, Stage, watched
+from infra.rehearsal.tasks import exit_code, fire, last_log, run_task
 from infra.release.infrastructure import FOLDER
 
 _MONITOR_SAYS: Final = "monitor_heartbeat"
@@ -29,15 +32,32 @@ def apply(stage: Stage) -> None:
     code, said = stage.run([*release, "plan"], TF_VARIABLES=f"settings={json.dumps(settings)}")
     planned = next((line for line in said.splitlines() if line.startswith("Plan:")), said[-2_000:])
     stage.check(code == 0, f"the plan is made: {planned}")
-    code, said = stage.run([*release, "apply"])
+    shown = "".join(re.findall(r"(?m)^PLAN_SHA256=([0-9a-f]{64})$", said))
+    _refuse_another_plan(stage, release, shown)
+    code, said = stage.run([*release, "apply"], PLAN_SHA256=shown)
     stage.check(code == 0, "the plan that was shown is applied")
     stage.figures["apply seconds"] = round(time.monotonic() - began)
     stage.figures["resources applied"] = said.split("applied: ")[-1].split(" ")[0]
     stage.check(stage.outputs_file.exists(), "Terraform's outputs are written")
+    code, said = stage.run([*release, "apply"], PLAN_SHA256=shown)
+    again = code == 0 and "applied before, in this run" in said
+    stage.check(again, "the job can be run again, and does not apply its plan again")
     _connect(stage)
     stage.stand_in.settle()
     (api,) = _services(stage, ["api"])
     stage.check(api["runningCount"] == 0, "nothing runs yet: no image was pushed")
+
+
+def _refuse_another_plan(stage: Stage, release: list[str], shown: str) -> None:
+    """A plan that is put in the place of the one that was shown is noticed."""
+    s3 = stage.stand_in.client("s3")
+    (kept,) = s3.list_objects_v2(Bucket=BUCKET, Prefix="mms-dev/plans/")["Contents"]
+    plan = s3.get_object(Bucket=BUCKET, Key=kept["Key"])["Body"].read()
+    s3.put_object(Bucket=BUCKET, Key=kept["Key"], Body=b"another plan")
+    code, said = stage.run([*release, "apply"], PLAN_SHA256=shown)
+    refused = code == 1 and "is not the plan that was shown" in said
+    stage.check(refused, "a plan that was put in its place is refused: exit 1")
+    s3.put_object(Bucket=BUCKET, Key=kept["Key"], Body=plan)
 
 
 def _connect(stage: Stage) -> None:
@@ -77,8 +97,8 @@ def first_deployment(stage: Stage, head: str) -> None:
 def initial_load(stage: Stage) -> None:
     """The one-off task."""
     stage.act("the initial load as a one-off task")
-    task = _run_task(stage, "initial-load")
-    stage.check(_code(task) == 0, "initial-load ends with 0")
+    task = run_task(stage, "initial-load")
+    stage.check(exit_code(task) == 0, "initial-load ends with 0")
     loaded = stage.get("/pairs")["pairs"]
     stage.check(all(p["missing"] == 0 for p in loaded), f"{len(loaded)} pairs are complete")
 
@@ -89,11 +109,11 @@ def schedules(stage: Stage) -> None:
     scheduler = stage.stand_in.client("scheduler")
     for kind, name in sorted(stage.output("schedule_names").items()):
         schedule = scheduler.get_schedule(Name=name, GroupName="mms-dev")
-        task = _fire(stage, schedule)
+        task = fire(stage, schedule)
         says = schedule["ScheduleExpression"]
-        stage.check(_code(task) == 0, f"{name} ({says}) runs {kind}: exit 0")
+        stage.check(exit_code(task) == 0, f"{name} ({says}) runs {kind}: exit 0")
     stage.check(
-        _MONITOR_SAYS in _last_log(stage, "monitor"), "the monitor's heartbeat is in its log"
+        _MONITOR_SAYS in last_log(stage, "monitor"), "the monitor's heartbeat is in its log"
     )
     day = "(SELECT max(bucket) - 10 * 86400 FROM candles)"
     for statement in (
@@ -101,12 +121,12 @@ def schedules(stage: Stage) -> None:
         "DELETE FROM candles WHERE bucket = ",
     ):
         stage.database.ask(statement + day, "mms")
-    task = _run_task(stage, "monitor", command=["monitor"])
-    stage.check(_code(task) == 1, "with a candle removed the monitor says so: exit 1")
+    task = run_task(stage, "monitor", command=["monitor"])
+    stage.check(exit_code(task) == 1, "with a candle removed the monitor says so: exit 1")
     schedule = scheduler.get_schedule(
         Name=stage.output("schedule_names")["monitor"], GroupName="mms-dev"
     )
-    stage.check(_code(_fire(stage, schedule)) == 0, "its schedule repairs it: exit 0")
+    stage.check(exit_code(fire(stage, schedule)) == 0, "its schedule repairs it: exit 0")
 
 
 def second_deployment(stage: Stage) -> None:
@@ -193,6 +213,7 @@ def destroy(stage: Stage) -> None:
             "-input=false",
             "-no-color",
             "-var-file=dev.tfvars",
+            f"-var=region={REGION}",
         ]
     )
     stage.figures["destroy seconds"] = round(time.monotonic() - began)
@@ -261,81 +282,3 @@ def _revisions(stage: Stage) -> dict[str, str]:
 
 def _version(stage: Stage) -> str:
     return str(stage.get("/openapi.json")["info"]["version"])
-
-
-def _fire(stage: Stage, schedule: Any) -> Any:
-    """What EventBridge Scheduler does when a schedule is due: RunTask with the target's parameters."""
-    target = schedule["Target"]
-    given = target["EcsParameters"]
-    network = given["NetworkConfiguration"]["awsvpcConfiguration"]
-    overrides = json.loads(target["Input"]) if target.get("Input") else {}
-    stage.say(
-        f"schedule {schedule['Name']} is due: {given['TaskDefinitionArn'].rpartition('/')[2]}"
-    )
-    reply = stage.stand_in.client("ecs").run_task(
-        cluster=target["Arn"],
-        taskDefinition=given["TaskDefinitionArn"],
-        launchType=given["LaunchType"],
-        count=given.get("TaskCount", 1),
-        overrides=overrides,
-        networkConfiguration={
-            "awsvpcConfiguration": {
-                "subnets": network["Subnets"],
-                "securityGroups": network.get("SecurityGroups", []),
-                "assignPublicIp": network.get("AssignPublicIp", "DISABLED"),
-            }
-        },
-    )
-    return _ended(stage, reply["tasks"][0]["taskArn"])
-
-
-def _run_task(stage: Stage, kind: str, command: list[str] | None = None) -> Any:
-    """Run a one-off task as an operator would."""
-    family = stage.output("task_families")[kind]
-    overrides = {"containerOverrides": [{"name": kind, "command": command}]} if command else {}
-    stage.say(f"run-task {family} {' '.join(command or [])}")
-    reply = stage.stand_in.client("ecs").run_task(
-        cluster=stage.output("cluster_name"),
-        taskDefinition=family,
-        launchType="FARGATE",
-        overrides=overrides,
-        networkConfiguration={
-            "awsvpcConfiguration": {
-                "subnets": stage.output("private_subnet_ids"),
-                "securityGroups": [stage.output("security_group_ids")[kind]],
-            }
-        },
-    )
-    return _ended(stage, reply["tasks"][0]["taskArn"])
-
-
-def _ended(stage: Stage, arn: str) -> Any:
-    ecs = stage.stand_in.client("ecs")
-    give_up = time.monotonic() + 120.0
-    while time.monotonic() < give_up:
-        (task,) = ecs.describe_tasks(cluster=stage.output("cluster_name"), tasks=[arn])["tasks"]
-        if task["lastStatus"] == "STOPPED":
-            why = task.get("stoppedReason", "")
-            stage.say(f"task {arn.rpartition('/')[2]} stopped with {_code(task)}: {why}")
-            return task
-        time.sleep(0.2)
-    stage.check(False, f"the task {arn} ends within two minutes")
-    raise AssertionError
-
-
-def _code(task: Any) -> Any:
-    return task["containers"][0].get("exitCode")
-
-
-def _last_log(stage: Stage, kind: str) -> str:
-    logs = stage.stand_in.client("logs")
-    group = stage.output("log_groups")[kind]
-    streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
-    events = [
-        event["message"]
-        for stream in streams
-        for event in logs.get_log_events(
-            logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
-        )["events"]
-    ]
-    return "\n".join(events)

@@ -1,7 +1,7 @@
 """The pipeline's steps before a deployment, each of which can be run at home as well.
 
   plan     Terraform's plan of an environment, shown and kept under this run's number
-  apply    the very plan that was shown, and Terraform's outputs for the deployment
+  apply    the very plan that was shown, once, and Terraform's outputs for the deployment
   image    build and push the image of this commit with SBOM and provenance; prints its digest
   scan     wait for the registry's scan; fails on findings that are high or critical
 
@@ -9,12 +9,13 @@ What they need is in the environment, so that a workflow's step is one make targ
   MMS_ENVIRONMENT          dev or prod
   TF_STATE_BUCKET          bucket of the state (plan, apply)
   TF_VARIABLES             further variables for the plan, one NAME=VALUE a line
+  PLAN_SHA256              the plan that was shown, as plan printed it (apply)
   DEPLOY_OUTPUTS           where apply writes Terraform's outputs (outputs.json)
   DEPLOY_REPOSITORY        ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, by default as in the outputs (image)
   DEPLOY_COMMIT            the commit that is built, 40 hexadecimal digits (image)
   DEPLOY_IMAGE             NAME@sha256:… (scan)
-  IMAGE_BASE, IMAGE_CPU    the base image by digest; X86_64 (the default) or ARM64 (image)
-  SCAN_ALLOWED             findings to put up with, such as HIGH=2 (scan)
+  IMAGE_BASE               the base image by digest, else what the Dockerfile's tag names now (image)
+  SCAN_ALLOWED             findings to put up with, by name, such as CVE-2026-1234 (scan)
   AWS_REGION, AWS_ROLE_ARN and everything else that AWS's tools read
 
 exit codes: 0 done, 1 failed (for scan: findings), 2 could not start.
@@ -68,8 +69,12 @@ def main(
         made = client or _connect()
         failures = _failures()
         work = run or runner(environment, ROOT)
-        if step in ("plan", "apply"):
+        if step == "plan":
             place = _place(environment)
+        elif step == "apply":
+            place = _place(environment)
+            meant = "what make infra-plan printed"
+            shown = _needed(environment, "PLAN_SHA256", "[0-9a-f]{64}", meant)
         elif step == "image":
             source = _source(environment)
         else:
@@ -82,12 +87,17 @@ def main(
             _plan(place, work, made("s3"), environment)
         elif step == "apply":
             outputs = Path(environment.get("DEPLOY_OUTPUTS") or "outputs.json")
-            _apply(place, work, made("s3"), outputs)
+            _apply(place, work, made("s3"), shown, outputs)
         elif step == "image":
             _image(source, work, made("ecr"), environment)
         else:
             found = image.scan(made("ecr"), name, digest, allowed, now, sleep)
-            _say(f"scanned {digest}: {found or 'no findings'}")
+            _say(f"scanned {digest}: {dict(found.counts) or 'no findings'}")
+            for each in sorted(allowed - found.allowed):
+                _say(f"SCAN_ALLOWED names {each}, which is not found any more: take it out")
+    except image.OtherTree as error:
+        sys.stderr.write(f"{step}: {error}\n")
+        return NOT_STARTED
     except failures as error:
         sys.stderr.write(f"{step}: {error}\n")
         return FAILED
@@ -97,8 +107,11 @@ def main(
 def _plan(place: infrastructure.Place, run: Run, s3: Any, environment: Mapping[str, str]) -> None:
     variables = [each for each in environment.get("TF_VARIABLES", "").splitlines() if each.strip()]
     with tempfile.TemporaryDirectory() as folder:
-        text = infrastructure.make_plan(place, run, s3, Path(folder) / "plan", variables)
+        file = Path(folder) / "plan"
+        text, digest = infrastructure.make_plan(place, run, s3, file, variables)
     _say(text)
+    _say(f"PLAN_SHA256={digest}")
+    _append(environment.get("GITHUB_OUTPUT"), f"sha256={digest}\n")
     line = infrastructure.summary_of(text)
     # Terraform masks what it knows to be sensitive; this text is what the approver reads.
     fence = "`" * 4
@@ -108,10 +121,12 @@ def _plan(place: infrastructure.Place, run: Run, s3: Any, environment: Mapping[s
     )
 
 
-def _apply(place: infrastructure.Place, run: Run, s3: Any, outputs: Path) -> None:
+def _apply(place: infrastructure.Place, run: Run, s3: Any, shown: str, outputs: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        found = infrastructure.apply_plan(place, run, s3, Path(folder) / "plan", outputs)
-    _say(f"applied: {sum(found.values())} resources of {len(found)} types")
+        now = infrastructure.apply_plan(place, run, s3, Path(folder) / "plan", shown)
+    found = infrastructure.write_outputs(place, run, outputs)
+    done = "applied" if now else "applied before, in this run"
+    _say(f"{done}: {sum(found.values())} resources of {len(found)} types")
 
 
 def _image(source: image.Source, run: Run, ecr: Any, environment: Mapping[str, str]) -> None:
@@ -129,9 +144,6 @@ def _place(environment: Mapping[str, str]) -> infrastructure.Place:
 
 
 def _source(environment: Mapping[str, str]) -> image.Source:
-    cpu = environment.get("IMAGE_CPU") or "X86_64"
-    if cpu not in image.PLATFORMS:
-        raise NotStarted(f"IMAGE_CPU={cpu!r}: use {' or '.join(image.PLATFORMS)}")
     wanted = r"[a-z0-9.:-]+/[a-z0-9._/-]+"
     named = {"DEPLOY_REPOSITORY": environment.get("DEPLOY_REPOSITORY") or _repository(environment)}
     repository = _needed(named, "DEPLOY_REPOSITORY", wanted, "REGISTRY/NAME")
@@ -139,8 +151,12 @@ def _source(environment: Mapping[str, str]) -> image.Source:
     version = re.search(r'(?m)^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text())
     if version is None:
         raise NotStarted("pyproject.toml names no version")
-    base = environment.get("IMAGE_BASE") or None
-    return image.Source(repository, commit, version[1], image.PLATFORMS[cpu], base)
+    base = environment.get("IMAGE_BASE")
+    if not base:
+        base = image.wanted_base((ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    elif not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", base):
+        raise NotStarted(f"IMAGE_BASE={base!r}: it has to be NAME@sha256:…, or nothing")
+    return image.Source(repository, commit, version[1], base)
 
 
 def _repository(environment: Mapping[str, str]) -> str:
@@ -153,15 +169,13 @@ def _repository(environment: Mapping[str, str]) -> str:
         return ""
 
 
-def _scanned(environment: Mapping[str, str]) -> tuple[str, str, dict[str, int]]:
+def _scanned(environment: Mapping[str, str]) -> tuple[str, str, set[str]]:
     wanted = r"[a-z0-9.:-]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}"
     full = _needed(environment, "DEPLOY_IMAGE", wanted, "REGISTRY/NAME@sha256:…")
-    allowed: dict[str, int] = {}
-    for item in environment.get("SCAN_ALLOWED", "").replace(",", " ").split():
-        severity, _, count = item.partition("=")
-        if not count.isdecimal():
-            raise NotStarted(f"SCAN_ALLOWED={item!r}: write it like HIGH=2")
-        allowed[severity.upper()] = int(count)
+    allowed = set(environment.get("SCAN_ALLOWED", "").replace(",", " ").split())
+    for item in sorted(allowed):
+        if not re.fullmatch(r"[A-Za-z]+-[A-Za-z0-9.-]+", item):
+            raise NotStarted(f"SCAN_ALLOWED={item!r}: name the findings, such as CVE-2026-1234")
     repository, _, digest = full.partition("@")
     return repository.partition("/")[2], digest, allowed
 
@@ -183,7 +197,7 @@ def _connect() -> Callable[[str], Any]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    ours = (CommandFailed, image.ScanFailed)
+    ours = (CommandFailed, image.ScanFailed, infrastructure.PlanReplaced)
     try:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
     except ImportError:

@@ -2,22 +2,25 @@
 
 buildx makes both attestations while it builds and pushes them beside the image: what is in it (SPDX), and
 from which commit, by which builder and with which arguments it was made (SLSA). A tag is a commit and never
-moves: where the registry has it already, that image is taken and nothing is built.
+moves: where the registry has it already, that image is taken and nothing is built. The base's tag does
+move: what it names now is looked up first, and the image is built upon that digest.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from infra.release.running import Run
+from infra.release.running import CommandFailed, Run
 
 BUILDER: Final = "mms-release"
-PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
+PLATFORM: Final = "linux/amd64"
+"""What tasks run on (tasks.tf): the runners of GitHub build for it without emulation."""
 
 _INDEXES: Final = (
     "application/vnd.oci.image.index.v1+json",
@@ -27,8 +30,22 @@ _IMAGES: Final = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+BUILT_FROM: Final = (
+    "Dockerfile",
+    ".dockerignore",
+    "requirements.txt",
+    "app",
+    "infra/image",
+    "pyproject.toml",
+)
+"""What goes into the build or decides it."""
+
 _WORST: Final = ("CRITICAL", "HIGH")
 _UNFINISHED: Final = ("PENDING", "IN_PROGRESS", "SCAN_ON_PUSH", "ACTIVE_PENDING")
+
+
+class OtherTree(Exception):
+    """The files here are not those of the commit that is to be built; nothing was built."""
 
 
 class ScanFailed(Exception):
@@ -37,13 +54,12 @@ class ScanFailed(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """What is built: the commit, what the Dockerfile is given, and for which processor."""
+    """What is built: the commit, and what the Dockerfile is given; `base` may be a tag."""
 
     repository: str
     commit: str
     version: str
-    platform: str
-    base: str | None = None
+    base: str
 
     @property
     def name(self) -> str:
@@ -62,28 +78,48 @@ def publish(source: Source, run: Run, ecr: Any, metadata: Path, tell: Callable[[
     if present is not None:
         tell(f"{source.tag} is in the registry already: {present}")
         return present
+    _check_tree(source, run)
+    base = source.base if "@" in source.base else by_digest(source.base, run)
     user, password = _sign_in(ecr)
     registry = source.repository.partition("/")[0]
     run(["docker", "login", "--username", user, "--password-stdin", registry], password)
-    # Attestations need the container driver; the default one cannot push them.
-    run(["docker", "buildx", "create", "--name", BUILDER, "--driver", "docker-container"], None)
-    run(build_command(source, metadata), None)
+    # Attestations need the container driver; the default one cannot push them. With the node's name a
+    # builder that is there from before is taken.
+    create = ["docker", "buildx", "create", "--name", BUILDER, "--node", f"{BUILDER}0"]
+    run([*create, "--driver", "docker-container"], None)
+    run(build_command(source, base, metadata), None)
     digest = str(json.loads(metadata.read_text(encoding="utf-8"))["containerimage.digest"])
-    tell(f"pushed {source.tag}: {digest}")
+    tell(f"pushed {source.tag}, on {base}: {digest}")
     return digest
 
 
-def build_command(source: Source, metadata: Path) -> Sequence[str]:
+def wanted_base(dockerfile: str) -> str:
+    """The base that a Dockerfile names. Raises LookupError where it names none."""
+    found = re.search(r"(?m)^ARG BASE=(\S+)$", dockerfile)
+    if found is None:
+        raise LookupError("the Dockerfile has no line `ARG BASE=name`")
+    return found[1]
+
+
+def by_digest(tag: str, run: Run) -> str:
+    """The image that a tag names at the moment, as `tag@sha256:…`; the registry is asked."""
+    asked = ["docker", "buildx", "imagetools", "inspect", tag, "--format", "{{json .Manifest}}"]
+    said = run(asked, None)
+    try:
+        return f"{tag}@{json.loads(said)['digest']}"
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandFailed(f"docker buildx imagetools names no digest of {tag}: {said}") from error
+
+
+def build_command(source: Source, base: str, metadata: Path) -> Sequence[str]:
     """The one build: what it is given is in the provenance, for everyone to repeat."""
-    arguments = {"VERSION": source.version, "REVISION": source.commit}
-    if source.base is not None:
-        arguments["BASE"] = source.base
+    arguments = {"VERSION": source.version, "REVISION": source.commit, "BASE": base}
     return [
         "docker",
         "buildx",
         "build",
         f"--builder={BUILDER}",
-        f"--platform={source.platform}",
+        f"--platform={PLATFORM}",
         "--sbom=true",
         "--provenance=mode=max",
         *(f"--build-arg={name}={value}" for name, value in arguments.items()),
@@ -94,20 +130,27 @@ def build_command(source: Source, metadata: Path) -> Sequence[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Scanned:
+    """What a scan found: how much of each severity, and which of the worst were allowed."""
+
+    counts: Mapping[str, int]
+    allowed: frozenset[str]
+
+
 def scan(
     ecr: Any,
     name: str,
     digest: str,
-    allowed: Mapping[str, int],
+    allowed: Collection[str],
     now: Callable[[], float],
     sleep: Callable[[float], None],
     patience: float = 600.0,
-) -> dict[str, int]:
-    """Wait for the registry's scan of an image; returns its findings by severity.
+) -> Scanned:
+    """Wait for the registry's scan of an image.
 
-    Raises ScanFailed where there are more findings of a severity than `allowed` (none of those that are
-    not named and are high or critical), or the scan does not end. A scan that did not happen is not one
-    that found nothing.
+    Raises ScanFailed where something critical or high is found that `allowed` does not name, or the scan
+    does not end. A scan that did not happen is not one that found nothing.
     """
     image = {"imageDigest": _runnable(ecr, name, digest)}
     began = now()
@@ -122,20 +165,49 @@ def scan(
         if now() - began > patience:
             raise ScanFailed(f"the scan had not ended after {patience:.0f} s")
         sleep(5.0)
-    found = {
-        str(severity): int(count)
-        for severity, count in reply["imageScanFindings"].get("findingSeverityCounts", {}).items()
-    }
-    over = {s: found[s] for s in found if found[s] > allowed.get(s, 0 if s in _WORST else found[s])}
-    if over:
-        listed = ", ".join(f"{count} {severity}" for severity, count in sorted(over.items()))
-        names = sorted(
-            str(each["name"])
-            for each in reply["imageScanFindings"].get("findings", [])
-            if each["severity"] in over
+    counted = reply["imageScanFindings"].get("findingSeverityCounts", {})
+    counts = {str(severity): int(count) for severity, count in counted.items()}
+    worst = [
+        (severity, found)
+        for severity, found in _named(ecr, name, image, reply)
+        if severity in _WORST
+    ]
+    total = sum(counts.get(severity, 0) for severity in _WORST)
+    if total > len(worst):
+        raise ScanFailed(
+            f"the scan counts {total} critical or high findings, and names {len(worst)}"
         )
-        raise ScanFailed(f"the scan found {listed}: {', '.join(names[:20])}")
-    return found
+    bad = sorted({f"{found} ({severity})" for severity, found in worst if found not in allowed})
+    if bad:
+        raise ScanFailed(f"the scan found {len(bad)} that must not be shipped: {', '.join(bad)}")
+    return Scanned(counts, frozenset(found for _, found in worst))
+
+
+def _check_tree(source: Source, run: Run) -> None:
+    """Raise OtherTree where the build would not be of the commit that the image is named after."""
+    head = run(["git", "rev-parse", "HEAD"], None).strip()
+    if head != source.commit:
+        raise OtherTree(f"DEPLOY_COMMIT is {source.commit}, and what is checked out is {head}")
+    changed = run(["git", "status", "--porcelain", "--", *BUILT_FROM], None).rstrip()
+    if changed:
+        raise OtherTree(f"these files are not as in {source.commit}; commit them first:\n{changed}")
+
+
+def _named(ecr: Any, name: str, image: Mapping[str, str], reply: Any) -> Iterator[tuple[str, str]]:
+    """Severity and name of every finding, of basic and of enhanced scanning, page by page."""
+    while True:
+        found = reply["imageScanFindings"]
+        for each in found.get("findings", []):
+            yield str(each["severity"]), str(each["name"])
+        for each in found.get("enhancedFindings", []):
+            details = each["packageVulnerabilityDetails"]
+            yield str(each["severity"]), str(details["vulnerabilityId"])
+        token = reply.get("nextToken")
+        if not token:
+            return
+        reply = ecr.describe_image_scan_findings(
+            repositoryName=name, imageId=dict(image), nextToken=token
+        )
 
 
 def _runnable(ecr: Any, name: str, digest: str) -> str:

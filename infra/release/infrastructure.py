@@ -1,11 +1,13 @@
 """Terraform in the pipeline: a plan that people see, and the very plan they saw applied.
 
 The plan is kept between the two jobs in the state's own bucket, under the run's number: it holds what the
-state holds, so it gets the same protection, and nothing of it passes through GitHub but its text.
+state holds, so it gets the same protection, and nothing of it passes through GitHub but its text and its
+SHA-256. Who may plan may also write over a plan that waits there; by the SHA-256 that is noticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,10 @@ from infra.release.running import Run
 
 FOLDER: Final = Path("infra/terraform")
 _OUTPUTS_CHANGED: Final = "Changes to Outputs"
+
+
+class PlanReplaced(Exception):
+    """The plan that is kept is not the one that was shown; nothing was applied."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,11 @@ class Place:
     def plan(self) -> str:
         """The plan's key."""
         return f"mms-{self.environment}/plans/{self.run}.tfplan"
+
+    @property
+    def applied(self) -> str:
+        """The key of the mark that this run's plan was applied: who may plan cannot write it."""
+        return f"mms-{self.environment}/plans/{self.run}.applied"
 
     @property
     def command(self) -> list[str]:
@@ -61,8 +72,8 @@ def initialise(place: Place, run: Run) -> None:
     )
 
 
-def make_plan(place: Place, run: Run, s3: Any, file: Path, variables: list[str]) -> str:
-    """Plan, keep the plan in the bucket, and return it as text."""
+def make_plan(place: Place, run: Run, s3: Any, file: Path, variables: list[str]) -> tuple[str, str]:
+    """Plan, keep the plan in the bucket, and return it as text, and its SHA-256."""
     initialise(place, run)
     base = place.command
     given = [f"-var-file={place.environment}.tfvars", f"-var=region={place.region}"]
@@ -72,24 +83,53 @@ def make_plan(place: Place, run: Run, s3: Any, file: Path, variables: list[str])
         None,
     )
     text = run([*base, "show", "-no-color", str(file)], None)
+    digest = _sha256(file)
     s3.upload_file(str(file), place.bucket, place.plan)
     file.unlink()
-    return text
+    return text, digest
 
 
-def apply_plan(place: Place, run: Run, s3: Any, file: Path, outputs: Path) -> dict[str, int]:
-    """Apply the run's plan and write the outputs; returns how many resources there are by type.
+def apply_plan(place: Place, run: Run, s3: Any, file: Path, shown: str) -> bool:
+    """Apply the run's plan, whose SHA-256 is `shown`; False where this run has done so already.
 
-    Terraform refuses a plan that the state has moved on from: then nothing is changed.
+    A job that failed later on can so be run again. Raises PlanReplaced where another plan is kept.
+    Terraform refuses a plan that the state has moved on from. In both cases nothing is changed.
     """
     initialise(place, run)
+    if _applied(place, s3) == shown:
+        return False
     s3.download_file(place.bucket, place.plan, str(file))
-    base = place.command
-    run([*base, "apply", "-input=false", "-no-color", "-lock-timeout=5m", str(file)], None)
+    found = _sha256(file)
+    if found != shown:
+        raise PlanReplaced(
+            f"s3://{place.bucket}/{place.plan} is not the plan that was shown: its SHA-256 is "
+            f"{found}, and should be {shown}. Nothing was applied; plan again"
+        )
+    run([*place.command, "apply", "-input=false", "-no-color", "-lock-timeout=5m", str(file)], None)
     file.unlink()
-    s3.delete_object(Bucket=place.bucket, Key=place.plan)
-    outputs.write_text(run([*base, "output", "-json"], None), encoding="utf-8")
-    return resources(run([*base, "show", "-json"], None))
+    s3.put_object(Bucket=place.bucket, Key=place.applied, Body=shown.encode())
+    return True
+
+
+def write_outputs(place: Place, run: Run, outputs: Path) -> dict[str, int]:
+    """Write Terraform's outputs; returns how many resources there are by type."""
+    outputs.write_text(run([*place.command, "output", "-json"], None), encoding="utf-8")
+    return resources(run([*place.command, "show", "-json"], None))
+
+
+def _applied(place: Place, s3: Any) -> str | None:
+    """The SHA-256 of the plan that this run has applied; None where it has applied none."""
+    # Who may not list the whole bucket is not told that an object is missing, but that it is forbidden.
+    listed = s3.list_objects_v2(Bucket=place.bucket, Prefix=place.applied)
+    if not any(each["Key"] == place.applied for each in listed.get("Contents", [])):
+        return None
+    body: bytes = s3.get_object(Bucket=place.bucket, Key=place.applied)["Body"].read()
+    return body.decode()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def resources(state: str) -> dict[str, int]:

@@ -1,4 +1,5 @@
-# What `make deploy` calls, and nothing else: it cannot read a secret, and passes the tasks' own roles only.
+# What `make image-publish`, `make image-scan` and `make deploy` call, and nothing else (tests/house compares
+# the two): it cannot read a secret, and passes the tasks' own roles only.
 
 resource "aws_iam_role_policy" "deploy" {
   for_each = { for name, role in aws_iam_role.github : name => role.id if name == "deploy" }
@@ -15,7 +16,7 @@ resource "aws_iam_role_policy" "deploy" {
         Effect = "Allow"
         Action = [
           "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition",
-          "ecs:ListTaskDefinitions",
+          "ecs:RegisterTaskDefinition",
         ]
         Resource = "*"
       },
@@ -24,22 +25,22 @@ resource "aws_iam_role_policy" "deploy" {
         Effect = "Allow"
         Action = [
           "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload",
-          "ecr:DescribeImages", "ecr:DescribeImageScanFindings", "ecr:GetDownloadUrlForLayer",
-          "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
+          "ecr:DescribeImageScanFindings", "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload",
+          "ecr:PutImage", "ecr:UploadLayerPart",
         ]
         Resource = aws_ecr_repository.app.arn
       },
       {
-        Sid      = "RegisterRevisions"
+        Sid      = "TagRevisions"
         Effect   = "Allow"
-        Action   = ["ecs:RegisterTaskDefinition", "ecs:TagResource"]
+        Action   = "ecs:TagResource"
         Resource = [for arn in values(local.family_arns) : "${arn}:*"]
       },
       {
         Sid       = "RunOnce"
         Effect    = "Allow"
         Action    = "ecs:RunTask"
-        Resource  = [for name in ["migrate", "initial-load"] : "${local.family_arns[name]}:*"]
+        Resource  = "${local.family_arns["migrate"]}:*"
         Condition = { ArnEquals = { "ecs:cluster" = aws_ecs_cluster.main.arn } }
       },
       {
@@ -52,7 +53,7 @@ resource "aws_iam_role_policy" "deploy" {
       {
         Sid      = "WatchTasks"
         Effect   = "Allow"
-        Action   = ["ecs:DescribeTasks", "ecs:StopTask", "ecs:TagResource"]
+        Action   = ["ecs:DescribeTasks", "ecs:StopTask"]
         Resource = "arn:${local.partition}:ecs:${var.region}:${local.account}:task/${local.name}/*"
       },
       {
@@ -71,7 +72,7 @@ resource "aws_iam_role_policy" "deploy" {
       {
         Sid      = "RecordImage"
         Effect   = "Allow"
-        Action   = ["ssm:GetParameter", "ssm:PutParameter"]
+        Action   = "ssm:PutParameter"
         Resource = aws_ssm_parameter.image.arn
       },
       {

@@ -1,4 +1,4 @@
-# What Terraform itself needs from GitHub: `plan` reads, `apply` also changes what these files hold.
+# What Terraform itself needs from GitHub: `plan` reads, `apply` (iam_apply.tf) also changes.
 
 locals {
   terraform_reads = [
@@ -18,18 +18,9 @@ locals {
     "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy",
     "sns:Get*", "sns:List*",
     "sqs:Get*", "sqs:List*",
-    "ssm:DescribeParameters", "ssm:GetParameter", "ssm:GetParameters", "ssm:ListTagsForResource",
+    "ssm:DescribeParameters", "ssm:ListTagsForResource",
     "sts:GetCallerIdentity",
   ]
-
-  # Everything that these files hold, but for roles and policies: those are below, one by one.
-  terraform_services = [
-    "application-autoscaling:*", "budgets:*", "cloudwatch:*", "ec2:*", "ecr:*", "ecs:*", "elasticache:*",
-    "elasticloadbalancing:*", "kms:*", "logs:*", "rds:*", "scheduler:*", "secretsmanager:*", "sns:*", "sqs:*",
-    "ssm:*",
-  ]
-
-  role_arns = "arn:${local.partition}:iam::${local.account}:role/${local.name}-*"
 
   state_statements = flatten([for bucket in var.state_bucket[*] : [
     {
@@ -47,13 +38,22 @@ locals {
     },
   ]])
 
-  # To see that a secret's version is there, this provider reads it; it keeps nothing of the value.
+  # To see that a secret's version is there, the provider in use (5.100) reads its value; it keeps nothing of
+  # it. A later one (6.x) asks for the versions' numbers instead: with it RefreshPassword and
+  # DecryptPassword can go. Until then whoever may plan could read the database's password, which
+  # opens nothing from outside of the VPC.
   refresh_statements = [
     {
       Sid      = "Read"
       Effect   = "Allow"
       Action   = local.terraform_reads
       Resource = "*"
+    },
+    {
+      Sid      = "ReadImage"
+      Effect   = "Allow"
+      Action   = ["ssm:GetParameter", "ssm:GetParameters"]
+      Resource = aws_ssm_parameter.image.arn
     },
     {
       Sid      = "RefreshPassword"
@@ -87,84 +87,14 @@ resource "aws_iam_role_policy" "plan" {
         Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/terraform.tfstate"
       }
       ], [
-      # The plan that is shown waits beside the state for its approval.
+      # The plan that is shown waits beside the state for its approval. Its SHA-256 goes another way, so a
+      # plan that is put there in its place is not applied.
       for bucket in var.state_bucket[*] : {
         Sid      = "KeepPlan"
         Effect   = "Allow"
         Action   = "s3:PutObject"
-        Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/plans/*"
+        Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/plans/*.tfplan"
       }
-    ])
-  })
-}
-
-resource "aws_iam_role_policy" "apply" {
-  for_each = { for name, role in aws_iam_role.github : name => role.id if name == "apply" }
-
-  name = "apply"
-  role = each.value
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(local.refresh_statements, local.state_statements, [
-      for bucket in var.state_bucket[*] : {
-        Sid      = "WriteState"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
-        Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/terraform.tfstate"
-      }
-      ], [
-      for bucket in var.state_bucket[*] : {
-        Sid      = "TakePlan"
-        Effect   = "Allow"
-        Action   = ["s3:DeleteObject", "s3:GetObject"]
-        Resource = "arn:${local.partition}:s3:::${bucket}/${local.name}/plans/*"
-      }
-      ], [
-      {
-        Sid       = "Change"
-        Effect    = "Allow"
-        Action    = local.terraform_services
-        Resource  = "*"
-        Condition = { StringEquals = { "aws:RequestedRegion" = [var.region, "us-east-1"] } } # budgets live in us-east-1
-      },
-      {
-        Sid       = "MakeBoundedRoles"
-        Effect    = "Allow"
-        Action    = ["iam:AttachRolePolicy", "iam:CreateRole", "iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:PutRolePolicy"]
-        Resource  = local.role_arns
-        Condition = { StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary.arn } }
-      },
-      {
-        Sid      = "KeepRoles"
-        Effect   = "Allow"
-        Action   = ["iam:DeleteRole", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription"]
-        Resource = local.role_arns
-      },
-      {
-        Sid      = "PassRoles"
-        Effect   = "Allow"
-        Action   = "iam:PassRole"
-        Resource = local.role_arns
-        Condition = {
-          StringEquals = {
-            "iam:PassedToService" = [
-              "ecs-tasks.amazonaws.com", "monitoring.rds.amazonaws.com", "scheduler.amazonaws.com",
-              "vpc-flow-logs.amazonaws.com",
-            ]
-          }
-        }
-      },
-      {
-        # The roles that come from GitHub, and the boundary, are changed by an administrator only.
-        Sid       = "NotItself"
-        Effect    = "Deny"
-        NotAction = ["iam:Get*", "iam:List*", "sts:*"]
-        Resource = [
-          "arn:${local.partition}:iam::${local.account}:role/${local.name}-github-*",
-          aws_iam_policy.boundary.arn,
-        ]
-      },
     ])
   })
 }

@@ -90,6 +90,8 @@ resource "aws_eip" "nat" {
   domain = "vpc"
 
   tags = { Name = "${local.name}-nat-${local.zones[count.index]}" }
+
+  depends_on = [aws_internet_gateway.main] # AWS may refuse an address to a VPC that nothing leads out of
 }
 
 resource "aws_nat_gateway" "main" {

@@ -1,6 +1,9 @@
 # How GitHub Actions gets in: with a token that GitHub signs for one job of one repository in one of its
 # environments, never with a stored key. Made only where github_repository is given.
 #
+# A token's subject is compared whole. Repositories that were made, renamed or moved since 15 July 2026
+# have the numbers of owner and repository in it, which nobody else ever gets: repo:owner@1/name@2:…
+#
 #   plan     environment <environment>-plan   reads what is there
 #   apply    environment <environment>        changes it, within the boundary; put an approval in front
 #   deploy   environment <environment>        pushes an image and ships it
@@ -27,9 +30,8 @@ resource "aws_iam_openid_connect_provider" "github" {
 resource "aws_iam_role" "github" {
   for_each = local.github_roles
 
-  name                 = "${local.name}-github-${each.key}"
-  description          = "${each.key} from ${var.github_repository}"
-  max_session_duration = each.key == "apply" ? 7200 : 3600
+  name        = "${local.name}-github-${each.key}"
+  description = "${each.key} from ${var.github_repository}"
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

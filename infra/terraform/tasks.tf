@@ -97,7 +97,7 @@ resource "aws_ecs_task_definition" "task" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = var.cpu_architecture
+    cpu_architecture        = "X86_64" # what `make image-publish` builds for
   }
 
   container_definitions = jsonencode([merge(

@@ -11,9 +11,8 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "AWS region of everything."
+  description = "AWS region of everything. It has no default: with another one than the state's, Terraform would take all that is there for gone."
   type        = string
-  default     = "us-east-1"
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))

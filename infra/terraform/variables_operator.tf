@@ -43,13 +43,13 @@ variable "monthly_budget_usd" {
 }
 
 variable "github_repository" {
-  description = "owner/name of the repository whose workflows may deploy; null for none."
+  description = "The repository whose workflows may deploy, as GitHub's tokens name it: owner@1/name@2, or owner/name for an older one (docs/shipping.md); null for none."
   type        = string
   default     = null
 
   validation {
-    condition     = var.github_repository == null || can(regex("^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$", var.github_repository))
-    error_message = "github_repository is written owner/name, without wildcards."
+    condition     = var.github_repository == null || can(regex("^[A-Za-z0-9][A-Za-z0-9-]*(/[A-Za-z0-9._-]+|@[0-9]+/[A-Za-z0-9._-]+@[0-9]+)$", var.github_repository))
+    error_message = "github_repository is written owner/name, or owner@1/name@2 with both numbers, without wildcards."
   }
 }
 

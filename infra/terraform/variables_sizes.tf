@@ -1,14 +1,3 @@
-variable "cpu_architecture" {
-  description = "What the image is built for."
-  type        = string
-  default     = "X86_64"
-
-  validation {
-    condition     = contains(["X86_64", "ARM64"], var.cpu_architecture)
-    error_message = "cpu_architecture is X86_64 or ARM64."
-  }
-}
-
 variable "api_cpu" {
   description = "CPU units of an API task; 1024 are one core."
   type        = number

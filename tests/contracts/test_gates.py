@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time as real
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from app.core.errors import UpstreamUnavailable
+from app.core.errors import OutOfTurn, StoreUnavailable, StoreUnusable, UpstreamUnavailable
 from app.core.ports import Gate
 from app.db import schema
 from app.db.gate import LONGEST_CLOSURE, DatabaseGate
@@ -32,6 +34,14 @@ class Workshop:
     time: FakeTime
     engine: Engine | None = None
     numbers: Iterator[int] = field(default_factory=count)
+
+    def strict(self, host: str) -> Gate:
+        """A gate in the database that has no other to fall back on."""
+        assert self.engine is not None
+        monotonic, sleep = self.time.monotonic, self.time.sleep
+        return DatabaseGate(
+            self.engine, host, 1.0, clock=monotonic, monotonic=monotonic, sleep=sleep
+        )
 
     def gate(
         self,
@@ -141,6 +151,22 @@ def test_a_closed_gate_is_closed_and_a_shorter_closure_opens_nothing(workshop: W
     assert workshop.time.now == START + 30.0
     gate.enter(1.0)
     assert workshop.time.now == START + 31.0
+
+
+def test_a_request_that_is_kept_out_learns_whether_the_host_asked_for_it(
+    workshop: Workshop,
+) -> None:
+    gate = workshop.gate(rate=0.1)
+    gate.enter(0.0)
+    with pytest.raises(OutOfTurn, match="next free turn"):
+        gate.enter(5.0)
+    gate.close_for(4.0)  # sooner over than the spacing, so that is not what it has to wait for
+    with pytest.raises(OutOfTurn):
+        gate.enter(5.0)
+    gate.close_for(30.0)
+    with pytest.raises(UpstreamUnavailable, match="asked to be left alone") as caught:
+        gate.enter(5.0)
+    assert type(caught.value) is UpstreamUnavailable
 
 
 def test_an_interrupted_wait_leaves_nothing_behind(workshop: Workshop) -> None:
@@ -298,6 +324,113 @@ def test_a_database_that_does_not_answer_stops_no_request_and_frees_none_from_it
     gate.enter(9.0)
     assert workshop.time.slept == [1.0, 9.0]
     nobody.dispose()
+
+
+def test_without_a_fallback_nobody_passes_while_the_database_is_away(shared: Workshop) -> None:
+    gate = shared.strict("h.example")
+    rename(shared, "gates", "gone")
+    with structlog.testing.capture_logs() as said:
+        for _ in range(2):
+            with pytest.raises(StoreUnusable):
+                gate.enter(60.0)
+        gate.close_for(30.0)
+        rename(shared, "gone", "gates")
+        with pytest.raises(UpstreamUnavailable) as caught:
+            gate.enter(29.0)
+        assert caught.value.retry_after == 30.0
+        gate.enter(30.0)
+    assert shared.time.slept == [30.0]
+    assert said == []  # who is kept out learns the reason
+
+
+@contextmanager
+def locked(engine: Engine, seconds: float) -> Iterator[None]:
+    """Another program holds the gate's row, or SQLite's only lock, for so long."""
+    held = threading.Event()
+
+    def hold() -> None:
+        with transaction(engine) as connection:
+            connection.execute(text("UPDATE gates SET closed_until = closed_until"))
+            held.set()
+            real.sleep(seconds)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(10.0)
+        yield
+    finally:
+        holder.join(seconds + 10.0)
+
+
+def test_a_turn_that_the_database_gives_too_late_is_the_databases_trouble(
+    shared: Workshop,
+) -> None:
+    assert shared.engine is not None
+    gate = DatabaseGate(shared.engine, "h.example", 50.0, fallback=HostGate("h.example", 50.0))
+    gate.enter(5.0)
+    with locked(shared.engine, 1.5), pytest.raises(StoreUnavailable, match="whose turn it is"):
+        gate.enter(0.2)
+    with locked(shared.engine, 1.5):
+        gate.enter(5.0)  # late, but in time
+
+
+def test_threads_of_a_process_stand_in_line_and_those_without_hope_are_told_at_once(
+    shared: Workshop,
+) -> None:
+    assert shared.engine is not None
+    gate = DatabaseGate(shared.engine, "h.example", 2.0)
+    gate.enter(1.0)
+    outcomes: list[tuple[float, UpstreamUnavailable | None]] = []
+    together = threading.Barrier(8)
+
+    def ask() -> None:
+        together.wait(10.0)
+        begun, refused = real.monotonic(), None
+        try:
+            gate.enter(1.1)
+        except UpstreamUnavailable as error:
+            refused = error
+        outcomes.append((real.monotonic() - begun, refused))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10.0)
+    # 1.1 s hold two turns of 0.5 s, or three with the one that stands open by now.
+    assert 1 <= sum(error is None for _, error in outcomes) <= 3
+    refused = [(took, error) for took, error in outcomes if error is not None]
+    assert all(isinstance(error, OutOfTurn) and error.retry_after for _, error in refused)
+    assert sum(took < 0.4 for took, _ in refused) >= 4
+
+
+def test_one_that_waits_gets_its_turn_however_many_another_process_sends(
+    shared: Workshop,
+) -> None:
+    assert shared.engine is not None
+    crowd, one = (DatabaseGate(shared.engine, "h.example", 10.0) for _ in range(2))
+    done = threading.Event()
+
+    def press() -> None:
+        while not done.wait(0.02):
+            with suppress(UpstreamUnavailable, StoreUnavailable):
+                crowd.enter(3.0)
+
+    threads = [threading.Thread(target=press) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    begun = real.monotonic()
+    try:
+        for _ in range(5):
+            one.enter(20.0)
+    finally:
+        took = real.monotonic() - begun
+        done.set()
+        for thread in threads:
+            thread.join(10.0)
+    # Two stand for each turn; were it one of 41 it would get five in twenty seconds.
+    assert took < 8.0
 
 
 def test_by_default_the_clock_is_the_databases_and_really_runs(shared: Workshop) -> None:

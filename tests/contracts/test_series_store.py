@@ -7,6 +7,7 @@ from decimal import Decimal
 from threading import Barrier, Thread
 
 import pytest
+from sqlalchemy import text
 
 from app.core.market import (
     EMPTY_SERIES,
@@ -20,7 +21,7 @@ from app.core.market import (
     QuarantinedCandle,
     RefusedCandle,
 )
-from app.db.memory import MemorySeriesStore
+from app.db.memory import MemorySeriesStore, MemorySeriesUnit
 from app.db.routed import RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 from tests.support.candles import BTC, DAY, ETH, candle, daily, day
@@ -35,6 +36,38 @@ def put(store: Store, candles: list[Candle], rows: list[AverageRow], now: int = 
         unit.put_candles(candles)
         unit.put_averages(rows)
         return unit.finish(changed=True, now=now)
+
+
+def put_elsewhere(store: Store, candles: list[Candle]) -> None:
+    """Another series of the same store."""
+    with store.begin(ETH, DAY) as unit:
+        unit.put_candles(candles)
+        unit.put_averages([AverageRow(item.bucket, (7, None, None)) for item in candles])
+        unit.finish(changed=True, now=NOW)
+
+
+def lose_candle(store: Store, number: int) -> None:
+    """Delete a day's candle as someone does who holds the database to none of its rules."""
+    if isinstance(store, MemorySeriesStore):
+        with store.begin(BTC, DAY) as unit:
+            assert isinstance(unit, MemorySeriesUnit)
+            del unit._candles[day(number)]
+        return
+    written = store._written if isinstance(store, RoutedSeriesStore) else store
+    lawless = {
+        "sqlite": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"),
+        "postgresql": (
+            "SET session_replication_role = replica",
+            "SET session_replication_role = DEFAULT",
+        ),
+    }
+    begin, end = lawless[written._engine.dialect.name]
+    with written._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(begin))
+        connection.execute(
+            text("DELETE FROM candles WHERE pair = 'BTC-BRL' AND bucket = :at"), {"at": day(number)}
+        )
+        connection.execute(text(end))
 
 
 def absent(store: Store, first: int, last: int) -> list[int]:
@@ -250,6 +283,48 @@ def test_averages_that_contradict_the_candles_are_named(store: Store, window: in
 def test_a_candle_without_a_row_of_averages_is_named_once_its_window_is_whole(store: Store) -> None:
     put(store, daily(range(25)), [])
     assert store.wrong_averages(BTC, DAY, day(0), day(24)) == [day(n) for n in range(19, 25)]
+
+
+def test_averages_whose_candle_is_gone_are_named_and_can_be_dropped(store: Store) -> None:
+    lost = (5, 10, 24)
+    put(store, daily(range(25)), [AverageRow(day(n), (None,) * 3) for n in range(19)])
+    put(store, [], [AverageRow(day(n), (7, None, None)) for n in range(19, 25)])
+    put_elsewhere(store, daily(range(25)))
+    assert store.wrong_averages(BTC, DAY, day(0), day(24)) == []
+    for number in lost:
+        lose_candle(store, number)
+    # Those that contain one of them are wrong as well.
+    assert store.wrong_averages(BTC, DAY, day(0), day(24)) == [
+        day(5),
+        day(10),
+        *map(day, range(19, 25)),
+    ]
+    assert store.wrong_averages(BTC, DAY, day(6), day(10)) == [day(10)]
+    with store.begin(BTC, DAY) as unit:
+        assert unit.drop_orphans(day(6), day(23)) == 1
+        unit.finish(changed=True, now=NOW)
+    assert store.wrong_averages(BTC, DAY, day(0), day(12)) == [day(5)]
+    with store.begin(BTC, DAY) as unit:
+        assert unit.drop_orphans(day(0), day(24)) == 2
+        assert unit.drop_orphans(day(0), day(24)) == 0
+        unit.finish(changed=True, now=NOW)
+    assert store.wrong_averages(BTC, DAY, day(0), day(24)) == [day(n) for n in range(19, 24)]
+    assert store.read(BTC, DAY, 20, day(24), day(24)).count == 0
+    assert store.read(ETH, DAY, 20, day(0), day(24)).count == 25
+
+
+def test_buckets_with_a_candle_or_a_note_that_there_is_none_are_settled(store: Store) -> None:
+    assert store.settled(BTC, DAY, 0, NOW) == 0
+    put(store, daily([1, 2, 5]), [])
+    put_elsewhere(store, daily(range(9)))
+    with store.begin(BTC, DAY) as unit:
+        unit.note_absent([day(3), day(4), day(8)], NOW)
+        unit.quarantine([RefusedCandle(day(6), "odd")], NOW)
+        unit.finish(changed=False, now=NOW)
+    assert store.settled(BTC, DAY, day(0), day(9)) == 6
+    assert store.settled(BTC, DAY, day(2), day(4)) == 3
+    assert store.settled(BTC, DAY, day(6), day(7)) == 0
+    assert store.settled(BTC, DAY, day(4), day(3)) == 0
 
 
 def test_refused_candles_are_kept_once_per_reason_with_both_sights(store: Store) -> None:

@@ -9,7 +9,9 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,10 +127,12 @@ def test_the_continuous_integration_can_be_started() -> None:
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_runs_only_what_anyone_can_run_at_home(workflow: Path) -> None:
     text = workflow.read_text()
-    steps = re.findall(r"(?m)^\s*(?:- )?run: *(.*)$", text)
+    steps = re.findall(r"(?m)^\s*(?:- )?run: *(.*?)(?: #.*)?$", text)
     assert steps
-    assert [step for step in steps if not re.fullmatch(r"(\.ci/run|make [a-z-]+)", step)] == []
-    named = {step.removeprefix("make ") for step in steps if step.startswith("make ")}
+    allowed = re.compile(r"\.ci/run|(?:exec )?make ([a-z-]+)")
+    assert [step for step in steps if not allowed.fullmatch(step)] == []
+    named = {found[1] for step in steps if (found := allowed.fullmatch(step)) and found[1]}
+    assert named
     assert named - targets() == set()
 
 
@@ -156,6 +160,78 @@ def test_a_workflow_begins_without_rights_and_every_job_ends_by_itself(workflow:
 def test_no_key_is_stored_for_a_workflow(workflow: Path) -> None:
     assert "secrets." not in workflow.read_text()
     assert re.findall(r"write-all|: write(?! #)", workflow.read_text()) == []
+
+
+INTERRUPTED = """
+import pathlib, signal, sys, time
+said = pathlib.Path(sys.argv[1])
+
+def leave(number, frame):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    time.sleep(0.5)
+    said.write_text(f"{signal.Signals(number).name}, and taken back")
+    sys.exit(3)
+
+signal.signal(signal.SIGINT, leave)
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_deployment_that_is_cancelled_hears_of_it_and_is_waited_for(tmp_path: Path) -> None:
+    """GitHub signals the step's first process: SIGINT, SIGTERM 7.5 s later, and kills all 2.5 s after that."""
+    for program in ("make", "bash"):
+        if shutil.which(program) is None:
+            absent(program, f"{program} is not installed")
+    text = (ROOT / ".github" / "workflows" / "deploy.yml").read_text()
+    (line,) = re.findall(r"run: (.*make deploy)\b", text)
+    step, said, python = tmp_path / "step.sh", tmp_path / "said", tmp_path / "python"
+    step.write_text(f"{line}\n")
+    # The first is identity, as it is; what it runs stands in for the deployment.
+    python.write_text(
+        f'#!/bin/sh\n[ $2 = infra.deploy ] || exec {shlex.quote(sys.executable)} "$@"\n'
+        f"exec {shlex.quote(sys.executable)} -c {shlex.quote(INTERRUPTED)} {shlex.quote(str(said))}\n"
+    )
+    python.chmod(0o755)
+    flags = f"-s -o ready-ship DEPLOY={python}"
+    with subprocess.Popen(
+        ["bash", "-e", str(step)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "MAKEFLAGS": flags},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+        finally:
+            process.kill()
+    assert said.read_text() == "SIGTERM, and taken back"
+
+
+def test_every_check_that_is_documented_runs_in_a_workflow() -> None:
+    """A check that runs nowhere by itself is soon one that cannot run."""
+    run = {
+        name
+        for workflow in WORKFLOWS
+        for name in re.findall(r"run: (?:exec )?make ([a-z-]+)", workflow.read_text())
+    }
+    checks = {
+        name for name in targets() if name.endswith(("-check", "-rehearse")) or "audit" in name
+    }
+    assert checks - {"ready-audit"} <= run
+
+
+def test_the_checks_of_one_deployment_never_push_out_those_of_another() -> None:
+    """A called workflow has its caller's name and branch, whatever environment is deployed to."""
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    (group,) = re.findall(r"(?m)^  group: (.*)$", text)
+    assert group.endswith("github.event_name == 'pull_request' && github.ref || github.run_id }}")
+    assert "github.workflow" not in group
 
 
 def test_the_same_actions_have_the_same_versions_everywhere() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -48,6 +50,86 @@ def test_every_service_starts_only_when_what_it_needs_is_ready() -> None:
     needs = re.findall(r"(?m)^ +([\w-]+): \{condition: (\w+)\}$", COMPOSE)
     assert len(needs) > 15
     assert {how for _, how in needs} == {"service_healthy", "service_completed_successfully"}
+
+
+def test_no_service_has_more_rights_than_it_needs() -> None:
+    """`make compose-check` reads the whole file; here each part that names an image is looked at."""
+    parts = [part for part in re.split(r"\n\n+", COMPOSE) if re.search(r"(?m)^ +image: ", part)]
+    assert len(parts) >= 9
+    for part in parts:
+        if "<<: *exporter" in part:
+            continue
+        for line in ("cap_drop: [ALL]", "security_opt: [no-new-privileges]", "mem_limit: "):
+            assert line in part, part.strip().splitlines()[0]
+    (exporter,) = re.findall(r"(?ms)^x-exporter:.*?\n\n", COMPOSE)
+    assert "cap_drop: [ALL]" in exporter
+
+
+def test_the_image_is_built_in_one_place() -> None:
+    """Compose builds for each service that says how, at once, and some image stores refuse a second one."""
+    assert re.findall(r"(?m)^ *build:", COMPOSE) == []
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    """Programs that write down how they are called; docker answers like an engine with Compose."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sh", "sed", "git", "dirname", "cat", "mkdir", "chmod", "mv", "od", "tr"):
+        (folder / name).symlink_to(shutil.which(name) or name)
+    docker = folder / "docker"
+    docker.write_text(
+        f'#!/bin/sh\necho "$*" >>{shlex.quote(str(tmp_path / "asked"))}\n'
+        'case "$*" in pull*) exit "${PULLS:-0}" ;; *RepoDigests*) echo python@sha256:1 ;; esac\n'
+    )
+    docker.chmod(0o755)
+    return tmp_path
+
+
+def run_in_docker(engine: Path, *words: str, **given: str) -> tuple[int, list[str]]:
+    """Run scripts/compose.sh; its exit code, and what it asked of docker but for the questions."""
+    done = subprocess.run(
+        ["sh", str(ROOT / "scripts" / "compose.sh"), *words],
+        env={"PATH": str(engine / "bin"), "SECRETS_DIR": str(engine / "secrets"), **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    asked = (engine / "asked").read_text().splitlines()
+    questions = ("info", "compose version", "image inspect", "pull")
+    return done.returncode, [line for line in asked if not line.startswith(questions)]
+
+
+def test_the_stack_runs_the_image_that_was_built_just_before_upon_a_digest(engine: Path) -> None:
+    code, (build, up) = run_in_docker(engine)
+    assert code == 0
+    assert build.startswith("build --tag mms-api --build-arg BASE=python@sha256:1 ")
+    assert "--build-arg REVISION=" in build
+    assert up == "compose --profile laptop up --remove-orphans"
+    assert (engine / "secrets" / "db_url").exists()
+
+
+def test_a_profile_an_image_and_what_is_for_up_are_passed_on(engine: Path) -> None:
+    words = ["--project-name", "a b", "--profile", "full", "--", "--detach", "api-1"]
+    code, (build, up) = run_in_docker(engine, *words, MMS_IMAGE="other:1", BASE="python@sha256:2")
+    assert code == 0
+    assert build.startswith("build --tag other:1 --build-arg BASE=python@sha256:2 ")
+    assert up == "compose --project-name a b --profile full up --remove-orphans --detach api-1"
+
+
+def test_without_a_network_the_base_of_before_is_taken(engine: Path) -> None:
+    code, (build, _) = run_in_docker(engine, "--profile", "demo", PULLS="1")
+    assert code == 0
+    assert "BASE=python@sha256:1 " in build
+
+
+def test_a_build_that_fails_starts_nothing(engine: Path) -> None:
+    docker = engine / "bin" / "docker"
+    docker.write_text(docker.read_text().replace("pull*)", "build*) exit 1 ;; pull*)"))
+    code, asked = run_in_docker(engine)
+    assert code == 1
+    assert not [line for line in asked if line.startswith("compose")]
 
 
 @pytest.fixture

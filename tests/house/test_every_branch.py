@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.mutation.modules import TESTS
+from checks.branches import missing
 from tests.conftest import absent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ def judged(*arguments: str) -> list[str]:
         absent("make", "GNU make is not installed")
     command = ["make", "--dry-run", "--no-print-directory", "check", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    found = re.search(r"coverage report --fail-under=100 --include='([^']+)' \|\|", done.stdout)
+    found = re.search(r"-m checks\.branches '([^']+)'$", done.stdout, re.MULTILINE)
     return found[1].split(",") if found else []
 
 
@@ -34,6 +35,11 @@ def test_each_module_that_is_held_to_every_branch_exists() -> None:
 @pytest.mark.parametrize("arguments", ["tests/house", '-k "a name"', "-x"])
 def test_a_run_of_some_tests_is_not_judged(arguments: str) -> None:
     assert judged(f"ARGS={arguments}") == []
+
+
+def test_continuous_integration_requires_what_the_judgement_takes() -> None:
+    (required,) = re.findall(r"(?m)^required=(\S+)$", (ROOT / ".ci" / "run").read_text())
+    assert missing(dict.fromkeys(["postgres", "memcached"]), required.split(",")) == []
 
 
 def test_what_is_mutated_is_held_to_every_branch_and_has_its_tests() -> None:

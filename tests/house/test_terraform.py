@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
+from app.serve import KEEP_ALIVE
+from infra.release.image import PLATFORM
 from tests.conftest import absent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +107,14 @@ def test_every_command_is_an_entry_point_of_the_image() -> None:
     assert sorted(commands) == sorted(entry_points)
 
 
+def test_whoever_is_in_front_of_the_api_closes_an_idle_connection_first() -> None:
+    (seconds,) = re.findall(r"idle_timeout += (\d+)", (STACK / "load_balancer.tf").read_text())
+    nginx = (ROOT / "infra/nginx/mms-api.conf.template").read_text()
+    (upstream,) = re.findall(r"(?m)^    keepalive_timeout (\d+)s;", nginx)
+    assert int(upstream) < int(seconds) < KEEP_ALIVE
+    assert f"idle for {KEEP_ALIVE} s" in nginx
+
+
 def test_the_container_runs_as_the_images_user_and_asks_with_its_health_check() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     (user,) = re.findall(r"(?m)^USER (.*)$", dockerfile)
@@ -113,6 +123,37 @@ def test_the_container_runs_as_the_images_user_and_asks_with_its_health_check() 
     assert f'["CMD", {check[1:]}' in TASKS
     (port,) = re.findall(r"(?m)^  api_port = (\d+)$", TASKS)
     assert f"EXPOSE {port}" in dockerfile
+
+
+def test_the_deploy_role_may_do_what_the_programs_call_and_nothing_else() -> None:
+    program = (ROOT / "infra/deploy/aws.py").read_text()
+    called = set(re.findall(r'self\._call\(\s*self\.(\w+),\s*"(\w+)"', program))
+    release = (ROOT / "infra/release/image.py").read_text()
+    called |= {("ecr", name) for name in re.findall(r"\becr\.(\w+)\(", release)}
+    assert len(called) > 15
+    actions = {
+        f"{service}:{''.join(word.title() for word in name.split('_'))}" for service, name in called
+    }
+    of_nobody = {"sts:GetCallerIdentity"}  # everyone may ask who they are
+    by_others = {
+        # what `docker push` asks of the registry, and what registering a revision needs besides
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:CompleteLayerUpload",
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:InitiateLayerUpload",
+        "ecr:PutImage",
+        "ecr:UploadLayerPart",
+        "ecs:TagResource",
+        "iam:PassRole",
+    }
+    text = (STACK / "iam_deploy.tf").read_text()
+    allowed = set(re.findall(r'"((?:ecr|ecs|iam|logs|ssm):[A-Z]\w+)"(?! +=)', text))
+    assert allowed == (actions - of_nobody) | by_others
+
+
+def test_the_image_is_built_for_what_the_tasks_run_on() -> None:
+    (processor,) = re.findall(r'(?m)^    cpu_architecture += "(\w+)"', TASKS)
+    assert {"X86_64": "linux/amd64"}[processor] == PLATFORM
 
 
 def test_every_alarm_is_in_the_operating_instructions() -> None:

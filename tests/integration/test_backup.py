@@ -20,7 +20,7 @@ from app.db.models import Base
 from app.db.prices import SqlPriceStore
 from app.db.restoring import restore
 from app.db.series import SqlSeriesStore
-from app.db.session import SQLITE, open_engine, snapshot, transaction
+from app.db.session import SQLITE, open_engine, snapshot, transaction, write_ahead
 from app.db.writes import insert
 from tests.support.backups import (
     HIGHEST_ID,
@@ -196,6 +196,7 @@ def test_a_migrated_database_without_rows_counts_as_empty(empty: Engine, file: P
 
 
 def test_another_programs_database_is_not_restored_into(empty: Engine, file: Path) -> None:
+    write_ahead(empty)
     execute(empty, "CREATE TABLE customers (name TEXT)")
     with pytest.raises(StoreUnusable, match="customers"):
         restore(empty, file, replace=True)
@@ -215,6 +216,7 @@ def test_a_database_of_a_newer_program_is_neither_read_nor_replaced(
 def test_a_backup_of_an_older_schema_is_restored_and_then_migrated(
     sqlite: Engine, empty: Engine, tmp_path: Path
 ) -> None:
+    write_ahead(empty)
     with transaction(empty) as connection:
         schema.upgrade(connection, "0003")
     fill(empty)

@@ -216,6 +216,7 @@ def test_the_name_of_a_migration_says_who_can_work_on_what_it_leaves(
 
 def test_another_programs_database_is_refused_and_left_alone(db_url: str) -> None:
     engine = open_engine(db_url)
+    write_ahead(engine)
     try:
         with transaction(engine) as connection:
             connection.execute(text("CREATE TABLE customers (name TEXT)"))
@@ -264,7 +265,7 @@ def test_a_postgres_that_is_not_there_is_unavailable() -> None:
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://h:port/x"])
 def test_a_url_that_cannot_work_is_a_configuration_error(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="DB_URL"):
+    with pytest.raises(ConfigurationError, match=r"DB_URL.*write .*sqlite:///"):
         open_engine(url)
 
 
@@ -272,6 +273,19 @@ def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigurationError, match="folder"):
         open_engine(f"sqlite:///{tmp_path}/file/mms.db")
+
+
+def test_a_file_that_cannot_be_opened_or_written_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "mms.db").touch()
+    for url in (
+        f"sqlite:///{tmp_path}/folder",
+        f"sqlite:///file:{tmp_path}/mms.db?mode=ro&uri=true",
+    ):
+        engine = open_engine(url)
+        with pytest.raises(StoreUnavailable, match=r"DB_URL's file .*let DB_URL name a file"):
+            schema.migrate(engine)
+        engine.dispose()
 
 
 def test_a_float_cannot_be_bound_where_a_price_belongs(engine: Engine) -> None:

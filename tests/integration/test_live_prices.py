@@ -2,82 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import re
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.sandbox.exchange import COINGECKO_PATH, Exchange
-from app.sandbox.server import serve
-from app.sandbox.simulation import Simulation
-from tests.support.processes import Server, api_server
+from tests.support.price_shop import PriceShop, price_shop
 
-ROOT = Path(__file__).resolve().parents[2]
 ASK_TO_WAIT = '{"status":{"error_code":429,"error_message":"You have exceeded the Rate Limit."}}'
 
 
-@dataclass
-class Shop:
-    """An API, the stand-in that it asks, and the commands beside it."""
-
-    exchange: Exchange
-    environment: dict[str, str]
-    folder: Path
-    api: Server
-
-    def collect(self, symbol: str) -> tuple[int, dict[str, str], Any]:
-        """POST /collect-once."""
-        return self.api.ask("POST", f"/collect-once/{symbol}")
-
-    def get(self, path: str) -> Any:
-        """GET something that must be there."""
-        status, _, body = self.api.ask("GET", path)
-        assert status == 200, body
-        return body
-
-    def price(self, coin: str, price: str) -> None:
-        """Let a coin cost this much from now on."""
-        self.exchange.prices.set(coin, "usd", Decimal(price))
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the collector to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "app.workers.price_collector", *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path) -> Iterator[PriceShop]:
     """A shop with an empty database."""
-    exchange = Exchange(Simulation(4), clock=time.time)
-    with serve(exchange) as url:
-        environment = {
-            **os.environ,
-            "DB_URL": f"sqlite:///{tmp_path / 'mms.db'}",
-            "COINGECKO_API_BASE_URL": url + COINGECKO_PATH,
-            "COINGECKO_REQUESTS_PER_SECOND": "1000",
-            "PYTHONPATH": str(ROOT),
-        }
-        with api_server(environment, tmp_path) as api:
-            yield Shop(exchange, environment, tmp_path, api)
+    with price_shop(tmp_path) as made:
+        yield made
 
 
-def test_all_symbols_are_collected_with_one_request_and_read_back(shop: Shop) -> None:
+def test_all_symbols_are_collected_with_one_request_and_read_back(shop: PriceShop) -> None:
     done = shop.run("--once", "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
@@ -105,7 +61,7 @@ def test_all_symbols_are_collected_with_one_request_and_read_back(shop: Shop) ->
     ],
 )
 def test_a_change_must_exceed_the_threshold(
-    shop: Shop, coin: str, symbol: str, before: str, after: str, anomalous: bool
+    shop: PriceShop, coin: str, symbol: str, before: str, after: str, anomalous: bool
 ) -> None:
     shop.price(coin, before)
     assert shop.collect(symbol)[0] == 200
@@ -145,7 +101,7 @@ def test_a_change_must_exceed_the_threshold(
     ],
 )
 def test_trouble_at_the_source_is_503_and_nothing_is_stored(
-    shop: Shop, status: int, body: str, headers: dict[str, str]
+    shop: PriceShop, status: int, body: str, headers: dict[str, str]
 ) -> None:
     shop.exchange.prices.fail(status, body, headers)
     answered, sent, problem = shop.collect("BTC")
@@ -157,7 +113,7 @@ def test_trouble_at_the_source_is_503_and_nothing_is_stored(
     assert shop.get("/history/BTC") == []
 
 
-def test_a_coin_without_a_price_leaves_the_others_alone(shop: Shop) -> None:
+def test_a_coin_without_a_price_leaves_the_others_alone(shop: PriceShop) -> None:
     shop.exchange.prices.set("ethereum", "usd", None)
     shop.exchange.prices.leave_out("solana")
     done = shop.run("--once", "--json")
@@ -168,17 +124,31 @@ def test_a_coin_without_a_price_leaves_the_others_alone(shop: Shop) -> None:
     assert "leaves out" in summary["refused"]["SOL"]
 
 
-def test_fetch_prints_one_price_and_stores_nothing(shop: Shop) -> None:
+def test_a_jump_is_one_however_often_its_quotation_is_asked_for(shop: PriceShop) -> None:
+    now = int(time.time())
+    shop.price("bitcoin", "60000", now - 60)
+    shop.collect("BTC")
+    shop.price("bitcoin", "63600", now)
+    for _ in range(3):
+        assert shop.collect("BTC")[0] == 200
+        assert shop.get("/anomaly/BTC")["anomaly"] is True
+    assert len(shop.get("/history/BTC")) == 4
+
+
+def test_fetch_prints_one_price_and_stores_nothing(shop: PriceShop) -> None:
     shop.price("bitcoin", "67187.3358936566")
     done = shop.run("--fetch", "btc", "--json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("BTC 67187.33589366 usd as of 20")
     assert json.loads(done.stdout.splitlines()[-1])["price"] == "67187.33589366"
     assert shop.get("/history/BTC") == []
-    assert shop.run("--fetch", "FOO").returncode == 2
+    for unknown in ("FOO", "", "ſol"):
+        refused = shop.run("--fetch", unknown)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(f"price_collector: could not start: --fetch: {unknown!r}")
 
 
-def test_a_stale_price_is_marked_and_makes_no_anomaly(shop: Shop) -> None:
+def test_a_stale_price_is_marked_and_makes_no_anomaly(shop: PriceShop) -> None:
     shop.price("bitcoin", "60000")
     shop.collect("BTC")
     old = int(time.time()) - 4_000
@@ -188,21 +158,15 @@ def test_a_stale_price_is_marked_and_makes_no_anomaly(shop: Shop) -> None:
     found = shop.get("/anomaly/BTC")
     assert (found["anomaly"], found["stale"], found["outcome"]) == (False, True, "insufficient")
     assert "stale" in found["message"]
+    assert (found["usual_change"], found["relative_change"]) == (None, None)
     # The next fresh price is compared with the last fresh one.
     shop.price("bitcoin", "60001")
     shop.collect("BTC")
     assert shop.get("/anomaly/BTC")["outcome"] == "normal"
 
 
-def test_the_loop_collects_at_once_goes_on_and_stops_within_five_seconds(shop: Shop) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app.workers.price_collector"],
-        env=shop.environment | {"PRICE_POLL_SECONDS": "1", "ANOMALY_THRESHOLD": "0.05"},
-        cwd=shop.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_the_loop_collects_at_once_goes_on_and_stops_within_five_seconds(shop: PriceShop) -> None:
+    process = shop.start("--json", PRICE_POLL_SECONDS="1")
     deadline = time.monotonic() + 40
     try:
         while len(shop.get("/history/DOT")) < 2:
@@ -219,7 +183,7 @@ def test_the_loop_collects_at_once_goes_on_and_stops_within_five_seconds(shop: S
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
-        _, said = process.communicate(timeout=20)
+        printed, said = process.communicate(timeout=20)
         assert time.monotonic() - begun < 5
         assert process.returncode == 0
     finally:
@@ -230,3 +194,55 @@ def test_the_loop_collects_at_once_goes_on_and_stops_within_five_seconds(shop: S
     assert events.count("anomaly_detected") == 1
     assert events.count("price_collection_failed") == 2
     assert "prices_collected" in events
+    summary = json.loads(printed.splitlines()[-1])
+    assert (summary["command"], summary["exit"]) == ("price_collector", 0)
+    slots = summary["slots"]
+    assert (slots["failed"], slots["skipped"], slots["refused"]) == (2, 0, 0)
+    # The stop may have met a collection under way: that one's end is neither counted nor logged.
+    assert 0 <= slots["collected"] - events.count("prices_collected") <= 1
+    assert slots["stored"] == 5 * slots["collected"]
+    assert 0 <= summary["events"]["PriceCollected"] - slots["stored"] <= 5
+
+
+def test_on_a_terminal_of_eighty_columns_every_price_is_seen_in_full(shop: PriceShop) -> None:
+    for coin, price in (("bitcoin", "123456.12345678"), ("ethereum", "4567.87654321")):
+        shop.price(coin, price)
+    shop.exchange.prices.set("cardano", "usd", Decimal("0.5"), updated_at=int(time.time()) - 5_000)
+    shop.exchange.prices.leave_out("solana")
+    terminal, far_end = pty.openpty()
+    fcntl.ioctl(far_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    seen = bytearray()
+    with subprocess.Popen(
+        [sys.executable, "-m", "app.workers.price_collector"],
+        env=shop.environment | {"PRICE_POLL_SECONDS": "1", "TERM": "xterm"},
+        cwd=shop.folder,
+        stdin=far_end,
+        stdout=far_end,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        os.close(far_end)
+        try:
+            deadline = time.monotonic() + 30
+            while seen.count(b"123456.12345678") < 6:  # one, two, two: some of them drawn twice
+                ready, _, _ = select.select([terminal], [], [], deadline - time.monotonic())
+                assert ready, seen.decode()
+                seen += os.read(terminal, 65_536)
+            process.terminate()
+            # A terminal that nobody reads any more would hold up the last lines.
+            with suppress(OSError):
+                while select.select([terminal], [], [], 10.0)[0]:
+                    seen += os.read(terminal, 65_536) or b""
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+            os.close(terminal)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode()).replace("\r", "\n").split("\n")
+    last = lines[max(n for n, line in enumerate(lines) if "Spot prices" in line) :]
+    assert max(map(len, last)) <= 80
+    table = {line.split()[1]: line for line in last if line.startswith(("│", "┃"))}
+    assert table["BTC"].count("123456.12345678") == 2
+    assert table["ETH"].count("4567.87654321") == 2
+    assert re.search(r"\b[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\b", table["BTC"])
+    assert "stale" in table["ADA"]
+    assert "refused" in table["SOL"]
+    assert {"symbol", "latest", "before"} <= set(table["symbol"].split())

@@ -92,6 +92,7 @@ def test_one_failing_pair_leaves_the_others_and_exits_1(
         "ok",
     ]
     assert by_pair["BRLXXX"]["error"] == "UpstreamRejected"
+    assert by_pair["BRLXXX"]["reason"].endswith("check the pair's name in ALLOWED_PAIRS.")
     assert "BRLXXX 1d failed:" in done.stdout
     failures = [line for line in done.stderr.splitlines() if '"load_failed"' in line]
     assert len(failures) == 1

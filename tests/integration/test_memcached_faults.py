@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import chain
+from pathlib import Path
 
 import pytest
 import structlog
 
-from app.db.cache.memcached import ANSWER_SECONDS, MemcachedRing
+from app.db.cache.memcached import ANSWER_SECONDS, CONNECT_SECONDS, MemcachedRing
 from app.db.cached import CachedAverageStore
+from benchmarks.reliability import caches
+from benchmarks.reliability.rig import Where
 from tests.support.candles import BTC, DAY
 from tests.support.history import History
 from tests.support.memcached import Memcached
 from tests.support.patience import until
+from tests.support.reliability import kept
 
 THREADS = 8
 NOISE = 1.0
-"""Seconds by which a busy machine may be late; what is asserted precisely is counted instead."""
+"""Seconds by which a busy machine may be late; what is asserted precisely is counted instead, and the
+limits are judged by `make reliability`."""
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +72,21 @@ FAULTS: dict[str, tuple[Callable[[Memcached], None], Callable[[Memcached], None]
 }
 
 
-def check(store: CachedAverageStore, history: History, count: int) -> list[float]:
-    """Read so many mixed periods, each of which must be right; returns the seconds each took."""
-    seconds = []
+def check(store: CachedAverageStore, history: History, count: int) -> None:
+    """Read so many mixed periods, each of which must be right."""
     for _ in range(count):
         window, first, last = history.period()
-        started = time.perf_counter()
         found = store.read(BTC, DAY, window, first, last)
-        seconds.append(time.perf_counter() - started)
         assert found.body == history.body(0, window, first, last)
         assert found.state.revision == history.revisions[0]
-    return seconds
 
 
-def check_at_once(store: CachedAverageStore, history: History, count: int) -> list[float]:
+def check_at_once(store: CachedAverageStore, history: History, count: int) -> None:
     """The same from several threads."""
     with ThreadPoolExecutor(THREADS) as pool:
         work = [pool.submit(check, store, history, count // THREADS) for _ in range(THREADS)]
-        return list(chain.from_iterable(future.result(timeout=60) for future in work))
+        for future in work:
+            future.result(timeout=60)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -103,16 +103,31 @@ def test_every_read_is_right_while_a_node_fails_and_when_it_is_back(
     store = CachedAverageStore(history.store, ring, check_every=3_600)
     with structlog.testing.capture_logs() as logged, closing(ring):
         check_at_once(store, history, 80)
+        asked = memcached.stats()["cmd_get"]
         breaks(memcached)
-        assert max(check_at_once(store, history, 400)) < ANSWER_SECONDS + NOISE
+        check_at_once(store, history, 400)
         mends(memcached)
         until(ring.healthy)
+        if fault == "held":
+            # Of all these reads each thread waited for one at most.
+            until(lambda: memcached.stats()["cmd_get"] > asked)
+            assert memcached.stats()["cmd_get"] - asked <= THREADS
         check_at_once(store, history, 80)
         assert memcached.stats()["get_hits"] > 0
     assert [(line["event"], line["node"]) for line in logged] == [
         ("cache_broke", memcached.name),
         ("cache_recovered", memcached.name),
     ]
+
+
+def test_what_a_failing_memcached_adds_to_a_read_is_measured_and_within_its_limits(
+    memcached_program: Path, where: Where
+) -> None:
+    kept(caches.measure(where, 1, slack=NOISE))
+
+
+def test_a_read_waits_for_one_node_no_longer_than_was_promised() -> None:
+    assert CONNECT_SECONDS + ANSWER_SECONDS <= caches.FIRST
 
 
 def test_a_node_that_hangs_is_asked_once_and_then_left_alone(
@@ -125,14 +140,11 @@ def test_a_node_that_hangs_is_asked_once_and_then_left_alone(
         asked = memcached.stats()["cmd_get"]
         stored = memcached.stats()["cmd_set"]
         memcached.hold()
-        seconds = sorted(check(store, history, 300))
+        check(store, history, 300)
         memcached.go_on()
         until(lambda: memcached.stats()["cmd_get"] > asked)
         assert memcached.stats()["cmd_get"] - asked == 1
         assert memcached.stats()["cmd_set"] == stored
-    assert ANSWER_SECONDS <= seconds[-1] < ANSWER_SECONDS + NOISE
-    # The median does not know that the machine was busy for a moment.
-    assert seconds[len(seconds) // 2] < 0.05
 
 
 def test_another_program_on_memcacheds_port_is_no_cache(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
@@ -22,7 +23,7 @@ from app.db.memory import MemorySeriesStore
 from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
-from app.workers.run import run
+from app.workers.run import command_parser, run
 from tests.support import metric_filters
 from tests.support.api import FakeRuntime, serving
 from tests.support.logs import log_as_before
@@ -118,6 +119,9 @@ def test_a_monitor_that_cannot_check_still_has_a_heartbeat_and_counts_as_failed(
     assert code == 2
     assert found("MonitorHeartbeat", log) == [1]
     assert found("MonitorFailed", log) == [1]
+    # Nothing was counted, and a 0 would say that nothing is missing.
+    assert found("MissingBuckets", log) == []
+    assert found("StaleSeries", log) == []
 
 
 def test_a_monitor_with_a_bad_setting_still_has_a_heartbeat_and_counts_as_failed(
@@ -125,6 +129,25 @@ def test_a_monitor_with_a_bad_setting_still_has_a_heartbeat_and_counts_as_failed
 ) -> None:
     """Its settings cannot be read, LOG_FORMAT among them: the line is JSON all the same."""
     code, log = service.run("monitoring.gap_monitor", HISTORY_DAYS="many", LOG_FORMAT="json")
+    assert code == 2
+    assert found("MonitorHeartbeat", log) == [1]
+    assert found("MonitorFailed", log) == [1]
+
+
+@pytest.mark.parametrize("level", ["WARNING", "ERROR"])
+def test_a_heartbeat_is_logged_at_every_level(service: Service, level: str) -> None:
+    code, log = service.run("monitoring.gap_monitor", LOG_LEVEL=level)
+    assert code == 2
+    assert found("MonitorHeartbeat", log) == [1]
+    assert service.run("workers.incremental_loader")[0] == 0
+    code, log = service.run("monitoring.gap_monitor", LOG_LEVEL=level)
+    assert code == 0
+    assert [json.loads(line)["event"] for line in log.splitlines()] == ["monitor_heartbeat"]
+    assert found("MissingBuckets", log) == [0]
+
+
+def test_a_monitor_whose_command_line_is_wrong_has_a_heartbeat_too(service: Service) -> None:
+    code, log = service.run("monitoring.gap_monitor", "--repare")
     assert code == 2
     assert found("MonitorHeartbeat", log) == [1]
     assert found("MonitorFailed", log) == [1]
@@ -140,11 +163,11 @@ def test_an_exchange_that_is_away_is_a_failed_load(service: Service) -> None:
 
 
 def test_a_command_that_crashes_is_a_failed_load(capsys: pytest.CaptureFixture[str]) -> None:
-    def crash(_settings: Settings) -> int:
+    def crash(_settings: Settings, _options: Namespace) -> int:
         raise ZeroDivisionError
 
     with log_as_before():
-        assert run("incremental_loader", crash) == 1
+        assert run("incremental_loader", command_parser("a.loader", None), [], crash) == 1
     assert found("LoadFailed", capsys.readouterr().err) == [1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.core.market import DAY, Interval, Pair
+from app.db.content import content_of
+from app.db.session import open_engine, reading
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from app.utils.days import iso
+from tests.support.processes import DEADLINE, ROOT, process
 
-ROOT = Path(__file__).resolve().parents[2]
 BTC = Pair("BTC", "BRL")
 HISTORY = 60
 
@@ -32,6 +36,7 @@ class Service:
 
     exchange: Exchange
     environment: dict[str, str]
+    """Its settings; the rest is this process's."""
     folder: Path
 
     @property
@@ -42,7 +47,7 @@ class Service:
         """Run one command to its end."""
         return subprocess.run(
             [sys.executable, "-m", f"app.{module}", *arguments],
-            env=self.environment,
+            env={**os.environ, **self.environment},
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -56,10 +61,11 @@ class Service:
         heartbeats = [line for line in done.stderr.splitlines() if "monitor_heartbeat" in line]
         assert len(heartbeats) == 1, done.stderr
         assert json.loads(heartbeats[0])["exit_code"] == done.returncode
-        if done.returncode == 2:
-            return 2, {}, done.stdout + done.stderr
         summary = json.loads(done.stdout.splitlines()[-1])
         assert summary["exit"] == done.returncode
+        if done.returncode == 2:
+            assert summary.keys() == {"command", "exit", "error", "reason"}
+            return 2, {}, done.stdout + done.stderr
         return done.returncode, summary["series"][0], done.stdout + done.stderr
 
     def rows(self) -> list[tuple[Any, ...]]:
@@ -70,6 +76,23 @@ class Service:
             ).fetchall()
         connection.close()
         return found
+
+    def content(self) -> tuple[str, str, int]:
+        """The hashes of candles and averages, and how many served days have the longest average."""
+        engine = open_engine(f"sqlite:///{self.database}")
+        with reading(engine) as connection:
+            tables = content_of(connection).tables
+            served = "SELECT count(*) FROM averages WHERE mms_200 IS NOT NULL AND bucket > :before"
+            before = days_ago(int(self.environment["HISTORY_DAYS"]))
+            long = connection.scalar(text(served), {"before": before})
+        engine.dispose()
+        return tables["candles"].sha256, tables["averages"].sha256, long
+
+    def clean(self) -> tuple[str, str, int]:
+        """The content that an initial load of a new database gives."""
+        self.database.unlink(missing_ok=True)
+        assert self.run("workers.initial_loader").returncode == 0
+        return self.content()
 
     def change(self, statement: str, *values: object) -> None:
         """Change the database behind the service's back."""
@@ -87,11 +110,10 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield Service(
             exchange,
             {
-                **os.environ,
                 "DB_URL": f"sqlite:///{tmp_path / 'mms.db'}",
                 "MB_API_BASE_URL": f"{url}/api/v4",
                 "MB_REQUESTS_PER_SECOND": "1000",
-                "UPSTREAM_RETRY_SECONDS": "1",
+                "UPSTREAM_RETRY_SECONDS": "20",
                 "HISTORY_DAYS": str(HISTORY),
                 "ALLOWED_PAIRS": "BRLBTC",
                 "PYTHONPATH": str(ROOT),
@@ -135,6 +157,114 @@ def test_removed_days_are_named_repaired_and_gone(service: Service) -> None:
     assert service.rows() == repaired
 
 
+@pytest.mark.parametrize(
+    "brought_by", ["monitoring.gap_monitor --repair", "workers.incremental_loader"]
+)
+def test_a_monitor_that_comes_before_the_first_load_leaves_no_average_out(
+    service: Service, brought_by: str
+) -> None:
+    service.environment["HISTORY_DAYS"] = "365"
+    clean = service.clean()
+    assert clean[2] == 365
+    service.database.unlink()
+    assert service.run("db.migrate").returncode == 0
+    assert service.run(*brought_by.split()).returncode == 0
+    assert service.run("workers.incremental_loader").returncode == 0
+    assert service.monitor("--strict")[0] == 0
+    assert service.content() == clean
+
+
+@pytest.mark.parametrize(
+    "brought_by", ["monitoring.gap_monitor --repair", "workers.incremental_loader"]
+)
+def test_a_longer_history_is_brought_whole_by_whichever_runs_next(
+    service: Service, brought_by: str
+) -> None:
+    service.environment["HISTORY_DAYS"] = "365"
+    clean = service.clean()
+    service.environment["HISTORY_DAYS"] = "166"
+    service.clean()
+    service.environment["HISTORY_DAYS"] = "365"
+    code, report, _ = service.monitor()
+    assert (code, report["missing"], report["warm_up_missing"]) == (1, 0, 199)
+    assert service.run(*brought_by.split()).returncode == 0
+    assert service.content() == clean
+    assert service.monitor("--strict")[0] == 0
+    service.exchange.forget_requests()
+    assert service.run("workers.incremental_loader").returncode == 0
+    assert len(service.exchange.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "brought_by", ["monitoring.gap_monitor --repair", "workers.incremental_loader"]
+)
+def test_a_candle_that_was_lost_before_the_served_period_comes_back_with_its_averages(
+    service: Service, brought_by: str
+) -> None:
+    service.environment["HISTORY_DAYS"] = "365"
+    clean = service.clean()
+    lost = days_ago(364 + 50)
+    service.change("DELETE FROM candles WHERE bucket = ?", lost)
+    code, report, shown = service.monitor()
+    assert (code, report["missing"], report["warm_up_missing"]) == (1, 0, 1)
+    assert f"missing {iso(lost)[:10]} (1) before the served period: never-fetched" in shown
+    # All that contain it, and its own, which has no candle now.
+    assert report["wrong_averages"] == [[iso(lost), iso(lost + 199 * DAY)]]
+    assert service.run(*brought_by.split()).returncode == 0
+    assert service.content() == clean
+    assert service.monitor("--strict")[0] == 0
+
+
+def test_a_pair_that_is_younger_than_its_history_fails_until_that_is_confirmed(
+    service: Service,
+) -> None:
+    service.exchange.book.remove_span(BTC, (0, days_ago(HISTORY + 98)))
+    assert service.run("workers.initial_loader").returncode == 0
+    code, report, _ = service.monitor("--repair")
+    assert (code, report["missing"], report["warm_up_missing"]) == (1, 0, 100)
+    service.change("UPDATE absences SET first_asked_at = first_asked_at - 86400")
+    code, report, shown = service.monitor("--repair")
+    assert (code, report["complete"], report["warm_up_missing"]) == (0, True, 100)
+    assert "(100) before the served period: confirmed-absent" in shown
+    service.exchange.forget_requests()
+    assert service.run("workers.incremental_loader").returncode == 0
+    assert service.monitor("--repair")[0] == 0
+    assert len(service.exchange.requests) == 1
+
+
+def test_a_stop_in_a_repair_keeps_what_was_found(service: Service) -> None:
+    service.exchange.book.remove_span(BTC, (days_ago(20), days_ago(18)))
+    assert service.run("workers.initial_loader").returncode == 0
+    service.exchange.forget_requests()
+    service.exchange.faults.add("hang=60")
+    with process(
+        service.folder,
+        "-m",
+        "app.monitoring.gap_monitor",
+        "--repair",
+        "--json",
+        **service.environment,
+    ) as child:
+        deadline = time.monotonic() + DEADLINE
+        while not service.exchange.requests:
+            assert time.monotonic() < deadline, "the monitor asks for nothing"
+            time.sleep(0.01)
+        child.send_signal(signal.SIGTERM)
+        shown, said = child.communicate(timeout=DEADLINE)
+    assert child.returncode == 143
+    *table, line = shown.splitlines()
+    assert table[2] == (
+        f"BRLBTC 1d missing {iso(days_ago(20))[:10]}..{iso(days_ago(19))[:10]} (2): absent"
+    )
+    summary = json.loads(line)
+    assert (summary["exit"], summary["error"]) == (143, "Terminated")
+    assert summary["series"][0]["missing"] == 2
+    assert "gap_monitor: terminated" in said
+    (heartbeat,) = [json.loads(x) for x in said.splitlines() if "monitor_heartbeat" in x]
+    told = ("status", "exit_code", "series", "missing")
+    assert [heartbeat[key] for key in told] == ["incomplete", 143, 1, 2]
+
+
 def test_an_absence_that_was_confirmed_a_day_later_is_listed_and_no_failure(
     service: Service,
 ) -> None:
@@ -156,6 +286,7 @@ def test_an_exchange_that_does_not_answer_a_repair_is_the_cause(service: Service
     service.exchange.book.remove_span(BTC, (days_ago(20), days_ago(20) + DAY))
     service.run("workers.initial_loader")
     service.environment["MB_API_BASE_URL"] = "http://127.0.0.1:1/api/v4"
+    service.environment["UPSTREAM_RETRY_SECONDS"] = "1"
     code, report, shown = service.monitor("--repair")
     assert code == 1
     assert [gap["cause"] for gap in report["gaps"]] == ["unreachable"]

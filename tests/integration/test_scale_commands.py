@@ -104,6 +104,22 @@ def test_one_of_the_requests_of_a_first_load_at_another_scale(town: Town, scale:
     assert town.stored() == whole(town, HISTORY_DAYS="365")
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_candle_that_was_corrected_before_does_not_hide_another_scale(
+    town: Town, scale: str
+) -> None:
+    town.faults("revise=1.01")
+    assert town.run(*LOADER, **ONE).returncode == 0
+    before = town.stored()
+    town.calm()
+    town.faults(scale)
+    done = town.run(*CATCH_UP, **ONE)
+    assert (done.returncode, town.stored()) == (1, before)
+    town.calm()
+    assert town.run(*CATCH_UP, **ONE).returncode == 0
+    assert town.stored() == whole(town)
+
+
 @pytest.mark.parametrize("command", [LOADER, CATCH_UP])
 def test_a_market_that_fell_to_a_tenth_in_its_newest_day_is_stored(
     town: Town, command: tuple[str, ...]

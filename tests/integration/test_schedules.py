@@ -18,11 +18,15 @@ from app.core.market import Pair
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
+from tests.conftest import absent
 
 ROOT = Path(__file__).resolve().parents[2]
 CRONTAB = ROOT / "infra" / "cron" / "mms-api.crontab"
 UNITS = ROOT / "infra" / "systemd"
 HOME = "/opt/mms-api"
+SERVICES = ("mms-loader", "mms-monitor")
+README = (ROOT / "README.md").read_text()
+SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
@@ -93,9 +97,34 @@ def test_the_two_cron_lines_load_watch_and_speak_up_only_when_something_is_missi
     shell(load, folder, environment)
     watched = shell(watch, folder, environment)
     assert "BRLBTC 1d missing" in watched.stderr
+    log = (folder / "data" / "monitor.log").read_text()
+    assert log.count("monitor_heartbeat") == 2
+    assert log.endswith(watched.stderr)
 
 
-@pytest.mark.parametrize("name", ["mms-loader", "mms-monitor"])
+def test_a_monitor_that_cannot_check_mails_why_and_logs_it(
+    home: tuple[Path, dict[str, str], Exchange],
+) -> None:
+    folder, environment, _ = home
+    _, (_, watch) = cron_commands()
+    log = folder / "data" / "monitor.log"
+    (folder / "data" / "monitor.last").write_text("what an earlier run said\n")
+    # The database is gone; a setting is wrong; the program itself is gone.
+    watched = shell(watch, folder, environment)
+    assert "make initial_load" in watched.stderr
+    assert "could_not_check" in watched.stderr
+    assert log.read_text() == watched.stderr
+    watched = shell(watch, folder, environment | {"HISTORY_DAYS": "many"})
+    assert "gap_monitor: could not start: HISTORY_DAYS" in watched.stderr
+    (folder / ".venv" / "bin" / "python").unlink()
+    watched = shell(watch, folder, environment)
+    assert "not found" in watched.stderr
+    assert log.read_text().endswith(watched.stderr)
+    assert "earlier run" not in log.read_text()
+    assert watched.stdout == ""
+
+
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_unit_runs_the_command_it_names(
     home: tuple[Path, dict[str, str], Exchange], name: str
 ) -> None:
@@ -115,10 +144,12 @@ def test_a_unit_runs_the_command_it_names(
 def test_systemd_itself_finds_nothing_wrong(tmp_path: Path) -> None:
     checker = shutil.which("systemd-analyze")
     if checker is None:
-        return  # the units are parsed and run above; this only adds systemd's own opinion
+        absent("systemd", "the program systemd-analyze is not installed")
     for file in UNITS.iterdir():
         text = file.read_text().replace(f"{HOME}/.venv/bin/python", sys.executable)
-        (tmp_path / file.name).write_text(text.replace("User=mms\n", ""))
+        # A template is judged by an instance of it.
+        name = file.name.replace("@.", "@mms-monitor.service.")
+        (tmp_path / name).write_text(text.replace("User=mms\n", ""))
     done = subprocess.run(
         [checker, "verify", *map(str, tmp_path.iterdir())],
         capture_output=True,
@@ -127,4 +158,60 @@ def test_systemd_itself_finds_nothing_wrong(tmp_path: Path) -> None:
         check=False,
     )
     problems = [line for line in done.stderr.splitlines() if "mms-" in line]
-    assert not problems
+    assert problems == []
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A PATH on which programs that change a machine only write down what they were asked and given."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("useradd", "chown", "systemctl", "mail", "id"):
+        stand_in = programs / name
+        ends = "exit 1" if name == "id" else "[ -t 0 ] || cat >>{0}/given"
+        stand_in.write_text(
+            f'#!/bin/sh\necho "{name} $*" >>{programs}/asked\n{ends.format(programs)}\n'
+        )
+        stand_in.chmod(0o755)
+    journal = programs / "journalctl"
+    journal.write_text('#!/bin/sh\necho "the journal of $*"\n')
+    journal.chmod(0o755)
+    return programs, {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+def test_the_lines_of_the_readme_install_every_unit_and_start_the_timers(
+    tmp_path: Path, recorded: tuple[Path, dict[str, str]]
+) -> None:
+    programs, environment = recorded
+    system = tmp_path / "system"
+    system.mkdir()
+    (tmp_path / "infra").symlink_to(ROOT / "infra")
+    (block,) = [text for text in SHELL.findall(README) if "systemctl" in text]
+    command = f"set -e\n{block}".replace("/etc/systemd/system/", f"{system}/")
+    done = shell(command, tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in system.iterdir()} == {file.name for file in UNITS.iterdir()}
+    timers = sorted(file.name for file in UNITS.glob("*.timer"))
+    assert (programs / "asked").read_text().splitlines() == [
+        "id mms",
+        "useradd --system mms",
+        "chown -R mms data",
+        "systemctl daemon-reload",
+        f"systemctl enable --now {' '.join(timers)}",
+    ]
+    assert {unit(f"{name}.service")["Service"]["User"] for name in SERVICES} == {"mms"}
+
+
+def test_a_monitor_that_fails_sends_the_lines_of_its_journal(
+    tmp_path: Path, recorded: tuple[Path, dict[str, str]]
+) -> None:
+    programs, environment = recorded
+    told = unit("mms-monitor.service")["Unit"]["OnFailure"].replace("%n", "mms-monitor.service")
+    template, _, instance = told.removesuffix(".service").partition("@")
+    command = unit(f"{template}@.service")["Service"]["ExecStart"].replace("%i", instance)
+    done = shell(command, tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    assert (programs / "asked").read_text() == "mail -s mms-monitor.service has failed root\n"
+    given = (programs / "given").read_text()
+    assert given == "the journal of --unit=mms-monitor.service --lines=100 --no-pager\n"

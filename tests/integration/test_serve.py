@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.serve import main
+from app.serve import GRACE, main
 from tests.support.logs import log_as_before
 from tests.support.processes import DEADLINE, ended, process, url_in_log
 
@@ -36,6 +37,50 @@ def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> 
         events = [json.loads(line)["event"] for line in said.splitlines()]
         assert events[-2:] == ["server_stopping", "server_stopped"]
         assert "Traceback" not in said
+
+
+def connected(url: str) -> socket.socket:
+    """A connection over which one request was answered, and which is idle now."""
+    parts = urlsplit(url)
+    made = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=DEADLINE)
+    ask_over(made)
+    return made
+
+
+def ask_over(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+    said = b""
+    while not said.endswith(b"}"):
+        part = connection.recv(65_536)
+        assert part, f"closed after {said!r}"
+        said += part
+    assert said.startswith(b"HTTP/1.1 200")
+
+
+def test_an_idle_connection_is_kept_for_longer_than_whoever_is_in_front_keeps_it(
+    tmp_path: Path,
+) -> None:
+    """uvicorn's own 5 s would close it under a load balancer that keeps it for a minute."""
+    with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
+        with connected(url_in_log(child)) as connection:
+            closed, _, _ = select.select([connection], [], [], 6.0)
+            assert not closed
+            ask_over(connection)
+        child.send_signal(signal.SIGTERM)
+        assert ended(child)[0] == 0
+
+
+def test_idle_connections_do_not_hold_up_a_stop(tmp_path: Path) -> None:
+    with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
+        url = url_in_log(child)
+        idle = [connected(url) for _ in range(3)]
+        began = time.monotonic()
+        child.send_signal(signal.SIGTERM)
+        assert [connection.recv(1) for connection in idle] == [b"", b"", b""]
+        assert time.monotonic() - began < GRACE
+        assert ended(child)[0] == 0
+        for connection in idle:
+            connection.close()
 
 
 def test_uvicorn_serves_the_application_object(tmp_path: Path) -> None:
@@ -84,14 +129,16 @@ def test_uvicorn_too_ends_with_the_sentence_and_no_traceback(
     assert next(iter(settings)) in said
 
 
-def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["app.serve", "app.local"])
+def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path, module: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with process(tmp_path, "-m", "app.serve", "--port", str(port)) as child:
+        with process(tmp_path, "-m", module, "--port", str(port)) as child:
             code, said = ended(child)
     assert code == 2
     assert len(said.splitlines()) == 1
     assert f"port {port} of 127.0.0.1 is in use" in said
+    # Both are true of this command.
     assert "--port or PORT" in said
     # Refused before the database was touched.
     assert not (tmp_path / "mms.db").exists()
@@ -102,6 +149,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     [
         (["--host", "192.0.2.1", "--port", "0"], "HOST=192.0.2.1 is no address of this machine"),
         (["--host", "no such host", "--port", "0"], "is no address of this machine"),
+        (["--host", "no..host", "--port", "0"], "HOST=no..host is no address of this machine"),
         (["--port", "70000"], "PORT=70000"),
         (["--port", "x"], "PORT=x"),
     ],

@@ -86,6 +86,12 @@ class Town:
         )
 
 
+def logged(done: subprocess.CompletedProcess[str], event: str, *names: str) -> list[list[Any]]:
+    """These values of each line that the command logged of an event."""
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    return [[line[name] for name in names] for line in lines if line["event"] == event]
+
+
 @contextmanager
 def sandbox(folder: Path, *arguments: str) -> Iterator[Town]:
     """The stand-in as a process of its own."""

@@ -15,11 +15,11 @@ from structlog.testing import capture_logs
 
 from app.core.market import Pair
 from app.core.settings import load_settings
-from app.keeper import MONITOR, ChildEnd, Children, Keeper
+from app.keeper import MONITOR, ChildEnd, Children, Keeper, Periodic
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
-from app.scheduled import Periodic, main, scheduled
+from app.scheduled import main, scheduled
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0

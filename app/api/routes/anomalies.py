@@ -6,13 +6,22 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.conditional import data_headers, etag
-from app.api.dependencies import ContextDep
-from app.api.openapi import SERIES_ERRORS, JsonBytes, json_reply, problems, series_parameters
+from app.api.conditional import answered, held
+from app.api.dependencies import ContextDep, IfNoneMatch
+from app.api.openapi import (
+    NOT_MODIFIED,
+    SERIES_ERRORS,
+    SERIES_HEADERS,
+    JsonBytes,
+    json_reply,
+    problems,
+    series_parameters,
+)
 from app.api.price_requests import ANOMALIES, AnomaliesDep
+from app.core.errors import ReversedPeriod
 from app.schemas.prices import SeriesAnomalies
 from app.services.anomalies import judge_closes
-from app.services.averages import limited
+from app.services.averages import Reading, limited
 from app.utils import rendering
 from app.utils.anomalies import AnomalousPoint
 
@@ -42,18 +51,25 @@ _EXAMPLE: Final = {
     "/{pair}/anomalies",
     summary="Closes that changed out of the ordinary",
     responses={
-        200: json_reply("The anomalous closes, ascending.", SeriesAnomalies, _EXAMPLE),
-        **problems(SERIES_ERRORS),
+        200: json_reply(
+            "The anomalous closes, ascending.", SeriesAnomalies, _EXAMPLE, SERIES_HEADERS
+        ),
+        304: NOT_MODIFIED,
+        **problems(ANOMALIES, *SERIES_ERRORS, ReversedPeriod),
     },
     openapi_extra=series_parameters(ANOMALIES),
 )
-def anomalies(request: AnomaliesDep, context: ContextDep) -> Response:
+def anomalies(request: AnomaliesDep, context: ContextDep, if_none_match: IfNoneMatch) -> Response:
     """The closes of a period judged by the rules that judge live prices (`/anomaly/{symbol}`).
 
     A change exists only between neighbouring buckets: the close after a gap is not judged.
-    `judged` and `insufficient` count the closes that could and could not be judged.
+    `judged` and `insufficient` count the closes that could and could not be judged, `X-Data-Missing`
+    the buckets without one.
     """
-    runtime, asked = context.runtime, request.asked
+    runtime, asked, kind = context.runtime, request.asked, f"anomalies {request.rule}"
+    unmodified = held(kind, asked, runtime.averages, if_none_match)
+    if unmodified is not None:
+        return unmodified
     span = limited(runtime.averages, asked)
     state, found = judge_closes(
         runtime.series, asked.pair, asked.interval, span.first, span.last, request.rule
@@ -68,10 +84,9 @@ def anomalies(request: AnomaliesDep, context: ContextDep) -> Response:
             "insufficient": found.insufficient,
         }
     )
-    tag = etag(f"anomalies {request.rule}", asked, state.revision)
-    return JsonBytes(
-        head[:-1] + b',"anomalies":[' + rows + b"]}", headers=data_headers(asked, state, tag)
-    )
+    body = head[:-1] + b',"anomalies":[' + rows + b"]}"
+    missing = max(0, asked.expected - found.judged - found.insufficient)
+    return answered(kind, asked, Reading(body, state, missing), if_none_match)
 
 
 def _point(point: AnomalousPoint) -> rendering.Flat:

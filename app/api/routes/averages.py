@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.conditional import data_headers, etag, is_held
+from app.api.conditional import answered, held
 from app.api.dependencies import (
     AVERAGES,
     CANDLES,
@@ -24,9 +24,9 @@ from app.api.openapi import (
     problems,
     series_parameters,
 )
-from app.core.market import SeriesState
+from app.core.errors import ReversedPeriod, UnsupportedRange
 from app.schemas.replies import AveragePoint, CandlePoint
-from app.services.averages import Asked, Reading, read_averages, read_candles
+from app.services.averages import read_averages, read_candles
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
@@ -60,7 +60,7 @@ _CANDLES_EXAMPLE: Final = [
             SERIES_HEADERS,
         ),
         304: NOT_MODIFIED,
-        **problems(SERIES_ERRORS),
+        **problems(AVERAGES, *SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
     },
     openapi_extra=series_parameters(AVERAGES),
 )
@@ -72,10 +72,7 @@ def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMat
     `X-Data-Missing` counts what is left out. One reply spans at most 10,000 stored buckets.
     """
     found = read_averages(context.runtime.averages, request.window, request.asked)
-    tag = etag(f"mms {request.window}", request.asked, found.state.revision)
-    if is_held(if_none_match, tag):
-        return _unmodified(request.asked, found.state, tag)
-    return _whole(found, request.asked, tag)
+    return answered(f"mms {request.window}", request.asked, found, if_none_match, request.window)
 
 
 @router.get(
@@ -89,7 +86,7 @@ def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMat
             SERIES_HEADERS,
         ),
         304: NOT_MODIFIED,
-        **problems(SERIES_ERRORS),
+        **problems(CANDLES, *SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
     },
     openapi_extra=series_parameters(CANDLES),
 )
@@ -100,21 +97,8 @@ def candles(request: CandlesDep, context: ContextDep, if_none_match: IfNoneMatch
     does not exist. `X-Data-Missing` counts the buckets without a candle.
     """
     runtime, kind = context.runtime, f"candles {request.windows}"
-    if if_none_match is not None:
-        # Candles are not cached: the revision alone tells whether reading them can be saved.
-        state = runtime.averages.state(request.asked.pair, request.asked.interval)
-        tag = etag(kind, request.asked, state.revision)
-        if is_held(if_none_match, tag):
-            return _unmodified(request.asked, state, tag)
+    unmodified = held(kind, request.asked, runtime.averages, if_none_match)
+    if unmodified is not None:
+        return unmodified
     found = read_candles(runtime.series, runtime.averages, request.windows, request.asked)
-    return _whole(found, request.asked, etag(kind, request.asked, found.state.revision))
-
-
-def _whole(found: Reading, asked: Asked, tag: str) -> Response:
-    headers = data_headers(asked, found.state, tag)
-    headers["X-Data-Missing"] = str(found.missing)
-    return JsonBytes(found.body, headers=headers)
-
-
-def _unmodified(asked: Asked, state: SeriesState, tag: str) -> Response:
-    return Response(status_code=304, headers=data_headers(asked, state, tag))
+    return answered(kind, request.asked, found, if_none_match)

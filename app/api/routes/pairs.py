@@ -7,9 +7,9 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import ContextDep, NoParameters
+from app.api.dependencies import NOTHING, ContextDep, NoParameters
 from app.api.openapi import JsonBytes, json_reply, problems
-from app.core.errors import StoreUnavailable, UnknownParameter
+from app.core.errors import StoreUnavailable
 from app.core.market import WINDOWS
 from app.schemas.replies import Pairs, SeriesStatus
 from app.services.averages import nothing_stored
@@ -30,6 +30,7 @@ _EXAMPLE: Final = {
             "expected": 365,
             "stored": 365,
             "missing": 0,
+            "warm_up_missing": 0,
             "stale": False,
             "as_of": "2024-03-29T00:00:00Z",
             "checked_at": "2024-03-30T00:05:02Z",
@@ -44,6 +45,7 @@ _EXAMPLE: Final = {
             "expected": 365,
             "stored": 0,
             "missing": 365,
+            "warm_up_missing": 199,
             "stale": True,
             "as_of": None,
             "checked_at": None,
@@ -58,7 +60,7 @@ _EXAMPLE: Final = {
     summary="What is served, how complete and how fresh",
     responses={
         200: json_reply("Every served series.", Pairs, _EXAMPLE),
-        **problems([UnknownParameter, StoreUnavailable]),
+        **problems(NOTHING, StoreUnavailable),
     },
     dependencies=[NoParameters],
 )
@@ -66,7 +68,8 @@ def pairs(context: ContextDep) -> Response:
     """Every served pair at every served interval.
 
     `expected`, `stored` and `missing` count the closed buckets of the last `HISTORY_DAYS` days;
-    `as_of` is the newest stored one and `checked_at` the last load that reached the exchange.
+    `warm_up_missing` those that are missing of the 199 before them, without which the first averages
+    do not exist. `/{pair}/gaps` names both. `as_of` is the newest stored one and `checked_at` the last load that reached the exchange.
     """
     settings = context.runtime.settings
     now = context.runtime.clock()
@@ -89,6 +92,7 @@ def _status(found: Coverage) -> SeriesStatus:
         expected=found.expected,
         stored=found.stored,
         missing=found.missing,
+        warm_up_missing=found.warm_up_missing,
         stale=found.stale,
         as_of=_iso(found.as_of),
         checked_at=_iso(found.checked_at),

@@ -6,16 +6,10 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import ContextDep, NoParameters
-from app.api.openapi import (
-    PRICE_ERRORS,
-    SYMBOL,
-    JsonBytes,
-    json_reply,
-    problems,
-)
+from app.api.dependencies import NOTHING, ContextDep, NoParameters
+from app.api.openapi import SYMBOL, JsonBytes, json_reply, problems
 from app.api.price_requests import ANOMALY, HISTORY, AnomalyDep, CoinDep, HistoryDep
-from app.core.errors import StoreUnavailable, UnknownParameter, UpstreamUnavailable
+from app.core.errors import ReversedPeriod, StoreUnavailable, UnsupportedSymbol, UpstreamUnavailable
 from app.core.prices import StoredPrice
 from app.schemas.prices import Price, PriceAnomaly, SupportedSymbols
 from app.services.anomalies import PriceJudgement, is_fresh, judge_newest
@@ -56,7 +50,7 @@ _ANOMALY: Final = {
     summary="Ask for one price now, and store it",
     responses={
         200: json_reply("The stored price.", Price, _PRICE),
-        **problems([*PRICE_ERRORS, UpstreamUnavailable]),
+        **problems(NOTHING, UnsupportedSymbol, StoreUnavailable, UpstreamUnavailable),
     },
     openapi_extra={"parameters": [SYMBOL]},
     dependencies=[NoParameters],
@@ -64,8 +58,9 @@ _ANOMALY: Final = {
 def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     """Always asks the source, for this symbol only; answers after the price is stored.
 
-    When the source gives no usable price nothing is stored, and the reply is a 503, with
-    `Retry-After` where the source says when to come again.
+    When the source gives no usable price, or cannot be asked yet because others are before this
+    request, nothing is stored, and the reply is a 503, with `Retry-After` where it is known when to
+    come again.
     """
     runtime = context.runtime
     rules = context.price_rules
@@ -87,7 +82,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     summary="Collected prices, newest first",
     responses={
         200: json_reply("The prices, newest first.", list[Price], [_PRICE]),
-        **problems(PRICE_ERRORS),
+        **problems(HISTORY, UnsupportedSymbol, ReversedPeriod, StoreUnavailable),
     },
     openapi_extra={"parameters": [SYMBOL, *HISTORY.documented()]},
 )
@@ -109,15 +104,15 @@ def history(asked: HistoryDep, context: ContextDep) -> Response:
     summary="Whether the newest price is out of the ordinary",
     responses={
         200: json_reply("The judgement.", PriceAnomaly, _ANOMALY),
-        **problems(PRICE_ERRORS),
+        **problems(ANOMALY, UnsupportedSymbol, StoreUnavailable),
     },
     openapi_extra={"parameters": [SYMBOL, *ANOMALY.documented()]},
 )
 def anomaly(asked: AnomalyDep, context: ContextDep) -> Response:
     """Compares the newest price with the one before it, or with the recent changes.
 
-    `method=relative` (the default): the change must exceed the threshold; exactly the threshold is
-    normal. `method=robust`: the change against the median and the MAD of the recent changes. With
+    A quotation that was collected several times counts once. `method=relative` (the default): the
+    change must exceed the threshold; exactly the threshold is normal. `method=robust`: the change against the median and the MAD of the recent changes. With
     too few prices, or a stale one, `anomaly` is false and `message` says so.
     """
     runtime = context.runtime
@@ -137,7 +132,7 @@ def anomaly(asked: AnomalyDep, context: ContextDep) -> Response:
             SupportedSymbols,
             {"symbols": ["BTC", "ETH"], "mappings": {"BTC": "bitcoin", "ETH": "ethereum"}},
         ),
-        **problems([UnknownParameter, StoreUnavailable]),
+        **problems(NOTHING),
     },
     dependencies=[NoParameters],
 )

@@ -8,15 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Response
 
 from app.api.dependencies import RECORDS, ContextDep, RecordsDep
-from app.api.openapi import JsonBytes, json_reply, problems, series_parameters
-from app.core.errors import (
-    InvalidParameter,
-    RepeatedParameter,
-    StoreUnavailable,
-    UnknownParameter,
-    UnsupportedInterval,
-    UnsupportedPair,
-)
+from app.api.openapi import SERIES_ERRORS, JsonBytes, json_reply, problems, series_parameters
 from app.core.market import Candle, CandleRevision, QuarantinedCandle
 from app.schemas.replies import Quarantined, Revised
 from app.utils import rendering
@@ -24,14 +16,6 @@ from app.utils.days import LATEST
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
-_ERRORS: Final = (
-    UnsupportedPair,
-    UnsupportedInterval,
-    InvalidParameter,
-    UnknownParameter,
-    RepeatedParameter,
-    StoreUnavailable,
-)
 _QUARANTINED: Final = {
     "timestamp": 1709596800,
     "reason": "The close 320123.45 lies above the high 310000.",
@@ -52,7 +36,7 @@ _REVISED: Final = {
     summary="Candles that the exchange sent and that were refused",
     responses={
         200: json_reply("The last seen ones first.", list[Quarantined], [_QUARANTINED]),
-        **problems(_ERRORS),
+        **problems(RECORDS, *SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )
@@ -73,7 +57,7 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
     summary="Closed candles that the exchange changed afterwards",
     responses={
         200: json_reply("The last noticed ones first.", list[Revised], [_REVISED]),
-        **problems(_ERRORS),
+        **problems(RECORDS, *SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )

@@ -5,12 +5,16 @@ module that can be given to it; this one's sockets have a deadline for a command
 
 They also read in large parts. pymemcache asks for 4 KB at a time, and among many threads each part
 waits for its turn again: 40 readers of 0.5 MB took 20 times as long.
+
+And nothing bounds how long a name takes to resolve. So that is done apart from connecting, which knows
+the addresses already or fails at once.
 """
 
 from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 READS: Final = 5
@@ -50,10 +54,35 @@ class BoundedSocket(socket.socket):
         return super().recv(max(size, PART), *flags)
 
 
+Resolve = Callable[[str, int, int, int], Sequence[Any]]
+"""Finds the addresses of a host, as `socket.getaddrinfo(host, port, family, type)` does."""
+
+
 class BoundedSockets:
-    """The module `socket`, with `BoundedSocket` for its sockets."""
+    """The module `socket` for one host, with `BoundedSocket` for its sockets."""
 
     socket = BoundedSocket
+
+    def __init__(self, host: str, port: int, resolve: Resolve) -> None:
+        self._host, self._port = host, port
+        self._resolve = resolve
+        self._known: Sequence[Any] = ()
+        self._reason = "its name has not been resolved yet"
+
+    def resolve(self) -> None:
+        """Find the host's addresses now, which may take long; where there are none, the known ones stay."""
+        try:
+            self._known = self._resolve(
+                self._host, self._port, socket.AF_UNSPEC, socket.SOCK_STREAM
+            )
+        except (OSError, UnicodeError) as error:
+            self._reason = str(error)
+
+    def getaddrinfo(self, *_asked: Any) -> Sequence[Any]:
+        """The addresses that are known. Raises socket.gaierror where none is."""
+        if not self._known:
+            raise socket.gaierror(socket.EAI_AGAIN, self._reason)
+        return self._known
 
     def __getattr__(self, name: str) -> Any:
         return getattr(socket, name)

@@ -27,3 +27,13 @@ run "dev_plans" {
     error_message = "dev's database is not encrypted or not backed up."
   }
 }
+
+# The rules over every resource (checks/infra/rules.py) look at what this run leaves.
+run "dev_applies" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.subnet_ids == toset([aws_subnet.private[0].id])])
+    error_message = "Endpoints are in two zones, and cost twice as much."
+  }
+}

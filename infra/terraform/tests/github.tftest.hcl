@@ -49,7 +49,7 @@ run "only_the_repositorys_environment_gets_in" {
       for statement in jsondecode(aws_iam_role_policy.deploy["deploy"].policy).Statement : statement.Action if statement.Resource == "*"
       ])) == toset([
       "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition",
-      "ecs:ListTaskDefinitions", "ecs:ListTasks",
+      "ecs:ListTasks", "ecs:RegisterTaskDefinition",
     ])
     error_message = "The deploy role may do more everywhere than AWS makes necessary."
   }
@@ -64,22 +64,49 @@ run "only_the_repositorys_environment_gets_in" {
   }
 
   assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.plan["plan"].policy).Statement : statement.Resource if contains(flatten([statement.Action]), "s3:PutObject")
+      ] == [
+      "arn:aws:s3:::example-mms-state/mms-${var.environment}/terraform.tfstate.tflock",
+      "arn:aws:s3:::example-mms-state/mms-${var.environment}/plans/*.tfplan",
+    ]
+    error_message = "The plan role writes something else than its lock and its plans, such as that a plan has been applied."
+  }
+
+  assert {
     condition     = one([for statement in jsondecode(aws_iam_role_policy.apply["apply"].policy).Statement : statement if statement.Sid == "MakeBoundedRoles"]).Condition.StringEquals["iam:PermissionsBoundary"] == aws_iam_policy.boundary.arn
     error_message = "The apply role makes roles without the boundary."
   }
 
   assert {
-    condition     = contains(one([for statement in jsondecode(aws_iam_role_policy.apply["apply"].policy).Statement : statement if statement.Effect == "Deny"]).Resource, aws_iam_policy.boundary.arn)
+    condition     = contains(one([for statement in jsondecode(aws_iam_role_policy.apply["apply"].policy).Statement : statement if statement.Sid == "NotItself"]).Resource, aws_iam_policy.boundary.arn)
     error_message = "The apply role may change its own boundary."
   }
 
   assert {
+    condition = toset(flatten([
+      for statement in jsondecode(aws_iam_role_policy.apply["apply"].policy).Statement : statement.Action
+      if statement.Effect == "Allow" && contains(flatten([statement.Resource]), "*")
+    ])) == toset(concat(local.terraform_reads, local.nameless))
+    error_message = "The apply role may do more everywhere than AWS makes necessary."
+  }
+
+  assert {
     condition = alltrue([
-      for statement in jsondecode(aws_iam_role_policy.apply["apply"].policy).Statement :
-      statement.Resource != "*" || !can(regex("iam:(Put|Create|Attach|Update|Delete|Pass|\\*)", jsonencode(statement.Action)))
-      if statement.Effect == "Allow"
+      for address in flatten([for statement in jsondecode(aws_iam_role_policy.apply["apply"].policy).Statement : statement.Resource if startswith(statement.Sid, "Named") || startswith(statement.Sid, "Regionless")]) :
+      strcontains(address, local.name) || can(regex(":(og|parametergroup):default[:.]|:key/[^*]+$", address))
     ])
-    error_message = "The apply role changes or passes any role."
+    error_message = "The apply role changes what has another name."
+  }
+
+  assert {
+    condition     = toset(one([for statement in jsondecode(aws_iam_role_policy.apply["apply"].policy).Statement : statement if statement.Sid == "NoWayIn"]).Action) == toset(["ecs:ExecuteCommand", "ssm:SendCommand", "ssm:StartSession"])
+    error_message = "The apply role may enter a container or a machine."
+  }
+
+  assert {
+    condition     = alltrue([for policy in [aws_iam_role_policy.plan["plan"], aws_iam_role_policy.apply["apply"], aws_iam_role_policy.deploy["deploy"]] : length(policy.policy) <= 10240])
+    error_message = "A role's policy is longer than AWS takes."
   }
 }
 
@@ -93,6 +120,20 @@ run "a_provider_that_the_account_has_is_used" {
   assert {
     condition     = length(aws_iam_openid_connect_provider.github) == 0 && length(aws_iam_role.github) == 3
     error_message = "A second provider is made, which AWS refuses."
+  }
+}
+
+run "a_repository_with_numbers_gets_in_by_them" {
+  command = plan
+
+  variables {
+    github_repository        = "example@123456/mms-api@456789"
+    github_oidc_provider_arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.github["deploy"].assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == "repo:example@123456/mms-api@456789:environment:${var.environment}"
+    error_message = "The subject is not the one that GitHub puts into the token of a repository with numbers."
   }
 }
 

@@ -6,6 +6,7 @@ mock_provider "aws" {
 
 variables {
   environment     = "prod"
+  region          = "us-east-1"
   certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
 }
 
@@ -19,7 +20,6 @@ run "refused_where_and_how_big" {
     nat_gateways              = 0
     interface_endpoint_zones  = 3
     allowed_cidrs             = ["everyone"]
-    cpu_architecture          = "amd64"
     api_cpu                   = 300
     api_min_tasks             = 0
     api_cpu_target            = 100
@@ -41,7 +41,6 @@ run "refused_where_and_how_big" {
     var.nat_gateways,
     var.interface_endpoint_zones,
     var.allowed_cidrs,
-    var.cpu_architecture,
     var.api_cpu,
     var.api_min_tasks,
     var.api_cpu_target,
@@ -106,6 +105,7 @@ run "refused_what_does_not_fit_together" {
     worker_memory           = 1536
     database_max_storage_gb = 20
     database_backup_days    = 1
+    github_repository       = "example@123456/mms-api"
   }
 
   expect_failures = [
@@ -118,6 +118,7 @@ run "refused_what_does_not_fit_together" {
     var.worker_memory,
     var.database_max_storage_gb,
     var.database_backup_days,
+    var.github_repository,
   ]
 }
 

@@ -12,12 +12,12 @@ run "no_plain_secret" {
   }
 
   assert {
-    condition     = aws_secretsmanager_secret_version.database_password.secret_string_wo == null && aws_secretsmanager_secret_version.database_password.secret_string == null
+    condition     = aws_secretsmanager_secret_version.database_password.secret_string == null && aws_secretsmanager_secret_version.database_password.secret_binary == null
     error_message = "The state holds the password's secret."
   }
 
   assert {
-    condition     = aws_db_instance.main.password_wo == null && aws_db_instance.main.password == null
+    condition     = aws_db_instance.main.password == null
     error_message = "The state holds the database's password."
   }
 

@@ -136,6 +136,7 @@ def test_each_request_is_one_line_in_the_log(api: Client) -> None:
         "log_level": "info",
         "method": "GET",
         "path": "/BRLBTC/mms",
+        "query": "range=20",
         "status": 200,
         "bytes": 2,
         "client": "192.0.2.7",
@@ -164,6 +165,15 @@ def test_the_path_is_logged_as_it_came(api: Client) -> None:
     with capture_logs() as lines:
         api.get("/a%0Ab%1B[31m?secret=1")
     assert lines[0]["path"] == "/a%0Ab%1B[31m"
+    assert lines[0]["query"] == "secret=1"
+
+
+def test_the_query_is_logged_up_to_a_length_of_200(api: Client) -> None:
+    with capture_logs() as lines:
+        for query in ("", "a=%0A&b=1+2", "x=" + 198 * "y", "x=" + 199 * "y", "x=\udcff"):
+            api.get(f"/healthz?{query}")
+    logged = [line["query"] for line in lines]
+    assert logged == ["", "a=%0A&b=1+2", "x=" + 198 * "y", "x=" + 198 * "y" + "…", "x=\ufffd"]
 
 
 def test_the_line_of_a_head_counts_no_bytes(api: Client) -> None:

@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.market import DAY, Interval, Pair, RefusedCandle, SeriesState, Window
+from app.core.market import (
+    DAY,
+    AverageRow,
+    Candle,
+    Interval,
+    Pair,
+    RefusedCandle,
+    SeriesState,
+    Window,
+)
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
 from app.db.memory import MemorySeriesStore
@@ -37,7 +46,7 @@ class CountingSource:
 @pytest.fixture
 def runtime() -> FakeRuntime:
     made = FakeRuntime()
-    load(made.store)
+    load(made.store, without=[LAST - 9 * DAY, LAST - 100 * DAY])
     return made
 
 
@@ -47,18 +56,38 @@ def api(runtime: FakeRuntime) -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("path", ["/BRLBTC/mms?range=20", "/BRLBTC/candles?windows=20"])
-def test_a_client_that_holds_the_reply_gets_304_without_a_body(api: Client, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "missing"),
+    [
+        ("/BRLBTC/mms?range=20", "30"),
+        ("/BRLBTC/candles?windows=20", "2"),
+        ("/BRLBTC/anomalies", "2"),
+        ("/BRLETH/candles", "365"),
+        ("/BRLBTC/candles?from=2999-01-01", "0"),
+    ],
+)
+def test_a_client_that_holds_the_reply_gets_304_with_the_same_headers_and_no_body(
+    api: Client, path: str, missing: str
+) -> None:
     whole = api.get(path)
     tag = whole.header("etag")
     assert tag is not None
-    assert whole.status == 200
+    assert (whole.status, whole.header("x-data-missing")) == (200, missing)
     for held in (tag, f"W/{tag}", f'"other", {tag}', "*"):
         again = api.get(path, ("If-None-Match", held))
         assert (again.status, again.body) == (304, b""), held
-        for name in ("etag", "cache-control", "x-data-as-of", "x-data-stale", "last-modified"):
+        said = {name for name, _ in whole.headers} - {"content-length", "content-type"}
+        assert said >= {"x-data-stale", "x-data-missing", "cache-control"}
+        for name in said - {"x-request-id"}:
             assert again.header(name) == whole.header(name)
-    for other in ('"other"', tag.strip('"'), ""):
+    lines = (("If-None-Match", '"other"'), ("If-None-Match", f'"more", {tag}'))
+    assert api.get(path, *lines).status == 304
+    assert api.get(path, lines[0], lines[0]).status == 200
+    named = tag.strip('"')
+    # A tag that is not, as a whole, the one we gave is none: what it claims is not repeated.
+    changed = [f'"{named}0"', f'"{named.partition("-")[0]}-0000{missing}"', f'"0{named[1:]}"']
+    changed = [other for other in changed if other != tag]
+    for other in ('"other"', named, "", '"-"', f'"{named.partition("-")[0]}"', *changed):
         assert api.get(path, ("If-None-Match", other)).status == 200
 
 
@@ -109,6 +138,36 @@ def test_repeated_reads_and_304s_do_not_touch_the_database(runtime: FakeRuntime)
         seconds[0] += 0.6
         assert api.get("/BRLBTC/mms?range=20", ("If-None-Match", tag)).status == 304
         assert source.asked == ["means", "state"]
+
+
+@pytest.mark.parametrize("path", ["/BRLBTC/candles", "/BRLBTC/anomalies?method=robust"])
+def test_a_304_says_what_is_missing_without_reading_a_candle(
+    runtime: FakeRuntime, path: str
+) -> None:
+    read: list[int] = []
+
+    class Counting(MemorySeriesStore):
+        """The same data; counts the reads of candles."""
+
+        def rows(
+            self, pair: Pair, interval: Interval, first: int, last: int
+        ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
+            read.append(first)
+            return super().rows(pair, interval, first, last)
+
+    runtime.store = Counting()
+    load(runtime.store, without=[LAST - 9 * DAY])
+    with serving(runtime) as api:
+        tag = api.get(path).header("etag")
+        assert tag is not None
+        for _ in range(3):
+            held = api.get(path, ("If-None-Match", tag))
+            assert (held.status, held.header("x-data-missing")) == (304, "1")
+        assert len(read) == 1
+        # Whoever names no tag holds none that could say it.
+        held = api.get(path, ("If-None-Match", "*"))
+        assert (held.status, held.header("x-data-missing")) == (304, "1")
+        assert len(read) == 2
 
 
 def test_last_modified_is_when_the_data_changed(api: Client) -> None:

@@ -11,7 +11,10 @@ from urllib.parse import urlencode
 import pytest
 
 from app.api.errors import ANSWERS
-from tests.support.api import Client, FakePrices, FakeRuntime, load, serving
+from app.core.errors import StoreUnavailable, UpstreamUnavailable
+from app.db.memory import MemorySeriesStore
+from tests.support.api import Answer, Client, FakePrices, FakeRuntime, load, serving
+from tests.support.schema import mismatches
 
 PATHS = {
     "/{pair}/mms",
@@ -40,8 +43,14 @@ def api() -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def operations(api: Client) -> dict[str, dict[str, Any]]:
-    paths = json.loads(api.get("/openapi.json").body)["paths"]
+def document(api: Client) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(api.get("/openapi.json").body)
+    return found
+
+
+@pytest.fixture(scope="module")
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    paths = document["paths"]
     posted = {path for path, methods in paths.items() if list(methods) == ["post"]}
     assert posted == {"/collect-once/{symbol}"}
     assert all(list(methods) == ["get"] for path, methods in paths.items() if path not in posted)
@@ -96,7 +105,8 @@ def test_every_reply_has_an_example_and_a_schema(operations: dict[str, dict[str,
 def test_examples_of_problems_are_what_the_table_says(
     operations: dict[str, dict[str, Any]],
 ) -> None:
-    by_code = {answer.code: answer for answer in ANSWERS.values()}
+    by_code = {answer.code: answer.status for answer in ANSWERS.values()}
+    by_code["method-not-allowed"] = 405
     seen = set()
     for operation in operations.values():
         for status, kind, content in contents(operation):
@@ -104,7 +114,7 @@ def test_examples_of_problems_are_what_the_table_says(
                 continue
             for code, example in content["examples"].items():
                 assert example["value"]["code"] == code
-                assert example["value"]["status"] == by_code[code].status == int(status)
+                assert example["value"]["status"] == by_code[code] == int(status)
                 assert example["value"]["detail"]
                 seen.add(code)
     assert seen >= {"unsupported-pair", "reversed-period", "unknown-parameter"}
@@ -120,19 +130,135 @@ def test_asking_with_the_examples_answers(
             if "Another name" not in each["description"]
         ]
         query = urlencode({p["name"]: p["example"] for p in parameters if p["in"] == "query"})
-        address = path.replace("{pair}", "BRLBTC").replace("{symbol}", "BTC")
-        got = api.ask("POST" if "collect" in path else "GET", f"{address}?{query}")
+        got = ask(api, path, query)
         assert got.status == 200, (path, got.body)
+
+
+def ask(api: Client, path: str, query: str = "", *headers: tuple[str, str]) -> Answer:
+    """The request that is documented at this address, for what its examples name."""
+    method = "POST" if "collect" in path else "GET"
+    return api.ask(method, f"{path.format(pair='BRLBTC', symbol='BTC')}?{query}", *headers)
+
+
+def test_every_example_is_what_its_schema_says(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    checked = 0
+    for path, operation in operations.items():
+        described = list(operation.get("parameters", []))
+        for reply in operation["responses"].values():
+            described += reply.get("headers", {}).values()
+            for content in reply.get("content", {}).values():
+                named = content.get("examples", {"": {"value": content.get("example")}})
+                described += [
+                    {"schema": content["schema"], "example": each["value"]}
+                    for each in named.values()
+                ]
+        for each in described:
+            assert mismatches(each["example"], each["schema"], document) == [], (path, each)
+            checked += 1
+    assert checked > 200
+
+
+def test_an_example_with_a_member_too_many_or_too_few_would_be_noticed(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    content = operations["/pairs"]["responses"]["200"]["content"]["application/json"]
+    example = json.loads(json.dumps(content["example"]))
+    assert mismatches(example, content["schema"], document) == []
+    example["pairs"][1].pop("first")
+    example["pairs"][0]["other"] = 1
+    example["pairs"][0]["stored"] = "365"
+    assert sorted(mismatches(example, content["schema"], document)) == [
+        "'365' is no integer",
+        "first is missing",
+        "other is no member",
+    ]
+
+
+def test_what_a_wrong_query_is_told_is_documented_word_for_word(
+    api: Client, operations: dict[str, dict[str, Any]]
+) -> None:
+    for path, operation in operations.items():
+        examples = [
+            example["value"]
+            for status, _, content in contents(operation)
+            for example in content.get("examples", {}).values()
+            if status == "422"
+        ]
+        assert bool(examples) is (path not in {"/health", "/healthz", "/readyz"})
+        for example in examples:
+            wrong = wrong_query(example["code"], example["detail"])
+            got = ask(api, path, f"{wrong}&range=20" if path.endswith("/mms") else wrong)
+            assert got.status == 422
+            assert {**got.json(), "request_id": example["request_id"]} == example
+
+
+def wrong_query(code: str, detail: str) -> str:
+    """The query that is told so."""
+    names = re.findall(r"[a-z_]+", detail)
+    if code == "unknown-parameter":
+        return f"{names[0]}=1"
+    if code == "repeated-parameter":
+        return f"{names[0]}=1&{names[2] if names[1] == 'and' else names[0]}=1"
+    if detail.startswith("The query is 2,049 bytes"):
+        return "x" * 2049
+    value = re.findall(r"='([^']*)'", detail)[0]
+    return urlencode({names[0]: value})
+
+
+def test_a_wrong_method_is_documented_as_it_is_answered(
+    api: Client, operations: dict[str, dict[str, Any]]
+) -> None:
+    for path, operation in operations.items():
+        reply = operation["responses"]["405"]
+        [example] = reply["content"]["application/problem+json"]["examples"].values()
+        got = api.ask("DELETE", path.format(pair="BRLBTC", symbol="BTC"))
+        assert got.header("allow") == reply["headers"]["Allow"]["example"]
+        assert {**got.json(), "request_id": "5f0c2a9e41d3b786"} == example["value"]
+
+
+class NoDatabase(MemorySeriesStore):
+    """A store that answers nothing."""
+
+    def state(self, *_asked: Any) -> Any:
+        raise StoreUnavailable("gone")
+
+    rows = read = quarantined = revisions = state  # type: ignore[assignment]
+
+
+def test_every_header_that_is_sent_is_documented(
+    api: Client, operations: dict[str, dict[str, Any]]
+) -> None:
+    away = FakePrices(trouble=UpstreamUnavailable("wait", host="there", retry_after=9))
+    broken = FakeRuntime(store=NoDatabase(), trouble=StoreUnavailable("gone"), price_source=away)
+    seen = set()
+    with serving(broken) as without_database, serving(FakeRuntime()) as empty:
+        for path, operation in operations.items():
+            query = "range=20" if path.endswith("/mms") else ""
+            for client in (api, empty, without_database):
+                first = ask(client, path, query)
+                replies = [first, ask(client, path, "x=1"), client.ask("DELETE", path)]
+                replies.append(client.get(path.format(pair="BRLXYZ", symbol="XYZ")))
+                if tag := first.header("etag"):
+                    replies.append(ask(client, path, query, ("If-None-Match", tag)))
+                for got in replies:
+                    documented = operation["responses"][str(got.status)].get("headers", {})
+                    sent = {name for name, _ in got.headers} - {"content-type", "content-length"}
+                    assert sent <= {name.lower() for name in documented}, (path, got.status)
+                    seen.add((got.status, *sent & {"retry-after", "x-data-reason", "allow"}))
+    assert {(304,), (503, "retry-after"), (200, "x-data-reason"), (405, "allow")} <= seen
 
 
 def test_examples_of_series_have_the_members_of_real_replies(
     api: Client, operations: dict[str, dict[str, Any]]
 ) -> None:
-    for path, query in (("mms", "range=20"), ("candles", "windows=20,50,200")):
+    for path, query in (("mms", "range=20"), ("candles", "windows=20,50,200"), ("anomalies", "")):
         reply = operations[f"/{{pair}}/{path}"]["responses"]["200"]
         example = reply["content"]["application/json"]["example"]
         got = api.get(f"/BRLBTC/{path}?{query}")
-        assert set(got.json()[0]) == set(example[0])
+        if path != "anomalies":
+            assert set(got.json()[0]) == set(example[0])
         for name in ("X-Data-As-Of", "X-Data-Missing", "X-Data-Stale", "ETag"):
             assert name in reply["headers"]
             assert got.header(name)

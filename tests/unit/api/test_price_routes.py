@@ -112,6 +112,8 @@ def test_fewer_than_two_prices_are_no_anomaly_and_the_reply_says_so(api: Client)
         got = api.get("/anomaly/ADA").json()
         assert (got["anomaly"], got["outcome"]) == (False, "insufficient")
         assert got["message"]
+        # What was not compared has no usual change: 0 would be one.
+        assert (got["usual_change"], got["relative_change"]) == (None, None)
         collect(api, "ADA")
     assert api.get("/anomaly/ADA").json()["outcome"] == "normal"
 

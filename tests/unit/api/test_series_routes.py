@@ -218,3 +218,19 @@ def test_the_pairs_that_are_served_are_the_settings_own() -> None:
     with serving(runtime, allowed_pairs="ETH-BRL") as api:
         assert len(api.get("/BRLETH/mms?range=20").json()) == 365
         assert api.get("/BRLBTC/mms?range=20").status == 400
+
+
+def test_a_period_before_what_is_stored_is_empty_and_says_why(api: Client) -> None:
+    for path in ("mms?range=200&", "candles?"):
+        got = api.get(f"/BRLBTC/{path}from=2021-01-01&to=2021-12-31")
+        assert (got.status, got.json(), got.header("x-data-missing")) == (200, [], "365")
+        reason = got.header("x-data-reason") or ""
+        assert "is stored from 2022-09-13T00:00:00Z to 2024-03-29T00:00:00Z" in reason
+        assert "HISTORY_DAYS (365)" in reason
+        held = got.header("etag") or ""
+        again = api.get(f"/BRLBTC/{path}from=2021-01-01&to=2021-12-31", ("If-None-Match", held))
+        assert (again.status, again.header("x-data-reason")) == (304, reason)
+    partly = api.get("/BRLBTC/mms?range=200&from=2023-03-01&to=2023-04-30")
+    assert "the first average over 200 can be that of 2023-03-31" in (
+        partly.header("x-data-reason") or ""
+    )

@@ -24,6 +24,7 @@ def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
         "expected": 365,
         "stored": 364,
         "missing": 1,
+        "warm_up_missing": 0,
         "as_of": "2024-03-29T00:00:00Z",
         "checked_at": "2024-03-30T00:05:00Z",
         "stale": False,
@@ -31,6 +32,7 @@ def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
     assert eth["pair"] == "BRLETH"
     assert (eth["first"], eth["last"], eth["as_of"], eth["checked_at"]) == (None,) * 4
     assert (eth["stored"], eth["missing"], eth["stale"]) == (0, 365, True)
+    assert eth["warm_up_missing"] == 199
     assert "make initial_load" in eth["message"]
 
 

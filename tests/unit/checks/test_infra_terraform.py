@@ -66,6 +66,7 @@ def test_runs_are_told_apart_by_how_they_ended() -> None:
             line("test_run", "a", test_run={"progress": "starting"}),
             ended("a", "pass"),
             line("test_plan", "a", test_plan={"resource_changes": []}),
+            line("test_state", "a", test_state={"root_module": {}}),
             ended("b", "fail"),
             line("diagnostic", "b", diagnostic=diagnostic),
             line("diagnostic", "b", diagnostic={"severity": "warning", "summary": "old"}),
@@ -79,7 +80,7 @@ def test_runs_are_told_apart_by_how_they_ended() -> None:
         ("t.hcl b", "t.hcl c"),
         ("t.hcl d",),
     )
-    assert dict(found.plans) == {"t.hcl a": {"resource_changes": []}}
+    assert dict(found.states) == {"t.hcl a": {"root_module": {}}}
     assert found.problems == ("t.hcl b: Test assertion failed: It is not. (t.hcl:7)",)
     assert found.finished
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app.core.logging import configure
+from app.core.logging import always, configure
 from tests.support.logs import log_as_before
 
 
@@ -180,3 +180,14 @@ def test_a_record_that_cannot_be_formatted_breaks_nothing(
     root.handlers[:] = root.handlers[-1:]
     logging.getLogger("somebody").warning("%d candles", "many")
     assert "Logging error" in capsys.readouterr().err
+
+
+def test_a_line_that_must_not_be_missing_is_logged_at_every_level() -> None:
+    for level in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        stream = io.StringIO()
+        configure(level, "json", stream)
+        always().info("heartbeat", code=0)
+        [line] = lines(stream)
+        assert (line["event"], line["level"], line["code"]) == ("heartbeat", "info", 0)
+        structlog.get_logger().debug("other")
+        assert len(lines(stream)) == (2 if level == "DEBUG" else 1)

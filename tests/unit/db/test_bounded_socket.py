@@ -104,7 +104,7 @@ def test_a_read_brings_more_than_was_asked_for_where_more_has_come(pair: Pair) -
 
 
 def test_the_module_of_them_is_socket_in_all_else() -> None:
-    module = BoundedSockets()
+    module = BoundedSockets("cache.example", 11211, socket.getaddrinfo)
     assert module.socket is BoundedSocket
     assert (module.AF_INET, module.create_connection) == (socket.AF_INET, socket.create_connection)
     with pytest.raises(AttributeError):

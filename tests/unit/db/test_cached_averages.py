@@ -2,95 +2,28 @@
 
 from __future__ import annotations
 
-import random
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-
 import pytest
 
 from app.core.errors import StoreUnavailable
-from app.core.market import EMPTY_SERIES, AverageSlice, Interval, Pair, SeriesState, Window
-from app.core.ports import Cache
+from app.core.market import EMPTY_SERIES, Interval, Pair, SeriesState, Window
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CHECK_EVERY, CachedAverageStore
 from app.utils import blocks
+from tests.support.cached import (
+    ACROSS,
+    EVER,
+    MINUTE,
+    SIZE,
+    START,
+    STEP,
+    WITHIN,
+    Clock,
+    Spoilable,
+    Stand,
+    minutes,
+)
 from tests.support.candles import BTC, ETH
-from tests.support.means import RecordingMeans, Rows, between, rows_in
-from tests.support.patience import until, waiting_in
-
-MINUTE = Interval.MINUTE
-STEP = MINUTE.seconds
-SIZE = blocks.BLOCK * STEP
-START = 3_400 * SIZE
-"""Where a block of minutes begins."""
-EVER = 2**40
-
-
-@dataclass
-class Clock:
-    """A monotonic clock that a test sets."""
-
-    now: float = 50.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class Spoilable:
-    """A cache whose entries a test can spoil; `gets` and `sets` record its use."""
-
-    entries: dict[str, bytes] = field(default_factory=dict)
-    gets: list[str] = field(default_factory=list)
-    sets: list[str] = field(default_factory=list)
-    keeps: bool = True
-
-    def get(self, key: str) -> bytes | None:
-        self.gets.append(key)
-        return self.entries.get(key)
-
-    def set(self, key: str, value: bytes) -> None:
-        self.sets.append(key)
-        if self.keeps:
-            self.entries[key] = value
-
-    def healthy(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass
-class Stand:
-    """A cached store with everything around it."""
-
-    source: RecordingMeans = field(default_factory=RecordingMeans)
-    clock: Clock = field(default_factory=Clock)
-    cache: Cache = field(default_factory=lambda: MemoryCache(10**9))
-
-    def __post_init__(self) -> None:
-        self.store = CachedAverageStore(self.source, self.cache, monotonic=self.clock)
-
-    def read(self, first: int = 0, last: int = EVER, window: int = 20) -> AverageSlice:
-        return self.store.read(BTC, MINUTE, window, first, last)
-
-    def questions(self) -> list[str]:
-        """What the source was asked since this was last called."""
-        asked = list(self.source.asked)
-        self.source.asked.clear()
-        return asked
-
-
-def minutes(first: int, count: int, seed: int = 1) -> dict[int, int]:
-    """Averages of so many minutes from `first`, in blocks of the test's own making."""
-    chance = random.Random(seed)
-    return {first + number * STEP: chance.randrange(10**14) for number in range(count)}
-
-
-WITHIN = minutes(START + 100 * STEP, 50)
-ACROSS = minutes(START - 30 * STEP, 60)
+from tests.support.means import RecordingMeans, between, rows_in
 
 
 def test_a_first_read_asks_one_question_and_the_next_ones_none() -> None:
@@ -281,154 +214,3 @@ def test_what_is_cached_is_served_while_its_revision_is_believed_even_without_th
     stand.read()
     stand.source.error = StoreUnavailable("gone")
     assert stand.read().count == 50
-
-
-PERIODS = {
-    "one period": [(START, START + SIZE - STEP)],
-    "many periods": [(START + 90 * STEP + n * STEP, START + 160 * STEP) for n in range(50)],
-    "periods of other blocks, too": [
-        (START - n * SIZE, START + SIZE - STEP + (n % 2) * SIZE) for n in range(4)
-    ],
-    "all there is": [(-EVER, EVER)],
-}
-
-
-@pytest.mark.parametrize("periods", PERIODS)
-def test_five_hundred_cold_reads_at_once_are_one_read_of_rows(periods: str) -> None:
-    readers = 500
-    stand = Stand()
-    stand.source.commit(WITHIN)
-    stand.source.held = True
-    start = threading.Barrier(readers)
-
-    def read(number: int) -> tuple[tuple[int, int], AverageSlice]:
-        period = PERIODS[periods][number % len(PERIODS[periods])]
-        start.wait(timeout=20)
-        return period, stand.read(*period)
-
-    with ThreadPoolExecutor(readers) as pool:
-        reading = [pool.submit(read, number) for number in range(readers)]
-        until(lambda: waiting_in(Future.result) + stand.source.waiting == readers)
-        stand.source.let_go()
-        for future in reading:
-            (first, last), found = future.result(timeout=20)
-            assert rows_in(found.body) == between(WITHIN, first, last)
-    assert stand.questions().count("means") == 1
-
-
-def test_many_reads_at_once_ask_for_the_revision_once() -> None:
-    readers = 100
-    stand = Stand()
-    stand.source.commit(WITHIN)
-    stand.read()
-    stand.questions()
-    stand.clock.now += CHECK_EVERY
-    stand.source.held = True
-    with ThreadPoolExecutor(readers) as pool:
-        reading = [pool.submit(stand.read) for _ in range(readers)]
-        until(lambda: waiting_in(Future.result) + stand.source.waiting == readers)
-        stand.source.let_go()
-        assert {future.result(timeout=20).count for future in reading} == {50}
-    assert stand.questions() == ["state"]
-
-
-@pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("period", [(0, EVER), (START - SIZE, START + SIZE - STEP)])
-def test_a_slow_answer_is_not_given_to_who_came_after_a_commit(
-    known: bool, period: tuple[int, int]
-) -> None:
-    stand = Stand()
-    stand.source.commit(WITHIN)
-    if known:
-        stand.read()
-        stand.clock.now += CHECK_EVERY
-    stand.source.held = True
-    with ThreadPoolExecutor(2) as pool:
-        early = pool.submit(stand.read, *period)
-        until(lambda: stand.source.waiting == 1)
-        second = stand.source.commit(ACROSS)
-        stand.clock.now += CHECK_EVERY + 0.5
-        late = pool.submit(stand.read, *period)
-        until(lambda: waiting_in(Future.result) == 1 or stand.source.waiting == 2)
-        stand.source.let_go()
-        assert rows_in(early.result(timeout=20).body) in (WITHIN, ACROSS)
-        found = late.result(timeout=20)
-    assert (found.state.revision, rows_in(found.body)) == (second, ACROSS)
-
-
-def test_who_has_been_told_of_a_commit_is_not_shown_what_was_before_it() -> None:
-    stand = Stand()
-    stand.source.commit(WITHIN)
-    period = (START, START + SIZE - STEP)
-    stand.source.held = True
-    with ThreadPoolExecutor(2) as pool:
-        early = pool.submit(stand.read, *period)
-        until(lambda: stand.source.waiting == 1)
-        second = stand.source.commit(ACROSS)
-        stand.clock.now += 0.01
-        stand.source.held = False
-        assert stand.store.refresh(BTC, MINUTE).revision == second
-        late = pool.submit(stand.read, *period)
-        until(lambda: waiting_in(Future.result) == 1 or late.done())
-        stand.source.let_go()
-        early.result(timeout=20)
-        found = late.result(timeout=20)
-    assert (found.state.revision, rows_in(found.body)) == (second, between(ACROSS, *period))
-    # The late answer to the early question has not replaced what is known since.
-    assert stand.store.state(BTC, MINUTE).revision == second
-    assert stand.read(*period).state.revision == second
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_whatever_happens_a_read_is_one_committed_state_and_no_older_than_it_may_be(
-    seed: int,
-) -> None:
-    chance = random.Random(seed)
-    cache = Spoilable()
-    stand = Stand(cache=cache)
-    committed: list[tuple[float, Rows]] = [(stand.clock.now, {})]
-
-    def commit() -> None:
-        rows = dict(committed[-1][1])
-        newest = max(rows, default=START - 40 * STEP)
-        for number in range(chance.randrange(1, 30)):
-            rows[newest + (number + 1) * STEP * chance.randrange(1, 4)] = chance.randrange(10**12)
-        for bucket in chance.sample(sorted(rows), min(3, len(rows))):
-            rows[bucket] = chance.randrange(10**12)
-        stand.source.commit(rows)
-        committed.append((stand.clock.now, stand.source.rows))
-
-    def spoil() -> None:
-        for key in chance.sample(sorted(cache.entries), len(cache.entries) // 2):
-            if chance.random() < 0.5:
-                del cache.entries[key]
-            else:
-                cache.entries[key] = chance.choice(
-                    [
-                        b"garbage",
-                        cache.entries[key][: chance.randrange(40)],
-                        b"",
-                        *cache.entries.values(),
-                    ]
-                )
-
-    def read() -> None:
-        first = START + chance.randrange(-60, 400) * STEP
-        last = chance.choice([first + chance.randrange(-20, 200) * STEP, EVER])
-        found = stand.read(first, last, chance.choice([20, 50]))
-        revision = found.state.revision
-        assert rows_in(found.body) == between(committed[revision][1], first, last)
-        assert found.count == len(rows_in(found.body))
-        if revision + 1 < len(committed):
-            assert stand.clock.now - committed[revision + 1][0] < CHECK_EVERY
-
-    for _ in range(300):
-        step = chance.random()
-        if step < 0.1:
-            commit()
-        elif step < 0.2:
-            spoil()
-        elif step < 0.4:
-            stand.clock.now += chance.choice([0.01, 0.2, CHECK_EVERY])
-        else:
-            read()

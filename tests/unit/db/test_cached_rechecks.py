@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.core.market import Interval
 from app.db.cached import CachedAverageStore
-from app.utils import blocks
+from tests.support.cached import MINUTE, SIZE, START, STEP
 from tests.support.candles import BTC
 from tests.support.means import RecordingMeans, rows_in
 
-MINUTE = Interval.MINUTE
-STEP = MINUTE.seconds
-SIZE = blocks.BLOCK * STEP
-START = 3_400 * SIZE
 ROWS = {START + number * STEP: 10**9 + number for number in range(-20, 20)}
 
 

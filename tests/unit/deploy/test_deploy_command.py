@@ -135,6 +135,24 @@ def test_without_a_load_balancer_the_url_has_to_be_given(tmp_path: Path) -> None
     assert trial.service.asked == []
 
 
+@pytest.mark.parametrize("name", ["elb.amazonaws.com", "elb.amazonaws.com.cn"])
+def test_https_under_a_name_of_amazons_is_refused_before_anything_is_tried(
+    tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "outputs.json"
+    values = {**VALUES, "base_url": f"https://mms-dev-1.us-east-1.{name}"}
+    file.write_text(json.dumps({name: {"value": value} for name, value in values.items()}))
+    given = ["--outputs", str(file), "--image", str(NEW)]
+    trial = Trial()
+    assert trial.run(*given) == 2
+    assert f"no certificate is for mms-dev-1.us-east-1.{name}" in trial.said.getvalue()
+    assert "DEPLOY_URL" in trial.said.getvalue()
+    assert (trial.cloud.calls, trial.bases) == ([], [])
+    assert trial.run(*given, "--url", "https://mms.example") == 0
+    assert trial.run(*given, "--url", f"http://mms-dev-1.us-east-1.{name}") == 0
+    assert trial.run(*given, "--no-smoke") == 0
+
+
 def test_a_plan_changes_nothing(outputs: Path) -> None:
     trial = Trial()
     assert trial.run("--outputs", str(outputs), "--image", str(NEW), "--plan") == 0

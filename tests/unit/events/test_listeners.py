@@ -9,8 +9,16 @@ import structlog
 
 from app.core.market import EMPTY_SERIES, WINDOWS, AverageSlice, Interval, Pair, Window
 from app.events import types
-from app.events.listeners import cache_warming, log_line
-from app.events.types import AveragesCalculated, CandlesLoaded, Event, GapDetected, SeriesEvent
+from app.events.listeners import AnomalyEpisodes, EventCounts, cache_warming, log_line
+from app.events.types import (
+    AnomalyDetected,
+    AveragesCalculated,
+    CandlesLoaded,
+    Event,
+    GapDetected,
+    PriceCollected,
+    SeriesEvent,
+)
 from tests.support.candles import BTC, DAY
 
 
@@ -55,13 +63,14 @@ def test_events_are_named_in_the_past_tense() -> None:
             },
         ),
         (
-            GapDetected(BTC, DAY, first=86_400, last=172_800, count=2, cause="never fetched"),
+            GapDetected(BTC, DAY, first=86_400, last=172_800, gaps=1, count=2, causes="absent 2"),
             {
                 "event": "gap_detected",
                 "first": 86_400,
                 "last": 172_800,
+                "gaps": 1,
                 "count": 2,
-                "cause": "never fetched",
+                "causes": "absent 2",
             },
         ),
     ],
@@ -80,6 +89,61 @@ def test_every_kind_of_event_can_be_logged(kind: type[Event]) -> None:
         log_line(made(kind))
     [line] = logged
     assert line.keys() >= {item.name for item in fields(kind)}
+
+
+def test_events_are_counted_by_kind() -> None:
+    counts = EventCounts()
+    assert counts.so_far() == {}
+    for kind in [*KINDS, GapDetected]:
+        counts(made(kind))
+    assert counts.so_far() == {kind.__name__: 1 for kind in KINDS} | {"GapDetected": 2}
+
+
+def test_what_was_read_of_the_counts_does_not_change_any_more() -> None:
+    counts = EventCounts()
+    counts(made(GapDetected))
+    before = counts.so_far()
+    counts(made(GapDetected))
+    assert before == {"GapDetected": 1}
+
+
+def detected(symbol: str) -> AnomalyDetected:
+    return AnomalyDetected(symbol, 6_360_000_000_000, "usd", "The price rose by 6 %.")
+
+
+def collected(
+    symbol: str, *, anomalous: bool | None = False, stale: bool = False
+) -> PriceCollected:
+    return PriceCollected(symbol, 6_360_000_000_000, "usd", 1, 2, stale, anomalous)
+
+
+def test_an_anomaly_is_warned_of_once_until_the_price_is_normal_again() -> None:
+    episodes = AnomalyEpisodes()
+    happened = [
+        *[collected("BTC"), detected("BTC"), collected("BTC", anomalous=True)],
+        *[detected("BTC"), collected("BTC", anomalous=True)],
+        # Neither of these says that it is over.
+        *[collected("BTC", stale=True), collected("BTC", anomalous=None)],
+        *[detected("BTC"), collected("BTC", anomalous=True)],
+        *[detected("ADA"), collected("ADA", anomalous=True)],
+        *[collected("BTC"), collected("BTC")],
+        *[detected("BTC"), collected("BTC", anomalous=True)],
+    ]
+    with structlog.testing.capture_logs() as logged:
+        for event in happened:
+            if isinstance(event, AnomalyDetected):
+                episodes.detected(event)
+            elif isinstance(event, PriceCollected):
+                episodes.collected(event)
+    said = [(line["event"], line["symbol"], line["log_level"]) for line in logged]
+    assert said == [
+        ("anomaly_detected", "BTC", "warning"),
+        ("anomaly_detected", "ADA", "warning"),
+        ("anomaly_ended", "BTC", "info"),
+        ("anomaly_detected", "BTC", "warning"),
+    ]
+    assert logged[0]["price"] == "63600.0"
+    assert logged[0]["reason"] == "The price rose by 6 %."
 
 
 def test_the_cache_is_warmed_with_each_window_of_the_series() -> None:

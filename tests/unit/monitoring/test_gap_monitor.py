@@ -127,12 +127,17 @@ def test_a_complete_series_is_one_line_and_exit_0(service: Service) -> None:
     said = service.run()
     assert said.code == 0
     assert said.shown[0].split() == [
-        "pair", "interval", "status", "stored", "expected", "missing", "newest", "checked",
+        "pair", "interval", "status", "stored", "expected", "missing",
+        "newest", "newest_age", "checked", "checked_age",
     ]  # fmt: skip
-    assert said.shown[1].split() == [
+    row = said.shown[1].split()
+    ages = [int(row.pop(at).removesuffix("s")) for at in (9, 7)]
+    assert row == [
         "BRLBTC", "1d", "complete", "10", "10", "0", iso(service.ago(0)),
         iso(service.ago(0) + SECONDS + 60),
     ]  # fmt: skip
+    assert ages[1] - ages[0] == 60
+    assert 0 <= time.time() - (service.ago(0) + SECONDS) - ages[1] < 60
     assert len(said.shown) == 2
     assert {key: said.heartbeat[key] for key in ("status", "series", "gaps", "missing")} == {
         "status": "complete", "series": 1, "gaps": 0, "missing": 0,
@@ -157,13 +162,53 @@ def test_each_range_is_named_with_its_cause_and_counted_in_the_heartbeat(service
     ]
     counted = ("status", "gaps", "missing", "wrong_averages", "stale", "quarantined")
     assert [said.heartbeat[key] for key in counted] == ["incomplete", 2, 3, 1, 0, 1]
-    # Each gap is an event as well, and what hears it is the log.
-    events = [json.loads(line) for line in said.error.splitlines()]
-    fields = ("event", "pair", "interval", "first", "last", "count", "cause")
-    assert [tuple(event[name] for name in fields) for event in events] == [
-        ("gap_detected", "BRLBTC", "1d", service.ago(6), service.ago(5), 2, "absent"),
-        ("gap_detected", "BRLBTC", "1d", service.ago(2), service.ago(2), 1, "absent"),
+    # All gaps of a series are one event as well, and what hears it is the log.
+    (event,) = [json.loads(line) for line in said.error.splitlines()]
+    fields = ("event", "pair", "interval", "first", "last", "gaps", "count", "causes")
+    assert tuple(event[name] for name in fields) == (
+        "gap_detected", "BRLBTC", "1d", service.ago(6), service.ago(2), 2, 3, "absent 3",
+    )  # fmt: skip
+
+
+def test_a_hole_before_the_served_period_is_said_to_lie_there(service: Service) -> None:
+    service.fill(without=[DAYS + WARM_UP - 1, DAYS + 1, DAYS, DAYS - 1])
+    said = service.run("--json")
+    assert said.code == 1
+    oldest, eleven, ten, nine = (
+        iso(service.ago(n)) for n in (DAYS + WARM_UP - 1, DAYS + 1, DAYS, DAYS - 1)
+    )
+    assert said.shown[1].split()[2:6] == ["incomplete", "9", "10", "1"]
+    assert said.shown[2:5] == [
+        f"BRLBTC 1d missing {oldest[:10]} (1) before the served period: absent",
+        f"BRLBTC 1d missing {eleven[:10]}..{ten[:10]} (2) before the served period: absent",
+        f"BRLBTC 1d missing {nine[:10]} (1): absent",
     ]
+    (series,) = said.summary["series"]
+    assert [(gap["count"], gap["warm_up"]) for gap in series["gaps"]] == [
+        (1, True), (2, True), (1, False),
+    ]  # fmt: skip
+    assert (series["missing"], series["warm_up_missing"], series["complete"]) == (1, 3, False)
+    assert (said.heartbeat["missing"], said.heartbeat["warm_up_missing"]) == (1, 3)
+
+
+def test_a_short_interval_full_of_gaps_is_one_event_and_every_range_is_named(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERVALS", "1m")
+    monkeypatch.setenv("HISTORY_DAYS", "2")
+    newest = Interval.MINUTE.last_closed(time.time())
+    with service.store.begin(BTC, Interval.MINUTE) as unit:
+        minutes = range(newest - 3200 * 60, newest + 1, 120)
+        unit.put_candles([candle(bucket, 10**9) for bucket in minutes])
+        unit.note_absent([minutes[-1] - 60], int(time.time()))
+        unit.finish(changed=True, now=time.time())
+    said = service.run()
+    assert said.code == 1
+    named = [line for line in said.shown if "missing 2" in line]
+    assert len(named) > 1_500
+    (event,) = [json.loads(line) for line in said.error.splitlines()]
+    assert (event["event"], event["gaps"]) == ("gap_detected", len(named))
+    assert event["causes"] == f"absent 1, never-fetched {event['count'] - 1}"
 
 
 def test_the_line_of_json_says_the_same_for_machines(service: Service) -> None:
@@ -172,7 +217,8 @@ def test_the_line_of_json_says_the_same_for_machines(service: Service) -> None:
     assert said.code == 1
     at = iso(service.ago(2))
     (series,) = said.summary["series"]
-    age = series.pop("age_seconds")
+    age, checked_age = series.pop("age_seconds"), series.pop("checked_age_seconds")
+    assert age - checked_age == 60
     assert 0 <= time.time() - (service.ago(0) + SECONDS) - age < 60
     assert said.summary["command"] == "gap_monitor"
     assert said.summary["exit"] == 1
@@ -184,11 +230,14 @@ def test_the_line_of_json_says_the_same_for_machines(service: Service) -> None:
         "expected": 10,
         "stored": 9,
         "missing": 1,
+        "warm_up_missing": 0,
         "complete": False,
         "stale": False,
         "newest": iso(service.ago(0)),
         "checked_at": iso(service.ago(0) + SECONDS + 60),
-        "gaps": [{"first": at, "last": at, "count": 1, "cause": "absent"}],
+        "gaps": [
+            {"first": at, "last": at, "count": 1, "cause": "absent", "warm_up": False},
+        ],
         "quarantined": 0,
         "wrong_averages": [],
     }
@@ -197,14 +246,16 @@ def test_the_line_of_json_says_the_same_for_machines(service: Service) -> None:
 def test_a_series_that_was_never_loaded_is_missing_and_stale(service: Service) -> None:
     said = service.run("--json")
     assert said.code == 1
-    assert said.shown[1].split()[-3:] == ["10", "-", "never"]
-    first, last = (iso(service.ago(n))[:10] for n in (9, 0))
-    assert said.shown[2:4] == [
+    assert said.shown[1].split()[-5:] == ["10", "-", "-", "never", "-"]
+    oldest, before, first, last = (iso(service.ago(n))[:10] for n in (DAYS + 198, DAYS, 9, 0))
+    assert said.shown[2:5] == [
+        f"BRLBTC 1d missing {oldest}..{before} (199) before the served period: never-fetched",
         f"BRLBTC 1d missing {first}..{last} (10): never-fetched",
         "BRLBTC 1d is stale: nothing is stored; run make incremental",
     ]
     (series,) = said.summary["series"]
-    assert [series[key] for key in ("newest", "age_seconds", "checked_at")] == [None] * 3
+    unknown = ("newest", "age_seconds", "checked_at", "checked_age_seconds")
+    assert [series[key] for key in unknown] == [None] * 4
     assert said.heartbeat["stale"] == 1
 
 
@@ -267,27 +318,93 @@ def test_a_repair_that_gets_no_answer_says_why_below_the_ranges(service: Service
     assert said.shown[3].startswith("BRLBTC 1d not repaired: 127.0.0.1:1 cannot be reached")
 
 
-@pytest.mark.parametrize(
-    ("last", "statement", "said_of_it"),
-    [
-        # What somebody has changed behind the service's back: to prices that cannot be averaged, and
-        # to a time that is none.
-        (0, f"UPDATE candles SET high = {2**62}, close = {2**62}", "64 bits"),
-        (3, "UPDATE series SET checked_at = 'a word'", "command_crashed"),
-    ],
-)
-def test_a_check_that_broke_off_is_2_and_never_taken_for_an_answer(
-    service: Service, last: int, statement: str, said_of_it: str
+def test_a_repair_that_gets_no_answer_still_mends_averages_and_asks_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.fill(last=last)
+    monkeypatch.setenv("ALLOWED_PAIRS", "BRLBTC,BRLETH,BRLSOL")
+    service.fill()
     service.change("DELETE FROM averages WHERE bucket = ?", service.ago(4))
-    service.change(statement)
+    service.change("DELETE FROM averages WHERE bucket = ?", service.ago(DAYS + 30))
     said = service.run("--repair")
+    assert said.code == 1
+    # The first pair has no gap and is whole again; the second has been asked for; the third has not.
+    assert [line.split()[2] for line in said.shown[1:4]] == ["complete", "incomplete", "incomplete"]
+    assert not [line for line in said.shown if "wrong averages" in line]
+    gaps = [line for line in said.shown if " missing 2" in line]
+    assert len(gaps) == 4
+    assert {line.rpartition(": ")[2] for line in gaps} == {"unreachable"}
+    assert said.shown[-2].startswith("BRLETH 1d not repaired: 127.0.0.1:1 cannot be reached")
+    assert said.shown[-1] == "BRLSOL 1d not repaired: 127.0.0.1:1 was not asked again"
+    (failed,) = [json.loads(line) for line in said.error.splitlines() if "repair_failed" in line]
+    assert (failed["pair"], failed["error"]) == ("BRLETH", "UpstreamUnavailable")
+
+
+def test_averages_that_a_repair_could_not_mend_are_not_to_be_repaired_again(
+    service: Service,
+) -> None:
+    """Somebody has changed prices behind the service's back to such as cannot be averaged."""
+    service.fill()
+    service.change("DELETE FROM averages WHERE bucket = ?", service.ago(4))
+    service.change(f"UPDATE candles SET high = {2**62}, close = {2**62}")
+    four = iso(service.ago(4))[:10]
+    assert f"BRLBTC 1d wrong averages {four}: run with --repair" in service.run().shown
+    said = service.run("--repair")
+    assert said.code == 1
+    assert said.shown[2] == f"BRLBTC 1d wrong averages {four}"
+    assert said.shown[3].startswith("BRLBTC 1d not repaired: ")
+    assert "64 bits" in said.shown[3]
+    assert said.heartbeat["wrong_averages"] == 1
+
+
+def test_averages_whose_candle_is_gone_are_found_and_go_with_a_repair(service: Service) -> None:
+    service.fill()
+    service.change("DELETE FROM candles WHERE bucket = ?", service.ago(0))
+    said = service.run("--json")
+    newest = iso(service.ago(0))
+    assert said.code == 1
+    assert said.summary["series"][0]["wrong_averages"] == [[newest, newest]]
+    assert service.store.read(BTC, Interval.DAY, 20, service.ago(0), service.ago(0)).count == 1
+    said = service.run("--repair", "--json")
+    assert said.summary["series"][0]["wrong_averages"] == []
+    assert service.store.read(BTC, Interval.DAY, 20, service.ago(0), service.ago(0)).count == 0
+    assert service.store.wrong_averages(BTC, Interval.DAY, 0, service.ago(0)) == []
+
+
+def test_a_database_that_goes_away_in_a_repair_leaves_what_was_found(service: Service) -> None:
+    service.fill(without=[2])
+    service.change("ALTER TABLE leases RENAME TO gone")
+    said = service.run("--repair", "--json")
+    assert said.code == 1
+    assert said.shown[2].endswith("(1): absent")
+    assert said.shown[3].startswith("BRLBTC 1d not repaired: ")
+    assert "make migrate" in said.shown[3]
+    assert said.summary["series"][0]["missing"] == said.heartbeat["missing"] == 1
+
+
+def test_a_check_that_broke_off_is_2_and_never_taken_for_an_answer(service: Service) -> None:
+    """Somebody has changed a time behind the service's back to one that is none."""
+    service.fill(last=3)
+    service.change("UPDATE series SET checked_at = 'a word'")
+    said = service.run("--repair", "--json")
     assert said.code == 2
-    assert said.shown == []
-    assert said_of_it in said.error
-    counted = ("status", "series", "gaps", "missing", "wrong_averages", "stale", "quarantined")
-    assert [said.heartbeat[key] for key in counted] == ["could_not_check", 0, 0, 0, 0, 0, 0]
+    assert "command_crashed" in said.error
+    assert said.shown == [
+        '{"command":"gap_monitor","exit":2,"error":"TypeError","reason":"crashed; the log says where"}'
+    ]
+    # No numbers: a 0 would be one.
+    assert said.heartbeat.keys() == {"timestamp", "level", "event", "status", "exit_code"}
+    assert said.heartbeat["status"] == "could_not_check"
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING", "ERROR"])
+def test_the_heartbeat_is_logged_at_every_level(
+    service: Service, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", level)
+    service.fill(without=[2])
+    said = service.run()
+    assert (said.code, said.heartbeat["missing"], said.heartbeat["level"]) == (1, 1, "info")
+    assert ("gap_detected" in said.error) == (level == "INFO")
 
 
 def test_a_setting_that_is_wrong_is_2_in_one_sentence(
@@ -295,8 +412,39 @@ def test_a_setting_that_is_wrong_is_2_in_one_sentence(
 ) -> None:
     monkeypatch.setenv("HISTORY_DAYS", "many")
     said = service.run()
-    assert said.code == 2
+    assert (said.code, said.shown) == (2, [])
     assert said.error.startswith("gap_monitor: could not start: HISTORY_DAYS")
+    reason = said.error.removeprefix("gap_monitor: ")
+    assert service.run("--json").summary == {
+        "command": "gap_monitor", "exit": 2, "error": "ConfigurationError", "reason": reason,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [("--repare",), ("--interval",), ("--strict=2",)])
+def test_a_command_line_that_is_wrong_is_2_with_the_usage_and_a_heartbeat(
+    service: Service, arguments: tuple[str, ...]
+) -> None:
+    said = service.run(*arguments)
+    assert (said.code, said.shown, said.heartbeat["status"]) == (2, [], "could_not_check")
+    assert said.error.startswith("usage: python -m app.monitoring.gap_monitor [-h] [--json]")
+    line = said.error.splitlines()[-1]
+    assert line.startswith("gap_monitor: ")
+    assert arguments[0].partition("=")[0] in line
+    assert service.run("--json", *arguments).summary == {
+        "command": "gap_monitor", "exit": 2, "error": "BadCommandLine",
+        "reason": line.removeprefix("gap_monitor: "),
+    }  # fmt: skip
+
+
+def test_help_is_no_check_and_has_no_heartbeat(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr()
+    assert "--repair" in said.out
+    assert said.err == ""
 
 
 def test_a_database_that_is_not_there_is_2_and_not_made(service: Service) -> None:
@@ -306,3 +454,4 @@ def test_a_database_that_is_not_there_is_2_and_not_made(service: Service) -> Non
     assert said.code == 2
     assert "make initial_load" in said.error
     assert not service.path.exists()
+    assert service.run("--json").summary["error"] == "StoreUnusable"

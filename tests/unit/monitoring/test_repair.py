@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -9,16 +10,18 @@ import pytest
 from app.bootstrap import Runtime
 from app.core.errors import (
     StoreUnavailable,
+    TakenByAnother,
+    UnrepresentablePrice,
     UpstreamBlocked,
     UpstreamError,
     UpstreamNonsense,
     UpstreamUnavailable,
 )
 from app.core.market import AverageRow, Candle
-from app.db.memory import MemoryLeases
+from app.db.memory import MemoryLeases, MemorySeriesUnit
 from app.events.bus import EventBus
-from app.events.types import CandlesLoaded, Event
-from app.monitoring.repair import repair
+from app.events.types import CandlesLoaded, Event, LoadFailed
+from app.monitoring.repair import Repaired, repair
 from app.services.gaps import Cause, Inspection, inspect
 from app.services.loaders import load_initial
 from app.utils.gaps import Span
@@ -28,6 +31,16 @@ from tests.support.candles import BTC, DAY, FakeExchange, daily, day
 DAYS = 101
 ALL = daily(range(300))
 LEASE = "load BRLBTC 1d"
+OPEN: list[EventBus] = []
+"""The buses that a test has made."""
+
+
+@pytest.fixture(autouse=True)
+def _no_dispatcher_is_left() -> Iterator[None]:
+    """Close them at its end: other tests count threads."""
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 @dataclass
@@ -41,7 +54,8 @@ class Stand:
     def __post_init__(self) -> None:
         there = [item for number, item in enumerate(ALL) if number not in self.lacking]
         self.exchange = FakeExchange.of(there, now=day(300))
-        fake = FakeRuntime(now=day(300), events=EventBus({Event: [self.heard.append]}))
+        OPEN.append(EventBus({Event: [self.heard.append]}))
+        fake = FakeRuntime(now=day(300), events=OPEN[-1])
         self.runtime: Runtime = replace(
             fake.build(settings(history_days=DAYS)),
             leases=MemoryLeases("ours", self.leases, 120),
@@ -58,8 +72,25 @@ class Stand:
     def look(self) -> Inspection:
         return inspect(self.store, BTC, DAY, DAYS, self.exchange.now)
 
-    def repair(self, *, strict: bool = False) -> tuple[Inspection, str]:
-        return repair(self.runtime, self.exchange, self.look(), strict=strict)
+    def repair(self, *, strict: bool = False, away: UpstreamError | None = None) -> Repaired:
+        return repair(self.runtime, self.exchange, self.look(), strict=strict, away=away)
+
+    def told(self) -> list[Event]:
+        """All events, once they are delivered."""
+        self.runtime.events.close()
+        return self.heard
+
+    def lose(self, number: int) -> None:
+        """A day's candle is deleted, and its averages are not."""
+        with self.store.begin(BTC, DAY) as unit:
+            assert isinstance(unit, MemorySeriesUnit)
+            del unit._candles[day(number)]
+
+    def spoil(self, *numbers: int) -> None:
+        """These days lose their averages."""
+        with self.store.begin(BTC, DAY) as unit:
+            unit.put_averages([AverageRow(day(n), (None, None, None)) for n in numbers])
+            unit.finish(changed=True, now=self.exchange.now)
 
     def causes(self, found: Inspection) -> list[tuple[int, Cause]]:
         return [(gap.first, gap.cause) for gap in found.gaps]
@@ -68,29 +99,37 @@ class Stand:
 def test_a_series_without_a_fault_is_left_alone() -> None:
     stand = Stand(lacking=())
     before = stand.look()
-    assert repair(stand.runtime, stand.exchange, before, strict=True) == (before, "")
+    assert repair(stand.runtime, stand.exchange, before, strict=True) == Repaired(before)
     assert stand.exchange.asked == []
 
 
 def test_what_is_missing_is_asked_for_with_its_neighbours_and_stored() -> None:
     stand = Stand(lacking=(250, 251, 280))
     stand.has(250, 251, 280)
-    found, note = stand.repair()
-    assert note == ""
-    assert found == stand.look()
-    assert found.complete(strict=True)
+    done = stand.repair()
+    assert done == Repaired(stand.look())
+    assert done.found.complete(strict=True)
     assert stand.exchange.asked == [Span(day(248), day(281))]
     assert stand.leases == {}
-    stand.runtime.events.close()
-    assert [event.inserted for event in stand.heard if isinstance(event, CandlesLoaded)] == [3]
+    assert [event.inserted for event in stand.told() if isinstance(event, CandlesLoaded)] == [3]
 
 
-def test_what_the_exchange_still_lacks_stays_missing_without_a_note() -> None:
+def test_a_hole_before_the_served_period_is_asked_for_as_well() -> None:
+    stand = Stand(lacking=(0, 197, 198))
+    assert stand.look().warm_up_missing == 3
+    stand.has(0, 197, 198)
+    whole = Stand(lacking=()).store.rows(BTC, DAY, 0, day(999))[1]
+    assert stand.repair().found.complete(strict=True)
+    assert stand.exchange.asked == [Span(day(0), day(199))]
+    assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole
+
+
+def test_what_the_exchange_still_lacks_stays_missing_without_trouble() -> None:
     stand = Stand()
     stand.has(251)
-    found, note = stand.repair()
-    assert note == ""
-    assert stand.causes(found) == [(day(250), Cause.ABSENT)]
+    done = stand.repair()
+    assert done.trouble is None
+    assert stand.causes(done.found) == [(day(250), Cause.ABSENT)]
 
 
 def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> None:
@@ -99,55 +138,128 @@ def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> N
         unit.note_absent([day(250)], day(302))
         unit.finish(changed=False, now=stand.exchange.now)
     stand.has(250, 280)
-    found, _ = stand.repair()
+    found = stand.repair().found
     assert stand.causes(found) == [(day(250), Cause.CONFIRMED)]
     assert stand.exchange.asked == [Span(day(278), day(281))]
-    assert stand.repair()[0].complete()
+    assert stand.repair().found.complete()
     assert len(stand.exchange.asked) == 1
-    found, _ = stand.repair(strict=True)
-    assert found.gaps == ()
+    assert stand.repair(strict=True).found.gaps == ()
 
 
 def test_averages_that_vanished_are_mended_without_a_question() -> None:
     stand = Stand(lacking=())
     whole = stand.store.rows(BTC, DAY, 0, day(999))[1]
-    with stand.store.begin(BTC, DAY) as unit:
-        unit.put_averages([AverageRow(day(n), (None, None, None)) for n in (270, 271, 290)])
-        unit.finish(changed=True, now=stand.exchange.now)
+    stand.spoil(270, 271, 290)
     assert stand.look().wrong_averages == (Span(day(270), day(271)), Span(day(290), day(290)))
-    found, note = stand.repair()
-    assert (found.wrong_averages, note) == ((), "")
+    assert stand.repair() == Repaired(stand.look())
+    assert stand.look().wrong_averages == ()
     assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole
     assert stand.exchange.asked == []
 
 
+def test_averages_that_candles_have_set_right_are_not_written_twice() -> None:
+    stand = Stand(lacking=())
+    whole = stand.store.rows(BTC, DAY, 0, day(999))
+    stand.lose(150)
+    assert stand.look().wrong_averages == (Span(day(150), day(300 - 1)),)
+    revision = stand.store.state(BTC, DAY).revision
+    done = stand.repair()
+    assert (done.trouble, done.found.complete(strict=True)) == (None, True)
+    assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole[1]
+    (loaded,) = [event for event in stand.told() if isinstance(event, CandlesLoaded)]
+    assert revision < loaded.revision == stand.store.state(BTC, DAY).revision
+
+
+def test_averages_whose_candle_is_gone_for_good_go_with_all_that_contain_it() -> None:
+    stand = Stand(lacking=())
+    stand.lose(150)
+    del stand.exchange.candles[day(150)]
+    found = stand.repair().found
+    assert (found.wrong_averages, stand.causes(found)) == ((), [(day(150), Cause.ABSENT)])
+    rows = {row.bucket: row.values for _, row in stand.store.rows(BTC, DAY, 0, day(999))[1]}
+    assert day(150) not in rows
+    there = [n for n in range(300) if n != 150 and rows[day(n)][-1] is not None]
+    assert there == []
+    assert [n for n in range(151, 300) if rows[day(n)][0] is None] == list(range(151, 170))
+
+
 @pytest.mark.parametrize("kind", [UpstreamUnavailable, UpstreamBlocked])
-def test_an_exchange_that_gives_no_answer_is_the_cause_and_the_note(
+def test_an_exchange_that_gives_no_answer_is_the_cause_and_the_trouble(
     kind: type[UpstreamError],
 ) -> None:
     stand = Stand()
-    stand.exchange.trouble = {0: kind("The exchange is away.", host="exchange")}
-    found, note = stand.repair()
-    assert note == "BRLBTC 1d not repaired: The exchange is away."
-    assert stand.causes(found) == [(day(250), Cause.UNREACHABLE)]
+    error = kind("The exchange is away.", host="exchange")
+    stand.exchange.trouble = {0: error}
+    done = stand.repair()
+    assert done.trouble is done.away is error
+    assert stand.causes(done.found) == [(day(250), Cause.UNREACHABLE)]
     assert stand.leases == {}
+    assert stand.told() == [LoadFailed(BTC, DAY, kind.__name__, "The exchange is away.")]
 
 
-def test_an_answer_that_cannot_be_used_is_a_note_and_no_other_cause() -> None:
+def test_an_exchange_that_was_away_a_moment_ago_is_not_asked() -> None:
+    stand = Stand()
+    error = UpstreamUnavailable("The exchange is away.", host="exchange")
+    done = stand.repair(away=error)
+    assert done.trouble is error
+    assert stand.causes(done.found) == [(day(250), Cause.UNREACHABLE)]
+    assert stand.exchange.asked == []
+    # No load was tried, so none has failed.
+    assert stand.told() == []
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_averages_are_mended_while_the_exchange_is_away(asked: bool) -> None:
+    stand = Stand()
+    stand.spoil(275)
+    assert stand.look().wrong_averages == (Span(day(275), day(275)),)
+    error = UpstreamUnavailable("The exchange is away.", host="exchange")
+    stand.exchange.trouble = {0: error}
+    done = stand.repair(away=None if asked else error)
+    assert (done.trouble, done.found.wrong_averages) == (error, ())
+    assert len(stand.exchange.asked) == asked
+
+
+def test_a_series_of_which_only_averages_are_wrong_has_no_trouble_with_the_exchange() -> None:
+    stand = Stand(lacking=())
+    stand.spoil(270)
+    error = UpstreamUnavailable("The exchange is away.", host="exchange")
+    assert stand.repair(away=error) == Repaired(stand.look())
+    assert stand.look().complete(strict=True)
+
+
+def test_an_answer_that_cannot_be_used_is_trouble_and_no_other_cause() -> None:
     stand = Stand()
     stand.exchange.trouble = {0: UpstreamNonsense("No list of candles.", host="exchange")}
-    found, note = stand.repair()
-    assert note == "BRLBTC 1d not repaired: No list of candles."
-    assert stand.causes(found) == [(day(250), Cause.ABSENT)]
+    done = stand.repair()
+    assert (str(done.trouble), done.away) == ("No list of candles.", None)
+    assert stand.causes(done.found) == [(day(250), Cause.ABSENT)]
+    assert stand.told() == [LoadFailed(BTC, DAY, "UpstreamNonsense", "No list of candles.")]
+
+
+def test_closes_that_cannot_be_averaged_are_trouble_and_leave_the_rest_as_it_is() -> None:
+    stand = Stand(lacking=())
+    with stand.store.begin(BTC, DAY) as unit:
+        unit.put_candles([Candle(day(290), 2**62, 2**62, 2**62, 2**62, 0)])
+        unit.finish(changed=True, now=stand.exchange.now)
+    stand.spoil(295)
+    done = stand.repair()
+    assert isinstance(done.trouble, UnrepresentablePrice)
+    assert done.found == stand.look()
+    assert done.found.wrong_averages == (Span(day(295), day(295)),)
 
 
 def test_a_series_that_a_loader_is_at_is_left_to_it() -> None:
     stand = Stand()
+    stand.spoil(275)
+    assert stand.look().wrong_averages == (Span(day(275), day(275)),)
     stand.leases[LEASE] = ("host:42", stand.exchange.now + 60)
-    found, note = stand.repair()
-    assert note == (f"BRLBTC 1d not repaired: {LEASE}: host:42 is at it already; left to that one")
-    assert stand.causes(found) == [(day(250), Cause.ABSENT)]
-    assert stand.exchange.asked == []
+    done = stand.repair()
+    assert isinstance(done.trouble, TakenByAnother)
+    assert str(done.trouble) == f"{LEASE}: host:42 is at it already; left to that one"
+    assert stand.causes(done.found) == [(day(250), Cause.ABSENT)]
+    assert done.found.wrong_averages == (Span(day(275), day(275)),)
+    assert (stand.exchange.asked, stand.told()) == ([], [])
 
 
 def test_a_lease_that_is_lost_between_two_pages_ends_the_repair() -> None:
@@ -163,9 +275,9 @@ def test_a_lease_that_is_lost_between_two_pages_ends_the_repair() -> None:
         return pages(*asked)  # type: ignore[arg-type]
 
     stand.exchange.page = slowly  # type: ignore[method-assign, assignment]
-    found, note = stand.repair()
-    assert "thief is at it already" in note
-    assert [first for first, _ in stand.causes(found)] == [day(210), day(290)]
+    done = stand.repair()
+    assert "thief is at it already" in str(done.trouble)
+    assert [first for first, _ in stand.causes(done.found)] == [day(210), day(290)]
     assert stand.leases[LEASE][0] == "thief"
 
 
@@ -185,8 +297,7 @@ def test_a_candle_that_came_with_the_repair_counts_at_once() -> None:
     stand = Stand()
     stand.has(250, 251)
     stand.exchange.candles[day(250)] = Candle(day(250), 10**9, 10**9, 10**9, 10**9, 0)
-    found, _ = stand.repair()
-    assert found.complete()
+    assert stand.repair().found.complete()
     (row,) = stand.store.rows(BTC, DAY, day(250), day(250))[1]
     assert row[0].close == 10**9
     assert None not in row[1].values

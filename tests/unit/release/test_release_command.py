@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from infra.release.__main__ import main
 from infra.release.infrastructure import resources, summary_of
 from infra.release.running import CommandFailed, runner
 from tests.support.ecs import NEW, Clock
-from tests.unit.release.test_release_image import Registry
+from tests.unit.release.test_release_image import Commands, Registry
 
 ENVIRONMENT = {
     "MMS_ENVIRONMENT": "dev",
@@ -23,6 +25,8 @@ ENVIRONMENT = {
     "GITHUB_RUN_ID": "42",
     "TF_VARIABLES": "github_repository=owner/name\n\nsettings={A=1}",
 }
+SHOWN = hashlib.sha256(b"a plan").hexdigest()
+KEPT = "mms-state/mms-dev/plans/42.tfplan"
 STATE = {
     "values": {
         "root_module": {
@@ -70,8 +74,15 @@ class Bucket:
     def download_file(self, bucket: str, key: str, file: str) -> None:
         Path(file).write_bytes(self.files[f"{bucket}/{key}"])
 
-    def delete_object(self, Bucket: str, Key: str) -> None:
-        del self.files[f"{Bucket}/{Key}"]
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+        self.files[f"{Bucket}/{Key}"] = Body
+
+    def get_object(self, Bucket: str, Key: str) -> Any:
+        return {"Body": io.BytesIO(self.files[f"{Bucket}/{Key}"])}
+
+    def list_objects_v2(self, Bucket: str, Prefix: str) -> Any:
+        found = [name for name in self.files if name.startswith(f"{Bucket}/{Prefix}")]
+        return {"Contents": [{"Key": name.partition("/")[2]} for name in found]} if found else {}
 
 
 def step(name: str, client: Any, run: Any, **environment: str) -> int:
@@ -90,10 +101,15 @@ def test_the_plan_that_was_shown_is_the_one_that_is_applied(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket, terraform, summary = Bucket(), Terraform(), tmp_path / "summary"
-    assert step("plan", bucket, terraform, GITHUB_STEP_SUMMARY=str(summary)) == 0
-    assert bucket.files == {"mms-state/mms-dev/plans/42.tfplan": b"a plan"}
+    given = tmp_path / "github"
+    files = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(given)}
+    assert step("plan", bucket, terraform, **files) == 0
+    assert bucket.files == {KEPT: b"a plan"}
     assert "Plan: 3 to add" in summary.read_text()
-    assert "Plan: 3 to add" in capsys.readouterr().out
+    assert given.read_text() == f"sha256={SHOWN}\n"
+    said = capsys.readouterr().out
+    assert "Plan: 3 to add" in said
+    assert f"PLAN_SHA256={SHOWN}\n" in said
     init, plan, _ = terraform.asked
     assert "-backend-config=key=mms-dev/terraform.tfstate" in init
     assert "-lockfile=readonly" in init
@@ -105,12 +121,67 @@ def test_the_plan_that_was_shown_is_the_one_that_is_applied(
     } <= {*plan}
     outputs = tmp_path / "outputs.json"
     applying = Terraform()
-    assert step("apply", bucket, applying, DEPLOY_OUTPUTS=str(outputs)) == 0
+    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(outputs)}
+    assert step("apply", bucket, applying, **asked) == 0
     assert [words[0] for words in applying.asked] == ["init", "apply", "output", "show"]
     assert not any(word.startswith("-var") for word in applying.asked[1])
     assert json.loads(outputs.read_text())["cluster_name"]["value"] == "mms-dev"
-    assert bucket.files == {}
+    assert bucket.files == {KEPT: b"a plan", "mms-state/mms-dev/plans/42.applied": SHOWN.encode()}
     assert "applied: 3 resources of 2 types" in capsys.readouterr().out
+
+
+def test_a_plan_that_was_put_in_the_place_of_the_shown_one_is_not_applied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket, terraform = Bucket(), Terraform()
+    bucket.files[KEPT] = b"another plan"
+    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(tmp_path / "outputs.json")}
+    assert step("apply", bucket, terraform, **asked) == 1
+    assert [words[0] for words in terraform.asked] == ["init"]
+    assert bucket.files == {KEPT: b"another plan"}
+    assert not (tmp_path / "outputs.json").exists()
+    said = capsys.readouterr().err
+    assert "is not the plan that was shown" in said
+    assert SHOWN in said
+
+
+def test_a_job_that_is_run_again_does_not_apply_its_plan_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket, outputs = Bucket(), tmp_path / "outputs.json"
+    bucket.files[KEPT] = b"a plan"
+    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(outputs)}
+    assert step("apply", bucket, Terraform(), **asked) == 0
+    outputs.unlink()
+    again = Terraform()
+    assert step("apply", bucket, again, **asked) == 0
+    assert [words[0] for words in again.asked] == ["init", "output", "show"]
+    assert outputs.exists()
+    assert "applied before, in this run: 3 resources" in capsys.readouterr().out
+    # All jobs run again: the same run, and a new plan.
+    bucket.files[KEPT] = b"a newer plan"
+    newer = Terraform()
+    asked["PLAN_SHA256"] = hashlib.sha256(b"a newer plan").hexdigest()
+    assert step("apply", bucket, newer, **asked) == 0
+    assert "apply" in [words[0] for words in newer.asked]
+
+
+def test_a_plan_whose_apply_failed_is_not_taken_for_applied(tmp_path: Path) -> None:
+    bucket = Bucket()
+    bucket.files[KEPT] = b"a plan"
+    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(tmp_path / "outputs.json")}
+    assert step("apply", bucket, Terraform(fails="apply"), **asked) == 1
+    assert bucket.files == {KEPT: b"a plan"}
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "sha256:" + "0" * 64])
+def test_nothing_is_applied_without_the_digest_of_what_was_shown(
+    capsys: pytest.CaptureFixture[str], digest: str
+) -> None:
+    terraform = Terraform()
+    assert step("apply", Bucket(), terraform, PLAN_SHA256=digest) == 2
+    assert terraform.asked == []
+    assert "what make infra-plan printed" in capsys.readouterr().err
 
 
 def test_a_plan_that_terraform_refuses_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,21 +241,39 @@ def test_an_image_hands_its_digest_to_the_next_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"DEPLOY_COMMIT": "main"}, {"IMAGE_CPU": "SPARC"}, {"DEPLOY_REPOSITORY": "mms"}]
+    "wrong",
+    [{"DEPLOY_COMMIT": "main"}, {"DEPLOY_REPOSITORY": "mms"}, {"IMAGE_BASE": "python:3.13"}],
 )
 def test_an_image_of_nothing_in_particular_is_not_built(wrong: dict[str, str]) -> None:
     good = {"DEPLOY_COMMIT": "c" * 40, "DEPLOY_REPOSITORY": "r.example/mms"}
     assert step("image", Registry(), None, **{**good, **wrong}) == 2
 
 
+def test_a_tree_that_is_not_the_commit_is_not_built_and_nothing_was_tried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = {"DEPLOY_COMMIT": "c" * 40, "DEPLOY_REPOSITORY": "r.example/mms"}
+    commands = Commands(head="d" * 40)
+    assert step("image", Registry(), commands, **asked) == 2
+    assert "DEPLOY_COMMIT" in capsys.readouterr().err
+    assert not [line for line in commands.lines if line.startswith("docker")]
+
+
 def test_a_scan_with_findings_ends_with_1_and_allowed_ones_with_0(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert step("scan", Registry({"HIGH": 1}), None, DEPLOY_IMAGE=str(NEW)) == 1
-    assert "1 HIGH" in capsys.readouterr().err
-    allowed = {"DEPLOY_IMAGE": str(NEW), "SCAN_ALLOWED": "high=1"}
-    assert step("scan", Registry({"HIGH": 1}), None, **allowed) == 0
-    assert step("scan", Registry({}), None, DEPLOY_IMAGE=str(NEW), SCAN_ALLOWED="HIGH") == 2
+    found = {"CVE-2026-1": "HIGH"}
+    assert step("scan", Registry(found), None, DEPLOY_IMAGE=str(NEW)) == 1
+    assert "CVE-2026-1 (HIGH)" in capsys.readouterr().err
+    allowed = {"DEPLOY_IMAGE": str(NEW), "SCAN_ALLOWED": "CVE-2026-1, CVE-2025-2"}
+    assert step("scan", Registry(found), None, **allowed) == 0
+    said = capsys.readouterr().out
+    assert "scanned sha256" in said
+    assert "{'HIGH': 1}" in said
+    assert "SCAN_ALLOWED names CVE-2025-2, which is not found any more" in said
+    for number in ("HIGH", "HIGH=2"):
+        code = step("scan", Registry({}), None, DEPLOY_IMAGE=str(NEW), SCAN_ALLOWED=number)
+        assert code == 2
     assert step("scan", Registry({}), None, DEPLOY_IMAGE="mms:latest") == 2
 
 

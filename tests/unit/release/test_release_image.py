@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.release.image import ScanFailed, Source, build_command, publish, scan
+from infra.release.image import (
+    BUILT_FROM,
+    PLATFORM,
+    OtherTree,
+    ScanFailed,
+    Scanned,
+    Source,
+    publish,
+    scan,
+)
+from infra.release.running import CommandFailed
 from tests.support.ecs import Clock
 
-SOURCE = Source("1.dkr.ecr.us-east-1.amazonaws.com/mms-dev", "c" * 40, "0.1.0", "linux/amd64")
+ROOT = Path(__file__).resolve().parents[3]
+BASE = "docker.io/library/python:3.13-slim-trixie"
+NOW = "sha256:" + "b" * 64
+SOURCE = Source("1.dkr.ecr.us-east-1.amazonaws.com/mms-dev", "c" * 40, "0.1.0", BASE)
+BUILDX_CREATE = ["docker", "buildx", "create"]
 DIGEST = "sha256:" + "1" * 64
 INNER = "sha256:" + "2" * 64
 
@@ -23,7 +40,7 @@ class NotFound(Exception):
 
 
 class Registry:
-    """An ECR whose scan goes through the given states."""
+    """An ECR whose scan goes through the given states; one with findings may come in several pages."""
 
     class exceptions:
         ScanNotFoundException = NotFound
@@ -47,38 +64,97 @@ class Registry:
         given = base64.b64encode(b"AWS:pass:word").decode()
         return {"authorizationData": [{"authorizationToken": given}]}
 
-    def describe_image_scan_findings(self, *, imageId: dict[str, str], **_: Any) -> Any:
+    def describe_image_scan_findings(
+        self, *, imageId: dict[str, str], nextToken: str = "0", **_: Any
+    ) -> Any:
         self.scanned.append(imageId["imageDigest"])
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         if state is None:
             raise NotFound
         if isinstance(state, str):
             return {"imageScanStatus": {"status": state, "description": "why"}}
-        findings = [{"name": f"CVE-{s}", "severity": s} for s in state]
+        pages = state if isinstance(state, list) else [state]
+        here = int(nextToken)
+        more = {"nextToken": str(here + 1)} if here + 1 < len(pages) else {}
         return {
             "imageScanStatus": {"status": "COMPLETE"},
-            "imageScanFindings": {"findingSeverityCounts": state, "findings": findings},
+            "imageScanFindings": {
+                "findingSeverityCounts": counted(name for page in pages for name in page.items()),
+                "findings": [{"name": name, "severity": s} for name, s in pages[here].items()],
+            },
+            **more,
         }
 
 
-def scanned(registry: Registry, **allowed: int) -> dict[str, int]:
+def counted(findings: Iterable[tuple[str, str]]) -> dict[str, int]:
+    return dict(Counter(severity for _, severity in findings))
+
+
+def scanned(registry: Registry, *allowed: str) -> Scanned:
     clock = Clock()
     return scan(registry, "mms-dev", DIGEST, allowed, clock.now, clock.sleep)
 
 
 def test_a_scan_is_waited_for() -> None:
-    registry = Registry(None, "PENDING", "IN_PROGRESS", {"LOW": 3, "MEDIUM": 1})
-    assert scanned(registry) == {"LOW": 3, "MEDIUM": 1}
+    registry = Registry(None, "PENDING", "IN_PROGRESS", {"CVE-1": "LOW", "CVE-2": "MEDIUM"})
+    assert scanned(registry).counts == {"LOW": 1, "MEDIUM": 1}
     assert len(registry.scanned) == 4
 
 
 @pytest.mark.parametrize("severity", ["CRITICAL", "HIGH"])
-def test_what_is_high_or_critical_is_not_shipped_unless_it_is_allowed(severity: str) -> None:
-    with pytest.raises(ScanFailed, match=f"2 {severity}: CVE-{severity}"):
-        scanned(Registry({severity: 2, "LOW": 1}))
-    assert scanned(Registry({severity: 2}), **{severity: 2})[severity] == 2
-    with pytest.raises(ScanFailed):
-        scanned(Registry({severity: 3}), **{severity: 2})
+def test_what_is_high_or_critical_is_not_shipped_unless_it_is_allowed_by_its_name(
+    severity: str,
+) -> None:
+    found = {"CVE-1": severity, "CVE-2": severity, "CVE-3": "LOW"}
+    with pytest.raises(ScanFailed, match=rf"2 that must not .*CVE-1 \({severity}\), CVE-2"):
+        scanned(Registry(found))
+    with pytest.raises(ScanFailed, match=rf"1 that must not be shipped: CVE-2 \({severity}\)$"):
+        scanned(Registry(found), "CVE-1", "CVE-9")
+    assert scanned(Registry(found), "CVE-1", "CVE-2", "CVE-9").allowed == {"CVE-1", "CVE-2"}
+
+
+def test_every_page_of_the_findings_is_read() -> None:
+    pages = [{"CVE-1": "HIGH"}, {"CVE-2": "LOW"}, {"CVE-3": "CRITICAL"}]
+    with pytest.raises(ScanFailed, match=r"1 that must not be shipped: CVE-3 \(CRITICAL\)"):
+        scanned(Registry(pages), "CVE-1")
+
+
+class Enhanced(Registry):
+    """An ECR with enhanced scanning, which has names of its own for the same things."""
+
+    def describe_image_scan_findings(self, **_: Any) -> Any:
+        finding = {
+            "severity": "HIGH",
+            "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-7"},
+        }
+        return {
+            "imageScanStatus": {"status": "ACTIVE"},
+            "imageScanFindings": {
+                "findingSeverityCounts": {"HIGH": 1},
+                "enhancedFindings": [finding],
+            },
+        }
+
+
+def test_findings_of_enhanced_scanning_have_names_too() -> None:
+    with pytest.raises(ScanFailed, match="CVE-7"):
+        scanned(Enhanced())
+    assert scanned(Enhanced(), "CVE-7").counts == {"HIGH": 1}
+
+
+class Counting(Registry):
+    """An ECR that counts a finding and does not name it."""
+
+    def describe_image_scan_findings(self, **_: Any) -> Any:
+        return {
+            "imageScanStatus": {"status": "COMPLETE"},
+            "imageScanFindings": {"findingSeverityCounts": {"CRITICAL": 1}},
+        }
+
+
+def test_a_finding_that_is_counted_and_not_named_is_not_shipped() -> None:
+    with pytest.raises(ScanFailed, match="counts 1 critical or high findings, and names 0"):
+        scanned(Counting(), "CVE-1")
 
 
 @pytest.mark.parametrize("state", ["FAILED", "UNSUPPORTED_IMAGE", "SCAN_ELIGIBILITY_EXPIRED"])
@@ -105,10 +181,19 @@ def test_of_an_index_the_image_is_scanned_and_not_its_attestations() -> None:
 
 
 class Commands:
-    """Records commands; the build writes its metadata."""
+    """Records commands and answers them; the build writes its metadata."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, head: str = "c" * 40, changed: str = "", manifest: str | None = None
+    ) -> None:
         self.ran: list[tuple[list[str], str | None]] = []
+        self.answers = {
+            "git rev-parse": f"{head}\n",
+            "git status": changed,
+            "docker buildx imagetools": (
+                json.dumps({"digest": NOW}) if manifest is None else manifest
+            ),
+        }
 
     def __call__(self, command: Sequence[str], given: str | None) -> str:
         self.ran.append((list(command), given))
@@ -117,7 +202,12 @@ class Commands:
                 Path(word.partition("=")[2]).write_text(
                     json.dumps({"containerimage.digest": DIGEST}), encoding="utf-8"
                 )
-        return ""
+        line = " ".join(command)
+        return next((said for begin, said in self.answers.items() if line.startswith(begin)), "")
+
+    @property
+    def lines(self) -> list[str]:
+        return [" ".join(command) for command, _ in self.ran]
 
 
 def test_an_image_is_built_with_both_attestations_and_the_password_is_no_argument(
@@ -126,21 +216,68 @@ def test_an_image_is_built_with_both_attestations_and_the_password_is_no_argumen
     commands, said = Commands(), list[str]()
     digest = publish(SOURCE, commands, Registry(), tmp_path / "m.json", said.append)
     assert digest == DIGEST
-    (login, password), _, (build, _) = commands.ran
+    (login, password), _, (build, _) = commands.ran[-3:]
     assert login[:3] == ["docker", "login", "--username"]
     assert password == "pass:word"
-    assert "pass:word" not in " ".join(word for command, _ in commands.ran for word in command)
-    assert {"--sbom=true", "--provenance=mode=max", "--push"} <= set(build)
+    assert "pass:word" not in " ".join(commands.lines)
+    assert {"--sbom=true", "--provenance=mode=max", "--push", f"--platform={PLATFORM}"} <= set(
+        build
+    )
     assert f"--tag={SOURCE.tag}" in build
     assert f"--build-arg=REVISION={'c' * 40}" in build
-    assert not any(word.startswith("--build-arg=BASE") for word in build)
 
 
-def test_a_base_is_passed_on() -> None:
-    source = Source("r/mms", "c" * 40, "0.1.0", "linux/arm64", "python@sha256:1")
-    command = build_command(source, Path("m.json"))
-    assert "--build-arg=BASE=python@sha256:1" in command
-    assert "--platform=linux/arm64" in command
+def test_the_base_is_what_its_tag_names_now_by_digest(tmp_path: Path) -> None:
+    commands, said = Commands(), list[str]()
+    publish(SOURCE, commands, Registry(), tmp_path / "m.json", said.append)
+    assert f"--build-arg=BASE={BASE}@{NOW}" in commands.ran[-1][0]
+    assert f"{BASE}@{NOW}" in said[-1]
+    given = replace(SOURCE, base=f"{BASE}@sha256:1")
+    commands = Commands()
+    publish(given, commands, Registry(), tmp_path / "m.json", said.append)
+    assert f"--build-arg=BASE={BASE}@sha256:1" in commands.ran[-1][0]
+    assert not [line for line in commands.lines if "imagetools" in line]
+
+
+@pytest.mark.parametrize("answer", ["", "[]", "{}", "not found"])
+def test_a_base_whose_digest_cannot_be_had_is_not_built_upon(tmp_path: Path, answer: str) -> None:
+    commands = Commands(manifest=answer)
+    with pytest.raises(CommandFailed, match="names no digest of docker"):
+        publish(SOURCE, commands, Registry(), tmp_path / "m.json", list[str]().append)
+    assert not [line for line in commands.lines if line.startswith("docker buildx build")]
+
+
+@pytest.mark.parametrize(
+    ("commands", "why"),
+    [
+        (Commands(head="d" * 40), f"DEPLOY_COMMIT is {'c' * 40}, and what is checked out is d"),
+        (Commands(changed=" M app/serve.py\n"), "commit them first:\n M app/serve.py"),
+    ],
+)
+def test_what_is_not_the_commit_is_not_published_under_its_name(
+    tmp_path: Path, commands: Commands, why: str
+) -> None:
+    with pytest.raises(OtherTree, match=why):
+        publish(SOURCE, commands, Registry(), tmp_path / "m.json", list[str]().append)
+    assert not [line for line in commands.lines if line.startswith("docker")]
+
+
+def test_everything_that_the_build_reads_is_compared_with_the_commit() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    copied = set(re.findall(r"(?m)^COPY (?!--from)(\S+) \S+$", dockerfile))
+    assert copied < {*BUILT_FROM}
+    ignore = (ROOT / ".dockerignore").read_text()
+    let_in = set(re.findall(r"(?m)^!([^*\n]+)$", ignore))
+    assert [name for name in let_in if not any(name.startswith(each) for each in BUILT_FROM)] == []
+    assert {"Dockerfile", ".dockerignore", "pyproject.toml"} < {*BUILT_FROM}
+
+
+def test_a_builder_of_before_is_used_again(tmp_path: Path) -> None:
+    """buildx refuses to create one that is there, unless its node is named."""
+    commands = Commands()
+    publish(SOURCE, commands, Registry(), tmp_path / "m.json", list[str]().append)
+    (create,) = [command for command, _ in commands.ran if command[:3] == BUILDX_CREATE]
+    assert create[create.index("--node") + 1] == f"{create[create.index('--name') + 1]}0"
 
 
 def test_a_commit_that_is_in_the_registry_is_not_built_again(tmp_path: Path) -> None:

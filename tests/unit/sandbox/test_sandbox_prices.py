@@ -356,6 +356,71 @@ def test_a_file_that_is_no_recording_is_refused_with_its_line(
     assert problem in str(caught.value)
 
 
+def interaction(body: str, path: str = "simple/price/?ids=x", status: int = 200) -> str:
+    """One recorded request and its reply, as a line."""
+    url = f"https://api.coingecko.com/api/v3/{path}"
+    return json.dumps({"method": "GET", "url": url, "status": status, "body": body})
+
+
+def test_recorded_interactions_are_each_coin_s_prices_in_turn(tmp_path: Path) -> None:
+    path = tmp_path / "interactions.jsonl"
+    path.write_text(
+        "\n".join(
+            [
+                interaction('{"bitcoin":{"usd":1.000000000000000001}}'),
+                interaction('{"ethereum":{"usd":2}}'),
+                interaction('{"id":"bitcoin"}', "coins/bitcoin"),
+                interaction('{"bitcoin":{"brl":5}}', "simple/price?ids=bitcoin&vs_currencies=brl"),
+                interaction('{"status":{"error_code":429}}', status=429),
+                interaction('{"bitcoin":{"usd":3}}'),
+            ]
+        )
+    )
+    said: list[str] = []
+    options = parser().parse_args(["--prices", str(path)])
+    market = build_exchange(options, Clock(), said.append)
+    query = "ids=bitcoin,ethereum,cardano&vs_currencies=usd,brl&precision=full"
+    first = ask(market, query)
+    assert first == {
+        "bitcoin": {"usd": Decimal("1.000000000000000001"), "brl": 5},
+        "ethereum": {"usd": 2},
+    }
+    for _ in range(2):
+        assert ask(market, query) == {"bitcoin": {"usd": 3, "brl": 5}, "ethereum": {"usd": 2}}
+    timed = ask(market, f"{query}&include_last_updated_at=true")
+    assert timed["bitcoin"]["last_updated_at"] == NOW
+    assert said == [f"{path}: 2 of 6 interactions are no prices and are left out"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (
+            [interaction("{}", "coins/bitcoin")],
+            "holds no interaction with a reply of /simple/price",
+        ),
+        ([interaction("{}"), '{"bitcoin":{"usd":1}}'], "holds both replies and interactions"),
+        ([interaction("Throttled")], "line 1: is not valid JSON"),
+        ([interaction("{}"), interaction('{"bitcoin":1}')], "line 2: 'bitcoin' must be an object"),
+    ],
+)
+def test_interactions_without_usable_prices_are_refused(
+    tmp_path: Path, lines: list[str], problem: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        replayed(tmp_path, *lines)
+
+
+def test_the_interactions_that_were_recorded_are_replayed(recordings: Path) -> None:
+    path = recordings / "coingecko" / "dev_recorded_to_2024.jsonl"
+    said: list[str] = []
+    options = parser().parse_args(["--prices", str(path)])
+    market = build_exchange(options, Clock(), said.append)
+    found = [usd(market, "ethereum")["ethereum"] for _ in range(3)]
+    assert found == [Decimal("1667.18"), Decimal("2520.81"), Decimal("2520.81")]
+    assert said == [f"{path}: 5 of 29 interactions are no prices and are left out"]
+
+
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name, problem in (("absent", "cannot be read"), ("binary", "no text in UTF-8")):

@@ -20,6 +20,7 @@ from app.services.averages import (
     nothing_stored,
     read_averages,
     read_candles,
+    why_absent,
 )
 from app.utils.days import LATEST, Moment, moment
 from tests.support.api import BTC, LAST, NOW, load
@@ -266,3 +267,53 @@ def test_any_slice_is_the_slice_of_the_whole(
     low, high = sorted((LAST - first * DAY, LAST - last * DAY))
     part = json.loads(read_averages(holey, 50, wanted(at(low), at(high))).body)
     assert part == [row for row in whole if low <= row["timestamp"] <= high]
+
+
+FIRST: Final = LAST - 563 * DAY
+STORED: Final = SeriesState(revision=1, first=FIRST, last=LAST, checked_at=int(NOW))
+
+
+@pytest.mark.parametrize(
+    ("first", "window", "explained"),
+    [
+        (FIRST, None, False),
+        (FIRST - 1, None, False),
+        (FIRST - DAY, None, True),
+        (FIRST + 18 * DAY, 20, True),
+        (FIRST + 19 * DAY, 20, False),
+        (FIRST + 198 * DAY, 200, True),
+        (FIRST + 199 * DAY, 200, False),
+        (0, 20, True),
+    ],
+)
+def test_what_lies_before_all_that_can_have_a_value_is_explained(
+    first: int, window: Window | None, explained: bool
+) -> None:
+    for until in (None, at(FIRST - 50 * DAY)):
+        if until is None or first < until.first:
+            found = why_absent(wanted(at(first), until), STORED, window)
+            assert (found is not None) is explained
+
+
+def test_the_explanation_names_the_stored_period_the_first_average_and_the_setting() -> None:
+    found = why_absent(wanted(at(0), days=30), STORED, 200)
+    assert found == (
+        "BRLBTC at 1d is stored from 2022-09-13T00:00:00Z to 2024-03-29T00:00:00Z; the first average "
+        "over 200 can be that of 2023-03-31T00:00:00Z. To go further back, raise HISTORY_DAYS (30) and "
+        "run make initial_load."
+    )
+    candles = why_absent(wanted(at(0)), STORED)
+    assert candles is not None
+    assert "average" not in candles
+    assert found.isascii()
+    assert len(found) < 300
+
+
+def test_a_period_that_has_not_come_yet_needs_no_explanation() -> None:
+    early = SeriesState(revision=1, first=LAST, last=LAST, checked_at=int(NOW))
+    assert why_absent(wanted(at(LAST + 2 * DAY), at(LAST + 9 * DAY)), early, 200) is None
+
+
+def test_of_a_series_that_is_not_loaded_the_command_that_loads_it_is_said() -> None:
+    nothing = SeriesState(revision=0, first=None, last=None, checked_at=None)
+    assert why_absent(wanted(), nothing, 20) == nothing_stored(BTC, DAILY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.market import DAY, Interval, Pair
+from app.core.market import DAY, WARM_UP, Interval, Pair
 from app.db.memory import MemorySeriesStore
 from app.services.coverage import CoverageCounter
 from tests.support.api import BTC, LAST, NOW, load
@@ -40,6 +40,17 @@ def test_what_lies_before_the_served_period_is_not_counted() -> None:
     found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
     assert (found.stored, found.missing) == (2, 363)
     assert (found.first, found.last) == (LAST - 364 * DAY, LAST - 363 * DAY)
+
+
+def test_holes_in_the_warm_up_are_counted_by_themselves() -> None:
+    store = MemorySeriesStore()
+    first = LAST - (364 + WARM_UP) * DAY
+    load(store, count=600, without=[first - DAY, first, first + DAY, LAST - 365 * DAY])
+    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
+    assert (found.stored, found.missing, found.warm_up_missing) == (365, 0, 3)
+    assert found.first == LAST - 364 * DAY
+    empty = CoverageCounter(MemorySeriesStore(), 365).coverage(BTC, DAILY, NOW)
+    assert empty.warm_up_missing == WARM_UP
 
 
 def test_holes_are_missing_buckets() -> None:

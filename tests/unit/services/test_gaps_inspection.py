@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.core.market import (
     DAY,
+    WARM_UP,
     Absent,
     AverageRow,
     Interval,
@@ -41,17 +43,23 @@ def test_a_whole_series_has_nothing_to_tell() -> None:
     assert (found.gaps, found.wrong_averages, found.stale) == ((), (), False)
     assert (found.expected, found.stored, found.missing) == (100, 100, 0)
     assert (found.newest, found.age) == (day(299), 600)
+    assert inspect(loaded(exchange, 100), BTC, DAILY, 100, day(300) + 900).checked_age == 300
     assert found.complete(strict=True)
 
 
 def test_a_series_that_was_never_loaded_lacks_everything_and_is_stale() -> None:
     found = inspect(MemorySeriesStore(), BTC, DAILY, 100, day(300))
-    assert found.gaps == (Gap(day(200), day(299), 100, Cause.NEVER_FETCHED),)
-    assert (found.newest, found.age, found.checked_at, found.stale) == (None, None, None, True)
+    assert found.gaps == (
+        Gap(day(1), day(199), WARM_UP, Cause.NEVER_FETCHED, warm_up=True),
+        Gap(day(200), day(299), 100, Cause.NEVER_FETCHED, warm_up=False),
+    )
+    assert (found.stored, found.missing, found.warm_up_missing) == (0, 100, WARM_UP)
+    assert (found.newest, found.age, found.stale) == (None, None, True)
+    assert (found.checked_at, found.checked_age) == (None, None)
     assert not found.complete()
 
 
-def test_a_hole_is_split_where_its_cause_changes() -> None:
+def test_a_hole_is_split_where_its_cause_changes_and_where_the_served_period_begins() -> None:
     absent = [
         Absent(day(2), 1000, 1000),
         Absent(day(3), 1000, 1000 + DAY),
@@ -59,21 +67,23 @@ def test_a_hole_is_split_where_its_cause_changes() -> None:
         Absent(day(9), 1000, 1000 + 9 * DAY),
     ]
     refused = [QuarantinedCandle(day(5), "odd", 1, 2), QuarantinedCandle(None, "odd", 1, 2)]
-    assert explain([Span(day(0), day(5)), Span(day(9), day(9))], absent, refused, DAY) == [
-        Gap(day(0), day(1), 2, Cause.NEVER_FETCHED),
-        Gap(day(2), day(2), 1, Cause.ABSENT),
-        Gap(day(3), day(3), 1, Cause.CONFIRMED),
-        Gap(day(4), day(4), 1, Cause.ABSENT),
-        Gap(day(5), day(5), 1, Cause.REFUSED),
-        Gap(day(9), day(9), 1, Cause.CONFIRMED),
+    holes = [Span(day(0), day(5)), Span(day(9), day(9))]
+    assert explain(holes, absent, refused, DAY, served_from=day(1)) == [
+        Gap(day(0), day(0), 1, Cause.NEVER_FETCHED, warm_up=True),
+        Gap(day(1), day(1), 1, Cause.NEVER_FETCHED, warm_up=False),
+        Gap(day(2), day(2), 1, Cause.ABSENT, warm_up=False),
+        Gap(day(3), day(3), 1, Cause.CONFIRMED, warm_up=False),
+        Gap(day(4), day(4), 1, Cause.ABSENT, warm_up=False),
+        Gap(day(5), day(5), 1, Cause.REFUSED, warm_up=False),
+        Gap(day(9), day(9), 1, Cause.CONFIRMED, warm_up=False),
     ]
 
 
-def test_an_inspection_is_of_one_series_and_its_served_period() -> None:
-    exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300) + 600)
-    store = loaded(exchange, 100)
-    # What lies before the period, or belongs to another series, is not counted.
-    marks = [(BTC, DAILY, 199), (BTC, DAILY, 200), (BTC, DAILY, 299), (BTC, DAILY, 300)]
+def test_an_inspection_is_of_one_series_its_served_period_and_the_warm_up() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(-50, 300) if n != 250), now=day(300) + 600)
+    store = loaded(exchange, 150)
+    # What lies before the warm-up, or belongs to another series, is not counted.
+    marks = [(BTC, DAILY, 0), (BTC, DAILY, 1), (BTC, DAILY, 299), (BTC, DAILY, 300)]
     marks += [(ETH, DAILY, 220), (BTC, MINUTE, 220)]
     for pair, interval, number in marks:
         with store.begin(pair, interval) as unit:
@@ -81,21 +91,42 @@ def test_an_inspection_is_of_one_series_and_its_served_period() -> None:
             unit.finish(changed=False, now=1, checked=False)
     lost = AverageRow(day(0), (None, None, None))
     with store.begin(BTC, DAILY) as unit:
-        unit.put_averages([replace(lost, bucket=day(n)) for n in (199, 200, 201, 299)])
+        unit.put_averages([replace(lost, bucket=day(n)) for n in (0, 1, 2, 299)])
         unit.finish(changed=True, now=day(300) + 60, checked=False)
-    assert inspect(store, BTC, DAILY, 100, exchange.now) == Inspection(
+    assert inspect(store, BTC, DAILY, 100, exchange.now + 60) == Inspection(
         BTC,
         DAILY,
         Span(day(200), day(299)),
         expected=100,
-        gaps=(Gap(day(250), day(250), 1, Cause.ABSENT),),
-        wrong_averages=(Span(day(200), day(201)), Span(day(299), day(299))),
+        gaps=(Gap(day(250), day(250), 1, Cause.ABSENT, warm_up=False),),
+        wrong_averages=(Span(day(1), day(2)), Span(day(299), day(299))),
         newest=day(299),
-        age=600,
+        age=660,
         stale=False,
         checked_at=day(300) + 600,
+        checked_age=60,
         quarantined=2,
     )
+
+
+def test_a_hole_before_the_served_period_is_a_fault_since_served_averages_lack_it() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(300) if n not in (0, 1, 199)), now=day(300))
+    store = loaded(exchange, 100)
+    found = inspect(store, BTC, DAILY, 100, exchange.now)
+    assert found.gaps == (
+        Gap(day(1), day(1), 1, Cause.ABSENT, warm_up=True),
+        Gap(day(199), day(199), 1, Cause.ABSENT, warm_up=True),
+    )
+    assert (found.expected, found.stored, found.missing) == (100, 100, 0)
+    assert found.warm_up_missing == 2
+    assert not found.complete()
+    # Once it is confirmed that the exchange never had them, nothing needs doing.
+    with store.begin(BTC, DAILY) as unit:
+        unit.note_absent([day(1), day(199)], int(exchange.now) + DAY)
+        unit.finish(changed=False, now=exchange.now)
+    found = inspect(store, BTC, DAILY, 100, exchange.now)
+    assert (found.complete(), found.complete(strict=True)) == (True, False)
+    assert found.warm_up_missing == 2
 
 
 def test_each_fault_alone_is_one() -> None:
@@ -105,13 +136,14 @@ def test_each_fault_alone_is_one() -> None:
     span = Span(day(250), day(250))
     assert not replace(whole, stale=True).complete()
     assert not replace(whole, wrong_averages=(span,)).complete()
-    assert not replace(whole, gaps=(Gap(*span, 1, Cause.ABSENT),)).complete()
+    assert not replace(whole, gaps=(Gap(*span, 1, Cause.ABSENT, warm_up=False),)).complete()
+    assert not replace(whole, gaps=(Gap(*span, 1, Cause.ABSENT, warm_up=True),)).complete()
 
 
 def test_a_repair_without_an_answer_is_the_cause_of_every_gap_that_is_not_confirmed() -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300) + 600)
     whole = inspect(loaded(exchange, 100), BTC, DAILY, 100, exchange.now)
-    gaps = tuple(Gap(day(n), day(n), 1, cause) for n, cause in enumerate(Cause))
+    gaps = tuple(Gap(day(n), day(n), 1, cause, n % 2 == 0) for n, cause in enumerate(Cause))
     causes = [gap.cause for gap in replace(whole, gaps=gaps).unanswered().gaps]
     assert causes == [c if c is Cause.CONFIRMED else Cause.UNREACHABLE for c in Cause]
     buckets = [gap.first for gap in replace(whole, gaps=gaps).unanswered().gaps]
@@ -123,9 +155,14 @@ def test_the_gaps_are_exactly_the_missing_buckets(holes: set[int]) -> None:
     candles = [c for n, c in zip(range(100), daily(range(100)), strict=True) if n not in holes]
     exchange = FakeExchange.of(candles, now=day(100))
     found = inspect(loaded(exchange, 50), BTC, DAILY, 50, exchange.now)
-    named = [n for g in found.gaps for n in range(g.first, g.last + 1, DAY)]
-    assert named == [day(n) for n in sorted(holes) if n >= 50]
-    assert found.missing == len(named) == sum(gap.count for gap in found.gaps)
+    named = {
+        warm_up: [n for g in gaps for n in range(g.first, g.last + 1, DAY)]
+        for warm_up, gaps in groupby(found.gaps, lambda gap: gap.warm_up)
+    }
+    before = [day(n) for n in range(-149, 50) if n < 0 or n in holes]
+    served = [day(n) for n in sorted(holes) if n >= 50]
+    assert named == {True: before, **({False: served} if served else {})}
+    assert (found.missing, found.warm_up_missing) == (len(served), len(before))
     assert found.wrong_averages == ()
 
 

@@ -5,22 +5,48 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import UpstreamUnavailable
-from app.core.market import WARM_UP, Interval
+from app.core.market import WARM_UP, Interval, RefusedCandle
 from app.db.memory import MemorySeriesStore
 from app.events.types import AveragesCalculated, CandlesLoaded, Event
+from app.services.comparing import COMPARED
 from app.services.loaders import (
     LEAST_LOOK_AHEAD,
     LOOK_AHEAD,
     REREAD,
     load_incremental,
     load_initial,
+    overlooked,
     since_last,
     to_fetch,
 )
+from app.services.loading import LoadReport
 from app.utils.gaps import Span
 from tests.support.candles import BTC, DAY, FakeExchange, candle, daily, day
 
 SECONDS = 86_400
+
+
+def catch_up(
+    store: MemorySeriesStore, exchange: FakeExchange, history_days: int, reread: int = REREAD
+) -> LoadReport:
+    """An incremental load by the exchange's own clock; `asked` is of this load alone."""
+    exchange.asked.clear()
+    return load_incremental(
+        store,
+        exchange,
+        lambda: exchange.now,
+        BTC,
+        DAY,
+        history_days=history_days,
+        reread=reread,
+    )
+
+
+def loaded(exchange: FakeExchange, history_days: int) -> MemorySeriesStore:
+    """A store after an initial load by the exchange's own clock."""
+    store = MemorySeriesStore()
+    load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=history_days)
+    return store
 
 
 def test_an_initial_load_tells_of_every_page_and_every_commit() -> None:
@@ -135,3 +161,91 @@ def test_an_incremental_load_asks_beyond_its_own_clock_and_beyond_what_is_stored
     later = day(310) - interval.seconds
     assert since_last(store, BTC, interval, 3, day(310)) == [Span(first, later + seconds)]
     assert since_last(store, BTC, interval, 3, day(290)) == [Span(first, newest + seconds)]
+
+
+def test_a_history_that_was_made_longer_is_fetched_once_and_equals_a_clean_load() -> None:
+    exchange = FakeExchange.of(daily(range(600)), now=day(600) + 60)
+    store = loaded(exchange, 101)
+    report = catch_up(store, exchange, 365)
+    assert (report.inserted, report.unchanged) == (365 - 101, REREAD + COMPARED)
+    assert (report.newest, report.revision) == (day(599), store.state(BTC, DAY).revision)
+    whole = loaded(exchange, 365).rows(BTC, DAY, 0, day(999))[1]
+    assert store.rows(BTC, DAY, 0, day(999))[1] == whole
+    assert sum(row.values[-1] is not None for _, row in whole) == 365
+    assert catch_up(store, exchange, 365).inserted == 0
+    assert len(exchange.asked) == 1
+
+
+def test_a_hole_that_nobody_asked_for_is_filled_wherever_an_average_needs_it() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    whole = loaded(exchange, 101).rows(BTC, DAY, 0, day(999))[1]
+    for hole in (0, 1, WARM_UP - 1, WARM_UP, 250, 296):
+        store = MemorySeriesStore()
+        with store.begin(BTC, DAY) as unit:
+            unit.put_candles([item for item, _ in whole if item.bucket != day(hole)])
+            unit.finish(changed=True, now=day(300))
+        assert overlooked(store, BTC, DAY, 101, day(297), day(300)) == [Span(day(hole), day(hole))]
+        assert catch_up(store, exchange, 101).inserted == 1
+        (asked,) = exchange.asked[1:]
+        assert asked.first <= day(hole) <= asked.last
+        assert asked.count(SECONDS) <= 1 + 2 * COMPARED  # with some of its neighbours
+        assert overlooked(store, BTC, DAY, 101, day(297), day(300)) == []
+
+
+def test_only_what_the_served_period_needs_is_looked_for() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = loaded(exchange, 101)
+    assert overlooked(store, BTC, DAY, 102, day(297), day(300)) == [Span(day(-1), day(-1))]
+    # Nothing from the given bucket on, and nothing at all where that lies before the period.
+    assert overlooked(MemorySeriesStore(), BTC, DAY, 101, day(3), day(300)) == [
+        Span(day(0), day(2))
+    ]
+    for before in (0, -50):
+        assert overlooked(MemorySeriesStore(), BTC, DAY, 101, day(before), day(300)) == []
+    # A clock that is behind what is stored does not look beyond its own last day.
+    assert overlooked(MemorySeriesStore(), BTC, DAY, 1, day(300), day(250)) == [
+        Span(day(50), day(249))
+    ]
+
+
+def test_what_the_exchange_never_had_or_what_was_refused_costs_no_request_at_any_run() -> None:
+    """Its first candle is younger than the history, one day is missing, one is refused."""
+    there = [item for item in daily(range(100, 300)) if item.bucket != day(150)]
+    exchange = FakeExchange.of(there, now=day(300))
+    exchange.refused = [RefusedCandle(day(150), "odd")]
+    del exchange.candles[day(250)]
+    store = loaded(exchange, 101)
+    for hours in (1, 12, 23):
+        exchange.now = day(300) + hours * 3600
+        assert catch_up(store, exchange, 101).inserted == 0
+        assert len(exchange.asked) == 1
+    # What became wanted is asked for once.
+    catch_up(store, exchange, 110)
+    assert exchange.asked[1:] == [Span(day(-9), day(100 + COMPARED - 1))]
+    catch_up(store, exchange, 110)
+    assert len(exchange.asked) == 1
+
+
+def test_a_hole_that_may_be_a_refused_candle_without_a_place_is_left_alone_for_a_day() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(303) if n != 250), now=day(300))
+    exchange.refused = [RefusedCandle(None, "The stamp cannot be read.")]
+    store = loaded(exchange, 101)
+    hole = Span(day(250), day(250))
+    for now, lost in ((day(300), []), (day(301) - 1, []), (day(301), [hole])):
+        assert overlooked(store, BTC, DAY, 101, day(297), now) == lost
+    exchange.refused = []
+    exchange.candles[day(250)] = candle(day(250), 10**9)
+    exchange.now = day(301)
+    assert catch_up(store, exchange, 101).inserted == 2
+    assert overlooked(store, BTC, DAY, 101, day(297), day(301)) == []
+
+
+def test_trouble_with_an_old_bucket_does_not_keep_the_newest_away() -> None:
+    exchange = FakeExchange.of(daily(range(301)), now=day(300))
+    store = loaded(exchange, 50)
+    exchange.now = day(301)
+    exchange.trouble = {1: UpstreamUnavailable("too old", host="exchange")}
+    with pytest.raises(UpstreamUnavailable, match="too old"):
+        catch_up(store, exchange, 101)
+    assert store.state(BTC, DAY).last == day(300)
+    assert store.state(BTC, DAY).checked_at == day(301)

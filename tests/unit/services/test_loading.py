@@ -51,10 +51,12 @@ def initial(store: MemorySeriesStore, exchange: FakeExchange, days: int = 365) -
     return load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=days)
 
 
-def incremental(store: MemorySeriesStore, exchange: FakeExchange, reread: int = 3) -> LoadReport:
+def incremental(
+    store: MemorySeriesStore, exchange: FakeExchange, reread: int = 3, days: int = 365
+) -> LoadReport:
     """An incremental load by the exchange's own clock."""
     return load_incremental(
-        store, exchange, lambda: exchange.now, BTC, DAY, history_days=365, reread=reread
+        store, exchange, lambda: exchange.now, BTC, DAY, history_days=days, reread=reread
     )
 
 
@@ -165,7 +167,7 @@ def test_forty_missed_days_catch_up_in_one_run() -> None:
     store = MemorySeriesStore()
     initial(store, exchange, days=60)
     exchange.now = day(340) + 60
-    report = incremental(store, exchange)
+    report = incremental(store, exchange, days=60)
     assert (report.inserted, report.unchanged) == (40, 3)
     first = rows_of(store)[0][0].bucket
     assert rows_of(store) == by_hand([c for c in daily(range(340)) if c.bucket >= first])
@@ -235,7 +237,7 @@ def test_a_stored_candle_that_the_exchange_no_longer_has_stays() -> None:
     store = MemorySeriesStore()
     initial(store, exchange, days=101)
     del exchange.candles[day(298)]
-    report = incremental(store, exchange)
+    report = incremental(store, exchange, days=101)
     assert report.absent == 0
     assert day(298) in store.buckets(BTC, DAY, 0, day(300))
 

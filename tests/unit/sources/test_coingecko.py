@@ -20,8 +20,18 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.prices import Coin, PriceReply, SpotPrice
-from app.sources.coingecko import POLICY, REQUESTS_PER_SECOND, key_headers
+from app.sources.coingecko import (
+    BOUNDS,
+    MONTHLY_CALLS,
+    PATIENT,
+    POLICY,
+    REQUESTS_PER_SECOND,
+    SHORTEST_POLL,
+    key_headers,
+    over_budget,
+)
 from app.sources.gate import HostGate
+from app.sources.retry import RetryPolicy
 from tests.unit.sources.coingecko_fakes import (
     ADA,
     BASE_URL,
@@ -302,14 +312,46 @@ def test_the_gate_keeps_to_thirty_calls_a_minute_and_nobody_waits_for_long() -> 
     for _ in range(31):
         source.prices([BTC], "usd")
     assert sum(time.slept) == pytest.approx(60)
-    assert max(time.slept) <= POLICY.total < 5
+    assert max(time.slept) <= POLICY.latest < 5
+
+
+@pytest.mark.parametrize("policy", [POLICY, PATIENT])
+def test_waiting_at_the_gate_takes_nothing_from_the_time_of_the_request(
+    policy: RetryPolicy,
+) -> None:
+    assert policy.attempts == 1
+    assert BOUNDS.deadline / 2 < policy.total - policy.latest <= BOUNDS.deadline
+    # 8 s is what an API that is told to stop gives the requests in flight.
+    assert POLICY.total < 8.0
+
+
+def test_a_collector_outwaits_those_who_only_wait_for_a_reply() -> None:
+    assert PATIENT.latest * REQUESTS_PER_SECOND >= 30
+    assert POLICY.latest * REQUESTS_PER_SECOND < 2
+
+
+@pytest.mark.parametrize(
+    ("base_url", "seconds", "calls"),
+    [
+        (BASE_URL, 300, None),
+        (BASE_URL, 268, None),
+        (BASE_URL, 267, 10_031),
+        (f"{BASE_URL}/", 60, 44_640),
+        (PRO_URL, 60, None),
+        ("http://127.0.0.1:8080/api/v3", 1, None),
+    ],
+)
+def test_what_polling_costs_is_compared_with_the_free_plan_s_month(
+    base_url: str, seconds: int, calls: int | None
+) -> None:
+    assert over_budget(base_url, seconds) == calls
 
 
 def test_the_default_interval_keeps_to_the_free_plan_s_month() -> None:
     calls = 31 * 86_400 // 300
     assert calls == 8_928
-    assert calls < 10_000
-    assert 31 * 86_400 // 268 < 10_000 < 31 * 86_400 // 267
+    assert calls < MONTHLY_CALLS
+    assert 31 * 86_400 // SHORTEST_POLL < MONTHLY_CALLS < 31 * 86_400 // (SHORTEST_POLL - 1)
 
 
 # keys

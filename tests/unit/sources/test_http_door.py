@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from app.core.errors import (
     ConfigurationError,
+    OutOfTurn,
     UpstreamBlocked,
     UpstreamError,
     UpstreamNonsense,
@@ -97,23 +99,48 @@ def test_what_would_come_again_is_asked_once(reply: Answer, kind: type[UpstreamE
     assert logs == []
 
 
-def test_no_attempt_begins_after_the_total() -> None:
+def test_no_attempt_begins_so_late_that_it_has_no_room_within_the_total() -> None:
     time = FakeTime()
     host = FakeHost([answer(status=503)])
     policy = RetryPolicy(attempts=100, base=8.0, cap=8.0, total=21.0)
     with door(host, time=time, policy=policy) as http, pytest.raises(UpstreamUnavailable):
         http.get_json("x", {})
-    assert time.slept == [4.0] * 5
-    assert len(host.requests) == 6
+    assert time.slept == [4.0] * 4
+    assert len(host.requests) == 5
 
 
-def test_the_gate_is_told_how_much_of_the_total_is_left() -> None:
+def test_the_gate_is_told_how_much_of_the_total_is_left_beside_the_request_s_own_room() -> None:
     gate = OpenGate()
     policy = RetryPolicy(attempts=3, base=8.0, total=50.0)
     host = FakeHost([answer(status=503)])
     with door(host, gate=gate, policy=policy) as http, pytest.raises(UpstreamUnavailable):
         http.get_json("x", {})
-    assert gate.budgets == [50.0, 46.0, 38.0]
+    assert gate.budgets == [48.0, 44.0, 36.0]
+
+
+@dataclass
+class SlowGate(OpenGate):
+    """Lets everybody through, later than it was asked to."""
+
+    time: FakeTime = field(default_factory=FakeTime)
+    late: float = 0.0
+
+    def enter(self, budget: float) -> None:
+        super().enter(budget)
+        self.time.sleep(budget + self.late)
+
+
+@pytest.mark.parametrize(("late", "sent"), [(0.0, 1), (0.9, 1), (1.1, 0), (30.0, 0)])
+def test_a_request_that_the_gate_left_no_time_is_not_sent(late: float, sent: int) -> None:
+    time, host = FakeTime(), FakeHost([answer([])])
+    policy = RetryPolicy(attempts=1, total=10.0, room=2.0)
+    with door(host, time=time, gate=SlowGate(time=time, late=late), policy=policy) as http:
+        if sent:
+            http.get_json("x", {})
+        else:
+            with pytest.raises(OutOfTurn, match=f"{HOST} was not asked"):
+                http.get_json("x", {})
+    assert len(host.requests) == sent
 
 
 def test_a_host_that_asks_for_peace_gets_it_from_every_caller() -> None:

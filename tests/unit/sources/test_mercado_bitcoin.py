@@ -238,6 +238,20 @@ def test_the_exchange_s_own_codes_decide_what_an_error_means(
 
 
 @pytest.mark.parametrize(
+    ("source", "reply", "advice"),
+    [
+        (v4, coded("PUBLIC_DATA|LIST_CANDLES|SYMBOL_IS_INVALID", 400), "ALLOWED_PAIRS"),
+        (legacy, coded("API|COIN_NOT_FOUND", 404), "ALLOWED_PAIRS"),
+        (v4, coded("API|ROUTE_NOT_FOUND", 404), "MB_API_BASE_URL"),
+        (legacy, coded("API|ROUTE_NOT_FOUND", 404), "MB_LEGACY_API_BASE_URL"),
+    ],
+)
+def test_a_refusal_names_the_setting_to_look_at(source: Build, reply: Answer, advice: str) -> None:
+    with pytest.raises(UpstreamRejected, match=rf"\): check .*\b{advice}\.$"):
+        source(FakeHost([reply])).page(BTC, DAY, FIRST, TODAY)
+
+
+@pytest.mark.parametrize(
     ("status", "kind"),
     [
         *[(429, UpstreamUnavailable), (503, UpstreamUnavailable)],

@@ -57,9 +57,15 @@ def test_the_last_attempt_is_the_last() -> None:
     assert decide(POLICY, DOWN, 5, 0.0, highest) is None
 
 
-def test_a_wait_that_would_pass_the_total_is_not_begun() -> None:
-    assert decide(POLICY, DOWN, 1, 88.9, highest) == 1.0
-    assert decide(POLICY, DOWN, 1, 89.0, highest) is None
+def test_a_wait_that_would_leave_a_request_no_room_within_the_total_is_not_begun() -> None:
+    assert decide(POLICY, DOWN, 1, 86.9, highest) == 1.0
+    assert decide(POLICY, DOWN, 1, 87.0, highest) is None
+
+
+def test_a_total_shorter_than_the_usual_room_is_shared_between_waiting_and_asking() -> None:
+    assert RetryPolicy(total=90.0).latest == 88.0
+    assert RetryPolicy(total=3.0).latest == 1.5
+    assert RetryPolicy(total=64.0, room=4.0).latest == 60.0
 
 
 @given(wait=st.floats(0, 80), share=st.floats(0, 1, exclude_max=True))

@@ -120,5 +120,36 @@ def test_one_candle_that_kept_its_prices_means_that_the_scale_did_not_change(
 def test_candles_that_were_each_revised_in_their_own_way_are_revisions(closes: list[int]) -> None:
     pairs = [(candle(day(n), 10**10 + n), candle(day(n), c)) for n, c in enumerate(closes)]
     ratios = {Fraction(new.close, old.close) for old, new in pairs}
-    assume(max(ratios) / min(ratios) > Fraction(101, 100))
+    assume(max(ratios) / min(ratios) >= LEAST_FACTOR**2)
     assert scale_change(pairs) is None
+
+
+@given(
+    factor=st.integers(LEAST_FACTOR, 10**4),
+    upwards=st.booleans(),
+    corrected=st.sets(st.integers(0, 3), max_size=1),
+    by=st.integers(51, 199),
+)
+def test_a_minority_that_was_corrected_besides_does_not_hide_the_change(
+    factor: int, upwards: bool, corrected: set[int], by: int
+) -> None:
+    up, down = (factor, 1) if upwards else (1, factor)
+    known = [scaled(c, by, 100) if n in corrected else c for n, c in enumerate(BASE)]
+    sent = [scaled(item, up, down) for item in BASE]
+    found = scale_change(list(zip(known, sent, strict=True)))
+    assert found is not None
+    assert abs(found / Fraction(up, down) - 1) < Fraction(1, 1000)
+
+
+def test_one_price_of_a_candle_may_have_been_corrected_as_well() -> None:
+    sent = [scaled(item, 1000) for item in BASE]
+    sent[1] = replace(sent[1], close=sent[1].close + sent[1].close // 100)
+    assert scale_change(list(zip(BASE, sent, strict=True))) == 1000
+
+
+@pytest.mark.parametrize("corrected", [0, 1, 2, 3])
+def test_a_candle_that_is_five_times_beside_the_factor_was_not_multiplied_by_it(
+    corrected: int,
+) -> None:
+    sent = [scaled(item, 5000 if n == corrected else 1000) for n, item in enumerate(BASE)]
+    assert scale_change(list(zip(BASE, sent, strict=True))) is None

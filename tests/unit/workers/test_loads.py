@@ -81,11 +81,9 @@ class Stand:
         return timer
 
     def incremental(self) -> None:
-        """What an incremental loader leaves."""
+        """What an incremental loader of a shorter history leaves."""
         self.exchange.now += 60
-        load_incremental(
-            self.store, self.exchange, self.made.clock, BTC, DAY, history_days=DAYS, reread=3
-        )
+        load_incremental(self.store, self.exchange, self.made.clock, BTC, DAY, history_days=5)
 
     def initial_elsewhere(self) -> None:
         """What another initial loader leaves."""

@@ -10,8 +10,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from app.core.errors import StoreUnavailable, UpstreamError, UpstreamUnavailable
-from app.core.prices import Coin, RefusedPrice
+from app.core.errors import StoreUnavailable, UpstreamError, UpstreamUnavailable, kept_out
+from app.core.prices import Coin, RefusedPrice, StoredPrice
 from app.services.prices import Collection
 from app.workers.slots import MOST_JITTER, Collector
 
@@ -21,15 +21,22 @@ START = 1_700_000_000.0
 
 @dataclass
 class World:
-    """A clock that moves only by waiting and by slow collections."""
+    """Time that passes only by waiting and by slow collections; `ahead` is what the clock is set to."""
 
     end: float
     now: float = START
+    ahead: float = 0.0
     called: list[float] = field(default_factory=list)
     act: Callable[[int], Collection | float] = lambda number: Collection((), ())
 
     def clock(self) -> float:
+        return self.now + self.ahead
+
+    def monotonic(self) -> float:
         return self.now
+
+    def collector(self) -> Collector:
+        return Collector(self.collect, clock=self.clock, monotonic=self.monotonic, wait=self)
 
     def wait(self, timeout: float) -> bool:
         assert timeout >= 0
@@ -49,9 +56,7 @@ def run(world: World, jitter: Callable[[], float] = lambda: 0.0) -> list[dict[st
     """Run a collector to the world's end; returns what it logged."""
     structlog.reset_defaults()
     with capture_logs() as lines:
-        Collector(world.collect, clock=world.clock, wait=world).run(
-            POLL, jitter=jitter, tidy=lambda: 0
-        )
+        world.collector().run(POLL, jitter=jitter, tidy=lambda: 0)
     return [dict(line) for line in lines]
 
 
@@ -123,6 +128,81 @@ def test_a_source_that_asks_to_wait_is_left_alone_that_long() -> None:
     assert world.called[2] - asked >= 900.0
 
 
+def test_a_turn_that_came_too_late_is_not_the_source_asking_to_wait() -> None:
+    world = World(START + 3_600)
+
+    def act(number: int) -> Collection | float:
+        if number == 1:
+            raise kept_out("source", 900.0, asked=False)
+        if number == 5:
+            raise kept_out("source", 900.0, asked=True)
+        return Collection((), ())
+
+    world.act = act
+    lines = run(world)
+    assert world.called[2] - world.called[1] == POLL
+    assert world.called[6] - world.called[5] == 900.0
+    skipped = [line for line in lines if line["event"] == "price_slot_skipped"]
+    assert [line["slot"] for line in skipped] == [6, 7]
+    failed = [line["reason"] for line in lines if line["event"] == "price_collection_failed"]
+    assert "next free turn" in str(failed[0])
+    assert "asked to be left alone" in str(failed[1])
+
+
+@pytest.mark.parametrize("step", [-3_600.0, 3_600.0, -86_400.0 * 365])
+def test_a_clock_that_is_set_moves_no_slot_and_leaves_a_line(step: float) -> None:
+    world = World(START + 86_400)
+
+    def act(number: int) -> Collection | float:
+        if number == 10:
+            world.ahead += step
+        return Collection((), ())
+
+    world.act = act
+    lines = run(world)
+    assert world.called == [START + number * POLL for number in range(288)]
+    (line,) = [line for line in lines if line["event"] != "prices_collected"]
+    assert (line["event"], line["seconds"]) == ("price_clock_stepped", step)
+    assert line["log_level"] == "warning"
+    assert "set" in str(line["reason"])
+
+
+def test_a_clock_that_is_slowly_corrected_is_not_worth_a_line() -> None:
+    world = World(START + 86_400)
+
+    def act(number: int) -> Collection | float:
+        world.ahead -= 0.15
+        return Collection((), ())
+
+    world.act = act
+    assert {line["event"] for line in run(world)} == {"prices_collected"}
+
+
+def test_the_tally_counts_every_slot_once() -> None:
+    world = World(START + 86_400)
+    ada = RefusedPrice(Coin("ADA", "cardano"), "No price.")
+    btc = StoredPrice(1, "BTC", 1, "usd", 1, 1)
+
+    def act(number: int) -> Collection | float:
+        if number == 3:
+            raise away(retry_after=POLL * 2 + 1)
+        if number == 4:
+            raise StoreUnavailable("the database does not answer")
+        if number == 5:
+            return POLL * 3 + 1
+        return Collection((btc,), (ada,))
+
+    world.act = act
+    structlog.reset_defaults()
+    with capture_logs():
+        collector = world.collector()
+        collector.run(POLL, jitter=lambda: 0.0, tidy=lambda: 0)
+    found = collector.tally
+    assert (found.failed, found.skipped, found.missed) == (2, 2, 3)
+    assert found.collected == 288 - 7
+    assert (found.stored, found.refused) == (found.collected - 1, found.collected - 1)
+
+
 def test_refused_prices_are_named() -> None:
     world = World(START + POLL)
     refused = RefusedPrice(Coin("ADA", "cardano"), "The source has no price for it.")
@@ -155,9 +235,7 @@ def test_tidying_runs_once_an_hour_and_its_trouble_is_survived() -> None:
 
     structlog.reset_defaults()
     with capture_logs() as lines:
-        Collector(world.collect, clock=world.clock, wait=world).run(
-            POLL, jitter=lambda: 0.0, tidy=tidy
-        )
+        world.collector().run(POLL, jitter=lambda: 0.0, tidy=tidy)
     assert len(tidied) == 24
     assert sum(line["event"] == "prices_pruned" for line in lines) == 23
     assert sum(line["event"] == "price_pruning_failed" for line in lines) == 1

@@ -1,0 +1,112 @@
+"""What the demo shows, as a process, whatever the settings say about what it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from app.demo import show
+from app.serve import listen
+from tests.conftest import absent
+from tests.support.api import settings
+from tests.support.processes import DEADLINE, ended, process
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+def shown(folder: Path, **changes: str) -> str:
+    """What the demo prints until it is complete, each of its three addresses having answered."""
+    few = {"ALLOWED_PAIRS": "BRLETH", "HISTORY_DAYS": "3"}
+    with process(folder, "-m", "app.demo", **few, **changes) as demo:
+        assert demo.stdout is not None
+        late = threading.Timer(2 * DEADLINE, demo.kill)
+        late.start()
+        text = ""
+        for line in demo.stdout:
+            text += line
+            if "Ctrl-C" in line:
+                break
+        late.cancel()
+        addresses = re.findall(r"(?m)^  (http\S+)$", text)
+        assert len(addresses) == 3, text
+        for address in addresses:
+            with urllib.request.urlopen(address, timeout=DEADLINE) as reply:
+                assert reply.status == 200
+        demo.send_signal(signal.SIGINT)
+        assert ended(demo)[0] == 0
+    return text
+
+
+def example(text: str) -> tuple[str, str]:
+    """The question that is asked as an example, and what is printed as its answer."""
+    found = re.search(r"\$ curl '(.*)'\n  (.*)\n", text)
+    assert found is not None, text
+    return found[1], found[2]
+
+
+def listening(host: str) -> socket.socket:
+    """A socket that listens on some port of an address that this machine has."""
+    try:
+        return listen(host, 0)
+    except OSError as error:
+        absent("ipv6", str(error))
+
+
+def free_port(host: str) -> int:
+    with listening(host) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_the_addresses_and_the_example_are_those_of_the_settings(tmp_path: Path) -> None:
+    port = free_port("127.0.0.1")
+    text = shown(
+        tmp_path,
+        PORT=str(port),
+        ALLOWED_SYMBOLS="ETH",
+        INTERVALS="1h",
+        http_proxy=NOWHERE,
+        HTTPS_PROXY=NOWHERE,
+    )
+    assert f"http://127.0.0.1:{port}/history/ETH\n" in text
+    question, answer = example(text)
+    assert question == f"http://127.0.0.1:{port}/BRLETH/mms?range=20&interval=1h"
+    assert answer.startswith('[{"timestamp":')
+    assert "(49 rows)" in answer
+    assert "in use" not in text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_in_use_is_said_and_another_one_is_used(tmp_path: Path, host: str) -> None:
+    with listening(host) as taken:
+        port = taken.getsockname()[1]
+        text = shown(tmp_path, HOST=host, PORT=str(port))
+    told = re.search(rf"(?m)^Port {port} is in use; using ([0-9]+)\.$", text)
+    assert told is not None, text
+    place = f"[{host}]" if ":" in host else host
+    assert example(text)[0].startswith(f"http://{place}:{told[1]}/")
+
+
+def test_a_free_port_is_used_on_either_kind_of_address(tmp_path: Path) -> None:
+    port = free_port("::1")
+    text = shown(tmp_path, HOST="::1", PORT=str(port))
+    assert "in use" not in text
+    question, answer = example(text)
+    assert question == f"http://[::1]:{port}/BRLETH/mms?range=20"
+    assert len(json.loads(answer)) == 3
+
+
+def test_an_example_that_is_not_answered_says_so_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(NOWHERE, settings())
+    _, answer = example(capsys.readouterr().out)
+    assert answer.startswith("No answer now: ")
+    assert "refused" in answer

@@ -1,0 +1,87 @@
+"""A cache in front of averages, with a source and a clock that a test sets."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from app.core.market import AverageSlice, Interval
+from app.core.ports import Cache
+from app.db.cache.memory import MemoryCache
+from app.db.cached import CachedAverageStore
+from app.utils import blocks
+from tests.support.candles import BTC
+from tests.support.means import RecordingMeans
+
+MINUTE = Interval.MINUTE
+STEP = MINUTE.seconds
+SIZE = blocks.BLOCK * STEP
+START = 3_400 * SIZE
+"""Where a block of minutes begins."""
+EVER = 2**40
+
+
+@dataclass
+class Clock:
+    """A monotonic clock that a test sets."""
+
+    now: float = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Spoilable:
+    """A cache whose entries a test can spoil; `gets` and `sets` record its use."""
+
+    entries: dict[str, bytes] = field(default_factory=dict)
+    gets: list[str] = field(default_factory=list)
+    sets: list[str] = field(default_factory=list)
+    keeps: bool = True
+
+    def get(self, key: str) -> bytes | None:
+        self.gets.append(key)
+        return self.entries.get(key)
+
+    def set(self, key: str, value: bytes) -> None:
+        self.sets.append(key)
+        if self.keeps:
+            self.entries[key] = value
+
+    def healthy(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Stand:
+    """A cached store with everything around it."""
+
+    source: RecordingMeans = field(default_factory=RecordingMeans)
+    clock: Clock = field(default_factory=Clock)
+    cache: Cache = field(default_factory=lambda: MemoryCache(10**9))
+
+    def __post_init__(self) -> None:
+        self.store = CachedAverageStore(self.source, self.cache, monotonic=self.clock)
+
+    def read(self, first: int = 0, last: int = EVER, window: int = 20) -> AverageSlice:
+        return self.store.read(BTC, MINUTE, window, first, last)
+
+    def questions(self) -> list[str]:
+        """What the source was asked since this was last called."""
+        asked = list(self.source.asked)
+        self.source.asked.clear()
+        return asked
+
+
+def minutes(first: int, count: int, seed: int = 1) -> dict[int, int]:
+    """Averages of so many minutes from `first`, in blocks of the test's own making."""
+    chance = random.Random(seed)
+    return {first + number * STEP: chance.randrange(10**14) for number in range(count)}
+
+
+WITHIN = minutes(START + 100 * STEP, 50)
+ACROSS = minutes(START - 30 * STEP, 60)

@@ -1,0 +1,131 @@
+"""`.env`: what it says, and what stops the start instead of being left out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app.core.env_file import read_env_file
+from app.core.errors import ConfigurationError
+from app.core.settings import load_settings
+from app.workers import incremental_loader
+
+SECRET = "quite-secret"
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    return tmp_path / ".env"
+
+
+def refused(env_file: Path) -> str:
+    """What is said of a file that cannot be used; one line, and no value of the file in it."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(env_file)
+    said = str(caught.value)
+    assert said.startswith(str(env_file))
+    assert "\n" not in said
+    assert SECRET not in said
+    return said
+
+
+def test_lines_of_names_and_values_are_read(env_file: Path) -> None:
+    env_file.write_text(
+        "# a comment\n\nPORT=8001\nexport HOST = 127.0.0.1 # this machine\n"
+        "DB_URL=\"sqlite:///a b.db\"\nLOG_LEVEL='INFO'\nAPI=\n"
+    )
+    assert read_env_file(env_file) == {
+        "PORT": "8001",
+        "HOST": "127.0.0.1",
+        "DB_URL": "sqlite:///a b.db",
+        "LOG_LEVEL": "INFO",
+        "API": "",
+    }
+
+
+def test_no_file_and_an_empty_file_say_nothing(env_file: Path) -> None:
+    assert read_env_file(env_file) == {}
+    env_file.write_text("")
+    assert read_env_file(env_file) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'DB_URL="postgresql://mms:{SECRET}@db/mms\n', 1),
+        (f"PORT=8001\n\n\n  DB_URL='postgresql://mms:{SECRET}@db/mms\nHOST=::1\n", 4),
+        # The quote closes where the next one opens, and what follows that is too much.
+        (f'PORT=8001\nDB_URL="postgresql://mms:{SECRET}@db/mms\nHOST="::1"\n', 2),
+        (f"DB_URL: postgresql://mms:{SECRET}@db/mms\n", 1),
+        (f"# database\nDB_URL:postgresql://mms:{SECRET}@db/mms\n", 2),
+        (f"DB_URL postgresql://mms:{SECRET}@db/mms\n", 1),
+        ("PORT=8001\nDB_URL\n", 2),
+        ('PORT="8001" 8002\n', 1),
+        ("=8001\n", 1),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_and_never_dropped(
+    env_file: Path, text: str, line: int
+) -> None:
+    env_file.write_text(text)
+    said = refused(env_file)
+    assert f", line {line}, is no NAME=value" in said
+    assert "correct the line" in said
+
+
+def test_a_file_that_is_no_utf_8_is_refused_with_the_line(env_file: Path) -> None:
+    env_file.write_bytes("PORT=8001\n# preços\nHOST=::1\n".encode("latin-1"))
+    said = refused(env_file)
+    assert ", line 2, is no UTF-8 text" in said
+    assert "save the file as UTF-8" in said
+
+
+def test_the_mark_that_some_editors_put_first_is_no_part_of_a_name(env_file: Path) -> None:
+    env_file.write_bytes(b"\xef\xbb\xbfPRICE_CURRENCY=brl\n")
+    assert load_settings(env_file).price_currency == "brl"
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(env_file: Path) -> None:
+    def folder() -> None:
+        env_file.mkdir()
+
+    def pipe() -> None:
+        env_file.rmdir()
+        os.mkfifo(env_file)
+
+    def link_to_nothing() -> None:
+        env_file.unlink()
+        env_file.symlink_to("absent")
+
+    for make in (folder, pipe, link_to_nothing):
+        make()
+        assert "is no regular file" in refused(env_file)
+
+
+def test_a_link_to_a_file_is_that_file(env_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared.env").write_text("PORT=8001\n")
+    env_file.symlink_to("shared.env")
+    assert read_env_file(env_file) == {"PORT": "8001"}
+
+
+def test_a_file_that_cannot_be_read_is_refused(env_file: Path) -> None:
+    unreadable = Path("/proc/self/mem")
+    if not unreadable.exists():
+        pytest.skip("needs a file that even root cannot read")
+    env_file.symlink_to(unreadable)
+    assert "cannot be read" in refused(env_file)
+
+
+def test_a_command_ends_with_2_and_one_line(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(env_file.parent)
+    for content in (b"PORT=\xff\n", b'DB_URL="sqlite:///mine.db\n'):
+        env_file.write_bytes(content)
+        assert incremental_loader.main([]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("incremental_loader: could not start: .env, line 1, is no ")
+        assert said.count("\n") == 1
+    assert list(env_file.parent.iterdir()) == [env_file]

@@ -1,0 +1,86 @@
+"""Collecting spot prices: what is stored is told, whatever becomes of its judgement."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.core.errors import StoreUnavailable, UpstreamUnavailable
+from app.core.prices import COIN_IDS, Coin, StoredPrice, Thresholds
+from app.db.memory_prices import MemoryPriceStore
+from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
+from app.services.prices import Collection, PriceRules, collect
+from tests.support.api import NOW, FakePrices
+
+BTC, ETH = (Coin(symbol, COIN_IDS[symbol]) for symbol in ("BTC", "ETH"))
+RULES = PriceRules("usd", Thresholds(Decimal("0.05")), 900)
+
+
+class Blind(MemoryPriceStore):
+    """A store that stores and cannot be read."""
+
+    def newest(
+        self,
+        symbol: str,
+        currency: str,
+        limit: int,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> list[StoredPrice]:
+        raise StoreUnavailable("the database does not answer")
+
+
+def collected(
+    store: MemoryPriceStore, source: FakePrices, *coins: Coin
+) -> tuple[Collection, list[Event]]:
+    """What one collection brought, and what it published."""
+    published: list[Event] = []
+    found = collect(source, store, lambda: NOW + 5, coins, RULES, publish=published.append)
+    return found, published
+
+
+def test_a_price_that_is_stored_is_told_though_it_could_not_be_judged() -> None:
+    store = Blind()
+    with capture_logs() as lines:
+        found, published = collected(store, FakePrices({"BTC": 6 * 10**12}), BTC)
+    assert [price.symbol for price in found.stored] == ["BTC"]
+    [event] = published
+    assert isinstance(event, PriceCollected)
+    assert event.anomalous is None
+    [line] = lines
+    assert (line["event"], line["log_level"]) == ("price_not_judged", "error")
+    assert (line["symbol"], line["reason"]) == ("BTC", "the database does not answer")
+    assert len(MemoryPriceStore.newest(store, "BTC", "usd", 9)) == 1
+
+
+def test_a_jump_is_told_before_the_price_that_made_it() -> None:
+    store, source = MemoryPriceStore(), FakePrices({"BTC": 6 * 10**12, "ETH": 10**11})
+    _, published = collected(store, source, BTC, ETH)
+    assert [(type(event), event.anomalous) for event in published] == [  # type: ignore[attr-defined]
+        (PriceCollected, False),
+        (PriceCollected, False),
+    ]
+    source.said["BTC"] = 7 * 10**12
+    found, published = collected(store, source, BTC, ETH)
+    assert [type(event) for event in published] == [AnomalyDetected, PriceCollected, PriceCollected]
+    assert [(told.symbol, told.anomalous) for told in found.told] == [("BTC", True), ("ETH", False)]
+
+
+def test_a_refused_coin_is_told_and_nothing_of_it_is_stored() -> None:
+    store = MemoryPriceStore()
+    found, published = collected(store, FakePrices({"BTC": 1}), BTC, ETH)
+    assert published[-1] == PriceRefused("ETH", "No price of ETH.")
+    assert [told.symbol for told in found.told] == ["BTC"]
+    assert store.newest("ETH", "usd", 1) == []
+
+
+def test_what_is_not_answered_is_neither_stored_nor_told() -> None:
+    store = MemoryPriceStore()
+    source = FakePrices(trouble=UpstreamUnavailable("away", host="source"))
+    published: list[Event] = []
+    with pytest.raises(UpstreamUnavailable):
+        collect(source, store, lambda: NOW, [BTC], RULES, publish=published.append)
+    assert published == []
+    assert store.newest("BTC", "usd", 1) == []

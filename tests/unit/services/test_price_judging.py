@@ -1,0 +1,167 @@
+"""Stored prices judged: which of them count, as of which one, and what is said of too few."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from app.core.prices import Coin, SpotPrice, StoredPrice, Thresholds
+from app.db.memory_prices import MemoryPriceStore
+from app.services.anomalies import PriceJudgement, judge_newest
+from app.services.prices import PriceRules
+from app.utils.anomalies import Outcome
+from app.utils.anomaly_rules import RelativeRule, RobustRule, Rule
+
+BTC = Coin("BTC", "bitcoin")
+RULES = PriceRules("usd", Thresholds(Decimal("0.05")), 900)
+RELATIVE, ROBUST = RelativeRule(Decimal("0.05")), RobustRule()
+AT = 1_711_800_000
+UNIT = 10**8
+
+
+class Prices:
+    """A store whose prices are told in whole units, collected some time after their own."""
+
+    def __init__(self) -> None:
+        self.store = MemoryPriceStore()
+
+    def add(self, price: int, priced_at: int, late: int = 30) -> StoredPrice:
+        spot = SpotPrice(BTC, price * UNIT, "usd", AT + priced_at)
+        [stored] = self.store.add([spot], AT + priced_at + late)
+        return stored
+
+    def judged(self, rule: Rule = RELATIVE, as_of: StoredPrice | None = None) -> PriceJudgement:
+        newest = as_of or self.store.newest("BTC", "usd", 1)[0]
+        return judge_newest(self.store, "BTC", RULES, rule, newest.collected_at, as_of)
+
+
+@pytest.fixture
+def prices() -> Prices:
+    return Prices()
+
+
+def test_a_jump_stays_one_however_often_its_quotation_is_collected(prices: Prices) -> None:
+    prices.add(60_000, 0)
+    prices.add(63_600, 300)
+    alone = prices.judged()
+    assert alone.judgement.outcome is Outcome.ANOMALOUS
+    for late in (40, 50, 60):
+        again = prices.add(63_600, 300, late)
+        found = prices.judged()
+        assert found.judgement == alone.judgement
+        assert found.latest == again
+    prices.add(63_601, 360)
+    assert prices.judged().judgement.outcome is Outcome.NORMAL
+
+
+def test_equal_prices_of_different_times_are_two_prices(prices: Prices) -> None:
+    for at in (0, 300):
+        prices.add(60_000, at)
+    prices.add(63_600, 600)
+    prices.add(63_600, 660)
+    found = prices.judged().judgement
+    assert (found.outcome, found.change) == (Outcome.NORMAL, 0)
+
+
+def test_different_prices_of_one_time_are_two_prices(prices: Prices) -> None:
+    prices.add(60_000, 0, late=1)
+    prices.add(63_600, 0, late=2)
+    assert prices.judged().judgement.outcome is Outcome.ANOMALOUS
+
+
+def test_nothing_but_one_quotation_has_not_changed(prices: Prices) -> None:
+    first = prices.add(60_000, 0)
+    assert prices.judged().judgement.outcome is Outcome.INSUFFICIENT
+    prices.add(60_000, 0, late=60)
+    found = prices.judged()
+    assert (found.judgement.outcome, found.judgement.change) == (Outcome.NORMAL, 0)
+    assert found.previous == first
+
+
+def test_a_repeated_quotation_is_no_calm_change_for_the_robust_rule(prices: Prices) -> None:
+    for number in range(20):
+        for late in (10, 20, 30):
+            prices.add(60_000 + number % 2 * 1_000, number * 300, late)
+    changes = prices.judged(ROBUST).judgement
+    assert changes.outcome is Outcome.NORMAL
+    # With every quotation three times over, two changes of three would be none, and the MAD 0.
+    assert changes.threshold is not None
+    assert changes.threshold > UNIT // 100
+
+
+def test_a_stored_price_is_judged_by_those_before_it_whatever_came_since(prices: Prices) -> None:
+    prices.add(60_000, 0)
+    mine = prices.add(63_600, 300)
+    prices.add(63_601, 300)  # another process, in the same second
+    prices.add(63_602, 900)
+    assert prices.judged().judgement.outcome is Outcome.NORMAL
+    found = prices.judged(as_of=mine)
+    assert (found.latest, found.judgement.outcome) == (mine, Outcome.ANOMALOUS)
+    assert found.previous is not None
+    assert found.previous.price == 60_000 * UNIT
+
+
+def test_a_stored_price_is_judged_where_a_reader_does_not_show_it_yet(prices: Prices) -> None:
+    prices.add(60_000, 0)
+    behind = StoredPrice(99, "BTC", 63_600 * UNIT, "usd", AT + 300, AT + 330)
+    found = prices.judged(as_of=behind)
+    assert (found.latest, found.judgement.outcome) == (behind, Outcome.ANOMALOUS)
+
+
+@pytest.mark.parametrize("stale", [1, 51, 60, 3_000])
+def test_stale_prices_do_not_hide_the_fresh_one_before_them(prices: Prices, stale: int) -> None:
+    prices.add(60_000, 0)
+    for number in range(stale):
+        prices.add(1, 100, late=1_000 + 300 * number)
+    prices.add(63_600, 2_000_000)
+    found = prices.judged()
+    assert found.judgement.outcome is Outcome.ANOMALOUS
+    assert found.previous is not None
+    assert found.previous.price == 60_000 * UNIT
+
+
+def test_what_is_said_where_only_stale_ones_came_before_is_true(prices: Prices) -> None:
+    for number in range(60):
+        prices.add(1, 100, late=1_000 + 300 * number)
+    prices.add(63_600, 1_000_000)
+    found = prices.judged()
+    assert (found.judgement.outcome, found.previous) == (Outcome.INSUFFICIENT, None)
+    assert found.judgement.reason == (
+        "Of the newest 61 prices only the last one was current when it was collected: "
+        "a change takes two."
+    )
+
+
+def test_repeated_quotations_do_not_hide_the_ones_that_the_robust_rule_needs(
+    prices: Prices,
+) -> None:
+    for number in range(32):
+        for late in range(5):
+            prices.add(60_000 + number, number * 300, late)
+    assert prices.judged(ROBUST).judgement.outcome is Outcome.NORMAL
+    for late in range(200):
+        prices.add(66_000, 10_000, late)
+    assert prices.judged(ROBUST).judgement.outcome is Outcome.ANOMALOUS
+
+
+def test_a_source_that_is_stale_is_looked_at_no_further_back(prices: Prices) -> None:
+    asked: list[int] = []
+
+    class Watched(MemoryPriceStore):
+        def newest(
+            self,
+            symbol: str,
+            currency: str,
+            limit: int,
+            first: int | None = None,
+            last: int | None = None,
+        ) -> list[StoredPrice]:
+            asked.append(limit)
+            return super().newest(symbol, currency, limit, first, last)
+
+    store = prices.store = Watched()
+    store.add([SpotPrice(BTC, 1, "usd", AT)] * 100, AT + 5_000)
+    found = judge_newest(store, "BTC", RULES, RELATIVE, AT + 5_000)
+    assert found.stale
+    assert len(asked) == 1
