@@ -141,7 +141,9 @@ def printable(text: str, limit: int = 200) -> str:
 
 
 def _error(raw: RawReply, host: str, status: int, said: ErrorBody, now: float) -> UpstreamError:
-    words = ": ".join(printable(part) for part in (said.code, said.message) if part)
+    # Some hosts repeat the status as their own code.
+    said_code = "" if said.code == str(status) else said.code
+    words = ": ".join(printable(part) for part in (said_code, said.message) if part)
     shown = f"{status} {words}".rstrip()
     if said.means is not None:
         means = said.means

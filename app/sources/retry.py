@@ -17,8 +17,7 @@ from app.core.errors import UpstreamError, UpstreamUnavailable
 LONGEST_WAIT: Final = 3_600.0
 """Seconds. A host that asks for more is asked again after this; the next run then asks anew."""
 
-_ABSURD: Final = 366 * 86_400
-_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,8 @@ def decide(
 def parse_retry_after(value: str | None, now: float) -> float | None:
     """Read a `Retry-After` header, seconds or an HTTP date (RFC 9110, 10.2.3), as seconds from now.
 
-    At most LONGEST_WAIT. None where it is absent, unreadable, in the past, or beyond a year, which
-    is somebody's mistake.
+    At most LONGEST_WAIT, however absurd it is: that a host asks for peace is plain all the same. None
+    where it is absent, unreadable or in the past.
     """
     if value is None:
         return None
@@ -80,7 +79,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         if at is None or at < now:
             return None
         seconds = at - now
-    return None if seconds > _ABSURD else min(seconds, LONGEST_WAIT)
+    return min(seconds, LONGEST_WAIT)
 
 
 def parse_http_date(value: str | None) -> int | None:

@@ -13,17 +13,17 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from app import bootstrap
 from app.bootstrap import Runtime
-from app.core.errors import ConfigurationError, MmsError
-from app.core.prices import Coin, spelt
+from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
+from app.core.prices import Coin, RefusedPrice, spelt
 from app.core.settings import Settings
 from app.services.prices import Collection, PriceRules, collect, prune
 from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
@@ -55,25 +55,26 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
 
 def _fetch(settings: Settings, options: argparse.Namespace) -> int:
     coin = _coin(settings, options.fetch)
-    with (
-        bootstrap.existing_gates(settings) as gate_for,
-        bootstrap.open_price_source(settings, gate_for) as source,
-    ):
-        reply = source.prices([coin], settings.price_currency)
-    for refused in reply.refused:
-        output.line(f"{coin}: {refused.reason}")
-    for price in reply.prices:
-        output.line(f"{coin} {text(price.price)} {price.currency} as of {iso(price.priced_at)}")
-        if options.json:
-            output.json_line(
-                {
-                    "symbol": coin.symbol,
-                    "price": text(price.price),
-                    "currency": price.currency,
-                    "priced_at": price.priced_at,
-                }
-            )
-    return DONE if reply.prices else SOME_FAILED
+    try:
+        with (
+            bootstrap.existing_gates(settings) as gate_for,
+            bootstrap.open_price_source(settings, gate_for) as source,
+        ):
+            reply = source.prices([coin], settings.price_currency)
+    except UpstreamError as error:
+        return _failed(error, as_json=options.json)
+    _tell_refused(reply.refused)
+    if not reply.prices:
+        return _ended(SOME_FAILED, {"refused": _reasons(reply.refused)}, as_json=options.json)
+    (price,) = reply.prices
+    output.line(f"{coin} {text(price.price)} {price.currency} as of {iso(price.priced_at)}")
+    found = {
+        "symbol": coin.symbol,
+        "price": text(price.price),
+        "currency": price.currency,
+        "priced_at": price.priced_at,
+    }
+    return _ended(DONE, found, as_json=options.json)
 
 
 def _collect(settings: Settings, options: argparse.Namespace) -> int:
@@ -93,7 +94,12 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
             )
 
         if options.once:
-            return _once(made, once(), as_json=options.json)
+            try:
+                found = once()
+                prune(made.prices, settings.price_retention_days, made.clock())
+            except (UpstreamError, StoreError) as error:
+                return _failed(error, as_json=options.json)
+            return _once(made, found, as_json=options.json)
         warn_of_settings(settings)
         with watched(settings.allowed_symbols, once) as shown:
             tally = loop(made, shown)
@@ -104,27 +110,44 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
         return DONE
 
 
+def _failed(error: MmsError, *, as_json: bool) -> int:
+    """Say why the collection failed; returns the exit code."""
+    named = {"error": type(error).__name__, "reason": str(error)}
+    structlog.get_logger().error("price_collection_failed", **named)
+    output.line(f"the collection failed: {error}")
+    return _ended(SOME_FAILED, named, as_json=as_json)
+
+
+def _tell_refused(refused: Sequence[RefusedPrice]) -> None:
+    for item in refused:
+        structlog.get_logger().warning("price_refused", symbol=item.coin.symbol, reason=item.reason)
+        output.line(f"{item.coin} not stored: {item.reason}")
+
+
+def _reasons(refused: Sequence[RefusedPrice]) -> dict[str, str]:
+    return {item.coin.symbol: item.reason for item in refused}
+
+
+def _ended(code: int, said: Mapping[str, Any], *, as_json: bool) -> int:
+    """End with a line of JSON where that is wanted; returns the exit code."""
+    if as_json:
+        output.json_line({"command": COMMAND, "exit": code, **said})
+    return code
+
+
 def _once(made: Runtime, found: Collection, *, as_json: bool) -> int:
-    prune(made.prices, made.settings.price_retention_days, made.clock())
     output.table(
         ("symbol", "price", "currency", "as of"),
         [(p.symbol, text(p.price), p.currency, iso(p.priced_at)) for p in found.stored],
     )
-    for refused in found.refused:
-        output.line(f"{refused.coin} not stored: {refused.reason}")
-    code = SOME_FAILED if found.refused else DONE
-    if as_json:
-        made.events.close()  # nothing more is published, and what is counted is complete
-        output.json_line(
-            {
-                "command": COMMAND,
-                "exit": code,
-                "stored": {p.symbol: text(p.price) for p in found.stored},
-                "refused": {r.coin.symbol: r.reason for r in found.refused},
-                "events": made.event_counts(),
-            }
-        )
-    return code
+    _tell_refused(found.refused)
+    made.events.close()  # nothing more is published, and what is counted is complete
+    said = {
+        "stored": {p.symbol: text(p.price) for p in found.stored},
+        "refused": _reasons(found.refused),
+        "events": made.event_counts(),
+    }
+    return _ended(SOME_FAILED if found.refused else DONE, said, as_json=as_json)
 
 
 def loop(

@@ -231,7 +231,10 @@ def test_ten_outages_in_a_row_and_then_everything_is_loaded(bench: Rig, form: st
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(
     ("pause", "seconds"),
-    [("7", 7.0), ("0.5", 0.5), ("date+30", 30.0), ("3600", 3600.0), ("86400", 3600.0)],
+    [
+        *[("7", 7.0), ("0.5", 0.5), ("date+30", 30.0)],
+        *[("3600", 3600.0), ("86400", 3600.0), ("99999999999", 3600.0)],
+    ],
 )
 def test_no_request_goes_out_while_the_exchange_asks_for_a_pause(
     bench: Rig, form: str, pause: str, seconds: float
@@ -259,7 +262,7 @@ def test_no_request_goes_out_while_the_exchange_asks_for_a_pause(
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(
-    "pause", ["", "-5", "date-30", "99999999999", "soon", "Sat 30 Mar", "1e3", "0", "7 7", "NaN"]
+    "pause", ["", "-5", "date-30", "soon", "Sat 30 Mar", "1e3", "0", "7 7", "NaN"]
 )
 def test_a_pause_that_makes_no_sense_is_none_and_the_usual_back_off_holds(
     bench: Rig, form: str, pause: str
@@ -313,7 +316,7 @@ PRICE_FAULTS = {
 def test_a_fault_at_the_source_of_prices_is_asked_once_and_nothing_is_stored(
     bench: Rig, spec: str
 ) -> None:
-    store, source = MemoryPriceStore(), bench.prices()
+    store, source = bench.price_store, bench.prices()
     bench.exchange.faults.add(spec)
     with pytest.raises(UpstreamError) as caught:
         collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
@@ -330,7 +333,7 @@ def test_a_fault_at_the_source_of_prices_is_asked_once_and_nothing_is_stored(
 def test_a_source_of_prices_that_is_too_slow_is_left_in_time_and_nothing_is_stored(
     bench: Rig, spec: str
 ) -> None:
-    store, source = MemoryPriceStore(), bench.prices(SHORT)
+    store, source = bench.price_store, bench.prices(SHORT)
     bench.exchange.faults.add(spec)
     begun = time.monotonic()
     with pytest.raises(UpstreamUnavailable) as caught:
@@ -342,13 +345,13 @@ def test_a_source_of_prices_that_is_too_slow_is_left_in_time_and_nothing_is_stor
 
 @pytest.mark.parametrize(
     ("pause", "seconds"),
-    [("7", 7.0), ("date+30", 30.0), ("86400", 3600.0)]
-    + [(senseless, 0.0) for senseless in ("", "-5", "date-30", "99999999999", "soon")],
+    [("7", 7.0), ("date+30", 30.0), ("86400", 3600.0), ("99999999999", 3600.0)]
+    + [(senseless, 0.0) for senseless in ("", "-5", "date-30", "soon")],
 )
 def test_the_source_of_prices_is_left_alone_for_as_long_as_it_asks(
     bench: Rig, pause: str, seconds: float
 ) -> None:
-    store, source = MemoryPriceStore(), bench.prices()
+    store, source = bench.price_store, bench.prices()
     given = f",retry-after={pause}" if pause else ""
     bench.exchange.faults.add(f"status=429{given},times=1")
     with pytest.raises(UpstreamUnavailable) as caught:
@@ -367,7 +370,7 @@ def test_the_source_of_prices_is_left_alone_for_as_long_as_it_asks(
 
 
 def test_ten_outages_of_the_source_of_prices_and_then_they_are_stored(bench: Rig) -> None:
-    store, source = MemoryPriceStore(), bench.prices()
+    store, source = bench.price_store, bench.prices()
     bench.exchange.faults.add(*(f"{spec},times=1" for spec in TEN_OUTAGES))
     for number in range(len(TEN_OUTAGES)):
         with pytest.raises(UpstreamUnavailable):

@@ -19,6 +19,7 @@ import httpx
 from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval, Pair
 from app.core.ports import CandleSource, Clock
 from app.db import schema
+from app.db.prices import SqlPriceStore
 from app.db.series import SqlSeriesStore
 from app.db.session import open_engine
 from app.sandbox.book import ReplayBook
@@ -91,6 +92,7 @@ class Rig:
     exchange: Exchange
     url: str
     store: SqlSeriesStore
+    price_store: SqlPriceStore
     time: Time
     _closing: ExitStack
 
@@ -176,7 +178,8 @@ def rig(stand_in: Served, empty: Path, folder: Path) -> Iterator[Rig]:
     engine = open_engine(f"sqlite:///{shutil.copy(empty, folder / 'mms.db')}")
     try:
         with ExitStack() as closing:
-            yield Rig(exchange, stand_in.url, SqlSeriesStore(engine), time, closing)
+            stores = SqlSeriesStore(engine), SqlPriceStore(engine)
+            yield Rig(exchange, stand_in.url, *stores, time, closing)
     finally:
         engine.dispose()
 

@@ -93,6 +93,9 @@ def test_a_host_that_asks_for_more_than_the_total_is_left_alone() -> None:
         (" 7 ", 7.0),
         ("0.25", 0.25),
         ("86400", LONGEST_WAIT),
+        ("99999999999", LONGEST_WAIT),
+        ("9" * 400, LONGEST_WAIT),
+        ("Mon, 30 Mar 9999 20:10:47 GMT", LONGEST_WAIT),
         ("Sat, 30 Mar 2024 20:10:47 GMT", 30.0),
         ("Sun, 31 Mar 2024 20:10:17 GMT", LONGEST_WAIT),
         ("Sat, 30 Mar 2024 17:11:17 -0300", 60.0),
@@ -107,7 +110,6 @@ def test_a_wait_is_read_as_seconds_or_as_a_date_and_capped(value: str, seconds: 
     [
         *[None, "", "-1", "1e3", "NaN", "inf", "soon", "５", "1;2"],
         *["Sat, 30 Mar 2024 20:10:16 GMT", "Sat, 99 Mar 2024 20:10:47 GMT"],
-        *["99999999", "9" * 400, "Mon, 30 Mar 9999 20:10:47 GMT"],
     ],
 )
 def test_a_wait_that_makes_no_sense_is_as_none(value: str | None) -> None:
