@@ -266,7 +266,7 @@ def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
     if any(mark in kind for mark in _DAMAGED):
         return StoreUnusable(
             f"DB_URL's file is damaged or no database ({reason}): restore a backup, or move it away "
-            "and load anew; it was not changed"
+            "and load anew"
         )
     for marks, words in _UNAVAILABLE:
         if any(mark in kind for mark in marks):

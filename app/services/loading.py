@@ -60,8 +60,9 @@ class LoadReport:
     """What one load did to one series; counts are of buckets. `refused` holds each reason once per bucket.
 
     `absent` are closed buckets that were asked for and that the exchange did not have. `newest` is
-    the newest stored bucket afterwards, `revision` the series' revision. `newer_refused` are those of
-    the last commit's refused candles that are newer than it, or may be: the series is not current.
+    the newest stored bucket afterwards, `revision` the series' revision. `newer_refused` are refused
+    candles that are newer than it, or may be: with any, the series is not current. None where nothing
+    was asked for that is as new.
     """
 
     pair: Pair
@@ -75,7 +76,7 @@ class LoadReport:
     revision: int = 0
     newest: int | None = None
     revisions: tuple[tuple[Candle, Candle], ...] = ()
-    newer_refused: tuple[RefusedCandle, ...] = ()
+    newer_refused: tuple[RefusedCandle, ...] | None = None
 
     def __add__(self, later: LoadReport) -> LoadReport:
         """This report continued by a later one of the same series."""
@@ -88,6 +89,9 @@ class LoadReport:
             averages=self.averages + later.averages,
             refused=tuple(dict.fromkeys(self.refused + later.refused)),
             revisions=self.revisions + later.revisions,
+            newer_refused=(
+                self.newer_refused if later.newer_refused is None else later.newer_refused
+            ),
         )
 
 
@@ -195,7 +199,7 @@ def _commit(
         newest = _newest(unit.state.last, changed)
         closes = [c.bucket for c in changed if _close(stored, c.bucket) != c.close]
         averages = _recompute(unit, interval, closes, newest)
-        newer = _newer(answer.refused, newest, batch[-1].last)
+        newer = _newer(answer.refused, newest, batch[-1])
         checked = batch[-1].complete and factor is None and not newer
         revision = unit.finish(changed=bool(changed), now=now, checked=checked)
     if factor is not None:
@@ -223,14 +227,14 @@ def _commit(
 
 
 def _newer(
-    refused: Sequence[RefusedCandle], newest: int | None, last: int
-) -> tuple[RefusedCandle, ...]:
+    refused: Sequence[RefusedCandle], newest: int | None, page: CandlePage
+) -> tuple[RefusedCandle, ...] | None:
     """The refused candles that may be of a bucket after the `newest` stored one.
 
-    None are where that is `last`, the last bucket that was asked for and is closed.
+    None where the last `page` does not tell: it asks for nothing newer.
     """
-    if newest is not None and newest >= last:
-        return ()
+    if newest is not None and newest >= page.last:
+        return () if page.complete else None
     return tuple(r for r in refused if r.bucket is None or newest is None or r.bucket > newest)
 
 

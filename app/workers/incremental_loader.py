@@ -17,6 +17,7 @@ from app.core.market import Interval, Pair
 from app.core.settings import Settings
 from app.services.loaders import REREAD, load_incremental, to_catch_up
 from app.services.loading import LoadReport, OnPage
+from app.utils.gaps import Span
 from app.workers import loads, outcomes
 from app.workers.run import parser, positive, run, runtime, series_of
 
@@ -56,18 +57,23 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
                 publish=made.events.publish,
             )
 
+        def parts(pair: Pair, interval: Interval) -> list[list[Span]]:
+            days, now = settings.history_days, made.clock()
+            return to_catch_up(made.series, pair, interval, days, options.reread, now)
+
         now = made.clock()
         totals = [
             sum(
                 interval.count(span.first, min(span.last, interval.last_closed(now)))
-                for spans in to_catch_up(
-                    made.series, pair, interval, settings.history_days, options.reread, now
-                )
+                for spans in parts(pair, interval)
                 for span in spans
             )
             for pair, interval in series
         ]
-        ends = loads.load_all(made, series, totals, work)
+        # Once the newest candles are there, what is left is what was overlooked before them.
+        ends = loads.load_all(
+            made, series, totals, work, lacking=lambda *item: len(parts(*item)) > 1
+        )
         return outcomes.conclude(COMMAND, made, ends, as_json=options.json)
 
 

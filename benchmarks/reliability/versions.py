@@ -39,7 +39,7 @@ COMMANDS: Final = ("app.db.migrate", "app.workers.initial_loader", "app.monitori
 OLDER: Final = int(schema.HEAD) - 1
 """How many versions there were before this one."""
 
-FILES: Final = 7
+FILES: Final = 9
 """How many kinds of foreign and damaged files are tried."""
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -181,6 +181,8 @@ def foreign(
 def _files(folder: Path) -> dict[str, bytes]:
     """Files that must be refused, by what they are."""
     ours = _sqlite_file(folder / "ours.db", "")
+    filled = _sqlite_file(folder / "filled.db", _FILLED)
+    candles, averages = (_page_of(folder / "filled.db", name) for name in ("candles", "averages"))
     return {
         "another program's database": _sqlite_file(folder / "theirs.db", _THEIRS),
         "a newer version's database": _sqlite_file(folder / "newer.db", _NEWER),
@@ -189,9 +191,35 @@ def _files(folder: Path) -> dict[str, bytes]:
         "random bytes": random.Random(1).randbytes(65_536),
         "ours without its first page": ours[:100] + bytes(3_996) + ours[4_096:],
         "ours with another header": b"SQLite format 4\0" + ours[16:],
+        "ours with a page of candles overwritten": _without(filled, candles, bytes(_PAGE)),
+        "ours with a page of averages overwritten": _without(
+            filled, averages, random.Random(2).randbytes(_PAGE)
+        ),
     }
 
 
+def _page_of(file: Path, table: str) -> int:
+    """Where in the file the last page of the table's rows begins."""
+    with closing(sqlite3.connect(file)) as connection:
+        wanted = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        root = int(connection.execute(wanted, (table,)).fetchone()[0]) - 1
+    # A root that has pages below it names the last of them in bytes 8 to 11.
+    last = file.read_bytes()[root * _PAGE + 8 : root * _PAGE + 12]
+    return (int.from_bytes(last) - 1) * _PAGE
+
+
+def _without(file: bytes, begin: int, other: bytes) -> bytes:
+    return file[:begin] + other + file[begin + len(other) :]
+
+
+_PAGE: Final = 4_096
+_FILLED: Final = """
+WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 999)
+INSERT INTO candles (pair, interval, bucket, open, high, low, close, volume)
+SELECT 'BTC-BRL', '1d', 1600041600 + 86400 * n, 9, 9, 9, 9, 9 FROM n;
+INSERT INTO averages (pair, interval, bucket) SELECT pair, interval, bucket FROM candles;
+INSERT INTO series (pair, interval, revision) VALUES ('BTC-BRL', '1d', 1);
+"""
 _THEIRS: Final = "CREATE TABLE customers (name TEXT)"
 _NEWER: Final = "UPDATE alembic_version SET version_num = '9999'"
 
@@ -205,7 +233,7 @@ def _sqlite_file(file: Path, statement: str) -> bytes:
         engine.dispose()
     with closing(sqlite3.connect(file)) as connection:
         with connection:
-            connection.execute(statement or "SELECT 1")
+            connection.executescript(statement)
         connection.execute("PRAGMA journal_mode=DELETE").close()
         connection.execute("PRAGMA journal_mode=WAL").close()
     return file.read_bytes()

@@ -33,6 +33,18 @@ sys.exit(code)
 """
 
 
+# A command whose name service knows nobody, so that nothing is asked of the real one.
+NAMELESS = """
+import importlib, socket, sys
+def deaf(event, arguments):
+    if event == "socket.getaddrinfo":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+sys.addaudithook(deaf)
+name, *arguments = sys.argv[1:]
+sys.exit(importlib.import_module(f"app.workers.{name}").main(["--json", *arguments]))
+"""
+
+
 def test_each_pair_has_its_own_trouble_and_the_next_run_makes_it_good(tmp_path: Path) -> None:
     flags = ["status=403,path=ETH-BRL", "answer=object,path=SOL-BRL", "status=503,path=ADA-BRL"]
     options = [word for flag in flags for word in ("--fault", flag)]
@@ -112,11 +124,10 @@ def test_the_collector_exits_1_when_its_source_fails_and_0_when_it_recovers(town
 
 
 def test_a_host_whose_name_leads_nowhere_is_exit_1_for_loader_and_collector(town: Town) -> None:
-    # Too long for any name server to be asked, so that nothing leaves this machine.
-    nowhere = f"http://{'.'.join(['a' * 60] * 5)}.invalid"
+    nowhere = "http://nowhere.example"
     settings = {"MB_API_BASE_URL": nowhere, "COINGECKO_API_BASE_URL": nowhere}
-    load = town.run(*LOADER, UPSTREAM_RETRY_SECONDS="0.5", **settings)
-    collected = town.run(*COLLECTOR, **settings)
+    load = town.run("-c", NAMELESS, "initial_loader", UPSTREAM_RETRY_SECONDS="0.5", **settings)
+    collected = town.run("-c", NAMELESS, "price_collector", "--once", **settings)
     assert (load.returncode, collected.returncode) == (1, 1)
     assert {item["error"] for item in by_pair(load).values()} == {"UpstreamUnavailable"}
     for done in (load, collected):
@@ -182,6 +193,37 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
         (series,) = api.ask("GET", "/pairs")[2]["pairs"]
         assert (series["missing"], series["stale"]) == (0, False)
     assert town.run(*MONITOR, **settings).returncode == 0
+
+
+@pytest.mark.parametrize("how", [["--once"], ["--fetch", "BTC"]])
+def test_a_collection_that_fails_is_an_event_in_the_log_and_a_line_of_json(
+    town: Town, how: list[str]
+) -> None:
+    command = ("-m", "app.workers.price_collector", "--json", *how)
+    town.faults("status=500,times=1", "answer=object,after=1")
+    done = town.run(*command)
+    assert done.returncode == 1
+    (logged,) = [json.loads(line) for line in done.stderr.splitlines()]
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary == {
+        "command": "price_collector",
+        "exit": 1,
+        "error": "UpstreamUnavailable",
+        "reason": logged["reason"],
+    }
+    assert (logged["event"], logged["error"]) == ("price_collection_failed", summary["error"])
+    assert "cannot answer now (500 The sandbox was told to fail): try again later." in (
+        logged["reason"]
+    )
+    assert f"the collection failed: {logged['reason']}\n" in done.stdout
+    # The source answers, and knows no price.
+    done = town.run(*command)
+    assert done.returncode == 1
+    refused = json.loads(done.stdout.splitlines()[-1])["refused"]
+    logs = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {item["symbol"]: item["reason"] for item in logs} == refused
+    assert {item["event"] for item in logs} == {"price_refused"}
+    assert "BTC" in refused
 
 
 def test_refused_newest_candles_end_the_loaders_with_1_and_leave_the_series_stale(

@@ -111,6 +111,18 @@ def test_a_refused_candle_of_the_past_says_nothing_of_the_newest() -> None:
     assert store.state(BTC, DAY).checked_at == day(301)
 
 
+def test_what_was_overlooked_long_ago_says_nothing_of_the_newest() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = loaded(exchange)
+    exchange.now = day(301)
+    exchange.refused = [RefusedCandle(day(300), "odd")]
+    report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=50)
+    assert report.newer_refused == tuple(exchange.refused)
+    old = load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(10), day(20))])
+    assert old.newer_refused is None
+    assert (report + old).newer_refused == tuple(exchange.refused)
+
+
 def test_a_first_load_of_nothing_but_refused_candles_asks_once_and_tells_of_each_once() -> None:
     exchange = FakeExchange.of([], now=day(300))
     exchange.refused = [RefusedCandle(day(number), "odd") for number in range(300)]

@@ -36,11 +36,11 @@ def plain(text: str, status: int = 200) -> Answer:
 
 ERRORS: list[tuple[Answer, type[UpstreamError], str]] = [
     # too often, in every shape, with its status and with 200
-    (answer(coded(429, "You've exceeded"), 429), UpstreamUnavailable, "429: You've exceeded"),
-    (answer(coded(429, "You've exceeded"), 200), UpstreamUnavailable, "429: You've exceeded"),
+    (answer(coded(429, "You've exceeded"), 429), UpstreamUnavailable, "429 You've exceeded"),
+    (answer(coded(429, "You've exceeded"), 200), UpstreamUnavailable, "429 You've exceeded"),
     (answer(coded(429), 400), UpstreamUnavailable, "429: words"),
     (answer({"status": {"error_code": 429}}), UpstreamUnavailable, "429"),
-    (answer({"error": coded(429)}), UpstreamUnavailable, "429: words"),
+    (answer({"error": coded(429)}), UpstreamUnavailable, "429 words"),
     (answer({"error_code": 429, "status": {"error_message": "slow"}}), UpstreamUnavailable, "slow"),
     (answer({"error_code": "429"}), UpstreamUnavailable, "429"),
     (answer({"error": "You have exceeded the rate limit"}), UpstreamUnavailable, "rate limit"),
@@ -85,7 +85,7 @@ ERRORS: list[tuple[Answer, type[UpstreamError], str]] = [
     (answer({"error": "no"}, 403), UpstreamBlocked, "403 no"),
     (answer({"error": "rate limit of your country"}, 403), UpstreamBlocked, "403"),
     (answer({"error": "rate limit", "status": 403}), UpstreamBlocked, "rate limit"),
-    (answer({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403: scope"),
+    (answer({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403 scope"),
     (answer(coded(403)), UpstreamBlocked, "403"),
     (answer(coded(1020, "Access Denied")), UpstreamBlocked, "1020"),
     (plain("error code: 1020", 403), UpstreamBlocked, "1020"),

@@ -102,7 +102,7 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     (said({"status": 503, "message": "maintenance"}), UpstreamUnavailable, "maintenance"),
     (said({"status": 429}), UpstreamUnavailable, "429"),
     (said({"status": 403, "error": "Forbidden"}), UpstreamBlocked, "Forbidden"),
-    (said({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403: scope"),
+    (said({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403 scope"),
     (said({"error": {"code": 401, "status": "Unauthorized"}}, 401), UpstreamRejected, "401"),
     (said({"status": 200, "code": "OOPS"}, 503), UpstreamUnavailable, "503 OOPS"),
     (said({"status": 503, "error": "wrong"}, 400), UpstreamRejected, "400 wrong"),
