@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from app.core.market import AverageSlice, Interval, Pair, Window
 from app.core.ports import AverageStore, Cache, CandleSource, Clock, Gate, Leases, SeriesStore
 from app.core.prices import PriceSource, PriceStore
 from app.core.settings import Settings, cache_nodes
+from app.core.upstream import host_of
 from app.db import schema, session, soundness
 from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
@@ -232,7 +232,7 @@ def open_price_source(
     A failed call is not repeated: it counts against the same budget as a good one.
     """
     base_url = settings.coingecko_api_base_url
-    gate = gate_for(_host(base_url), settings.coingecko_requests_per_second)
+    gate = gate_for(host_of(base_url), settings.coingecko_requests_per_second)
     key = settings.coingecko_api_key
     with UpstreamHttp(
         base_url,
@@ -244,12 +244,6 @@ def open_price_source(
         clock=clock,
     ) as http:
         yield coingecko.CoinGecko(http, clock)
-
-
-def _host(base_url: str) -> str:
-    """Host, port and path of a base URL, without a name or password: the sandbox is two hosts in one."""
-    parts = urlsplit(base_url)
-    return f"{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
 
 
 class _Once:
@@ -296,7 +290,7 @@ def open_candle_source(
             official.read_error,
             official.MercadoBitcoin,
         )
-    gate = gate_for(_host(base_url), settings.mb_requests_per_second)
+    gate = gate_for(host_of(base_url), settings.mb_requests_per_second)
     policy = RetryPolicy(total=settings.upstream_retry_seconds)
     with UpstreamHttp(base_url, gate, read_error=reader, policy=policy, clock=clock) as http:
         yield made(http, clock)

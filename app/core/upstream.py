@@ -47,3 +47,9 @@ def _is_host(name: str) -> bool:
         return True
     labels = name.removesuffix(".").split(".")
     return len(name) <= _LONGEST_NAME and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def host_of(base_url: str) -> str:
+    """Host, port and path of a base URL, without a name or password: the sandbox is two hosts in one."""
+    parts = urlsplit(base_url)
+    return f"{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
