@@ -46,38 +46,46 @@ def upgrade() -> None:
 '''
 
 
-def build_all(stage: Stage, head: str) -> None:
-    """Build and push every version. `head` is the newest migration of today's code."""
+Changes = dict[str, tuple[str, str]]
+"""Paths, each with a text in it and what stands there instead."""
+
+
+def every(head: str) -> dict[str, tuple[Changes, dict[str, str]]]:
+    """Each version's changes of today's code and its further files. `head` is the newest migration."""
     number = int(head.partition("_")[0])
     adding = f"{number + 1:04d}_from_{head.partition('_')[0]}"
     broken = f"{number + 2:04d}"
 
-    def version(text: str) -> dict[str, tuple[str, str]]:
+    def version(text: str) -> Changes:
         return {"app/main.py": ('version="0.1.0"', f'version="{text}"')}
 
-    def needs(new: str) -> dict[str, tuple[str, str]]:
+    def needs(new: str) -> Changes:
         return {"app/db/schema.py": (f'HEAD: Final = "{head}"', f'HEAD: Final = "{new}"')}
 
     add = {f"{_MIGRATIONS}/v{adding}.py": _ADDING.format(new=adding, old=head)}
     fail = {f"{_MIGRATIONS}/v{broken}.py": _BROKEN.format(new=broken, old=adding)}
-    header = ('headers["X-Data-Missing"] =', 'headers["X-Data-Mislaid"] =')
+    header = ('"X-Data-Missing": str(missing)', '"X-Data-Mislaid": str(missing)')
     serve = (
         '"""Serve as the settings and the command line say; returns the exit code."""',
         "return 1",
     )
-    made = {
+    return {
         "first": ({}, {}),
         "second": ({**version("0.2.0"), **needs(adding)}, add),
         "bad-migration": ({**version("0.3.0"), **needs(broken)}, {**add, **fail}),
         "bad-replies": (
-            {**version("0.4.0"), **needs(adding), "app/api/routes/averages.py": header},
+            {**version("0.4.0"), **needs(adding), "app/api/conditional.py": header},
             add,
         ),
         "bad-start": ({**version("0.5.0"), **needs(adding), "app/serve.py": serve}, add),
     }
+
+
+def build_all(stage: Stage, head: str) -> None:
+    """Build and push every version. `head` is the newest migration of today's code."""
     ecr = stage.stand_in.client("ecr")
     repository = str(stage.output("ecr_repository_url")).partition("/")[2]
-    for name, (changes, files) in made.items():
+    for name, (changes, files) in every(head).items():
         folder = images.build(stage.folder / "images" / name, changes, files)
         stage.digests[name] = images.push(ecr, repository, name, folder)
         stage.stand_in.images[stage.digests[name]] = Path(folder)
