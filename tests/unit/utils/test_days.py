@@ -133,7 +133,7 @@ def test_every_date_time_is_the_second_that_the_standard_library_says(at: int, o
     assert moment(there.isoformat(), "from") == Moment(at, at)
 
 
-@given(st.integers(0, LATEST))
+@given(st.integers(0, LATEST).filter(lambda at: len(str(at)) != len("20261120")))
 def test_a_moment_that_was_written_is_read_back(at: int) -> None:
     assert moment(iso(at), "from") == moment(str(at), "from") == Moment(at, at)
 
