@@ -118,7 +118,7 @@ def _postgres(url: URL, *, pool_pre_ping: bool) -> Engine:
     )
 
 
-def _file(url: URL) -> Path:
+def file_of(url: URL) -> Path:
     """The file that a SQLite URL names. Raises ConfigurationError where it names none."""
     if not url.database or url.database == ":memory:":
         raise ConfigurationError(
@@ -134,7 +134,7 @@ def _is_uri(url: URL) -> bool:
 
 
 def _sqlite(url: URL, busy_seconds: int) -> Engine:
-    file = _file(url)
+    file = file_of(url)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -176,7 +176,7 @@ def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> 
     """
     if engine.dialect.name != SQLITE:
         return
-    sqlite_file.make(_file(engine.url))
+    sqlite_file.make(file_of(engine.url))
     pauses = iter([_BUSY_PAUSE] * int(BUSY_SECONDS / _BUSY_PAUSE))
     with reading(engine) as connection:
         while connection.scalar(text("PRAGMA journal_mode")) != "wal":
@@ -192,14 +192,14 @@ def require_file(db_url: str) -> None:
     """Raise StoreUnusable where DB_URL names a SQLite file that is not there."""
     if has_file(url := make_url(db_url)):
         return
-    raise sqlite_file.gone(_file(url))
+    raise sqlite_file.gone(file_of(url))
 
 
 def has_file(url: URL) -> bool:
     """Whether there is more than an empty file at a SQLite URL; True for any other database."""
     if url.get_backend_name() != SQLITE:
         return True
-    file = _file(url)
+    file = file_of(url)
     return file.is_file() and file.stat().st_size > 0
 
 

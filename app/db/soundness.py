@@ -6,13 +6,12 @@ SQLite notices a damaged page when it reads it, and by then something else may h
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine, text
 
 from app.core.errors import StoreUnusable
-from app.db.session import SQLITE, has_file, reading
+from app.db.session import SQLITE, file_of, has_file, reading
 
 QUICK: Final = 64 * 2**20
 """Bytes of a file that is read in a second: what runs often leaves larger ones unread."""
@@ -25,7 +24,7 @@ def require_sound(engine: Engine, most: int | None = None) -> None:
     """
     if engine.dialect.name != SQLITE or not has_file(engine.url):
         return
-    if most is not None and Path(engine.url.database or "").stat().st_size > most:
+    if most is not None and file_of(engine.url).stat().st_size > most:
         return
     with reading(engine) as connection:
         found = connection.scalars(text("PRAGMA quick_check(1)")).all()

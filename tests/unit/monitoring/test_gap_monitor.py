@@ -339,21 +339,14 @@ def test_a_repair_that_gets_no_answer_still_mends_averages_and_asks_once(
     assert (failed["pair"], failed["error"]) == ("BRLETH", "UpstreamUnavailable")
 
 
-def test_averages_that_a_repair_could_not_mend_are_not_to_be_repaired_again(
-    service: Service,
-) -> None:
-    """Somebody has changed prices behind the service's back to such as cannot be averaged."""
+def test_prices_that_break_the_rules_of_the_table_are_a_damaged_file(service: Service) -> None:
+    """Somebody has changed them behind the service's back to such as cannot be averaged."""
     service.fill()
-    service.change("DELETE FROM averages WHERE bucket = ?", service.ago(4))
     service.change(f"UPDATE candles SET high = {2**62}, close = {2**62}")
-    four = iso(service.ago(4))[:10]
-    assert f"BRLBTC 1d wrong averages {four}: run with --repair" in service.run().shown
-    said = service.run("--repair")
-    assert said.code == 1
-    assert said.shown[2] == f"BRLBTC 1d wrong averages {four}"
-    assert said.shown[3].startswith("BRLBTC 1d not repaired: ")
-    assert "64 bits" in said.shown[3]
-    assert said.heartbeat["wrong_averages"] == 1
+    for arguments in ([], ["--repair"]):
+        said = service.run(*arguments)
+        assert (said.code, said.shown) == (2, [])
+        assert "damaged (CHECK constraint failed in candles): restore a backup" in said.error
 
 
 def test_averages_whose_candle_is_gone_are_found_and_go_with_a_repair(service: Service) -> None:
