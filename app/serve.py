@@ -142,7 +142,7 @@ class _Server(uvicorn.Server):
             # The server would leave it at that, and the application, cut off, at a traceback.
             await self.lifespan.shutdown()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - theirs
         # The signal may have interrupted a thread that holds the log's lock: nothing is logged
         # here. Not calling the base class keeps it from raising the signal again at the end.
         if self._signal is None:

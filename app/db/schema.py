@@ -113,7 +113,7 @@ def lock(connection: Connection) -> None:
 def upgrade(connection: Connection, to: str = HEAD) -> None:
     """Run the migrations up to version `to` inside the open transaction."""
     from alembic import command  # noqa: PLC0415 - a third of a second that most starts do not need
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415 - likewise
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))

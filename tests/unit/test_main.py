@@ -26,7 +26,7 @@ def test_what_is_opened_at_the_start_is_given_back_once_at_the_end() -> None:
         return runtime.build(chosen)
 
     mine = settings(history_days=10)
-    app = create_app(mine, build)  # type: ignore[arg-type]
+    app = create_app(mine, build)  # type: ignore[arg-type] # a fake of `for_api`
     assert built == []
     with started(app):
         assert built == [mine]
@@ -43,7 +43,7 @@ def test_a_start_that_fails_says_one_sentence(error: MmsError) -> None:
 
     with (
         pytest.raises(StartFailed) as failed,
-        started(create_app(settings(), build)),  # type: ignore[arg-type]
+        started(create_app(settings(), build)),  # type: ignore[arg-type] # a fake of `for_api`
     ):
         pass
     assert str(failed.value) == str(error)
@@ -55,7 +55,7 @@ def test_a_start_that_fails_for_another_reason_keeps_its_traceback() -> None:
 
     with (
         pytest.raises(ZeroDivisionError),
-        started(create_app(settings(), build)),  # type: ignore[arg-type]
+        started(create_app(settings(), build)),  # type: ignore[arg-type] # a fake of `for_api`
     ):
         pass
 

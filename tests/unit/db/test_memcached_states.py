@@ -179,7 +179,7 @@ def test_a_node_is_used_again_while_another_is_still_watched() -> None:
         # The other has closed, had no version, and said ERROR: it is watched on.
         for number in range(2):
             turns.release()
-            until(lambda number=number: len(slow.requests) == 3 + number)  # type: ignore[misc]
+            until(lambda number=number: len(slow.requests) == 3 + number)  # type: ignore[misc] # a default in a lambda
             assert not ring.healthy()
         turns.release()
         until(ring.healthy)

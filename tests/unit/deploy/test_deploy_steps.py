@@ -223,7 +223,7 @@ def test_an_earlier_image_is_deployed_without_its_migration() -> None:
 
 def test_tasks_of_another_revision_are_not_taken_for_the_new_version() -> None:
     class Lagging(FakeCloud):
-        def tasks_of(self, cluster, service, *, stopped=False):  # type: ignore[no-untyped-def]
+        def tasks_of(self, cluster, service, *, stopped=False):  # type: ignore[no-untyped-def] # as its base
             found = super().tasks_of(cluster, service, stopped=stopped)
             if stopped or service != "api" or self.smoked_back():
                 return found

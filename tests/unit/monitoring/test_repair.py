@@ -272,9 +272,9 @@ def test_a_lease_that_is_lost_between_two_pages_ends_the_repair() -> None:
         stand.exchange.now += 60
         if len(stand.exchange.asked) == 1:
             stand.leases[LEASE] = ("thief", stand.exchange.now + 90)
-        return pages(*asked)  # type: ignore[arg-type]
+        return pages(*asked)  # type: ignore[arg-type] # passed on as it came
 
-    stand.exchange.page = slowly  # type: ignore[method-assign, assignment]
+    stand.exchange.page = slowly  # type: ignore[method-assign, assignment] # one fake, one test
     done = stand.repair()
     assert "thief is at it already" in str(done.trouble)
     assert [first for first, _ in stand.causes(done.found)] == [day(210), day(290)]

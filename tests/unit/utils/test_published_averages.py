@@ -29,7 +29,7 @@ def agree(found: Decimal | None, printed: str) -> bool:
     """Whether the printed number is ours to half a unit of its last place; empty means absent."""
     if not printed or found is None:
         return not printed and found is None
-    unit = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
+    unit = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type] # a number: finite
     return abs(found - Decimal(printed)) <= unit / 2
 
 

@@ -175,9 +175,9 @@ def test_a_lease_that_is_lost_in_the_middle_is_waited_for_and_the_rest_is_loaded
             stand.exchange.now += 60
             stand.another()
             timers.append(stand.after_a_while())
-        return page(*asked)  # type: ignore[arg-type]
+        return page(*asked)  # type: ignore[arg-type] # passed on as it came
 
-    stand.exchange.page = slowly  # type: ignore[method-assign, assignment]
+    stand.exchange.page = slowly  # type: ignore[method-assign, assignment] # one fake, one test
     end = stand.initial()
     timers[0].join()
     assert (end.problem, stand.days()) == (None, 300)

@@ -161,4 +161,7 @@ def _copy(table: str) -> None:
         sqlite_with_rowid=False,
     )
     names = ", ".join((*_KEY, *_VALUES[table]))
-    op.execute(f"INSERT INTO new_{table} ({names}) SELECT {names} FROM {table}")  # noqa: S608
+    copied = (
+        f"INSERT INTO new_{table} ({names}) SELECT {names} FROM {table}"  # noqa: S608 - constants
+    )
+    op.execute(copied)
