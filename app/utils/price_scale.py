@@ -36,26 +36,25 @@ def scale_change(pairs: Sequence[tuple[Candle, Candle]]) -> Fraction | None:
     the ranges of all that were not corrected. It is told as the highest of their prices shows it, which
     is the most exact.
     """
-    ranges = [_range(_prices(before, now)) for before, now in pairs]
+    prices = [list(zip(_of(before), _of(now), strict=True)) for before, now in pairs]
+    if any(all(old == new > 1 for old, new in each) for each in prices):
+        return None  # one that kept its prices, as nearly all always do
+    ranges = [_range(each) for each in prices]
     alike, least, most = _shared([found for found in ranges if found is not None])
     if 2 * alike < len(pairs) or least <= 1 <= most:  # also where there is nothing to compare
         return None
     if least * LEAST_FACTOR > 1 and most < LEAST_FACTOR:
         return None
     sharing = [found is not None and found[0] <= least and found[1] >= most for found in ranges]
-    if any(
-        found is not None and found[0] <= 1 <= found[1]
-        for found in compress(ranges, map(not_, sharing))
-    ):
-        return None  # one that kept its prices
-    prices = [_prices(before, now) for before, now in pairs]
     old, new = max(chain.from_iterable(compress(prices, sharing)))
     factor = Fraction(new, old)
-    others = chain.from_iterable(compress(prices, map(not_, sharing)))
-    corrections = (Fraction(now, before) / factor for before, now in others)
-    if all(Fraction(1, LEAST_FACTOR) < c < LEAST_FACTOR for c in corrections):
-        return factor
-    return None
+    for found, each in compress(zip(ranges, prices, strict=True), map(not_, sharing)):
+        if found is not None and found[0] <= 1 <= found[1]:
+            return None
+        corrections = [Fraction(now, before) / factor for before, now in each]
+        if not all(Fraction(1, LEAST_FACTOR) < c < LEAST_FACTOR for c in corrections):
+            return None
+    return factor
 
 
 def _shared(ranges: Sequence[_Range]) -> tuple[int, Fraction, Fraction]:
@@ -90,10 +89,6 @@ def _factors(old: int, new: int) -> tuple[Fraction, Fraction]:
     most = (new + _HALF) / (old - _HALF)
     plain = Fraction(new, old)
     return min(least, plain * (1 - _TOLERANCE)), max(most, plain * (1 + _TOLERANCE))
-
-
-def _prices(before: Candle, now: Candle) -> list[_Both]:
-    return list(zip(_of(before), _of(now), strict=True))
 
 
 def _of(candle: Candle) -> tuple[int, int, int, int]:

@@ -31,6 +31,7 @@ from app.db.routed import RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 from app.db.session import open_engine
 from app.utils.blocks import BLOCK
+from tests.support.cached import Clock
 from tests.support.means import body_of, rows_in
 from tests.support.memcached import Memcached
 from tests.support.postgres import Postgres
@@ -61,16 +62,6 @@ KINDS = [
     "replica behind memcached",
     "sqlite behind memory behind memcached",
 ]
-
-
-@dataclass
-class Clock:
-    """A monotonic clock that a test sets."""
-
-    now: float = 50.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -21,14 +22,7 @@ RULES = PriceRules("usd", Thresholds(Decimal("0.05")), 900)
 class Blind(MemoryPriceStore):
     """A store that stores and cannot be read."""
 
-    def newest(
-        self,
-        symbol: str,
-        currency: str,
-        limit: int,
-        first: int | None = None,
-        last: int | None = None,
-    ) -> list[StoredPrice]:
+    def newest(self, *_asked: Any, **_named: Any) -> list[StoredPrice]:
         raise StoreUnavailable("the database does not answer")
 
 

@@ -153,3 +153,9 @@ def test_a_candle_that_is_five_times_beside_the_factor_was_not_multiplied_by_it(
 ) -> None:
     sent = [scaled(item, 5000 if n == corrected else 1000) for n, item in enumerate(BASE)]
     assert scale_change(list(zip(BASE, sent, strict=True))) is None
+
+
+def test_one_candle_that_was_corrected_by_a_tick_did_not_change_its_scale_either() -> None:
+    raised = replace(BASE[0], high=BASE[0].high + 1)
+    sent = [raised, *(scaled(item, LEAST_FACTOR) for item in BASE[1:])]
+    assert scale_change(list(zip(BASE, sent, strict=True))) is None
