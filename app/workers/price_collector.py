@@ -32,7 +32,7 @@ from app.utils.fixed_point import text
 from app.workers import output
 from app.workers.price_table import watched
 from app.workers.run import DONE, SOME_FAILED, Terminated, command_parser, run, runtime
-from app.workers.slots import Collector, Tally, Wait
+from app.workers.slots import Collector, Tally, Wait, tidy_up
 
 COMMAND = "price_collector"
 
@@ -94,12 +94,7 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
             )
 
         if options.once:
-            try:
-                found = once()
-                prune(made.prices, settings.price_retention_days, made.clock())
-            except (UpstreamError, StoreError) as error:
-                return _failed(error, as_json=options.json)
-            return _once(made, found, as_json=options.json)
+            return collect_once(made, once, as_json=options.json)
         warn_of_settings(settings)
         with watched(settings.allowed_symbols, once) as shown:
             tally = loop(made, shown)
@@ -138,18 +133,30 @@ def _ended(code: int, said: Mapping[str, Any], *, as_json: bool) -> int:
     return code
 
 
-def _once(made: Runtime, found: Collection, *, as_json: bool) -> int:
+def collect_once(made: Runtime, once: Callable[[], Collection], *, as_json: bool) -> int:
+    """Collect and prune once, and say what came of it; returns the exit code."""
+    try:
+        found = once()
+    except (UpstreamError, StoreError) as error:
+        return _failed(error, as_json=as_json)
+    pruned = tidy_up(lambda: _prune(made))
     output.table(
         ("symbol", "price", "currency", "as of"),
         [(p.symbol, text(p.price), p.currency, iso(p.priced_at)) for p in found.stored],
     )
     _tell_refused(found.refused)
+    if not pruned:
+        output.line("old prices could not be removed; the log says why")
     said = {
         "stored": {p.symbol: text(p.price) for p in found.stored},
         "refused": _reasons(found.refused),
         "events": _counted(made),
     }
-    return _ended(SOME_FAILED if found.refused else DONE, said, as_json=as_json)
+    return _ended(DONE if pruned and not found.refused else SOME_FAILED, said, as_json=as_json)
+
+
+def _prune(made: Runtime) -> int:
+    return prune(made.prices, made.settings.price_retention_days, made.clock())
 
 
 def loop(
@@ -169,7 +176,7 @@ def loop(
         collector.run(
             settings.price_poll_seconds,
             jitter=jitter,
-            tidy=lambda: prune(made.prices, settings.price_retention_days, made.clock()),
+            tidy=lambda: _prune(made),
         )
     return collector.tally
 

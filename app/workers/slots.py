@@ -73,9 +73,7 @@ class Collector:
         self._log = structlog.get_logger()
         self.tally = Tally()
 
-    def run(
-        self, period: float, *, jitter: Callable[[], float], tidy: Callable[[], object]
-    ) -> None:
+    def run(self, period: float, *, jitter: Callable[[], float], tidy: Callable[[], int]) -> None:
         """Collect every `period` seconds, the first time at once; `tidy` runs once an hour.
 
         `jitter` gives a number in [0, 1) for each slot.
@@ -88,7 +86,7 @@ class Collector:
             self._visit(slot)
             if self._monotonic() - tidied >= PRUNE_EVERY:
                 tidied = self._monotonic()
-                self._tidied(tidy)
+                tidy_up(tidy)
             following = max(slot + 1, int((self._monotonic() - start) // period) + 1)
             if following > slot + 1:
                 missed = following - slot - 1
@@ -148,11 +146,14 @@ class Collector:
             "prices_collected", slot=slot, stored=len(found.stored), refused=len(found.refused)
         )
 
-    def _tidied(self, tidy: Callable[[], object]) -> None:
-        try:
-            removed = tidy()
-        except MmsError as error:
-            self._log.error("price_pruning_failed", reason=str(error))
-        else:
-            if removed:
-                self._log.info("prices_pruned", removed=removed)
+
+def tidy_up(tidy: Callable[[], int]) -> bool:
+    """Remove what is too old; returns whether that worked. Trouble is logged and survived."""
+    try:
+        removed = tidy()
+    except MmsError as error:
+        structlog.get_logger().error("price_pruning_failed", reason=str(error))
+        return False
+    if removed:
+        structlog.get_logger().info("prices_pruned", removed=removed)
+    return True

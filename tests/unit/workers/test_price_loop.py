@@ -11,10 +11,12 @@ import pytest
 from rich.console import Console
 from structlog.testing import capture_logs
 
+from app.core.errors import StoreUnavailable
 from app.core.prices import COIN_IDS, Coin, RefusedPrice, SpotPrice
+from app.db.memory_prices import MemoryPriceStore
 from app.events.types import PriceCollected
 from app.services.prices import PRUNE_EVERY, Collection
-from app.workers.price_collector import loop, warn_of_settings
+from app.workers.price_collector import collect_once, loop, warn_of_settings
 from app.workers.price_table import RecentPrices
 from app.workers.slots import JITTER_SHARE
 from tests.support.api import NOW, FakeRuntime, settings
@@ -199,3 +201,27 @@ def test_the_table_marks_what_is_not_as_it_should_be() -> None:
     assert "10000.0" in row("BTC")
     recent.add(told("BTC", 10**12))
     assert not any(mark in row("BTC") for mark in ("stale", "refused", "anomalous"))
+
+
+class Unprunable(MemoryPriceStore):
+    """A store that takes prices and removes none."""
+
+    def prune(self, before: int) -> int:
+        raise StoreUnavailable("the disk is full")
+
+
+@pytest.mark.parametrize(("store", "code"), [(MemoryPriceStore, 0), (Unprunable, 1)])
+def test_one_collection_whose_pruning_fails_is_told_apart_from_one_that_failed(
+    store: type[MemoryPriceStore], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = FakeRuntime(prices=store()).build(settings(price_retention_days=1))
+    stored = made.prices.add([SpotPrice(BTC, 7 * 10**12, "usd", NOW)], NOW)
+    with capture_logs() as lines:
+        ended = collect_once(made, lambda: Collection(tuple(stored), ()), as_json=True)
+    said = capsys.readouterr().out
+    assert ended == code
+    assert '"stored":{"BTC":"70000.0"}' in said
+    assert ("old prices could not be removed" in said) == bool(code)
+    assert [line["reason"] for line in lines if line["event"] == "price_pruning_failed"] == (
+        ["the disk is full"] * code
+    )
