@@ -40,7 +40,7 @@ from app.events.types import (
 from app.sources import coingecko, coingecko_errors
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
-from app.sources.gate import HostGate
+from app.sources.gate import USED, HostGate
 from app.sources.http import UpstreamHttp
 from app.sources.retry import RetryPolicy
 from app.utils.days import served_period
@@ -232,7 +232,7 @@ def open_price_source(
     A failed call is not repeated: it counts against the same budget as a good one.
     """
     base_url = settings.coingecko_api_base_url
-    gate = gate_for(host_of(base_url), settings.coingecko_requests_per_second)
+    gate = gate_for(host_of(base_url), settings.coingecko_requests_per_second * USED)
     key = settings.coingecko_api_key
     with UpstreamHttp(
         base_url,
@@ -279,18 +279,12 @@ def open_candle_source(
     """
     made: Callable[[UpstreamHttp, Clock], CandleSource]
     if settings.candle_source == "mercado_bitcoin_legacy":
-        base_url, reader, made = (
-            settings.mb_legacy_api_base_url,
-            legacy.read_error,
-            legacy.MercadoBitcoinLegacy,
-        )
+        base_url, reader = settings.mb_legacy_api_base_url, legacy.read_error
+        made = legacy.MercadoBitcoinLegacy
     else:
-        base_url, reader, made = (
-            settings.mb_api_base_url,
-            official.read_error,
-            official.MercadoBitcoin,
-        )
-    gate = gate_for(host_of(base_url), settings.mb_requests_per_second)
+        base_url, reader = settings.mb_api_base_url, official.read_error
+        made = official.MercadoBitcoin
+    gate = gate_for(host_of(base_url), settings.mb_requests_per_second * USED)
     policy = RetryPolicy(total=settings.upstream_retry_seconds)
     with UpstreamHttp(base_url, gate, read_error=reader, policy=policy, clock=clock) as http:
         yield made(http, clock)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from app.core.errors import kept_out
+
+USED: Final = 0.9
+"""The share of a host's rate that is used: requests are on their way for different times, and two that
+are sent as far apart as they may be could arrive too close."""
 
 
 class HostGate:

@@ -1,0 +1,33 @@
+"""One of several processes that ask an exchange through the gate that all of them share.
+
+`python -m benchmarks.reliability.asker QUESTIONS` asks so many questions by the settings in the environment,
+as fast as it may. Exit 0 where all were answered.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from app import bootstrap
+from app.core.market import Interval
+from app.core.settings import load_settings
+
+
+def main(questions: str) -> int:
+    """Ask, and end."""
+    settings, day = load_settings(), Interval.DAY
+    pair, *_ = settings.allowed_pairs
+    made = bootstrap.build(settings)
+    try:
+        with bootstrap.open_candle_source(settings, made.gate_for) as source:
+            for _ in range(int(questions)):
+                bucket = day.last_closed(time.time())
+                source.page(pair, day, bucket, bucket)
+    finally:
+        made.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
