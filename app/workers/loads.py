@@ -27,7 +27,7 @@ from app.workers.outcomes import Outcome, told
 
 SIDE_BY_SIDE: Final = 8
 
-STOP_WITHIN: Final = 2.0
+STOP_WITHIN: Final = 1.0
 """Seconds that loads under way get to end after a stop was asked for. What they commit they finish;
 what they still wait for then is given up, with their leases."""
 
