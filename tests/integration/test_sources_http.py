@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -32,6 +32,7 @@ from tests.support.loopback import (
     TRICKLES,
     Script,
     ask,
+    crowd_before,
     door,
     no_longer_than,
     nothing_left_behind,
@@ -110,17 +111,6 @@ def test_a_host_that_accepts_and_says_nothing_is_left_after_the_read_time_out() 
         pytest.raises(UpstreamUnavailable, match="timed out"),
     ):
         ask(host.url, Bounds(connect=0.3, read=0.2, deadline=5.0))
-
-
-@contextmanager
-def crowd_before(address: tuple[str, int]) -> Iterator[None]:
-    """More connections than the host's queue holds: the next one to knock is not heard."""
-    with ExitStack() as crowd:
-        for _ in range(4):
-            one = crowd.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex(address)
-        yield
 
 
 def test_a_host_too_busy_to_accept_is_left_in_time() -> None:

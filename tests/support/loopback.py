@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -166,3 +166,14 @@ TRICKLES = {
     "body until close": trickle(JSON_HEAD + b"\r\n", b"["),
     "packed body": trickle(JSON_HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08", b"n"),
 }
+
+
+@contextmanager
+def crowd_before(address: tuple[str, int]) -> Iterator[None]:
+    """More connections than the host's queue holds: the next one to knock is not heard."""
+    with ExitStack() as crowd:
+        for _ in range(4):
+            one = crowd.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(address)
+        yield
