@@ -23,8 +23,11 @@ from benchmarks.reliability import (
     clocks,
     crowds,
     disks,
+    floods,
+    gate,
     kills,
     outages,
+    restores,
     revised,
     stops,
     versions,
@@ -69,6 +72,12 @@ MEASURES: Final = {
         "two and eight loaders at once",
         lambda runs: runs + max(1, runs // 2),
     ),
+    "gate": Measure(
+        gate.measure,
+        _both(64),
+        "the rate and the pauses of one host, for eight processes",
+        lambda _runs: 1,
+    ),
     "migrations": Measure(crowds.migrations, _both(5), "ten processes migrating at once"),
     "revised": Measure(revised.measure, _both(50), "closed candles that the exchange revises"),
     "outages": Measure(outages.measure, {"postgres": 6}, "PostgreSQL restarted under read load"),
@@ -81,6 +90,12 @@ MEASURES: Final = {
     "leap_day": Measure(clocks.leap_day, _both(1), "29 February"),
     "older": Measure(versions.older, _both(versions.OLDER), "databases of older versions"),
     "foreign": Measure(versions.foreign, {"sqlite": versions.FILES}, "foreign and damaged files"),
+    "flood": Measure(
+        floods.measure, {"sqlite": 1}, "floods and trickles (no database)", lambda runs: 12 * runs
+    ),
+    "backup": Measure(
+        restores.measure, _both(2), "backups, restored into either kind", lambda runs: 2 * runs
+    ),
     "candles": Measure(
         candles.measure,
         _both(1_000_000),

@@ -44,8 +44,8 @@ FILES: Final = 9
 
 Rows = dict[str, list[dict[str, Any]]]
 
-# What a load leaves empty, so that every table has a row to lose.
-_BESIDES: Final = (
+BESIDES: Final = (
+    # What a load leaves empty, so that every table has a row to lose.
     "INSERT INTO absences (pair, interval, bucket, first_asked_at, last_asked_at) "
     "VALUES ('BTC-BRL', '1d', 1700006400, 1700100000, 1700200000)",
     "INSERT INTO leases (name, holder, expires_at) VALUES ('load it', 'somebody', 1700000000)",
@@ -72,7 +72,7 @@ def older(where: Where, runs: int = OLDER, step: Step = no_step) -> list[Figure]
     ):
         store = SqlSeriesStore(db.engine)
         load_initial(store, source, lambda: NOW, BTC, DAY, history_days=HISTORY)
-        for statement in _BESIDES:
+        for statement in BESIDES:
             db.execute(statement)
         for version in versions:
             there[0] = NOW
@@ -80,7 +80,7 @@ def older(where: Where, runs: int = OLDER, step: Step = no_step) -> list[Figure]
             try:
                 before = _made_at(engine, version, db.engine)
                 schema.migrate(engine)
-                after = _rows(engine, list(before))
+                after = rows_of(engine, list(before))
                 kept += sum(len(rows) for rows in before.values())
                 for name, rows in before.items():
                     if after[name] != rows:
@@ -112,14 +112,14 @@ def _made_at(engine: Engine, version: str, full: Engine) -> Rows:
     with transaction(engine) as connection:
         schema.upgrade(connection, version)
     names = [name for name in inspect(engine).get_table_names() if name != "alembic_version"]
-    rows = _rows(full, names)
+    rows = rows_of(full, names)
     metadata = MetaData()
     metadata.reflect(engine)
     with transaction(engine) as connection:
         for table in metadata.sorted_tables:
             if rows.get(table.name):
                 _insert(connection, table.name, rows[table.name])
-    return _rows(engine, names)
+    return rows_of(engine, names)
 
 
 def _insert(connection: Connection, name: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -128,7 +128,8 @@ def _insert(connection: Connection, name: str, rows: Sequence[dict[str, Any]]) -
     connection.execute(text(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})"), rows)
 
 
-def _rows(engine: Engine, names: Sequence[str]) -> Rows:
+def rows_of(engine: Engine, names: Sequence[str]) -> Rows:
+    """Every row of these tables, in the order of its key."""
     metadata = MetaData()
     metadata.reflect(engine, only=names)
     with engine.connect() as connection:

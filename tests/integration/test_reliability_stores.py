@@ -15,7 +15,7 @@ from app.db.series import SqlSeriesStore
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
 from app.services.loaders import load_incremental
 from app.services.loading import LoadReport
-from benchmarks.reliability import disks, outages, revised, versions
+from benchmarks.reliability import disks, outages, restores, revised, versions
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.rig import (
     BTC,
@@ -123,3 +123,7 @@ def test_a_database_of_any_older_version_is_migrated_with_all_its_rows(where: Wh
 
 def test_files_that_are_no_database_of_ours_are_refused_and_not_touched() -> None:
     kept(versions.foreign(SQLITE, commands=["app.db.migrate"]))
+
+
+def test_a_backup_is_restored_with_every_row(where: Where) -> None:
+    kept(restores.measure(where, 1, into=(where,)))
