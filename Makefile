@@ -17,6 +17,8 @@ FILE := data/backup.mmsb
 IMAGE := mms-api
 BASE :=
 COVERAGE_FLOOR := 90
+# Most tests wait for processes that they start, so several run at a time (ARGS=-n0: one after the other).
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 
 # What every branch of is run by a test: loading, validation, averages, gaps, cache, and what stores them.
 EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/loaders.py \
@@ -94,7 +96,7 @@ sandbox: ready-run ## Run the stand-in exchange alone (ARGS="--help")
 	@$(PY) -m app.sandbox $(ARGS)
 
 test-local: ready-dev ## Run the tests (ARGS="-k name"; also: make test, make test_local)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test test_local: test-local
 
@@ -109,7 +111,7 @@ format: ready-dev ## Put the code into shape: sorted imports, safe fixes, black
 	@$(PY) -m black .
 
 check: lint ## What CI runs: lint, then the tests with coverage
-	@$(PY) -m pytest --cov=app --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+	@$(PY) -m pytest $(SIDE_BY_SIDE) --cov=app --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
 	@$(if $(strip $(ARGS)),:,$(JUDGE_BRANCHES))
 
 bench: ready-dev ## Reproduce the figures that the documents state
