@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import accumulate
 from typing import Any, Final, NoReturn
 
 _LONGEST_NUMBER: Final = 100
 """Characters. The longest number that any reply we know holds has 19."""
 
-_MOST_CONTAINERS: Final = 120_000
-"""Lists and objects. They take up to 90 bytes for each of their own, and a page of candles has 501."""
+_MOST_BRACKETS: Final = 240_000
+"""Two for each list and object. These take up to 90 bytes of their own, and a page of candles has 501."""
+
+_DEEPEST: Final = 64
+"""Lists and objects within each other; the replies we know have three. Python's own limit depends on its
+version, and on how deep its stack is at that moment."""
+
+_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS: Final = bytes(set(range(256)) - _STEPS.keys())
 
 
 class DecimalText(str):
@@ -36,11 +44,14 @@ def loads(body: bytes) -> Any:
 
     Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for what is no
     JSON, and JsonRefused for NaN and infinities, a key given twice, numbers of more than 100
-    characters, more than 120,000 lists and objects, and nesting that exhausts the stack.
+    characters, more than 120,000 lists and objects, and more than 64 of them within each other.
     """
     # Brackets in texts count as well: no reply that is of use here has so many of either.
-    if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS:
-        raise JsonRefused(f"it holds more than {_MOST_CONTAINERS} brackets")
+    brackets = body.translate(None, _NO_BRACKETS)
+    if len(brackets) > _MOST_BRACKETS:
+        raise JsonRefused(f"it holds more than {_MOST_BRACKETS} brackets")
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > _DEEPEST:
+        raise JsonRefused("it is nested too deeply")
     try:
         return json.loads(
             body.decode("utf-8"),
@@ -53,8 +64,6 @@ def loads(body: bytes) -> Any:
         raise JsonBroken(f"it is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
         raise JsonBroken(f"it is not JSON at character {error.pos}: {error.msg}") from error
-    except RecursionError as error:
-        raise JsonRefused("it is nested too deeply") from error
 
 
 def _decimal(text: str) -> DecimalText:

@@ -44,7 +44,7 @@ _CLEAR: Final = Path("/proc/self/clear_refs")
 def cases(megabytes: int, *, quick: bool) -> dict[str, Fault]:
     """The faults by what they are; `quick` leaves out those that last until a time-out."""
     # Just below the longest body, of the JSON that takes most memory for its length.
-    dense = f"[{('[' * 100 + ']' * 100 + ',') * 1_180}{'1.5,' * 170_000}0]"
+    dense = f"[{('[' * 50 + ']' * 50 + ',') * 2_360}{'1.5,' * 170_000}0]"
     found = {
         f"{megabytes} MB body, its length announced": Fault.parse(f"flood={megabytes}"),
         f"{megabytes} MB body until close": Fault.parse(f"flood={megabytes},framing=close"),

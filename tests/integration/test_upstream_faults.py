@@ -99,7 +99,7 @@ FAULTS: dict[str, Reaction] = {
     "answer=text": (UpstreamNonsense, "unreadable: it is not JSON", 1),
     "answer=empty": (UpstreamNonsense, "unreadable: it is not JSON", 1),
     "nested": (UpstreamNonsense, "nested too deeply", 1),
-    "nested=200000": (UpstreamNonsense, "holds more than 120000 brackets", 1),
+    "nested=200000": (UpstreamNonsense, "holds more than 240000 brackets", 1),
     "value=NaN": (UpstreamNonsense, "holds NaN, which is no JSON number", 1),
     "value=-Infinity": (UpstreamNonsense, "holds -Infinity", 1),
     f"value={'9' * 101}": (UpstreamNonsense, "a number of 101 characters", 1),

@@ -97,7 +97,8 @@ ERRORS: list[tuple[Answer, type[UpstreamError], str]] = [
     (plain(""), UpstreamNonsense, "not JSON"),
     (answer(["error"]), UpstreamNonsense, "no JSON object"),
     (answer(body=b'{"bitcoin":{"usd":NaN}}'), UpstreamNonsense, "NaN"),
-    (answer(body=b"{" * 100_000), UpstreamNonsense, "not JSON"),
+    (answer(body=b"{" * 50), UpstreamNonsense, "not JSON"),
+    (answer(body=b"{" * 100_000), UpstreamNonsense, "nested"),
     (answer(body=b"[" * 100_000), UpstreamNonsense, "nested"),
     (answer(status=302, headers={"location": "https://x.example/"}), UpstreamNonsense, "redirects"),
 ]

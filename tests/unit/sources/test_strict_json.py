@@ -50,13 +50,21 @@ def test_a_whole_number_stays_a_whole_number_beyond_what_a_float_holds() -> None
         (b"[0." + b"1" * 100 + b"]", "102 characters"),
         (b"[" * 100_000, "nested"),
         (b'{"a":' * 100_000, "nested"),
-        (b"[" + b"[]," * 60_000 + b"{}," * 60_000 + b"0]", "more than 120000 brackets"),
+        (b"[" * 65 + b"]" * 65, "nested"),
+        (b'{"a":[' * 32 + b"[]" + b"]}" * 32, "nested"),
+        (b"[" + b"[]," * 60_000 + b"{}," * 60_000 + b"0]", "more than 240000 brackets"),
+        (b"]" * 240_001, "more than 240000 brackets"),
     ],
 )
 def test_what_python_would_let_through_is_refused_by_name(body: bytes, names: str) -> None:
     with pytest.raises(JsonRefused, match=names) as caught:
         loads(body)
     assert not isinstance(caught.value, JsonBroken)
+
+
+@pytest.mark.parametrize("body", [b"[" * 64 + b"]" * 64, b'{"a":[' * 32 + b"]}" * 32])
+def test_what_is_nested_within_reason_is_read(body: bytes) -> None:
+    assert loads(body) == json.loads(body)
 
 
 @pytest.mark.parametrize(
