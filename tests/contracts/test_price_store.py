@@ -15,6 +15,7 @@ from app.db.memory_prices import MemoryPriceStore
 from app.db.prices import SqlPriceStore
 from app.db.routed import RoutedPriceStore
 from app.db.session import open_engine, transaction
+from tests.support.statements import statements
 
 BTC, ETH = Coin("BTC", "bitcoin"), Coin("ETH", "ethereum")
 AT = 1_711_356_300
@@ -89,17 +90,34 @@ def test_currencies_do_not_mix(store: Store) -> None:
     assert [p.price for p in store.newest("BTC", "brl", 9)] == [2]
 
 
-def test_pruning_removes_exactly_what_is_older_in_as_many_batches_as_it_takes(
-    store: Store,
-) -> None:
-    count = 2 * prices.PRUNE_BATCH + 7
-    for start in range(0, count, 4_000):
-        block = range(start, min(start + 4_000, count))
-        store.add([price(BTC, number + 1) for number in block], AT)
+def test_pruning_removes_exactly_what_is_older(store: Store) -> None:
+    store.add([price(BTC, 1), price(ETH, 2)], AT)
+    store.add([price(BTC, 3)], AT + 9)
     store.add([price(BTC, 7)], AT + 10)
-    assert store.prune(AT + 10) == count
+    assert store.prune(AT + 10) == 3
     assert [p.price for p in store.newest("BTC", "usd", 10)] == [7]
+    assert store.newest("ETH", "usd", 10) == []
     assert store.prune(AT + 10) == 0
+
+
+def test_pruning_takes_as_many_batches_as_there_are(db_url: str) -> None:
+    engine = open_engine(db_url)
+    schema.migrate(engine)
+    count = 2 * prices.PRUNE_BATCH + 7
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {count}) "
+                "INSERT INTO prices (symbol, currency, price, priced_at, collected_at) "
+                f"SELECT 'BTC', 'usd', i, {AT}, {AT} + i / {count + 1} FROM n"
+            )
+        )
+    store = SqlPriceStore(engine)
+    with statements(engine) as sent:
+        assert store.prune(AT + 1) == count
+    assert sum(statement.startswith("DELETE") for statement in sent) == 3
+    assert [p.price for p in store.newest("BTC", "usd", 10)] == [count + 1]
+    engine.dispose()
 
 
 def test_the_database_refuses_a_price_of_nothing(db_url: str) -> None:

@@ -6,14 +6,11 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from app.core.ports import Cache
 from app.db.cache.layers import LayeredCache
@@ -27,21 +24,9 @@ from tests.support.history import History
 from tests.support.memcached import Memcached
 from tests.support.postgres import Postgres
 from tests.support.served import api, get
+from tests.support.statements import statements
 
 READERS = 500
-
-
-@contextmanager
-def statements(engine: Engine) -> Iterator[list[str]]:
-    """Every statement that the engine sends while the block runs."""
-    sent: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        sent.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("shared", [False, True])
