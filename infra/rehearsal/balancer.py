@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 _PIECE: Final = 65_536
@@ -23,20 +25,27 @@ class Balancer:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._targets: list[int] = []
         self._turns = itertools.count()
-        self._lock = threading.Lock()
+        self._open: Counter[int] = Counter()
+        self._changed = threading.Condition()
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
     def register(self, port: int) -> None:
         """Send connections to a port of this machine, too."""
-        with self._lock:
+        with self._changed:
             self._targets.append(port)
 
-    def deregister(self, port: int) -> None:
-        """Send no further connections there; those that are open go on."""
-        with self._lock:
+    def deregister(self, port: int, delay: float) -> None:
+        """Send no further connections there, and wait for those that are open, `delay` seconds at the most."""
+        with self._changed:
             if port in self._targets:
                 self._targets.remove(port)
+            self._changed.wait_for(lambda: not self._open[port], delay)
+
+    def open(self, port: int) -> int:
+        """How many connections there are open."""
+        with self._changed:
+            return self._open[port]
 
     def close(self) -> None:
         """Stop listening."""
@@ -52,11 +61,8 @@ class Balancer:
                 threading.Thread(target=self._serve, args=[client], daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError):
+        with client, suppress(OSError), self._chosen() as port:
             client.settimeout(_PATIENCE)
-            with self._lock:
-                turn = next(self._turns)
-                port = self._targets[turn % len(self._targets)] if self._targets else None
             if port is None:
                 client.recv(_PIECE)
                 client.sendall(_NOBODY)
@@ -66,6 +72,20 @@ class Balancer:
                 back.start()
                 _pump(client, server)
                 back.join(_PATIENCE)
+
+    @contextmanager
+    def _chosen(self) -> Iterator[int | None]:
+        """Whose turn it is. A connection counts as open there from the choice on, made yet or not."""
+        with self._changed:
+            turn = next(self._turns)
+            port = self._targets[turn % len(self._targets)] if self._targets else None
+            self._open.update([port] if port is not None else [])
+        try:
+            yield port
+        finally:
+            with self._changed:
+                self._open.subtract([port] if port is not None else [])
+                self._changed.notify_all()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

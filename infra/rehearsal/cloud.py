@@ -25,6 +25,8 @@ from infra.rehearsal.world import World
 ACCOUNT: Final = "123456789012"
 REGION: Final = "us-east-1"
 
+_DELAY: Final = "deregistration_delay.timeout_seconds"
+
 ENVIRONMENT: Final = {
     "AWS_ACCESS_KEY_ID": "rehearsal",
     "AWS_SECRET_ACCESS_KEY": "rehearsal",
@@ -105,8 +107,10 @@ class StandIn:
             balanced = record.load_balancers or []
             groups = [self.elb.target_groups[each["targetGroupArn"]] for each in balanced]
             path = groups[0].health_check_path if groups else ""
+            delay = float(groups[0].attributes[_DELAY]) if groups else 0.0
             balancer = self.balancer if groups else None
-            self.services[record.name] = ServiceRunner(record, self.fargate, make, balancer, path)
+            runner = ServiceRunner(record, self.fargate, make, balancer, path, delay)
+            self.services[record.name] = runner
             return record
 
         def update_service(properties: dict[str, Any]) -> Any:

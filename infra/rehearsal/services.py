@@ -34,12 +34,14 @@ class ServiceRunner:
         make: Callable[[Any, str, str], Any],
         balancer: Balancer | None,
         health_path: str,
+        deregistration_delay: float = 0.0,
     ) -> None:
         self.record = record
         self._fargate = fargate
         self._make = make
         self._balancer = balancer
         self._health_path = health_path
+        self._delay = deregistration_delay
         self._tasks: list[Running] = []
         self._completed: str | None = None
         self._rollout: threading.Thread | None = None
@@ -170,9 +172,10 @@ class ServiceRunner:
         return False
 
     def _stop(self, tasks: list[Running]) -> None:
+        """Stop tasks, each after the load balancer has let go of it: ECS sends SIGTERM then, no sooner."""
         for task in tasks:
             if self._balancer is not None:
-                self._balancer.deregister(task.port)
+                self._balancer.deregister(task.port, self._delay)
             self._fargate.stop(task.record.id, f"Scaling activity initiated by {self.record.name}")
 
     def _count(self, deployment: dict[str, Any], tasks: list[Running]) -> None:

@@ -26,11 +26,12 @@ ENTRY += "  stay) trap 'exit 0' TERM; while :; do sleep 0.05; done ;;\nesac\n"
 
 
 @contextmanager
-def backend(name: str) -> Iterator[int]:
-    """A server that says its name; yields its port."""
+def backend(name: str, may: threading.Event | None = None) -> Iterator[int]:
+    """A server that says its name, once it may; yields its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            assert may is None or may.wait(30)
             body = name.encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -64,13 +65,38 @@ def test_the_load_balancer_takes_turns_among_those_that_are_registered() -> None
             balancer.register(one)
             balancer.register(two)
             assert {ask(balancer.url) for _ in range(4)} == {"one", "two"}
-            balancer.deregister(one)
+            balancer.deregister(one, 5)
             assert {ask(balancer.url) for _ in range(4)} == {"two"}
-            balancer.deregister(two)
+            balancer.deregister(two, 5)
             with pytest.raises(urllib.error.HTTPError) as refused:
                 ask(balancer.url)
             assert refused.value.code == 503
             refused.value.close()
+    finally:
+        balancer.close()
+
+
+def test_the_load_balancer_lets_go_of_a_target_once_its_last_reply_has_left() -> None:
+    balancer, may = Balancer(), threading.Event()
+    replies: list[str] = []
+    try:
+        with backend("slow", may) as slow, backend("other") as other:
+            balancer.register(slow)
+            asking = threading.Thread(target=lambda: replies.append(ask(balancer.url)))
+            asking.start()
+            until(lambda: balancer.open(slow) == 1)
+            balancer.register(other)
+            balancer.deregister(slow, 0.1)
+            assert replies == []  # it waited no longer than it was told to
+            letting_go = threading.Thread(target=balancer.deregister, args=[slow, 30.0])
+            letting_go.start()
+            assert ask(balancer.url) == "other"  # nobody else waits
+            assert letting_go.is_alive()
+            may.set()
+            letting_go.join(20)
+            assert not letting_go.is_alive()
+            asking.join(20)
+            assert replies == ["slow"]
     finally:
         balancer.close()
 
