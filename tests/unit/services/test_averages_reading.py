@@ -92,6 +92,7 @@ def test_a_default_period_below_a_day_is_at_most_ten_thousand_buckets() -> None:
     found = wanted(interval=MINUTE)
     assert found.expected == MAX_POINTS
     assert wanted(interval=Interval.HOUR).expected == 364 * 24 + 1
+    assert wanted(interval=MINUTE, days=30).history_days == 30
 
 
 def test_a_period_that_ends_before_it_begins_is_refused_with_both_ends() -> None:
@@ -293,6 +294,12 @@ def test_what_lies_before_all_that_can_have_a_value_is_explained(
         if until is None or first < until.first:
             found = why_absent(wanted(at(first), until), STORED, window)
             assert (found is not None) is explained
+
+
+def test_a_single_bucket_before_all_that_is_stored_is_explained() -> None:
+    day_before = at(FIRST - DAY)
+    assert wanted(day_before, day_before).expected == 1
+    assert why_absent(wanted(day_before, day_before), STORED) is not None
 
 
 def test_the_explanation_names_the_stored_period_the_first_average_and_the_setting() -> None:

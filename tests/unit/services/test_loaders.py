@@ -138,6 +138,16 @@ def test_what_the_exchange_lacked_is_asked_for_again_after_exactly_a_day() -> No
     assert again in to_fetch(store, BTC, DAY, 101, day(301))
 
 
+def test_a_pair_of_which_the_exchange_has_nothing_is_asked_for_once_a_day() -> None:
+    exchange = FakeExchange.of([], now=day(300))
+    store = loaded(exchange, 101)
+    assert catch_up(store, exchange, 101) == LoadReport(BTC, DAY)
+    assert exchange.asked == []
+    exchange.now = day(301)
+    assert catch_up(store, exchange, 101).absent == 300
+    assert len(exchange.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("interval", "seconds"),
     [

@@ -100,12 +100,13 @@ def test_a_refused_candle_beside_the_newest_one_that_came_leaves_the_series_curr
     assert store.state(BTC, DAY).checked_at == day(301)
 
 
-def test_a_refused_candle_of_the_past_says_nothing_of_the_newest() -> None:
+@pytest.mark.parametrize("bucket", [day(298), day(299)])
+def test_a_refused_candle_of_the_past_says_nothing_of_the_newest(bucket: int) -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300))
     store = loaded(exchange)
     del exchange.candles[day(299)]
     exchange.now = day(301)
-    exchange.refused = [RefusedCandle(day(298), "odd")]
+    exchange.refused = [RefusedCandle(bucket, "odd")]
     report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
     assert (report.newest, report.absent, report.newer_refused) == (day(299), 1, ())
     assert store.state(BTC, DAY).checked_at == day(301)
@@ -201,6 +202,17 @@ def test_averages_that_were_lost_are_mended_from_the_stored_closes() -> None:
     assert mended.checked_at == spoilt.checked_at
     assert mend_averages(store, lambda: day(303), BTC, DAY, []) == 0
     assert store.state(BTC, DAY) == mended
+
+
+def test_averages_without_a_candle_go_and_are_counted_with_those_that_are_mended() -> None:
+    store = loaded(FakeExchange.of(calm(range(300)), now=day(300)))
+    whole = store.rows(BTC, DAY, 0, day(999))
+    with store.begin(BTC, DAY) as unit:
+        unit.put_averages([AverageRow(day(305), (1, None, None))])
+        unit.finish(changed=True, now=day(301))
+    assert mend_averages(store, lambda: day(302), BTC, DAY, [day(280), day(305)]) == 20 + 1
+    assert store.rows(BTC, DAY, 0, day(999))[1] == whole[1]
+    assert store.wrong_averages(BTC, DAY, 0, day(999)) == []
 
 
 def test_a_page_that_ends_before_it_begins_brings_nothing() -> None:
