@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     candle_source: Literal["mercado_bitcoin", "mercado_bitcoin_legacy"] = "mercado_bitcoin"
     mb_api_base_url: str = "https://api.mercadobitcoin.net/api/v4"
     mb_legacy_api_base_url: str = "https://mobile.mercadobitcoin.com.br/v4"
-    mb_requests_per_second: float = Field(default=1.0, gt=0, le=10_000)
+    mb_requests_per_second: float = Field(default=1.0, ge=0.001, le=10_000)
     upstream_retry_seconds: float = Field(default=90.0, gt=0, le=3_600)
 
     allowed_symbols: Annotated[tuple[Coin, ...], NoDecode] = tuple(
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     )
     coingecko_api_base_url: str = "https://api.coingecko.com/api/v3"
     coingecko_api_key: SecretStr | None = None
-    coingecko_requests_per_second: float = Field(default=0.5, gt=0, le=10_000)
+    coingecko_requests_per_second: float = Field(default=0.5, ge=0.001, le=10_000)
     price_currency: Literal["usd", "brl", "eur"] = "usd"
     price_poll_seconds: int = Field(default=300, ge=1, le=86_400)
     price_stale_seconds: int = Field(default=900, ge=1, le=604_800)

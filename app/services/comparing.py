@@ -7,13 +7,15 @@ candle as it is stored, or as the reply before had it. So each request reaches o
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
+from app.core.errors import PriceScaleChanged, UpstreamError, UpstreamNonsense
 from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
-from app.core.ports import SeriesStore
+from app.core.ports import CandleSource, SeriesStore
+from app.utils.days import iso
 from app.utils.gaps import Span, anchored, pages
 from app.utils.price_scale import scale_change
 
@@ -57,24 +59,62 @@ def requests(
     return asked
 
 
+def ask(
+    source: CandleSource,
+    pair: Pair,
+    interval: Interval,
+    request: Span,
+    on_page: Callable[[int], None],
+) -> list[CandlePage]:
+    """Ask for one request; the last page answers it, those before it what a short reply left out.
+
+    A host may send fewer candles than it was asked for, the newest ones. So what is missing at the
+    beginning is asked for once more, together with the first that came, until nothing older comes.
+    `on_page` is told of no buckets after each question but the last. Raises as `source` does.
+    """
+    found = [source.page(pair, interval, request.first, request.last)]
+    while (earliest := _earliest(found[0])) is not None and earliest > request.first:
+        last = earliest + (COMPARED - 1) * interval.seconds
+        if last >= found[0].last:
+            break  # that would be the same question
+        on_page(0)
+        more = source.page(pair, interval, request.first, last)
+        older = _earliest(more)
+        if older is None or older >= earliest:
+            break
+        found.insert(0, more)
+    return found
+
+
+def _earliest(page: CandlePage) -> int | None:
+    """The first bucket that a page says anything of."""
+    refused = [item.bucket for item in page.refused if item.bucket is not None]
+    return min([*(candle.bucket for candle in page.candles[:1]), *refused], default=None)
+
+
 @dataclass(slots=True)
 class Answer:
     """The pages of one commit, together, and what is stored of their buckets.
 
     `factor` is what the prices of one of them were multiplied by, against those that are known; None
-    where none were.
+    where none were. `unlike` is a page that has none of the candles that are known of its time.
     """
 
     candles: dict[int, Candle] = field(default_factory=dict)
     refused: list[RefusedCandle] = field(default_factory=list)
     stored: dict[int, Candle] = field(default_factory=dict)
     factor: Fraction | None = None
+    unlike: CandlePage | None = None
     _asked: set[int] = field(default_factory=set)
 
     def add(self, page: CandlePage, stored: Sequence[Candle], step: int) -> None:
         """Take one page, and what is stored of it. What it repeats is only there to be compared."""
         found = {candle.bucket: candle for candle in stored}
-        for known in (found, self.candles):
+        before = {b: c for b, c in self.candles.items() if page.first <= b <= page.last}
+        sent = {candle.bucket for candle in page.candles}
+        if sent and (found or before) and sent.isdisjoint(found.keys() | before.keys()):
+            self.unlike = page
+        for known in (found, before):
             if self.factor is None:
                 both = [(known[c.bucket], c) for c in page.candles if c.bucket in known]
                 self.factor = scale_change(both)
@@ -83,7 +123,34 @@ class Answer:
         self.stored |= found
         self._asked.update(range(page.first, page.last + 1, step))
 
-    def refuse_all(self, reason: str) -> None:
+    def judged(self, pair: Pair, interval: Interval) -> UpstreamError | None:
+        """Why none of the candles is to be used, None where they are; then all of them are refused."""
+        quarantine = f"in quarantine (GET /{pair}/quarantine?interval={interval})"
+        if self.factor is not None:
+            times = f"prices multiplied by {float(self.factor):g}"
+            self._refuse_all(f"This came with {times}: a change of scale.")
+            return PriceScaleChanged(
+                f"The candles of {pair} {interval} came with {times}, against those that are stored or "
+                f"came just before: none of them is stored, they are {quarantine}. If the exchange "
+                "really changed its scale, move the database away and load anew.",
+                host="the exchange",
+            )
+        if self.unlike is not None:
+            first, last = iso(self.unlike.first), iso(self.unlike.last)
+            self._refuse_all(
+                "This came without any candle that is known: its scale cannot be told."
+            )
+            return UpstreamNonsense(
+                f"The candles of {pair} {interval} from {first} to {last} came without a usable one of "
+                "those that are known of that time, so nobody can tell whether their prices are of the "
+                f"same scale: none of them is stored, they are {quarantine}. Try again later; should "
+                "the exchange have withdrawn the newest ones for good, compare with more: "
+                'make incremental ARGS="--reread 30".',
+                host="the exchange",
+            )
+        return None
+
+    def _refuse_all(self, reason: str) -> None:
         """Use none of the candles, and do not believe that the others do not exist."""
         self.refused.extend(RefusedCandle(bucket, reason) for bucket in self.candles)
         self.candles.clear()

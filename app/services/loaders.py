@@ -46,7 +46,7 @@ def load_initial(
         publish=publish,
         pages_a_commit=pages_a_commit,
     )
-    if lacking and report.newest is None:
+    if store.state(pair, interval).last is None:
         return report  # there is nothing to go on from
     return report + load_incremental(
         store,
@@ -77,6 +77,17 @@ def load_incremental(
     What was overlooked before it comes after it. A series with nothing stored (a pair that was just
     configured) gets its whole history. Raises as `load`.
     """
+    if store.state(pair, interval).last is None:
+        return load_initial(
+            store,
+            source,
+            clock,
+            pair,
+            interval,
+            history_days=history_days,
+            on_page=on_page,
+            publish=publish,
+        )
     report = LoadReport(pair, interval)
     for spans in to_catch_up(store, pair, interval, history_days, reread, clock()):
         report += load(

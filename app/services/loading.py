@@ -12,13 +12,12 @@ price scale is noticed before any of it is stored, wherever in the series it bel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from app.core.errors import PriceScaleChanged
 from app.core.market import (
     WARM_UP,
     WINDOWS,
@@ -37,7 +36,7 @@ from app.events.types import (
     CandlesRefused,
     Event,
 )
-from app.services.comparing import Answer, requests
+from app.services.comparing import Answer, ask, requests
 from app.utils.gaps import Span, affected
 from app.utils.moving_average import moving_averages
 
@@ -57,7 +56,9 @@ def ignore(_told: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What one load did to one series; counts are of buckets. `refused` holds each reason once per bucket.
+    """What one load did to one series; counts are of buckets, one that two parts of a load ask for in both.
+
+    `refused` holds each reason once per bucket.
 
     `absent` are closed buckets that were asked for and that the exchange did not have. `newest` is
     the newest stored bucket afterwards, `revision` the series' revision. `newer_refused` are refused
@@ -114,16 +115,20 @@ def load(
     twice changes nothing the second time. Where a span holds nothing that is stored, the stored
     candles nearest to it are asked for, too.
 
-    Raises UpstreamError, StoreError or UnrepresentablePrice; what was committed before stays. One of
-    them is PriceScaleChanged: then what came since is in quarantine, and nothing of it is used.
+    Raises UpstreamError, StoreError or UnrepresentablePrice; what was committed before stays. Where one
+    of them says that the prices are of another scale, or that nobody can tell, what came since is in
+    quarantine, and nothing of it is used.
     """
     report = LoadReport(pair, interval)
     batch: list[CandlePage] = []
     wanted = requests(store, pair, interval, spans, source.page_size, pages_a_commit)
-    for page in _fetch(source, pair, interval, wanted):
-        batch.append(page)
+    for number, request in enumerate(wanted, start=1):
+        batch += ask(source, pair, interval, request, on_page)
+        page = batch[-1]
         on_page(interval.count(page.first, page.last))
-        if len(batch) == pages_a_commit:
+        if page.complete:
+            break
+        if number % pages_a_commit == 0:
             report += _announced(_commit(store, pair, interval, batch, clock()), publish)
             batch = []
     if batch:
@@ -166,16 +171,6 @@ def _announced(report: LoadReport, publish: Publish) -> LoadReport:
     return report
 
 
-def _fetch(
-    source: CandleSource, pair: Pair, interval: Interval, wanted: Sequence[Span]
-) -> Iterator[CandlePage]:
-    for request in wanted:
-        page = source.page(pair, interval, request.first, request.last)
-        yield page
-        if page.complete:
-            return
-
-
 def _commit(
     store: SeriesStore, pair: Pair, interval: Interval, batch: Sequence[CandlePage], now: float
 ) -> LoadReport:
@@ -184,11 +179,7 @@ def _commit(
     with store.begin(pair, interval) as unit:
         for page in batch:
             answer.add(page, unit.candles(page.first, page.last), interval.seconds)
-        stored, factor = answer.stored, answer.factor
-        if factor is not None:
-            answer.refuse_all(
-                f"This came with prices multiplied by {float(factor):g}: a change of scale."
-            )
+        stored, refusal = answer.stored, answer.judged(pair, interval)
         changed = [c for _, c in sorted(answer.candles.items()) if stored.get(c.bucket) != c]
         revised = tuple((stored[c.bucket], c) for c in changed if c.bucket in stored)
         absent = answer.absent()
@@ -200,16 +191,10 @@ def _commit(
         closes = [c.bucket for c in changed if _close(stored, c.bucket) != c.close]
         averages = _recompute(unit, interval, closes, newest)
         newer = _newer(answer.refused, newest, batch[-1])
-        checked = batch[-1].complete and factor is None and not newer
+        checked = batch[-1].complete and refusal is None and not newer
         revision = unit.finish(changed=bool(changed), now=now, checked=checked)
-    if factor is not None:
-        raise PriceScaleChanged(
-            f"The candles of {pair} {interval} came with prices multiplied by {float(factor):g}, "
-            "against those that are stored or came just before: none of them is stored, they are in "
-            f"quarantine (GET /{pair}/quarantine?interval={interval}). If the exchange really changed "
-            "its scale, move the database away and load anew.",
-            host="the exchange",
-        )
+    if refusal is not None:
+        raise refusal
     return LoadReport(
         pair,
         interval,

@@ -40,6 +40,7 @@ READ_ONLY = {
     "make test-local",
     "make lint",
     "make check",
+    'make test-local ARGS="-n0 -k name"',
     "make bench",
     "make topology-check",
     "make run_in_docker",

@@ -16,6 +16,7 @@ from app.core.market import DAY, Interval, Pair
 from app.sandbox.book import Bar, ReplayBook
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
+from app.sandbox.simulation import Simulation
 from tests.support.town import CATCH_UP, LOADER, MONITOR, Town, by_pair
 
 ONE = {"ALLOWED_PAIRS": "BRLBTC"}
@@ -156,3 +157,39 @@ def test_a_coin_of_few_ticks_at_another_scale(tmp_path: Path, scale: str) -> Non
         town.calm()
         assert town.run(*LOADER, **ONE, HISTORY_DAYS="30").returncode == 0
         assert town.stored() == whole(town, HISTORY_DAYS="30")
+
+
+def test_new_candles_that_come_without_a_known_one_are_not_stored(town: Town) -> None:
+    assert town.run(*LOADER, **ONE).returncode == 0
+    whole_history = town.stored()
+    for table in ("averages", "candles"):
+        town.change(f"DELETE FROM {table} WHERE bucket > {ago(3)}")
+    before = town.stored()
+    town.faults("scale=100", *(f"missing,candle={ago(number)}" for number in (3, 4, 5)))
+    done = town.run(*CATCH_UP, **ONE)
+    assert done.returncode == 1
+    found = by_pair(done)["BRLBTC"]
+    assert (found["error"], town.stored()) == ("UpstreamNonsense", before)
+    assert "came without a usable one of those that are known" in found["reason"]
+    assert {bucket for _, bucket, _ in town.quarantined()} == {ago(2), ago(1), ago(0)}
+    town.calm()
+    assert town.run(*CATCH_UP, **ONE).returncode == 0
+    assert town.stored() == whole_history
+
+
+def test_an_exchange_that_sends_fewer_candles_than_it_is_asked_for_leaves_no_hole(
+    tmp_path: Path,
+) -> None:
+    pair = Pair("BTC", "BRL")
+    left = []
+    for name, limit in (("short", 90), ("long", 1000)):
+        (tmp_path / name).mkdir()
+        exchange = Exchange(Simulation(3, {pair: None}), clock=time.time, page_limit=limit)
+        with serve(exchange) as url:
+            town = Town(url, tmp_path / name)
+            done = town.run(*LOADER, HISTORY_DAYS="365", **ONE)
+            assert done.returncode == 0
+            found = by_pair(done)["BRLBTC"]
+            assert (found["inserted"], found["absent"]) == (365 + 199, 0)
+            left.append(town.stored())
+    assert left[0] == left[1]

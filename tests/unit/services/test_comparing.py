@@ -8,12 +8,12 @@ from fractions import Fraction
 
 import pytest
 
-from app.core.errors import PriceScaleChanged
+from app.core.errors import PriceScaleChanged, UpstreamNonsense
 from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
 from app.db.memory import MemorySeriesStore
-from app.services.comparing import requests
+from app.services.comparing import COMPARED, requests
 from app.services.loaders import load_incremental, load_initial
-from app.services.loading import load
+from app.services.loading import LoadReport, load
 from app.utils.gaps import Span
 from tests.support.candles import BTC, DAY, FakeExchange, candle, day
 
@@ -37,6 +37,23 @@ class Rescaling(FakeExchange):
         if not self.wrong(len(self.asked) - 1):
             return page
         return replace(page, candles=tuple(times(item, self.factor) for item in page.candles))
+
+
+@dataclass
+class Short(Rescaling):
+    """An exchange that sends no more than the newest `limit` of the candles it is asked for."""
+
+    limit: int = 500
+
+    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+        page = super().page(pair, interval, first, last)
+        return replace(page, candles=page.candles[-self.limit :])
+
+
+def short(limit: int) -> Short:
+    """One that has three hundred days."""
+    market = exchange(page_size=100)
+    return Short(market.now, market.candles, page_size=100, limit=limit)
 
 
 def times(item: Candle, factor: Fraction) -> Candle:
@@ -153,13 +170,79 @@ def test_a_market_that_crashed_while_nobody_loaded_is_stored() -> None:
     assert (report.inserted, report.revised, report.refused) == (49, 0, ())
 
 
-def test_stored_candles_that_the_exchange_no_longer_has_hold_nothing_up() -> None:
+def test_a_reply_without_any_of_the_candles_that_are_known_is_not_believed() -> None:
     market = exchange()
     store = stored(market, (200, 299))
     for number in range(200, 203):
         del market.candles[day(number)]
-    report = load(store, market, lambda: market.now, BTC, DAY, [Span(day(100), day(199))])
+    with pytest.raises(UpstreamNonsense, match="of the same scale: none of them is stored") as told:
+        load(store, market, lambda: market.now, BTC, DAY, [Span(day(100), day(199))])
+    assert 'make incremental ARGS="--reread' in str(told.value)
+    assert store.buckets(BTC, DAY, 0, 2**40) == [day(number) for number in range(200, 300)]
+    assert store.absences(BTC, DAY, 0, 2**40) == []
+    refused = store.quarantined(BTC, DAY, 0, 2**40)
+    assert {item.bucket for item in refused} == {day(number) for number in range(100, 200)}
+    assert {item.reason for item in refused} == {
+        "This came without any candle that is known: its scale cannot be told."
+    }
+    # What is compared with more of them is believed.
+    report = load(store, market, lambda: market.now, BTC, DAY, [Span(day(100), day(299))])
     assert (report.inserted, report.absent) == (100, 0)
+
+
+@pytest.mark.parametrize("lost", ["withdrawn", "refused"])
+def test_new_candles_beside_newest_ones_that_cannot_be_compared_wait(lost: str) -> None:
+    market = exchange()
+    store = stored(market, (0, 289))
+    for number in range(287, 290):
+        del market.candles[day(number)]
+        if lost == "refused":
+            market.refused.append(RefusedCandle(day(number), "odd"))
+    market.factor = Fraction(100)
+    before = store.state(BTC, DAY)
+
+    def catch_up(reread: int = 3) -> LoadReport:
+        return load_incremental(
+            store, market, lambda: market.now, BTC, DAY, history_days=90, reread=reread
+        )
+
+    with pytest.raises(UpstreamNonsense):
+        catch_up()
+    with pytest.raises(PriceScaleChanged):
+        catch_up(reread=300)
+    after = store.state(BTC, DAY)
+    assert (after.last, after.checked_at) == (before.last, before.checked_at)
+
+
+@pytest.mark.parametrize("limit", [4, 7, 30, 99])
+def test_a_host_that_sends_fewer_candles_than_it_is_asked_for_is_asked_on(limit: int) -> None:
+    market = short(limit)
+    store = MemorySeriesStore()
+    told: list[int] = []
+    span = [Span(day(0), day(299))]
+    report = load(store, market, lambda: market.now, BTC, DAY, span, on_page=told.append)
+    assert (report.inserted, report.absent) == (300, 0)
+    assert sum(told) == 300 + 3 * COMPARED
+    assert told.count(0) == len(market.asked) - 4  # so that a lease is renewed meanwhile
+
+
+def test_a_beginning_that_is_missing_is_asked_for_once_more_and_then_believed() -> None:
+    market = exchange()
+    for number in range(100):
+        del market.candles[day(number)]
+    store = MemorySeriesStore()
+    report = load(store, market, lambda: market.now, BTC, DAY, [Span(day(0), day(299))])
+    assert (report.inserted, report.absent) == (200, 100)
+    assert market.asked == [Span(day(0), day(299)), Span(day(0), day(99 + COMPARED))]
+
+
+def test_a_short_reply_at_another_scale_is_noticed_by_what_was_missing_of_it() -> None:
+    market = short(60)
+    market.factor, market.wrong = Fraction(100), lambda number: number == 0
+    store = stored(market, (200, 299))
+    with pytest.raises(PriceScaleChanged):
+        load(store, market, lambda: market.now, BTC, DAY, [Span(day(100), day(199))])
+    assert store.buckets(BTC, DAY, 0, 2**40) == [day(number) for number in range(200, 300)]
 
 
 def test_what_two_replies_repeat_is_counted_and_noted_once() -> None:
