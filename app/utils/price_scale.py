@@ -29,8 +29,8 @@ def scale_change(pairs: Sequence[tuple[Candle, Candle]]) -> Fraction | None:
 
     `pairs` are closed candles as they are known and as the exchange sends them now. A change of scale
     multiplies every price of every one of them by one factor, of at least LEAST_FACTOR or at most its
-    inverse, and rounds to the tick. A crash does not: it leaves closed candles as they were. Some, but
-    fewer than half, may have been corrected besides, by less than LEAST_FACTOR.
+    inverse, and rounds to the tick. A crash does not: it leaves closed candles as they were. Up to half
+    of them may have been corrected besides, by less than LEAST_FACTOR.
 
     Two prices allow a range of factors, the wider the fewer ticks they have; the common factor lies in
     the ranges of all that were not corrected. It is told as the highest of their prices shows it, which

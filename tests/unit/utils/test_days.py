@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from app.core.errors import InvalidParameter
 from app.core.market import DAY, Interval
-from app.utils.days import LATEST, Moment, iso, moment, served_period
+from app.utils.days import LATEST, Moment, iso, moment, served_period, warmed_up
+from app.utils.gaps import Span
 
 MIDNIGHT = 1_711_670_400
 """2024-03-29T00:00:00Z"""
@@ -161,3 +162,11 @@ def test_the_served_period_is_so_many_days_of_closed_buckets(interval: Interval)
     assert served.last == interval.last_closed(now)
     assert served.count(interval.seconds) * interval.seconds == 365 * DAY
     assert served.first == interval.floor(served.first)
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_the_first_average_over_200_needs_199_buckets_before_it(interval: Interval) -> None:
+    served = Span(MIDNIGHT, MIDNIGHT + 9 * DAY)
+    warm = warmed_up(served, interval)
+    assert warm.last == served.last
+    assert Span(warm.first, served.first).count(interval.seconds) == 200

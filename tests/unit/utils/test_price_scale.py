@@ -159,3 +159,41 @@ def test_one_candle_that_was_corrected_by_a_tick_did_not_change_its_scale_either
     raised = replace(BASE[0], high=BASE[0].high + 1)
     sent = [raised, *(scaled(item, LEAST_FACTOR) for item in BASE[1:])]
     assert scale_change(list(zip(BASE, sent, strict=True))) is None
+
+
+def times(*factors: int) -> Fraction | None:
+    """The verdict on as many candles, each of which came multiplied by a factor of its own."""
+    known = [
+        Candle(day(n), 10**9 + n, 10**9 + 900, 10**9 - 800, 10**9 + n, n)
+        for n, _ in enumerate(factors)
+    ]
+    return scale_change([(c, scaled(c, f)) for c, f in zip(known, factors, strict=True)])
+
+
+def test_half_of_the_candles_at_the_least_share_the_factor() -> None:
+    assert times(100, 90, 100, 110) == 100
+    assert times(100, 90, 100, 110, 120) is None
+    assert times(100, 110, 120, 130) is None
+
+
+def test_the_factor_is_the_one_that_most_candles_share() -> None:
+    assert times(100, 200, 200) == 200
+    assert times(200, 200, 100) == 200
+    assert times(50, 50, 200, 200, 200) == 200
+
+
+def test_a_correction_is_a_fraction_and_not_a_factor_of_its_own() -> None:
+    assert times(100, 100, 100, 30) == 100
+    assert times(100, 100, 100, 20) is None
+    assert times(100, 100, 100, 450) == 100
+    assert times(100, 100, 100, 500) is None
+
+
+def test_a_cheap_candle_that_may_be_as_it_was_did_not_change_its_scale() -> None:
+    cheap = Candle(day(9), 2, 2, 2, 2, 1)
+    pairs = [(item, scaled(item, LEAST_FACTOR)) for item in BASE]
+    assert scale_change(pairs) == LEAST_FACTOR
+    for ticks in (3, 2):  # three may have been two and a half, and two and a half may have been two
+        now = replace(cheap, open=ticks, high=ticks, low=ticks, close=ticks)
+        assert scale_change([*pairs, (cheap, now)]) is None
+        assert scale_change([*pairs, (now, cheap)]) is None
