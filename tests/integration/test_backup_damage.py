@@ -238,7 +238,11 @@ def test_a_backup_for_which_there_is_no_room_ends_with_1_and_one_line(
     assert not list(tmp_path.glob("*b.mmsb*"))
 
 
-@pytest.mark.parametrize("content", [b"", b"my notes", gzip.compress(b"my notes\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"my notes", gzip.compress(b"my notes\n")],
+    ids=["empty", "notes", "packed notes"],
+)
 def test_a_backup_is_never_written_over_something_else(
     sqlite: Engine, tmp_path: Path, content: bytes
 ) -> None:

@@ -77,7 +77,11 @@ def test_a_packing_that_was_not_offered_is_refused_by_name(encoding: str) -> Non
         read_body(iter([b"[]"]), encoding, 100)
 
 
-@pytest.mark.parametrize("body", [b"[]", gzip.compress(b"[]") + b"x", gzip.compress(b"[]") * 2])
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", gzip.compress(b"[]") + b"x", gzip.compress(b"[]") * 2],
+    ids=["not packed", "more after it", "twice"],
+)
 def test_a_damaged_gzip_body_is_refused(body: bytes) -> None:
     with pytest.raises(BodyRefused):
         read_body(iter([body]), "gzip", 100)
