@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def collected(seed: int) -> list[str]:
+def collected(seed: int) -> set[str]:
     """The names of all tests, as a process with this order of sets finds them."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "--no-cov", "-p", "no:xdist"],
@@ -21,13 +22,15 @@ def collected(seed: int) -> list[str]:
         text=True,
         check=True,
     )
-    return [line for line in done.stdout.splitlines() if "::" in line]
+    return {line for line in done.stdout.splitlines() if "::" in line}
 
 
-def test_the_tests_have_the_same_names_in_the_same_order_whenever_they_are_collected() -> None:
-    begun = time.time()
-    first = collected(1)
-    assert len(first) > 4_000
-    # It takes seconds, so that a time in a name, as gzip writes one, would be another one.
-    assert time.time() - begun > 1
-    assert collected(2) == first
+def test_the_tests_have_the_same_names_in_every_process_at_any_time(
+    request: pytest.FixtureRequest,
+) -> None:
+    # Here they were collected at another second, which gzip would write into a name, and with sets in
+    # another order.
+    here = {item.nodeid for item in request.session.items}
+    there = collected(1)
+    assert len(there) > 4_000
+    assert sorted(here - there) == []
