@@ -1,4 +1,7 @@
-"""The Dockerfile keeps its rules, and what is handed to the builder is the application alone."""
+"""The Dockerfile keeps its rules, and what is handed to the builder is the application alone.
+
+What the image that was built holds and does `make image-check` proves.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from checks.image.build import wanted_base
 from checks.image.context import PLANTED
 from tests.conftest import absent
 
@@ -42,16 +44,14 @@ def _fits(pattern: str, path: str) -> bool:
     return re.fullmatch(f"{rule}(?:/.*)?", path) is not None
 
 
-@pytest.mark.parametrize("path", PLANTED)
-def test_a_secret_at_a_usual_place_is_kept_out_or_dropped(path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [*PLANTED, "tests/conftest.py", ".git/HEAD", "docs/x.md", "checks/engine.py", "README.md"],
+)
+def test_what_is_not_the_application_is_kept_out_or_dropped(path: str) -> None:
     """What has no dot in its name, inside the application, is dropped by the Dockerfile."""
     assert ignored(path) or (path.startswith("app/") and "." not in Path(path).name)
     assert '-type f ! -name "*.py" -delete' in stages()[0]
-
-
-def test_tests_history_documents_and_tools_are_kept_out() -> None:
-    for path in ("tests/conftest.py", ".git/HEAD", "docs/x.md", "checks/engine.py", "README.md"):
-        assert ignored(path), path
 
 
 def test_everything_that_the_image_needs_is_let_in() -> None:
@@ -59,8 +59,8 @@ def test_everything_that_the_image_needs_is_let_in() -> None:
         absent("git", "this copy of the project has no history to look into")
     command = ["git", "ls-files", "-co", "--exclude-standard", "app"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    application = listed.stdout.split()
-    assert len(application) > 100
+    application = [name for name in listed.stdout.split() if (ROOT / name).is_file()]
+    assert application
     assert [path for path in application if not path.endswith(".py")] == []
     copied = re.findall(r"(?m)^COPY (?!--from)(\S+) \S+$", "".join(stages()))
     others = [
@@ -73,42 +73,12 @@ def test_everything_that_the_image_needs_is_let_in() -> None:
     assert [path for path in [*application, *others] if ignored(path)] == []
 
 
-def test_the_packages_are_installed_by_hash_from_wheels_alone() -> None:
-    installs = re.findall(r"pip [^&]*\binstall\b[^&]*", "".join(stages()))
-    assert len(installs) == 1
-    for option in (
-        "--no-deps --require-hashes --only-binary :all:",
-        "--requirement requirements.txt",
-    ):
-        assert option in installs[0]
-
-
-def test_the_base_is_one_argument_for_both_stages() -> None:
+def test_the_last_stage_takes_only_what_the_first_one_made_upon_the_same_base() -> None:
     assert [stage.split("\n")[0] for stage in stages()] == ["FROM ${BASE} AS build", "FROM ${BASE}"]
-    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim-[a-z]+", wanted_base())
-
-
-def test_the_last_stage_runs_as_a_numbered_user_who_is_not_root() -> None:
-    users = re.findall(r"(?m)^USER (.*)$", stages()[-1])
-    assert users == ["10001:10001"]
-
-
-def test_the_last_stage_takes_only_what_the_first_one_made() -> None:
     copies = re.findall(r"(?m)^COPY (.*)$", stages()[-1])
     assert copies
     assert [line for line in copies if not line.startswith("--from=build /opt/")] == []
     assert "ADD " not in DOCKERFILE
-
-
-def test_the_health_check_needs_nothing_but_python() -> None:
-    (check,) = re.findall(r"HEALTHCHECK .*CMD (\[.*\])", stages()[-1])
-    assert check == '["python", "-I", "-S", "/opt/mms/healthcheck.py"]'
-
-
-def test_no_setting_of_the_image_is_a_secret() -> None:
-    environment = " ".join(re.findall(r"(?m)^(?:ENV|ARG) (.*)$", "".join(stages())))
-    assert "HOST=0.0.0.0" in environment
-    assert re.findall(r"(?i)password|secret|token|api_key|DB_URL", environment) == []
 
 
 def test_the_image_has_the_version_of_the_project() -> None:
