@@ -113,11 +113,8 @@ def test_a_failed_check_is_a_finding_and_one_that_is_argued_is_skipped() -> None
         printed(["CKV_AWS_1", "CKV_AWS_2"], {"CKV_AWS_3": why}), {"CKV_AWS_2": why}
     )
     assert (found.passed, found.failed, found.skipped) == (7, 1, 2)
-    assert found.findings == ("CKV_AWS_1 r",)
-    assert found.unargued == ()
-
-
-def test_an_exemption_without_a_reason_or_without_a_finding_is_unargued() -> None:
+    assert (found.findings, found.unargued) == (("CKV_AWS_1 r",), ())
+    # An exemption without a reason, and one without a finding.
     found = checkov.read(
         printed([], {"CKV_AWS_3": "later"}), {"CKV_AWS_4": "It is meant so, truly."}
     )
