@@ -17,9 +17,7 @@ from benchmarks.anomaly.series import (
     KEPT_APART,
     KINDS,
     SIZES,
-    Series,
     generated,
-    meant_by,
     with_spikes,
 )
 
@@ -45,10 +43,6 @@ def test_generated_series_are_judged_by_every_method(capsys: pytest.CaptureFixtu
     assert found["injected_into_recorded"] == found["known_events"] == found["notes"] == []
 
 
-def test_the_same_input_gives_the_same_output(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "--generated-only") == run(capsys, "--generated-only")
-
-
 def test_recordings_are_judged_where_there_are_any(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,23 +64,11 @@ def test_recordings_are_judged_where_there_are_any(
     assert [row["series"] for row in found["recorded_as_they_are"]] == ["abcxyz_1d"]
     (events,) = found["known_events"]
     for counts in events["methods"].values():
-        assert (counts["events"], counts["found"]) == (2, 1)
-        assert counts["missed"] == ["nothing"]
-        assert "precision" not in counts
-    assert [note.split(":")[0] for note in found["notes"]] == [
-        "broken.csv is left out",
-        "The events of other are left out",
-    ]
+        assert (counts["events"], counts["found"], counts["missed"]) == (2, 1, ["nothing"])
+    broken, other = found["notes"]
+    assert "broken.csv" in broken
+    assert "other" in other
     assert "| 1 of 2 | 1 of 2 | 1 of 2 |" in run(capsys, "--data", str(tmp_path))
-
-
-def test_a_folder_that_is_not_there_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        command.main(["--data", str(tmp_path / "nowhere")])
-    assert stopped.value.code == 2
-    assert "is no folder" in capsys.readouterr().err
 
 
 def test_an_alarm_is_true_on_a_spike_and_on_its_end_and_nowhere_else() -> None:
@@ -96,39 +78,13 @@ def test_an_alarm_is_true_on_a_spike_and_on_its_end_and_nowhere_else() -> None:
     assert found == Count(judged=500, alarms=4, true_alarms=2, wanted=2, found=1)
     assert (found.precision, found.recall) == (0.5, 0.5)
     assert (found.alarms_per_1000, found.false_per_1000) == (8.0, 4.0)
-    nothing = Count()
-    assert (nothing.precision, nothing.recall, nothing.false_per_1000) == (None, None, 0.0)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_spikes_stand_alone_and_spoil_nothing_else(size: Any) -> None:
+def test_spikes_stand_alone_and_spoil_nothing_else() -> None:
     clean = generated("clustered (GARCH, 4 % a day)", 1_000, seed=3)
-    spoilt, places = with_spikes(clean, size, seed=1)
-    assert len(places) == 9
-    assert min(b - a for a, b in pairwise(places)) > KEPT_APART
-    changed = [at for at in range(1_000) if spoilt.closes[at] != clean.closes[at]]
-    assert changed == places
-    assert with_spikes(clean, size, seed=1) == (spoilt, places)
-    assert with_spikes(clean, size, seed=2)[1] != places
-
-
-def test_no_spike_is_put_beside_a_hole() -> None:
-    clean = generated("calm (normal, 0.5 % a day)", 400, seed=1)
-    places = with_spikes(clean, SIZES[0], seed=1)[1]
-    holed = Series(
-        clean.name,
-        [bucket + DAY * (at > places[0]) for at, bucket in enumerate(clean.buckets)],
-        clean.closes,
-    )
-    assert with_spikes(holed, SIZES[0], seed=1)[1] == places[1:]
-
-
-def test_events_belong_to_the_series_whose_name_is_most_like_their_label() -> None:
-    short, long, other = (
-        Series(name, list(range(count)), [1] * count)
-        for name, count in (("btcusd_x", 5), ("btcusd_y", 9), ("ethusd_x", 20))
-    )
-    assert meant_by("BTCUSD (X)", [short, long, other]) is short
-    assert meant_by("BTCUSD", [short, long, other]) is long
-    assert meant_by("SOL", [short, long, other]) is None
-    assert meant_by("SOL", []) is None
+    for size in SIZES:
+        spoilt, places = with_spikes(clean, size, seed=1)
+        assert len(places) == 9
+        assert min(b - a for a, b in pairwise(places)) > KEPT_APART
+        assert [at for at in range(1_000) if spoilt.closes[at] != clean.closes[at]] == places
+        assert with_spikes(clean, size, seed=1) == (spoilt, places)
