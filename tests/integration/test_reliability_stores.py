@@ -117,10 +117,6 @@ def test_a_revision_is_written_with_its_averages_and_its_record_or_not_at_all(
         assert [type(event) for event in told] == [CandlesLoaded, AveragesCalculated, CandleRevised]
 
 
-def test_a_database_of_any_older_version_is_migrated_with_all_its_rows(where: Where) -> None:
-    kept(versions.older(where))
-
-
 def test_files_that_are_no_database_of_ours_are_refused_and_not_touched() -> None:
     kept(versions.foreign(SQLITE, commands=["app.db.migrate"]))
 

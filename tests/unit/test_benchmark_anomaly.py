@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.core.market import DAY
 from app.utils.anomalies import AnomalousPoint, SeriesJudgement, judge
 from benchmarks.anomaly import __main__ as command
-from benchmarks.anomaly.evaluation import METHODS, Count, count
-from benchmarks.anomaly.series import (
-    KEPT_APART,
-    KINDS,
-    SIZES,
-    generated,
-    with_spikes,
-)
-
-QUICK = ["--points", "300", "--seeds", "1"]
+from benchmarks.anomaly.evaluation import METHODS, Count, count, injected_into_generated
+from benchmarks.anomaly.series import KEPT_APART, KINDS, SIZES, generated, with_spikes
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert command.main([*QUICK, *arguments]) == 0
-    return capsys.readouterr().out
-
-
-def test_generated_series_are_judged_by_every_method(capsys: pytest.CaptureFixture[str]) -> None:
-    found: dict[str, Any] = json.loads(run(capsys, "--generated-only", "--json"))
-    rows = found["injected_into_generated"]
-    assert [row["series"] for row in rows] == list(KINDS) * len(SIZES)
+def test_generated_series_are_judged_by_every_method() -> None:
+    rows = injected_into_generated(300, 1)
+    assert [row.series for row in rows] == list(KINDS) * len(SIZES)
     for row in rows:
-        assert list(row["methods"]) == list(METHODS)
-        for counts in row["methods"].values():
-            assert counts["spikes"] == 2
-            assert counts["found"] <= counts["true_alarms"] <= counts["alarms"] < counts["judged"]
+        assert list(row.counts) == list(METHODS)
+        for counts in row.counts.values():
+            assert counts.wanted == 2
+            assert counts.found <= counts.true_alarms <= counts.alarms < counts.judged
     # A spike of at least 6 % in a series that moves by half a percent is missed by no method.
-    assert [counts["recall"] for counts in rows[0]["methods"].values()] == [1.0, 1.0, 1.0]
-    assert found["injected_into_recorded"] == found["known_events"] == found["notes"] == []
+    assert {counts.recall for counts in rows[0].counts.values()} == {1.0}
 
 
 def test_recordings_are_judged_where_there_are_any(
@@ -60,15 +43,15 @@ def test_recordings_are_judged_where_there_are_any(
         "date_utc,series,event\n1970-07-20,ABCXYZ (made),crash\n1970-07-10,ABCXYZ (made),nothing\n"
         "1970-07-20,other,elsewhere\n"
     )
-    found: dict[str, Any] = json.loads(run(capsys, "--data", str(tmp_path), "--json"))
-    assert [row["series"] for row in found["recorded_as_they_are"]] == ["abcxyz_1d"]
-    (events,) = found["known_events"]
-    for counts in events["methods"].values():
-        assert (counts["events"], counts["found"], counts["missed"]) == (2, 1, ["nothing"])
-    broken, other = found["notes"]
-    assert "broken.csv" in broken
-    assert "other" in other
-    assert "| 1 of 2 | 1 of 2 | 1 of 2 |" in run(capsys, "--data", str(tmp_path))
+    arguments = ["--points", "300", "--seeds", "1", "--data", str(tmp_path)]
+    assert command.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "| 1 of 2 | 1 of 2 | 1 of 2 |" in said
+    assert "abcxyz_1d, missed by relative: nothing." in said
+    assert "broken.csv is left out" in said
+    assert "The events of other are left out" in said
+    assert command.main(arguments) == 0
+    assert capsys.readouterr().out == said
 
 
 def test_an_alarm_is_true_on_a_spike_and_on_its_end_and_nowhere_else() -> None:
