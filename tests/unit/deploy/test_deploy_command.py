@@ -130,11 +130,3 @@ def test_https_under_a_name_of_amazons_is_refused_before_anything_is_tried(
     assert "DEPLOY_URL" in trial.said.getvalue()
     assert (trial.cloud.calls, trial.bases) == ([], [])
     assert trial.run("--url", f"http://mms-dev-1.us-east-1.{name}") == 0
-
-
-def test_a_plan_names_what_would_be_done_and_changes_nothing(tmp_path: Path) -> None:
-    trial = Trial(tmp_path)
-    assert trial.run("--plan") == 0
-    assert (trial.cloud.calls, trial.service.asked) == ([], [])
-    for name in ("mms-dev-migrate", "mms-dev-monitor:1", "mms-dev-api:1", str(NEW)):
-        assert name in trial.said.getvalue()

