@@ -5,21 +5,19 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import tempfile
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.request import urlopen
 
 from app.core.market import Interval
 from app.db.session import open_engine
 from benchmarks.reliability import rig
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step, spread
+from benchmarks.reliability.reads import readers
 
 MINUTE: Final = Interval.MINUTE
 DAY: Final = Interval.DAY
@@ -52,8 +50,6 @@ def locked(
     where: rig.Where, runs: int = 4, step: Step = no_step, *, moments: Sequence[str] = MOMENTS
 ) -> list[Figure]:
     """Lock the file for longer than a loader waits, before and during a load, in turn."""
-    if where.kind != "sqlite":
-        return []
     tally = Tally()
     with rig.exchange() as (stage, base_url), rig.database(where) as db:
         assert _loader(db, base_url, DAY, 365)[0] == 0
@@ -62,9 +58,11 @@ def locked(
             for number in range(runs):
                 db.empty()
                 moment = moments[number % len(moments)]
-                with _reading(server.url, tally):
+                with readers(server, ["/BRLBTC/mms?range=20"], 1) as reads:
                     code, out, said = _load_locked(db, stage, base_url, moment)
                 tally.codes[code] += 1
+                tally.reads += [read.seconds for read in reads]
+                tally.troubles += [f"a read: {r.status}" for r in reads if r.status != 200]
                 if code != 1 or "kept the database locked" not in out or "Traceback" in said:
                     tally.troubles.append(f"{moment}: exit {code}: {(out + said)[-300:]}")
                 if content(db.engine, rig.BTC, DAY).rows:
@@ -105,30 +103,6 @@ def _load_locked(
             foreign.execute("BEGIN IMMEDIATE")
             stage.open.set()
             return rig.end(process)
-
-
-@contextmanager
-def _reading(url: str, tally: Tally) -> Iterator[None]:
-    """Read averages all the time; what is not a 200 is a trouble."""
-    over = threading.Event()
-
-    def read() -> None:
-        while not over.wait(0.02):
-            begun = time.monotonic()
-            try:
-                with urlopen(f"{url}/BRLBTC/mms?range=20", timeout=30) as reply:
-                    reply.read()
-            except OSError as error:
-                tally.troubles.append(f"a read failed: {error}")
-            tally.reads.append(time.monotonic() - begun)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        yield
-    finally:
-        over.set()
-        reader.join()
 
 
 @dataclass(frozen=True)
@@ -180,8 +154,6 @@ def full(
     space: Space = mounted,
 ) -> list[Figure]:
     """Load onto disks of different sizes, all too small; then make room and load on."""
-    if where.kind != "sqlite":
-        return []
     tally = Tally()
     with rig.exchange() as (_, base_url), rig.database(where) as roomy:
         assert _loader(roomy, base_url, MINUTE, days)[0] == 0

@@ -76,8 +76,6 @@ def measure(
     away: float = AWAY,
 ) -> list[Figure]:
     """Disturb PostgreSQL `runs` times, in every way in turn, without and with a cache in front."""
-    if where.kind != "postgres":
-        return []
     tally = Tally()
     known = {
         "stopped": Way(_stopped("fast", away), felt=True),

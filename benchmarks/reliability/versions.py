@@ -57,8 +57,6 @@ def foreign(
     where: rig.Where, runs: int = FILES, step: Step = no_step, *, commands: Sequence[str] = COMMANDS
 ) -> list[Figure]:
     """Point the commands at `runs` kinds of files that are no database of ours, or a damaged one."""
-    if where.kind != "sqlite":
-        return []
     troubles: list[str] = []
     tried = 0
     with rig.exchange() as (_, base_url), rig.database(where) as db:

@@ -128,7 +128,7 @@ def another_form(service: Service) -> None:
 
 
 def without(name: str) -> Callable[[Service], None]:
-    return lambda service: service.headers.pop(name) and None
+    return lambda service: service.headers.__delitem__(name)
 
 
 SPOILT: list[tuple[Callable[[Service], None], str]] = [
