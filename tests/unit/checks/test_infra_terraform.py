@@ -8,42 +8,8 @@ from typing import Any
 import pytest
 
 from checks.infra import checkov
-from checks.infra.terraform import assertions, read
+from checks.infra.terraform import read
 from checks.report import CannotCheckError
-
-TEST_FILE = """# A comment with assert { in it.
-
-run "it_holds" {
-  command = apply
-
-  assert {
-    condition     = local.a == 1
-    error_message = "a"
-  }
-
-  assert {
-    condition     = alltrue([for each in local.b : each.assert])
-    error_message = "b"
-  }
-}
-
-run "refused" {
-  command = plan
-
-  variables {
-    region = "nowhere"
-  }
-
-  expect_failures = [
-    var.region,
-    check.https,
-  ]
-}
-"""
-
-
-def test_assertions_are_counted_by_run_and_expected_failures_are_assertions_too() -> None:
-    assert assertions(TEST_FILE) == {"it_holds": 2, "refused": 2}
 
 
 def line(kind: str, run: str = "", **said: Any) -> str:
