@@ -30,6 +30,7 @@ PLANTED = [
     ("sandbox/__init__.py", "import app.sources.http", "app.sandbox -> app.sources.http"),
     ("utils/fixed_point.py", "import time", "app.utils.fixed_point -> time"),
 ]
+A_PACKAGE_WITHOUT_A_FLOOR = ("helpers.py", "X = 1", "- app.helpers")
 
 # Alembic runs this file as a program, and a package's __main__ is one.
 PROGRAMS = {"app.db.migrations.env"}
@@ -89,12 +90,13 @@ def test_every_import_contract_refuses_a_wrong_import(tmp_path: Path) -> None:
     """That the code as it is keeps them `make lint` says."""
     shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for module, line, _ in PLANTED:
+    for module, line, _ in [*PLANTED, A_PACKAGE_WITHOUT_A_FLOOR]:
         with (tmp_path / "app" / module).open("a") as spoilt:
             spoilt.write(f"\n{line}\n")
     shown = python("-c", LINT, "--no-logo", "--no-cache", folder=tmp_path).stdout
     assert " 0 kept, " in shown
     assert [told for _, _, told in PLANTED if f"{told} (l." not in shown] == []
+    assert A_PACKAGE_WITHOUT_A_FLOOR[2] in shown
 
 
 def test_importing_any_module_opens_and_starts_nothing() -> None:
