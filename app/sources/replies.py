@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from app.core.errors import (
     UpstreamBlocked,
@@ -20,7 +19,7 @@ from app.core.errors import (
 )
 from app.core.market import OLDEST_BUCKET
 from app.sources.retry import parse_http_date, parse_retry_after
-from app.sources.strict_json import JsonBroken, JsonRefused, loads
+from app.sources.strict_json import JsonRefused, loads
 
 # 403 and 451 (unavailable for legal reasons) are about who asks, not about what is asked.
 _BLOCKS: Final = frozenset({403, 451})
@@ -34,14 +33,12 @@ _NEWEST_TIME: Final = 4_102_444_800  # 2100-01-01: a later `Date` is a mistake o
 class RawReply:
     """A reply as it came. `headers` have lower-case names.
 
-    `body` is None where it could not be read, and `problem` then says why. `delimited` says that
-    the end of the body was marked, so that a reply cut short would have been noticed.
+    `body` is None where it could not be read: `problem` then says why, and `cut` that it ended early.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes | None
-    delimited: bool = True
     problem: str = ""
     cut: bool = False
 
@@ -111,7 +108,11 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     `now` in unix seconds serves only to read a `Retry-After` date of a host that sends no `Date`.
     """
     if 300 <= raw.status < 400:
-        raise UpstreamNonsense(_redirected(raw, host), host=host)
+        raise UpstreamNonsense(
+            f"{host} redirects elsewhere ({raw.status}), and redirects are not followed: set the base "
+            "URL to the address that answers itself.",
+            host=host,
+        )
     data, refusal = _parsed(raw)
     said = read_error(data if refusal is None else _plain_text(raw))
     status = raw.status
@@ -174,9 +175,9 @@ def _blocked(host: str, shown: str) -> UpstreamBlocked:
 
 def _unreadable(raw: RawReply, host: str, refusal: ValueError | None) -> UpstreamError:
     """A 2xx (or stranger) reply whose body is no JSON that can be trusted."""
-    if raw.cut or (isinstance(refusal, JsonBroken) and _may_be_cut(raw)):
+    if raw.cut:
         return UpstreamUnavailable(
-            f"{host} broke off its reply ({raw.problem or refusal}): try again later.", host=host
+            f"{host} broke off its reply ({raw.problem}): try again later.", host=host
         )
     words = printable(_plain_text(raw), 100)
     reason = f"{refusal or 'this status is not understood'}{f' ({words})' if words else ''}"
@@ -185,11 +186,6 @@ def _unreadable(raw: RawReply, host: str, refusal: ValueError | None) -> Upstrea
         "check the base URL.",
         host=host,
     )
-
-
-def _may_be_cut(raw: RawReply) -> bool:
-    """Without a marked end a cut reply looks like a short one; what never was JSON is no cut."""
-    return not raw.delimited and (raw.body or b"").lstrip()[:1] in (b"{", b"[", b"")
 
 
 def _parsed(raw: RawReply) -> tuple[Any, ValueError | None]:
@@ -211,19 +207,6 @@ def _plain_text(raw: RawReply) -> str:
     if raw.body is None or _is_html(raw) or raw.body.lstrip()[:1] in (b"{", b"["):
         return ""
     return raw.body[:1_000].decode("utf-8", errors="replace")
-
-
-def _redirected(raw: RawReply, host: str) -> str:
-    # Only the host is named: the rest of a location may hold tokens, and is of no use here.
-    try:
-        target = urlsplit(raw.headers.get("location", "")).hostname
-    except ValueError:
-        target = None
-    where = f"to {printable(target, 100)}" if target else "elsewhere"
-    return (
-        f"{host} redirects {where} ({raw.status}), and redirects are not followed: set the base URL "
-        "to the address that answers itself."
-    )
 
 
 def _server_time(raw: RawReply) -> int | None:
