@@ -25,6 +25,8 @@ from app.utils import fixed_point
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
+_FINER: Final = ("milliseconds", "microseconds", "nanoseconds")
+
 AHEAD: Final = 3_600
 """Seconds by which a stamp may lie after the exchange's own clock, and one bucket at the least: a reply
 may come out of a cache. What is further ahead no exchange can know."""
@@ -48,7 +50,7 @@ class RawCandle(NamedTuple):
 class _Refused(Exception):
     """The row must not be used; the message is a sentence that says why.
 
-    `meant` is the unix time that a stamp in milliseconds stands for.
+    `meant` is the unix time that a stamp in another unit stands for.
     """
 
     def __init__(self, reason: str, meant: int | None = None) -> None:
@@ -91,8 +93,8 @@ def judged(
     readable one first. A row of another time is more than was asked for and is passed over; one whose
     stamp no exchange could mean (no integer, milliseconds, before OLDEST_BUCKET, after `latest`) is
     refused. Equal rows of one bucket count once; where they differ, or one of them is bad, all are
-    refused. A stamp beside the grid is refused as of the bucket that it lies in, and one in
-    milliseconds as of the bucket that it means: that the exchange has nothing of them cannot be said.
+    refused. A stamp beside the grid is refused as of the bucket that it lies in, and one in a finer
+    unit as of the bucket that it means: that the exchange has nothing of them cannot be said.
     """
     outcomes: dict[int, Candle | RefusedCandle] = {}
     unstamped: list[RefusedCandle] = []
@@ -152,17 +154,21 @@ def _stamp(value: object, latest: int) -> int:
         if fraction:
             raise _Refused(f"The stamp {_shown(value)} is no whole number of seconds.")
     if at >= FIRST_FINER_STAMP:
-        meant = at // 1_000
-        if meant >= FIRST_FINER_STAMP:
-            raise _Refused(f"The stamp {_shown(value)} is no time in unix seconds.")
-        raise _Refused(
-            f"The stamp {_shown(value)} looks like milliseconds, not unix seconds.", meant
-        )
+        raise _finer(at, _shown(value))
     if at < OLDEST_BUCKET:
         raise _Refused(f"The stamp {_shown(value)} lies before 2011, when nothing was traded.")
     if at > latest:
         raise _Refused(f"The stamp {_shown(value)} lies in the future.")
     return at
+
+
+def _finer(at: int, shown: str) -> _Refused:
+    """Why a stamp of so many units is refused, and what it means where the unit is plain."""
+    for unit in _FINER:
+        at //= 1_000
+        if at < FIRST_FINER_STAMP:
+            return _Refused(f"The stamp {shown} looks like {unit}, not unix seconds.", at)
+    return _Refused(f"The stamp {shown} is no time in unix seconds.")
 
 
 def _price(name: str, value: object) -> int:
