@@ -19,6 +19,7 @@ from typing import Final, Protocol
 import structlog
 from sqlalchemy import Connection, Engine, TextClause, text
 
+from app.core import waits
 from app.core.errors import StoreError, StoreUnavailable, kept_out
 from app.core.ports import Clock, Gate
 from app.db.session import SQLITE, for_reading, reading, transaction
@@ -90,7 +91,7 @@ class DatabaseGate:
         fallback: Fallback | None = None,
         clock: Clock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waits.sleep,
     ) -> None:
         self._engine = engine
         self._reads = for_reading(engine)
@@ -154,7 +155,7 @@ class DatabaseGate:
             left = max(0.0, deadline - self._monotonic())
             # Each of those before takes a turn, and each turn a period.
             soonest = before * self._period
-            if soonest > left or not self._head.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
+            if soonest > left or not waits.until(self._head_taken, left):
                 raise kept_out(self._host, max(soonest, self._period), asked=False)
             try:
                 yield
@@ -163,6 +164,9 @@ class DatabaseGate:
         finally:
             with self._lock:
                 self._standing -= 1
+
+    def _head_taken(self, seconds: float) -> bool:
+        return self._head.acquire(timeout=seconds)
 
     def _take_turn(self, deadline: float) -> None:
         while True:

@@ -16,6 +16,8 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Final, TypeVar
 
+from app.core import waits
+
 _T = TypeVar("_T")
 
 Hold = Callable[[socket.socket], None]
@@ -62,7 +64,7 @@ def run_within(limit: float, work: Callable[[Hold], _T]) -> _T:
     thread = threading.Thread(target=run, name="upstream-exchange", daemon=True)
     thread.start()
     try:
-        in_time = bool(wait([done], limit).done)
+        in_time = waits.until(lambda seconds: bool(wait([done], seconds).done), limit)
     finally:
         # Also where the wait was interrupted, as by Ctrl-C.
         with lock:
