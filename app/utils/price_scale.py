@@ -13,7 +13,7 @@ LEAST_FACTOR: Final = 5
 
 
 def scale_change(pairs: Sequence[tuple[Candle, Candle]]) -> Fraction | None:
-    """The factor by which the first of the candles that changed their scale differs; None without such.
+    """The factor in the middle of those by which candles changed their scale; None where they did not.
 
     `pairs` are closed candles as they are known and as the exchange sends them now. A candle changed
     its scale where all four of its prices are at least LEAST_FACTOR times what they were, or at most
@@ -25,12 +25,13 @@ def scale_change(pairs: Sequence[tuple[Candle, Candle]]) -> Fraction | None:
         prices = list(zip(_of(before), _of(now), strict=True))
         if all(old == new > 1 for old, new in prices):
             return None
-        if all(new >= old * LEAST_FACTOR for old, new in prices):
+        # Half a tick may have been rounded away.
+        if all(2 * new + 1 >= 2 * old * LEAST_FACTOR for old, new in prices):
             up.append(Fraction(now.close, before.close))
-        elif all(new * LEAST_FACTOR <= old for old, new in prices):
+        elif all((2 * new - 1) * LEAST_FACTOR <= 2 * old for old, new in prices):
             down.append(Fraction(now.close, before.close))
-    factors = max(up, down, key=len)
-    return factors[0] if factors and 2 * len(factors) >= len(pairs) else None
+    factors = sorted(max(up, down, key=len))
+    return factors[len(factors) // 2] if factors and 2 * len(factors) >= len(pairs) else None
 
 
 def _of(candle: Candle) -> tuple[int, int, int, int]:
