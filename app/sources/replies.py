@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from app.core.errors import (
     UpstreamBlocked,
@@ -108,11 +109,7 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     `now` in unix seconds serves only to read a `Retry-After` date of a host that sends no `Date`.
     """
     if 300 <= raw.status < 400:
-        raise UpstreamNonsense(
-            f"{host} redirects elsewhere ({raw.status}), and redirects are not followed: set the base "
-            "URL to the address that answers itself.",
-            host=host,
-        )
+        raise UpstreamNonsense(_redirected(raw, host), host=host)
     data, refusal = _parsed(raw)
     said = read_error(data if refusal is None else _plain_text(raw))
     status = raw.status
@@ -207,6 +204,19 @@ def _plain_text(raw: RawReply) -> str:
     if raw.body is None or _is_html(raw) or raw.body.lstrip()[:1] in (b"{", b"["):
         return ""
     return raw.body[:1_000].decode("utf-8", errors="replace")
+
+
+def _redirected(raw: RawReply, host: str) -> str:
+    # Only the host is named: the rest of a location may hold tokens, and is of no use here.
+    try:
+        target = urlsplit(raw.headers.get("location", "")).hostname
+    except ValueError:
+        target = None
+    where = f"to {printable(target, 100)}" if target else "elsewhere"
+    return (
+        f"{host} redirects {where} ({raw.status}), and redirects are not followed: set the base URL "
+        "to the address that answers itself."
+    )
 
 
 def _server_time(raw: RawReply) -> int | None:

@@ -30,7 +30,7 @@ def scale_change(pairs: Sequence[tuple[Candle, Candle]]) -> Fraction | None:
             up.append(Fraction(now.close, before.close))
         elif all((2 * new - 1) * LEAST_FACTOR <= 2 * old for old, new in prices):
             down.append(Fraction(now.close, before.close))
-    factors = sorted(max(up, down, key=len))
+    factors = sorted(up if len(up) > len(down) else down)
     return factors[len(factors) // 2] if factors and 2 * len(factors) >= len(pairs) else None
 
 

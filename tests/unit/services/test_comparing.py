@@ -231,15 +231,6 @@ def test_a_beginning_that_is_missing_is_asked_for_once_more_and_then_believed() 
     assert market.asked == [Span(day(0), day(299)), Span(day(0), day(99 + COMPARED))]
 
 
-def test_a_short_reply_at_another_scale_is_noticed_by_what_was_missing_of_it() -> None:
-    market = short(60)
-    market.factor, market.wrong = Fraction(100), lambda number: number == 0
-    store = stored(market, (200, 299))
-    with pytest.raises(PriceScaleChanged):
-        load(store, market, lambda: market.now, BTC, DAY, [Span(day(100), day(199))])
-    assert store.buckets(BTC, DAY, 0, 2**40) == [day(number) for number in range(200, 300)]
-
-
 def test_what_two_replies_repeat_is_counted_and_noted_once() -> None:
     market = exchange(page_size=100)
     del market.candles[day(98)], market.candles[day(99)]

@@ -17,7 +17,7 @@ from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval, Pair
 from app.core.ports import SeriesUnit
 from app.db.memory import MemorySeriesStore
 from app.services.comparing import COMPARED
-from app.services.loaders import load_incremental, load_initial, to_fetch
+from app.services.loaders import load_incremental, load_initial
 from app.services.loading import PAGES_A_COMMIT, LoadReport, load
 from app.utils.gaps import Span
 from tests.support.candles import BTC, DAY, EPOCH, FakeExchange, candle, daily, day
@@ -185,18 +185,6 @@ class _CountingUnit:
         found = self.unit.closes(first, last)
         self.store.read_closes += len(found[0])
         return found
-
-
-def test_buckets_the_exchange_lacks_are_noted_and_not_asked_again_the_same_day() -> None:
-    candles = [item for number, item in enumerate(daily(range(300))) if not 100 <= number < 140]
-    exchange = FakeExchange.of(candles, now=day(300))
-    store = MemorySeriesStore()
-    report = initial(store, exchange, days=101)
-    assert report.absent == 40
-    noted = [item.bucket for item in store.absences(BTC, DAY, 0, day(300))]
-    assert noted == [day(n) for n in range(100, 140)]
-    assert to_fetch(store, BTC, DAY, 101, day(300) + 3600) == []
-    assert to_fetch(store, BTC, DAY, 101, day(300) + 86_401)[0] == Span(day(100), day(139))
 
 
 def test_a_stored_candle_that_the_exchange_no_longer_has_stays() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.market import AverageRow, Candle, RefusedCandle
 from app.db.memory import MemorySeriesStore
-from app.events.types import CandleRevised, CandlesRefused, Event
+from app.events.types import CandleRevised, Event
 from app.services.gaps import Cause, inspect, is_stale
 from app.services.loaders import load_incremental, load_initial
 from app.services.loading import load, mend_averages
@@ -111,14 +111,6 @@ def test_a_first_load_of_nothing_but_refused_candles_asks_once_and_tells_of_each
     assert (len(exchange.asked), report.newest) == (1, None)
     assert report.newer_refused == report.refused == tuple(exchange.refused)
     assert store.state(BTC, DAY).checked_at is None
-
-
-def test_refusals_are_published() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    store = loaded(exchange)
-    exchange.now = day(301)
-    exchange.refused = [RefusedCandle(day(300), "odd"), RefusedCandle(None, "no stamp")]
-    assert CandlesRefused(BTC, DAY, 2) in incremental(store, exchange)
 
 
 def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() -> None:

@@ -20,13 +20,9 @@ from app.core.errors import (
 )
 from app.core.prices import Coin, PriceReply, SpotPrice
 from app.sources.coingecko import (
-    BOUNDS,
-    PATIENT,
-    POLICY,
     key_headers,
     over_budget,
 )
-from app.sources.retry import RetryPolicy
 from tests.unit.sources.coingecko_fakes import (
     ADA,
     BASE_URL,
@@ -94,12 +90,6 @@ def test_a_currency_is_written_as_coingecko_writes_it() -> None:
     (price,) = coingecko(host).prices([BTC], "BRL").prices
     assert price.currency == "brl"
     assert host.requests[0].url.params["vs_currencies"] == "brl"
-
-
-def test_no_coins_are_no_request() -> None:
-    host = FakeHost([answer({})])
-    assert coingecko(host).prices([], "usd") == PriceReply((), ())
-    assert host.requests == []
 
 
 # numbers
@@ -178,12 +168,6 @@ def test_a_coin_is_refused_for_a_stated_reason_and_leaves_the_others_alone(
     assert len(refused.reason) < 300
 
 
-def test_a_table_without_any_coin_that_was_asked_for_refuses_each_of_them() -> None:
-    reply = ask(table("{}"), BTC, ETH)
-    assert [refused.coin for refused in reply.refused] == [BTC, ETH]
-    assert reply.prices == ()
-
-
 @pytest.mark.parametrize("ahead", [-365 * 86_400, -1, 0, 120])
 def test_a_price_may_be_as_old_as_it_is_and_a_little_ahead_of_the_host_s_clock(ahead: int) -> None:
     reply = ask(answer({"bitcoin": {"usd": 1, "last_updated_at": NOW + ahead}}))
@@ -209,11 +193,8 @@ def test_a_host_that_tells_no_time_is_judged_by_our_clock() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        [],
         [GOOD],
         None,
-        5,
-        "bitcoin",
         {"id": "bitcoin", "symbol": "btc", "market_data": {}},
         {"t": [1], "c": ["2"]},
     ],
@@ -245,16 +226,6 @@ def test_a_failed_call_is_not_repeated_because_it_counts_against_the_budget(
         coingecko(host, time=time).prices([BTC], "usd")
     assert len(host.requests) == 1
     assert time.slept == []
-
-
-@pytest.mark.parametrize("policy", [POLICY, PATIENT])
-def test_waiting_at_the_gate_takes_nothing_from_the_time_of_the_request(
-    policy: RetryPolicy,
-) -> None:
-    assert policy.attempts == 1
-    assert BOUNDS.deadline / 2 < policy.total - policy.latest <= BOUNDS.deadline
-    # 8 s is what an API that is told to stop gives the requests in flight.
-    assert POLICY.total < 8.0
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,12 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     (RawReply(200, {}, b"\xef\xbb\xbf \r\n<html>"), UpstreamBlocked, "HTML"),
     (RawReply(404, HTML, PAGE), UpstreamBlocked, "404, a page of HTML"),
     # redirects
-    (RawReply(302, {**HTML, "location": "/?t=secret"}, PAGE), UpstreamNonsense, "not followed"),
+    (
+        RawReply(302, {**HTML, "location": "https://login.example/?t=secret"}, PAGE),
+        UpstreamNonsense,
+        "to login.example",
+    ),
+    (RawReply(307, {"location": "http://[bad"}, b""), UpstreamNonsense, "elsewhere"),
     # what the body says, whatever the status
     (said({"code": "A|B|C", "message": "no such thing"}), UpstreamRejected, "A|B|C: no such thing"),
     (said({"error": "coin not found"}), UpstreamRejected, "coin not found"),

@@ -66,13 +66,6 @@ def test_a_row_that_comes_again_counts_once(candles: list[Candle], data: st.Data
     assert judged(rows, DAY, FIRST, LAST) == judged(map(raw, candles), DAY, FIRST, LAST)
 
 
-def test_one_value_written_in_several_ways_is_one_row() -> None:
-    ways = [row(low=348861), row(low="348861.00000000"), row(str(FIRST)), row(f"{FIRST}.0")]
-    taken, refused = judged(ways, DAY, FIRST, LAST)
-    assert len(taken) == 1
-    assert refused == ()
-
-
 @given(st.permutations([row(), row(close="353446.62655679"), row()]))
 def test_rows_of_one_bucket_that_differ_leave_a_hole_rather_than_a_guess(
     rows: list[RawCandle],
@@ -82,11 +75,6 @@ def test_rows_of_one_bucket_that_differ_leave_a_hole_rather_than_a_guess(
     assert [item.bucket for item in taken] == [FIRST + STEP]
     assert [item.bucket for item in refused] == [FIRST]
     assert "more than once" in refused[0].reason
-
-
-@given(st.permutations([row(), row(close="-1")]))
-def test_a_bad_row_spoils_a_good_one_of_the_same_bucket(rows: list[RawCandle]) -> None:
-    assert len(reasons(*rows)) == 1
 
 
 @pytest.mark.parametrize(
