@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.core.market import WARM_UP, Interval, Pair
 from app.core.ports import SeriesStore
@@ -30,24 +30,14 @@ class Coverage:
     expected: int
     stored: int
     warm_up_missing: int
-    as_of: int | None
-    checked_at: int | None
-    stale: bool
+    as_of: int | None = None
+    checked_at: int | None = None
+    stale: bool = False
 
     @property
     def missing(self) -> int:
         """How many served buckets have no candle."""
         return self.expected - self.stored
-
-
-@dataclass(frozen=True, slots=True)
-class _Count:
-    revision: int
-    served: Span
-    first: int | None
-    last: int | None
-    stored: int
-    warm_up_missing: int
 
 
 class CoverageCounter:
@@ -59,33 +49,32 @@ class CoverageCounter:
     def __init__(self, series: SeriesStore, history_days: int) -> None:
         self._series = series
         self._history_days = history_days
-        self._counts: dict[tuple[Pair, Interval], _Count] = {}
+        self._counts: dict[tuple[Pair, Interval], tuple[int, Span, Coverage]] = {}
 
     def coverage(self, pair: Pair, interval: Interval, now: float) -> Coverage:
         """What is stored of the series at the unix time `now`. Raises StoreError."""
         state = self._series.state(pair, interval)
         served = served_period(interval, self._history_days, now)
-        count = self._counts.get((pair, interval))
-        if count is None or (count.revision, count.served) != (state.revision, served):
-            found = self._series.buckets(pair, interval, *warmed_up(served, interval))
-            warm_up = bisect_left(found, served.first)
-            buckets = found[warm_up:]
-            first = buckets[0] if buckets else None
-            last = buckets[-1] if buckets else None
-            count = _Count(state.revision, served, first, last, len(buckets), WARM_UP - warm_up)
+        counted = self._counts.get((pair, interval))
+        if counted is None or counted[:2] != (state.revision, served):
+            counted = state.revision, served, self._count(pair, interval, served)
             # Between the two reads a load may have committed, or another server taken over: then
             # this is nothing to remember, and the next request counts again.
             if self._series.state(pair, interval).revision == state.revision:
-                self._counts[pair, interval] = count
+                self._counts[pair, interval] = counted
+        stale = is_stale(state, interval, now)
+        return replace(counted[2], as_of=state.last, checked_at=state.checked_at, stale=stale)
+
+    def _count(self, pair: Pair, interval: Interval, served: Span) -> Coverage:
+        found = self._series.buckets(pair, interval, *warmed_up(served, interval))
+        warm_up = bisect_left(found, served.first)
+        buckets = found[warm_up:]
         return Coverage(
             pair,
             interval,
-            count.first,
-            count.last,
-            served.count(interval.seconds),
-            count.stored,
-            count.warm_up_missing,
-            state.last,
-            state.checked_at,
-            is_stale(state, interval, now),
+            first=buckets[0] if buckets else None,
+            last=buckets[-1] if buckets else None,
+            expected=served.count(interval.seconds),
+            stored=len(buckets),
+            warm_up_missing=WARM_UP - warm_up,
         )

@@ -51,12 +51,12 @@ _TOO_OFTEN: Final = re.compile(r"throttl|rate.?limit|too many requests", re.IGNO
 def read_error(data: object) -> ErrorBody | None:
     """Recognise every shape above; an ErrorReader.
 
-    A price reply is none of them, not even that of a coin whose id is `status` or `error`.
+    A price reply is none of them, not even that of the coin whose id is `status`.
     """
     if isinstance(data, str):
         found = ErrorBody(message=data) if _too_often(data) else None
     elif isinstance(data, dict):
-        found = _coded(data) or _common(data)
+        found = _coded(data) or read_common_error(data)
     else:
         found = None
     if found is None:
@@ -80,14 +80,6 @@ def _coded(data: dict[str, Any]) -> ErrorBody | None:
     if not (code or said):
         return None
     return ErrorBody(code, said, int(code) if _STATUS.fullmatch(code) else None)
-
-
-def _common(data: dict[str, Any]) -> ErrorBody | None:
-    """The shapes that many APIs share."""
-    error = data.get("error")
-    if isinstance(error, dict) and not error.keys() & {"code", "message", "status"}:
-        return None  # the prices of a coin with this id
-    return read_common_error(data)
 
 
 def _first(texts: Iterable[str]) -> str:

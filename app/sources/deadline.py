@@ -12,8 +12,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from app.core import waits
 
@@ -32,64 +33,48 @@ class Expired(Exception):
 
 def run_within(limit: float, work: Callable[[Hold], _T]) -> _T:
     """Return what `work` returns, or raise what it raises, or Expired after `limit` seconds."""
-    return _Work(work).run(limit)
+    done: Future[_T] = Future()
+    lock = threading.Lock()
+    expired = False
+    # Duplicates of the connections' descriptors, ours to close. Shutting one down ends the connection
+    # whatever has become of the original (TLS replaces it), and its number cannot have gone to
+    # another thread's socket meanwhile.
+    connections: list[socket.socket] = []
 
-
-class _Work(Generic[_T]):
-    def __init__(self, work: Callable[[Hold], _T]) -> None:
-        self._work = work
-        self._done = threading.Event()
-        self._results: list[_T] = []
-        self._error: BaseException | None = None
-        self._lock = threading.Lock()
-        self._expired = False
-        # A duplicate of the connection's descriptor, ours to close. Shutting it down ends the
-        # connection whatever has become of the original (TLS replaces it), and its number cannot
-        # have gone to another thread's socket meanwhile.
-        self._connection: socket.socket | None = None
-
-    def run(self, limit: float) -> _T:
-        thread = threading.Thread(target=self._run, name="upstream-exchange", daemon=True)
-        thread.start()
-        try:
-            done = waits.until(self._done.wait, limit)
-        finally:
-            # Also where the wait was interrupted, as by Ctrl-C.
-            shut = self._expire()
-        if done or shut:
-            thread.join(_LAST_MOMENT)
-        if not done:
-            raise Expired(f"no complete reply within {limit:.1f} s")
-        if self._error is not None:
-            raise self._error
-        return self._results[0]
-
-    def _run(self) -> None:
-        try:
-            self._results.append(self._work(self._hold))
-        except BaseException as error:  # noqa: BLE001 - handed over: the caller's thread raises it
-            self._error = error
-        finally:
-            with self._lock:
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
-            self._done.set()
-
-    def _hold(self, connection: socket.socket) -> None:
-        with self._lock:
-            if self._expired:
+    def hold(connection: socket.socket) -> None:
+        with lock:
+            if expired:
                 raise Expired("the connection came after the deadline")
-            if self._connection is not None:  # a second one replaces the first: a retried connect
-                self._connection.close()
-            self._connection = connection.dup()
+            connections.append(connection.dup())
 
-    def _expire(self) -> bool:
-        """Let the work go on no longer; True where there was a connection to shut down."""
-        with self._lock:
-            self._expired = True
-            if self._connection is None:
-                return False
-            with suppress(OSError):  # the other side may have closed it first
-                self._connection.shutdown(socket.SHUT_RDWR)
-            return True
+    def worked() -> _T:
+        try:
+            return work(hold)
+        finally:
+            with lock:
+                while connections:
+                    connections.pop().close()
+
+    def run() -> None:
+        try:
+            done.set_result(worked())
+        except BaseException as error:  # noqa: BLE001 - handed over: the caller's thread raises it
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run, name="upstream-exchange", daemon=True)
+    thread.start()
+    try:
+        in_time = waits.until(lambda seconds: bool(wait([done], seconds).done), limit)
+    finally:
+        # Also where the wait was interrupted, as by Ctrl-C.
+        with lock:
+            expired = True
+            shut = bool(connections)
+            for connection in connections:
+                with suppress(OSError):  # the other side may have closed it first
+                    connection.shutdown(socket.SHUT_RDWR)
+    if in_time or shut:
+        thread.join(_LAST_MOMENT)
+    if not in_time:
+        raise Expired(f"no complete reply within {limit:.1f} s")
+    return done.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 import structlog
@@ -19,7 +18,6 @@ class ExchangeClock:
     def __init__(self, host: str, clock: Clock) -> None:
         self._host = host
         self._clock = clock
-        self._lock = threading.Lock()
         self._warned = False
 
     def read(self, stamped: int | None) -> int:
@@ -27,7 +25,8 @@ class ExchangeClock:
         ours = int(self._clock())
         if stamped is None:
             return ours
-        if abs(stamped - ours) > TOLERANCE and self._first_time():
+        if abs(stamped - ours) > TOLERANCE and not self._warned:
+            self._warned = True
             structlog.get_logger().warning(
                 "exchange_clock_skew",
                 host=self._host,
@@ -36,8 +35,3 @@ class ExchangeClock:
                 advice="set this machine's clock; what is closed or to come goes by the exchange's",
             )
         return stamped
-
-    def _first_time(self) -> bool:
-        with self._lock:
-            first, self._warned = not self._warned, True
-            return first

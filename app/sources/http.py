@@ -7,8 +7,8 @@ import random as standard_random
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
@@ -17,7 +17,6 @@ import structlog
 from app.core import waits
 from app.core.errors import (
     ConfigurationError,
-    OutOfTurn,
     UpstreamError,
     UpstreamNonsense,
     UpstreamUnavailable,
@@ -45,7 +44,6 @@ _HEADERS: Final = {
     "Accept-Encoding": ENCODINGS,
     "Connection": "close",
 }
-_ASIDE: Final = "mms.aside"
 _NO_KEEP_ALIVE: Final = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
@@ -104,17 +102,11 @@ class UpstreamHttp:
         self._random = random
         try:
             url = httpx.URL(self._base_url)
-            if not url.host or not 0 < (url.port or 1) <= 65_535:
-                raise ValueError("it has no host, or a port that does not exist")
-            # As Python does before it asks for the address: a part of more than 63 characters, or an
-            # empty one, is no trouble of the network.
-            url.raw_host.decode("ascii").encode("idna")
             self._client = httpx.Client(
                 headers={**_HEADERS, **(secrets or {})},
                 timeout=httpx.Timeout(bounds.read, connect=bounds.connect),
                 limits=_NO_KEEP_ALIVE,
                 follow_redirects=False,
-                event_hooks={"response": [_put_location_aside]},
                 # Proxies and certificates from the environment are what operators expect. A host on
                 # this machine (the sandbox, a test) is never behind a proxy, whatever NO_PROXY says.
                 trust_env=not _is_loopback(url.host),
@@ -139,12 +131,7 @@ class UpstreamHttp:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def get_json(self, path: str, params: Mapping[str, str | int]) -> Reply:
@@ -152,7 +139,7 @@ class UpstreamHttp:
 
         Blocks for at most the policy's `total` seconds, waits at the gate included. Raises
         UpstreamUnavailable, UpstreamBlocked, UpstreamRejected or UpstreamNonsense, and what the gate
-        raises. A request that has no time left for its reply is not sent.
+        raises.
         """
         started = self._monotonic()
         attempt = 0
@@ -160,7 +147,6 @@ class UpstreamHttp:
             attempt += 1
             self._gate.enter(self._policy.latest - (self._monotonic() - started))
             left = self._policy.total - (self._monotonic() - started)
-            self._require_room(left)
             try:
                 return self._ask(path, params, min(self._bounds.deadline, left))
             except UpstreamError as error:
@@ -180,38 +166,19 @@ class UpstreamHttp:
             )
             self._sleep(delay)
 
-    def _require_room(self, left: float) -> None:
-        """Raise OutOfTurn where a gate that was left late has taken most of a request's own time."""
-        if left < (self._policy.total - self._policy.latest) / 2:
-            raise OutOfTurn(
-                f"{self._host} was not asked: its turn came too late, {max(0.0, left):.1f} s before "
-                "this request must end. Try again in a moment.",
-                host=self._host,
-            )
-
     def _ask(self, path: str, params: Mapping[str, str | int], limit: float) -> Reply:
         url = f"{self._base_url}/{path}"
         try:
             raw = run_within(limit, lambda hold: self._exchange(url, params, hold))
-        except (httpx.TransportError, OSError, Expired) as error:
+        # The second for what httpx makes of a `Location`, the third for a name that no host has.
+        except (httpx.TransportError, httpx.InvalidURL, UnicodeError, OSError, Expired) as error:
             raise _translated(error, self._host) from error
         now = self._clock()
-        try:
+        with suppress(UpstreamError):  # it may repeat a key, and must not come along as a context
             return judge(raw, self._host, self._read_error, now)
-        except UpstreamError:
-            hidden = self._without_secrets(raw)
-            if hidden == raw:
-                raise
-        # Outside the handler: the first error, which repeats a secret, must not come along as the
-        # second one's context.
-        return judge(hidden, self._host, self._read_error, now)
-
-    def _without_secrets(self, raw: RawReply) -> RawReply:
-        """A host may repeat a key in its complaint about it."""
-        body = raw.body or b""
         for secret in self._secrets:
-            body = body.replace(secret, b"***")
-        return raw if raw.body is None else replace(raw, body=body)
+            raw = raw if raw.body is None else replace(raw, body=raw.body.replace(secret, b"***"))
+        return judge(raw, self._host, self._read_error, now)
 
     def _exchange(self, url: str, params: Mapping[str, str | int], hold: Hold) -> RawReply:
         def trace(event: str, info: Mapping[str, Any]) -> None:
@@ -229,16 +196,9 @@ class UpstreamHttp:
             return _received(response, self._bounds.body)
 
 
-def _put_location_aside(response: httpx.Response) -> None:
-    """Keep `Location` from httpx: it looks into it though it is not to follow, and may stumble there."""
-    if "location" in response.headers:
-        response.extensions[_ASIDE] = {"location": response.headers.pop("location")}
-
-
 def _received(response: httpx.Response, limit: int) -> RawReply:
     """Read the body. Where the status alone tells what the reply means, a bad body is no matter."""
     headers = {name.lower(): value for name, value in response.headers.items()}
-    headers |= response.extensions.get(_ASIDE, {})
     body, problem, cut = None, "", False
     try:
         body = read_body(response.iter_raw(), headers.get("content-encoding", ""), limit)
@@ -252,7 +212,6 @@ def _received(response: httpx.Response, limit: int) -> RawReply:
         status=response.status_code,
         headers=headers,
         body=body,
-        delimited="content-length" in headers or "transfer-encoding" in headers,
         problem=problem,
         cut=cut,
     )

@@ -56,8 +56,7 @@ def decide(
     """
     if not isinstance(error, UpstreamUnavailable) or attempt >= policy.attempts:
         return None
-    # The exponent is bounded so that a policy of a thousand attempts overflows no float.
-    delay = random() * min(policy.cap, policy.base * 2.0 ** min(attempt - 1, 60))
+    delay = random() * min(policy.cap, policy.base * 2.0 ** (attempt - 1))
     if error.retry_after is not None:
         delay = max(delay, error.retry_after)
     return delay if elapsed + delay < policy.latest else None

@@ -8,21 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import accumulate
-from typing import Any, Final, NoReturn
-
-_LONGEST_NUMBER: Final = 100
-"""Characters. The longest number that any reply we know holds has 19."""
-
-_MOST_BRACKETS: Final = 240_000
-"""Two for each list and object. These take up to 90 bytes of their own, and a page of candles has 501."""
-
-_DEEPEST: Final = 64
-"""Lists and objects within each other; the replies we know have three. Python's own limit depends on its
-version, and on how deep its stack is at that moment."""
-
-_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_NO_BRACKETS: Final = bytes(set(range(256)) - _STEPS.keys())
+from typing import Any, NoReturn
 
 
 class DecimalText(str):
@@ -32,53 +18,32 @@ class DecimalText(str):
 
 
 class JsonRefused(ValueError):
-    """The text is JSON, more or less, but holds something that cannot be trusted."""
-
-
-class JsonBroken(JsonRefused):
-    """The text is not a JSON document; one that was cut off in transfer ends up here as well."""
+    """The text is no JSON document, or holds something that cannot be trusted."""
 
 
 def loads(body: bytes) -> Any:
     """Parse one JSON document in UTF-8.
 
-    Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for what is no
-    JSON, and JsonRefused for NaN and infinities, a key given twice, numbers of more than 100
-    characters, more than 120,000 lists and objects, and more than 64 of them within each other.
+    Whole numbers become `int`, all other numbers DecimalText. Raises JsonRefused for what is no JSON,
+    for NaN and infinities, a key given twice, and what is too long or too deep for Python's reader.
     """
-    # Brackets in texts count as well: no reply that is of use here has so many of either.
-    brackets = body.translate(None, _NO_BRACKETS)
-    if len(brackets) > _MOST_BRACKETS:
-        raise JsonRefused(f"it holds more than {_MOST_BRACKETS} brackets")
-    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > _DEEPEST:
-        raise JsonRefused("it is nested too deeply")
     try:
         return json.loads(
             body.decode("utf-8"),
-            parse_float=_decimal,
-            parse_int=_integer,
+            parse_float=DecimalText,
             parse_constant=_refuse_constant,
             object_pairs_hook=_object,
         )
     except UnicodeDecodeError as error:
-        raise JsonBroken(f"it is not UTF-8 at byte {error.start}") from error
+        raise JsonRefused(f"it is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
-        raise JsonBroken(f"it is not JSON at character {error.pos}: {error.msg}") from error
-
-
-def _decimal(text: str) -> DecimalText:
-    _refuse_long(text)
-    return DecimalText(text)
-
-
-def _integer(text: str) -> int:
-    _refuse_long(text)
-    return int(text)
-
-
-def _refuse_long(text: str) -> None:
-    if len(text) > _LONGEST_NUMBER:
-        raise JsonRefused(f"it holds a number of {len(text)} characters, {text[:20]}…")
+        raise JsonRefused(f"it is not JSON at character {error.pos}: {error.msg}") from error
+    except RecursionError as error:
+        raise JsonRefused("it is nested too deeply") from error
+    except JsonRefused:
+        raise
+    except ValueError as error:
+        raise JsonRefused(f"it holds a number that is too long ({error})") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -14,12 +14,8 @@ from enum import Enum
 from fractions import Fraction
 from typing import Final
 
-from app.core.prices import ALLOWED_THRESHOLDS, threshold_problem
-
 CONSISTENCY: Final = Fraction("1.4826")
 """Makes a MAD an estimate of the standard deviation: 1 / Φ⁻¹(3/4) of the normal distribution."""
-
-_LONGEST_WINDOW: Final = 10_000
 
 
 class Method(Enum):
@@ -98,16 +94,10 @@ class RecentChanges:
 class RelativeRule:
     """A change is anomalous when it exceeds the threshold, up or down.
 
-    `threshold` is a fraction: 0.05 allows 5 %. Raises ValueError where it is not above 0, above
-    HIGHEST_THRESHOLD or finer than 1e-8.
+    `threshold` is a fraction: 0.05 allows 5 %.
     """
 
     threshold: Decimal
-
-    def __post_init__(self) -> None:
-        problem = threshold_problem(self.threshold)
-        if problem:
-            raise ValueError(f"The threshold {self.threshold} {problem}. {ALLOWED_THRESHOLDS}")
 
     @property
     def method(self) -> Method:
@@ -144,25 +134,12 @@ class RobustRule:
       et al., 1998), and of those 3.5 would call 29 in 1,000 anomalous, 6 calls 6.5.
     - `floor` 0.005: half a percent is what bid and ask are apart in a thin market. It keeps a flat
       series, whose MAD is 0, from making an anomaly of every tick.
-
-    Raises ValueError where a parameter makes no sense.
     """
 
     window: int = 30
     minimum: int = 15
     multiple: Decimal = Decimal(6)
     floor: Decimal = Decimal("0.005")
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.minimum <= self.window <= _LONGEST_WINDOW:
-            raise ValueError(
-                f"A minimum of {self.minimum} changes in a window of {self.window} cannot be used: "
-                f"the minimum is at least 2, the window no smaller and at most {_LONGEST_WINDOW:,}."
-            )
-        for name, value in (("multiple", self.multiple), ("floor", self.floor)):
-            problem = threshold_problem(value)
-            if problem:
-                raise ValueError(f"The {name} {value} {problem}. {ALLOWED_THRESHOLDS}")
 
     @property
     def method(self) -> Method:

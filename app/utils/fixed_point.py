@@ -15,7 +15,6 @@ from app.core.errors import UnrepresentablePrice
 PLACES: Final = 8
 SCALE: Final = 10**PLACES
 
-_PLAIN: Final = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,8})0*)?", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 _LIMIT: Final = 2**63 - 1
 # Enough digits and exponents for whatever _DECIMAL lets through: scaling neither rounds nor fails by
@@ -29,12 +28,6 @@ def exact(text: str) -> int:
     Raises UnrepresentablePrice where the text is no finite decimal number, is finer than 1e-8, or
     does not fit in 64 bits. The sign is kept: whether a price may be negative is not judged here.
     """
-    plain = _PLAIN.fullmatch(text)
-    if plain is not None:
-        whole, fraction = plain.groups()
-        value = int(whole) * SCALE + int((fraction or "0").ljust(PLACES, "0"))
-        if value <= _LIMIT:
-            return value
     scaled = _within(_scaled(text), text)
     if scaled != scaled.to_integral_value(context=_CONTEXT):
         raise UnrepresentablePrice(f"{text[:60]} is finer than 1e-{PLACES}, the smallest step kept")

@@ -20,10 +20,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "app/services/gaps.py": ("tests/unit/services/test_gaps_inspection.py",),
     "app/services/coverage.py": ("tests/unit/services/test_coverage.py",),
     "app/services/leasing.py": ("tests/unit/services/test_leasing.py",),
-    "app/utils/candles.py": (
-        "tests/unit/utils/test_candles.py",
-        "tests/unit/utils/test_candles_sentences.py",
-    ),
+    "app/utils/candles.py": ("tests/unit/utils/test_candles.py",),
     "app/utils/moving_average.py": ("tests/unit/utils/test_moving_average.py",),
     "app/utils/gaps.py": ("tests/unit/utils/test_gaps.py",),
     "app/utils/blocks.py": ("tests/unit/utils/test_blocks.py",),

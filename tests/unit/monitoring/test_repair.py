@@ -18,7 +18,7 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.market import AverageRow, Candle
-from app.db.memory import MemoryLeases, MemorySeriesUnit
+from app.db.memory import MemoryLeases
 from app.events.bus import EventBus
 from app.events.types import CandlesLoaded, Event, LoadFailed
 from app.monitoring.repair import Repaired, repair
@@ -80,12 +80,6 @@ class Stand:
         self.runtime.events.close()
         return self.heard
 
-    def lose(self, number: int) -> None:
-        """A day's candle is deleted, and its averages are not."""
-        with self.store.begin(BTC, DAY) as unit:
-            assert isinstance(unit, MemorySeriesUnit)
-            del unit._candles[day(number)]
-
     def spoil(self, *numbers: int) -> None:
         """These days lose their averages."""
         with self.store.begin(BTC, DAY) as unit:
@@ -124,14 +118,6 @@ def test_a_hole_before_the_served_period_is_asked_for_as_well() -> None:
     assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole
 
 
-def test_what_the_exchange_still_lacks_stays_missing_without_trouble() -> None:
-    stand = Stand()
-    stand.has(251)
-    done = stand.repair()
-    assert done.trouble is None
-    assert stand.causes(done.found) == [(day(250), Cause.ABSENT)]
-
-
 def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> None:
     stand = Stand(lacking=(250, 280))
     with stand.store.begin(BTC, DAY) as unit:
@@ -155,32 +141,6 @@ def test_averages_that_vanished_are_mended_without_a_question() -> None:
     assert stand.look().wrong_averages == ()
     assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole
     assert stand.exchange.asked == []
-
-
-def test_averages_that_candles_have_set_right_are_not_written_twice() -> None:
-    stand = Stand(lacking=())
-    whole = stand.store.rows(BTC, DAY, 0, day(999))
-    stand.lose(150)
-    assert stand.look().wrong_averages == (Span(day(150), day(300 - 1)),)
-    revision = stand.store.state(BTC, DAY).revision
-    done = stand.repair()
-    assert (done.trouble, done.found.complete(strict=True)) == (None, True)
-    assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole[1]
-    (loaded,) = [event for event in stand.told() if isinstance(event, CandlesLoaded)]
-    assert revision < loaded.revision == stand.store.state(BTC, DAY).revision
-
-
-def test_averages_whose_candle_is_gone_for_good_go_with_all_that_contain_it() -> None:
-    stand = Stand(lacking=())
-    stand.lose(150)
-    del stand.exchange.candles[day(150)]
-    found = stand.repair().found
-    assert (found.wrong_averages, stand.causes(found)) == ((), [(day(150), Cause.ABSENT)])
-    rows = {row.bucket: row.values for _, row in stand.store.rows(BTC, DAY, 0, day(999))[1]}
-    assert day(150) not in rows
-    there = [n for n in range(300) if n != 150 and rows[day(n)][-1] is not None]
-    assert there == []
-    assert [n for n in range(151, 300) if rows[day(n)][0] is None] == list(range(151, 170))
 
 
 @pytest.mark.parametrize("kind", [UpstreamUnavailable, UpstreamBlocked])
@@ -218,14 +178,6 @@ def test_averages_are_mended_while_the_exchange_is_away(asked: bool) -> None:
     done = stand.repair(away=None if asked else error)
     assert (done.trouble, done.found.wrong_averages) == (error, ())
     assert len(stand.exchange.asked) == asked
-
-
-def test_a_series_of_which_only_averages_are_wrong_has_no_trouble_with_the_exchange() -> None:
-    stand = Stand(lacking=())
-    stand.spoil(270)
-    error = UpstreamUnavailable("The exchange is away.", host="exchange")
-    assert stand.repair(away=error) == Repaired(stand.look())
-    assert stand.look().complete(strict=True)
 
 
 def test_an_answer_that_cannot_be_used_is_trouble_and_no_other_cause() -> None:
@@ -291,13 +243,3 @@ def test_trouble_of_the_database_is_not_swallowed() -> None:
     runtime = replace(stand.runtime, leases=Broken("ours", {}, 120))
     with pytest.raises(StoreUnavailable):
         repair(runtime, stand.exchange, stand.look(), strict=False)
-
-
-def test_a_candle_that_came_with_the_repair_counts_at_once() -> None:
-    stand = Stand()
-    stand.has(250, 251)
-    stand.exchange.candles[day(250)] = Candle(day(250), 10**9, 10**9, 10**9, 10**9, 0)
-    assert stand.repair().found.complete()
-    (row,) = stand.store.rows(BTC, DAY, day(250), day(250))[1]
-    assert row[0].close == 10**9
-    assert None not in row[1].values

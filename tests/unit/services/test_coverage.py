@@ -34,14 +34,6 @@ def test_a_whole_series_misses_nothing() -> None:
     assert found.checked_at == LAST + DAY + 300
 
 
-def test_what_lies_before_the_served_period_is_not_counted() -> None:
-    store = MemorySeriesStore()
-    load(store, last=LAST - 363 * DAY)
-    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
-    assert (found.stored, found.missing) == (2, 363)
-    assert (found.first, found.last) == (LAST - 364 * DAY, LAST - 363 * DAY)
-
-
 def test_holes_in_the_warm_up_are_counted_by_themselves() -> None:
     store = MemorySeriesStore()
     first = LAST - (364 + WARM_UP) * DAY
@@ -51,23 +43,6 @@ def test_holes_in_the_warm_up_are_counted_by_themselves() -> None:
     assert found.first == LAST - 364 * DAY
     empty = CoverageCounter(MemorySeriesStore(), 365).coverage(BTC, DAILY, NOW)
     assert empty.warm_up_missing == WARM_UP
-
-
-def test_holes_are_missing_buckets() -> None:
-    store = MemorySeriesStore()
-    load(store, without=[LAST, LAST - 9 * DAY, LAST - 364 * DAY])
-    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
-    assert found.missing == 3
-    assert (found.first, found.last) == (LAST - 363 * DAY, LAST - DAY)
-
-
-def test_a_series_that_only_ended_long_ago_has_a_date_but_nothing_served() -> None:
-    store = MemorySeriesStore()
-    load(store, last=LAST - 400 * DAY, count=10)
-    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
-    assert (found.first, found.last, found.stored) == (None, None, 0)
-    assert found.as_of == LAST - 400 * DAY
-    assert found.stale is True
 
 
 def test_nothing_stored_is_everything_missing() -> None:

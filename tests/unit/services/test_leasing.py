@@ -38,12 +38,6 @@ def test_a_held_lease_is_left_alone_with_the_holders_name() -> None:
     assert table == {"work": ("host:42", 1100.0)}
 
 
-def test_an_expired_lease_is_taken_over() -> None:
-    table = {"work": ("dead", 999.0)}
-    with leased(MemoryLeases("ours", table, SECONDS), "work", lambda: 1000.0):
-        assert table["work"][0] == "ours"
-
-
 def test_a_lease_is_renewed_only_when_some_time_has_passed_or_the_clock_went_back() -> None:
     table: dict[str, tuple[str, float]] = {}
     now = [1000.0]

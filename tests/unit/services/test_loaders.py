@@ -74,47 +74,6 @@ def test_an_initial_load_tells_of_every_page_and_every_commit() -> None:
     assert (report.inserted, report.unchanged, report.newest) == (300, 9 + 3, day(299))
 
 
-def test_the_incremental_part_of_an_initial_load_tells_of_its_pages_and_commits() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
-    exchange.candles[day(300)] = candle(day(300), 10**9)
-    exchange.now = day(301)
-    told: list[int] = []
-    heard: list[Event] = []
-    # Our clock is a day behind: only what looks ahead of it finds the new candle.
-    load_initial(
-        store,
-        exchange,
-        lambda: day(300),
-        BTC,
-        DAY,
-        history_days=101,
-        on_page=told.append,
-        publish=heard.append,
-    )
-    assert told == [REREAD + 1]
-    assert [type(event) for event in heard] == [CandlesLoaded, AveragesCalculated]
-
-
-def test_an_incremental_load_tells_of_every_page_and_every_commit() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    told: list[int] = []
-    heard: list[Event] = []
-    load_incremental(
-        MemorySeriesStore(),
-        exchange,
-        lambda: exchange.now,
-        BTC,
-        DAY,
-        history_days=101,
-        on_page=told.append,
-        publish=heard.append,
-    )
-    assert told == [101 + WARM_UP, REREAD]
-    assert [type(event) for event in heard] == [CandlesLoaded, AveragesCalculated]
-
-
 def test_what_a_caller_raises_at_a_page_ends_the_load_there() -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300), page_size=100)
     store = MemorySeriesStore()
@@ -154,6 +113,7 @@ def test_an_incremental_load_of_an_empty_series_is_a_check_of_all_that_closed() 
 def test_a_pair_of_which_the_exchange_has_nothing_is_asked_for_once_a_day() -> None:
     exchange = FakeExchange.of([], now=day(300))
     store = loaded(exchange, 101)
+    assert since_last(store, BTC, DAY, REREAD, exchange.now) == []
     assert catch_up(store, exchange, 101) == LoadReport(BTC, DAY)
     assert exchange.asked == []
     exchange.now = day(301)
@@ -213,22 +173,6 @@ def test_a_hole_that_nobody_asked_for_is_filled_wherever_an_average_needs_it() -
         assert asked.first <= day(hole) <= asked.last
         assert asked.count(SECONDS) <= 1 + 2 * COMPARED  # with some of its neighbours
         assert overlooked(store, BTC, DAY, 101, day(297), day(300)) == []
-
-
-def test_only_what_the_served_period_needs_is_looked_for() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    store = loaded(exchange, 101)
-    assert overlooked(store, BTC, DAY, 102, day(297), day(300)) == [Span(day(-1), day(-1))]
-    # Nothing from the given bucket on, and nothing at all where that lies before the period.
-    assert overlooked(MemorySeriesStore(), BTC, DAY, 101, day(3), day(300)) == [
-        Span(day(0), day(2))
-    ]
-    for before in (0, -50):
-        assert overlooked(MemorySeriesStore(), BTC, DAY, 101, day(before), day(300)) == []
-    # A clock that is behind what is stored does not look beyond its own last day.
-    assert overlooked(MemorySeriesStore(), BTC, DAY, 1, day(300), day(250)) == [
-        Span(day(50), day(249))
-    ]
 
 
 def test_what_the_exchange_never_had_or_what_was_refused_costs_no_request_at_any_run() -> None:

@@ -17,9 +17,8 @@ from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval, Pair
 from app.core.ports import SeriesUnit
 from app.db.memory import MemorySeriesStore
 from app.services.comparing import COMPARED
-from app.services.loaders import load_incremental, load_initial, since_last, to_fetch
+from app.services.loaders import load_incremental, load_initial
 from app.services.loading import PAGES_A_COMMIT, LoadReport, load
-from app.utils.days import served_period
 from app.utils.gaps import Span
 from tests.support.candles import BTC, DAY, EPOCH, FakeExchange, candle, daily, day
 
@@ -87,16 +86,6 @@ def test_loading_twice_changes_nothing_and_keeps_the_revision() -> None:
     assert len(exchange.asked) == 1
 
 
-def test_the_running_day_is_not_asked_into_the_store() -> None:
-    exchange = FakeExchange.of(daily(range(301)), now=day(300) + 86_399)
-    store = MemorySeriesStore()
-    initial(store, exchange, days=30)
-    assert rows_of(store)[-1][0].bucket == day(299)
-    exchange.now = day(301)
-    incremental(store, exchange)
-    assert rows_of(store)[-1][0].bucket == day(300)
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     holes=st.sets(st.integers(0, 299), max_size=12),
@@ -162,17 +151,6 @@ def test_revised_closes_correct_exactly_the_averages_that_contain_them(
     assert report.averages == len(touched)
 
 
-def test_forty_missed_days_catch_up_in_one_run() -> None:
-    exchange = FakeExchange.of(daily(range(340)), now=day(300))
-    store = MemorySeriesStore()
-    initial(store, exchange, days=60)
-    exchange.now = day(340) + 60
-    report = incremental(store, exchange, days=60)
-    assert (report.inserted, report.unchanged) == (40, 3)
-    first = rows_of(store)[0][0].bucket
-    assert rows_of(store) == by_hand([c for c in daily(range(340)) if c.bucket >= first])
-
-
 def test_an_incremental_load_reads_no_more_than_the_new_candles_and_one_window() -> None:
     exchange = FakeExchange.of(daily(range(1001)), now=day(1000))
     store = _CountingStore()
@@ -209,29 +187,6 @@ class _CountingUnit:
         return found
 
 
-def test_buckets_the_exchange_lacks_are_noted_and_not_asked_again_the_same_day() -> None:
-    candles = [item for number, item in enumerate(daily(range(300))) if not 100 <= number < 140]
-    exchange = FakeExchange.of(candles, now=day(300))
-    store = MemorySeriesStore()
-    report = initial(store, exchange, days=101)
-    assert report.absent == 40
-    noted = [item.bucket for item in store.absences(BTC, DAY, 0, day(300))]
-    assert noted == [day(n) for n in range(100, 140)]
-    assert to_fetch(store, BTC, DAY, 101, day(300) + 3600) == []
-    assert to_fetch(store, BTC, DAY, 101, day(300) + 86_401)[0] == Span(day(100), day(139))
-
-
-def test_a_refused_candle_is_neither_stored_nor_taken_for_absent() -> None:
-    exchange = FakeExchange.of(daily(n for n in range(300) if n != 150), now=day(300))
-    exchange.refused = [RefusedCandle(day(150), "its low lies above its high")]
-    store = MemorySeriesStore()
-    report = initial(store, exchange, days=101)
-    assert [item.bucket for item in report.refused] == [day(150)]
-    assert report.absent == 0
-    assert day(150) not in store.buckets(BTC, DAY, 0, day(300))
-    assert Span(day(150), day(150)) in to_fetch(store, BTC, DAY, 101, day(300))
-
-
 def test_a_stored_candle_that_the_exchange_no_longer_has_stays() -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300))
     store = MemorySeriesStore()
@@ -259,16 +214,6 @@ def test_a_long_load_that_is_cut_keeps_its_commits_and_goes_on_from_there() -> N
     assert rows_of(store) == by_hand(list(exchange.candles.values()))
 
 
-def test_a_short_load_that_is_cut_leaves_nothing_behind() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300), page_size=100)
-    exchange.trouble = {2: UpstreamUnavailable("away", host="exchange")}
-    store = MemorySeriesStore()
-    with pytest.raises(UpstreamUnavailable):
-        initial(store, exchange, days=101)
-    assert rows_of(store) == []
-    assert store.state(BTC, DAY).checked_at is None
-
-
 @pytest.mark.parametrize("skew", [-50_000, 50_000])
 def test_the_exchanges_clock_decides_what_is_closed(skew: int) -> None:
     exchange = FakeExchange.of(daily(range(302)), now=day(300))
@@ -287,23 +232,6 @@ def test_filling_an_old_hole_does_not_make_a_series_current() -> None:
     assert store.state(BTC, DAY).checked_at == day(300)
     incremental(store, exchange)
     assert store.state(BTC, DAY).checked_at == day(310)
-
-
-def test_an_empty_exchange_leaves_an_empty_series_and_says_so() -> None:
-    exchange = FakeExchange.of([], now=day(300))
-    store = MemorySeriesStore()
-    report = initial(store, exchange, days=10)
-    assert (report.newest, report.inserted, report.revision) == (None, 0, 0)
-    assert report.absent == 10 + WARM_UP
-    assert since_last(store, BTC, DAY, 3, day(300)) == []
-
-
-@pytest.mark.parametrize("interval", list(Interval))
-def test_the_served_period_is_whole_days_of_closed_buckets(interval: Interval) -> None:
-    now = day(500) + 12_345
-    span = served_period(interval, 365, now)
-    assert span.last == interval.last_closed(now)
-    assert span.count(interval.seconds) == 365 * 86_400 // interval.seconds
 
 
 def test_reports_of_one_series_add_up() -> None:

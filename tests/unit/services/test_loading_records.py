@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from app.core.errors import PriceScaleChanged
 from app.core.market import AverageRow, Candle, RefusedCandle
 from app.db.memory import MemorySeriesStore
-from app.events.types import CandleRevised, CandlesRefused, Event
+from app.events.types import CandleRevised, Event
 from app.services.gaps import Cause, inspect, is_stale
 from app.services.loaders import load_incremental, load_initial
 from app.services.loading import load, mend_averages
@@ -38,12 +35,6 @@ def incremental(store: MemorySeriesStore, exchange: FakeExchange, reread: int = 
         publish=published.append,
     )
     return published
-
-
-def times(item: Candle, factor: int) -> Candle:
-    """The candle at another scale."""
-    prices = {name: getattr(item, name) * factor for name in ("open", "high", "low", "close")}
-    return replace(item, **prices)
 
 
 def calm(numbers: range) -> list[Candle]:
@@ -100,18 +91,6 @@ def test_a_refused_candle_beside_the_newest_one_that_came_leaves_the_series_curr
     assert store.state(BTC, DAY).checked_at == day(301)
 
 
-@pytest.mark.parametrize("bucket", [day(298), day(299)])
-def test_a_refused_candle_of_the_past_says_nothing_of_the_newest(bucket: int) -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    store = loaded(exchange)
-    del exchange.candles[day(299)]
-    exchange.now = day(301)
-    exchange.refused = [RefusedCandle(bucket, "odd")]
-    report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
-    assert (report.newest, report.absent, report.newer_refused) == (day(299), 1, ())
-    assert store.state(BTC, DAY).checked_at == day(301)
-
-
 def test_what_was_overlooked_long_ago_says_nothing_of_the_newest() -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300))
     store = loaded(exchange)
@@ -134,14 +113,6 @@ def test_a_first_load_of_nothing_but_refused_candles_asks_once_and_tells_of_each
     assert store.state(BTC, DAY).checked_at is None
 
 
-def test_refusals_are_published() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    store = loaded(exchange)
-    exchange.now = day(301)
-    exchange.refused = [RefusedCandle(day(300), "odd"), RefusedCandle(None, "no stamp")]
-    assert CandlesRefused(BTC, DAY, 2) in incremental(store, exchange)
-
-
 def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() -> None:
     exchange = FakeExchange.of(calm(range(300)), now=day(300))
     store = loaded(exchange)
@@ -155,35 +126,6 @@ def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() ->
     assert CandleRevised(BTC, DAY, day(298), old.close, new.close, kept.revision) in published
     assert incremental(store, exchange) == []
     assert len(store.revisions(BTC, DAY, 10)) == 1
-
-
-@pytest.mark.parametrize("factor", [5, 1000])
-def test_another_scale_is_refused_whole_and_nothing_of_it_is_stored(factor: int) -> None:
-    exchange = FakeExchange.of(calm(range(300)), now=day(300))
-    store = loaded(exchange)
-    before = store.rows(BTC, DAY, 0, day(999))
-    checked_at = store.state(BTC, DAY).checked_at
-    exchange.now = day(302)
-    exchange.candles = {c.bucket: times(c, factor) for c in calm(range(302))}
-    with pytest.raises(PriceScaleChanged, match=f"multiplied by {factor}"):
-        incremental(store, exchange)
-    assert store.rows(BTC, DAY, 0, day(999)) == before
-    assert store.state(BTC, DAY).checked_at == checked_at
-    kept = store.quarantined(BTC, DAY, 0, day(999))
-    assert {item.bucket for item in kept} == {day(n) for n in range(297, 302)}
-    exchange.candles = {c.bucket: c for c in calm(range(302))}
-    incremental(store, exchange)
-    assert store.state(BTC, DAY).last == day(301)
-
-
-def test_a_real_crash_is_stored() -> None:
-    exchange = FakeExchange.of(calm(range(300)), now=day(300))
-    store = loaded(exchange)
-    exchange.now = day(301)
-    exchange.candles[day(300)] = candle(day(300), 10**10 // 50)
-    incremental(store, exchange)
-    assert store.state(BTC, DAY).last == day(300)
-    assert store.quarantined(BTC, DAY, 0, day(999)) == []
 
 
 def test_averages_that_were_lost_are_mended_from_the_stored_closes() -> None:

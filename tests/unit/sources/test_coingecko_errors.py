@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,7 @@ from app.core.errors import (
 )
 from app.core.prices import PriceReply
 from app.sources.coingecko_errors import read_error
-from tests.unit.sources.coingecko_fakes import BASE_URL, BTC, ETH, ask, coingecko
+from tests.unit.sources.coingecko_fakes import BTC, ETH, ask, coingecko
 from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, answer
 
 HTML = {"content-type": "text/html; charset=UTF-8"}
@@ -38,31 +37,22 @@ ERRORS: list[tuple[Answer, type[UpstreamError], str]] = [
     # too often, in every shape, with its status and with 200
     (answer(coded(429, "You've exceeded"), 429), UpstreamUnavailable, "429 You've exceeded"),
     (answer(coded(429, "You've exceeded"), 200), UpstreamUnavailable, "429 You've exceeded"),
-    (answer(coded(429), 400), UpstreamUnavailable, "429: words"),
     (answer({"status": {"error_code": 429}}), UpstreamUnavailable, "429"),
     (answer({"error": coded(429)}), UpstreamUnavailable, "429 words"),
     (answer({"error_code": 429, "status": {"error_message": "slow"}}), UpstreamUnavailable, "slow"),
-    (answer({"error_code": "429"}), UpstreamUnavailable, "429"),
     (answer({"error": "You have exceeded the rate limit"}), UpstreamUnavailable, "rate limit"),
-    (answer({"status": {"error_message": "Rate Limit!"}}), UpstreamUnavailable, "Rate Limit"),
     (answer("Throttled"), UpstreamUnavailable, "Throttled"),
     (plain("Throttled", 429), UpstreamUnavailable, "429 Throttled"),
-    (plain("Throttled"), UpstreamUnavailable, "Throttled"),
     (plain("Too Many Requests\n"), UpstreamUnavailable, "Too Many Requests"),
     (answer(body=PAGE, status=429, headers=HTML), UpstreamUnavailable, "429"),
     (answer(coded(10006, "calls limit"), 429), UpstreamUnavailable, "PRICE_POLL_SECONDS"),
-    (answer(coded(10006, "calls limit"), 200), UpstreamUnavailable, "month"),
     # down
     (answer(coded(503)), UpstreamUnavailable, "503"),
-    (answer({"status": 503, "error": "Service Unavailable"}), UpstreamUnavailable, "503"),
     (answer({"error": "oops"}, 500), UpstreamUnavailable, "500 oops"),
-    (answer(body=PAGE, status=502, headers=HTML), UpstreamUnavailable, "502"),
     (plain("upstream connect error", 503), UpstreamUnavailable, "connect error"),
     # keys and hosts
     (answer(coded(10002, "API Key Missing"), 401), UpstreamRejected, "set COINGECKO_API_KEY"),
-    (answer(coded(10002), 200), UpstreamRejected, "COINGECKO_API_BASE_URL"),
     (answer(coded(10005, "limited to PRO"), 401), UpstreamRejected, "plan of COINGECKO_API_KEY"),
-    (answer(coded(10005), 403), UpstreamRejected, "plan of COINGECKO_API_KEY"),
     (answer(coded(10010), 400), UpstreamRejected, "https://pro-api.coingecko.com/api/v3"),
     (answer(coded(10011), 400), UpstreamRejected, "=https://api.coingecko.com/api/v3"),
     (answer({"error": coded(10010)}, 400), UpstreamRejected, "a pro key in COINGECKO_API_KEY"),
@@ -74,33 +64,21 @@ ERRORS: list[tuple[Answer, type[UpstreamError], str]] = [
         UpstreamRejected,
         "10011: demo): a demo key in COINGECKO_API_KEY",
     ),
-    (answer({"error_code": 10010, "error_message": "pro"}), UpstreamRejected, "10010: pro"),
     # wrong questions
     (answer({"error": "coin not found"}, 404), UpstreamRejected, "404 coin not found"),
-    (answer({"error": "coin not found"}), UpstreamRejected, "coin not found"),
-    (answer({"error": "Missing parameter vs_currencies"}, 422), UpstreamRejected, "422 Missing"),
     (answer(coded(99999, "new")), UpstreamRejected, "99999: new"),
     (answer({}, 401), UpstreamRejected, "401"),
     # blocks
     (answer({"error": "no"}, 403), UpstreamBlocked, "403 no"),
     (answer({"error": "rate limit of your country"}, 403), UpstreamBlocked, "403"),
-    (answer({"error": "rate limit", "status": 403}), UpstreamBlocked, "rate limit"),
-    (answer({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403 scope"),
-    (answer(coded(403)), UpstreamBlocked, "403"),
     (answer(coded(1020, "Access Denied")), UpstreamBlocked, "1020"),
     (plain("error code: 1020", 403), UpstreamBlocked, "1020"),
     (answer(body=PAGE, status=403, headers=HTML), UpstreamBlocked, "HTML"),
     (answer(body=PAGE, headers=HTML), UpstreamBlocked, "200, a page of HTML"),
-    (answer(body=PAGE), UpstreamBlocked, "HTML"),
     # neither prices nor an error that is known
     (plain("gm"), UpstreamNonsense, "not JSON at character 0: Expecting value (gm)"),
     (plain(""), UpstreamNonsense, "not JSON"),
     (answer(["error"]), UpstreamNonsense, "no JSON object"),
-    (answer(body=b'{"bitcoin":{"usd":NaN}}'), UpstreamNonsense, "NaN"),
-    (answer(body=b"{" * 50), UpstreamNonsense, "not JSON"),
-    (answer(body=b"{" * 100_000), UpstreamNonsense, "nested"),
-    (answer(body=b"[" * 100_000), UpstreamNonsense, "nested"),
-    (answer(status=302, headers={"location": "https://x.example/"}), UpstreamNonsense, "redirects"),
 ]
 
 
@@ -120,11 +98,8 @@ def test_each_error_body_has_one_meaning_and_says_what_to_do(
 @pytest.mark.parametrize(
     "reply",
     [
-        answer(coded(429), 429, headers={"retry-after": "17"}),
         answer(coded(429), 200, headers={"retry-after": "17"}),
-        answer(body=b"Throttled", status=429, headers={**TEXT, "retry-after": "17"}),
         answer(body=b"Throttled", headers={**TEXT, "retry-after": "17"}),
-        answer(coded(429), 200, headers={"retry-after": "Sat, 30 Mar 2024 20:10:34 GMT"}),
     ],
 )
 def test_how_long_the_host_wants_peace_is_known_where_it_says_so(reply: Answer) -> None:
@@ -145,7 +120,6 @@ def test_how_long_the_host_wants_peace_is_known_where_it_says_so(reply: Answer) 
         {"bitcoin": {"usd": 1}},
         {"bitcoin": None},
         {"status": {"usd": 1, "last_updated_at": NOW}},
-        {"error": {"usd": None, "last_updated_at": None}, "bitcoin": {"usd": 1}},
         {"error": {}},
         {"error": None, "status": {}},
         {"status": {"error_code": 0, "error_message": None}},
@@ -210,17 +184,3 @@ def test_no_bytes_bring_anything_but_an_upstream_error(
 ) -> None:
     headers = {"content-type": kind, "retry-after": wait, "content-encoding": encoding}
     asked(answer(body=body, status=status, headers=headers))
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        httpx.ConnectError("refused"),
-        httpx.ReadTimeout("slow"),
-        httpx.RemoteProtocolError("cut"),
-        OSError("no network"),
-    ],
-)
-def test_a_host_that_cannot_be_reached_is_unavailable(failure: Exception) -> None:
-    with pytest.raises(UpstreamUnavailable, match=BASE_URL.split("/")[2]):
-        coingecko(FakeHost([failure])).prices([BTC], "usd")

@@ -11,21 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.core.errors import UpstreamError, UpstreamNonsense
 from app.core.prices import Coin
 from app.sources.retry import parse_http_date
 from tests.unit.sources.coingecko_fakes import ask, coingecko
 from tests.unit.sources.upstream_fakes import Answer, FakeHost, answer
-
-SOME = Coin("BTC", "bitcoin")
-# A file of another endpoint, and why it is no answer about prices.
-OTHERS = {
-    "jkorf_GetAssets.json": "is no JSON object",
-    "jkorf_GetMarketChart.json": "holds none of the coins, but other things",
-    "jkorf_GetMarkets.json": "is no JSON object",
-    "jkorf_GetOhlc.json": "is no JSON object",
-    "jkorf_GetTickers.json": "holds none of the coins, but other things",
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,7 @@ def test_every_recorded_price_is_read_to_the_last_digit_once_it_has_a_time(
     interactions: list[Recorded],
 ) -> None:
     about_prices = [item for item in interactions if item.is_about_prices]
-    assert (len(interactions), len(about_prices)) == (29, 24)
+    assert len(about_prices) == 24
     for item in about_prices:
         query = parse_qs(urlsplit(item.url).query)
         (coin_id,), (currency,) = query["ids"], query["vs_currencies"]
@@ -86,24 +75,6 @@ def test_every_recorded_price_is_read_to_the_last_digit_once_it_has_a_time(
         assert (price.price, price.currency) == (int(exact), currency)
         assert exact == Decimal(number) * 10**8  # without `precision=full` none is finer
         assert price.priced_at == item.date - 45
-
-
-def test_every_other_recorded_interaction_is_refused_as_no_table_of_prices(
-    interactions: list[Recorded],
-) -> None:
-    others = [item for item in interactions if not item.is_about_prices]
-    assert len(others) == 5
-    for item in others:
-        assert "/coins/" in item.url
-        with pytest.raises(UpstreamNonsense, match="holds none of the coins, but other things"):
-            coingecko(FakeHost([item.reply()]), clock=item.date).prices([SOME], "usd")
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_the_samples_of_other_endpoints_are_refused(recordings: Path, name: str) -> None:
-    body = (recordings / "coingecko" / name).read_bytes()
-    with pytest.raises(UpstreamError, match=OTHERS[name]):
-        ask(answer(body=body), SOME)
 
 
 @pytest.mark.parametrize(

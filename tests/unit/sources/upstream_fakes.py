@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from app.core.ports import Gate
 from app.sources import mercado_bitcoin, mercado_bitcoin_legacy
 from app.sources.http import Bounds, UpstreamHttp
 from app.sources.mercado_bitcoin import MercadoBitcoin
@@ -109,7 +110,7 @@ class FakeHost:
 def door(
     host: Callable[[httpx.Request], httpx.Response],
     *,
-    gate: OpenGate | None = None,
+    gate: Gate | None = None,
     time: FakeTime | None = None,
     policy: RetryPolicy | None = None,
     bounds: Bounds | None = None,

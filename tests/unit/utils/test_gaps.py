@@ -25,11 +25,6 @@ numbers = st.integers(0, 300).flatmap(
 )
 
 
-@pytest.mark.parametrize(("last", "count"), [(0, 1), (STEP, 2), (9 * STEP, 10)])
-def test_a_span_counts_its_buckets_in_whole_numbers(last: int, count: int) -> None:
-    assert repr(Span(0, last).count(STEP)) == str(count)
-
-
 @given(present=numbers, first=st.integers(0, 300), length=st.integers(0, 300))
 def test_missing_names_exactly_what_is_not_present(
     present: list[int], first: int, length: int
@@ -39,17 +34,6 @@ def test_missing_names_exactly_what_is_not_present(
     absent = [b for b in range(begin, end + 1, STEP) if b // STEP not in present]
     assert expand(spans) == absent
     assert spans == spans_of(absent, STEP)
-
-
-def test_what_is_present_outside_of_the_period_is_ignored() -> None:
-    present = [0, STEP, 4 * STEP, 9 * STEP, 10 * STEP, 11 * STEP]
-    found = missing(STEP, 9 * STEP, STEP, present)
-    assert found == [Span(2 * STEP, 3 * STEP), Span(5 * STEP, 8 * STEP)]
-    assert missing(2 * STEP, 8 * STEP, STEP, present)[-1] == Span(5 * STEP, 8 * STEP)
-
-
-def test_an_empty_period_misses_nothing() -> None:
-    assert missing(STEP, 0, STEP, []) == []
 
 
 @given(wanted=numbers, size=st.integers(1, 40))
@@ -65,24 +49,6 @@ def test_pages_cover_every_span_in_order_and_never_more_than_their_size(
     wanted_buckets = set(expand(spans))
     assert all(page.first in wanted_buckets for page in asked)
     assert all(page.last in wanted_buckets for page in asked)
-
-
-@pytest.mark.parametrize(
-    ("length", "asked"),
-    [
-        (3, [(0, 2)]),
-        (4, [(0, 3)]),
-        (5, [(0, 3), (4, 4)]),
-        (8, [(0, 3), (4, 7)]),
-        (10, [(0, 3), (4, 7), (8, 9)]),
-    ],
-)
-def test_a_span_longer_than_a_page_goes_on_with_the_next(
-    length: int, asked: list[tuple[int, int]]
-) -> None:
-    spans = [Span(0, (length - 1) * STEP), Span(100 * STEP, 100 * STEP)]
-    found = [(page.first // STEP, page.last // STEP) for page in pages(spans, STEP, 4)]
-    assert found == [*asked, (100, 100)]
 
 
 @given(wanted=numbers, size=st.integers(1, 40))

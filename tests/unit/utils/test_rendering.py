@@ -39,13 +39,6 @@ def test_a_candle_has_its_averages_only_where_they_are_asked_for() -> None:
     assert asked == [{**exact, "mms_50": None, "mms_200": Decimal("7e-8")}]
 
 
-def test_candles_are_an_array_in_their_order() -> None:
-    rows = [(Candle(at, 1, 3, 0, 2, 0), AverageRow(at, (None,) * 3)) for at in (60, 120, 0)]
-    found = json.loads(candles(rows))
-    assert [row["timestamp"] for row in found] == [60, 120, 0]
-    assert b" " not in candles(rows)
-
-
 @given(st.lists(st.tuples(st.integers(0, 2**40), PRICE)))
 def test_every_average_is_read_back_to_the_last_digit(rows: list[tuple[int, int]]) -> None:
     found = json.loads(averages(rows), parse_float=Decimal)
@@ -82,12 +75,6 @@ def test_a_collected_price_has_its_exact_number_and_its_times() -> None:
         b'"timestamp":1711670400,"priced_at":1711670390,"stale":false}'
     )
     assert price(found, stale=True).endswith(b',"stale":true}')
-
-
-def test_a_number_that_is_not_there_is_null_and_one_that_is_is_exact() -> None:
-    assert decimal(None) is None
-    assert decimal(1) == Number("0.00000001")
-    assert flat({"a": decimal(None), "b": decimal(150_000_000)}) == b'{"a":null,"b":1.5}'
 
 
 @given(
