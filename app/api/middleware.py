@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -115,23 +116,14 @@ class PlainStartFailure:
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
-        failure: Message | None = None
 
-        async def withheld(message: Message) -> None:
-            nonlocal failure
-            if message["type"] == "lifespan.startup.failed":
-                failure = message
-            else:
-                await send(message)
+        async def plain(message: Message) -> None:
+            error = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, MmsError):
+                message = {**message, "message": str(error)}
+            await send(message)
 
-        try:
-            await self._app(scope, receive, withheld)
-        except MmsError as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-        except BaseException:
-            if failure is not None:
-                await send(failure)
-            raise
+        await self._app(scope, receive, plain)
 
 
 def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
