@@ -31,7 +31,6 @@ from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.setting_files import SUFFIX, read_setting_files
-from app.core.setting_words import refusal
 from app.core.upstream import base_url, can_be_key
 
 ENV_FILE: Final = Path(".env")
@@ -276,12 +275,10 @@ def _line(item: Any) -> str:
     """One validation problem as `NAME=value: problem`; what may hold a secret is not repeated."""
     if not item["loc"]:
         return str(item["msg"])
-    field = str(item["loc"][0])
-    message = refusal(Settings.model_fields[field]) or item["msg"]
-    name = field.upper()
+    name = str(item["loc"][0]).upper()
     # A URL may hold a password, too.
     shown = "" if name in SECRETS or name.lower() in BASE_URLS else f"={item['input']}"
-    return f"{name}{shown}: {message}"
+    return f"{name}{shown}: {item['msg']}"
 
 
 def _refuse_misspelt(written: Iterable[str], env_file: Path | None) -> None:
