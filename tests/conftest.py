@@ -19,7 +19,7 @@ from tests.support.memcached import Memcached
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 # What `make fuzz` chooses: other examples every time, and many of them.
-settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=20_000)
+settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=5_000)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
@@ -30,23 +30,15 @@ class RequestBoundary:
     hyphens, else a new one. It is in the reply, in each log line of the request and in each problem.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        new_id: Callable[[], str] = lambda: secrets.token_hex(8),
-        timer: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._new_id = new_id
-        self._timer = timer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = self._timer()
-        request_id = _given_id(scope["headers"]) or self._new_id()
+        started = time.perf_counter()
+        request_id = _given_id(scope["headers"]) or secrets.token_hex(8)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         extra = ((b"x-request-id", request_id.encode("ascii")), _NOSNIFF)
@@ -79,7 +71,7 @@ class RequestBoundary:
                     path=_path(scope),
                     query=_query(scope),
                     status=status,
-                    duration_ms=round((self._timer() - started) * 1000, 3),
+                    duration_ms=round((time.perf_counter() - started) * 1000, 3),
                     bytes=size,
                     client=client[0] if client else None,
                 )

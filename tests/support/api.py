@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -123,14 +124,22 @@ def load(
 ) -> list[int]:
     """Store `count` candles up to `last`, less the buckets `without`, with their averages."""
     step = interval.seconds
-    gone = set(without)
+    candles, averages = _series(step, last, count, frozenset(without))
+    with store.begin(pair, interval) as unit:
+        unit.put_candles(candles)
+        unit.put_averages(averages)
+        unit.finish(changed=True, now=last + step + 300)
+    return [candle.bucket for candle in candles]
+
+
+@cache
+def _series(
+    step: int, last: int, count: int, gone: frozenset[int]
+) -> tuple[list[Candle], list[AverageRow]]:
     numbered = {last - number * step: count - number for number in range(count)}
     closes = {b: close_of(n) for b, n in sorted(numbered.items()) if b not in gone}
-    with store.begin(pair, interval) as unit:
-        unit.put_candles([Candle(b, c, c + 5, c - 5, c, 3 * 10**8) for b, c in closes.items()])
-        unit.put_averages([AverageRow(b, means(closes, b, step)) for b in closes])
-        unit.finish(changed=True, now=last + step + 300)
-    return sorted(closes)
+    candles = [Candle(b, c, c + 5, c - 5, c, 3 * 10**8) for b, c in closes.items()]
+    return candles, [AverageRow(b, means(closes, b, step)) for b in closes]
 
 
 def means(closes: dict[int, int], bucket: int, step: int) -> tuple[int | None, ...]:

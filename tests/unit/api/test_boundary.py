@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
@@ -38,19 +39,15 @@ class BrokenStore(MemorySeriesStore):
         raise self.error
 
 
-@pytest.mark.parametrize("given", ["a", "ABC.def_9-8", "x" * 64])
-def test_a_request_keeps_the_id_that_its_client_gave(api: Client, given: str) -> None:
-    assert api.get(READ, ("X-Request-ID", given)).header("x-request-id") == given
-
-
-@pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", "é", "a;b", 'a"b', "../x\x7f"])
-def test_an_id_that_could_do_harm_is_replaced(api: Client, given: str) -> None:
-    found = api.get(READ, ("X-Request-ID", given)).header("x-request-id")
-    assert re.fullmatch("[0-9a-f]{16}", found or "")
-
-
-def test_no_two_requests_get_the_same_id(api: Client) -> None:
-    assert len({api.get("/healthz").header("x-request-id") for _ in range(50)}) == 50
+def test_a_request_keeps_the_id_that_its_client_gave_unless_it_could_do_harm(api: Client) -> None:
+    for given in ("ABC.def_9-8", "x" * 64):
+        assert api.get(READ, ("X-Request-ID", given)).header("x-request-id") == given
+    replaced = set()
+    for given in ("", "x" * 65, "a b", "é", 'a"b', "../x\x7f"):
+        found = api.get(READ, ("X-Request-ID", given)).header("x-request-id") or ""
+        assert re.fullmatch("[0-9a-f]{16}", found)
+        replaced.add(found)
+    assert len(replaced) == 6
 
 
 @pytest.mark.parametrize("target", [READ, "/nowhere", "/BRLBTC/mms", "/docs", "/", "/pairs"])
@@ -74,23 +71,16 @@ def test_a_problem_has_the_members_that_programs_read(api: Client, target: str) 
 @pytest.mark.parametrize(
     "target",
     [
-        "/nowhere",
         "/BRLBTC",
         "/BRLBTC/mms/",
-        "/BRLBTC/mms/x",
         "/BTC%2FBRL/mms?range=20",
-        "//mms?range=20",
-        "/docs/",
         "/redoc",
         "/static-offline-docs/nothing.js",
         "/static-offline-docs/../core.py",
         "/static-offline-docs/%2e%2e/core.py",
-        "/static-offline-docs/%00",
         "/static-offline-docs/" + "x" * 5000,
         "/%FF%FE",
-        "/%00",
         "/" + "a/" * 3000,
-        "/nowhere?x=%FF",
         "/nowhere?x=\udcff",
     ],
 )
@@ -98,16 +88,11 @@ def test_what_is_not_there_is_a_problem_that_leads_on(api: Client, target: str) 
     got = api.get(target)
     assert (got.status, got.json()["code"]) == (404, "not-found")
     assert len(got.body) < 1000
+    assert "/docs" in got.json()["detail"]
 
 
-def test_an_unknown_address_is_told_where_the_known_ones_are(api: Client) -> None:
-    assert "/docs" in api.get("/nowhere").json()["detail"]
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"])
-@pytest.mark.parametrize(
-    "path", ["/BRLBTC/mms", "/pairs", "/healthz", "/docs", "/", "/openapi.json"]
-)
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "FOO"])
+@pytest.mark.parametrize("path", ["/BRLBTC/mms", "/healthz", "/docs", "/"])
 def test_a_wrong_method_is_told_the_right_ones(api: Client, method: str, path: str) -> None:
     got = api.ask(method, path)
     assert (got.status, got.json()["code"]) == (405, "method-not-allowed")
@@ -115,13 +100,10 @@ def test_a_wrong_method_is_told_the_right_ones(api: Client, method: str, path: s
     assert "GET, HEAD" in got.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/pairs", "/health", "/healthz", "/readyz", "/docs", "/", "/openapi.json", "/nowhere"]
-)
-def test_head_works_wherever_get_does(api: Client, path: str) -> None:
-    get, head = api.get(path), api.ask("HEAD", path)
-    assert (head.status, head.body) == (get.status, b"")
-    assert head.header("content-type") == get.header("content-type")
+@pytest.mark.parametrize("path", [READ, "/BRLBTC/candles", "/health", "/docs", "/", "/nowhere"])
+def test_head_is_get_without_a_body(api: Client, path: str) -> None:
+    get, head = (api.ask(method, path, ("X-Request-ID", "abc")) for method in ("GET", "HEAD"))
+    assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
     assert head.header("content-length") is not None
 
 
@@ -144,8 +126,6 @@ def test_each_request_is_one_line_in_the_log(api: Client) -> None:
 
 
 def test_every_line_of_a_request_carries_its_id() -> None:
-    import structlog
-
     merge: Any = structlog.contextvars.merge_contextvars
     with (
         serving(FakeRuntime(store=BrokenStore(StoreUnavailable("gone")))) as api,
@@ -174,12 +154,6 @@ def test_the_query_is_logged_up_to_a_length_of_200(api: Client) -> None:
             api.get(f"/healthz?{query}")
     logged = [line["query"] for line in lines]
     assert logged == ["", "a=%0A&b=1+2", "x=" + 198 * "y", "x=" + 198 * "y" + "…", "x=\ufffd"]
-
-
-def test_the_line_of_a_head_counts_no_bytes(api: Client) -> None:
-    with capture_logs() as lines:
-        api.ask("HEAD", "/healthz")
-    assert (lines[0]["method"], lines[0]["bytes"], lines[0]["status"]) == ("HEAD", 0, 200)
 
 
 def test_the_access_line_can_be_switched_off() -> None:

@@ -97,17 +97,10 @@ def test_a_terminal_gets_text_and_everything_else_json() -> None:
     assert "\x1b[" in terminal.getvalue()
     assert "series_loaded" in terminal.getvalue()
     assert lines(pipe)[0]["rows"] == 3
-
-
-def test_the_format_that_is_asked_for_wins_over_the_stream() -> None:
-    terminal, pipe = Terminal(), io.StringIO()
-    configure("INFO", "json", terminal)
-    structlog.get_logger().info("series_loaded")
-    configure("INFO", "console", pipe)
-    structlog.get_logger().info("series_loaded")
-    assert lines(terminal)[0]["event"] == "series_loaded"
-    assert not pipe.getvalue().startswith("{")
-    assert "\x1b[" not in pipe.getvalue()
+    asked = Terminal()
+    configure("INFO", "json", asked)
+    structlog.get_logger().info("series_loaded", rows=3)
+    assert lines(asked)[0]["rows"] == 3
 
 
 def test_text_from_outside_can_neither_forge_a_line_nor_drive_the_terminal() -> None:
@@ -149,13 +142,6 @@ def test_without_a_stream_the_log_follows_standard_error(
     structlog.get_logger().info("three")
     assert [line["event"] for line in lines(elsewhere)] == ["one", "two"]
     assert "three" in capsys.readouterr().err
-
-
-def test_handlers_of_others_stay() -> None:
-    mine = logging.NullHandler()
-    logging.getLogger().addHandler(mine)
-    configure("INFO", "json", io.StringIO())
-    assert mine in logging.getLogger().handlers
 
 
 def test_the_server_speaks_through_us_and_writes_no_access_line_of_its_own() -> None:
