@@ -7,9 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.core.errors import StoreUnavailable
-from app.core.market import DAY, AverageSlice, Interval, Pair, Window
-from app.db.memory import MemorySeriesStore
+from app.core.market import DAY, Interval
 from tests.support.api import BTC, ETH, LAST, Client, FakeRuntime, load, serving
 
 HOUR = Interval.HOUR
@@ -157,23 +155,6 @@ def test_an_interval_that_is_not_served_by_default_must_be_named() -> None:
         got = api.get("/BRLBTC/mms?range=20")
         assert (got.status, got.json()["code"]) == (400, "unsupported-interval")
         assert "use one of 1h" in got.json()["detail"]
-
-
-class BrokenStore(MemorySeriesStore):
-    """A store whose reads of averages fail as a database does."""
-
-    def read(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
-        raise StoreUnavailable("connection to 10.1.2.3 refused for user mms")
-
-
-def test_a_database_that_does_not_answer_is_a_503_without_its_secrets() -> None:
-    with serving(FakeRuntime(store=BrokenStore())) as api:
-        got = api.get("/BRLBTC/mms?range=20")
-        assert (got.status, got.json()["code"]) == (503, "database-unavailable")
-        assert b"10.1.2.3" not in got.body
-        assert api.get("/BRLBTC/candles").status == 200
 
 
 def test_the_pairs_that_are_served_are_the_settings_own() -> None:
