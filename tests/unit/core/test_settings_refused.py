@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.core.settings import SECRETS, Settings
+from app.core.settings import SECRETS, Settings, cache_nodes
 from tests.support.api import settings
 
 
@@ -24,6 +24,10 @@ def refused(**values: str) -> str:
         ("MB_REQUESTS_PER_SECOND", "nan", "10000"),
         ("ENV", "production", "'dev' or 'prod'"),
         ("SINGLE_NODE", "maybe", "boolean"),
+        ("ALLOWED_PAIRS", ",", "write one item or several"),
+        ("ALLOWED_SYMBOLS", "BTC,BTC:other", "name each once"),
+        ("CACHE_URL", "memcached://a:11211,b", "memcached://host:port"),
+        ("CACHE_URL", "memcached://a:70000", "memcached://host:port"),
     ],
 )
 def test_a_refusal_names_the_setting_its_value_and_what_is_allowed(
@@ -42,6 +46,11 @@ def test_every_refusal_is_one_line_that_begins_with_the_settings_name() -> None:
         assert ("a\u00a0b" in said.lower()) is (
             name.upper() not in SECRETS and "base_url" not in name
         )
+
+
+def test_a_cache_has_nodes() -> None:
+    written = "memcached://a:11211, [::1]:11212,a:11211"
+    assert cache_nodes(settings(cache_url=written).cache_url) == [("a", 11211), ("::1", 11212)]
 
 
 @pytest.mark.parametrize(
