@@ -20,7 +20,7 @@ from infra.release.__main__ import main
 from infra.release.infrastructure import summary_of
 from infra.release.running import CommandFailed, runner
 from tests.support.ecs import NEW, Clock
-from tests.unit.release.test_release_image import Commands, Registry
+from tests.tools.release.test_release_image import Commands, Registry
 
 ENVIRONMENT = {
     "MMS_ENVIRONMENT": "dev",

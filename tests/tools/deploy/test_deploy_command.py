@@ -14,7 +14,7 @@ from infra.deploy.errors import CannotStart
 from infra.deploy.outputs import read_outputs, target_of
 from infra.deploy.smoke import Ask
 from tests.support.ecs import FAMILIES, NEW, TARGET, Clock, FakeCloud
-from tests.unit.deploy.test_deploy_smoke import Service
+from tests.tools.deploy.test_deploy_smoke import Service
 
 VALUES: dict[str, Any] = {
     "cluster_name": "mms-dev",
