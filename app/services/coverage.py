@@ -63,19 +63,24 @@ class CoverageCounter:
 
     def coverage(self, pair: Pair, interval: Interval, now: float) -> Coverage:
         """What is stored of the series at the unix time `now`. Raises StoreError."""
-        state = self._series.state(pair, interval)
+        return self._series.together(lambda series: self._coverage(series, pair, interval, now))
+
+    def _coverage(
+        self, series: SeriesStore, pair: Pair, interval: Interval, now: float
+    ) -> Coverage:
+        state = series.state(pair, interval)
         served = served_period(interval, self._history_days, now)
         count = self._counts.get((pair, interval))
         if count is None or (count.revision, count.served) != (state.revision, served):
-            found = self._series.buckets(pair, interval, *warmed_up(served, interval))
+            found = series.buckets(pair, interval, *warmed_up(served, interval))
             warm_up = bisect_left(found, served.first)
             buckets = found[warm_up:]
             first = buckets[0] if buckets else None
             last = buckets[-1] if buckets else None
             count = _Count(state.revision, served, first, last, len(buckets), WARM_UP - warm_up)
-            # Between the two reads a load may have committed, or another server taken over: then
-            # this is nothing to remember, and the next request counts again.
-            if self._series.state(pair, interval).revision == state.revision:
+            # Between the two reads a load may have committed: then this is nothing to remember, and
+            # the next request counts again.
+            if series.state(pair, interval).revision == state.revision:
                 self._counts[pair, interval] = count
         return Coverage(
             pair,

@@ -72,36 +72,6 @@ def test_a_dead_cache_only_degrades() -> None:
     assert ready.json()["cache"] == "degraded"
 
 
-def test_a_replica_that_is_away_only_degrades() -> None:
-    with serving(FakeRuntime(replica_works=False)) as api:
-        health, ready = api.get("/health"), api.get("/readyz")
-    assert (health.status, ready.status) == (200, 200)
-    assert health.json() == {
-        "status": "degraded",
-        "database": "ok",
-        "replica": "degraded",
-        "cache": "ok",
-    }
-    assert ready.json()["status"] == "ready"
-
-
-def test_a_primary_that_is_away_only_degrades_while_its_replica_answers() -> None:
-    runtime = FakeRuntime(primary_works=False, replica_works=True)
-    with serving(runtime) as api:
-        health, ready = api.get("/health"), api.get("/readyz")
-        runtime.trouble = StoreUnavailable("both are gone")
-        gone = api.get("/health")
-    assert (health.status, ready.status) == (200, 200)
-    assert health.json() == {
-        "status": "degraded",
-        "database": "degraded",
-        "replica": "ok",
-        "cache": "ok",
-    }
-    assert gone.status == 503
-    assert (gone.json()["status"], gone.json()["database"]) == ("unavailable", "unavailable")
-
-
 def test_the_process_is_alive_whatever_the_database_does() -> None:
     with serving(FakeRuntime(trouble=StoreUnavailable("gone"))) as api:
         got = api.get("/healthz")
