@@ -2,28 +2,29 @@
 
 A server that is stopped, or whose machine is, keeps its connections open and says nothing. A limit that
 the server itself holds (`statement_timeout`) does not help then, and neither do TCP's: its system still
-acknowledges what it gets. So the waiting ends here.
+acknowledges what it gets. So whoever has waited for a while tries to connect once more: one that is
+only slow lets him.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
 from psycopg.abc import PQGen
-from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Engine, event
 
 from app.db import session
 
 Result = TypeVar("Result")
 
-LONGEST: Final = 5.0
-"""Seconds that an answer may take.
+PATIENCE: Final = 3.0
+"""Seconds without a word after which a server is asked for another connection, and again each time.
 
-The longest statement of the API takes a second (`/gaps` over a year of minutes). A load balancer that
-gives up after 10 s still gets its answer from the next server: 5 s here, 2 s until that is connected.
+A load balancer that gives up after 10 s still gets its answer from the next server: 3 s here, 2 s until
+that attempt fails, 2 s until the next one does.
 """
 
 RECYCLE: Final = 60
@@ -43,23 +44,41 @@ _TCP: Final = {
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that waits at most `longest` seconds for each answer."""
-
-    longest = LONGEST
+    """A connection that waits for an answer as long as its server takes new connections."""
 
     def wait(
         self, gen: PQGen[Result], interval: float = _LOOK_EVERY, timeout: float | None = None
     ) -> Result:
         """Let the driver wait, within bounds. Raises OperationalError where they are reached."""
+        return super().wait(self._attended(gen), interval, timeout)
+
+    def _attended(self, gen: PQGen[Result]) -> PQGen[Result]:
+        """The driver's own steps; it is given the chance to go on at least every `_LOOK_EVERY`."""
+        until = time.monotonic() + PATIENCE
         try:
-            return super().wait(gen, interval, self.longest if timeout is None else timeout)
-        except psycopg.OperationalError as error:
-            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
-                raise
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() >= until:
+                    self._require_server()
+                    until = time.monotonic() + PATIENCE
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    def _require_server(self) -> None:
+        try:
+            psycopg.connect(
+                self.info.dsn, password=self.info.password, connect_timeout=session.CONNECT_SECONDS
+            ).close()
+        except psycopg.errors.ConnectionTimeout:
             # The answer may come later, in the middle of another one. A closed connection also makes
             # the pool open all its others anew: they lead to the same server.
             self.pgconn.finish()
-            raise psycopg.OperationalError("no answer in time") from error
+            raise
+        except psycopg.Error:
+            pass  # a refusal is an answer
 
 
 def open_primary(db_url: str) -> Engine:

@@ -29,8 +29,10 @@ SQLITE: Final = "sqlite"
 BUSY_SECONDS: Final = 5
 """How long a write waits for a locked SQLite file. Nothing ends that wait, not even a signal."""
 
+CONNECT_SECONDS: Final = 2
+"""How long PostgreSQL may take to accept a connection: the least that the driver knows."""
+
 _BUSY_PAUSE: Final = 0.02
-_CONNECT_SECONDS: Final = 2
 
 # What the two databases say when a table is not there, and when a file is no database of ours.
 _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")
@@ -91,8 +93,8 @@ def postgres(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
         url,
         pool_size=10,
         max_overflow=30,
-        pool_timeout=_CONNECT_SECONDS,
-        connect_args={"connect_timeout": _CONNECT_SECONDS, **arguments},
+        pool_timeout=CONNECT_SECONDS,
+        connect_args={"connect_timeout": CONNECT_SECONDS, **arguments},
         **pool,
     )
 
@@ -131,7 +133,7 @@ def _sqlite(url: URL, busy_seconds: int) -> Engine:
         url,
         pool_size=10,
         max_overflow=30,
-        pool_timeout=_CONNECT_SECONDS,
+        pool_timeout=CONNECT_SECONDS,
         connect_args={"timeout": busy_seconds},
     )
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from app import bootstrap
 from app.core.errors import StoreUnavailable
-from app.db.bounded import open_reads
+from app.db.bounded import PATIENCE, open_reads
 from app.db.series import SqlSeriesStore
 from app.services.coverage import CoverageCounter
 from app.services.gaps import inspect
@@ -160,6 +160,13 @@ def test_readers_get_their_answers_from_the_primary_when_the_replica_hangs(
     engine.dispose()
 
 
+def test_a_read_that_takes_long_on_a_server_that_is_well_is_not_cut_off(pair: Pair) -> None:
+    engine = open_reads(pair.primary.url("postgres"), None)
+    with engine.connect() as connection:
+        assert connection.scalar(text(f"SELECT 1 FROM pg_sleep({PATIENCE + 0.5})")) == 1
+    engine.dispose()
+
+
 def test_a_replica_that_takes_connections_and_says_nothing_costs_no_read(
     pair: Pair, history: History
 ) -> None:
@@ -214,15 +221,18 @@ def test_a_connection_for_reads_gives_up_on_a_server_that_is_gone(
         used: Any = connection.connection.driver_connection
         given = used.info.get_parameters()
     engine.dispose()
-    assert given.items() >= {
-        "port": str(pair.replica.port),
-        "application_name": "mms",
-        "connect_timeout": "2",
-        "tcp_user_timeout": "2000",
-        "keepalives_idle": "2",
-        "keepalives_interval": "1",
-        "keepalives_count": "2",
-    }.items()
+    assert (
+        given.items()
+        >= {
+            "port": str(pair.replica.port),
+            "application_name": "mms",
+            "connect_timeout": "2",
+            "tcp_user_timeout": "2000",
+            "keepalives_idle": "2",
+            "keepalives_interval": "1",
+            "keepalives_count": "2",
+        }.items()
+    )
 
 
 def test_several_replicas_are_asked_in_the_order_of_their_names(
