@@ -22,7 +22,7 @@ from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
-from app.db.database import Database, alone, existing, watched
+from app.db.database import Database, alone, existing, served
 from app.db.gate import DatabaseGate
 from app.db.leases import SqlLeases
 from app.events import listeners
@@ -73,18 +73,14 @@ class Runtime:
     """Gates that all processes on this database share."""
     ping: Callable[[], None]
     """Asks the database that reads go to the smallest question. Raises StoreError."""
-    primary_healthy: Callable[[], bool]
-    """Whether the database takes writes, as far as is known without asking it."""
-    replica_healthy: Callable[[], bool] | None
-    """Whether the read replica is in use; None where there is none."""
     cache_healthy: Callable[[], bool]
     """Whether the cache works; where it does not, reads are slower and nothing else."""
     close: Callable[[], None]
 
 
 def for_api(settings: Settings) -> Runtime:
-    """What the API works with: as `build`, its database watched, with the replica where there is one."""
-    return build(settings, watch=True)
+    """What the API works with: as `build`, and reads go to the replica where there is one."""
+    return build(settings, serve=True)
 
 
 def build(
@@ -92,16 +88,16 @@ def build(
     clock: Clock = time.time,
     *,
     create: bool = True,
-    watch: bool = False,
+    serve: bool = False,
     busy_seconds: int = session.BUSY_SECONDS,
 ) -> Runtime:
     """Open the database and wire everything up.
 
-    With `watch` nobody waits for a PostgreSQL that does not answer, reads go to DB_READ_URL's, and
+    With `serve` nobody waits long for a PostgreSQL that does not answer, reads go to DB_READ_URL's, and
     whoever asks for a price is told soon when others are before it. `busy_seconds` is how long a write
     waits for a locked SQLite file.
 
-    A SQLite file is looked through for damage first, unless it is large, or one is to `watch`: what only
+    A SQLite file is looked through for damage first, unless it is large, or one is to `serve`: what only
     reads changes nothing.
 
     In `dev` the database is made and migrated where that is needed, unless `create` is False; in
@@ -112,15 +108,15 @@ def build(
         session.require_file(settings.db_url)
     database = alone(session.open_engine(settings.db_url, busy_seconds))
     try:
-        if not watch:
+        if not serve:
             # Whoever makes no database looks into one, and once an hour may take its time for that.
             soundness.require_sound(database.engine, soundness.QUICK if create else None)
         if settings.env == "dev" and create:
             schema.migrate(database.engine)
         schema.require_always(database.engine)
-        if watch and database.engine.dialect.name != session.SQLITE:
+        if serve and database.engine.dialect.name != session.SQLITE:
             database.close()
-            database = watched(settings.db_url, settings.db_read_url)
+            database = served(settings.db_url, settings.db_read_url)
     except BaseException:
         database.close()
         raise
@@ -135,7 +131,7 @@ def build(
         # A price that cannot be stored need not be asked for: it would cost a call all the same.
         return DatabaseGate(engine, host, rate)
 
-    policy = coingecko.POLICY if watch else coingecko.PATIENT
+    policy = coingecko.POLICY if serve else coingecko.PATIENT
     source = _Once(lambda: open_price_source(settings, price_gate, clock, policy))
 
     def close() -> None:
@@ -157,8 +153,6 @@ def build(
         price_source=source.get,
         gate_for=_shared_gates(database),
         ping=database.ping,
-        primary_healthy=database.primary_healthy,
-        replica_healthy=database.replica_healthy,
         cache_healthy=lambda: cache is None or cache.healthy(),
         close=close,
     )

@@ -52,21 +52,6 @@ def postgres_server() -> Iterator[postgres.Postgres]:
 
 
 @pytest.fixture(scope="session")
-def postgres_pair(
-    postgres_server: postgres.Postgres,
-) -> Iterator[tuple[postgres.Postgres, postgres.Postgres]]:
-    """A primary and its streaming replica; a commit returns once the replica shows it."""
-    with (
-        postgres.running(postgres_server.tools, "fsync=off") as primary,
-        postgres.replica_of(primary) as replica,
-    ):
-        primary.sql("ALTER SYSTEM SET synchronous_commit = remote_apply")
-        primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        primary.sql("SELECT pg_reload_conf()")
-        yield primary, replica
-
-
-@pytest.fixture(scope="session")
 def memcached_program() -> Path:
     """The memcached program."""
     found = memcached_support.program()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from app.core.market import (
     Absent,
@@ -20,6 +20,8 @@ from app.core.market import (
     SeriesState,
     Window,
 )
+
+Result = TypeVar("Result")
 
 Clock = Callable[[], float]
 """Unix seconds, UTC. Taken once in each `main()` or dependency and passed down."""
@@ -98,6 +100,13 @@ class SeriesStore(Protocol):
 
     def begin(self, pair: Pair, interval: Interval) -> AbstractContextManager[SeriesUnit]:
         """Open one transaction on one series: committed at the end, undone on any error."""
+        ...
+
+    def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
+        """What `ask` gets from a store whose answers all come from one server.
+
+        They are no snapshot: a load may commit between two of them. `ask` may be called twice.
+        """
         ...
 
     def state(self, pair: Pair, interval: Interval) -> SeriesState:

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -26,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.database_urls import replica_problem, scheme
 from app.core.env_file import read_env_file
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
@@ -41,7 +41,6 @@ SECRETS: Final = ("DB_URL", "DB_READ_URL", "COINGECKO_API_KEY")
 BASE_URLS: Final = ("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
 
 _DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
-_POSTGRES_PORT: Final = ":5432"
 
 
 class Settings(BaseSettings):
@@ -123,7 +122,7 @@ class Settings(BaseSettings):
     @field_validator("db_url")
     @classmethod
     def _database(cls, value: str) -> str:
-        if _scheme(value) not in _DATABASES:
+        if scheme(value) not in _DATABASES:
             raise PydanticCustomError(
                 "db_url",
                 "is no URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
@@ -136,7 +135,7 @@ class Settings(BaseSettings):
     def _replica(cls, value: str | None) -> str | None:
         if not value or value == "none://":
             return None
-        if _scheme(value) not in _DATABASES[1:]:
+        if scheme(value) not in _DATABASES[1:]:
             raise PydanticCustomError(
                 "db_read_url",
                 "is no URL of a PostgreSQL replica; write "
@@ -193,37 +192,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _replica_of_something_else(self) -> Self:
-        if self.db_read_url is None:
-            return self
-        if self.db_url.startswith("sqlite"):
-            raise PydanticCustomError(
-                "replica",
-                "DB_READ_URL names a replica and DB_URL is SQLite, which has none: "
-                "set DB_URL to the PostgreSQL primary, or leave DB_READ_URL empty",
-            )
-        if _place(self.db_read_url) == _place(self.db_url):
-            raise PydanticCustomError(
-                "replica",
-                "DB_READ_URL is DB_URL's own database: name the replica's address, or leave "
-                "DB_READ_URL empty where there is no replica",
-            )
+    def _replica_of_this_database(self) -> Self:
+        if self.db_read_url is not None:
+            problem = replica_problem(self.db_url, self.db_read_url)
+            if problem:
+                raise PydanticCustomError("replica", "{problem}", {"problem": problem})
         return self
-
-
-def _scheme(url: str) -> str:
-    """What kind of URL it is; empty where it cannot be read as one."""
-    try:
-        return urlsplit(url).scheme
-    except ValueError:
-        return ""
-
-
-def _place(db_url: str) -> tuple[str, str, str]:
-    """Where a database is, whoever connects to it."""
-    parts = urlsplit(db_url)
-    hosts = parts.netloc.rpartition("@")[2].lower().removesuffix(_POSTGRES_PORT)
-    return hosts, parts.path, parts.query
 
 
 def cache_nodes(cache_url: str) -> list[tuple[str, int]]:

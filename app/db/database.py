@@ -1,4 +1,4 @@
-"""The database as a process works with it: as it is, or PostgreSQL watched, with its replica if any."""
+"""The database as a process works with it: by itself, or as the API does, with a replica if any."""
 
 from __future__ import annotations
 
@@ -12,25 +12,20 @@ from app.core.errors import StoreError, StoreUnavailable
 from app.core.prices import PriceStore
 from app.db import schema, session
 from app.db.prices import SqlPriceStore
-from app.db.replica import ReadServers
-from app.db.routed import RoutedPriceStore, RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 
 
 @dataclass(frozen=True)
 class Database:
-    """The stores, and how the servers behind them are; `engine` is for whatever else is written.
+    """The stores; `engine` is for whatever else is written. `ping` asks whoever answers reads.
 
-    `ping` asks whoever answers reads and raises StoreError. The other two tell what is known without
-    asking: whether the primary answers, and whether the replica is in use (None where there is none).
+    `ping` raises StoreError.
     """
 
     engine: Engine
-    series: SqlSeriesStore | RoutedSeriesStore
+    series: SqlSeriesStore
     prices: PriceStore
     ping: Callable[[], None]
-    primary_healthy: Callable[[], bool]
-    replica_healthy: Callable[[], bool] | None
     close: Callable[[], None]
 
 
@@ -41,8 +36,6 @@ def alone(engine: Engine) -> Database:
         SqlSeriesStore(engine),
         SqlPriceStore(engine),
         ping=lambda: session.ping(engine),
-        primary_healthy=lambda: True,
-        replica_healthy=None,
         close=engine.dispose,
     )
 
@@ -67,21 +60,26 @@ def existing(db_url: str) -> Database | None:
     return database
 
 
-def watched(db_url: str, read_url: str | None) -> Database:
-    """PostgreSQL at `db_url`, and its replica at `read_url`, if any, for reads; nobody waits for ever.
+def served(db_url: str, read_url: str | None) -> Database:
+    """PostgreSQL for the API: written at `db_url`, candles and averages read at `read_url`, if any.
 
-    Raises ConfigurationError where a URL cannot be read; a server that is away is no error.
+    Prices are read where they are written: whoever has stored one, in whichever process, finds it in
+    the next read. Nobody waits for ever. Raises ConfigurationError where a URL cannot be read; a server
+    that is away is no error.
     """
-    servers = ReadServers(db_url, read_url)
-    anyone = servers.route(lambda engine: engine)
-    replica = servers.replica
-    servers.start()
+    from app.db import bounded  # noqa: PLC0415 - its driver is of no use to SQLite alone
+
+    engine = bounded.open_primary(db_url)
+    reads = bounded.open_reads(db_url, read_url)
+
+    def close() -> None:
+        engine.dispose()
+        reads.dispose()
+
     return Database(
-        servers.primary.engine,
-        RoutedSeriesStore(servers),
-        RoutedPriceStore(servers),
-        ping=lambda: anyone.ask(session.ping),
-        primary_healthy=lambda: servers.primary.usable,
-        replica_healthy=None if replica is None else lambda: replica.usable,
-        close=servers.close,
+        engine,
+        SqlSeriesStore(engine, reads),
+        SqlPriceStore(engine),
+        ping=lambda: session.ping(reads),
+        close=close,
     )

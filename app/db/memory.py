@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from app.core.market import (
     EMPTY_SERIES,
@@ -29,9 +29,11 @@ from app.core.market import (
     SeriesState,
     Window,
 )
-from app.core.ports import SeriesUnit
+from app.core.ports import SeriesStore, SeriesUnit
 from app.utils import rendering
 from app.utils.revisions import SALT_BITS, next_revision
+
+Result = TypeVar("Result")
 
 _Key = tuple[Pair, Interval]
 _NO_AVERAGES: Final = (None,) * len(WINDOWS)
@@ -84,6 +86,10 @@ class MemorySeriesStore:
             unit = MemorySeriesUnit(self._committed(pair, interval))
             yield unit
             self._series[key] = unit.result()
+
+    def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
+        """What `ask` gets from a store whose answers all come from one server."""
+        return ask(self)
 
     def state(self, pair: Pair, interval: Interval) -> SeriesState:
         """What is known of the series; EMPTY_SERIES where it was never loaded."""

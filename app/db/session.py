@@ -7,12 +7,11 @@ is taken halfway cannot be waited for.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -23,13 +22,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
 from app.db import sqlite_file
 
+Result = TypeVar("Result")
+
 SQLITE: Final = "sqlite"
 
 BUSY_SECONDS: Final = 5
 """How long a write waits for a locked SQLite file. Nothing ends that wait, not even a signal."""
 
+CONNECT_SECONDS: Final = 2
+"""How long PostgreSQL may take to accept a connection: the least that the driver knows."""
+
 _BUSY_PAUSE: Final = 0.02
-_CONNECT_SECONDS: Final = 2
 
 # What the two databases say when a table is not there, and when a file is no database of ours.
 _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")
@@ -71,50 +74,35 @@ def open_engine(db_url: str, busy_seconds: int = BUSY_SECONDS) -> Engine:
         url = make_url(db_url)
         if url.get_backend_name() == SQLITE:
             return _sqlite(url, busy_seconds)
-        return _postgres(url, pool_pre_ping=True)
     except (ArgumentError, ValueError) as error:
         raise _unreadable("DB_URL", error) from None
+    return postgres(postgres_url("DB_URL", db_url), {}, pool_pre_ping=True)
 
 
-def open_bounded(
-    url: str,
-    setting: str,
-    *,
-    longest: float = math.inf,
-    losses: Callable[[], int] = lambda: 0,
-    pool_pre_ping: bool = False,
-) -> Engine:
-    """An engine for PostgreSQL whose users wait for each answer as `app.db.bounded` says.
-
-    Without `pool_pre_ping` a connection that has died since it was last used is an error: reads can be
-    repeated, and need no question beforehand. Raises ConfigurationError, which names `setting`, where
-    the URL is unreadable.
-    """
-    from app.db.bounded import bound  # noqa: PLC0415 - its driver is of no use to SQLite alone
-
+def postgres_url(setting: str, value: str) -> URL:
+    """The URL of a PostgreSQL and of our driver. Raises ConfigurationError, which names `setting`."""
     try:
-        engine = _postgres(make_url(url), pool_pre_ping=pool_pre_ping)
+        return make_url(value).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError) as error:
         raise _unreadable(setting, error) from None
-    bound(engine, longest, losses)
-    return engine
+
+
+def postgres(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
+    """An engine for PostgreSQL; `arguments` are libpq's, `pool` options of the pool."""
+    return create_engine(
+        url,
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=CONNECT_SECONDS,
+        connect_args={"connect_timeout": CONNECT_SECONDS, **arguments},
+        **pool,
+    )
 
 
 def _unreadable(setting: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         f"{setting} cannot be read ({error}): write postgresql://user:password@host:5432/name, or "
         "sqlite:///./data/mms.db for DB_URL"
-    )
-
-
-def _postgres(url: URL, *, pool_pre_ping: bool) -> Engine:
-    return create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_size=10,
-        max_overflow=30,
-        pool_timeout=_CONNECT_SECONDS,
-        pool_pre_ping=pool_pre_ping,
-        connect_args={"connect_timeout": _CONNECT_SECONDS},
     )
 
 
@@ -145,7 +133,7 @@ def _sqlite(url: URL, busy_seconds: int) -> Engine:
         url,
         pool_size=10,
         max_overflow=30,
-        pool_timeout=_CONNECT_SECONDS,
+        pool_timeout=CONNECT_SECONDS,
         connect_args={"timeout": busy_seconds},
     )
 
@@ -217,6 +205,22 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def read(engine: Engine, ask: Callable[[Connection], Result]) -> Result:
+    """What `ask` reads over one connection, of an engine of `for_reading`; once more where that died.
+
+    The server may have been restarted since the connection was last used. Raises StoreError.
+    """
+    try:
+        with reading(engine) as connection:
+            return ask(connection)
+    except StoreUnavailable as error:
+        cause = error.__cause__
+        if not (isinstance(cause, DBAPIError) and cause.connection_invalidated):
+            raise
+    with reading(engine) as connection:
+        return ask(connection)
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One write transaction: committed at the end, undone on any error. Raises StoreError."""
@@ -286,5 +290,4 @@ def _is_locked(error: DBAPIError) -> bool:
 
 def ping(engine: Engine) -> None:
     """Ask the smallest question that proves the tables are there. Raises StoreError."""
-    with reading(engine) as connection:
-        connection.execute(text("SELECT 1 FROM series LIMIT 1"))
+    read(engine, lambda connection: connection.scalar(text("SELECT 1 FROM series LIMIT 1")))

@@ -136,15 +136,9 @@ class Health(Reply):
     """Whether the service works."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(
-        description="`degraded`: something is away that reads can do without; they are still right."
+        description="`degraded`: a cache is away; reads are slower and still right."
     )
-    database: Literal["ok", "degraded", "unavailable"] = Field(
-        description="`degraded`: the primary is away, and its replica answers reads."
-    )
-    replica: Literal["ok", "degraded"] | None = Field(
-        default=None,
-        description="`degraded`: reads go to the primary. Left out where there is no replica.",
-    )
+    database: Literal["ok", "unavailable"] = Field(description="Whether it answers reads.")
     cache: Literal["ok", "degraded"]
 
 

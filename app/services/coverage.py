@@ -53,28 +53,34 @@ class CoverageCounter:
 
     def coverage(self, pair: Pair, interval: Interval, now: float) -> Coverage:
         """What is stored of the series at the unix time `now`. Raises StoreError."""
-        state = self._series.state(pair, interval)
+        return self._series.together(lambda series: self._coverage(series, pair, interval, now))
+
+    def _coverage(
+        self, series: SeriesStore, pair: Pair, interval: Interval, now: float
+    ) -> Coverage:
+        state = series.state(pair, interval)
         served = served_period(interval, self._history_days, now)
         counted = self._counts.get((pair, interval))
         if counted is None or counted[:2] != (state.revision, served):
-            counted = state.revision, served, self._count(pair, interval, served)
-            # Between the two reads a load may have committed, or another server taken over: then
-            # this is nothing to remember, and the next request counts again.
-            if self._series.state(pair, interval).revision == state.revision:
+            counted = state.revision, served, _count(series, pair, interval, served)
+            # Between the two reads a load may have committed: then this is nothing to remember, and
+            # the next request counts again.
+            if series.state(pair, interval).revision == state.revision:
                 self._counts[pair, interval] = counted
         stale = is_stale(state, interval, now)
         return replace(counted[2], as_of=state.last, checked_at=state.checked_at, stale=stale)
 
-    def _count(self, pair: Pair, interval: Interval, served: Span) -> Coverage:
-        found = self._series.buckets(pair, interval, *warmed_up(served, interval))
-        warm_up = bisect_left(found, served.first)
-        buckets = found[warm_up:]
-        return Coverage(
-            pair,
-            interval,
-            first=buckets[0] if buckets else None,
-            last=buckets[-1] if buckets else None,
-            expected=served.count(interval.seconds),
-            stored=len(buckets),
-            warm_up_missing=WARM_UP - warm_up,
-        )
+
+def _count(series: SeriesStore, pair: Pair, interval: Interval, served: Span) -> Coverage:
+    found = series.buckets(pair, interval, *warmed_up(served, interval))
+    warm_up = bisect_left(found, served.first)
+    buckets = found[warm_up:]
+    return Coverage(
+        pair,
+        interval,
+        first=buckets[0] if buckets else None,
+        last=buckets[-1] if buckets else None,
+        expected=served.count(interval.seconds),
+        stored=len(buckets),
+        warm_up_missing=WARM_UP - warm_up,
+    )

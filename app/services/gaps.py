@@ -135,7 +135,7 @@ def inspect(
     step = interval.seconds
     served = served_period(interval, history_days, now)
     watched = warmed_up(served, interval)
-    found = _of_one_revision(store, pair, interval, watched)
+    found = store.together(lambda one: _of_one_revision(one, pair, interval, watched))
     holes = missing(*watched, step, found.present)
     checked_at = found.state.checked_at
     return Inspection(
@@ -164,10 +164,9 @@ class _Found:
 
 
 def _of_one_revision(store: SeriesStore, pair: Pair, interval: Interval, period: Span) -> _Found:
-    """What is stored of the period, read again where the series changed meanwhile.
+    """What is stored of the period, read again where a load has committed meanwhile.
 
-    That is where a load has committed, or another server answers the rest. Under loads that commit
-    faster than this reads, the last reading has to do.
+    Under loads that commit faster than this reads, the last reading has to do.
     """
     for _ in range(_READINGS):
         found = _Found(

@@ -22,12 +22,16 @@ FEWEST: Final = 100
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to the topology: `breaks` takes something away, `mends` gives it back."""
+    """What is done to the topology: `breaks` takes something away, `mends` gives it back.
+
+    Without `prices` they may be 503 meanwhile: they are read where they are written.
+    """
 
     key: str
     name: str
     breaks: Callable[[Stack], None] = lambda _stack: None
     mends: Callable[[Stack], None] = lambda _stack: None
+    prices: bool = True
 
 
 @dataclass

@@ -153,6 +153,16 @@ class Stack:
     url: str
     settings: dict[str, str]
 
+    def reads_from_replica(self) -> bool:
+        """Whether nobody has read candles or averages from the primary within the last second."""
+        name = self.db_url.rpartition("/")[2]
+        return not int(
+            self.primary.sql(
+                f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' "
+                "AND query LIKE '%FROM series%' AND state_change > now() - interval '1 second'"
+            )
+        )
+
     def tries(self) -> list[list[str]]:
         """What nginx has answered: its status, and that of each process that it asked."""
         lines = (self.folder / "nginx.access.log").read_text().splitlines()

@@ -7,34 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from app.db import schema
-from app.db.database import Database
 from app.db.memory import MemorySeriesStore
-from app.db.routed import RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 from app.db.session import open_engine
-from tests.support.postgres import Postgres
-from tests.support.replicated import replicated_on
 
-Store = MemorySeriesStore | SqlSeriesStore | RoutedSeriesStore
+Store = MemorySeriesStore | SqlSeriesStore
 
 
-@pytest.fixture
-def replicated(postgres_pair: tuple[Postgres, Postgres]) -> Iterator[Database]:
-    """An empty database on a primary, read from its replica."""
-    with replicated_on(*postgres_pair) as made:
-        yield made
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres", "replica"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """An empty store of each kind."""
     if request.param == "memory":
         yield MemorySeriesStore()
-        return
-    if request.param == "replica":
-        replicated: Database = request.getfixturevalue("replicated")
-        assert isinstance(replicated.series, RoutedSeriesStore)
-        yield replicated.series
         return
     if request.param == "sqlite":
         yield from _sql(request.getfixturevalue("sqlite_url"))

@@ -27,7 +27,6 @@ from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CHECK_EVERY, CachedAverageStore
 from app.db.memory import MemorySeriesStore
-from app.db.routed import RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 from app.db.session import open_engine
 from app.utils.blocks import BLOCK
@@ -35,7 +34,6 @@ from tests.support.cached import Clock
 from tests.support.means import body_of, rows_in
 from tests.support.memcached import Memcached
 from tests.support.postgres import Postgres
-from tests.support.replicated import replicated_on
 
 MINUTE = Interval.MINUTE
 STEP = MINUTE.seconds
@@ -50,16 +48,12 @@ _numbers = count(1)
 Averages = Mapping[int, tuple[int | None, ...]]
 """Bucket → averages in 1e-8, in the order of WINDOWS."""
 
-Sql = SqlSeriesStore | RoutedSeriesStore
-
 KINDS = [
     "memory",
     "sqlite",
     "postgres",
-    "replica",
     "sqlite behind memory",
     "postgres behind memcached",
-    "replica behind memcached",
     "sqlite behind memory behind memcached",
 ]
 
@@ -97,7 +91,7 @@ class Stand:
 class Stores:
     """The stores that have been needed so far, by kind of database."""
 
-    by_kind: dict[str, Sql] = field(default_factory=dict)
+    by_kind: dict[str, SqlSeriesStore] = field(default_factory=dict)
     closing: ExitStack = field(default_factory=ExitStack)
 
 
@@ -114,13 +108,8 @@ def _store(
     stores: Stores,
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Sql:
+) -> SqlSeriesStore:
     if kind not in stores.by_kind:
-        if kind == "replica":
-            pair = request.getfixturevalue("postgres_pair")
-            database = stores.closing.enter_context(replicated_on(*pair))
-            stores.by_kind[kind] = database.series
-            return database.series
         if kind == "sqlite":
             url = f"sqlite:///{tmp_path_factory.mktemp('averages') / 'mms.db'}"
         else:

@@ -10,28 +10,21 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core.prices import Coin, SpotPrice, StoredPrice
 from app.db import prices, schema
-from app.db.database import Database
 from app.db.memory_prices import MemoryPriceStore
 from app.db.prices import SqlPriceStore
-from app.db.routed import RoutedPriceStore
 from app.db.session import open_engine, transaction
 from tests.support.statements import statements
 
 BTC, ETH = Coin("BTC", "bitcoin"), Coin("ETH", "ethereum")
 AT = 1_711_356_300
-Store = MemoryPriceStore | SqlPriceStore | RoutedPriceStore
+Store = MemoryPriceStore | SqlPriceStore
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "replica"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """An empty store of each kind."""
     if request.param == "memory":
         yield MemoryPriceStore()
-        return
-    if request.param == "replica":
-        replicated: Database = request.getfixturevalue("replicated")
-        assert isinstance(replicated.prices, RoutedPriceStore)
-        yield replicated.prices
         return
     server = None
     if request.param == "sqlite":

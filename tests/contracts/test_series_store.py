@@ -22,11 +22,10 @@ from app.core.market import (
     RefusedCandle,
 )
 from app.db.memory import MemorySeriesStore, MemorySeriesUnit
-from app.db.routed import RoutedSeriesStore
 from app.db.series import SqlSeriesStore
 from tests.support.candles import BTC, DAY, ETH, candle, daily, day
 
-Store = MemorySeriesStore | SqlSeriesStore | RoutedSeriesStore
+Store = MemorySeriesStore | SqlSeriesStore
 NOW = day(400)
 
 
@@ -53,7 +52,6 @@ def lose_candle(store: Store, number: int) -> None:
             assert isinstance(unit, MemorySeriesUnit)
             del unit._candles[day(number)]
         return
-    written = store._written if isinstance(store, RoutedSeriesStore) else store
     lawless = {
         "sqlite": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"),
         "postgresql": (
@@ -61,8 +59,8 @@ def lose_candle(store: Store, number: int) -> None:
             "SET session_replication_role = DEFAULT",
         ),
     }
-    begin, end = lawless[written._engine.dialect.name]
-    with written._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    begin, end = lawless[store._engine.dialect.name]
+    with store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(begin))
         connection.execute(
             text("DELETE FROM candles WHERE pair = 'BTC-BRL' AND bucket = :at"), {"at": day(number)}

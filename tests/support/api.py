@@ -69,8 +69,6 @@ class FakeRuntime:
     trouble: StoreError | None = None
     closed: int = 0
     cache_works: bool = True
-    primary_works: bool = True
-    replica_works: bool | None = None
     prices: MemoryPriceStore = field(default_factory=MemoryPriceStore)
     price_source: PriceSource = field(default_factory=FakePrices)
     averages: AverageStore | None = None
@@ -90,14 +88,9 @@ class FakeRuntime:
             price_source=lambda: self.price_source,
             gate_for=own_gate,
             ping=self._ping,
-            primary_healthy=lambda: self.primary_works,
-            replica_healthy=self._replica if self.replica_works is not None else None,
             cache_healthy=lambda: self.cache_works,
             close=self._close,
         )
-
-    def _replica(self) -> bool:
-        return self.replica_works is True
 
     def _ping(self) -> None:
         if self.trouble is not None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-import structlog
 
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.core.market import DAY
 from app.core.prices import Coin, SpotPrice
 from app.core.settings import Settings
-from app.db.replica import ReadServers
 from app.main import create_app
 from tests.support.api import Answer, Client, settings, started
 from tests.support.history import History
@@ -65,11 +62,6 @@ class Api:
         assert got.body == history.body(version, window, first, last)
         return version, got
 
-    def health(self) -> dict[str, Any]:
-        """What /health says."""
-        said: dict[str, Any] = self.client.get("/health").json()
-        return said
-
 
 def period(history: History) -> tuple[int, int]:
     """A period that all of the history's commits change."""
@@ -96,23 +88,6 @@ def api(history: History, replica: str | None, **overrides: Any) -> Iterator[Api
     chosen = settings(db_url=history.url, db_read_url=replica, **mine)
     with started(create_app(chosen, build)) as client:
         yield Api(client, built[0])
-
-
-def usable(servers: ReadServers) -> bool:
-    assert servers.replica is not None
-    return servers.replica.usable
-
-
-def told(logged: Sequence[structlog.typing.EventDict]) -> list[tuple[str, str]]:
-    """What was said of the servers."""
-    events = ("database_broke", "database_recovered")
-    return [(line["event"], line["server"]) for line in logged if line["event"] in events]
-
-
-def in_use(made: Api) -> bool:
-    healthy = made.runtime.replica_healthy
-    assert healthy is not None
-    return healthy()
 
 
 def collected(made: Api, price: int) -> int:

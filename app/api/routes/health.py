@@ -39,21 +39,12 @@ _DRAINING: Final = "This process is shutting down."
 def health(context: ContextDep) -> Response:
     """200 while the database answers reads, else 503.
 
-    `status` is `degraded` while something is away that reads can do without: a cache node, which
-    makes them slower and nothing else; the replica, where there is one; or the primary behind it,
-    without which nothing new is stored.
+    `status` is `degraded` while a cache node is away, which makes reads slower and nothing else.
     """
-    runtime = context.runtime
-    usable = database_usable(runtime.ping)
-    parts: dict[str, State] = {"database": _state(runtime.primary_healthy())}
-    if runtime.replica_healthy is not None:
-        parts["replica"] = _state(runtime.replica_healthy())
-    parts["cache"] = _state(runtime.cache_healthy())
-    if not usable:
-        gone = {**parts, "database": "unavailable"}
-        return _reply(503, Health.model_validate({"status": "unavailable", **gone}))
-    status = "degraded" if "degraded" in parts.values() else "ok"
-    return _reply(200, Health.model_validate({"status": status, **parts}))
+    cache = _cache(context)
+    if not database_usable(context.runtime.ping):
+        return _reply(503, Health(status="unavailable", database="unavailable", cache=cache))
+    return _reply(200, Health(status=cache, database="ok", cache=cache))
 
 
 @router.get(
@@ -104,11 +95,7 @@ def ready(context: ContextDep) -> Response:
 
 
 def _cache(context: ContextDep) -> State:
-    return _state(context.runtime.cache_healthy())
-
-
-def _state(healthy: bool) -> State:
-    return "ok" if healthy else "degraded"
+    return "ok" if context.runtime.cache_healthy() else "degraded"
 
 
 def _reply(status: int, body: Reply) -> Response:
