@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from app.core.errors import MmsError
-from app.sandbox.assembly import build_exchange
-from app.sandbox.options import parser
+from app.sandbox.options import build_exchange, parser
 from app.sandbox.server import serve
 
 
@@ -22,8 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         try:
             exchange = build_exchange(options, time.time, _complain)
-            served = serve(exchange, options.port, options.host, verbose=options.verbose)
-            address = stack.enter_context(served)
+            address = stack.enter_context(serve(exchange, options.port, options.host))
         except MmsError as error:
             _complain(str(error))
             return 2
