@@ -20,15 +20,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     with ExitStack() as stack:
         try:
-            exchange = build_exchange(options, time.time, _complain)
+            exchange = build_exchange(options, time.time)
             address = stack.enter_context(serve(exchange, options.port, options.host))
         except MmsError as error:
             _complain(str(error))
             return 2
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             _complain(
                 f"cannot listen on {options.host} port {options.port} "
-                f"({error.strerror or error}); choose another --port, or 0 for a free one"
+                f"({error}); choose another --port, or 0 for a free one"
             )
             return 2
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,7 +3,7 @@
 A fault is written `KIND[=VALUE][,NAME=VALUE…]`, such as `status=429,retry-after=7,times=3`;
 `app.sandbox.fault_kinds` has the kinds. `POST /_sandbox/faults` takes one or a list of them, each as a text
 or an object (`{"kind": "status", "value": 503, "times": 3}`); `GET` lists what is set, `DELETE` removes
-all, `DELETE /_sandbox/faults/7` one.
+all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -24,9 +25,6 @@ from app.sandbox.fault_kinds import KINDS, Fault
 from app.sandbox.wire import Reply
 
 PREFIX: Final = "/_sandbox/"
-MOST: Final = 1_000
-"""Faults that a board holds at most, used up or not."""
-
 _FAULTS: Final = f"{PREFIX}faults"
 
 
@@ -80,31 +78,21 @@ class FaultBoard:
         self._ticks = ticks
         self._lock = threading.Lock()
         self._posted: list[_Posted] = []
-        self._last_id = 0
+        self._ids = count(1)
 
     def add(self, *faults: Fault | str | Mapping[str, Any]) -> list[int]:
         """Set faults, all or none; returns their ids. Raises ConfigurationError."""
         made = [item if isinstance(item, Fault) else fault(item) for item in faults]
         with self._lock:
-            if len(self._posted) + len(made) > MOST:
-                raise ConfigurationError(f"{MOST} faults are set already: remove some first")
-            first, self._last_id = self._last_id + 1, self._last_id + len(made)
-            ids = list(range(first, self._last_id + 1))
             tick = self._ticks()
-            self._posted += [_Posted(i, item, tick) for i, item in zip(ids, made, strict=True)]
-        return ids
+            posted = [_Posted(next(self._ids), item, tick) for item in made]
+            self._posted += posted
+        return [item.id for item in posted]
 
     def clear(self) -> None:
         """Remove all faults."""
         with self._lock:
             self._posted.clear()
-
-    def remove(self, number: int) -> bool:
-        """Remove one fault by its id; False where there is none."""
-        with self._lock:
-            before = len(self._posted)
-            self._posted = [posted for posted in self._posted if posted.id != number]
-            return len(self._posted) < before
 
     def listed(self) -> list[dict[str, Any]]:
         """What is set, in the order in which it was, with what came of it so far."""
@@ -144,10 +132,7 @@ class FaultBoard:
 
 def control(board: FaultBoard, method: str, path: str, body: bytes) -> Reply:
     """Answer one request to the control endpoint."""
-    one = re.fullmatch(rf"{_FAULTS}/([0-9]{{1,9}})", path)
-    if method == "DELETE" and one and board.remove(int(one[1])):
-        return Reply(204, b"")
-    if path != _FAULTS or method not in ("GET", "POST", "DELETE"):
+    if path != _FAULTS:
         return wire.ROUTE_NOT_FOUND
     if method == "GET":
         return wire.as_json(board.listed())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parse.add_argument
     add("--host", default=HOST, help="address to listen on (default: %(default)s)")
-    add("--port", type=_port, default=0, help="0, the default, takes a free one and prints it")
+    add("--port", type=int, default=0, help="0, the default, takes a free one and prints it")
     add(
         "--replay",
         type=Path,
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         type=_moment,
         metavar="TIME",
         help="start the exchange's clock here, unix seconds or ISO 8601 (default: a legacy reply's "
-        "own time, else now)",
+        "own time, the latest of several, else now)",
     )
     add(
         "--prices",
@@ -109,18 +109,18 @@ def parser() -> argparse.ArgumentParser:
     return parse
 
 
-def build_exchange(
-    options: argparse.Namespace, wall: Clock, note: Callable[[str], None]
-) -> Exchange:
-    """The exchange that the options ask for; `note` is told what a user would not expect.
+def build_exchange(options: argparse.Namespace, wall: Clock) -> Exchange:
+    """The exchange that the options ask for; `wall` is the real time.
 
-    `wall` is the real time. Raises ConfigurationError: one line that says what to change.
+    Raises ConfigurationError: one line that says what to change.
     """
     recordings = [read_recording(path) for path in options.replay]
     started = wall()
     begin = options.now
     if begin is None:
-        begin = started if options.shift_to_yesterday else _start(recordings, started, note)
+        # When the replies were recorded, the latest of them; formats that do not tell mean now.
+        times = [item.server_time for item in recordings if not options.shift_to_yesterday]
+        begin = max((started if at is None else at for at in times), default=started)
     if options.shift_to_yesterday:
         if not recordings:
             raise ConfigurationError("--shift-to-yesterday moves recorded candles: add --replay")
@@ -152,22 +152,6 @@ def _book(options: argparse.Namespace, recordings: Sequence[Recording]) -> Candl
             )
         series[pair, recording.interval] = recording.bars
     return ReplayBook(series)
-
-
-def _start(recordings: Sequence[Recording], wall: float, note: Callable[[str], None]) -> float:
-    """Where the clock starts: when the replies were recorded; formats that do not tell mean now."""
-    starts = {wall if item.server_time is None else item.server_time for item in recordings}
-    latest = max(starts, default=wall)
-    if len(starts) > 1:
-        shown = datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds")
-        note(f"the replayed files are of different times; the clock starts at the latest, {shown}")
-    return latest
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: write 0 to 65535")
-    return int(text)
 
 
 def _fault(text: str) -> Fault:

@@ -82,10 +82,6 @@ class SandboxHandler(BaseHTTPRequestHandler):
         exchange = self.server.exchange
         self._send(exchange.controlled("GET", self.path, b"") or exchange.answer(self.path))
 
-    def do_HEAD(self) -> None:
-        """Answer as GET does, without the body, and without what goes wrong on the way."""
-        self._send(self.server.exchange.answer(self.path), body=False)
-
     def do_POST(self) -> None:
         """Only faults can be posted. An unread request body makes the connection useless."""
         self.close_connection = True
@@ -94,7 +90,7 @@ class SandboxHandler(BaseHTTPRequestHandler):
         reply = self.server.exchange.controlled(self.command, self.path, body)
         self._send(reply or wire.ROUTE_NOT_FOUND)
 
-    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
+    do_DELETE = do_POST
 
     def version_string(self) -> str:
         """The `Server` header."""
@@ -108,14 +104,14 @@ class SandboxHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Write nothing."""
 
-    def _send(self, reply: Reply, *, body: bool = True) -> None:
-        if reply.send is not None and body:
+    def _send(self, reply: Reply) -> None:
+        if reply.send is not None:
             self.close_connection = True
             self.connection.settimeout(None)
             reply.send(Outgoing(self.connection, partial(self._head, reply), reply.body))
             return
         opening = self._head(reply, ("Content-Length", str(len(reply.body))))
-        self.wfile.write(opening + (reply.body if body else b""))
+        self.wfile.write(opening + reply.body)
 
     def _head(self, reply: Reply, *framing: tuple[str, str]) -> bytes:
         headers = [

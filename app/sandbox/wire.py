@@ -108,7 +108,9 @@ def columns(bars: Sequence[Bar]) -> Reply:
 def legacy_candles(bars: Sequence[Bar], server_time: int) -> Reply:
     """Legacy candles: a list of objects with JSON numbers, under a status and the server's time."""
     rows = [
-        ",".join(f'"{field}":{number(getattr(bar, name))}' for field, name in sorted(FIELDS.items()))
+        ",".join(
+            f'"{field}":{number(getattr(bar, name))}' for field, name in sorted(FIELDS.items())
+        )
         for bar in bars
     ]
     head = '"status_code":100,"status_message":"Success"'

@@ -175,7 +175,7 @@ def test_a_failure_is_sent_so_many_times_as_it_is_and_to_prices_alone() -> None:
 
 
 def built(*argv: str) -> Exchange:
-    return build_exchange(parser().parse_args(argv), Clock(), pytest.fail)
+    return build_exchange(parser().parse_args(argv), Clock())
 
 
 def replayed(folder: Path, *lines: str) -> Exchange:
