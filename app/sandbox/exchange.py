@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 from app.core.market import Interval, Pair
 from app.core.ports import Clock
 from app.sandbox import faults, wire
-from app.sandbox.book import Bar, CandleBook, EditableBook, newest
+from app.sandbox.book import Bar, CandleBook, EditableBook, Span, newest
 from app.sandbox.fault_kinds import Fault, Status, Value
 from app.sandbox.price_books import SimulatedPrices
 from app.sandbox.prices import PriceBoard, PriceBook
@@ -136,11 +136,8 @@ class Exchange:
         These requests are neither remembered nor counted, and no fault hits them.
         """
         path = target.partition("?")[0]
-        return (
-            faults.control(self.faults, method, path, body)
-            if path.startswith(faults.PREFIX)
-            else None
-        )
+        own = path.startswith(faults.PREFIX)
+        return faults.control(self.faults, method, path, body) if own else None
 
     def _true_reply(self, path: str, query: Query, now: float, due: Sequence[Fault]) -> Reply:
         legacy = _LEGACY_CANDLES.fullmatch(path)
@@ -152,6 +149,8 @@ class Exchange:
             return wire.symbols(self.book.pairs)
         if path.rstrip("/") == f"{COINGECKO_PATH}/simple/price":
             return self._spot_prices(query, now)
+        if path.startswith(COINGECKO_PATH):
+            return wire.as_json({"error": "Incorrect path"}, 404)
         return wire.ROUTE_NOT_FOUND
 
     def _v4_candles(self, query: Query, now: float, due: Sequence[Fault]) -> Sequence[Bar]:
@@ -164,8 +163,6 @@ class Exchange:
         if interval is None and resolution not in _WITHOUT_CANDLES:
             words = f"The param {{resolution}} must be one of {_RESOLUTIONS}"
             raise Refused("RESOLUTION_IS_INVALID", words)
-        if not query.get("to"):
-            raise Refused("TO_IS_REQUIRED", "The param {to} must not be empty")
         last, limit = _integer(query, "to"), self._page_limit
         first = _integer(query, "from") if query.get("from") else 0
         if query.get("countback"):
@@ -173,7 +170,7 @@ class Exchange:
             first, limit = 0, min(limit, _integer(query, "countback"))
             if limit < 1:
                 raise Refused("COUNTBACK_IS_INVALID", "The param {countback} must be positive")
-        return self._bars(pair, interval, first, last, now, limit, due) if interval else []
+        return self._bars(pair, interval, (first, last), now, limit, due) if interval else []
 
     def _legacy_candles(
         self, name: str, query: Query, now: float, due: Sequence[Fault]
@@ -186,18 +183,18 @@ class Exchange:
         if interval is None:
             raise Refused("PRECISION_IS_INVALID", "The param {precision} is invalid")
         first, last = _integer(query, "from"), _integer(query, "to")
-        return self._bars(pair, interval, first, last, now, self._page_limit, due)
+        return self._bars(pair, interval, (first, last), now, self._page_limit, due)
 
     def _bars(
         self,
         pair: Pair,
         interval: Interval,
-        first: int,
-        last: int,
+        span: Span,
         now: float,
         limit: int,
         due: Sequence[Fault],
     ) -> Sequence[Bar]:
+        first, last = span
         bars = newest(self.book, pair, interval, max(0, first), last, now, limit)
         # What is no number any more comes last, because nothing can be reckoned with it.
         for fault in sorted(due, key=lambda fault: isinstance(fault, Value)):

@@ -200,7 +200,6 @@ class Scale(_Candles):
     value: Factor
 
     def candles(self, bars: list[Bar]) -> Sequence[Bar]:
-        """All of them at another scale."""
         return [_scaled(bar, _ratio(self.value)) for bar in bars]
 
 
@@ -222,7 +221,7 @@ class Refuse(Fault):
     name = "refuse"
 
     def send(self, reply: Outgoing) -> None:
-        """Nothing."""
+        pass
 
 
 class Hang(Fault):
@@ -233,7 +232,6 @@ class Hang(Fault):
     at: At = "head"
 
     def send(self, reply: Outgoing) -> None:
-        """Half of it or nothing."""
         if self.at == "body":
             reply.connection.sendall(reply.opening() + reply.body[: len(reply.body) // 2])
         reply.waited(self.value)
@@ -247,7 +245,6 @@ class Trickle(Fault):
     at: At = "head"
 
     def send(self, reply: Outgoing) -> None:
-        """All of it, in time."""
         opening = reply.opening()
         sent = len(opening) if self.at == "body" else 0
         reply.connection.sendall(opening[:sent])
@@ -265,7 +262,6 @@ class Cut(Fault):
     keep: int | None = Field(None, ge=0)
 
     def send(self, reply: Outgoing) -> None:
-        """The beginning."""
         kept = len(reply.body) // 2 if self.keep is None else self.keep
         opening = reply.opening() if self.framing == "length" else reply.head()
         reply.connection.sendall(opening + reply.body[:kept])
@@ -280,7 +276,6 @@ class Flood(Fault):
     framing: Framing = "length"
 
     def send(self, reply: Outgoing) -> None:
-        """What looks like the beginning of the right reply for as long as anybody reads."""
         piece = b"1711584000," * 90_000
         length = self.value * len(piece)
         if self.at == "head":
@@ -299,7 +294,6 @@ class GzipBomb(Fault):
     value: int = Field(1000, ge=1, le=1_000_000)
 
     def send(self, reply: Outgoing) -> None:
-        """Spaces, packed one after the other."""
         packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
         reply.connection.sendall(reply.head(("Content-Encoding", "gzip")))
         for _ in range(self.value):

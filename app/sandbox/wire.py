@@ -89,19 +89,10 @@ ROUTE_NOT_FOUND: Final = problem("API|ROUTE_NOT_FOUND", "This route not found", 
 
 def columns(bars: Sequence[Bar]) -> Reply:
     """v4 candles: one object of equal columns, prices and volumes as strings of eight places."""
-    texts = {
-        field[0]: [
-            (
-                value
-                if isinstance(value, Raw)
-                else str(value) if name == "stamp" else f'"{_fixed(value)}"'
-            )
-            for bar in bars
-            for value in [getattr(bar, name)]
-        ]
+    parts = [
+        f'"{field[0]}":[{",".join(_text(getattr(bar, name)) for bar in bars)}]'
         for field, name in FIELDS.items()
-    }
-    parts = [f'"{key}":[{",".join(column)}]' for key, column in texts.items()]
+    ]
     return Reply(200, f"{{{','.join(parts)}}}".encode())
 
 
@@ -144,18 +135,18 @@ def spot_prices(coins: Mapping[str, Mapping[str, Decimal | None]]) -> Reply:
 
 def number(value: Decimal | int | Raw) -> str:
     """A number without trailing zeros or an exponent."""
-    text = (
-        value
-        if isinstance(value, Raw)
-        else format(value, "f" if isinstance(value, Decimal) else "d")
-    )
-    return text.rstrip("0").rstrip(".") if "." in text and not isinstance(value, Raw) else text
+    if isinstance(value, Raw):
+        return value
+    text = format(Decimal(value), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _fixed(value: Decimal) -> str:
-    """The number with eight decimal places; a finer one keeps all its digits, nothing is rounded."""
+def _text(value: Decimal | int | Raw) -> str:
+    """v4's prices are text of eight decimal places; a finer one keeps all its digits."""
+    if not isinstance(value, Decimal):
+        return str(value)
     whole, _, fraction = format(value, "f").partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(PLACES, '0')}"
+    return f'"{whole}.{fraction.rstrip("0").ljust(PLACES, "0")}"'
 
 
 def _spot(value: Decimal | None) -> str:

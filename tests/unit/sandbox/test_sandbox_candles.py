@@ -101,7 +101,7 @@ def test_an_unknown_resolution_is_refused_with_the_recorded_message(resolution: 
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ("", "TO_IS_REQUIRED"),
+        ("", "TO_IS_INVALID"),
         ("&to=soon", "TO_IS_INVALID"),
         ("&to=" + "9" * 5000, "TO_IS_INVALID"),
         (f"&to={T}&from=x", "FROM_IS_INVALID"),
