@@ -32,5 +32,5 @@ def test_the_tests_have_the_same_names_in_every_process_at_any_time(
     # another order.
     here = {item.nodeid for item in request.session.items}
     there = collected(1)
-    assert len(there) > 4_000
+    assert len(there) > 1_000
     assert sorted(here - there) == []

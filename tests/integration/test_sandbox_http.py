@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -81,20 +80,6 @@ def test_a_post_has_no_route_and_ends_its_connection(exchange: Exchange) -> None
         assert post.status_code == 404
         assert post.headers["Connection"] == "close"
         assert client.get(f"{V4_PATH}/symbols").status_code == 200
-
-
-def test_many_clients_at_once_get_whole_and_equal_replies(exchange: Exchange) -> None:
-    query = f"?symbol=BTC-BRL&resolution=1d&to={NOW}&countback=20"
-    with serve(exchange) as url, httpx.Client(base_url=url) as client:
-
-        def ask(_: int) -> bytes:
-            return client.get(f"{V4_PATH}/candles{query}").content
-
-        with ThreadPoolExecutor(16) as pool:
-            bodies = set(pool.map(ask, range(64)))
-    assert len(bodies) == 1
-    assert len(json.loads(bodies.pop())["t"]) == 20
-    assert len(exchange.requests) == 64
 
 
 def test_when_serving_ends_no_thread_and_no_port_is_left_though_a_client_stays_connected(

@@ -63,12 +63,6 @@ def test_removed_days_are_absent_at_every_interval_and_come_back(book: EditableB
     assert stamps_in(book) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_removed_hour_leaves_its_day(book: EditableBook) -> None:
-    book.remove(BTC, T + 3600, T + 3600, Interval.HOUR)
-    assert stamps_in(book, Interval.HOUR)[:3] == [0, 2, 3]
-    assert stamps_in(book) == [0, 1, 2, 3, 4, 5]
-
-
 @given(
     steps=st.lists(
         st.tuples(

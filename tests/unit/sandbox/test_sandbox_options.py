@@ -91,16 +91,6 @@ def test_pairs_belong_to_files_in_order(tmp_path: Path) -> None:
     assert daily(exchange, BTC) == {}
 
 
-def test_one_pair_may_be_replayed_at_several_intervals(tmp_path: Path) -> None:
-    exchange = build(
-        *("--replay", table(tmp_path), "--replay", table(tmp_path, "hours.csv", 3600)),
-        *("--pair", "BRLBTC", "--pair", "BRLBTC"),
-    )
-    assert exchange.book.pairs == (BTC,)
-    assert len(exchange.book.candles(BTC, Interval.HOUR, T, T + DAY, WALL)) == 3
-    assert len(exchange.book.candles(BTC, Interval.DAY, T, T + 9 * DAY, WALL)) == 3
-
-
 @pytest.mark.parametrize(
     ("argv", "problem"),
     [
@@ -180,8 +170,3 @@ def test_shifted_a_reply_goes_by_the_wall_clock_with_its_running_candle_today(
     exchange = build("--replay", reply(tmp_path), "--shift-to-yesterday")
     assert exchange.clock() == WALL
     assert daily(exchange) == {698: 1, 699: 2, 700: 3}
-
-
-def test_a_shift_follows_the_clock_that_was_set(tmp_path: Path) -> None:
-    argv = ("--replay", table(tmp_path), "--shift-to-yesterday", "--now", str(T + 10 * DAY + 5))
-    assert daily(build(*argv)) == {7: 1, 8: 2, 9: 3}

@@ -108,17 +108,6 @@ def test_prices_depend_on_seed_and_minute_alone() -> None:
     assert usd(exchange(SimulatedPrices(2)), ALL) != seen[0]
 
 
-def test_a_price_is_never_older_than_some_minutes_and_never_of_the_future() -> None:
-    clock = Clock()
-    market = exchange(clock=clock)
-    ages = []
-    for minute in range(120):
-        clock.now = NOW + 61 * minute
-        reply = ask(market, f"ids={ALL}&vs_currencies=usd&{TIMED}")
-        ages += [int(clock.now - int(entry["last_updated_at"])) for entry in reply.values()]
-    assert 0 <= min(ages) <= max(ages) < 300
-
-
 def test_the_price_in_brl_is_what_the_running_candle_ends_with() -> None:
     market = exchange()
     target = f"/api/v4/candles?symbol=BTC-BRL&resolution=1d&to={NOW}&countback=1"

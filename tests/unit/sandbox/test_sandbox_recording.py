@@ -115,13 +115,6 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, data: byt
         read_recording(path)
 
 
-def test_the_candle_that_was_running_at_the_recording_is_not_the_last_closed() -> None:
-    recording = parse_recording(json.dumps(LEGACY), "f")
-    assert recording.last_closed() == T + DAY
-    at_the_close = json.dumps({**LEGACY, "server_unix_timestamp": T + 3 * DAY})
-    assert parse_recording(at_the_close, "f").last_closed() == T + 2 * DAY
-
-
 def test_shifted_the_running_candle_is_today_s_and_the_last_closed_one_yesterday_s() -> None:
     now = T + 500 * DAY + 12_345
     shifted = shift_to_yesterday(parse_recording(json.dumps(LEGACY), "f"), now)
