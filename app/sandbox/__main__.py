@@ -9,8 +9,7 @@ from contextlib import ExitStack
 
 from app.core import waits
 from app.core.errors import MmsError
-from app.sandbox.assembly import build_exchange
-from app.sandbox.options import parser
+from app.sandbox.options import build_exchange, parser
 from app.sandbox.server import serve
 
 
@@ -20,16 +19,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = waits.StopSignals()
     with ExitStack() as stack:
         try:
-            exchange = build_exchange(options, time.time, _complain)
-            served = serve(exchange, options.port, options.host, verbose=options.verbose)
-            address = stack.enter_context(served)
+            exchange = build_exchange(options, time.time)
+            address = stack.enter_context(serve(exchange, options.port, options.host))
         except MmsError as error:
             _complain(str(error))
             return 2
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             _complain(
                 f"cannot listen on {options.host} port {options.port} "
-                f"({error.strerror or error}); choose another --port, or 0 for a free one"
+                f"({error}); choose another --port, or 0 for a free one"
             )
             return 2
         sys.stdout.write(f"sandbox exchange ({exchange.book.kind}) on {address}\n")

@@ -75,21 +75,6 @@ class ReplayBook:
         return bars[begin : bisect_right(bars, min(last, now), key=_stamp)]
 
 
-class JoinedBook:
-    """Several books side by side; a pair belongs to the first book that has it."""
-
-    def __init__(self, books: Sequence[CandleBook]) -> None:
-        self._book_of = {pair: book for book in reversed(books) for pair in book.pairs}
-        self.pairs = tuple(dict.fromkeys(pair for book in books for pair in book.pairs))
-        self.kind = " and ".join(dict.fromkeys(book.kind for book in books))
-
-    def candles(
-        self, pair: Pair, interval: Interval, first: int, last: int, now: float
-    ) -> Sequence[Bar]:
-        """What the pair's own book says."""
-        return self._book_of[pair].candles(pair, interval, first, last, now)
-
-
 class EditableBook:
     """Another book with holes and replaced candles, which may change while requests are answered.
 
@@ -100,18 +85,10 @@ class EditableBook:
     def __init__(self, base: CandleBook) -> None:
         self._base = base
         self._lock = threading.Lock()
-        self._holes: dict[Pair, tuple[Span, ...]] = {}
+        self._holes: dict[Pair, list[Span]] = {}
         self._replaced: dict[tuple[Pair, Interval], dict[int, Bar]] = {}
-
-    @property
-    def kind(self) -> str:
-        """The base book's kind."""
-        return self._base.kind
-
-    @property
-    def pairs(self) -> tuple[Pair, ...]:
-        """The base book's pairs."""
-        return self._base.pairs
+        self.kind = base.kind
+        self.pairs = base.pairs
 
     def remove(self, pair: Pair, first: int, last: int, interval: Interval = Interval.DAY) -> None:
         """Hide the buckets from `first` to `last` (starts of `interval`'s buckets, inclusive)."""
@@ -120,13 +97,18 @@ class EditableBook:
     def remove_span(self, pair: Pair, span: Span) -> None:
         """Hide every bucket of `pair`, of any interval, that lies wholly inside `span`."""
         with self._lock:
-            self._holes[pair] = _with_span(self._holes.get(pair, ()), span)
+            self._holes.setdefault(pair, []).append(span)
 
     def restore(self, pair: Pair, first: int, last: int, interval: Interval = Interval.DAY) -> None:
         """Give the buckets from `first` to `last` back; those never removed are not touched."""
+        end = last + interval.seconds
         with self._lock:
-            span = (first, last + interval.seconds)
-            self._holes[pair] = _without_span(self._holes.get(pair, ()), span)
+            self._holes[pair] = [
+                piece
+                for start, stop in self._holes.get(pair, ())
+                for piece in ((start, min(stop, first)), (max(start, end), stop))
+                if piece[0] < piece[1]
+            ]
 
     def replace(self, pair: Pair, interval: Interval, bars: Iterable[Bar]) -> None:
         """Send these candles from now on, in place of (or beside) what the base book has."""
@@ -145,7 +127,7 @@ class EditableBook:
     ) -> Sequence[Bar]:
         """The base book's candles with the replacements in place and the holes left out."""
         with self._lock:
-            holes = self._holes.get(pair, ())
+            holes = tuple(self._holes.get(pair, ()))
             replaced = dict(self._replaced.get((pair, interval), {}))
         bars = self._base.candles(pair, interval, first, last, now)
         if replaced:
@@ -153,7 +135,13 @@ class EditableBook:
             bars = sorted([*own, *(bar for bar in bars if bar.stamp not in replaced)], key=_stamp)
         if not holes:
             return bars
-        return [bar for bar in bars if not _inside(holes, bar.stamp, interval.seconds)]
+        return [
+            bar
+            for bar in bars
+            if not any(
+                start <= bar.stamp and bar.stamp + interval.seconds <= end for start, end in holes
+            )
+        ]
 
 
 def newest(
@@ -177,27 +165,3 @@ def newest(
 
 def _stamp(bar: Bar) -> int:
     return bar.stamp
-
-
-def _inside(holes: Sequence[Span], stamp: int, seconds: int) -> bool:
-    return any(start <= stamp and stamp + seconds <= end for start, end in holes)
-
-
-def _with_span(spans: Sequence[Span], new: Span) -> tuple[Span, ...]:
-    """The union; touching spans become one, so that a bucket across their border is inside."""
-    start, end = new
-    apart = []
-    for span in spans:
-        if span[1] < start or end < span[0]:
-            apart.append(span)
-        else:
-            start, end = min(start, span[0]), max(end, span[1])
-    return tuple(sorted([*apart, (start, end)]))
-
-
-def _without_span(spans: Sequence[Span], gone: Span) -> tuple[Span, ...]:
-    pieces = []
-    for start, end in spans:
-        pieces.append((start, min(end, gone[0])))
-        pieces.append((max(start, gone[1]), end))
-    return tuple((start, end) for start, end in pieces if start < end)

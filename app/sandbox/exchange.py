@@ -1,7 +1,9 @@
 """The stand-in exchange as an object: its books, clock, faults, and a memory of requests.
 
-It knows nothing of sockets: `answer` turns an address into a reply. `app.sandbox.server` puts it on
-a port.
+It knows nothing of sockets: `answer` turns an address into a reply; `app.sandbox.server` puts it on a
+port. Seen or documented: the meaning of `to`, `from` and `countback`, the codes for a wrong symbol, a
+wrong resolution's message. Inferred: the codes for other wrong parameters; that a request with neither
+`from` nor `countback` gets the newest page; everything about a wrong legacy request.
 """
 
 from __future__ import annotations
@@ -12,16 +14,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from app.core.market import Interval
+from app.core.market import Interval, Pair
 from app.core.ports import Clock
-from app.sandbox import control, endpoints, fault_candles, fault_replies, price_wire, wire
-from app.sandbox.book import Bar, CandleBook, EditableBook
-from app.sandbox.endpoints import Query, Refused
-from app.sandbox.fault_parameters import CANDLES, PRICES, TICKERS, Acts
-from app.sandbox.faults import Fault, FaultBoard
+from app.sandbox import faults, wire
+from app.sandbox.book import Bar, CandleBook, EditableBook, Span, newest
+from app.sandbox.fault_kinds import Fault, Status, Value
 from app.sandbox.price_books import SimulatedPrices
 from app.sandbox.prices import PriceBoard, PriceBook
 from app.sandbox.wire import Reply
@@ -39,19 +40,13 @@ PAGE_LIMIT: Final = 1000
 MEMORY: Final = 10_000
 
 _LEGACY_CANDLES: Final = re.compile(re.escape(LEGACY_PATH) + r"/([^/]+)/candle")
-_PRICES: Final = f"{COINGECKO_PATH}/simple/price"
-_SUBJECTS: Final = {
-    LEGACY_PATH: CANDLES,
-    f"{V4_PATH}/candles": CANDLES,
-    f"{V4_PATH}/tickers": TICKERS,
-    _PRICES: PRICES,
-}
-_RATE_EXCEEDED: Final = wire.problem("REQUEST_RATE_EXCEEDED", "Too many requests", status=429)
-# A client that keeps to the rate exactly arrives a little early now and then: sleeping and the
-# network are not exact. Refusing it would punish the well-behaved.
-_EARLY: Final = 0.05
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_RESOLUTIONS: Final = "1m, 15m, 1h, 3h, 1d, 1w, 1M(for months)"
+# The exchange has these two as well. Where their buckets begin is not known, so the stand-in has no
+# candles of them instead of wrong ones.
+_WITHOUT_CANDLES: Final = ("1w", "1M")
 
-Route = Callable[[Query, float, Sequence[Fault]], Reply]
+Query = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +55,26 @@ class Asked:
 
     at: float
     path: str
-    query: Mapping[str, str]
+    query: Query
+
+
+class Refused(Exception):
+    """The request is wrong, and `reply` says how."""
+
+    def __init__(
+        self, error: str, message: str, module: str = "PUBLIC_DATA|LIST_CANDLES", status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.reply = wire.problem(f"{module}|{error}", message, status)
 
 
 class Exchange:
     """A stand-in for Mercado Bitcoin and CoinGecko. Safe to use from several threads.
 
     `clock` is the exchange's time: it decides which candles have begun and stands in every reply's
-    `Date`. `prices` are the spot prices, by default those of the first simulated market.
-    `requests_per_second` bounds each address on its own, None for no bound; it is measured
-    by `ticks` (seconds from any start), because the exchange's time may stand still.
-    `faults` is the board of what is to go wrong, and may change at any time.
+    `Date`. `prices` are the spot prices, by default those of the first simulated market. `faults` is the
+    board of what is to go wrong, and may change at any time; its seconds are those of `ticks` (from any
+    start), because the exchange's time may stand still.
     """
 
     def __init__(
@@ -80,26 +84,15 @@ class Exchange:
         clock: Clock,
         prices: PriceBook | None = None,
         page_limit: int = PAGE_LIMIT,
-        requests_per_second: float | None = None,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.book = EditableBook(book)
         self.prices = PriceBoard(prices or SimulatedPrices())
-        self.faults = FaultBoard(ticks)
+        self.faults = faults.FaultBoard(ticks)
         self.clock = clock
         self._page_limit = page_limit
-        self._rate = requests_per_second
-        self._ticks = ticks
         self._lock = threading.Lock()
         self._asked: deque[Asked] = deque(maxlen=MEMORY)
-        self._credit: dict[str, tuple[float, float]] = {}
-        self._turn = 0
-        self._routes: dict[str, Route] = {
-            f"{V4_PATH}/candles": self._candles,
-            f"{V4_PATH}/tickers": self._tickers,
-            f"{V4_PATH}/symbols": self._symbols,
-            _PRICES: self._spot_prices,
-        }
 
     @property
     def server_name(self) -> str:
@@ -125,16 +118,17 @@ class Exchange:
             query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=100))
         except ValueError:  # not a URL at all
             return wire.ROUTE_NOT_FOUND
-        address, route = self._route(parts.path)
-        subject = _SUBJECTS.get(address, "")
         with self._lock:
             self._asked.append(Asked(now, parts.path, query))
-            if not self._within_rate(address):
-                return price_wire.THROTTLED if address == _PRICES else _RATE_EXCEEDED
-        faults = self.faults.due(target, subject)
-        reply = self._reply(route, query, now, faults, subject)
-        sending = next((fault for fault in faults if fault.kind.acts is Acts.SENDING), None)
-        return replace(reply, sending=sending)
+        due = self.faults.due(target)
+        alone = next((fault for fault in due if fault.alone), None)
+        if isinstance(alone, Status):
+            return alone.reply(target, now)
+        try:
+            reply = self._true_reply(parts.path, query, now, due)
+        except Refused as refusal:
+            reply = refusal.reply
+        return reply if alone is None else replace(reply, send=alone.send)
 
     def controlled(self, method: str, target: str, body: bytes) -> Reply | None:
         """The reply to a request to the control endpoint, None where `target` is none of it.
@@ -142,79 +136,99 @@ class Exchange:
         These requests are neither remembered nor counted, and no fault hits them.
         """
         path = target.partition("?")[0]
-        if not path.startswith(control.PREFIX):
-            return None
-        return control.control(self.faults, method, path, body)
+        own = path.startswith(faults.PREFIX)
+        return faults.control(self.faults, method, path, body) if own else None
 
-    def _reply(
-        self, route: Route, query: Query, now: float, faults: Sequence[Fault], subject: str
-    ) -> Reply:
-        for fault in faults:
-            if fault.kind.acts is Acts.REPLY:
-                return fault_replies.replaced(fault, subject, now)
-        try:
-            reply = route(query, now, faults)
-        except Refused as refusal:
-            return refusal.reply
-        for fault in faults:
-            if fault.kind.acts is Acts.BODY:
-                reply = fault_replies.with_other_body(fault, reply)
-        return reply
-
-    def _route(self, path: str) -> tuple[str, Route]:
-        """What answers at this path, and the address that its requests are counted under."""
+    def _true_reply(self, path: str, query: Query, now: float, due: Sequence[Fault]) -> Reply:
         legacy = _LEGACY_CANDLES.fullmatch(path)
         if legacy is not None:
-            name = legacy[1]
-            return LEGACY_PATH, lambda query, now, faults: endpoints.legacy_candles(
-                self._book(faults), name, query, now, self._page_limit, _distort(faults)
-            )
-        address = path.removesuffix("/") if path.startswith(_PRICES) else path
-        if address in self._routes:
-            return address, self._routes[address]
-        if path.startswith(f"{COINGECKO_PATH}/"):
-            return "", lambda *_: price_wire.ROUTE_NOT_FOUND
-        return "", lambda *_: wire.ROUTE_NOT_FOUND
+            return wire.legacy_candles(self._legacy_candles(legacy[1], query, now, due), int(now))
+        if path == f"{V4_PATH}/candles":
+            return wire.columns(self._v4_candles(query, now, due))
+        if path == f"{V4_PATH}/symbols":
+            return wire.symbols(self.book.pairs)
+        if path.rstrip("/") == f"{COINGECKO_PATH}/simple/price":
+            return self._spot_prices(query, now)
+        if path.startswith(COINGECKO_PATH):
+            return wire.as_json({"error": "Incorrect path"}, 404)
+        return wire.ROUTE_NOT_FOUND
 
-    def _book(self, faults: Sequence[Fault]) -> CandleBook:
-        factor = fault_candles.factor_of(faults)
-        return self.book if factor == 1 else fault_candles.ScaledBook(self.book, factor)
+    def _v4_candles(self, query: Query, now: float, due: Sequence[Fault]) -> Sequence[Bar]:
+        """The newest page up to `to`, inclusive."""
+        pair = {pair.symbol: pair for pair in self.book.pairs}.get(query.get("symbol", ""))
+        if pair is None:
+            raise Refused("SYMBOL_IS_INVALID", "This symbol is invalid or not found")
+        resolution = query.get("resolution", "")
+        interval = _interval(resolution)
+        if interval is None and resolution not in _WITHOUT_CANDLES:
+            words = f"The param {{resolution}} must be one of {_RESOLUTIONS}"
+            raise Refused("RESOLUTION_IS_INVALID", words)
+        last, limit = _integer(query, "to"), self._page_limit
+        first = _integer(query, "from") if query.get("from") else 0
+        if query.get("countback"):
+            # Beats `from`: so many candles, however far back they lie.
+            first, limit = 0, min(limit, _integer(query, "countback"))
+            if limit < 1:
+                raise Refused("COUNTBACK_IS_INVALID", "The param {countback} must be positive")
+        return self._bars(pair, interval, (first, last), now, limit, due) if interval else []
 
-    def _candles(self, query: Query, now: float, faults: Sequence[Fault]) -> Reply:
-        book = self._book(faults)
-        return endpoints.candles(book, query, now, self._page_limit, _distort(faults))
+    def _legacy_candles(
+        self, name: str, query: Query, now: float, due: Sequence[Fault]
+    ) -> Sequence[Bar]:
+        """The newest page from `from` up to `to`; a candle that began before `from` is left out."""
+        pair = {pair.legacy: pair for pair in self.book.pairs}.get(name)
+        if pair is None:
+            raise Refused("COIN_NOT_FOUND", "This coin not found", "API", 404)
+        interval = _interval(query.get("precision", ""))
+        if interval is None:
+            raise Refused("PRECISION_IS_INVALID", "The param {precision} is invalid")
+        first, last = _integer(query, "from"), _integer(query, "to")
+        return self._bars(pair, interval, (first, last), now, self._page_limit, due)
 
-    def _tickers(self, query: Query, now: float, faults: Sequence[Fault]) -> Reply:
-        return endpoints.tickers(self._book(faults), query, now)
+    def _bars(
+        self,
+        pair: Pair,
+        interval: Interval,
+        span: Span,
+        now: float,
+        limit: int,
+        due: Sequence[Fault],
+    ) -> Sequence[Bar]:
+        first, last = span
+        bars = newest(self.book, pair, interval, max(0, first), last, now, limit)
+        # What is no number any more comes last, because nothing can be reckoned with it.
+        for fault in sorted(due, key=lambda fault: isinstance(fault, Value)):
+            bars = list(fault.candles(bars))
+        return bars
 
-    def _spot_prices(self, query: Query, now: float, faults: Sequence[Fault]) -> Reply:
-        factor = fault_candles.factor_of(faults)
-        scaled = self.prices if factor == 1 else fault_candles.ScaledPrices(self.prices, factor)
-        return price_wire.simple_price(scaled, query, now)
-
-    def _symbols(self, query: Query, _now: float, _faults: Sequence[Fault]) -> Reply:
-        with self._lock:
-            self._turn += 1
-            turn = self._turn
-        return endpoints.symbols(self.book, query, turn)
-
-    def _within_rate(self, address: str) -> bool:
-        """Take one request's credit of the address; credit grows with time, up to one second's."""
-        if self._rate is None:
-            return True
-        most = max(1.0, self._rate)
-        tick = self._ticks()
-        credit, since = self._credit.get(address, (most, tick))
-        credit = min(most, credit + (tick - since) * self._rate)
-        allowed = credit >= 1.0 - _EARLY
-        self._credit[address] = (max(0.0, credit - 1.0) if allowed else credit, tick)
-        return allowed
+    def _spot_prices(self, query: Query, now: float) -> Reply:
+        """CoinGecko's `/simple/price` in full precision; unknown ids and currencies are left out."""
+        failure = self.prices.next_failure()
+        if failure is not None:
+            return failure
+        for name in ("ids", "vs_currencies"):
+            if not query.get(name, "").strip():
+                return wire.as_json({"error": f"Missing parameter {name}"}, 422)
+        ids = list(dict.fromkeys(item.strip() for item in query["ids"].split(",")))
+        currencies = [item.strip().lower() for item in query["vs_currencies"].split(",")]
+        timed = query.get("include_last_updated_at", "").lower() == "true"
+        coins = {}
+        for coin_id, quote in self.prices.quotes(ids, now).items():
+            coins[coin_id] = {
+                name: quote.prices[name] for name in currencies if name in quote.prices
+            }
+            if timed:
+                at = quote.updated_at
+                coins[coin_id]["last_updated_at"] = None if at is None else Decimal(at)
+        return wire.spot_prices(coins)
 
 
-def _distort(faults: Sequence[Fault]) -> endpoints.Distort:
-    """What these faults do to the candles of a reply."""
+def _interval(name: str) -> Interval | None:
+    return next((item for item in Interval if item.value == name), None)
 
-    def distort(bars: Sequence[Bar], interval: Interval, now: float) -> Sequence[Bar]:
-        return fault_candles.distorted(faults, bars, interval, now)
 
-    return distort
+def _integer(query: Query, name: str) -> int:
+    text = query.get(name, "")
+    if _INTEGER.fullmatch(text) is None:
+        raise Refused(f"{name.upper()}_IS_INVALID", f"The param {{{name}}} must be an integer")
+    return int(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
@@ -31,22 +31,13 @@ class PriceBook(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Change:
-    """What a test put in place of one coin's quote."""
-
-    prices: dict[str, Decimal | None] = field(default_factory=dict)
-    updated_at: int | None = None
-    left_out: bool = False
-
-
 class PriceBoard:
     """Another book with prices put over it and replies put before it; safe to use from threads."""
 
     def __init__(self, base: PriceBook) -> None:
         self._base = base
         self._lock = threading.Lock()
-        self._changes: dict[str, _Change] = {}
+        self._changes: dict[str, Quote | None] = {}
         self._failures: deque[Reply] = deque()
 
     def set(
@@ -62,22 +53,17 @@ class PriceBoard:
         Its own time is `updated_at`, else the exchange's time at each request.
         """
         with self._lock:
-            change = self._changes.setdefault(coin_id, _Change())
-            change.prices[currency.lower()] = price
-            change.updated_at = updated_at
-            change.left_out = False
+            known = self._changes.get(coin_id)
+            prices = {**(known.prices if known else {}), currency: price}
+            self._changes[coin_id] = Quote(prices, updated_at)
 
     def leave_out(self, coin_id: str) -> None:
         """Answer from now on as if there were no such coin."""
         with self._lock:
-            self._changes[coin_id] = _Change(left_out=True)
+            self._changes[coin_id] = None
 
     def fail(
-        self,
-        status: int,
-        body: str | bytes,
-        headers: Mapping[str, str] | None = None,
-        times: int = 1,
+        self, status: int, body: str, headers: Mapping[str, str] | None = None, times: int = 1
     ) -> None:
         """Answer the next `times` requests with this instead; after those that wait already.
 
@@ -85,15 +71,9 @@ class PriceBoard:
         """
         sent = {name.lower(): value for name, value in (headers or {}).items()}
         kind = sent.pop("content-type", JSON)
-        content = body.encode() if isinstance(body, str) else body
         with self._lock:
-            self._failures.extend([Reply(status, content, kind, tuple(sent.items()))] * times)
-
-    def clear(self) -> None:
-        """Undo everything that was set, left out or made to fail."""
-        with self._lock:
-            self._changes.clear()
-            self._failures.clear()
+            reply = Reply(status, body.encode(), kind, tuple(sent.items()))
+            self._failures.extend([reply] * times)
 
     def next_failure(self) -> Reply | None:
         """Take the reply that stands before the true one, if there is one."""
@@ -102,16 +82,14 @@ class PriceBoard:
 
     def quotes(self, ids: Iterable[str], now: float) -> Mapping[str, Quote]:
         """The base book's quotes with the changes over them."""
-        found = dict(self._base.quotes(ids, now))
+        quotes = dict(self._base.quotes(ids, now))
         with self._lock:
-            for coin_id in ids:
-                change = self._changes.get(coin_id)
-                if change is None:
-                    continue
-                if change.left_out:
-                    found.pop(coin_id, None)
-                    continue
-                known = found[coin_id].prices if coin_id in found else {}
+            changes = {
+                coin_id: self._changes[coin_id] for coin_id in ids if coin_id in self._changes
+            }
+        for coin_id, change in changes.items():
+            base = quotes.pop(coin_id, None)
+            if change is not None:
                 at = int(now) if change.updated_at is None else change.updated_at
-                found[coin_id] = Quote({**known, **change.prices}, at)
-        return found
+                quotes[coin_id] = Quote({**(base.prices if base else {}), **change.prices}, at)
+        return quotes

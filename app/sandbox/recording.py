@@ -14,28 +14,21 @@ import csv
 import gzip
 import io
 import json
-import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from app.core.errors import ConfigurationError
 from app.core.market import Interval
 from app.sandbox.book import Bar
+from app.sandbox.wire import FIELDS
 
-_LONG: Final = ("timestamp", "open", "high", "low", "close", "volume")
-_SHORT: Final = ("t", "o", "h", "l", "c", "v")
-_NUMBER: Final = re.compile(
-    r"-?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII
-)
 _MILLISECONDS: Final = 100_000_000_000
 """As unix seconds this is the year 5138, as milliseconds 1973."""
-
-Fail = Callable[[str], NoReturn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +62,22 @@ def read_recording(path: Path) -> Recording:
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
         return parse_recording(data.decode("utf-8-sig"), str(path))
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"{path}: cannot be read ({reason})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: is neither JSON nor CSV in UTF-8") from error
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error})") from error
 
 
 def parse_recording(text: str, name: str) -> Recording:
     """Read one recording's text; `name` is used in messages. Raises ConfigurationError."""
-
-    def fail(problem: str) -> NoReturn:
-        raise ConfigurationError(f"{name}: {problem}")
-
-    server_time: int | None = None
-    if text.lstrip()[:1] in ("{", "["):
-        server_time, rows = _json_rows(text, fail)
-    else:
-        rows = _csv_rows(text, fail)
-    bars = tuple(sorted((_bar(where, row, fail) for where, row in rows), key=lambda bar: bar.stamp))
-    return Recording(name, _interval(bars, fail), bars, server_time)
+    try:
+        server_time = None
+        if text.lstrip()[:1] in ("{", "["):
+            server_time, rows = _json_rows(text)
+        else:
+            rows = _csv_rows(text)
+        bars = sorted((_bar(where, row) for where, row in rows), key=lambda bar: bar.stamp)
+        return Recording(name, _interval(bars), tuple(bars), server_time)
+    except (ValueError, csv.Error, RecursionError) as error:
+        raise ConfigurationError(f"{name}: {error}") from error
 
 
 def shift_to_yesterday(recording: Recording, now: float) -> Recording:
@@ -108,97 +97,82 @@ def shift_to_yesterday(recording: Recording, now: float) -> Recording:
     return replace(recording, bars=bars, server_time=None)
 
 
-def _json_rows(text: str, fail: Fail) -> tuple[int | None, Iterator[tuple[str, Sequence[Any]]]]:
-    """The server's time where told, and (where, six texts) of each candle."""
+Rows = Iterable[tuple[str, Mapping[str, Any]]]
+"""Where each candle stands, and its values by their full names. Numbers are text, because a binary float
+would not keep the recorded decimals."""
 
-    def refuse(constant: str) -> NoReturn:
-        fail(f"{constant} is not a number of JSON")
 
-    try:
-        # Numbers stay text: a binary float would not keep the recorded decimals.
-        reply = json.loads(text, parse_float=str, parse_int=str, parse_constant=refuse)
-    except (json.JSONDecodeError, RecursionError) as error:
-        fail(f"is not valid JSON ({error})")
-    if isinstance(reply, dict) and "candles" in reply:
-        candles = reply["candles"]
-        if not isinstance(candles, list) or not all(isinstance(row, dict) for row in candles):
-            fail("'candles' must be a list of objects")
+def _json_rows(text: str) -> tuple[int | None, Rows]:
+    """The server's time where told, and the rows."""
+    reply = json.loads(text, parse_float=str, parse_int=str)
+    if isinstance(reply, dict) and isinstance(reply.get("candles"), list):
         if "server_unix_timestamp" not in reply:
-            fail("'server_unix_timestamp' is missing: it says which candle was still running")
-        return (
-            _seconds("server_unix_timestamp", reply["server_unix_timestamp"], fail),
-            _legacy_rows(candles, fail),
-        )
-    if isinstance(reply, dict) and all(isinstance(reply.get(key), list) for key in _SHORT):
-        columns = [reply[key] for key in _SHORT]
-        if len({len(column) for column in columns}) > 1:
-            fail("the columns t, o, h, l, c and v differ in length")
-        return None, ((f"row {n}", row) for n, row in enumerate(zip(*columns, strict=True), 1))
-    fail("is no recorded reply: it needs 'candles' (legacy) or the columns t, o, h, l, c, v (v4)")
+            raise ValueError("'server_unix_timestamp' is missing: which candle was still running?")
+        rows = [(f"row {n}", candle) for n, candle in enumerate(reply["candles"], 1)]
+        return _seconds("server_unix_timestamp", reply["server_unix_timestamp"]), rows
+    if isinstance(reply, dict) and all(isinstance(reply.get(name[0]), list) for name in FIELDS):
+        columns = [reply[name[0]] for name in FIELDS]
+        values = zip(*columns, strict=True)
+        named = [dict(zip(FIELDS, row, strict=True)) for row in values]
+        return None, [(f"row {n}", row) for n, row in enumerate(named, 1)]
+    raise ValueError("no recorded reply: give 'candles' (legacy) or columns t, o, h, l, c, v (v4)")
 
 
-def _legacy_rows(
-    candles: Sequence[Mapping[str, Any]], fail: Fail
-) -> Iterator[tuple[str, Sequence[Any]]]:
-    for number, candle in enumerate(candles, 1):
-        for key in _LONG:
-            if key not in candle:
-                fail(f"row {number}: {key!r} is missing")
-        yield f"row {number}", [candle[key] for key in _LONG]
+def _csv_rows(text: str) -> Rows:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    header = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+    own = next(
+        (
+            names
+            for names in ({n: n for n in FIELDS}, {n: n[0] for n in FIELDS})
+            if header.keys() >= set(names.values())
+        ),
+        None,
+    )
+    if own is None:
+        raise ValueError(f"row 1: the header must have {','.join(FIELDS)} or t,o,h,l,c,v")
+    for row in reader:
+        if any(row.values()):
+            yield f"row {reader.line_num}", {name: row[header[n]] for name, n in own.items()}
 
 
-def _csv_rows(text: str, fail: Fail) -> Iterator[tuple[str, Sequence[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        names = next((names for names in (_LONG, _SHORT) if set(names) <= set(header)), None)
-        if names is None:
-            fail(f"row 1: the header must have {','.join(_LONG)} or {','.join(_SHORT)}")
-        places = [header.index(name) for name in names]
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) <= max(places):
-                fail(f"row {reader.line_num}: has {len(cells)} of the header's {len(header)} cells")
-            yield f"row {reader.line_num}", [cells[place] for place in places]
-    except csv.Error as error:
-        fail(f"row {reader.line_num}: {error}")
-
-
-def _bar(where: str, row: Sequence[Any], fail: Fail) -> Bar:
-    stamp = _seconds(f"{where}: timestamp", row[0], fail)
+def _bar(where: str, row: Mapping[str, Any]) -> Bar:
     numbers = []
-    for name, value in zip(_LONG[1:], row[1:], strict=True):
-        text = value.strip() if isinstance(value, str) else ""
-        if _NUMBER.fullmatch(text) is None:
-            fail(f"{where}: {name} {_shown(value)} is not a decimal number")
-        numbers.append(Decimal(text))
-    return Bar(stamp, *numbers)
+    for name in list(FIELDS)[1:]:
+        try:
+            numbers.append(Decimal(row[name]))
+            if not numbers[-1].is_finite() or "_" in row[name]:
+                raise ValueError
+        except (InvalidOperation, TypeError, ValueError, KeyError, AttributeError):
+            raise ValueError(
+                f"{where}: {name} {_shown(row, name)} is not a decimal number"
+            ) from None
+    return Bar(_seconds(f"{where}: timestamp", row.get("timestamp")), *numbers)
 
 
-def _seconds(what: str, value: Any, fail: Fail) -> int:
-    text = value.strip() if isinstance(value, str) else ""
-    # Tables that went through a float column write whole seconds as 1641081600.0.
-    whole = re.fullmatch(r"([0-9]{1,18})(?:\.0+)?", text, re.ASCII)
-    if whole is None:
-        fail(f"{what} {_shown(value)} is not a time in whole unix seconds")
-    seconds = int(whole[1])
+def _shown(row: Any, name: str) -> str:
+    return repr(row.get(name) if isinstance(row, Mapping) else row)[:60]
+
+
+def _seconds(what: str, value: Any) -> int:
+    try:
+        seconds = Decimal(value)  # a table that went through a float column has 1641081600.0
+        if seconds != seconds.to_integral_value() or seconds < 0:
+            raise ValueError
+    except (InvalidOperation, TypeError, ValueError):
+        raise ValueError(f"{what} {value!r:.60} is not a time in whole unix seconds") from None
     if seconds >= _MILLISECONDS:
-        fail(f"{what} {seconds} looks like milliseconds; write unix seconds")
-    return seconds
+        raise ValueError(f"{what} {seconds} looks like milliseconds; write unix seconds")
+    return int(seconds)
 
 
-def _interval(bars: Sequence[Bar], fail: Fail) -> Interval:
+def _interval(bars: Sequence[Bar]) -> Interval:
     """The smallest distance between two different stamps, which must be a known interval."""
     steps = [later.stamp - bar.stamp for bar, later in pairwise(bars) if later.stamp != bar.stamp]
     if not steps:
-        fail(f"has {len(bars)} candles; at least two of different times show their interval")
+        raise ValueError(f"has {len(bars)} candles; two of different times show their interval")
     for interval in Interval:
         if interval.seconds == min(steps):
             return interval
     allowed = ", ".join(f"{item.seconds} ({item})" for item in Interval)
-    fail(f"the smallest distance between candles is {min(steps)} s; it must be one of {allowed}")
-
-
-def _shown(value: Any) -> str:
-    return repr(value if isinstance(value, str) else json.dumps(value))[:60]
+    raise ValueError(f"the smallest distance between candles is {min(steps)} s, none of {allowed}")

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import socket
 import socketserver
-import struct
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from functools import partial
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from app.sandbox import control, fault_sending, wire
+from app.sandbox import wire
 from app.sandbox.exchange import Exchange
-from app.sandbox.wire import Reply
+from app.sandbox.wire import Outgoing, Reply
 
 HOST: Final = "127.0.0.1"
+LONGEST: Final = 1_000_000
+"""Bytes of a request's body that are read."""
 
 
 class SandboxServer(ThreadingHTTPServer):
@@ -32,9 +32,8 @@ class SandboxServer(ThreadingHTTPServer):
     daemon_threads = False  # non-daemon ones are joined by server_close: nothing outlives it
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], exchange: Exchange, *, verbose: bool) -> None:
+    def __init__(self, address: tuple[str, int], exchange: Exchange) -> None:
         self.exchange = exchange
-        self.verbose = verbose
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         super().__init__(address, SandboxHandler)
@@ -54,10 +53,7 @@ class SandboxServer(ThreadingHTTPServer):
         """Close one connection."""
         with self._open_lock:
             self._open.discard(request)
-        if _to_be_reset(request):
-            self.close_request(request)
-        else:
-            super().shutdown_request(request)
+        super().shutdown_request(request)
 
     def server_close(self) -> None:
         """Close the port and every connection, and wait for their threads."""
@@ -84,24 +80,17 @@ class SandboxHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer what the exchange has at this address, or what its faults make of it."""
         exchange = self.server.exchange
-        self._send(
-            exchange.controlled("GET", self.path, b"") or exchange.answer(self.path),
-        )
-
-    def do_HEAD(self) -> None:
-        """Answer as GET does, without the body, and without what goes wrong on the way."""
-        self._send(self.server.exchange.answer(self.path), body=False)
+        self._send(exchange.controlled("GET", self.path, b"") or exchange.answer(self.path))
 
     def do_POST(self) -> None:
         """Only faults can be posted. An unread request body makes the connection useless."""
         self.close_connection = True
         length = self.headers.get("Content-Length", "0")
-        short = length.isascii() and length.isdigit() and int(length[:9]) <= control.LONGEST
-        body = self.rfile.read(int(length)) if short else b""
+        body = self.rfile.read(min(int(length), LONGEST)) if length.isdecimal() else b""
         reply = self.server.exchange.controlled(self.command, self.path, body)
         self._send(reply or wire.ROUTE_NOT_FOUND)
 
-    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
+    do_DELETE = do_POST
 
     def version_string(self) -> str:
         """The `Server` header."""
@@ -113,20 +102,16 @@ class SandboxHandler(BaseHTTPRequestHandler):
         return formatdate(at, usegmt=True)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """One line on standard error where the server was told to be verbose."""
-        if self.server.verbose:
-            sys.stderr.write(f"{self.log_date_time_string()} {format % args}\n")
+        """Write nothing."""
 
-    def _send(self, reply: Reply, *, body: bool = True) -> None:
-        self.log_request(reply.status, len(reply.body))
-        if reply.sending is not None and body:
+    def _send(self, reply: Reply) -> None:
+        if reply.send is not None:
             self.close_connection = True
-            head = partial(self._head, reply)
-            way = fault_sending.Outgoing(self.connection, head, reply.body)
-            fault_sending.send(reply.sending, way)
+            self.connection.settimeout(None)
+            reply.send(Outgoing(self.connection, partial(self._head, reply), reply.body))
             return
         opening = self._head(reply, ("Content-Length", str(len(reply.body))))
-        self.wfile.write(opening + (reply.body if body else b""))
+        self.wfile.write(opening + reply.body)
 
     def _head(self, reply: Reply, *framing: tuple[str, str]) -> bytes:
         headers = [
@@ -138,38 +123,24 @@ class SandboxHandler(BaseHTTPRequestHandler):
         ]
         if self.close_connection:
             headers.append(("Connection", "close"))
-        status = f"HTTP/1.1 {reply.status} {_phrase(reply.status)}"
-        lines = [status, *(f"{name}: {value}" for name, value in headers), "", ""]
+        phrase = self.responses.get(reply.status, ("",))[0]  # some statuses only proxies know
+        lines = [
+            f"HTTP/1.1 {reply.status} {phrase}",
+            *(f"{name}: {value}" for name, value in headers),
+            "",
+            "",
+        ]
         return "\r\n".join(lines).encode("latin-1")
 
 
-def _phrase(status: int) -> str:
-    """The status in words; a status that only some proxies know has none."""
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
-def _to_be_reset(connection: socket.socket) -> bool:
-    """Whether closing must be all that is done: a polite shutdown before it would prevent the reset."""
-    try:
-        linger = connection.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
-    except OSError:
-        return False
-    return struct.unpack("ii", linger) == (1, 0)
-
-
 @contextmanager
-def serve(
-    exchange: Exchange, port: int = 0, host: str = HOST, *, verbose: bool = False
-) -> Iterator[str]:
+def serve(exchange: Exchange, port: int = 0, host: str = HOST) -> Iterator[str]:
     """Serve the exchange in a thread; yields `http://host:port` without a path.
 
     Port 0 takes a free one. Raises OSError where the address cannot be bound. At the end the port,
     the connections and their threads are gone.
     """
-    server = SandboxServer((host, port), exchange, verbose=verbose)
+    server = SandboxServer((host, port), exchange)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox"
     )

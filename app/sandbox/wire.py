@@ -1,144 +1,159 @@
-"""The replies of Mercado Bitcoin as bytes: candles in both formats, tickers, symbols, errors.
+"""What goes over the wire: a reply, and the bodies of Mercado Bitcoin and CoinGecko as bytes.
 
-What is marked "inferred" has never been recorded; everything else was seen on the wire or stands in
-the exchange's own documentation.
+Bodies with prices are written by hand, because the standard encoder knows no exact decimal number.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from app.core.market import Pair
 from app.sandbox.book import Bar
-from app.sandbox.faults import Fault
 from app.utils.fixed_point import PLACES
 
-ZERO = Decimal(0)
-JSON = "application/json; charset=utf-8"
+JSON: Final = "application/json; charset=utf-8"
+FIELDS: Final = {
+    "timestamp": "stamp",
+    **{name: name for name in ("open", "high", "low", "close", "volume")},
+}
+"""What the legacy format calls a candle's fields, and what `Bar` does. v4 has the first letters."""
+
+_SMALLEST_PLAIN: Final = Decimal("0.0001")
+
+
+class Raw(str):
+    """A piece of JSON that stands for a number and is sent as it is, right or wrong."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One HTTP reply; the server adds `Date`, `Server` and `Content-Length` to the headers.
 
-    `sending` is what goes wrong while it is sent.
+    `send` sends it in another way than whole and at once.
     """
 
     status: int
     body: bytes
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
-    sending: Fault | None = None
+    send: Callable[[Outgoing], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Ticker:
-    """The last day of trading in one pair; zeros where there was none."""
+class Outgoing:
+    """A reply on its way: `head` makes the status line and the headers, with those that are given as
+    (name, value) beside the usual ones."""
 
-    pair: Pair
-    high: Decimal
-    low: Decimal
-    volume: Decimal
-    last: Decimal
-    open: Decimal
+    connection: socket.socket
+    head: Callable[..., bytes]
+    body: bytes
+
+    def opening(self) -> bytes:
+        """The head that announces the true length."""
+        return self.head(("Content-Length", str(len(self.body))))
+
+    def waited(self, seconds: float) -> bool:
+        """Wait; False as soon as the client has gone, or the server has shut the connection down."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.connection.settimeout(left)
+            try:
+                if not self.connection.recv(65_536):
+                    return False
+            except TimeoutError:
+                break
+        self.connection.settimeout(None)
+        return True
 
 
-ROUTE_NOT_FOUND = Reply(404, b'{"code":"API|ROUTE_NOT_FOUND","message":"This route not found"}')
-COIN_NOT_FOUND = Reply(404, b'{"code":"API|COIN_NOT_FOUND","message":"This coin not found"}')
+def as_json(value: Any, status: int = 200) -> Reply:
+    """Any JSON."""
+    return Reply(status, json.dumps(value, separators=(",", ":")).encode())
 
 
 def problem(code: str, message: str, status: int = 400) -> Reply:
     """An error of the v4 API: `{"code": "DOMAIN|MODULE|ERROR", "message": …}`."""
-    return _reply({"code": code, "message": message}, status)
+    return as_json({"code": code, "message": message}, status)
+
+
+ROUTE_NOT_FOUND: Final = problem("API|ROUTE_NOT_FOUND", "This route not found", 404)
 
 
 def columns(bars: Sequence[Bar]) -> Reply:
     """v4 candles: one object of equal columns, prices and volumes as strings of eight places."""
-    return _reply(
-        {
-            "t": [bar.stamp for bar in bars],
-            "o": [eight_places(bar.open) for bar in bars],
-            "h": [eight_places(bar.high) for bar in bars],
-            "l": [eight_places(bar.low) for bar in bars],
-            "c": [eight_places(bar.close) for bar in bars],
-            "v": [eight_places(bar.volume) for bar in bars],
-        }
-    )
+    parts = [
+        f'"{field[0]}":[{",".join(_text(getattr(bar, name)) for bar in bars)}]'
+        for field, name in FIELDS.items()
+    ]
+    return Reply(200, f"{{{','.join(parts)}}}".encode())
 
 
-def legacy_candles(bars: Iterable[Bar], server_time: int) -> Reply:
+def legacy_candles(bars: Sequence[Bar], server_time: int) -> Reply:
     """Legacy candles: a list of objects with JSON numbers, under a status and the server's time."""
-    # Written by hand, because the standard encoder knows no exact decimal number.
-    rows = ",".join(
-        f'{{"close":{shortest(bar.close)},"high":{shortest(bar.high)},"low":{shortest(bar.low)},'
-        f'"open":{shortest(bar.open)},"timestamp":{bar.stamp},"volume":{shortest(bar.volume)}}}'
+    rows = [
+        ",".join(
+            f'"{field}":{number(getattr(bar, name))}' for field, name in sorted(FIELDS.items())
+        )
         for bar in bars
-    )
+    ]
     head = '"status_code":100,"status_message":"Success"'
-    text = f'{{{head},"server_unix_timestamp":{server_time},"candles":[{rows}]}}'
-    return Reply(200, text.encode())
-
-
-def tickers(items: Iterable[Ticker], at: int) -> Reply:
-    """v4 tickers, `date` in unix seconds. The order book is not simulated: buy and sell are last."""
-    return _reply(
-        [
-            {
-                "pair": item.pair.symbol,
-                "high": eight_places(item.high),
-                "low": eight_places(item.low),
-                "vol": eight_places(item.volume),
-                "last": eight_places(item.last),
-                "buy": eight_places(item.last),
-                "sell": eight_places(item.last),
-                "open": eight_places(item.open),
-                "date": at,
-            }
-            for item in items
-        ]
+    candles = ",".join(f"{{{row}}}" for row in rows)
+    return Reply(
+        200, f'{{{head},"server_unix_timestamp":{server_time},"candles":[{candles}]}}'.encode()
     )
 
 
 def symbols(pairs: Sequence[Pair]) -> Reply:
-    """v4 symbols: one object of parallel arrays, in the order of `pairs`."""
-    same: dict[str, Any] = {
-        "deposit-minimum": "0.00001",
-        "exchange-listed": True,
-        "exchange-traded": True,
-        "minmovement": "0.00000001",
-        "pricescale": 10**PLACES,
-        "session-regular": "24x7",
-        "timezone": "America/Sao_Paulo",
-        "type": "CRYPTO",
-        "withdraw-minimum": "0.0003",
-        "withdrawal-fee": "0.0002",
-    }
-    return _reply(
+    """v4 symbols: one object of parallel arrays."""
+    return as_json(
         {
             "symbol": [pair.symbol for pair in pairs],
-            "description": [pair.base for pair in pairs],
-            "currency": [pair.quote for pair in pairs],
             "base-currency": [pair.base for pair in pairs],
-            **{key: [value] * len(pairs) for key, value in same.items()},
+            "currency": [pair.quote for pair in pairs],
+            "exchange-traded": [True] * len(pairs),
+            "pricescale": [10**PLACES] * len(pairs),
         }
     )
 
 
-def eight_places(value: Decimal) -> str:
-    """The number with eight decimal places; a finer one keeps all its digits, nothing is rounded."""
-    whole, _, fraction = format(value, "f").partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(PLACES, '0')}"
+def spot_prices(coins: Mapping[str, Mapping[str, Decimal | None]]) -> Reply:
+    """CoinGecko's table by id and currency, as JSON numbers."""
+    entries = [
+        f"{json.dumps(coin)}:{{{','.join(f'{json.dumps(k)}:{_spot(v)}' for k, v in entry.items())}}}"
+        for coin, entry in coins.items()
+    ]
+    return Reply(200, f"{{{','.join(entries)}}}".encode())
 
 
-def shortest(value: Decimal) -> str:
-    """The number as the legacy API writes it: no trailing zeros, no exponent."""
-    text = format(value, "f")
+def number(value: Decimal | int | Raw) -> str:
+    """A number without trailing zeros or an exponent."""
+    if isinstance(value, Raw):
+        return value
+    text = format(Decimal(value), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _reply(value: Any, status: int = 200) -> Reply:
-    return Reply(status, json.dumps(value, separators=(",", ":")).encode())
+def _text(value: Decimal | int | Raw) -> str:
+    """v4's prices are text of eight decimal places; a finer one keeps all its digits."""
+    if not isinstance(value, Decimal):
+        return str(value)
+    whole, _, fraction = format(value, "f").partition(".")
+    return f'"{whole}.{fraction.rstrip("0").ljust(PLACES, "0")}"'
+
+
+def _spot(value: Decimal | None) -> str:
+    """A spot price in full precision; small ones have an exponent, as a float is written."""
+    if value is None:
+        return "null"
+    if 0 < abs(value) < _SMALLEST_PLAIN:
+        digits = number(value.scaleb(-value.adjusted()))
+        return f"{digits if '.' in digits else f'{digits}.0'}e-{-value.adjusted():02d}"
+    return number(value)

@@ -23,7 +23,8 @@ from typing import Any, Final
 from app.core.errors import UpstreamError
 from app.core.market import Interval, Pair
 from app.sandbox.exchange import V4_PATH, Exchange
-from app.sandbox.faults import Fault
+from app.sandbox.fault_kinds import Fault
+from app.sandbox.faults import fault
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from app.sources.gate import HostGate
@@ -46,21 +47,20 @@ def cases(megabytes: int, *, quick: bool) -> dict[str, Fault]:
     # Just below the longest body, of the JSON that takes most memory for its length.
     dense = f"[{('[' * 50 + ']' * 50 + ',') * 2_360}{'1.5,' * 170_000}0]"
     found = {
-        f"{megabytes} MB body, its length announced": Fault.parse(f"flood={megabytes}"),
-        f"{megabytes} MB body until close": Fault.parse(f"flood={megabytes},framing=close"),
-        f"{megabytes} MB body in chunks": Fault.parse(f"flood={megabytes},framing=chunked"),
-        f"{megabytes} MB header": Fault.parse(f"flood={megabytes},at=head"),
-        f"gzip body that holds {megabytes} MB": Fault.parse(f"gzip-bomb={megabytes}"),
-        "100,000 nested brackets": Fault.parse("nested=100000"),
-        "dense JSON just below the longest body": Fault.of({"kind": "value", "value": dense}),
+        f"{megabytes} MB body, its length announced": fault(f"flood={megabytes}"),
+        f"{megabytes} MB body until close": fault(f"flood={megabytes},framing=close"),
+        f"{megabytes} MB header": fault(f"flood={megabytes},at=head"),
+        f"gzip body that holds {megabytes} MB": fault(f"gzip-bomb={megabytes}"),
+        "100,000 nested brackets": fault(f"status=200,body={'[' * 100_000}"),
+        "dense JSON just below the longest body": fault({"kind": "value", "value": dense}),
     }
     if not quick:
         found |= {
-            "one byte a second from the first one on": Fault.parse("trickle=1"),
-            "one byte a second of the body": Fault.parse("trickle=1,at=body"),
-            "ten bytes a second of the body": Fault.parse("trickle=0.1,at=body"),
-            "silence": Fault.parse("hang"),
-            "silence in the middle of the body": Fault.parse("hang,at=body"),
+            "one byte a second from the first one on": fault("trickle=1"),
+            "one byte a second of the body": fault("trickle=1,at=body"),
+            "ten bytes a second of the body": fault("trickle=0.1,at=body"),
+            "silence": fault("hang"),
+            "silence in the middle of the body": fault("hang,at=body"),
         }
     return found
 
@@ -98,15 +98,14 @@ def measure_all(megabytes: int, *, quick: bool = False, only: str = "") -> Itera
     """The cases whose names contain `only`, each with its `seconds`, its `megabytes` and what was `got`."""
     exchange = Exchange(Simulation(1, {_BTC: None}), clock=time.time)
     with serve(exchange) as url:
-        for name, fault in cases(megabytes, quick=quick).items():
+        for name, trouble in cases(megabytes, quick=quick).items():
             if only in name:
-                yield {"case": name, **_in_a_process(exchange, url, fault)}
+                yield {"case": name, **_in_a_process(exchange, url, trouble)}
 
 
-def _in_a_process(exchange: Exchange, url: str, fault: Fault) -> dict[str, Any]:
+def _in_a_process(exchange: Exchange, url: str, trouble: Fault) -> dict[str, Any]:
     exchange.faults.clear()
-    once = {"kind": fault.kind.name, **fault.given, "after": "1"}
-    exchange.faults.add(Fault.of({name: value for name, value in once.items() if value != ""}))
+    exchange.faults.add(trouble.model_copy(update={"after": 1}))
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.flood", "--ask", url],
         cwd=_ROOT,

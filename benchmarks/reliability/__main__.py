@@ -90,7 +90,7 @@ MEASURES: Final = {
     "leap_day": Measure(clocks.leap_day, _both(1), "29 February"),
     "foreign": Measure(versions.foreign, {"sqlite": versions.FILES}, "foreign and damaged files"),
     "flood": Measure(
-        floods.measure, {"sqlite": 1}, "floods and trickles (no database)", lambda runs: 12 * runs
+        floods.measure, {"sqlite": 1}, "floods and trickles (no database)", lambda runs: 11 * runs
     ),
     "backup": Measure(
         restores.measure, _both(2), "backups, restored into either kind", lambda runs: 2 * runs

@@ -9,7 +9,7 @@ import shutil
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -39,7 +39,6 @@ from app.sources.retry import RetryPolicy
 from app.utils import fixed_point
 
 BTC = Pair("BTC", "BRL")
-ETH = Pair("ETH", "BRL")
 DAY = Interval.DAY
 NOW = 1_711_829_417
 """2024-03-30 20:10:17."""
@@ -68,7 +67,6 @@ class Time:
     """Seconds that pass only while somebody sleeps."""
 
     passed: float = 0.0
-    slept: list[float] = field(default_factory=list)
 
     def ticks(self) -> float:
         """Seconds since the test began."""
@@ -81,7 +79,6 @@ class Time:
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
         assert 0 <= seconds < 10_000
-        self.slept.append(seconds)
         self.passed += seconds
 
 
@@ -108,23 +105,23 @@ class Rig:
         http = self._http(COINGECKO_PATH, coingecko_errors.read_error, POLICY, bounds)
         return CoinGecko(http, self.time.clock)
 
-    def load(self, source: CandleSource, pair: Pair = BTC) -> LoadReport:
+    def load(self, source: CandleSource) -> LoadReport:
         """The initial load, which ends with an incremental one."""
         clock = self.time.clock
-        return load_initial(self.store, source, clock, pair, DAY, history_days=SERVED)
+        return load_initial(self.store, source, clock, BTC, DAY, history_days=SERVED)
 
     def catch_up(self, source: CandleSource) -> LoadReport:
         """An incremental load."""
         clock = self.time.clock
         return load_incremental(self.store, source, clock, BTC, DAY, history_days=SERVED)
 
-    def stored(self, pair: Pair = BTC) -> Rows:
-        """Everything that is stored of the pair."""
-        return self.store.rows(pair, DAY, 0, 2**40)[1]
+    def stored(self) -> Rows:
+        """Everything that is stored."""
+        return self.store.rows(BTC, DAY, 0, 2**40)[1]
 
-    def whole(self, pair: Pair = BTC) -> bool:
+    def whole(self) -> bool:
         """Whether the database holds what an undisturbed load leaves, to the last digit."""
-        return self.stored(pair) == expected(pair)
+        return self.stored() == by_hand(truth())
 
     def asked(self) -> int:
         """How many requests have arrived."""
@@ -174,7 +171,7 @@ def rig(stand_in: Served, empty: Path, folder: Path) -> Iterator[Rig]:
     exchange, time = stand_in.exchange, stand_in.time
     exchange.faults.clear()
     exchange.forget_requests()
-    time.passed, time.slept = 0.0, []
+    time.passed = 0.0
     engine = open_engine(f"sqlite:///{shutil.copy(empty, folder / 'mms.db')}")
     try:
         with ExitStack() as closing:
@@ -188,25 +185,17 @@ def rig(stand_in: Served, empty: Path, folder: Path) -> Iterator[Rig]:
 def market() -> ReplayBook:
     """A simulated market, simulated once: its days up to the running one, at NOW."""
     made = Simulation(7)
-    return ReplayBook(
-        {(pair, DAY): made.candles(pair, DAY, FIRST, NOW, NOW) for pair in (BTC, ETH)}
-    )
+    return ReplayBook({(BTC, DAY): made.candles(BTC, DAY, FIRST, NOW, NOW)})
 
 
 @cache
-def truth(pair: Pair = BTC) -> tuple[Candle, ...]:
+def truth() -> tuple[Candle, ...]:
     """The candles of the closed days, as they must be stored."""
     return tuple(
         Candle(bar.stamp, *(fixed_point.exact(f"{number:f}") for number in numbers))
-        for bar in market().candles(pair, DAY, FIRST, LAST, NOW)
+        for bar in market().candles(BTC, DAY, FIRST, LAST, NOW)
         for numbers in [(bar.open, bar.high, bar.low, bar.close, bar.volume)]
     )
-
-
-@cache
-def expected(pair: Pair = BTC) -> Rows:
-    """What an undisturbed load leaves."""
-    return by_hand(truth(pair))
 
 
 @cache

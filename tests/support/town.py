@@ -1,4 +1,4 @@
-"""A sandbox process with faults on demand, and our commands as processes that talk to it."""
+"""A stand-in exchange with faults on demand, and our commands as processes that talk to it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.support.processes import DEADLINE, ROOT, process
+from tests.support.processes import DEADLINE, ROOT
 
 LOADER = ("-m", "app.workers.initial_loader", "--json")
 CATCH_UP = ("-m", "app.workers.incremental_loader", "--json")
@@ -25,7 +24,7 @@ MONITOR = ("-m", "app.monitoring.gap_monitor", "--json")
 
 @dataclass(frozen=True)
 class Town:
-    """A sandbox process and the settings of whoever talks to it."""
+    """A stand-in exchange and the settings of whoever talks to it."""
 
     url: str
     folder: Path
@@ -90,18 +89,6 @@ def logged(done: subprocess.CompletedProcess[str], event: str, *names: str) -> l
     """These values of each line that the command logged of an event."""
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     return [[line[name] for name in names] for line in lines if line["event"] == event]
-
-
-@contextmanager
-def sandbox(folder: Path, *arguments: str) -> Iterator[Town]:
-    """The stand-in as a process of its own."""
-    with process(folder, "-m", "app.sandbox", *arguments) as child:
-        assert child.stdout is not None
-        said = child.stdout.readline()
-        yield Town(said.rsplit(" ", 1)[1].strip(), folder)
-        child.terminate()
-        _, complaints = child.communicate(timeout=DEADLINE)
-        assert (child.returncode, complaints) == (0, "")
 
 
 def by_pair(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Books of candles: holes, replacements, several books side by side, and walking back from an end."""
+"""Books of candles: holes, replacements, and walking back from an end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.market import DAY, Interval, Pair
-from app.sandbox.book import Bar, EditableBook, JoinedBook, ReplayBook, newest
+from app.sandbox.book import Bar, EditableBook, ReplayBook, newest
 from app.sandbox.simulation import Simulation
 
-BTC, ETH, SOL = Pair("BTC", "BRL"), Pair("ETH", "BRL"), Pair("SOL", "BRL")
+BTC, ETH = Pair("BTC", "BRL"), Pair("ETH", "BRL")
 T = 1_700_006_400
 NOW = T + 10_000 * DAY
 
@@ -52,11 +52,6 @@ def test_a_replayed_candle_is_not_sent_before_it_has_begun() -> None:
     assert list(replay.candles(BTC, Interval.DAY, 0, NOW, T + DAY - 0.5)) == days(0)
 
 
-def test_a_replayed_pair_has_no_candles_at_other_intervals() -> None:
-    replay = ReplayBook({(BTC, Interval.DAY): days(0)})
-    assert list(replay.candles(BTC, Interval.HOUR, 0, NOW, NOW)) == []
-
-
 def test_removed_days_are_absent_at_every_interval_and_come_back(book: EditableBook) -> None:
     book.remove(BTC, T + DAY, T + 2 * DAY)
     assert stamps_in(book) == [0, 3, 4, 5]
@@ -66,18 +61,6 @@ def test_removed_days_are_absent_at_every_interval_and_come_back(book: EditableB
     assert stamps_in(book) == [0, 2, 3, 4, 5]
     book.restore(BTC, T, T + 5 * DAY)
     assert stamps_in(book) == [0, 1, 2, 3, 4, 5]
-
-
-def test_a_removed_hour_leaves_its_day(book: EditableBook) -> None:
-    book.remove(BTC, T + 3600, T + 3600, Interval.HOUR)
-    assert stamps_in(book, Interval.HOUR)[:3] == [0, 2, 3]
-    assert stamps_in(book) == [0, 1, 2, 3, 4, 5]
-
-
-def test_a_day_whose_hours_are_all_removed_one_by_one_is_removed(book: EditableBook) -> None:
-    for hour in range(24):
-        book.remove(BTC, T + hour * 3600, T + hour * 3600, Interval.HOUR)
-    assert stamps_in(book) == [1, 2, 3, 4, 5]
 
 
 @given(
@@ -117,15 +100,6 @@ def test_a_reset_undoes_every_edit(book: EditableBook) -> None:
     book.replace(BTC, Interval.DAY, days(1, price=5))
     book.reset()
     assert list(book.candles(BTC, Interval.DAY, T, NOW, NOW)) == days(*range(6))
-
-
-def test_of_two_books_the_first_one_with_the_pair_answers() -> None:
-    replay = ReplayBook({(BTC, Interval.DAY): days(0)})
-    joined = JoinedBook([replay, Simulation(1, {BTC: None, SOL: None})])
-    assert joined.kind == "replay and simulated"
-    assert joined.pairs == (BTC, SOL)
-    assert list(joined.candles(BTC, Interval.DAY, 0, NOW, NOW)) == days(0)
-    assert joined.candles(SOL, Interval.HOUR, T, T, NOW)
 
 
 @given(

@@ -119,19 +119,6 @@ def test_no_day_is_absent_and_a_few_percent_of_the_minutes_are() -> None:
         assert 0.01 < 1 - len(minutes) / (10 * 1440) < 0.10
 
 
-def test_some_prices_sit_on_cents_and_some_use_all_eight_places() -> None:
-    bars = Simulation(1).candles(BTC, Interval.MINUTE, DAY_ONE, DAY_ONE + DAY, LATER)
-    on_cents = sum(bar.close % Decimal("0.01") == 0 for bar in bars) / len(bars)
-    assert 0.5 < on_cents < 0.9
-    assert any(bar.close % Decimal("0.0000001") != 0 for bar in bars)
-
-
-def test_prices_wander_around_the_pair_s_own_price() -> None:
-    for pair, base in BASE_PRICES.items():
-        for bar in Simulation(1).candles(pair, Interval.DAY, DAY_ONE, LATER, LATER):
-            assert base / 3 < bar.close < base * 3
-
-
 def test_the_running_minute_still_changes_and_the_closed_one_does_not() -> None:
     market = Simulation(1)
 
