@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
-from app.bootstrap import Runtime, own_gate
+from app.bootstrap import Runtime
 from app.core.errors import StoreError, UpstreamError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Interval, Pair
 from app.core.ports import AverageStore
@@ -23,6 +23,7 @@ from app.db.memory import MemoryLeases, MemorySeriesStore
 from app.db.memory_prices import MemoryPriceStore
 from app.events.bus import EventBus
 from app.main import create_app
+from app.sources.gate import HostGate
 
 BTC = Pair("BTC", "BRL")
 ETH = Pair("ETH", "BRL")
@@ -85,7 +86,7 @@ class FakeRuntime:
             event_counts=lambda: {"dropped": self.events.dropped},
             prices=self.prices,
             price_source=lambda: self.price_source,
-            gate_for=own_gate,
+            gate_for=HostGate,
             ping=self._ping,
             primary_healthy=lambda: self.primary_works,
             replica_healthy=self._replica if self.replica_works is not None else None,
