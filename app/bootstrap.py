@@ -112,7 +112,7 @@ def build(
             soundness.require_sound(database.engine, soundness.QUICK if create else None)
         if settings.env == "dev" and create:
             schema.migrate(database.engine)
-        schema.require_always(database.engine)
+        schema.require(database.engine)
         if watch and database.engine.dialect.name != session.SQLITE:
             database.close()
             database = watched(settings.db_url, settings.db_read_url)
