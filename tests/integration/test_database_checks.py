@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Connection, Engine, text
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from app.core.market import FIRST_FINER_STAMP, MAX_PRICE, MAX_VOLUME, OLDEST_BUCKET, Interval
 from app.db import schema
-from app.db.session import open_engine, transaction
+from app.db.session import SQLITE, open_engine, transaction
 from tests.support.candles import day
 from tests.support.postgres import Postgres
 
@@ -36,6 +37,16 @@ def engine(db_url: str) -> Iterator[Engine]:
     made.dispose()
 
 
+@contextmanager
+def undone(engine: Engine) -> Iterator[Connection]:
+    """A connection whose changes are undone at the end."""
+    with engine.connect() as connection:
+        if engine.dialect.name == SQLITE:
+            connection.execute(text("BEGIN"))
+        yield connection
+        connection.rollback()
+
+
 def insert(connection: Connection, **changes: object) -> None:
     """Insert a candle directly, past all code of ours but the connection."""
     columns = ", ".join(GOOD)
@@ -48,21 +59,21 @@ def insert(connection: Connection, **changes: object) -> None:
 
 
 def test_good_candles_pass(engine: Engine) -> None:
-    for changes in (
+    cases: list[dict[str, object]] = [
         {},
         {"high": MAX_PRICE, "low": 1, "volume": MAX_VOLUME},
         {"open": 11, "high": 11, "low": 11, "close": 11},
         {"bucket": OLDEST_BUCKET},
         {"bucket": (FIRST_FINER_STAMP - 1) // 86_400 * 86_400},
-        *({"interval": i.value, "bucket": day(1) + i.seconds} for i in Interval),
-    ):
-        with engine.connect() as connection:
+    ]
+    cases += [{"interval": i.value, "bucket": day(1) + i.seconds} for i in Interval]
+    for changes in cases:
+        with undone(engine) as connection:
             insert(connection, **changes)
 
 
 def test_the_database_refuses_a_candle_that_cannot_be(engine: Engine) -> None:
-    changes: dict[str, object]
-    for changes in (
+    cases: list[dict[str, object]] = [
         {"low": 0, "open": 1},
         {"low": -1},
         {"high": 10},
@@ -76,9 +87,10 @@ def test_the_database_refuses_a_candle_that_cannot_be(engine: Engine) -> None:
         {"bucket": 1_293_840_000 - 86_400},
         {"interval": "1w"},
         {"close": None},
-        *({"interval": i.value, "bucket": day(1) + i.seconds + 1} for i in Interval),
-    ):
-        with engine.connect() as connection, pytest.raises(IntegrityError):
+    ]
+    cases += [{"interval": i.value, "bucket": day(1) + i.seconds + 1} for i in Interval]
+    for changes in cases:
+        with undone(engine) as connection, pytest.raises(IntegrityError):
             insert(connection, **changes)
 
 
@@ -125,8 +137,7 @@ def test_the_database_refuses_averages_that_cannot_be(engine: Engine) -> None:
         "INSERT INTO averages (pair, interval, bucket, mms_20, mms_50, mms_200) "
         "VALUES ('BTC-BRL', :interval, :bucket, :mms_20, :mms_50, :mms_200)"
     )
-    changes: dict[str, object]
-    for changes in (
+    cases: list[dict[str, object]] = [
         {"mms_20": 0},
         {"mms_50": -1},
         {"mms_200": MAX_PRICE + 1},
@@ -134,12 +145,13 @@ def test_the_database_refuses_averages_that_cannot_be(engine: Engine) -> None:
         {"bucket": day(1) * 1000},
         {"bucket": OLDEST_BUCKET - 86_400},
         {"interval": "1w"},
-    ):
-        with engine.connect() as connection:
+    ]
+    for changes in cases:
+        with undone(engine) as connection:
             insert(connection)
             with pytest.raises(IntegrityError, match="ck_averages_"):
                 connection.execute(statement, good | changes)
-    with engine.connect() as connection:
+    with undone(engine) as connection:
         insert(connection)
         connection.execute(statement, good)
 

@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
 from app.db.series import SqlSeriesStore

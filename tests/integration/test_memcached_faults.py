@@ -30,39 +30,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         yield made
 
 
-def stop(node: Memcached) -> None:
-    node.stop()
-
-
-def kill(node: Memcached) -> None:
-    node.kill()
-
-
-def hold(node: Memcached) -> None:
-    node.hold()
-
-
-def restart(node: Memcached) -> None:
-    node.restart()
-
-
-def start(node: Memcached) -> None:
-    node.start()
-
-
-def go_on(node: Memcached) -> None:
-    node.go_on()
-
-
-def nothing(_node: Memcached) -> None:
-    pass
-
-
 FAULTS: dict[str, tuple[Callable[[Memcached], None], Callable[[Memcached], None]]] = {
-    "stopped": (stop, start),
-    "killed": (kill, start),
-    "held": (hold, go_on),
-    "restarted empty": (restart, nothing),
+    "killed": (Memcached.kill, Memcached.start),
+    "held": (Memcached.hold, Memcached.go_on),
 }
 
 

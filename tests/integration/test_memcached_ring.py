@@ -6,9 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from itertools import count
 
-import pytest
 import structlog
 
 from app.db.cache.memcached import MemcachedRing
@@ -139,44 +137,3 @@ def test_of_many_threads_each_waits_at_most_once_for_a_node_that_hangs(
         until(lambda: memcached.stats()["cmd_get"] > asked)
         assert memcached.stats()["cmd_get"] - asked <= threads
     assert events(logged) == [("cache_broke", memcached.name)]
-
-
-@pytest.mark.parametrize("how", ["restarted", "held"])
-def test_a_node_with_many_connections_breaks_once_and_recovers_once(
-    memcached: Memcached, how: str
-) -> None:
-    # Each thread has left an idle connection behind, which is as dead as the one that fails first.
-    threads = 24
-    probes = count()
-
-    def counted(event: threading.Event, seconds: float) -> bool:
-        next(probes)
-        return soon(event, seconds)
-
-    with (
-        structlog.testing.capture_logs() as logged,
-        nothing_left_behind(),
-        closing(MemcachedRing([memcached.address], 60, wait=counted)) as ring,
-    ):
-        fill(ring)
-        at_once(ring, threads, rounds=20)
-        assert memcached.stats()["curr_connections"] > threads / 2
-        if how == "held":
-            memcached.hold()
-        else:
-            memcached.restart()
-        at_once(ring, 1)
-        assert not ring.healthy()
-        if how == "held":
-            memcached.go_on()
-        asked = next(probes)
-        until(ring.healthy)
-        # It was believed the first time it answered, or the second, where one was under way before.
-        assert next(probes) - asked <= 3
-        at_once(ring, threads, rounds=20)
-        fill(ring)
-        assert hits(ring) == set(KEYS)
-    assert events(logged) == [
-        ("cache_broke", memcached.name),
-        ("cache_recovered", memcached.name),
-    ]

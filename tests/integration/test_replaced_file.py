@@ -89,7 +89,7 @@ def test_no_connection_goes_on_with_a_file_that_another_has_taken_the_place_of(
 def test_no_file_is_made_beside_the_changes_of_one_that_is_gone(engine: Engine, file: Path) -> None:
     file.unlink()
     left = sorted(file.parent.iterdir())
-    with pytest.raises(ConfigurationError, match="mms.db-wal.*remove what is left"):
+    with pytest.raises(ConfigurationError, match=r"mms\.db-wal.*remove what is left"):
         schema.migrate(engine)
     assert sorted(file.parent.iterdir()) == left
 
