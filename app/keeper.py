@@ -21,6 +21,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
+from app.core import waits
 from app.core.market import Interval
 from app.core.ports import Clock
 
@@ -114,7 +115,7 @@ class Beside(threading.Thread, ABC):
         self._stopped.set()
         self._children.stop()
         if self.is_alive():
-            self.join()
+            waits.join(self)
 
 
 class Keeper(Beside):

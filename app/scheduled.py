@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from types import FrameType
 from typing import Final
 
 import structlog
 
+from app.core import waits
 from app.core.errors import ConfigurationError
 from app.core.logging import configure
 from app.core.settings import Settings, load_settings
@@ -39,8 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--every", type=_seconds, default=HOUR, help="seconds between two looks (monitor; 3600)"
     )
     options = parser.parse_args(argv)
-    stopped = threading.Event()
-    _stop_by_signal(stopped)
+    stopped = waits.StopSignals()
     try:
         settings = load_settings()
     except ConfigurationError as error:
@@ -63,14 +60,6 @@ def scheduled(
     if what == "monitor":
         return Periodic(MONITOR, ["--repair"], children, every=every)
     return Keeper(settings.intervals, children, clock=time.time, say=_say)
-
-
-def _stop_by_signal(stopped: threading.Event) -> None:
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopped.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
 
 
 def _say(text: str) -> None:

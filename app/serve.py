@@ -23,6 +23,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from app import bootstrap
 from app.api.corked import Corked
 from app.bootstrap import Runtime
+from app.core import waits
 from app.core.errors import ConfigurationError, StoreError
 from app.core.logging import configure
 from app.core.settings import Settings, load_settings
@@ -97,7 +98,7 @@ def run(
             # A read that did not finish in time still has its thread; `overdue` ends this wait.
             for thread in threading.enumerate():
                 if thread.name.startswith(_WORKER):
-                    thread.join()
+                    waits.join(thread)
         finally:
             server.overdue.cancel()
     log.info("server_stopped")

@@ -18,6 +18,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, TextClause, text
 
+from app.core import waits
 from app.core.errors import kept_out
 from app.core.ports import Clock
 from app.db.session import SQLITE, for_reading, reading, transaction
@@ -76,7 +77,7 @@ class DatabaseGate:
         *,
         clock: Clock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waits.sleep,
     ) -> None:
         self._engine = engine
         self._reads = for_reading(engine)
@@ -128,7 +129,7 @@ class DatabaseGate:
             left = max(0.0, deadline - self._monotonic())
             # Each of those before takes a turn, and each turn a period.
             soonest = before * self._period
-            if soonest > left or not self._head.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
+            if soonest > left or not waits.until(self._head_taken, left):
                 raise kept_out(self._host, max(soonest, self._period), asked=False)
             try:
                 yield
@@ -137,6 +138,9 @@ class DatabaseGate:
         finally:
             with self._lock:
                 self._standing -= 1
+
+    def _head_taken(self, seconds: float) -> bool:
+        return self._head.acquire(timeout=seconds)
 
     def _wait(self) -> tuple[float, bool]:
         """Seconds until the next request may go out, by what is stored now, and if the host asked."""

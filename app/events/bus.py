@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 
+from app.core import waits
 from app.events.types import Event
 
 Listener = Callable[[Any], None]
@@ -69,7 +70,7 @@ class EventBus:
         if dispatcher is None:
             return True
         self._queue.put(None)
-        dispatcher.join(within)
+        waits.join(dispatcher, within)
         left = self._abandon() + dispatcher.is_alive()
         if left:
             structlog.get_logger().error("events_undelivered", count=left, within_seconds=within)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from app.core import waits
 from app.core.errors import MmsError
 from app.sandbox.assembly import build_exchange
 from app.sandbox.options import parser
@@ -18,7 +17,7 @@ from app.sandbox.server import serve
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Exit code 0, or 2 where it could not start."""
     options = parser().parse_args(argv)
-    stop = threading.Event()
+    stop = waits.StopSignals()
     with ExitStack() as stack:
         try:
             exchange = build_exchange(options, time.time, _complain)
@@ -33,8 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"({error.strerror or error}); choose another --port, or 0 for a free one"
             )
             return 2
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
         sys.stdout.write(f"sandbox exchange ({exchange.book.kind}) on {address}\n")
         sys.stdout.flush()
         stop.wait()

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
+from app.core import waits
+
 _T = TypeVar("_T")
 
 Hold = Callable[[socket.socket], None]
@@ -50,7 +52,7 @@ class _Work(Generic[_T]):
         thread = threading.Thread(target=self._run, name="upstream-exchange", daemon=True)
         thread.start()
         try:
-            done = self._done.wait(limit)
+            done = waits.until(self._done.wait, limit)
         finally:
             # Also where the wait was interrupted, as by Ctrl-C.
             shut = self._expire()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from app.core import waits
 from app.core.errors import kept_out
 
 USED: Final = 0.9
@@ -29,7 +30,7 @@ class HostGate:
         rate: float,
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waits.sleep,
     ) -> None:
         self._host = host
         self._period = 1.0 / rate

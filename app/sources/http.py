@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import httpx
 import structlog
 
+from app.core import waits
 from app.core.errors import (
     ConfigurationError,
     OutOfTurn,
@@ -87,7 +88,7 @@ class UpstreamHttp:
         bounds: Bounds = _BOUNDS,
         clock: Clock = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waits.sleep,
         random: Callable[[], float] = standard_random.random,
         transport: httpx.BaseTransport | None = None,
     ) -> None:

@@ -18,8 +18,10 @@ from typing import Final
 import structlog
 
 from app.bootstrap import Runtime
+from app.core import waits
 from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Interval, Pair
+from app.core.ports import Leases
 from app.services.leasing import leased
 from app.services.loading import LoadReport, OnPage
 from app.workers import output
@@ -61,6 +63,7 @@ def load_all(
     """
     names = [f"{pair} {interval}" for pair, interval in series]
     stopped = threading.Event()
+    leases = UntilStopped(made.leases, stopped)
     # What is known before the lease is asked for: whatever is newer afterwards, another has loaded.
     checked = [made.series.state(*item).checked_at for item in series]
     with output.progress(dict(zip(names, totals, strict=True))) as advance:
@@ -71,7 +74,7 @@ def load_all(
 
             def on_page(buckets: int) -> None:
                 if stopped.is_set():
-                    raise _Stopped
+                    raise Stopped
                 advance(name, buckets)
                 renew()
 
@@ -82,7 +85,7 @@ def load_all(
             waits = False
             while True:
                 try:
-                    with leased(made.leases, _lease(name), made.clock) as renew:
+                    with leased(leases, _lease(name), made.clock) as renew:
                         if loaded():
                             return _taken(pair, interval)
                         return Outcome(pair, interval, work(pair, interval, on_page))
@@ -98,13 +101,13 @@ def load_all(
                     structlog.get_logger().info("load_waits_for_another", task=name, seconds=left)
                     waits = True
                 if stopped.wait(min(left, _ASK_EVERY)):
-                    raise _Stopped
+                    raise Stopped
 
         ends = _side_by_side(one, len(series), stopped)
         try:
-            return [told(end.result(), made.events.publish) for end in ends]
+            return [told(_result(end), made.events.publish) for end in ends]
         except BaseException:
-            stopped.set()
+            leases.stop()
             _, left = wait(ends, STOP_WITHIN)
             with suppress(StoreError):  # it is going to end by itself
                 for name, end in zip(names, ends, strict=True):
@@ -113,8 +116,42 @@ def load_all(
             raise
 
 
-class _Stopped(BaseException):
+class Stopped(BaseException):
     """The command was told to stop. Like an interrupt, nothing on the way may catch it."""
+
+
+class UntilStopped:
+    """Leases of which none is taken, or renewed, once `stop` has returned.
+
+    Otherwise a load that is left behind could take its lease again after the stop has released it.
+    """
+
+    def __init__(self, leases: Leases, stopped: threading.Event) -> None:
+        self._leases = leases
+        self._stopped = stopped
+        self._taking = threading.Lock()
+
+    def take(self, name: str, now: float) -> str | None:
+        """See Leases.take."""
+        with self._taking:
+            if self._stopped.is_set():
+                raise Stopped
+            return self._leases.take(name, now)
+
+    def release(self, name: str) -> None:
+        """See Leases.release."""
+        self._leases.release(name)
+
+    def stop(self) -> None:
+        """Set `stopped`; wait for a lease that is being taken, unless the database does not answer."""
+        self._stopped.set()
+        if self._taking.acquire(timeout=STOP_WITHIN):
+            self._taking.release()
+
+
+def _result(end: Future[Outcome]) -> Outcome:
+    waits.until(lambda seconds: wait([end], seconds).done)
+    return end.result()
 
 
 def _taken(pair: Pair, interval: Interval) -> Outcome:
@@ -153,7 +190,7 @@ def _side_by_side(
                 number = numbers.get_nowait()
                 try:
                     if stopped.is_set():
-                        raise _Stopped
+                        raise Stopped
                     ends[number].set_result(one(number))
                 except BaseException as error:  # noqa: BLE001 - handed over: `result` raises it
                     ends[number].set_exception(error)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ import structlog
 
 from app import bootstrap
 from app.bootstrap import Runtime
+from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
 from app.core.settings import Settings
@@ -162,14 +162,12 @@ def loop(
     once: Callable[[], Collection],
     *,
     monotonic: Callable[[], float] = time.monotonic,
-    wait: Wait | None = None,
+    wait: Wait = waits.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> Tally:
     """Collect and prune by the settings until a signal or `wait` ends it; returns what happened."""
     settings = made.settings
-    # By default nobody ends the wait: a signal interrupts it.
-    waiting = wait or threading.Event()
-    collector = Collector(once, clock=made.clock, monotonic=monotonic, wait=waiting)
+    collector = Collector(once, clock=made.clock, monotonic=monotonic, wait=wait)
     with suppress(Terminated, KeyboardInterrupt):  # that is how it is stopped
         collector.run(
             settings.price_poll_seconds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -27,12 +27,8 @@ CLOCK_STEP: Final = 5.0
 """Seconds that the clock may gain or lose between two slots before that is worth a line."""
 
 
-class Wait(Protocol):
-    """Something to wait on that may end the wait early; a `threading.Event` is one."""
-
-    def wait(self, timeout: float) -> bool:
-        """Wait; True ends the loop."""
-        ...
+Wait = Callable[[float], object]
+"""Waits so many seconds; what it returns ends the loop where it is true."""
 
 
 @dataclass(slots=True)
@@ -98,7 +94,7 @@ class Collector:
                 )
             slot = following
             due = start + slot * period + jitter() * min(MOST_JITTER, JITTER_SHARE * period)
-            if self._wait.wait(max(0.0, due - self._monotonic())):
+            if self._wait(max(0.0, due - self._monotonic())):
                 return
 
     def _watch_the_clock(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -265,6 +266,14 @@ class Watched:
             with self.process.stderr as stream:
                 said = stream.read()
         return code, [line[:-1] for line in self.lines if line.endswith("\n")], said
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """Keep every core busy: a process for each that does nothing else."""
+    loop = [sys.executable, "-c", "while True: pass"]
+    with processes([subprocess.Popen(loop, text=True) for _ in range(os.cpu_count() or 1)]):
+        yield
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """SIGTERM in a load: it ends soon, says so by its exit code, keeps what was committed, leaves no lease.
 
 The initial loader's command is stopped in the middle of a load, while the exchange does not answer,
-while it waits for its turn at the exchange, and while it waits to try again.
+while it waits for its turn at the exchange, and while it waits to try again. All cores are kept busy.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from benchmarks.reliability.rig import (
     Database,
     Stage,
     Where,
+    busy,
     database,
     end,
     exchange,
@@ -66,7 +67,7 @@ def measure(
     """Stop `runs` loaders on one kind of database, in every situation in turn."""
     chance = random.Random(seed)
     tally = Tally()
-    with exchange(time.time) as (stage, base_url), database(where) as db:
+    with busy(), exchange(time.time) as (stage, base_url), database(where) as db:
         for number in range(runs):
             situation = situations[number % len(situations)]
             db.empty()
@@ -87,7 +88,7 @@ def measure(
     codes = ", ".join(f"{code} x {count}" for code, count in sorted(tally.codes.items()))
     return [
         figure(
-            f"SIGTERM in a load: ends within {WITHIN:.0f} s with {TERMINATED}, commits stay, no lease",
+            f"SIGTERM in a load, cores busy: ends within {WITHIN:.0f} s with {TERMINATED}, commits stay, no lease",
             where.kind,
             len(tally.seconds),
             f"{spread(tally.seconds)}; exit {codes}",

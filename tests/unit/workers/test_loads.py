@@ -12,7 +12,7 @@ from app.core.market import Interval, Pair
 from app.db.memory import MemoryLeases
 from app.services.loaders import load_incremental, load_initial, to_fetch
 from app.services.loading import LoadReport, OnPage
-from app.workers.loads import load_all
+from app.workers.loads import Stopped, UntilStopped, load_all
 from app.workers.outcomes import Outcome
 from tests.support.api import FakeRuntime, settings
 from tests.support.candles import BTC, DAY, FakeExchange, daily, day
@@ -189,3 +189,13 @@ def test_only_what_has_been_loaded_since_this_one_began_counts(stand: Stand) -> 
     end = stand.initial()
     assert (end.taken, end.problem) == (False, None)
     assert len(stand.exchange.asked) == 1
+
+
+def test_after_a_stop_no_lease_is_taken_or_renewed(stand: Stand) -> None:
+    leases = UntilStopped(stand.made.leases, threading.Event())
+    assert leases.take(LEASE, stand.exchange.now) is None
+    leases.stop()
+    leases.release(LEASE)
+    with pytest.raises(Stopped):
+        leases.take(LEASE, stand.exchange.now)
+    assert stand.leases == {}

@@ -54,7 +54,7 @@ def test_the_slots_of_the_loop_are_jittered_by_chance_unless_told_otherwise() ->
         begun.append(watch.now)
         return Collection((), ())
 
-    tally = loop(made, once, monotonic=watch.monotonic, wait=watch)
+    tally = loop(made, once, monotonic=watch.monotonic, wait=watch.wait)
     late = [at - 100 * slot for slot, at in enumerate(begun)]
     assert tally.collected == len(begun) == 41
     assert late[0] == 0
@@ -77,7 +77,7 @@ def test_the_schedule_hangs_on_no_clock_that_can_be_set() -> None:
         return Collection((), ())
 
     with capture_logs() as lines:
-        loop(made, once, monotonic=watch.monotonic, wait=watch, jitter=lambda: 0.0)
+        loop(made, once, monotonic=watch.monotonic, wait=watch.wait, jitter=lambda: 0.0)
     assert [b - a for a, b in pairwise(begun)] == [300.0] * 10
     [stepped] = [line for line in lines if line["event"] == "price_clock_stepped"]
     assert stepped["seconds"] == -7_200
@@ -93,7 +93,7 @@ def test_the_loop_removes_what_is_older_than_the_retention_and_nothing_without_o
     made = runtime.build(settings(price_retention_days=days))
     with capture_logs() as lines:
         watch = Watch(0)
-        loop(made, lambda: Collection((), ()), monotonic=watch.monotonic, wait=watch)
+        loop(made, lambda: Collection((), ()), monotonic=watch.monotonic, wait=watch.wait)
     assert [price.price for price in runtime.prices.newest("BTC", "usd", 9)] == left
     assert [line["removed"] for line in lines if line["event"] == "prices_pruned"] == (
         [2] if days else []
@@ -114,7 +114,7 @@ def test_the_loop_prunes_again_after_an_hour() -> None:
             made,
             lambda: Collection((), ()),
             monotonic=watch.monotonic,
-            wait=watch,
+            wait=watch.wait,
             jitter=lambda: 0.0,
         )
     removed = [line["removed"] for line in lines if line["event"] == "prices_pruned"]

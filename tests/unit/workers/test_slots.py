@@ -36,7 +36,7 @@ class World:
         return self.now
 
     def collector(self) -> Collector:
-        return Collector(self.collect, clock=self.clock, monotonic=self.monotonic, wait=self)
+        return Collector(self.collect, clock=self.clock, monotonic=self.monotonic, wait=self.wait)
 
     def wait(self, timeout: float) -> bool:
         assert timeout >= 0
