@@ -68,3 +68,11 @@ def test_the_module_of_them_is_socket_in_all_else() -> None:
     assert (module.AF_INET, module.create_connection) == (socket.AF_INET, socket.create_connection)
     with pytest.raises(AttributeError):
         _ = module.no_such_thing
+
+
+def test_a_socket_without_a_time_out_waits_for_as_long_as_it_takes(pair: Pair) -> None:
+    bounded, other = pair
+    bounded.settimeout(None)
+    bounded.sendall(b"get key\r\n")
+    other.sendall(b"END\r\n")
+    assert bounded.recv(100) == b"END\r\n"
