@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from app.core.market import AverageSlice, Interval, Pair, Window
@@ -22,7 +22,7 @@ from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.cached import CachedAverageStore
-from app.db.database import Database, alone, existing, served
+from app.db.database import alone, served
 from app.db.gate import DatabaseGate
 from app.db.leases import SqlLeases
 from app.events import listeners
@@ -47,11 +47,6 @@ from app.utils.days import served_period
 
 GateFor = Callable[[str, float], Gate]
 """Makes the gate in front of a host, from its name and the requests per second that it allows."""
-
-
-def own_gate(host: str, rate: float) -> Gate:
-    """A gate of this process alone, for a command that opens no database."""
-    return HostGate(host, rate)
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def build(
             soundness.require_sound(database.engine, soundness.QUICK if create else None)
         if settings.env == "dev" and create:
             schema.migrate(database.engine)
-        schema.require_always(database.engine)
+        schema.require(database.engine)
         if serve and database.engine.dialect.name != session.SQLITE:
             database.close()
             database = served(settings.db_url, settings.db_read_url)
@@ -127,12 +122,11 @@ def build(
     counts = listeners.EventCounts()
     events = EventBus(_listeners(settings, clock, averages, counts))
 
-    def price_gate(host: str, rate: float) -> Gate:
-        # A price that cannot be stored need not be asked for: it would cost a call all the same.
+    def gate_for(host: str, rate: float) -> Gate:
         return DatabaseGate(engine, host, rate)
 
     policy = coingecko.POLICY if serve else coingecko.PATIENT
-    source = _Once(lambda: open_price_source(settings, price_gate, clock, policy))
+    source = _Once(lambda: open_price_source(settings, gate_for, clock, policy))
 
     def close() -> None:
         events.close()
@@ -151,7 +145,7 @@ def build(
         event_counts=lambda: {**counts.so_far(), "dropped": events.dropped},
         prices=database.prices,
         price_source=source.get,
-        gate_for=_shared_gates(database),
+        gate_for=gate_for,
         ping=database.ping,
         cache_healthy=lambda: cache is None or cache.healthy(),
         close=close,
@@ -194,30 +188,9 @@ def _listeners(
 
 
 @contextmanager
-def existing_gates(settings: Settings) -> Iterator[GateFor]:
-    """The gates of DB_URL's database where there is one to be used, else gates of this process.
-
-    For a command that needs no database: it makes none, and writes nothing but its turn.
-    """
-    database = existing(settings.db_url)
-    if database is None:
-        yield own_gate
-        return
-    with closing(database):
-        yield _shared_gates(database)
-
-
-def _shared_gates(database: Database) -> GateFor:
-    def gate_for(host: str, rate: float) -> Gate:
-        return DatabaseGate(database.engine, host, rate, fallback=HostGate(host, rate))
-
-    return gate_for
-
-
-@contextmanager
 def open_price_source(
     settings: Settings,
-    gate_for: GateFor = own_gate,
+    gate_for: GateFor = HostGate,
     clock: Clock = time.time,
     policy: RetryPolicy = coingecko.POLICY,
 ) -> Iterator[PriceSource]:
@@ -265,7 +238,7 @@ class _Once:
 
 @contextmanager
 def open_candle_source(
-    settings: Settings, gate_for: GateFor = own_gate, clock: Clock = time.time
+    settings: Settings, gate_for: GateFor = HostGate, clock: Clock = time.time
 ) -> Iterator[CandleSource]:
     """The exchange that CANDLE_SOURCE names; its connections are given back at the end.
 

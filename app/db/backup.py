@@ -10,6 +10,7 @@ nothing was changed; 2 something must be changed first: a setting, the file, the
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import time
@@ -32,8 +33,6 @@ from app.db.content import (
     columns_of,
     content_of,
     data_tables,
-    encode,
-    highest_ids,
     read,
     required_version,
 )
@@ -48,10 +47,9 @@ REFUSED: Final = 2
 def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
     """Write everything that the database holds at this moment into `file`.
 
-    An earlier backup there is replaced once the new one is complete. Raises StoreError,
-    ConfigurationError where `file` is something else, OSError where it cannot be written.
+    An earlier backup there is replaced once the new one is complete. Raises StoreError, also where `file`
+    is something else, ConfigurationError where it has no folder, OSError where it cannot be written.
     """
-    archive.require_replaceable(file)
     with snapshot(engine) as connection:
         version = required_version(connection)
         with archive.writing(file, version, clock()) as writer:
@@ -59,7 +57,7 @@ def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
                 # Closed here, while the connection is open, also where the disk is full halfway.
                 with closing(read(connection, table)) as blocks:
                     writer.table(table.name, columns_of(table), _told(table.name, blocks))
-            return writer.end(highest_ids(connection))
+            return writer.end()
 
 
 def _told(table: str, blocks: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
@@ -143,16 +141,16 @@ def _say(options: argparse.Namespace, content: Content) -> None:
     """For people on standard error, for programs on standard output."""
     command: str = options.command
     if options.json:
-        tables = {name: {"rows": s.rows, "sha256": s.sha256} for name, s in content.tables.items()}
+        tables = {name: {"rows": rows} for name, rows in content.rows.items()}
         said = {"command": command, "schema": content.schema, "sha256": content.sha256}
-        sys.stdout.write(encode({**said, "tables": tables}) + "\n")
+        sys.stdout.write(json.dumps({**said, "tables": tables}) + "\n")
     elif command == "hash":
         sys.stdout.write(f"{content.sha256}\n")
     if command != "hash":
         done = "written to" if command == "backup" else "restored from"
         sys.stderr.write(
-            f"{command}: {content.rows} rows of {len(content.tables)} tables {done} {options.file} "
-            f"(schema {content.schema}, sha256 {content.sha256})\n"
+            f"{command}: {sum(content.rows.values())} rows of {len(content.rows)} tables {done} "
+            f"{options.file} (schema {content.schema}, sha256 {content.sha256})\n"
         )
 
 

@@ -1,8 +1,8 @@
-"""What a database holds, as text: the same lines and the same hash from SQLite and from PostgreSQL.
+"""What a database holds, as lines of text: the same from SQLite and from PostgreSQL.
 
 A row is a JSON array of its values in the order of the columns' names; rows come in the order of their
-key, strings by code point. A table's hash is the SHA-256 of its column names and rows, a line each; the
-whole content's is the SHA-256 of the schema's version and of every table's name, rows and hash.
+key, strings by code point. The hash of it all is the SHA-256 of the schema's version and of these lines,
+before each table's one with its name and columns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, MetaData, String, Table, inspect, select, text
+from sqlalchemy import ColumnElement, Connection, MetaData, String, Table, inspect, select
 
 from app.core.errors import StoreUnusable
 from app.db import schema
@@ -26,59 +26,60 @@ OPERATIONAL: Final = frozenset({"leases", "gates"})
 BLOCK: Final = 5_000
 """Rows that are in memory at a time."""
 
-encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
-@dataclass(frozen=True, slots=True)
-class TableSum:
-    """How many rows a table has, and the SHA-256 of its lines."""
-
-    rows: int
-    sha256: str
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a database holds, in brief. `schema` is the version that its tables are at."""
+    """What a database holds, in brief: the schema's version, the rows of each table, and the hash."""
 
     schema: str
-    tables: Mapping[str, TableSum]
-
-    @property
-    def rows(self) -> int:
-        """Rows in all tables."""
-        return sum(table.rows for table in self.tables.values())
-
-    @property
-    def sha256(self) -> str:
-        """The hash of everything."""
-        lines = [
-            f"{name} {self.tables[name].rows} {self.tables[name].sha256}\n"
-            for name in sorted(self.tables)
-        ]
-        return hashlib.sha256("".join([f"schema {self.schema}\n", *lines]).encode()).hexdigest()
+    rows: Mapping[str, int]
+    sha256: str
 
 
-class Summing:
-    """Adds up one table's lines, the column names first."""
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows of a table, as lines. `columns` are those that a backup names, whatever it names."""
 
-    def __init__(self, columns: list[str]) -> None:
-        self._rows = 0
-        self._hash = hashlib.sha256(line_of(columns))
+    table: str
+    columns: Any
+    lines: list[bytes]
+
+
+class Tally:
+    """Adds up the lines of a content."""
+
+    def __init__(self, version: str) -> None:
+        self._schema = version
+        self._table = ""
+        self._rows: dict[str, int] = {}
+        self._hash = hashlib.sha256(f"schema {version}\n".encode())
+
+    def begin(self, table: str, line: bytes) -> None:
+        """Go on with this table, whose line this is."""
+        self._table = table
+        self._rows[table] = 0
+        self._hash.update(line)
 
     def add(self, lines: list[bytes]) -> None:
         """Go on with these rows."""
-        self._rows += len(lines)
+        self._rows[self._table] = self._rows.get(self._table, 0) + len(lines)
         self._hash.update(b"".join(lines))
 
-    def result(self) -> TableSum:
+    def content(self) -> Content:
         """What it came to."""
-        return TableSum(self._rows, self._hash.hexdigest())
+        return Content(self._schema, self._rows, self._hash.hexdigest())
 
 
-def line_of(values: list[Any]) -> bytes:
-    """One row, or the names of the columns, with the end of its line."""
-    return encode(values).encode("ascii") + b"\n"
+def line_of(value: Any) -> bytes:
+    """A row, or what stands between rows, with the end of its line."""
+    return _encode(value).encode("ascii") + b"\n"
+
+
+def table_line(name: str, columns: list[str]) -> bytes:
+    """What stands before the rows of a table."""
+    return line_of({"table": name, "columns": columns})
 
 
 def data_tables(connection: Connection) -> list[Table]:
@@ -121,42 +122,12 @@ def required_version(connection: Connection) -> str:
 
 def content_of(connection: Connection) -> Content:
     """Add up everything in the database. Raises StoreUnusable where nothing of ours is in it."""
-    version = required_version(connection)
-    sums = {}
+    tally = Tally(required_version(connection))
     for table in data_tables(connection):
-        summing = Summing(columns_of(table))
+        tally.begin(table.name, table_line(table.name, columns_of(table)))
         for lines in read(connection, table):
-            summing.add(lines)
-        sums[table.name] = summing.result()
-    return Content(version, sums)
-
-
-def highest_ids(connection: Connection) -> dict[str, int]:
-    """The highest id that each numbered table has given to a row, be the row still there or not."""
-    found = {}
-    for table in data_tables(connection):
-        column = table.autoincrement_column
-        if column is None:
-            continue
-        if connection.dialect.name == SQLITE:
-            asked = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
-            highest = connection.scalar(asked, {"table": table.name})
-        elif (sequence := sequence_of(connection, table.name, column.name)) is not None:
-            number = "CASE WHEN is_called THEN last_value ELSE last_value - 1 END"
-            asked = text(f"SELECT {number} FROM {sequence}")  # noqa: S608 - names of our own
-            highest = connection.scalar(asked)
-        else:
-            highest = None
-        if highest:
-            found[table.name] = int(highest)
-    return found
-
-
-def sequence_of(connection: Connection, table: str, column: str) -> str | None:
-    """The name, ready for a statement, of what numbers the rows of a table in PostgreSQL."""
-    asked = text("SELECT pg_get_serial_sequence(:table, :column)")
-    name: str | None = connection.scalar(asked, {"table": table, "column": column})
-    return name
+            tally.add(lines)
+    return tally.content()
 
 
 def _ordered(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
 from sqlalchemy import Engine
 
-from app.core.errors import StoreError, StoreUnavailable
 from app.core.prices import PriceStore
-from app.db import schema, session
+from app.db import session
 from app.db.prices import SqlPriceStore
 from app.db.series import SqlSeriesStore
 
@@ -38,26 +36,6 @@ def alone(engine: Engine) -> Database:
         ping=lambda: session.ping(engine),
         close=engine.dispose,
     )
-
-
-def existing(db_url: str) -> Database | None:
-    """The database at `db_url` where it is there and of this version, as it is; None otherwise.
-
-    For whoever can do without it: nothing is made or migrated, and a locked file is waited for no
-    longer than a second. That a server is away is logged.
-    """
-    database = None
-    try:
-        session.require_file(db_url)
-        database = alone(session.open_engine(db_url, busy_seconds=1))
-        schema.require(database.engine)
-    except StoreError as error:
-        if isinstance(error, StoreUnavailable):
-            structlog.get_logger().warning("database_not_used", reason=str(error))
-        if database is not None:
-            database.close()
-        return None
-    return database
 
 
 def served(db_url: str, read_url: str | None) -> Database:

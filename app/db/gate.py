@@ -14,14 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
-import structlog
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from app.core import waits
-from app.core.errors import StoreError, StoreUnavailable, kept_out
-from app.core.ports import Clock, Gate
+from app.core.errors import kept_out
+from app.core.ports import Clock
 from app.db.session import SQLITE, for_reading, reading, transaction
 
 LONGEST_CLOSURE: Final = 3_600.0
@@ -32,9 +31,6 @@ _SECOND: Final = 1_000_000
 
 _SLACK: Final = 60 * _SECOND
 """How far beyond what this gate writes itself a stored time may lie before its clock was wrong."""
-
-_SLOW: Final = 0.5
-"""Seconds after which a question to the database was held up: it takes milliseconds."""
 
 _POSTGRES_NOW: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
@@ -62,21 +58,12 @@ _ADD: Final = """
     ON CONFLICT (host) DO NOTHING"""
 
 
-class Fallback(Gate, Protocol):
-    """A gate of this process alone."""
-
-    def passed(self) -> None:
-        """Take notice of a request that went out just now through another gate."""
-        ...
-
-
 class DatabaseGate:
     """A Gate for all processes on one database: one request per 1 / `rate` seconds to `host`.
 
-    `host` is the name of what is shared. While the database cannot be used, `fallback`, a gate of
-    this process, spaces the requests instead; without one nobody passes, which is right where the
-    answer could not be stored anyway. Without a `clock` the time is PostgreSQL's own, so that several
-    machines agree on it, and with SQLite this machine's. Safe to share between threads.
+    `host` is the name of what is shared. While the database cannot be used nobody passes: an answer that
+    cannot be stored need not be asked for. Without a `clock` the time is PostgreSQL's own, so that
+    several machines agree on it, and with SQLite this machine's. Safe to share between threads.
 
     Of each process one thread at a time competes for the turn, and the others stand behind it: a
     process that many ask does not crowd out one that asks once in a while.
@@ -88,7 +75,6 @@ class DatabaseGate:
         host: str,
         rate: float,
         *,
-        fallback: Fallback | None = None,
         clock: Clock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = waits.sleep,
@@ -98,15 +84,12 @@ class DatabaseGate:
         self._sqlite = engine.dialect.name == SQLITE
         self._host = host
         self._period = 1.0 / rate
-        self._fallback = fallback
         self._clock = time.time if clock is None and self._sqlite else clock
         self._monotonic = monotonic
         self._sleep = sleep
         self._lock = threading.Lock()
         self._head = threading.Lock()
         self._standing = 0  # how many threads compete or stand behind the one that does
-        self._shared = True
-        self._untold_until = monotonic()
         now = _POSTGRES_NOW if self._clock is None else ":now"
         self._read, self._take, self._close = (_at(now, sql) for sql in (_READ, _TAKE, _CLOSE))
         period = math.ceil(self._period * _SECOND)
@@ -121,29 +104,20 @@ class DatabaseGate:
         """See Gate.enter."""
         deadline = self._monotonic() + budget
         with self._ahead_of_the_others(deadline):
-            try:
-                self._take_turn(deadline)
-            except StoreError as error:
-                if self._fallback is None or self._monotonic() > deadline + _SLOW:
-                    raise
-                self._note(error)
-                self._fallback.enter(max(0.0, deadline - self._monotonic()))
-                self._owe(self._period)
-                return
-            if self._fallback is not None:
-                self._note(None)
-                self._fallback.passed()
+            while True:
+                wait, asked = self._wait()
+                if wait <= 0 and self._taken():
+                    return
+                if wait > max(0.0, deadline - self._monotonic()) + 1 / _SECOND:
+                    raise kept_out(self._host, wait, asked=asked)
+                if wait > 0:
+                    self._sleep(wait)
 
     def close_for(self, seconds: float) -> None:
         """See Gate.close_for. At most LONGEST_CLOSURE."""
-        length = min(seconds, LONGEST_CLOSURE)
-        if self._fallback is not None:
-            self._fallback.close_for(length)
-        try:
-            self._store_closure(length)
-        except StoreError as error:
-            self._note(error)
-            self._owe(length)
+        length = math.ceil(min(seconds, LONGEST_CLOSURE) * _SECOND)
+        with self._writing() as connection:
+            connection.execute(self._close, self._bounds | {"length": length} | self._now())
 
     @contextmanager
     def _ahead_of_the_others(self, deadline: float) -> Iterator[None]:
@@ -168,25 +142,6 @@ class DatabaseGate:
     def _head_taken(self, seconds: float) -> bool:
         return self._head.acquire(timeout=seconds)
 
-    def _take_turn(self, deadline: float) -> None:
-        while True:
-            asked_at = self._monotonic()
-            self._tell_what_is_owed()
-            wait, asked = self._wait()
-            taken = wait <= 0 and self._taken()
-            now = self._monotonic()
-            if now > deadline and now - asked_at > _SLOW:
-                raise StoreUnavailable(
-                    f"the database took {now - asked_at:.1f} s to say whose turn it is at "
-                    f"{self._host}, longer than this request can wait: try again in a moment"
-                )
-            if taken:
-                return
-            if wait > max(0.0, deadline - now) + 1 / _SECOND:
-                raise kept_out(self._host, wait, asked=asked)
-            if wait > 0:
-                self._sleep(wait)
-
     def _wait(self) -> tuple[float, bool]:
         """Seconds until the next request may go out, by what is stored now, and if the host asked."""
         with reading(self._reads) as connection:
@@ -203,11 +158,6 @@ class DatabaseGate:
         with self._writing() as connection:
             return connection.execute(self._take, self._turn | self._now()).rowcount == 1
 
-    def _store_closure(self, length: float) -> None:
-        closure = self._bounds | {"length": math.ceil(length * _SECOND)}
-        with self._writing() as connection:
-            connection.execute(self._close, closure | self._now())
-
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         # SQLite waits for the write lock before the time is read: one that was read before could be
@@ -218,36 +168,6 @@ class DatabaseGate:
 
     def _now(self) -> dict[str, int]:
         return {} if self._clock is None else {"now": round(self._clock() * _SECOND)}
-
-    def _owe(self, seconds: float) -> None:
-        """Remember that the others must be told of a closure once the database is back."""
-        with self._lock:
-            self._untold_until = max(self._untold_until, self._monotonic() + seconds)
-
-    def _tell_what_is_owed(self) -> None:
-        with self._lock:
-            until = self._untold_until
-        left = until - self._monotonic()
-        if left <= 0:
-            return
-        self._store_closure(left)
-        with self._lock:
-            if self._untold_until == until:  # else somebody owes more by now
-                self._untold_until = self._monotonic()
-
-    def _note(self, error: StoreError | None) -> None:
-        """Say once that the gate is no longer shared, and once that it is again."""
-        if self._fallback is None:
-            return  # who is not let through without it learns why
-        with self._lock:
-            changed, self._shared = self._shared != (error is None), error is None
-        if not changed:
-            return
-        log = structlog.get_logger().bind(host=self._host)
-        if error is None:
-            log.info("gate_shared_again")
-        else:
-            log.warning("gate_not_shared", reason=str(error), advice="this process keeps its own")
 
 
 def _at(now: str, sql: str) -> TextClause:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection, Engine, Table, delete, func, select, text
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError
 
 from app.core.errors import StoreUnusable
 from app.db import archive, schema
-from app.db.archive import Rows, TableBegins
-from app.db.content import Content, columns_of, content_of, data_tables, sequence_of
+from app.db.content import Block, Content, columns_of, data_tables
 from app.db.models import Base
 from app.db.session import SQLITE, transaction, write_ahead
-from app.db.writes import Row, insert
+from app.db.writes import insert
 
 _LOCK_SECONDS: Final = 10
 """How long PostgreSQL waits for whoever writes at the moment. SQLite waits as for any write."""
 
-_REFUSED: Final = (IntegrityError, DataError, ValueError, OverflowError, RecursionError)
-"""What comes of rows that cannot be: a file whose sums are right need not have been made by us."""
+_REFUSED: Final = (
+    IntegrityError,
+    DataError,
+    ProgrammingError,
+    InterfaceError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+)
+"""What comes of rows that cannot be: damage that shows before the end is reached."""
 
 
 def restore(
@@ -36,29 +44,24 @@ def restore(
     Raises StoreUnusable where the file or the database must not be used, StoreUnavailable, and
     ConfigurationError; the database is then as it was.
     """
-    manifest = archive.verify(file)
-    version = manifest.content.schema
-    schema.refuse_newer(schema.version(engine))
-    write_ahead(engine)
-    with transaction(engine) as connection:
-        if engine.dialect.name != SQLITE:
-            connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
-        _make_way(connection, version, replace=replace)
-        try:
-            _fill(connection, file)
-        except _REFUSED as error:
-            raise StoreUnusable(
-                f"{file} holds rows that cannot be ({_short(error)}): use another backup; nothing "
-                "was changed"
-            ) from error
-        _number(connection, manifest.numbered)
-        if content_of(connection) != manifest.content:
-            raise StoreUnusable(
-                f"the database does not give back what {file} holds; nothing was changed"
-            )
-        if version != schema.HEAD:
-            schema.upgrade(connection)
-    return manifest.content
+    with archive.reading(file) as (version, parts):
+        schema.refuse_newer(schema.version(engine))
+        write_ahead(engine)
+        with transaction(engine) as connection:
+            if engine.dialect.name != SQLITE:
+                connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
+            _make_way(connection, version, replace=replace)
+            try:
+                content = _fill(connection, parts)
+            except _REFUSED as error:
+                raise StoreUnusable(
+                    f"{file} holds rows that cannot be ({_short(error)}): use another backup; nothing "
+                    "was changed"
+                ) from error
+            _number(connection)
+            if version != schema.HEAD:
+                schema.upgrade(connection)
+    return content
 
 
 def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
@@ -87,52 +90,37 @@ def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
     schema.upgrade(connection, version)
 
 
-def _fill(connection: Connection, file: Path) -> None:
+def _fill(connection: Connection, parts: Iterator[Block | Content]) -> Content:
+    """Insert the rows; returns what they come to, once they are known to be all and unchanged."""
     tables = {table.name: table for table in data_tables(connection)}
-    table, done = None, 0
-    for part in archive.parts(file):
-        match part:
-            case TableBegins(name, columns):
-                table, done = tables.get(name), 0
-                if table is None or columns_of(table) != columns:
-                    raise ValueError(f"the schema knows no {name!r} with these columns")
-            case Rows(lines) if table is not None:
-                names = [_quoted(connection, column) for column in columns_of(table)]
-                insert(connection, _quoted(connection, table.name), names, _rows(table, lines))
-                done += len(lines)
-                structlog.get_logger().info("restore_progress", table=table.name, rows=done)
+    done = 0
+    for part in parts:
+        if isinstance(part, Content):
+            return part
+        table = tables.get(part.table)
+        if table is None or columns_of(table) != part.columns:
+            raise ValueError(f"the schema knows no {part.table!r} with these columns")
+        names = [_quoted(connection, column) for column in part.columns]
+        rows = [tuple(row) for row in json.loads(b"[" + b",".join(part.lines) + b"]")]
+        insert(connection, _quoted(connection, table.name), names, rows)
+        done = done + len(rows) if rows else 0
+        if rows:
+            structlog.get_logger().info("restore_progress", table=table.name, rows=done)
+    raise AssertionError("a backup ends with its Content, or with an error")
 
 
-def _rows(table: Table, lines: list[bytes]) -> list[Row]:
-    """The values of these lines. Raises ValueError where one is of another kind than its column.
-
-    SQLite would store a text in a column of numbers, and every constraint would hold.
-    """
-    rows = [tuple(row) for row in json.loads(b"[" + b",".join(lines) + b"]")]
-    kinds = [table.columns[name].type.python_type for name in columns_of(table)]
-    for found in {tuple(map(type, row)) for row in rows}:
-        if len(found) != len(kinds) or any(
-            kind not in (expected, type(None)) for kind, expected in zip(found, kinds, strict=True)
-        ):
-            raise ValueError(
-                f"{table.name} cannot hold {', '.join(kind.__name__ for kind in found)}"
-            )
-    return rows
-
-
-def _number(connection: Connection, numbered: Mapping[str, int]) -> None:
-    """Let new rows go on after the highest id that was ever given."""
+def _number(connection: Connection) -> None:
+    """Let new rows go on after the highest id. SQLite does that by itself."""
+    if connection.dialect.name == SQLITE:
+        return
     for table in data_tables(connection):
         column = table.autoincrement_column
         if column is None:
             continue
-        highest = connection.scalar(select(func.max(column))) or 0
-        highest = max(highest, numbered.get(table.name, 0))
-        if connection.dialect.name == SQLITE:
-            entry: dict[str, Any] = {"name": table.name, "seq": highest}
-            connection.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), entry)
-            connection.execute(text("INSERT INTO sqlite_sequence VALUES (:name, :seq)"), entry)
-        elif (sequence := sequence_of(connection, table.name, column.name)) is not None:
+        asked = text("SELECT pg_get_serial_sequence(:table, :column)")
+        sequence = connection.scalar(asked, {"table": table.name, "column": column.name})
+        if sequence is not None:
+            highest = connection.scalar(select(func.max(column))) or 0
             # Unlike setval, this is undone with the transaction.
             connection.execute(text(f"ALTER SEQUENCE {sequence} RESTART WITH {highest + 1}"))
 

@@ -11,9 +11,9 @@ Alembic itself is imported only to migrate: an API start that finds the right ve
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from app.core.errors import StoreUnusable
@@ -41,26 +41,10 @@ def version(engine: Engine) -> str | None:
 
 def require(engine: Engine) -> None:
     """Raise StoreUnusable, with the command that mends it, unless the code works on the schema."""
-    _require(version(engine))
-
-
-def _require(found: str | None) -> None:
-    if not serves(found):
+    if not serves(found := version(engine)):
         refuse_newer(found)
         state = "has no tables yet" if found is None else f"is at version {found}"
         raise StoreUnusable(f"the database {state} and this program needs {HEAD}: make migrate")
-
-
-def require_always(engine: Engine) -> None:
-    """As `require`, of a SQLite file that takes this one's place while the process lives, too."""
-    require(engine)
-    if engine.dialect.name != SQLITE:
-        return
-
-    @event.listens_for(engine, "connect")
-    def _of_this_file(connection: Any, _record: Any) -> None:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        _require(row[0] if row else None)
 
 
 def migrate(engine: Engine) -> bool:

@@ -224,12 +224,10 @@ def read(engine: Engine, ask: Callable[[Connection], Result]) -> Result:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One write transaction: committed at the end, undone on any error. Raises StoreError."""
-    with translated(), engine.connect() as connection:
-        with connection.begin():
-            if engine.dialect.name == SQLITE:
-                connection.execute(text("BEGIN IMMEDIATE"))
-            yield connection
-        sqlite_file.require_same(connection)
+    with translated(), engine.connect() as connection, connection.begin():
+        if engine.dialect.name == SQLITE:
+            connection.execute(text("BEGIN IMMEDIATE"))
+        yield connection
 
 
 @contextmanager

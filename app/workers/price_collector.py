@@ -56,10 +56,8 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
 def _fetch(settings: Settings, options: argparse.Namespace) -> int:
     coin = _coin(settings, options.fetch)
     try:
-        with (
-            bootstrap.existing_gates(settings) as gate_for,
-            bootstrap.open_price_source(settings, gate_for) as source,
-        ):
+        # One call, which opens no database: it waits for nobody's turn.
+        with bootstrap.open_price_source(settings) as source:
             reply = source.prices([coin], settings.price_currency)
     except UpstreamError as error:
         return _failed(error, as_json=options.json)

@@ -81,7 +81,7 @@ def candle_source(
 ) -> AbstractContextManager[CandleSource]:
     """The exchange of the settings, asked by this process as fast as it answers."""
     quick = settings.model_copy(update={"mb_requests_per_second": 10_000.0})
-    return bootstrap.open_candle_source(quick, bootstrap.own_gate, clock)
+    return bootstrap.open_candle_source(quick, clock=clock)
 
 
 @dataclass(frozen=True)

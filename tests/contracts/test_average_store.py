@@ -256,18 +256,6 @@ def test_a_commit_is_seen_in_time_and_never_in_part(stand: Stand) -> None:
         ), turn
 
 
-def test_a_load_that_changes_nothing_is_seen_in_the_state_alone(stand: Stand) -> None:
-    averages = series(4)
-    revision = stand.commit(averages)
-    stand.read(20, -FAR, FAR)
-    with stand.written.begin(stand.pair, MINUTE) as unit:
-        unit.finish(changed=False, now=NOW + 3_600)
-    stand.later()
-    found = stand.read(20, -FAR, FAR)
-    assert (found.state.revision, found.state.checked_at) == (revision, NOW + 3_600)
-    assert found.body == body(averages, 20, -FAR, FAR)
-
-
 def test_pairs_and_intervals_do_not_see_each_other(stand: Stand) -> None:
     one, other = stand.pair, Pair(f"{stand.pair.base}X", "BRL")
     series_of = {

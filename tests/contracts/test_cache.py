@@ -75,12 +75,6 @@ def test_a_value_as_large_as_a_block_can_be_comes_back(cache: Cache) -> None:
     assert cache.healthy()
 
 
-def test_the_last_value_counts(cache: Cache) -> None:
-    for number in range(5):
-        cache.set("key", b"%d" % number)
-    assert cache.get("key") == b"4"
-
-
 def test_a_value_too_large_for_any_node_troubles_nobody(cache: Cache) -> None:
     cache.set("small", b"1")
     value = b"x" * 1_100_000
@@ -122,8 +116,3 @@ def test_many_threads_never_get_each_others_values(cache: Cache) -> None:
         found = [item for wrong in pool.map(work, range(threads)) for item in wrong]
     assert found == []
     assert cache.healthy()
-
-
-def test_a_cache_that_was_never_used_closes(kind: Kind) -> None:
-    with nothing_left_behind():
-        kind.make(TTL).close()

@@ -5,25 +5,22 @@ from __future__ import annotations
 import threading
 import time as real
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from app.core.errors import OutOfTurn, StoreUnavailable, StoreUnusable, UpstreamUnavailable
+from app.core.errors import OutOfTurn, StoreUnusable, UpstreamUnavailable
 from app.core.ports import Gate
 from app.db import schema
 from app.db.gate import LONGEST_CLOSURE, DatabaseGate
 from app.db.session import open_engine, transaction
 from app.sources.gate import HostGate
-from tests.unit.sources.upstream_fakes import FakeTime, OpenGate
+from tests.unit.sources.upstream_fakes import FakeTime
 
-Make = Callable[..., Gate]
 START = 1_000.0
 
 
@@ -35,14 +32,6 @@ class Workshop:
     engine: Engine | None = None
     numbers: Iterator[int] = field(default_factory=count)
 
-    def strict(self, host: str) -> Gate:
-        """A gate in the database that has no other to fall back on."""
-        assert self.engine is not None
-        monotonic, sleep = self.time.monotonic, self.time.sleep
-        return DatabaseGate(
-            self.engine, host, 1.0, clock=monotonic, monotonic=monotonic, sleep=sleep
-        )
-
     def gate(
         self,
         rate: float = 1.0,
@@ -50,19 +39,10 @@ class Workshop:
         sleep: Callable[[float], None] | None = None,
     ) -> Gate:
         name = host or f"exchange-{next(self.numbers)}.example"
-        sleeping = sleep or self.time.sleep
-        local = HostGate(name, rate, monotonic=self.time.monotonic, sleep=sleeping)
+        now, sleeping = self.time.monotonic, sleep or self.time.sleep
         if self.engine is None:
-            return local
-        return DatabaseGate(
-            self.engine,
-            name,
-            rate,
-            fallback=local,
-            clock=self.time.monotonic,
-            monotonic=self.time.monotonic,
-            sleep=sleeping,
-        )
+            return HostGate(name, rate, monotonic=now, sleep=sleeping)
+        return DatabaseGate(self.engine, name, rate, clock=now, monotonic=now, sleep=sleeping)
 
 
 @pytest.fixture(params=["process", "sqlite", "postgres"])
@@ -250,13 +230,6 @@ def test_a_closure_and_a_quicker_process_reach_those_who_already_wait(shared: Wo
     assert caught.value.retry_after == 20.0
 
 
-def test_what_is_stored_outlives_the_process(shared: Workshop) -> None:
-    shared.gate(host="h.example").close_for(30.0)
-    with pytest.raises(UpstreamUnavailable) as caught:
-        shared.gate(host="h.example").enter(1.0)
-    assert caught.value.retry_after == 30.0
-
-
 def test_a_closure_without_end_is_an_hour(shared: Workshop) -> None:
     gate = shared.gate()
     gate.close_for(1e9)
@@ -278,169 +251,59 @@ def test_a_clock_that_was_set_back_holds_nobody_up(shared: Workshop) -> None:
     after.enter(5.0)
 
 
-def test_without_the_database_the_process_keeps_its_own_gate_and_says_so_once(
+def test_while_the_database_is_away_nobody_passes_and_the_error_is_the_databases(
     shared: Workshop,
 ) -> None:
-    time = shared.time
+    assert shared.engine is not None
     gate = shared.gate(host="h.example")
-    gate.enter(0.0)
-    rename(shared, "gates", "gone")
-    with structlog.testing.capture_logs() as said:
-        gate.enter(2.0)  # spaced from the one that went out through the shared gate
-        gate.enter(2.0)
-        assert time.slept == [1.0, 1.0]
-        gate.close_for(30.0)
-        with pytest.raises(UpstreamUnavailable) as caught:
-            gate.enter(29.0)
-        assert caught.value.retry_after == 30.0
-        rename(shared, "gone", "gates")
-        # What this process was told alone, the others learn as soon as it can be stored.
-        with pytest.raises(UpstreamUnavailable):
-            gate.enter(29.0)
-        with pytest.raises(UpstreamUnavailable) as caught:
-            shared.gate(host="h.example").enter(29.0)
-        assert caught.value.retry_after == 30.0
-        gate.enter(30.0)
-    assert [line["event"] for line in said] == ["gate_not_shared", "gate_shared_again"]
-    assert said[0]["host"] == "h.example"
-
-
-def rename(shared: Workshop, name: str, to: str) -> None:
-    """Take the table away, or bring it back."""
-    assert shared.engine is not None
     with transaction(shared.engine) as connection:
-        connection.execute(text(f"ALTER TABLE {name} RENAME TO {to}"))
-
-
-def test_a_database_that_does_not_answer_stops_no_request_and_frees_none_from_its_turn() -> None:
-    nobody = open_engine("postgresql://mms@127.0.0.1:1/mms")
-    workshop = Workshop(FakeTime(), nobody)
-    gate = workshop.gate()
-    gate.enter(0.0)
-    gate.enter(1.0)
-    with pytest.raises(UpstreamUnavailable):
-        gate.enter(0.5)
-    gate.close_for(9.0)
-    gate.enter(9.0)
-    assert workshop.time.slept == [1.0, 9.0]
-    nobody.dispose()
-
-
-def test_without_a_fallback_nobody_passes_while_the_database_is_away(shared: Workshop) -> None:
-    gate = shared.strict("h.example")
-    rename(shared, "gates", "gone")
-    with structlog.testing.capture_logs() as said:
-        for _ in range(2):
-            with pytest.raises(StoreUnusable):
-                gate.enter(60.0)
+        connection.execute(text("ALTER TABLE gates RENAME TO gone"))
+    with pytest.raises(StoreUnusable):
+        gate.enter(60.0)
+    with pytest.raises(StoreUnusable):
         gate.close_for(30.0)
-        rename(shared, "gone", "gates")
-        with pytest.raises(UpstreamUnavailable) as caught:
-            gate.enter(29.0)
-        assert caught.value.retry_after == 30.0
-        gate.enter(30.0)
-    assert shared.time.slept == [30.0]
-    assert said == []  # who is kept out learns the reason
+    with transaction(shared.engine) as connection:
+        connection.execute(text("ALTER TABLE gone RENAME TO gates"))
+    gate.enter(0.0)
+    assert shared.time.slept == []
 
 
-@contextmanager
-def locked(engine: Engine, seconds: float) -> Iterator[None]:
-    """Another program holds the gate's row, or SQLite's only lock, for so long."""
-    held = threading.Event()
-
-    def hold() -> None:
-        with transaction(engine) as connection:
-            connection.execute(text("UPDATE gates SET closed_until = closed_until"))
-            held.set()
-            real.sleep(seconds)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    try:
-        assert held.wait(10.0)
-        yield
-    finally:
-        holder.join(seconds + 10.0)
-
-
-def test_a_turn_that_the_database_gives_too_late_is_the_databases_trouble(
+def test_of_one_process_one_thread_at_a_time_competes_and_those_without_hope_are_told_at_once(
     shared: Workshop,
 ) -> None:
-    assert shared.engine is not None
-    gate = DatabaseGate(shared.engine, "h.example", 50.0, fallback=HostGate("h.example", 50.0))
-    gate.enter(5.0)
-    with locked(shared.engine, 1.5), pytest.raises(StoreUnavailable, match="whose turn it is"):
-        gate.enter(0.2)
-    with locked(shared.engine, 1.5):
-        gate.enter(5.0)  # late, but in time
+    """So a process that many ask does not crowd out one that asks once in a while."""
+    asleep, go_on = threading.Event(), threading.Event()
 
+    def sleep(seconds: float) -> None:
+        asleep.set()
+        assert go_on.wait(60.0)
+        shared.time.sleep(seconds)
 
-def test_threads_of_a_process_stand_in_line_and_those_without_hope_are_told_at_once(
-    shared: Workshop,
-) -> None:
-    assert shared.engine is not None
-    gate = DatabaseGate(shared.engine, "h.example", 2.0)
-    gate.enter(1.0)
-    outcomes: list[tuple[float, UpstreamUnavailable | None]] = []
-    together = threading.Barrier(8)
-
-    def ask() -> None:
-        together.wait(10.0)
-        begun, refused = real.monotonic(), None
-        try:
-            gate.enter(1.1)
-        except UpstreamUnavailable as error:
-            refused = error
-        outcomes.append((real.monotonic() - begun, refused))
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10.0)
-    # 1.1 s hold two turns of 0.5 s, or three with the one that stands open by now.
-    assert 1 <= sum(error is None for _, error in outcomes) <= 3
-    refused = [(took, error) for took, error in outcomes if error is not None]
-    assert all(isinstance(error, OutOfTurn) and error.retry_after for _, error in refused)
-    assert sum(took < 0.4 for took, _ in refused) >= 4
-
-
-def test_one_that_waits_gets_its_turn_however_many_another_process_sends(
-    shared: Workshop,
-) -> None:
-    assert shared.engine is not None
-    crowd, one = (DatabaseGate(shared.engine, "h.example", 10.0) for _ in range(2))
-    done = threading.Event()
-
-    def press() -> None:
-        while not done.wait(0.02):
-            with suppress(UpstreamUnavailable, StoreUnavailable):
-                crowd.enter(3.0)
-
-    threads = [threading.Thread(target=press) for _ in range(40)]
-    for thread in threads:
-        thread.start()
-    begun = real.monotonic()
-    try:
-        for _ in range(5):
-            one.enter(20.0)
-    finally:
-        took = real.monotonic() - begun
-        done.set()
-        for thread in threads:
-            thread.join(10.0)
-    # Two stand for each turn; were it one of 41 it would get five in twenty seconds.
-    assert took < 8.0
+    gate = shared.gate(host="h.example", sleep=sleep)
+    gate.enter(0.0)
+    first = threading.Thread(target=gate.enter, args=(60.0,))
+    first.start()
+    assert asleep.wait(60.0)
+    shared.time.now += 0.5
+    # The next turn comes in half a second, but one stands before, and takes it for a whole one.
+    with pytest.raises(OutOfTurn) as caught:
+        gate.enter(0.9)
+    assert caught.value.retry_after == 1.0
+    go_on.set()
+    first.join(60.0)
+    gate.enter(60.0)
+    assert shared.time.now == START + 2.5
 
 
 def test_by_default_the_clock_is_the_databases_and_really_runs(shared: Workshop) -> None:
     assert shared.engine is not None
-    gate = DatabaseGate(shared.engine, "h.example", 50.0, fallback=OpenGate())
+    gate = DatabaseGate(shared.engine, "h.example", 50.0)
     started = real.monotonic()
     for _ in range(5):
-        gate.enter(5.0)
-    assert 0.08 <= real.monotonic() - started < 5.0
-    gate.close_for(30.0)
+        gate.enter(60.0)
+    assert real.monotonic() - started >= 0.079  # four periods
+    gate.close_for(300.0)
     with pytest.raises(UpstreamUnavailable) as caught:
         gate.enter(5.0)
-    assert caught.value.retry_after == pytest.approx(30.0, abs=5.0)
+    assert caught.value.retry_after is not None
+    assert 200.0 < caught.value.retry_after <= 300.0

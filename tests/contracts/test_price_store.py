@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 from app.core.prices import Coin, SpotPrice, StoredPrice
 from app.db import prices, schema
@@ -110,19 +109,6 @@ def test_pruning_takes_as_many_batches_as_there_are(db_url: str) -> None:
         assert store.prune(AT + 1) == count
     assert sum(statement.startswith("DELETE") for statement in sent) == 3
     assert [p.price for p in store.newest("BTC", "usd", 10)] == [count + 1]
-    engine.dispose()
-
-
-def test_the_database_refuses_a_price_of_nothing(db_url: str) -> None:
-    engine = open_engine(db_url)
-    schema.migrate(engine)
-    with pytest.raises(IntegrityError), transaction(engine) as connection:
-        connection.execute(
-            text(
-                "INSERT INTO prices (symbol, currency, price, priced_at, collected_at) "
-                "VALUES ('BTC', 'usd', 0, 1, 1)"
-            )
-        )
     engine.dispose()
 
 

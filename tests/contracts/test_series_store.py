@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
 from threading import Barrier, Thread
 
 import pytest
@@ -96,26 +94,6 @@ def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:
     assert state.checked_at == NOW
 
 
-@pytest.mark.parametrize(("window", "there"), [(20, [1, 2, 3]), (50, [2, 3]), (200, [3])])
-def test_a_window_is_read_without_the_buckets_where_it_is_absent(
-    store: Store, window: int, there: list[int]
-) -> None:
-    rows = [
-        AverageRow(day(1), (101, None, None)),
-        AverageRow(day(2), (102, 202, None)),
-        AverageRow(day(3), (103, 203, 303)),
-    ]
-    put(store, daily([1, 2, 3]), rows)
-    found = store.read(BTC, DAY, window, day(0), day(9))
-    points = json.loads(found.body, parse_float=Decimal)
-    column = {20: 0, 50: 1, 200: 2}[window]
-    assert [point["timestamp"] for point in points] == [day(number) for number in there]
-    assert [int(point["mms"].scaleb(8)) for point in points] == [
-        rows[number - 1].values[column] for number in there
-    ]
-    assert found.count == len(there)
-
-
 def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> None:
     candles = daily(range(10))
     put(store, candles, [AverageRow(item.bucket, (1, 1, 1)) for item in candles])
@@ -154,13 +132,6 @@ def test_an_error_undoes_the_whole_unit(store: Store) -> None:
     assert absent(store, 0, NOW) == []
     assert store.state(BTC, DAY).revision == revision
     assert store.state(BTC, DAY).checked_at == NOW
-
-
-def test_pairs_and_intervals_do_not_see_each_other(store: Store) -> None:
-    put(store, daily([1, 2]), [])
-    assert store.state(ETH, DAY) == EMPTY_SERIES
-    assert store.state(BTC, Interval.HOUR) == EMPTY_SERIES
-    assert store.buckets(BTC, Interval.HOUR, 0, NOW) == []
 
 
 def test_a_revision_grows_with_every_change_even_when_the_clock_does_not(store: Store) -> None:

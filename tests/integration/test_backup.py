@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,12 +13,10 @@ from sqlalchemy import Engine, create_engine, text
 
 from app.core.errors import StoreUnavailable, StoreUnusable
 from app.db import archive, schema
-from app.db.archive import Manifest, Rows, TableBegins, verify
 from app.db.backup import back_up, main
-from app.db.content import BLOCK, OPERATIONAL, data_tables
+from app.db.content import BLOCK, OPERATIONAL, Content, data_tables
 from app.db.leases import SqlLeases
 from app.db.models import Base
-from app.db.prices import SqlPriceStore
 from app.db.restoring import restore
 from app.db.series import SqlSeriesStore
 from app.db.session import SQLITE, open_engine, snapshot, transaction, write_ahead
@@ -31,12 +30,15 @@ from tests.support.backups import (
     fill,
     held,
     next_id,
+    rows_of,
     unchanged,
 )
 from tests.support.candles import BTC, DAY, daily, day
 from tests.support.logs import log_as_before
+from tests.support.processes import ended, process
 
 Open = Callable[[str], Engine]
+MANY = 12_345
 
 
 @pytest.fixture
@@ -91,25 +93,56 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path, opened: Open) -> Itera
     server.drop(url)
 
 
-def test_the_rows_of_these_tests_fill_every_table_there_is() -> None:
+def add_prices(engine: Engine, count: int) -> None:
+    """Store more prices than go into one block."""
+    columns = ["symbol", "currency", "price", "priced_at", "collected_at"]
+    rows = [("ETH", "usd", 7**n % 10**18 + 1, n, n) for n in range(count)]
+    with transaction(engine) as connection:
+        insert(connection, "prices", columns, rows)
+
+
+def lines_of(file: Path) -> list[bytes]:
+    """What is packed in a backup."""
+    return gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+
+
+def content_in(file: Path) -> Content:
+    """What a backup says at its end, once all of it was read."""
+    with archive.reading(file) as (_, parts):
+        *_, end = parts
+    assert isinstance(end, Content)
+    return end
+
+
+def test_the_rows_of_these_tests_fill_every_table_there_is(engine: Engine) -> None:
     assert set(ROWS) == set(Base.metadata.tables) - OPERATIONAL
+    with snapshot(engine) as connection:
+        kinds = {c.type.python_type for table in data_tables(connection) for c in table.columns}
+    assert kinds <= {int, str, bool}  # what a backup can carry
 
 
 def test_a_backup_comes_back_into_either_database_with_its_revisions_and_ids(
     engine: Engine, empty: Engine, tmp_path: Path
 ) -> None:
+    add_prices(engine, MANY)
     content = back_up(engine, tmp_path / "b.mmsb", lambda: NOW)
-    assert {name: item.rows for name, item in content.tables.items()} == {
-        name: len(rows) for name, rows in ROWS.items()
+    assert content.rows == {n: len(rows) for n, rows in ROWS.items()} | {
+        "prices": len(ROWS["prices"]) + MANY
     }
     assert restore(empty, tmp_path / "b.mmsb", replace=False) == content
     assert held(empty) == held(engine) == content
+    assert rows_of(empty) == rows_of(engine)
     schema.require(empty)
-    there, here = SqlSeriesStore(empty), SqlSeriesStore(engine)
-    assert there.rows(BTC, DAY, 0, day(99)) == here.rows(BTC, DAY, 0, day(99))
-    assert there.state(BTC, DAY).revision == REVISION
-    assert [p.id for p in SqlPriceStore(empty).newest("BTC", "usd", 9)] == [HIGHEST_ID, 3]
-    assert next_id(empty) == HIGHEST_ID + 1
+    assert SqlSeriesStore(empty).state(BTC, DAY).revision == REVISION
+    assert next_id(empty) == HIGHEST_ID + MANY + 1
+
+
+def test_a_large_table_is_never_in_memory_as_a_whole(sqlite: Engine, tmp_path: Path) -> None:
+    add_prices(sqlite, MANY)
+    back_up(sqlite, tmp_path / "b.mmsb", lambda: NOW)
+    with archive.reading(tmp_path / "b.mmsb") as (_, parts):
+        sizes = [len(part.lines) for part in parts if not isinstance(part, Content)]
+    assert max(sizes) == BLOCK
 
 
 def test_the_same_content_has_the_same_hash_everywhere_and_any_change_another(
@@ -132,13 +165,6 @@ def test_the_same_content_has_the_same_hash_everywhere_and_any_change_another(
         assert len(seen) == number
 
 
-def test_every_column_is_of_a_kind_that_a_backup_can_carry(engine: Engine) -> None:
-    with snapshot(engine) as connection:
-        tables = data_tables(connection)
-    kinds = {column.type.python_type for table in tables for column in table.columns}
-    assert kinds <= {int, str, bool}
-
-
 def test_what_processes_do_at_the_moment_is_not_data(
     sqlite: Engine, empty: Engine, tmp_path: Path
 ) -> None:
@@ -149,18 +175,6 @@ def test_what_processes_do_at_the_moment_is_not_data(
     assert SqlLeases(empty).take("load", NOW) is None
     restore(empty, tmp_path / "b.mmsb", replace=True)
     assert SqlLeases(empty).take("load", NOW) is not None
-
-
-def test_an_id_is_never_given_twice_though_its_row_was_removed(
-    file: Path, empty: Engine, tmp_path: Path
-) -> None:
-    restore(empty, file, replace=False)
-    last = next_id(empty)
-    SqlPriceStore(empty).prune(100)
-    for number in range(2):
-        back_up(empty, tmp_path / f"{number}.mmsb", lambda: NOW)
-        restore(empty, tmp_path / f"{number}.mmsb", replace=True)
-    assert next_id(empty) == last + 1
 
 
 def test_a_backup_is_of_one_moment_whatever_is_written_meanwhile(
@@ -177,7 +191,7 @@ def test_a_backup_is_of_one_moment_whatever_is_written_meanwhile(
         return NOW
 
     assert back_up(engine, tmp_path / "b.mmsb", clock) == before
-    assert verify(tmp_path / "b.mmsb").content == before
+    assert content_in(tmp_path / "b.mmsb") == before
     assert held(engine) != before
 
 
@@ -187,7 +201,7 @@ def test_a_database_with_data_is_replaced_only_where_that_was_said(
     execute(engine, "DELETE FROM prices")
     with unchanged(engine), pytest.raises(StoreUnusable, match="--replace"):
         restore(engine, file, replace=False)
-    assert restore(engine, file, replace=True) == held(engine) == verify(file).content
+    assert restore(engine, file, replace=True) == held(engine) == content_in(file)
 
 
 def test_a_migrated_database_without_rows_counts_as_empty(empty: Engine, file: Path) -> None:
@@ -195,21 +209,17 @@ def test_a_migrated_database_without_rows_counts_as_empty(empty: Engine, file: P
     assert restore(empty, file, replace=False) == held(empty)
 
 
-def test_another_programs_database_is_not_restored_into(empty: Engine, file: Path) -> None:
+def test_the_database_of_another_or_a_newer_program_is_neither_read_nor_replaced(
+    engine: Engine, empty: Engine, file: Path, tmp_path: Path
+) -> None:
     write_ahead(empty)
     execute(empty, "CREATE TABLE customers (name TEXT)")
-    with pytest.raises(StoreUnusable, match="customers"):
-        restore(empty, file, replace=True)
-
-
-def test_a_database_of_a_newer_program_is_neither_read_nor_replaced(
-    engine: Engine, file: Path, tmp_path: Path
-) -> None:
     execute(engine, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreUnusable, match="newer"):
-        restore(engine, file, replace=True)
-    with pytest.raises(StoreUnusable, match="newer"):
-        back_up(engine, tmp_path / "b.mmsb", lambda: NOW)
+    for database, says in ((empty, "customers"), (engine, "newer")):
+        with pytest.raises(StoreUnusable, match=says):
+            restore(database, file, replace=True)
+        with pytest.raises(StoreUnusable, match=says):
+            back_up(database, tmp_path / "b.mmsb", lambda: NOW)
     assert not (tmp_path / "b.mmsb").exists()
 
 
@@ -220,40 +230,33 @@ def test_a_backup_of_an_older_schema_is_restored_and_then_migrated(
     with transaction(empty) as connection:
         schema.upgrade(connection, "0003")
     fill(empty)
+    before = rows_of(empty)
     old = back_up(empty, tmp_path / "old.mmsb", lambda: NOW)
-    assert old.schema == "0003"
-    assert "quarantine" not in old.tables
+    assert (old.schema, "quarantine" in old.rows) == ("0003", False)
     # Into a database of this schema, and then the other way round.
     new = back_up(sqlite, tmp_path / "new.mmsb", lambda: NOW)
     assert restore(empty, tmp_path / "new.mmsb", replace=True) == new == held(empty)
     assert restore(empty, tmp_path / "old.mmsb", replace=True) == old
     schema.require(empty)
-    found = held(empty).tables
-    assert {name: item for name, item in found.items() if item.rows} == old.tables
+    assert {name: rows for name, rows in rows_of(empty).items() if rows} == before
     assert next_id(empty) == HIGHEST_ID + 1
 
 
-def test_large_tables_go_through_in_blocks(empty: Engine, sqlite: Engine, tmp_path: Path) -> None:
-    count = 12_345
-    with transaction(sqlite) as connection:
-        columns = ["symbol", "currency", "price", "priced_at", "collected_at"]
-        insert(connection, "prices", columns, [("ETH", "usd", n + 1, n, n) for n in range(count)])
-    file = tmp_path / "large.mmsb"
-    back_up(sqlite, file, lambda: NOW)
-    sizes, table = [], ""
-    for part in archive.parts(file):
-        if isinstance(part, TableBegins):
-            table = part.name
-        elif isinstance(part, Rows) and table == "prices":
-            sizes.append(len(part.lines))
-    assert sum(sizes) == count + len(ROWS["prices"])
-    assert max(sizes) == BLOCK
-    assert restore(empty, file, replace=False) == held(empty)
-
-
-def test_a_later_backup_takes_the_place_of_the_earlier_one(file: Path, sqlite: Engine) -> None:
-    again = back_up(sqlite, file, lambda: NOW + 60)
-    assert verify(file) == Manifest(again, {"prices": HIGHEST_ID}, "2026-10-24T12:01:00Z")
+def test_a_backup_of_version_1_is_restored_and_counted(
+    sqlite: Engine, empty: Engine, file: Path, tmp_path: Path
+) -> None:
+    """Program 0.1.0 wrote a hash of each table, and what numbers it had given."""
+    first, *rest = lines_of(file)
+    head = json.dumps(json.loads(first) | {"version": 1}).encode() + b"\n"
+    tables = {name: {"rows": n, "sha256": "0" * 64} for name, n in content_in(file).rows.items()}
+    said = {"end": {"tables": tables, "numbered": {"prices": 17}, "sha256": "0" * 64}}
+    end = json.dumps(said).encode() + b"\n"
+    old = tmp_path / "old.mmsb"
+    old.write_bytes(gzip.compress(b"".join([head, *rest[:-1], end])))
+    assert restore(empty, old, replace=False) == held(sqlite) == held(empty)
+    old.write_bytes(gzip.compress(b"".join([head, *rest[:-2], end])))
+    with unchanged(empty), pytest.raises(StoreUnusable, match="damaged"):
+        restore(empty, old, replace=True)
 
 
 def test_a_restore_does_not_wait_for_a_writer_for_ever(engine: Engine, file: Path) -> None:
@@ -267,6 +270,100 @@ def test_a_restore_does_not_wait_for_a_writer_for_ever(engine: Engine, file: Pat
             restore(impatient, file, replace=True, lock_seconds=1)
     assert held(engine) == before
     impatient.dispose()
+
+
+def test_a_damaged_byte_anywhere_is_refused_unless_it_changes_nothing(
+    file: Path, tmp_path: Path
+) -> None:
+    whole, good = file.read_bytes(), content_in(file)
+    damaged = tmp_path / "damaged.mmsb"
+    refused = 0
+    for position in range(len(whole)):
+        changed = bytes([whole[position] ^ 0x10])
+        damaged.write_bytes(whole[:position] + changed + whole[position + 1 :])
+        try:
+            assert content_in(damaged) == good
+        except StoreUnusable:
+            refused += 1
+    # The time and the system in gzip's header, and the bits that fill up the last packed byte.
+    assert refused >= len(whole) - 12
+
+
+def test_damage_that_shows_anywhere_undoes_the_whole_restore(
+    engine: Engine, file: Path, tmp_path: Path
+) -> None:
+    """Its rows come before the end that answers for them, and are in the transaction by then."""
+    first, *rows, end = lines_of(file)
+    whole = file.read_bytes()
+    candle = next(number for number, line in enumerate(rows) if b'"candles"' in line) + 1
+    for bad in (
+        whole[:-20],  # cut short
+        whole + b"more",
+        gzip.compress(b"".join([first, *rows])),  # without its end
+        gzip.compress(b"".join([first, *rows, end, rows[0]])),
+        gzip.compress(b"".join([first, *rows[:-1], end])),
+        gzip.compress(b"".join([first, *rows, rows[-1].replace(b"[", b"[1"), end])),
+        gzip.compress(b"".join([first, *rows[:candle], b"[1]\n", *rows[candle:], end])),
+        gzip.compress(b"".join([first, *rows[:candle], b'["x"\n', *rows[candle:], end])),
+        gzip.compress(b"".join([first, *rows[:candle], b'[{"a":1}]\n', *rows[candle:], end])),
+        gzip.compress(b"".join([first, *rows[:candle], b"{}\n", *rows[candle:], end])),
+        gzip.compress(b"".join([first, b'{"table":"customers","columns":["name"]}\n', end])),
+        gzip.compress(b"".join([first, b'{"table":"\\ud80e"}\n', *rows, end])),
+        gzip.compress(b"".join([first, *rows[1:], end])),  # rows of no table
+    ):
+        (tmp_path / "bad").write_bytes(bad)
+        with unchanged(engine), pytest.raises(StoreUnusable, match="nothing was changed"):
+            restore(engine, tmp_path / "bad", replace=True)
+    assert next_id(engine) == HIGHEST_ID + 1
+
+
+def test_a_file_that_is_no_backup_or_a_newer_programs_is_refused(
+    sqlite: Engine, file: Path, tmp_path: Path
+) -> None:
+    first, *rest = lines_of(file)
+    newer = [
+        gzip.compress(b"".join([json.dumps(json.loads(first) | change).encode() + b"\n", *rest]))
+        for change in ({"version": 3}, {"schema": "9999"})
+    ]
+    foreign = [
+        b"",
+        b"these are my notes\n" * 100,
+        gzip.compress(b""),
+        gzip.compress(b"pair,interval\nBTC-BRL,1d\n"),
+        gzip.compress(b'{"format":"another","version":1,"schema":"0001"}\n'),
+        gzip.compress(b"[" * 900_000 + b"\n"),
+        gzip.compress(b'{"format":"mms-backup","version":Infinity,"schema":"0005"}\n'),
+        gzip.compress(b" " * 3_000_000),
+    ]
+    other = tmp_path / "other"
+    for contents, says in ((newer, "newer program"), (foreign, "no backup of this program")):
+        for content in contents:
+            other.write_bytes(content)
+            with unchanged(sqlite), pytest.raises(StoreUnusable, match=says):
+                restore(sqlite, other, replace=True)
+            # Nor is a backup written over it.
+            with pytest.raises(StoreUnusable, match=says):
+                back_up(sqlite, other, lambda: NOW)
+            assert other.read_bytes() == content
+
+
+def test_a_later_backup_takes_the_place_of_the_earlier_one_only_once_it_is_complete(
+    file: Path, sqlite: Engine, tmp_path: Path
+) -> None:
+    before = file.read_bytes()
+
+    def failing() -> Iterator[list[bytes]]:
+        yield [b"[1]\n"]
+        assert list(tmp_path.glob(".*.part"))
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"), archive.writing(file, "0006", NOW) as writer:
+        writer.table("series", ["x"], failing())
+    assert file.read_bytes() == before
+    assert not list(tmp_path.glob(".*.part"))
+    next_id(sqlite)
+    assert back_up(sqlite, file, lambda: NOW + 60) == content_in(file) == held(sqlite)
+    assert json.loads(lines_of(file)[0])["created_at"] == "2026-10-24T12:01:00Z"
 
 
 Run = Callable[..., tuple[int, str, str]]
@@ -299,6 +396,7 @@ def test_the_commands_back_up_restore_and_name_the_content(
     code, shown, said = run(other, "restore", file, "--json")
     assert code == 0
     assert f"restored from {file}" in said
+    assert '"event": "restore_progress", "table": "candles", "rows": 40' in said
     summary = json.loads(shown)
     assert summary["tables"]["candles"]["rows"] == 40
     hashes = {run(url, "hash")[1] for url in (db_url, other)}
@@ -311,13 +409,14 @@ def test_what_must_be_changed_first_ends_with_2_and_one_line(
     run: Run, file: Path, tmp_path: Path
 ) -> None:
     filled, none = f"sqlite:///{tmp_path}/filled.db", f"sqlite:///{tmp_path}/none.db"
+    (tmp_path / "empty.db").touch()
     for url, arguments, line in (
         (filled, ("restore", tmp_path / "no"), "No such file"),
         (filled, ("restore", tmp_path), "Is a directory"),
         (filled, ("restore", file), "is not empty"),
         (filled, ("backup", tmp_path / "no" / "b.mmsb"), "no folder"),
-        (filled, ("backup", tmp_path), "choose another FILE"),
-        (filled, ("backup", tmp_path / "filled.db"), "choose another FILE"),
+        (filled, ("backup", tmp_path), "Is a directory"),
+        (filled, ("backup", tmp_path / "filled.db"), "no backup of this program"),
         (none, ("backup", tmp_path / "b.mmsb"), "there is no database"),
         (none, ("hash",), "there is no database"),
         (none, ("restore", tmp_path / "filled.db"), "no backup of this program"),
@@ -344,3 +443,23 @@ def test_a_database_without_tables_has_nothing_to_back_up(empty: Engine, tmp_pat
     with pytest.raises(StoreUnusable, match="make initial_load"):
         back_up(empty, tmp_path / "b.mmsb", lambda: NOW)
     assert list(tmp_path.glob("*.mmsb")) == []
+
+
+def test_a_backup_for_which_there_is_no_room_ends_with_1_and_one_line(
+    sqlite: Engine, tmp_path: Path
+) -> None:
+    add_prices(sqlite, 3 * BLOCK)
+    program = (
+        "import resource, sys\n"
+        "from app.db.backup import main\n"
+        "most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))\n"
+        "code = main(['backup', 'b.mmsb'])\n"
+        # What measures coverage writes its own file at the end.
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))\n"
+        "sys.exit(code)"
+    )
+    with process(tmp_path, "-c", program, DB_URL=str(sqlite.url), LOG_LEVEL="WARNING") as child:
+        code, said = ended(child)
+    assert (code, said) == (1, "backup: b.mmsb: File too large; nothing was changed\n")
+    assert not list(tmp_path.glob("*b.mmsb*"))

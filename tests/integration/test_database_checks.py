@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, IntegrityError
 
 from app.core.market import FIRST_FINER_STAMP, MAX_PRICE, MAX_VOLUME, OLDEST_BUCKET, Interval
 from app.db import schema
-from app.db.session import open_engine, transaction
+from app.db.session import SQLITE, open_engine, transaction
 from tests.support.candles import day
 from tests.support.postgres import Postgres
 
@@ -36,62 +37,61 @@ def engine(db_url: str) -> Iterator[Engine]:
     made.dispose()
 
 
-def insert(engine: Engine, **changes: object) -> None:
+@contextmanager
+def undone(engine: Engine) -> Iterator[Connection]:
+    """A connection whose changes are undone at the end."""
+    with engine.connect() as connection:
+        if engine.dialect.name == SQLITE:
+            connection.execute(text("BEGIN"))
+        yield connection
+        connection.rollback()
+
+
+def insert(connection: Connection, **changes: object) -> None:
     """Insert a candle directly, past all code of ours but the connection."""
     columns = ", ".join(GOOD)
     marks = ", ".join(f":{name}" for name in GOOD)
-    with transaction(engine) as connection:
-        connection.execute(
-            text("INSERT INTO series (pair, interval, revision) VALUES ('BTC-BRL', :interval, 0)"),
-            {"interval": changes.get("interval", "1d")},
-        )
-        connection.execute(
-            text(f"INSERT INTO candles ({columns}) VALUES ({marks})"), GOOD | changes
-        )
+    connection.execute(
+        text("INSERT INTO series (pair, interval, revision) VALUES ('BTC-BRL', :interval, 0)"),
+        {"interval": changes.get("interval", "1d")},
+    )
+    connection.execute(text(f"INSERT INTO candles ({columns}) VALUES ({marks})"), GOOD | changes)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_good_candles_pass(engine: Engine) -> None:
+    cases: list[dict[str, object]] = [
         {},
         {"high": MAX_PRICE, "low": 1, "volume": MAX_VOLUME},
         {"open": 11, "high": 11, "low": 11, "close": 11},
         {"bucket": OLDEST_BUCKET},
         {"bucket": (FIRST_FINER_STAMP - 1) // 86_400 * 86_400},
-    ],
-)
-def test_a_good_candle_passes(engine: Engine, changes: dict[str, object]) -> None:
-    insert(engine, **changes)
+    ]
+    cases += [{"interval": i.value, "bucket": day(1) + i.seconds} for i in Interval]
+    for changes in cases:
+        with undone(engine) as connection:
+            insert(connection, **changes)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_the_database_refuses_a_candle_that_cannot_be(engine: Engine) -> None:
+    cases: list[dict[str, object]] = [
         {"low": 0, "open": 1},
         {"low": -1},
         {"high": 10},
-        {"high": 8},
         {"low": 12, "high": 12},
         {"volume": -1},
         {"open": 13},
         {"close": 8},
-        {"bucket": day(1) + 1},
-        {"bucket": day(1) * 1000 + 7},
         {"bucket": day(1) * 1000},
         {"bucket": FIRST_FINER_STAMP // 86_400 * 86_400 + 86_400},
         {"high": MAX_PRICE + 1},
-        {"high": MAX_VOLUME},
         {"bucket": 1_293_840_000 - 86_400},
         {"interval": "1w"},
-        {"interval": "1h", "bucket": day(1) + 60},
         {"close": None},
-    ],
-)
-def test_the_database_refuses_a_candle_that_cannot_be(
-    engine: Engine, changes: dict[str, object]
-) -> None:
-    with pytest.raises(IntegrityError):
-        insert(engine, **changes)
+    ]
+    cases += [{"interval": i.value, "bucket": day(1) + i.seconds + 1} for i in Interval]
+    for changes in cases:
+        with undone(engine) as connection, pytest.raises(IntegrityError):
+            insert(connection, **changes)
 
 
 ODD = ("soon", "", "1.5", 1.5, -0.5, b"11", "9" * 30, 9.3e18, float("inf"), -(2.0**63))
@@ -101,9 +101,9 @@ ODD = ("soon", "", "1.5", 1.5, -0.5, b"11", "9" * 30, 9.3e18, float("inf"), -(2.
 def test_only_whole_numbers_are_kept_on_sqlite(sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
     schema.migrate(engine)
-    insert(engine)
     averages = {**GOOD, "mms_20": 5, "mms_50": None, "mms_200": None}
     with engine.connect() as connection:
+        insert(connection)
         for table, columns in (
             ("candles", [*GOOD][2:]),
             ("averages", ["bucket", "mms_20", "mms_50", "mms_200"]),
@@ -130,9 +130,14 @@ def test_what_is_no_whole_number_is_no_value_for_postgres(postgres_server: Postg
     postgres_server.drop(url)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_the_database_refuses_averages_that_cannot_be(engine: Engine) -> None:
+    good: dict[str, object] = {"interval": "1d", "bucket": day(1)}
+    good |= {"mms_20": MAX_PRICE, "mms_50": 1, "mms_200": None}
+    statement = text(
+        "INSERT INTO averages (pair, interval, bucket, mms_20, mms_50, mms_200) "
+        "VALUES ('BTC-BRL', :interval, :bucket, :mms_20, :mms_50, :mms_200)"
+    )
+    cases: list[dict[str, object]] = [
         {"mms_20": 0},
         {"mms_50": -1},
         {"mms_200": MAX_PRICE + 1},
@@ -140,21 +145,14 @@ def test_what_is_no_whole_number_is_no_value_for_postgres(postgres_server: Postg
         {"bucket": day(1) * 1000},
         {"bucket": OLDEST_BUCKET - 86_400},
         {"interval": "1w"},
-    ],
-)
-def test_the_database_refuses_averages_that_cannot_be(
-    engine: Engine, changes: dict[str, object]
-) -> None:
-    insert(engine)
-    good: dict[str, object] = {"interval": "1d", "bucket": day(1)}
-    good |= {"mms_20": MAX_PRICE, "mms_50": 1, "mms_200": None}
-    statement = text(
-        "INSERT INTO averages (pair, interval, bucket, mms_20, mms_50, mms_200) "
-        "VALUES ('BTC-BRL', :interval, :bucket, :mms_20, :mms_50, :mms_200)"
-    )
-    with pytest.raises(IntegrityError, match="ck_averages_"), transaction(engine) as connection:
-        connection.execute(statement, good | changes)
-    with transaction(engine) as connection:
+    ]
+    for changes in cases:
+        with undone(engine) as connection:
+            insert(connection)
+            with pytest.raises(IntegrityError, match="ck_averages_"):
+                connection.execute(statement, good | changes)
+    with undone(engine) as connection:
+        insert(connection)
         connection.execute(statement, good)
 
 
@@ -167,10 +165,3 @@ def test_averages_need_their_candle_and_candles_their_series(engine: Engine) -> 
                     f"VALUES ('BTC-BRL', '1d', {day(1)}, 5)"
                 )
             )
-
-
-@pytest.mark.parametrize("interval", list(Interval))
-def test_every_interval_has_a_grid_in_the_database(engine: Engine, interval: Interval) -> None:
-    insert(engine, interval=interval.value, bucket=day(1) + interval.seconds)
-    with pytest.raises(IntegrityError):
-        insert(engine, interval=interval.value, bucket=day(1) + interval.seconds + 1)

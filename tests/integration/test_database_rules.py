@@ -214,19 +214,6 @@ def test_the_name_of_a_migration_says_who_can_work_on_what_it_leaves(
     assert schema.only_adds(found, head) is only_adds
 
 
-def test_another_programs_database_is_refused_and_left_alone(db_url: str) -> None:
-    engine = open_engine(db_url)
-    write_ahead(engine)
-    try:
-        with transaction(engine) as connection:
-            connection.execute(text("CREATE TABLE customers (name TEXT)"))
-        with pytest.raises(StoreUnusable, match="customers"):
-            schema.migrate(engine)
-        assert inspect(engine).get_table_names() == ["customers"]
-    finally:
-        engine.dispose()
-
-
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "notes.db"
     file.write_bytes(b"these are my notes, not a database\n" * 50)

@@ -37,7 +37,7 @@ def test_an_interrupt_while_a_command_is_being_imported_is_no_traceback(
     tmp_path: Path, arguments: list[str]
 ) -> None:
     # Everybody imports this library, and here it is interrupted.
-    (tmp_path / "structlog.py").write_text(INTERRUPTED)
+    (tmp_path / "pydantic.py").write_text(INTERRUPTED)
     with process(tmp_path, "-m", *arguments, PYTHONPATH=f"{tmp_path}:{ROOT}") as child:
         child.wait(DEADLINE)  # with its standard input open, whose end is a reason to end, too
         code, said = ended(child)
@@ -47,7 +47,7 @@ def test_an_interrupt_while_a_command_is_being_imported_is_no_traceback(
 
 def test_an_interrupt_that_is_switched_off_stays_so(tmp_path: Path) -> None:
     # As of a command that a script starts in the background.
-    (tmp_path / "structlog.py").write_text(INTERRUPTED.replace("time.sleep(60)", "1 / 0"))
+    (tmp_path / "pydantic.py").write_text(INTERRUPTED.replace("time.sleep(60)", "1 / 0"))
     ignoring = f"trap '' INT; exec {sys.executable} -m app.serve"
     started = subprocess.run(
         ["sh", "-c", ignoring],
@@ -88,7 +88,7 @@ def test_an_interrupt_of_a_command_at_work_has_its_line_and_130(
 
 
 def test_what_else_goes_wrong_while_a_command_is_being_imported_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "structlog.py").write_text("1 / 0\n")
+    (tmp_path / "pydantic.py").write_text("1 / 0\n")
     with process(tmp_path, "-m", "app.serve", PYTHONPATH=f"{tmp_path}:{ROOT}") as child:
         code, said = ended(child)
     assert code == 1

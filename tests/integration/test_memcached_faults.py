@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import structlog
 
-from app.db.cache.memcached import ANSWER_SECONDS, CONNECT_SECONDS, MemcachedRing
+from app.db.cache.memcached import MemcachedRing
 from app.db.cached import CachedAverageStore
-from benchmarks.reliability import caches
-from benchmarks.reliability.rig import Where
 from tests.support.candles import BTC, DAY
 from tests.support.history import History
 from tests.support.memcached import Memcached
 from tests.support.patience import until
-from tests.support.reliability import kept
 
 THREADS = 8
-NOISE = 1.0
 """Seconds by which a busy machine may be late; what is asserted precisely is counted instead, and the
 limits are judged by `make reliability`."""
 
@@ -36,39 +30,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         yield made
 
 
-def stop(node: Memcached) -> None:
-    node.stop()
-
-
-def kill(node: Memcached) -> None:
-    node.kill()
-
-
-def hold(node: Memcached) -> None:
-    node.hold()
-
-
-def restart(node: Memcached) -> None:
-    node.restart()
-
-
-def start(node: Memcached) -> None:
-    node.start()
-
-
-def go_on(node: Memcached) -> None:
-    node.go_on()
-
-
-def nothing(_node: Memcached) -> None:
-    pass
-
-
 FAULTS: dict[str, tuple[Callable[[Memcached], None], Callable[[Memcached], None]]] = {
-    "stopped": (stop, start),
-    "killed": (kill, start),
-    "held": (hold, go_on),
-    "restarted empty": (restart, nothing),
+    "killed": (Memcached.kill, Memcached.start),
+    "held": (Memcached.hold, Memcached.go_on),
 }
 
 
@@ -118,55 +82,3 @@ def test_every_read_is_right_while_a_node_fails_and_when_it_is_back(
         ("cache_broke", memcached.name),
         ("cache_recovered", memcached.name),
     ]
-
-
-def test_what_a_failing_memcached_adds_to_a_read_is_measured_and_within_its_limits(
-    memcached_program: Path, where: Where
-) -> None:
-    kept(caches.measure(where, 1, slack=NOISE))
-
-
-def test_a_read_waits_for_one_node_no_longer_than_was_promised() -> None:
-    assert CONNECT_SECONDS + ANSWER_SECONDS <= caches.FIRST
-
-
-def test_a_node_that_hangs_is_asked_once_and_then_left_alone(
-    history: History, memcached: Memcached
-) -> None:
-    ring = MemcachedRing([memcached.address], 3_600, wait=lambda event, _: event.wait())
-    store = CachedAverageStore(history.store, ring, check_every=3_600)
-    with closing(ring):
-        check(store, history, 50)
-        asked = memcached.stats()["cmd_get"]
-        stored = memcached.stats()["cmd_set"]
-        memcached.hold()
-        check(store, history, 300)
-        memcached.go_on()
-        until(lambda: memcached.stats()["cmd_get"] > asked)
-        assert memcached.stats()["cmd_get"] - asked == 1
-        assert memcached.stats()["cmd_set"] == stored
-
-
-def test_another_program_on_memcacheds_port_is_no_cache(
-    history: History, memcached: Memcached
-) -> None:
-    memcached.kill()
-    with (
-        socket.create_server(memcached.address) as listener,
-        structlog.testing.capture_logs() as said,
-    ):
-
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-        other = threading.Thread(target=answer)
-        other.start()
-        ring = MemcachedRing([memcached.address], 3_600, wait=lambda event, _: event.wait())
-        with closing(ring):
-            store = CachedAverageStore(history.store, ring, check_every=3_600)
-            check(store, history, 50)
-        other.join(timeout=10)
-    assert [line["event"] for line in said] == ["cache_broke"]

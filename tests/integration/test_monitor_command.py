@@ -18,12 +18,12 @@ import pytest
 from sqlalchemy import text
 
 from app.core.market import DAY, Interval, Pair
-from app.db.content import content_of
 from app.db.session import open_engine, reading
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from app.utils.days import iso
+from tests.support.backups import rows_of
 from tests.support.processes import DEADLINE, ROOT, process
 
 BTC = Pair("BTC", "BRL")
@@ -77,18 +77,18 @@ class Service:
         connection.close()
         return found
 
-    def content(self) -> tuple[str, str, int]:
-        """The hashes of candles and averages, and how many served days have the longest average."""
+    def content(self) -> tuple[list[bytes], list[bytes], int]:
+        """The rows of candles and averages, and how many served days have the longest average."""
         engine = open_engine(f"sqlite:///{self.database}")
+        tables = rows_of(engine)
         with reading(engine) as connection:
-            tables = content_of(connection).tables
             served = "SELECT count(*) FROM averages WHERE mms_200 IS NOT NULL AND bucket > :before"
             before = days_ago(int(self.environment["HISTORY_DAYS"]))
             long = connection.scalar(text(served), {"before": before})
         engine.dispose()
-        return tables["candles"].sha256, tables["averages"].sha256, long
+        return tables["candles"], tables["averages"], long
 
-    def clean(self) -> tuple[str, str, int]:
+    def clean(self) -> tuple[list[bytes], list[bytes], int]:
         """The content that an initial load of a new database gives."""
         self.database.unlink(missing_ok=True)
         assert self.run("workers.initial_loader").returncode == 0

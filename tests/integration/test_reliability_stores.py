@@ -1,9 +1,12 @@
-"""Databases that go away, are locked, full, foreign or behind: the measurements, in short.
+"""Databases that go away, are locked or full, and revisions: the measurements, in short.
 
 `make reliability` runs them at full length.
 """
 
 from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -15,26 +18,45 @@ from app.db.series import SqlSeriesStore
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
 from app.services.loaders import load_incremental
 from app.services.loading import LoadReport
-from benchmarks.reliability import disks, outages, revised
+from benchmarks.reliability import disks, revised
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.rig import (
     BTC,
     NOW,
-    POSTGRES,
     SQLITE,
     Where,
     candle_source,
     database,
     exchange,
 )
+from tests.support import postgres
+from tests.support.history import History
+from tests.support.patience import until
+from tests.support.postgres import Postgres
 from tests.support.reliability import kept
+from tests.support.served import Reply, api, get
 
 
-def test_while_postgresql_is_away_reads_are_503_in_time_and_then_all_is_well(
-    on_postgres: Where,
+def test_while_postgresql_is_away_reads_are_503_and_then_all_is_well(
+    postgres_server: Postgres, tmp_path: Path
 ) -> None:
-    del on_postgres  # it says whether PostgreSQL is installed; a server that is stopped is our own
-    kept(outages.measure(POSTGRES, 2, names=["crashed", "terminated"], away=0.5))
+    with postgres.running(postgres_server.tools) as server:
+        url = server.create()
+        History(url).close()
+        settings = {"DB_URL": url, "ALLOWED_PAIRS": "BRLBTC", "CACHE_URL": "none://"}
+        with api(tmp_path, "api", **settings) as served:
+
+            def read() -> Reply:
+                with closing(served.connect()) as connection:
+                    return get(connection, "/BRLBTC/mms?range=20")
+
+            before = read()
+            assert before.status == 200
+            server.stop()
+            until(lambda: read().status == 503)
+            server.start()
+            until(lambda: read().status == 200)
+            assert read().body == before.body
 
 
 def test_a_file_that_another_program_locks_fails_the_load_with_a_reason_and_no_read() -> None:

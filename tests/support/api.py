@@ -16,7 +16,7 @@ import httpx
 from asgi_lifespan import LifespanManager
 from starlette.types import ASGIApp
 
-from app.bootstrap import Runtime, own_gate
+from app.bootstrap import Runtime
 from app.core.errors import StoreError, UpstreamError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Interval, Pair
 from app.core.ports import AverageStore
@@ -26,6 +26,7 @@ from app.db.memory import MemoryLeases, MemorySeriesStore
 from app.db.memory_prices import MemoryPriceStore
 from app.events.bus import EventBus
 from app.main import create_app
+from app.sources.gate import HostGate
 
 BTC = Pair("BTC", "BRL")
 ETH = Pair("ETH", "BRL")
@@ -86,7 +87,7 @@ class FakeRuntime:
             event_counts=lambda: {"dropped": self.events.dropped},
             prices=self.prices,
             price_source=lambda: self.price_source,
-            gate_for=own_gate,
+            gate_for=HostGate,
             ping=self._ping,
             cache_healthy=lambda: self.cache_works,
             close=self._close,

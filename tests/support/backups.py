@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from app.core.prices import Coin, SpotPrice
-from app.db.content import Content, content_of, data_tables
+from app.db.content import Content, content_of, data_tables, read
 from app.db.prices import SqlPriceStore
 from app.db.session import SQLITE, snapshot, transaction
 from app.db.writes import insert
@@ -97,6 +97,15 @@ def held(engine: Engine) -> Content:
     """What the database holds."""
     with snapshot(engine) as connection:
         return content_of(connection)
+
+
+def rows_of(engine: Engine) -> dict[str, list[bytes]]:
+    """The rows of each table, as a backup has them."""
+    with snapshot(engine) as connection:
+        return {
+            table.name: [line for lines in read(connection, table) for line in lines]
+            for table in data_tables(connection)
+        }
 
 
 @contextmanager

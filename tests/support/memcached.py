@@ -81,22 +81,6 @@ class Memcached:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def restart(self) -> None:
-        """Kill it and start it again: the same port, nothing in it."""
-        self.kill()
-        self.start()
-
-    def put(self, key: str, value: bytes) -> None:
-        """Store a value behind the back of whoever uses the node."""
-        head = f"set {key} 0 0 {len(value)}\r\n".encode()
-        assert self._ask(head + value + b"\r\n", b"\r\n") == b"STORED\r\n"
-
-    def value(self, key: str) -> bytes:
-        """What is stored under the key, which must be there."""
-        reply = self._ask(f"get {key}\r\n".encode(), b"END\r\n")
-        head, _, rest = reply.partition(b"\r\n")
-        return rest[: int(head.split()[3])]
-
     def flush(self) -> None:
         """Forget everything."""
         assert self._ask(b"flush_all\r\n", b"\r\n") == b"OK\r\n"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import shutil
 import signal
 import subprocess
@@ -80,15 +79,6 @@ class Postgres:
         """What one statement answers, as plain text."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "mms", "-d", "postgres"]
         return _run([self.tools / "psql", *where, "-qAtc", statement]).strip()
-
-    def note_statements(self, url: str) -> None:
-        """Have every statement logged that is sent to the database from now on, over new connections."""
-        self.sql(f"ALTER DATABASE {url.rpartition('/')[2]} SET log_statement = 'all'")
-
-    def noted(self) -> list[str]:
-        """The statements that were logged so far, each in one line."""
-        joined = (self._home / "log").read_text().replace("\n\t", " ")
-        return re.findall(r"LOG: +(?:statement|execute [^:]*): (.*)", joined)
 
     def close(self) -> None:
         """Stop it in whatever state it is."""

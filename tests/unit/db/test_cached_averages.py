@@ -20,7 +20,6 @@ from tests.support.cached import (
     Clock,
     Spoilable,
     Stand,
-    minutes,
 )
 from tests.support.candles import BTC, ETH
 from tests.support.means import RecordingMeans, between, rows_in
@@ -37,15 +36,6 @@ def test_a_first_read_asks_one_question_and_the_next_ones_none() -> None:
         assert rows_in(part.body) == between(WITHIN, first, first + 20 * STEP)
         assert part.state == found.state
     assert stand.questions() == []
-
-
-def test_each_window_is_read_once() -> None:
-    stand = Stand()
-    stand.source.commit(WITHIN)
-    for _ in range(3):
-        for window in (20, 50, 200):
-            assert stand.read(START, START + SIZE - STEP, window).count == 50
-    assert stand.questions() == ["means"] * 3
 
 
 def test_series_that_have_the_same_revision_are_kept_apart() -> None:
@@ -136,13 +126,6 @@ def test_a_series_that_was_never_loaded_is_empty_and_asked_for_once_per_interval
     assert rows_in(stand.read().body) == WITHIN
 
 
-def test_a_series_whose_rows_are_all_without_a_value_is_empty() -> None:
-    stand = Stand()
-    stand.source.commit({})
-    found = stand.read()
-    assert (found.state.revision, found.count, found.body) == (1, 0, b"[]")
-
-
 def test_centuries_of_a_series_with_two_blocks_are_one_read_of_two_blocks() -> None:
     stand = Stand(cache=(cache := Spoilable()))
     stand.source.commit(ACROSS)
@@ -162,18 +145,6 @@ def test_a_period_that_ends_at_a_block_is_whole(first: int, last: int) -> None:
         assert rows_in(stand.read(first, last).body) == between(ACROSS, first, last)
 
 
-def test_a_series_that_grows_into_its_next_block_while_it_is_read_is_whole() -> None:
-    stand = Stand()
-    before = minutes(START - 30 * STEP, 30)
-    stand.source.commit(before)
-    assert stand.read().count == 30
-    stand.source.commit(ACROSS)
-    stand.clock.now += CHECK_EVERY - 0.001
-    # The old revision's blocks are gone: what is read anew has one block more than was looked for.
-    stand.store._cache = Spoilable()
-    assert rows_in(stand.read().body) == ACROSS
-
-
 def test_a_spoilt_entry_is_read_anew() -> None:
     stand = Stand(cache=(cache := Spoilable()))
     stand.source.commit(ACROSS)
@@ -186,14 +157,6 @@ def test_a_spoilt_entry_is_read_anew() -> None:
         assert rows_in(stand.read().body) == ACROSS
         assert stand.questions() == ["means"]
         assert cache.entries == whole
-
-
-def test_without_a_cache_that_keeps_anything_every_read_is_right() -> None:
-    stand = Stand(cache=Spoilable(keeps=False))
-    stand.source.commit(ACROSS)
-    for _ in range(3):
-        assert rows_in(stand.read().body) == ACROSS
-    assert stand.questions() == ["state", "means", "means", "means"]
 
 
 def test_trouble_with_the_source_is_told_and_over_once_it_is_over() -> None:

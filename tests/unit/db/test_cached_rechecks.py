@@ -56,20 +56,3 @@ def test_a_block_that_came_into_the_cache_meanwhile_is_not_read_from_the_source(
     assert source.asked == []
     # The first block missed, which sent the reader to wait for its turn; then both were there.
     assert cache.gets == [sorted(kept)[0], *sorted(kept)]
-
-
-def test_only_one_of_two_blocks_in_the_cache_is_a_read_of_both() -> None:
-    source, cache = RecordingMeans(), Watched()
-    source.commit(ROWS)
-    store = CachedAverageStore(source, cache, monotonic=lambda: 50.0)
-    store.read(BTC, MINUTE, 20, START - SIZE, START + SIZE - STEP)
-    kept = dict(cache.entries)
-    first = sorted(kept)[0]
-    cache.entries.clear()
-    source.asked.clear()
-
-    cache.meanwhile = lambda: cache.entries.update({first: kept[first]})
-    again = store.read(BTC, MINUTE, 20, START - SIZE, START + SIZE - STEP)
-    assert rows_in(again.body) == ROWS
-    assert source.asked == ["means"]
-    assert cache.entries == kept

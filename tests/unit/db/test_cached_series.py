@@ -62,15 +62,6 @@ def store_of(
     return CachedAverageStore(source, cache or MemoryCache(10**9), monotonic=lambda: 50.0)
 
 
-def test_states_that_are_asked_for_at_the_same_time_are_each_their_own() -> None:
-    source = Several(held=threading.Barrier(len(SERIES)))
-    store = store_of(source)
-    with ThreadPoolExecutor(len(SERIES)) as pool:
-        found = list(pool.map(lambda series: store.state(*series), SERIES))
-    assert [state.revision for state in found] == list(SERIES.values())
-    assert sorted(source.asked, key=str) == sorted(SERIES, key=str)
-
-
 def test_reads_at_the_same_time_are_each_of_their_own_series_and_window() -> None:
     wanted = [(*series, window) for series in SERIES for window in (20, 50)]
     source = Several(held=threading.Barrier(len(wanted)))
@@ -85,15 +76,6 @@ def test_reads_at_the_same_time_are_each_of_their_own_series_and_window() -> Non
         assert rows_in(part.body) == {START: 1000 * revision + window}
 
 
-def test_a_reversed_period_is_told_the_state_of_its_own_series() -> None:
-    source = Several()
-    store = store_of(source)
-    for (pair, interval), revision in SERIES.items():
-        found = store.read(pair, interval, 20, START, START - 1)
-        assert (found.state.revision, found.count) == (revision, 0)
-    assert source.asked == list(SERIES)
-
-
 @pytest.mark.parametrize(("count", "kinds"), [(4, [5]), (5, [2, 5])])
 def test_up_to_four_blocks_of_an_unknown_series_are_read_without_a_question_before(
     count: int, kinds: list[int]
@@ -101,18 +83,6 @@ def test_up_to_four_blocks_of_an_unknown_series_are_read_without_a_question_befo
     source = Several()
     store_of(source).read(BTC, MINUTE, 20, START, START + count * SIZE - 1)
     assert [len(question) for question in source.asked] == kinds
-
-
-def test_a_period_behind_the_last_row_of_its_block_reads_nothing() -> None:
-    source, cache = RecordingMeans(), MemoryCache(10**9)
-    source.commit({START: 7})
-    store = store_of(source, cache)
-    store.read(BTC, MINUTE, 20, START, START)
-    cache.close()
-    source.asked.clear()
-    found = store.read(BTC, MINUTE, 20, START + STEP, START + 9 * STEP)
-    assert (found.count, found.body) == (0, b"[]")
-    assert source.asked == []
 
 
 def test_who_stops_believing_while_asking_is_not_given_what_is_older_still() -> None:

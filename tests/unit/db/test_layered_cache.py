@@ -32,12 +32,6 @@ class Recording:
         self.closed += 1
 
 
-def test_what_is_near_is_not_asked_for_far() -> None:
-    near, far = Recording(entries={"key": b"1"}), Recording()
-    assert LayeredCache(near, far).get("key") == b"1"
-    assert far.gets == []
-
-
 def test_what_is_only_far_is_near_the_next_time() -> None:
     near, far = Recording(), Recording(entries={"key": b"1"})
     cache = LayeredCache(near, far)
@@ -49,12 +43,6 @@ def test_what_is_only_far_is_near_the_next_time() -> None:
 def test_an_empty_value_is_a_value() -> None:
     near, far = Recording(entries={"key": b""}), Recording(entries={"key": b"1"})
     assert LayeredCache(near, far).get("key") == b""
-
-
-def test_a_miss_of_both_stores_nothing() -> None:
-    near, far = Recording(), Recording()
-    assert LayeredCache(near, far).get("key") is None
-    assert near.sets == far.sets == []
 
 
 def test_what_is_stored_is_in_both() -> None:

@@ -10,9 +10,6 @@ import pytest
 import structlog
 
 from app.db.cache.memcached import (
-    ANSWER_SECONDS,
-    CONNECT_SECONDS,
-    IDLE_SECONDS,
     PROBE_EVERY,
     MemcachedRing,
 )
@@ -21,7 +18,7 @@ from tests.support.patience import until
 
 MISS = b"END\r\n"
 VERSION = b"VERSION 1.6.18\r\n"
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def at_once(closed: threading.Event, _seconds: float) -> bool:
@@ -189,55 +186,12 @@ def test_a_node_is_used_again_while_another_is_still_watched() -> None:
     assert len(quick.requests) == 2
 
 
-def test_a_ring_is_closed_when_nobody_watches_any_more() -> None:
-    ended = []
-
-    def wait(closed: threading.Event, _seconds: float) -> bool:
-        closed.wait()
-        threading.Event().wait(0.05)  # what a thread may still have to do
-        ended.append(True)
-        return True
-
-    with structlog.testing.capture_logs():
-        ring = MemcachedRing([("127.0.0.1", unused_port())], 60, wait=wait)
-        ring.get("key")
-        ring.close()
-    assert ended == [True]
-
-
-def test_two_nodes_share_the_keys() -> None:
-    keys = [f"key{number}" for number in range(40)]
-    with (
-        nothing_left_behind(),
-        serving(talk(*[MISS] * 40)) as one,
-        serving(talk(*[MISS] * 40)) as other,
-    ):
-        ring = MemcachedRing([("127.0.0.1", one.port), ("127.0.0.1", other.port)], 60, wait=never)
-        assert {ring.get(key) for key in keys} == {None}
-        assert (len(one.requests), len(other.requests)) == (1, 1)
-        ring.close()
-
-
 def test_a_value_is_stored_for_as_long_as_the_ring_says() -> None:
     with nothing_left_behind(), serving(talk(b"STORED\r\n")) as host:
         ring = MemcachedRing([("127.0.0.1", host.port)], 77, wait=never)
         ring.set("key", b"123")
         ring.close()
     assert host.requests == [b"set key 0 77 3\r\n123\r\n"]
-
-
-def test_a_connection_is_made_for_short_questions_and_not_kept_for_ever() -> None:
-    with nothing_left_behind(), serving(talk(MISS)) as host:
-        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
-        ring.get("key")
-        pool = ring._nodes[0]._client.client_pool
-        (connection,) = pool.free
-        # A command goes out at once, instead of waiting for more to send with it.
-        assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert connection.sock.gettimeout() == pytest.approx(ANSWER_SECONDS, abs=0.01)
-        assert connection.connect_timeout == CONNECT_SECONDS
-        assert pool.idle_timeout == IDLE_SECONDS
-        ring.close()
 
 
 @pytest.mark.parametrize(
@@ -254,28 +208,3 @@ def test_why_a_node_broke_is_said_in_words(answer: bytes, reason: str) -> None:
         ring.get("key")
         ring.close()
     assert [(line["event"], line["reason"]) for line in logged] == [("cache_broke", reason)]
-
-
-def test_why_nobody_listens_is_said_in_the_systems_words() -> None:
-    with structlog.testing.capture_logs() as logged:
-        ring = MemcachedRing([("127.0.0.1", unused_port())], 60, wait=never)
-        ring.set("key", b"1")
-        ring.close()
-    assert [line["event"] for line in logged] == ["cache_broke"]
-    assert logged[0]["reason"].startswith("ConnectionRefusedError: [Errno ")
-
-
-def test_each_node_says_once_what_it_will_not_store() -> None:
-    no = b"SERVER_ERROR object too large for cache\r\n"
-    with (
-        nothing_left_behind(),
-        serving(talk(*[no] * 4)) as host,
-        structlog.testing.capture_logs() as logged,
-    ):
-        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
-        for _ in range(4):
-            ring.set("key", b"1")
-        assert ring.healthy()
-        ring.close()
-    assert said(logged) == [("warning", "cache_refused", f"127.0.0.1:{host.port}")]
-    assert logged[0]["reason"] == "MemcacheServerError: object too large for cache"

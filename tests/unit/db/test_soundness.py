@@ -74,12 +74,6 @@ def test_a_file_that_is_larger_than_one_would_read_is_not_read(file: Path) -> No
     check(file, size - 1)
 
 
-def test_another_database_than_sqlite_is_not_asked() -> None:
-    engine = open_engine("postgresql://mms@127.0.0.1:1/mms")  # nobody listens there
-    require_sound(engine)
-    engine.dispose()
-
-
 @pytest.mark.parametrize("create", [True, False])
 def test_a_command_does_not_begin_on_a_damaged_file(file: Path, create: bool) -> None:
     before = damage(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time as real
 from collections.abc import Callable
 
 import pytest
@@ -29,3 +31,20 @@ def test_a_closure_reaches_those_who_already_wait() -> None:
     with pytest.raises(UpstreamUnavailable) as caught:
         under_test.enter(5.0)
     assert caught.value.retry_after == 20.0
+
+
+def test_threads_pass_one_at_a_time_a_period_apart_on_a_real_clock() -> None:
+    under_test = HostGate("h", 100.0)
+
+    def caller() -> None:
+        for _ in range(3):
+            under_test.enter(60.0)
+
+    started = real.monotonic()
+    threads = [threading.Thread(target=caller) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60.0)
+    # 24 requests have 23 periods of 10 ms between the first and the last.
+    assert real.monotonic() - started >= 0.229

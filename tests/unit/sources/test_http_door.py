@@ -144,18 +144,6 @@ def test_a_mistake_in_the_program_is_not_dressed_up_as_the_host_s() -> None:
         http.get_json("x", {})
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        *["https://exchange.example:99999", "https://[::1", "http://\x00", "https:///v4", "v4"],
-        *["http://a..b/v4", f"http://{'a' * 64}.example/v4"],
-    ],
-)
-def test_a_base_url_that_no_client_understands_is_a_setting_to_change(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="base URL"):
-        door(FakeHost([answer([])]), base_url=url)
-
-
 def test_a_proxy_that_no_client_understands_is_a_setting_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

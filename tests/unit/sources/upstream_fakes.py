@@ -49,9 +49,6 @@ class OpenGate:
     def close_for(self, seconds: float) -> None:
         self.closures.append(seconds)
 
-    def passed(self) -> None:
-        """Nothing: whoever passes another gate may pass this one, too."""
-
 
 class Pieces(httpx.SyncByteStream):
     """A body that arrives in pieces, unread until somebody asks."""
