@@ -20,6 +20,13 @@ COVERAGE_FLOOR := 90
 # Most tests wait for processes that they start, so several run at a time (ARGS=-n0: one after the other).
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 
+# The tests by folder: what needs nothing but Python; what needs services as well; and what is slow, or
+# matters only when its own folder changes. ARGS that name files or folders take their place.
+FAST := tests/unit tests/contracts tests/house
+SERVICES := tests/integration
+SLOW := tests/drills tests/tools
+tests = $(if $(findstring tests/,$(ARGS)),,$(1)) $(ARGS)
+
 # What every branch of is run by a test: loading, validation, averages, gaps, cache, and what stores them.
 EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/loaders.py \
 	app/services/averages.py app/services/gaps.py app/services/coverage.py app/services/leasing.py \
@@ -37,7 +44,7 @@ JUDGE_BRANCHES = $(PY) -m checks.branches '$(subst $(space),$(comma),$(strip $(E
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check bench reliability mutation fuzz topology-check \
+	sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz topology-check \
 	lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check ready-ship \
 	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
 	deploy audit audit-packages programs
@@ -95,8 +102,8 @@ restore: ready-run ## Put the data of FILE into an empty database (ARGS=--replac
 sandbox: ready-run ## Run the stand-in exchange alone (ARGS="--help")
 	@$(PY) -m app.sandbox $(ARGS)
 
-test-local: ready-dev ## Run the tests (ARGS="-k name"; also: make test, make test_local)
-	@$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
+test-local: ready-dev ## Run the fast tests (ARGS="-k name"; also: make test, make test_local)
+	@$(PY) -m pytest $(SIDE_BY_SIDE) $(call tests,$(FAST))
 
 test test_local: test-local
 
@@ -110,9 +117,24 @@ format: ready-dev ## Put the code into shape: sorted imports, safe fixes, black
 	@$(PY) -m ruff check --fix-only .
 	@$(PY) -m black .
 
-check: lint ## What CI runs: lint, then the tests with coverage
-	@$(PY) -m pytest $(SIDE_BY_SIDE) --cov=app --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+check: lint ## What CI runs: lint, the fast tests and those with services, and coverage
+	@$(PY) -m pytest $(SIDE_BY_SIDE) --cov=app --cov-fail-under=$(COVERAGE_FLOOR) \
+		$(call tests,$(FAST) $(SERVICES))
 	@$(if $(strip $(ARGS)),:,$(JUDGE_BRANCHES))
+
+drills: ready-dev ## Run the slow tests, and those of the tools: what make check leaves out
+	@$(PY) -m pytest $(SIDE_BY_SIDE) $(call tests,$(SLOW))
+
+check-all: ## Run every check there is, as root: an hour (Debian, Ubuntu; installs programs)
+	@$(MAKE) programs
+	@$(MAKE) check
+	@$(MAKE) drills
+	@$(MAKE) image-check ARGS=--install
+	@$(MAKE) compose-check ARGS=--install
+	@$(MAKE) topology-check
+	@$(MAKE) infra-check
+	@$(MAKE) infra-rehearse
+	@$(MAKE) audit
 
 bench: ready-dev ## Reproduce the figures that the documents state
 	@$(PY) -m benchmarks.anomaly $(ARGS)
@@ -140,8 +162,9 @@ compose-check: ready-checks ## Run docker-compose.yml, every profile, and prove 
 image-check: ready-checks ## Build the image and prove what it promises (as root; ARGS=--install)
 	@$(PY) -m checks.image $(ARGS)
 
-fuzz: ready-dev ## Look for input that breaks a parser or the API for FUZZ_SECONDS (60)
-	@$(PY) -m benchmarks.fuzz $(ARGS)
+fuzz: ready-dev ## Look for input that breaks a parser or the API (5,000 examples of each kind)
+	@$(PY) -m pytest $(SIDE_BY_SIDE) --hypothesis-profile fuzz -o faulthandler_timeout=0 \
+		tests/unit/test_any_input.py $(ARGS)
 
 infra-rehearse: ready-rehearsal ## Rehearse a life on AWS against a stand-in, ten minutes (exit 3: not rehearsed)
 	@.tools/rehearsal/bin/python -m infra.rehearsal --python "$$PWD/$(DEPLOY)" $(ARGS)

@@ -18,6 +18,8 @@ from tests.support.memcached import Memcached
 # Machines that run tests are busy ones: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+# What `make fuzz` chooses: other examples every time, and many of them.
+settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=5_000)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.api.query import shortened
 from app.bootstrap import Runtime
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair
@@ -64,7 +65,7 @@ class Context:
         # Upper case would otherwise turn a few letters of other scripts into Latin ones.
         found = self._pairs.get(text.upper()) if text.isascii() else None
         if found is None:
-            raise UnsupportedPair(f"{_quoted(text)} is not served: {self._which_pairs}.")
+            raise UnsupportedPair(f"{shortened(text)!r} is not served: {self._which_pairs}.")
         return found
 
     def interval(self, text: str) -> Interval:
@@ -72,7 +73,7 @@ class Context:
         found = self._intervals.get(text)
         if found is None:
             raise UnsupportedInterval(
-                f"interval={_quoted(text)} is not served: {self._which_intervals}."
+                f"interval={shortened(text)!r} is not served: {self._which_intervals}."
             )
         return found
 
@@ -80,9 +81,5 @@ class Context:
         """The coin that `text` names in any case. Raises UnsupportedSymbol, which lists them."""
         found = self._coins.get(text.upper()) if text.isascii() else None
         if found is None:
-            raise UnsupportedSymbol(f"Unsupported symbol {_quoted(text)}: {self._which_coins}.")
+            raise UnsupportedSymbol(f"Unsupported symbol {shortened(text)!r}: {self._which_coins}.")
         return found
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:40]}…")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
@@ -29,23 +30,15 @@ class RequestBoundary:
     hyphens, else a new one. It is in the reply, in each log line of the request and in each problem.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        new_id: Callable[[], str] = lambda: secrets.token_hex(8),
-        timer: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._new_id = new_id
-        self._timer = timer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = self._timer()
-        request_id = _given_id(scope["headers"]) or self._new_id()
+        started = time.perf_counter()
+        request_id = _given_id(scope["headers"]) or secrets.token_hex(8)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         extra = ((b"x-request-id", request_id.encode("ascii")), _NOSNIFF)
@@ -78,7 +71,7 @@ class RequestBoundary:
                     path=_path(scope),
                     query=_query(scope),
                     status=status,
-                    duration_ms=round((self._timer() - started) * 1000, 3),
+                    duration_ms=round((time.perf_counter() - started) * 1000, 3),
                     bytes=size,
                     client=client[0] if client else None,
                 )
@@ -115,23 +108,14 @@ class PlainStartFailure:
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
-        failure: Message | None = None
 
-        async def withheld(message: Message) -> None:
-            nonlocal failure
-            if message["type"] == "lifespan.startup.failed":
-                failure = message
-            else:
-                await send(message)
+        async def plain(message: Message) -> None:
+            error = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, MmsError):
+                message = {**message, "message": str(error)}
+            await send(message)
 
-        try:
-            await self._app(scope, receive, withheld)
-        except MmsError as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-        except BaseException:
-            if failure is not None:
-                await send(failure)
-            raise
+        await self._app(scope, receive, plain)
 
 
 def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -31,13 +31,14 @@ from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.setting_files import SUFFIX, read_setting_files
-from app.core.setting_words import refusal
-from app.core.upstream import BASE_URL_WRITTEN, base_url_problem, can_be_key
+from app.core.upstream import base_url, can_be_key
 
 ENV_FILE: Final = Path(".env")
 
 SECRETS: Final = ("DB_URL", "DB_READ_URL", "COINGECKO_API_KEY")
 """Settings whose value is never shown, and may come from a file that NAME_FILE names."""
+
+BASE_URLS: Final = ("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
 
 _DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
 _POSTGRES_PORT: Final = ":5432"
@@ -150,15 +151,10 @@ class Settings(BaseSettings):
             cache_nodes(value)
         return value
 
-    @field_validator("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
+    @field_validator(*BASE_URLS)
     @classmethod
     def _base_url(cls, value: str) -> str:
-        problem = base_url_problem(value.strip())
-        if problem:
-            raise PydanticCustomError(
-                "base_url", "{problem}; " + BASE_URL_WRITTEN, {"problem": problem}
-            )
-        return value.strip().rstrip("/")
+        return base_url(value)
 
     @field_validator("coingecko_api_key")
     @classmethod
@@ -276,14 +272,13 @@ def _listed(value: Any, parse: Any) -> Any:
 
 
 def _line(item: Any) -> str:
-    """One validation problem as `NAME=value: problem`; a secret's value is not repeated."""
+    """One validation problem as `NAME=value: problem`; what may hold a secret is not repeated."""
     if not item["loc"]:
         return str(item["msg"])
-    field = str(item["loc"][0])
-    message = refusal(Settings.model_fields[field]) or item["msg"]
-    name = field.upper()
-    shown = "" if name in SECRETS else f"={item['input']}"
-    return f"{name}{shown}: {message}"
+    name = str(item["loc"][0]).upper()
+    # A URL may hold a password, too.
+    shown = "" if name in SECRETS or name.lower() in BASE_URLS else f"={item['input']}"
+    return f"{name}{shown}: {item['msg']}"
 
 
 def _refuse_misspelt(written: Iterable[str], env_file: Path | None) -> None:

@@ -8,13 +8,11 @@ output, to the last digit.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchmarks.anomaly import evaluation
 from benchmarks.anomaly.evaluation import METHODS, Count, EventRow, Row
@@ -43,7 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--generated-only", action="store_true", help="leave the recordings out")
     parser.add_argument("--points", type=int, default=2_500, help="length of a generated series")
     parser.add_argument("--seeds", type=int, default=3, help="how many times spikes are injected")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON instead")
     options = parser.parse_args(argv)
     if options.points < 2 * SPACING or options.seeds < 1:
         parser.error(f"--points must be at least {2 * SPACING} and --seeds at least 1")
@@ -55,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ.get("MARKET_DATA_DIR", ROOT.parent / "shared" / "data")
         )
         add_recordings(results, folder, options.seeds)
-    print(json.dumps(as_json(results)) if options.json else as_text(results))
+    print(as_text(results))
     return 0
 
 
@@ -151,67 +148,6 @@ def table(heads: Sequence[str], cells: Cells, columns: Columns) -> str:
         for names, counts in cells
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def as_json(results: Results) -> dict[str, Any]:
-    """All counts, with the shares that follow from them where they mean something."""
-    return {
-        "methods": {method: repr(rule) for method, rule in METHODS.items()},
-        "injected_into_generated": [_spikes(row) for row in results.generated],
-        "injected_into_recorded": [_spikes(row) for row in results.recorded],
-        "recorded_as_they_are": [
-            {
-                "series": row.series,
-                "methods": {method: _rates(count) for method, count in row.counts.items()},
-            }
-            for row in results.clean
-        ],
-        "known_events": [
-            {
-                "events": row.label,
-                "series": row.series,
-                "methods": {
-                    method: _rates(count)
-                    | {
-                        "events": count.wanted,
-                        "found": count.found,
-                        "recall": count.recall,
-                        "missed": row.missed[method],
-                    }
-                    for method, count in row.counts.items()
-                },
-            }
-            for row in results.events
-        ],
-        "notes": results.notes,
-    }
-
-
-def _spikes(row: Row) -> dict[str, Any]:
-    return {
-        "series": row.series,
-        "size": row.size,
-        "methods": {
-            method: _rates(count)
-            | {
-                "spikes": count.wanted,
-                "found": count.found,
-                "true_alarms": count.true_alarms,
-                "precision": count.precision,
-                "recall": count.recall,
-                "false_alarms_per_1000": count.false_per_1000,
-            }
-            for method, count in row.counts.items()
-        },
-    }
-
-
-def _rates(count: Count) -> dict[str, Any]:
-    return {
-        "judged": count.judged,
-        "alarms": count.alarms,
-        "alarms_per_1000": count.alarms_per_1000,
-    }
 
 
 if __name__ == "__main__":

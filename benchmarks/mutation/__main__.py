@@ -12,7 +12,6 @@ The exit code is 0 where everything was measured, 2 where it could not be.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -78,16 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="mutants at a time (default: cores)"
     )
-    parser.add_argument("--list", action="store_true", help="list the modules and their tests")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args(argv)
     chosen = [m for m in TESTS if not options.modules or any(t in m for t in options.modules)]
     if not chosen:
-        parser.error(f"no module contains {' or '.join(options.modules)}: see --list")
-    if options.list:
-        for module in chosen:
-            print(module, *TESTS[module], sep="\n    ")
-        return 0
+        parser.error(f"no module contains {' or '.join(options.modules)}: use {', '.join(TESTS)}")
     scores = []
     try:
         for score in measured({module: TESTS[module] for module in chosen}, options.jobs):
@@ -100,8 +93,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     print()
     show(scores)
-    if options.json:
-        print(json.dumps({s.module: [s.mutants, s.killed] for s in scores}))
     return 0
 
 

@@ -88,7 +88,6 @@ MEASURES: Final = {
     "skew": Measure(clocks.skew, _both(24), "clocks that are hours apart"),
     "midnight": Measure(clocks.midnight, _both(30), "midnight in the middle of a load"),
     "leap_day": Measure(clocks.leap_day, _both(1), "29 February"),
-    "older": Measure(versions.older, _both(versions.OLDER), "databases of older versions"),
     "foreign": Measure(versions.foreign, {"sqlite": versions.FILES}, "foreign and damaged files"),
     "flood": Measure(
         floods.measure, {"sqlite": 1}, "floods and trickles (no database)", lambda runs: 12 * runs

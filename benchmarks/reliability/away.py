@@ -25,18 +25,8 @@ from app.core.ports import CandleSource
 from app.core.settings import load_settings
 from app.db.series import SqlSeriesStore
 from app.services.loaders import load_incremental, load_initial
+from benchmarks.reliability import rig
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
-from benchmarks.reliability.rig import (
-    BTC,
-    NOW,
-    PATIENCE,
-    Database,
-    Where,
-    candle_source,
-    database,
-    exchange,
-    processes,
-)
 from tests.support.processes import environment
 from tests.support.served import Reply, get
 
@@ -81,21 +71,21 @@ class Api:
         return get(self.connection, target)
 
 
-def measure(where: Where, runs: int = 288, step: Step = no_step) -> list[Figure]:
+def measure(where: rig.Where, runs: int = 288, step: Step = no_step) -> list[Figure]:
     """Read every interval at `runs` moments, equally far apart, of a day without the exchange."""
     tally = Tally()
-    clock = [float(NOW)]
-    with database(where) as db, exchange(lambda: clock[0]) as (_, base_url):
+    clock = [float(rig.NOW)]
+    with rig.database(where) as db, rig.exchange(lambda: clock[0]) as (_, base_url):
         there = load_settings(None, mb_api_base_url=base_url)
         gone = load_settings(None, mb_api_base_url=_nobody(), upstream_retry_seconds=0.05)
         with (
-            candle_source(there, lambda: clock[0]) as source,
-            candle_source(gone, lambda: clock[0]) as nobody,
+            rig.candle_source(there, lambda: clock[0]) as source,
+            rig.candle_source(gone, lambda: clock[0]) as nobody,
             _api(_loaded(db, source)) as api,
         ):
             fixed = {target: api.get(target).body for target in _fixed()}
             for number in range(runs):
-                before, clock[0] = clock[0], NOW + (number + 1) * AWAY / runs
+                before, clock[0] = clock[0], rig.NOW + (number + 1) * AWAY / runs
                 api.set(clock[0])
                 if before // RETRY != clock[0] // RETRY:
                     _try_to_load(db, nobody, clock[0], tally)
@@ -123,7 +113,7 @@ def measure(where: Where, runs: int = 288, step: Step = no_step) -> list[Figure]
 
 
 @contextmanager
-def _api(db: Database) -> Iterator[Api]:
+def _api(db: rig.Database) -> Iterator[Api]:
     """An API process whose clock stands at NOW."""
     settings = {
         "DB_URL": db.url,
@@ -143,20 +133,20 @@ def _api(db: Database) -> Iterator[Api]:
             stdout=subprocess.PIPE,
             text=True,
         ) as child,
-        processes([child]),
+        rig.processes([child]),
     ):
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write(f"{NOW}\n")
+        child.stdin.write(f"{rig.NOW}\n")
         child.stdin.flush()
         ready, _, url = child.stdout.readline().strip().partition(" ")
         assert ready == "ready", "the API does not begin to serve"
         parts = urlsplit(url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=rig.PATIENCE)
         with closing(connection):
             yield Api(connection, child)
         child.terminate()
-        assert child.wait(PATIENCE) == 0
+        assert child.wait(rig.PATIENCE) == 0
 
 
 def _nobody() -> str:
@@ -164,18 +154,18 @@ def _nobody() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}/api/v4"
 
 
-def _loaded(db: Database, source: CandleSource) -> Database:
-    _load(db, source, NOW, load_initial)
+def _loaded(db: rig.Database, source: CandleSource) -> rig.Database:
+    _load(db, source, rig.NOW, load_initial)
     return db
 
 
-def _load(db: Database, source: CandleSource, now: float, loader: Any) -> None:
+def _load(db: rig.Database, source: CandleSource, now: float, loader: Any) -> None:
     store = SqlSeriesStore(db.engine)
     for interval in INTERVALS:
-        loader(store, source, lambda: now, BTC, interval, history_days=HISTORY)
+        loader(store, source, lambda: now, rig.BTC, interval, history_days=HISTORY)
 
 
-def _try_to_load(db: Database, source: CandleSource, now: float, tally: Tally) -> None:
+def _try_to_load(db: rig.Database, source: CandleSource, now: float, tally: Tally) -> None:
     try:
         _load(db, source, now, load_incremental)
     except UpstreamUnavailable:
@@ -193,7 +183,7 @@ def _targets(interval: Interval) -> list[str]:
 
 def _fixed() -> list[str]:
     """Questions whose answers cannot change while nothing is loaded."""
-    period = f"from={NOW - HISTORY * DAY}&to={NOW - DAY}"
+    period = f"from={rig.NOW - HISTORY * DAY}&to={rig.NOW - DAY}"
     return [f"/BRLBTC/mms?range=20&interval={interval}&{period}" for interval in INTERVALS]
 
 
@@ -207,7 +197,7 @@ def _read(api: Api, interval: Interval, now: float, tally: Tally) -> None:
         tally.stale += stale
         if answer.status != 200 or stale != wanted:
             tally.troubles.append(
-                f"{target} {now - NOW:.0f} s on: {answer.status}, stale {stale}, must be {wanted}"
+                f"{target} {now - rig.NOW:.0f} s on: {answer.status}, stale {stale}, must be {wanted}"
             )
 
 
@@ -231,5 +221,5 @@ def _must_be_stale(interval: Interval, now: float) -> bool:
     """Whether a candle that closed after the load, at NOW, has been closed for the grace period."""
     step = interval.seconds
     grace = min(3_600, step)
-    next_close = (NOW // step + 1) * step
+    next_close = (rig.NOW // step + 1) * step
     return now >= next_close + grace

@@ -6,7 +6,6 @@ import json
 import subprocess
 import time
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,22 +14,11 @@ from sqlalchemy import inspect
 from app.core.market import Interval, Pair
 from app.db import schema
 from app.db.session import open_engine
+from benchmarks.reliability import rig
 from benchmarks.reliability.content import content, contradicted, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
-from benchmarks.reliability.rig import (
-    BTC,
-    ETH,
-    Database,
-    Stage,
-    Where,
-    database,
-    end,
-    exchange,
-    processes,
-    start,
-)
 
-PAIRS: Final = (BTC, ETH)
+PAIRS: Final = (rig.BTC, rig.ETH)
 DAY: Final = Interval.DAY
 MIGRATING: Final = 10
 
@@ -52,10 +40,12 @@ class Tally:
     troubles: list[str] = field(default_factory=list)
 
 
-def measure(where: Where, runs: int = 10, step: Step = no_step, *, many: int = 8) -> list[Figure]:
+def measure(
+    where: rig.Where, runs: int = 10, step: Step = no_step, *, many: int = 8
+) -> list[Figure]:
     """Let `many` loaders begin at once, `runs` times, each time on an empty database."""
     tally = Tally()
-    with exchange(time.time) as (stage, base_url), database(where) as db:
+    with rig.exchange(time.time) as (stage, base_url), rig.database(where) as db:
         alone, usual = _alone(db, stage, base_url)
         needed = len(stage.requests)
         for _ in range(runs):
@@ -84,7 +74,9 @@ def measure(where: Where, runs: int = 10, step: Step = no_step, *, many: int = 8
     ]
 
 
-def _round(db: Database, stage: Stage, base_url: str, many: int, tally: Tally, usual: int) -> None:
+def _round(
+    db: rig.Database, stage: rig.Stage, base_url: str, many: int, tally: Tally, usual: int
+) -> None:
     """Start so many loaders at once on an empty database, and wait for their ends.
 
     `usual` is how often one loader alone asks for the same candle: once, and again where a request
@@ -96,10 +88,10 @@ def _round(db: Database, stage: Stage, base_url: str, many: int, tally: Tally, u
     begun: list[subprocess.Popen[str]] = []
     statuses: Counter[str] = Counter()
     again = 0
-    with processes(begun):
+    with rig.processes(begun):
         for _ in range(many):
             begun.append(
-                start(
+                rig.start(
                     db.folder,
                     db.url,
                     base_url,
@@ -110,7 +102,7 @@ def _round(db: Database, stage: Stage, base_url: str, many: int, tally: Tally, u
                 )
             )
         for process in begun:
-            code, out, said = end(process)
+            code, out, said = rig.end(process)
             again += said.count('"upstream_retry"')
             if code != 0:
                 tally.troubles.append(f"exit {code}: {said[-300:]}")
@@ -128,7 +120,7 @@ def _round(db: Database, stage: Stage, base_url: str, many: int, tally: Tally, u
             tally.troubles.append(f"a candle of {pair} was asked for {most} times")
 
 
-def _most_often_asked(stage: Stage, pair: Pair) -> int:
+def _most_often_asked(stage: rig.Stage, pair: Pair) -> int:
     """How often the candle that was asked for most often was, the three newest closed ones aside.
 
     Those every load reads again, to notice that they were revised.
@@ -142,7 +134,7 @@ def _most_often_asked(stage: Stage, pair: Pair) -> int:
     return max(times.values(), default=0)
 
 
-def _alone(db: Database, stage: Stage, base_url: str) -> tuple[list[str], int]:
+def _alone(db: rig.Database, stage: rig.Stage, base_url: str) -> tuple[list[str], int]:
     """What one loader leaves, and how often it asks for one and the same candle."""
     tally = Tally()
     _round(db, stage, base_url, 1, tally, 2)
@@ -150,28 +142,25 @@ def _alone(db: Database, stage: Stage, base_url: str) -> tuple[list[str], int]:
     return _hashes(db), tally.most
 
 
-def _hashes(db: Database) -> list[str]:
+def _hashes(db: rig.Database) -> list[str]:
     return [content(db.engine, pair, DAY).hash for pair in PAIRS]
 
 
-def migrations(where: Where, runs: int = 5, step: Step = no_step) -> list[Figure]:
+def migrations(where: rig.Where, runs: int = 5, step: Step = no_step) -> list[Figure]:
     """Let ten processes migrate one empty database at once, `runs` times."""
     troubles: list[str] = []
     done = 0
-    with where.databases() as create, exchange() as (_, base_url), database(where) as alone:
+    with where.databases() as create, rig.exchange() as (_, base_url), rig.database(where) as alone:
         wanted = _tables(alone.url)
         for _ in range(runs):
             url = create()
-            with ExitStack() as stack:
-                begun = [
-                    start(alone.folder, url, base_url, "app.db.migrate") for _ in range(MIGRATING)
-                ]
-                stack.enter_context(processes(begun))
-                ends = [end(process) for process in begun]
-            said = [text for _, _, text in ends]
-            if any(code for code, _, _ in ends):
-                troubles.append(next(text[-300:] for code, _, text in ends if code))
-            elif sum("migrated to" in text for text in said) != 1:
+            begun = [
+                rig.start(alone.folder, url, base_url, "app.db.migrate") for _ in range(MIGRATING)
+            ]
+            with rig.processes(begun):
+                ends = [rig.end(process) for process in begun]
+            troubles += [f"exit {code}: {said[-300:]}" for code, _, said in ends if code]
+            if sum("migrated to" in said for _, _, said in ends) != 1:
                 troubles.append("not exactly one of them migrated")
             if _tables(url) != wanted:
                 troubles.append("the tables are not those of one migration")

@@ -5,33 +5,19 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import tempfile
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.request import urlopen
 
 from app.core.market import Interval
 from app.db.session import open_engine
+from benchmarks.reliability import rig
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step, spread
-from benchmarks.reliability.rig import (
-    BTC,
-    NOW,
-    Database,
-    Stage,
-    Where,
-    api,
-    database,
-    end,
-    exchange,
-    processes,
-    start,
-)
+from benchmarks.reliability.reads import readers
 
 MINUTE: Final = Interval.MINUTE
 DAY: Final = Interval.DAY
@@ -61,28 +47,31 @@ class Tally:
 
 
 def locked(
-    where: Where, runs: int = 4, step: Step = no_step, *, moments: Sequence[str] = MOMENTS
+    where: rig.Where, runs: int = 4, step: Step = no_step, *, moments: Sequence[str] = MOMENTS
 ) -> list[Figure]:
     """Lock the file for longer than a loader waits, before and during a load, in turn."""
-    if where.kind != "sqlite":
-        return []
     tally = Tally()
-    with exchange() as (stage, base_url), database(where) as db:
+    with rig.exchange() as (stage, base_url), rig.database(where) as db:
         assert _loader(db, base_url, DAY, 365)[0] == 0
-        whole = content(db.engine, BTC, DAY).hash
-        with api(db.folder, DB_URL=db.url) as server:
+        whole = content(db.engine, rig.BTC, DAY).hash
+        with rig.api(db.folder, DB_URL=db.url) as server:
             for number in range(runs):
                 db.empty()
                 moment = moments[number % len(moments)]
-                with _reading(server.url, tally):
+                with readers(server, ["/BRLBTC/mms?range=20"], 1) as reads:
                     code, out, said = _load_locked(db, stage, base_url, moment)
                 tally.codes[code] += 1
+                tally.reads += [read.seconds for read in reads]
+                tally.troubles += [f"a read: {r.status}" for r in reads if r.status != 200]
                 if code != 1 or "kept the database locked" not in out or "Traceback" in said:
                     tally.troubles.append(f"{moment}: exit {code}: {(out + said)[-300:]}")
-                if content(db.engine, BTC, DAY).rows:
+                if content(db.engine, rig.BTC, DAY).rows:
                     tally.troubles.append(f"{moment}: something was written")
                 db.wait_two_minutes()
-                if _loader(db, base_url, DAY, 365)[0] or content(db.engine, BTC, DAY).hash != whole:
+                if (
+                    _loader(db, base_url, DAY, 365)[0]
+                    or content(db.engine, rig.BTC, DAY).hash != whole
+                ):
                     tally.troubles.append(f"{moment}: the next load does not make it good")
                 step()
     slow = [seconds for seconds in tally.reads if seconds > READ_WITHIN]
@@ -98,7 +87,9 @@ def locked(
     ]
 
 
-def _load_locked(db: Database, stage: Stage, base_url: str, moment: str) -> tuple[int, str, str]:
+def _load_locked(
+    db: rig.Database, stage: rig.Stage, base_url: str, moment: str
+) -> tuple[int, str, str]:
     file = db.url.removeprefix("sqlite:///")
     stage.asked.clear()
     with closing(sqlite3.connect(file, isolation_level=None)) as foreign:
@@ -106,36 +97,12 @@ def _load_locked(db: Database, stage: Stage, base_url: str, moment: str) -> tupl
             foreign.execute("BEGIN IMMEDIATE")
             return _loader(db, base_url, DAY, 365)
         stage.open.clear()
-        process = _start(db, base_url, DAY, 365)
-        with processes([process]):
+        process = rig.start_loader(db, base_url, DAY, 365)
+        with rig.processes([process]):
             assert stage.asked.wait(60), "the loader asks for nothing"
             foreign.execute("BEGIN IMMEDIATE")
             stage.open.set()
-            return end(process)
-
-
-@contextmanager
-def _reading(url: str, tally: Tally) -> Iterator[None]:
-    """Read averages all the time; what is not a 200 is a trouble."""
-    over = threading.Event()
-
-    def read() -> None:
-        while not over.wait(0.02):
-            begun = time.monotonic()
-            try:
-                with urlopen(f"{url}/BRLBTC/mms?range=20", timeout=30) as reply:
-                    reply.read()
-            except OSError as error:
-                tally.troubles.append(f"a read failed: {error}")
-            tally.reads.append(time.monotonic() - begun)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        yield
-    finally:
-        over.set()
-        reader.join()
+            return rig.end(process)
 
 
 @dataclass(frozen=True)
@@ -179,7 +146,7 @@ def _mount(arguments: list[str]) -> None:
 
 
 def full(
-    where: Where,
+    where: rig.Where,
     runs: int = 8,
     step: Step = no_step,
     *,
@@ -187,12 +154,10 @@ def full(
     space: Space = mounted,
 ) -> list[Figure]:
     """Load onto disks of different sizes, all too small; then make room and load on."""
-    if where.kind != "sqlite":
-        return []
     tally = Tally()
-    with exchange() as (_, base_url), database(where) as roomy:
+    with rig.exchange() as (_, base_url), rig.database(where) as roomy:
         assert _loader(roomy, base_url, MINUTE, days)[0] == 0
-        whole = content(roomy.engine, BTC, MINUTE)
+        whole = content(roomy.engine, rig.BTC, MINUTE)
         for number in range(runs):
             share = number / (runs - 1) if runs > 1 else 1.0
             size = round(SMALLEST * (days * A_DAY / SMALLEST) ** share)
@@ -217,7 +182,7 @@ def _fill(room: Room, base_url: str, days: int, whole: str, tally: Tally) -> lis
     file = room.folder / "mms.db"
     url = f"sqlite:///{file}"
     engine = open_engine(url)
-    db = Database("sqlite", url, room.folder, engine)
+    db = rig.Database("sqlite", url, room.folder, engine)
     troubles = []
     try:
         code, out, said = _loader(db, base_url, MINUTE, days, *room.bounds)
@@ -230,7 +195,7 @@ def _fill(room: Room, base_url: str, days: int, whole: str, tally: Tally) -> lis
         ):
             troubles.append(f"exit {code}: {(out + said)[-300:]}")
         if code == 1:  # there are tables, and they can be read
-            troubles += disagreements(content(engine, BTC, MINUTE), MINUTE.seconds)
+            troubles += disagreements(content(engine, rig.BTC, MINUTE), MINUTE.seconds)
         room.grow()
         with closing(sqlite3.connect(file)) as connection:
             (state,) = connection.execute("PRAGMA integrity_check").fetchone()
@@ -239,31 +204,16 @@ def _fill(room: Room, base_url: str, days: int, whole: str, tally: Tally) -> lis
         if code == 1:
             db.wait_two_minutes()
         code, out, said = _loader(db, base_url, MINUTE, days)
-        if code != 0 or content(engine, BTC, MINUTE).hash != whole:
+        if code != 0 or content(engine, rig.BTC, MINUTE).hash != whole:
             troubles.append(f"with room again: exit {code}: {(out + said)[-300:]}")
     finally:
         engine.dispose()
     return troubles
 
 
-def _start(
-    db: Database, base_url: str, interval: Interval, days: int, *bounds: str
-) -> subprocess.Popen[str]:
-    return start(
-        db.folder,
-        db.url,
-        base_url,
-        "benchmarks.reliability.loader",
-        f"--now={NOW}",
-        f"--days={days}",
-        *bounds,
-        INTERVALS=interval.value,
-    )
-
-
 def _loader(
-    db: Database, base_url: str, interval: Interval, days: int, *bounds: str
+    db: rig.Database, base_url: str, interval: Interval, days: int, *bounds: str
 ) -> tuple[int, str, str]:
-    process = _start(db, base_url, interval, days, *bounds)
-    with processes([process]):
-        return end(process)
+    process = rig.start_loader(db, base_url, interval, days, *bounds)
+    with rig.processes([process]):
+        return rig.end(process)

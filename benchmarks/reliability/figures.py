@@ -35,7 +35,7 @@ def no_step() -> None:
 
 
 LINE_EVERY: Final = 10.0
-"""Seconds between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress."""
 
 
 class Progress:
@@ -45,26 +45,22 @@ class Progress:
         self._name, self._steps = name, steps
         self._done = 0
         self._begun = self._said = time.monotonic()
-        self._terminal = sys.stderr.isatty()
 
     def step(self) -> None:
         """Count one step."""
         self._done += 1
         now = time.monotonic()
-        if now - self._said >= (0.2 if self._terminal else LINE_EVERY):
+        if now - self._said >= LINE_EVERY:
             self._said = now
             left = (now - self._begun) / self._done * max(0, self._steps - self._done)
-            self._say(f"{self._name}: {self._done:,} of {self._steps:,}, {left:.0f} s left")
+            self._say(f"{self._done:,} of {self._steps:,}, {left:.0f} s left")
 
     def end(self) -> None:
         """Say how long it took."""
-        took = time.monotonic() - self._begun
-        self._say(f"{self._name}: done in {took:.0f} s")
-        sys.stderr.write("\n" if self._terminal else "")
+        self._say(f"done in {time.monotonic() - self._begun:.0f} s")
 
     def _say(self, text: str) -> None:
-        sys.stderr.write(f"\r{text:70}" if self._terminal else f"{text}\n")
-        sys.stderr.flush()
+        sys.stderr.write(f"{self._name}: {text}\n")
 
 
 def figure(

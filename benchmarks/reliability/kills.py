@@ -21,21 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.core.market import Interval
+from benchmarks.reliability import rig
 from benchmarks.reliability.content import Content, content, contradicted, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
-from benchmarks.reliability.rig import (
-    BTC,
-    NOW,
-    PATIENCE,
-    Database,
-    Stage,
-    Watched,
-    Where,
-    database,
-    exchange,
-    processes,
-    start,
-)
 
 INTERVAL: Final = Interval.MINUTE
 MOST_KILLS: Final = 3
@@ -83,73 +71,48 @@ class Tally:
 
 
 def measure(
-    where: Where, runs: int = 200, step: Step = no_step, *, real: bool = True, seed: int = 5
+    where: rig.Where, runs: int = 200, step: Step = no_step, *, real: bool = True, seed: int = 5
 ) -> list[Figure]:
     """Kill `runs` loaders on one kind of database."""
     chance = random.Random(seed)
     tally = Tally()
-    with exchange() as (stage, base_url), database(where) as db:
-        rig = _Rig(db, stage, base_url, chance)
+    with rig.exchange() as (stage, base_url), rig.database(where) as db:
+        killer = _Killer(db, stage, base_url, chance)
         references: dict[Plan, Reference] = {}
         for number in range(10 * runs):
             if tally.kills >= runs:
                 break
             plan = REAL if real and number % EVERY_REAL == 0 else SMALL
             if plan not in references:
-                references[plan] = rig.reference(plan)
-            rig.one_database(plan, references[plan], tally, runs, step)
+                references[plan] = killer.reference(plan)
+            killer.one_database(plan, references[plan], tally, runs, step)
     shown = ", ".join(f"{count} {moment}" for moment, count in sorted(tally.moments.items()))
+    lost = f"{len(tally.lost)} (killed: {shown})"
+    lost_rows = "acknowledged rows lost after kill -9"
+    at_odds = "rows, averages or revision in disagreement after kill -9"
+    unequal = "final table hash unlike that of an uninterrupted load"
+    kills, finals, kind = tally.kills, tally.finals, where.kind
     return [
-        figure(
-            "acknowledged rows lost after kill -9",
-            where.kind,
-            tally.kills,
-            f"{len(tally.lost)} (killed: {shown})",
-            tally.lost,
-            least=runs,
-        ),
-        figure(
-            "rows, averages or revision in disagreement after kill -9",
-            where.kind,
-            tally.kills,
-            str(len(tally.disagree)),
-            tally.disagree,
-            least=runs,
-        ),
-        figure(
-            "final table hash unlike that of an uninterrupted load",
-            where.kind,
-            tally.finals,
-            str(len(tally.unequal)),
-            tally.unequal,
-        ),
+        figure(lost_rows, kind, kills, lost, tally.lost, least=runs),
+        figure(at_odds, kind, kills, str(len(tally.disagree)), tally.disagree, least=runs),
+        figure(unequal, kind, finals, str(len(tally.unequal)), tally.unequal),
     ]
 
 
 @dataclass(frozen=True)
-class _Rig:
-    db: Database
-    stage: Stage
+class _Killer:
+    db: rig.Database
+    stage: rig.Stage
     base_url: str
     chance: random.Random
 
-    def loader(self, plan: Plan) -> Watched:
+    def loader(self, plan: Plan) -> rig.Watched:
         """Start a loader; returns when it has asked for its first page."""
         self.db.wait_two_minutes()
         self.stage.asked.clear()
-        child = Watched(
-            start(
-                self.db.folder,
-                self.db.url,
-                self.base_url,
-                "benchmarks.reliability.loader",
-                f"--now={NOW}",
-                f"--days={plan.days}",
-                f"--pages-a-commit={plan.pages_a_commit}",
-                INTERVALS=INTERVAL.value,
-            )
-        )
-        give_up = time.monotonic() + PATIENCE
+        pages = f"--pages-a-commit={plan.pages_a_commit}"
+        child = rig.Watched(rig.start_loader(self.db, self.base_url, INTERVAL, plan.days, pages))
+        give_up = time.monotonic() + rig.PATIENCE
         while not self.stage.asked.wait(0.02) and child.process.poll() is None:
             assert time.monotonic() < give_up, "the loader asks for nothing"
         return child
@@ -157,7 +120,7 @@ class _Rig:
     def to_its_end(self, plan: Plan) -> tuple[float, int, float]:
         """Load what is missing; returns seconds in all, transactions, and seconds of their shortest."""
         child = self.loader(plan)
-        with processes([child.process]):
+        with rig.processes([child.process]):
             begun = time.monotonic()
             lengths: list[float] = []
             while child.wait_for("begin", len(lengths) + 1):
@@ -178,7 +141,7 @@ class _Rig:
 
     def found(self) -> Content:
         """What is stored now."""
-        return content(self.db.engine, BTC, INTERVAL)
+        return content(self.db.engine, rig.BTC, INTERVAL)
 
     def one_database(
         self, plan: Plan, reference: Reference, tally: Tally, most: int, step: Step
@@ -198,7 +161,7 @@ class _Rig:
             self.db.wait_two_minutes()
             tally.lost += _lost(found, reference.content, told)
             tally.disagree += _disagree(found, reference.content, told)
-            tally.disagree += contradicted(self.db.engine, BTC, INTERVAL)
+            tally.disagree += contradicted(self.db.engine, rig.BTC, INTERVAL)
             left = 1 - len(found.rows) / len(reference.content.rows)
             step()
         self.to_its_end(plan)
@@ -216,7 +179,7 @@ class _Rig:
         Returns at which moment of its work it died, None where it had ended, and what it had told.
         """
         child = self.loader(plan)
-        with processes([child.process]):
+        with rig.processes([child.process]):
             if aimed:
                 ahead = max(1, round(reference.transactions * left))
                 child.wait_for("begin", self.chance.randint(1, ahead))

@@ -19,25 +19,10 @@ import psycopg
 
 from app.core.errors import StoreError
 from app.core.market import Interval
-from app.core.settings import load_settings
-from app.db.series import SqlSeriesStore
-from app.services.loaders import load_initial
+from benchmarks.reliability import rig
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
 from benchmarks.reliability.reads import Read, readers
-from benchmarks.reliability.rig import (
-    BTC,
-    Database,
-    Where,
-    api,
-    candle_source,
-    end,
-    exchange,
-    opened,
-    postgres_server,
-    processes,
-    start,
-)
 from tests.support.postgres import Postgres
 
 RECOVERED_WITHIN: Final = 10.0
@@ -83,7 +68,7 @@ class Tally:
 
 
 def measure(
-    where: Where,
+    where: rig.Where,
     runs: int = 6,
     step: Step = no_step,
     *,
@@ -91,8 +76,6 @@ def measure(
     away: float = AWAY,
 ) -> list[Figure]:
     """Disturb PostgreSQL `runs` times, in every way in turn, without and with a cache in front."""
-    if where.kind != "postgres":
-        return []
     tally = Tally()
     known = {
         "stopped": Way(_stopped("fast", away), felt=True),
@@ -101,21 +84,21 @@ def measure(
     }
     ways = [known[name] for name in names]
     with (
-        exchange(time.time) as (stage, base_url),
-        postgres_server() as server,
-        opened(where.kind, server.create()) as served,
-        opened(where.kind, server.create()) as loading,
+        rig.exchange(time.time) as (stage, base_url),
+        rig.postgres_server() as server,
+        rig.opened(where.kind, server.create()) as served,
+        rig.opened(where.kind, server.create()) as loading,
     ):
-        _load_days(served, base_url)
+        rig.load(served, base_url, Interval.DAY, 365, time.time)
         for number in range(runs):
             way = ways[number % len(ways)]
             cache = "none://" if number // len(ways) % 2 == 0 else "memory://"
             with ExitStack() as stack:
                 settings = {"DB_URL": served.url, "CACHE_URL": cache}
-                server_of_api = stack.enter_context(api(served.folder, **settings))
+                server_of_api = stack.enter_context(rig.api(served.folder, **settings))
                 stage.asked.clear()
                 loader = _loader(loading, base_url)
-                stack.enter_context(processes([loader]))
+                stack.enter_context(rig.processes([loader]))
                 assert stage.asked.wait(60), "the loader asks for nothing"
                 with readers(server_of_api, TARGETS) as reads:
                     threading.Event().wait(BEFORE)
@@ -167,18 +150,11 @@ def _loaders_figure(kind: str, runs: int, tally: Tally) -> Figure:
     )
 
 
-def _load_days(served: Database, base_url: str) -> None:
-    settings = load_settings(None, mb_api_base_url=base_url)
-    with candle_source(settings, time.time) as source:
-        store = SqlSeriesStore(served.engine)
-        load_initial(store, source, time.time, BTC, Interval.DAY, history_days=365)
-
-
-def _loader(loading: Database, base_url: str) -> subprocess.Popen[str]:
+def _loader(loading: rig.Database, base_url: str) -> subprocess.Popen[str]:
     """A loader that is at work for longer than the disturbance takes."""
     loading.empty()
     loading.engine.dispose()  # whose connections are about to be ended
-    return start(
+    return rig.start(
         loading.folder,
         loading.url,
         base_url,
@@ -190,27 +166,25 @@ def _loader(loading: Database, base_url: str) -> subprocess.Popen[str]:
 
 
 def _judge_loader(
-    process: subprocess.Popen[str], loading: Database, way: Way, tally: Tally
+    process: subprocess.Popen[str], loading: rig.Database, way: Way, tally: Tally
 ) -> None:
     try:
         process.wait(LEFT_FOR)
     except subprocess.TimeoutExpired:
         process.terminate()  # it was not hit, and has much left to load
-    code, out, said = end(process)
+    code, out, said = rig.end(process)
     tally.loaders[code] += 1
     if code not in ((1,) if way.felt else (0, 1, 143)) or "Traceback" in said:
         tally.loader_troubles.append(f"exit {code}: {said[-300:]}")
     if code == 1 and "the database does not answer" not in out:
         tally.loader_troubles.append(f"no clear line: {out[-300:]}")
-    found = content(loading.engine, BTC, Interval.MINUTE)
+    found = content(loading.engine, rig.BTC, Interval.MINUTE)
     tally.loader_troubles += disagreements(found, Interval.MINUTE.seconds)
 
 
-def _judge_start(loading: Database, base_url: str, tally: Tally) -> None:
+def _judge_start(loading: rig.Database, base_url: str, tally: Tally) -> None:
     """A loader that begins while the database is away cannot start, and says why in one line."""
-    process = start(loading.folder, loading.url, base_url, "app.workers.initial_loader")
-    with processes([process]):
-        code, _, said = end(process)
+    code, _, said = rig.run(loading.folder, loading.url, base_url, "app.workers.initial_loader")
     tally.loaders[code] += 1
     lines = said.splitlines()
     if code != 2 or len(lines) != 1 or "the database does not answer" not in said:

@@ -11,20 +11,11 @@ from app.core.settings import load_settings
 from app.db.series import SqlSeriesStore
 from app.events.types import CandleRevised, Event
 from app.sandbox.book import Bar
-from app.services.loaders import load_incremental, load_initial
+from app.services.loaders import load_incremental
 from app.utils.revisions import changed_at
+from benchmarks.reliability import rig
 from benchmarks.reliability.content import Content, content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
-from benchmarks.reliability.rig import (
-    BTC,
-    NOW,
-    Database,
-    Stage,
-    Where,
-    candle_source,
-    database,
-    exchange,
-)
 
 DAY: Final = Interval.DAY
 HISTORY: Final = 365
@@ -32,35 +23,37 @@ MOST: Final = 5
 """Candles that are revised together, at the most."""
 
 
-def measure(where: Where, runs: int = 50, step: Step = no_step, *, seed: int = 3) -> list[Figure]:
+def measure(
+    where: rig.Where, runs: int = 50, step: Step = no_step, *, seed: int = 3
+) -> list[Figure]:
     """Revise a few closes, load, and compare; `runs` times on one database."""
     chance = random.Random(seed)
     troubles: list[str] = []
     recomputed = 0
     with (
-        exchange() as (stage, base_url),
-        database(where) as db,
-        candle_source(load_settings(None, mb_api_base_url=base_url), lambda: NOW) as source,
+        rig.exchange() as (stage, base_url),
+        rig.database(where) as db,
+        rig.candle_source(load_settings(None, mb_api_base_url=base_url), lambda: rig.NOW) as source,
     ):
         store = SqlSeriesStore(db.engine)
-        load_initial(store, source, lambda: NOW, BTC, DAY, history_days=HISTORY)
+        rig.load(db, base_url, DAY, HISTORY)
         for number in range(runs):
-            before = content(db.engine, BTC, DAY)
+            before = content(db.engine, rig.BTC, DAY)
             chosen = sorted(chance.sample(before.rows, chance.randint(1, MOST)))
             revised = {row.bucket: _revise(stage, row.bucket, chance) for row in chosen}
-            now = NOW + 60 * (number + 1)
+            now = rig.NOW + 60 * (number + 1)
             told: list[Event] = []
             report = load_incremental(
                 store,
                 source,
                 lambda now=now: now,  # type: ignore[misc] # a clock that stands
-                BTC,
+                rig.BTC,
                 DAY,
                 history_days=HISTORY,
                 reread=len(before.rows),
                 publish=told.append,
             )
-            after = content(db.engine, BTC, DAY)
+            after = content(db.engine, rig.BTC, DAY)
             troubles += _troubles(before, after, revised, now)
             troubles += disagreements(after, DAY.seconds)
             heard = {event.bucket for event in told if isinstance(event, CandleRevised)}
@@ -80,13 +73,13 @@ def measure(where: Where, runs: int = 50, step: Step = no_step, *, seed: int = 3
     ]
 
 
-def _revise(stage: Stage, bucket: int, chance: random.Random) -> Bar:
+def _revise(stage: rig.Stage, bucket: int, chance: random.Random) -> Bar:
     """Let the exchange change its mind about a closed candle; returns what it says now."""
-    bar = stage.book.candles(BTC, DAY, bucket, bucket, NOW)[0]
+    bar = stage.book.candles(rig.BTC, DAY, bucket, bucket, rig.NOW)[0]
     close = bar.low + (bar.high - bar.low) * chance.randint(0, 1_000) / 1_000
     ticks = close.quantize(bar.close) if close != bar.close else bar.high
     new = replace(bar, close=ticks, volume=bar.volume + 1)
-    stage.book.replace(BTC, DAY, [new])
+    stage.book.replace(rig.BTC, DAY, [new])
     return new
 
 
@@ -116,9 +109,9 @@ def _change(bucket: int, revised: dict[int, Bar], closes: dict[int, int]) -> int
     return int(revised[bucket].close.scaleb(8)) - closes[bucket]
 
 
-def _recorded(db: Database) -> list[str]:
+def _recorded(db: rig.Database) -> list[str]:
     """Each record of a revision must begin where the one before it ended."""
-    found = SqlSeriesStore(db.engine).revisions(BTC, DAY, 100_000)
+    found = SqlSeriesStore(db.engine).revisions(rig.BTC, DAY, 100_000)
     last: dict[int, int] = {}
     troubles = []
     for item in reversed(found):

@@ -19,16 +19,18 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from app import bootstrap
-from app.core.market import Pair
+from app.core.market import Interval, Pair
 from app.core.ports import CandleSource
-from app.core.settings import Settings
+from app.core.settings import Settings, load_settings
 from app.db import schema
 from app.db.models import Base
+from app.db.series import SqlSeriesStore
 from app.db.session import open_engine, transaction
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from app.sandbox.wire import Reply
+from app.services.loaders import load_initial
 from tests.support import postgres
 from tests.support.processes import Server, environment
 
@@ -107,6 +109,19 @@ class Database:
         self.execute("DELETE FROM leases")
         if self.kind == "postgres":
             self.execute("ANALYZE")
+
+
+def load(
+    db: Database,
+    base_url: str,
+    interval: Interval,
+    days: int,
+    clock: Callable[[], float] = lambda: NOW,
+) -> None:
+    """Load BTC in this process, as the initial loader does."""
+    with candle_source(load_settings(None, mb_api_base_url=base_url), clock) as source:
+        store = SqlSeriesStore(db.engine)
+        load_initial(store, source, clock, BTC, interval, history_days=days)
 
 
 @dataclass(frozen=True)
@@ -188,6 +203,23 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def start_loader(
+    db: Database, base_url: str, interval: Interval, days: int, *options: str
+) -> subprocess.Popen[str]:
+    """Start the loader whose clock stands and whose transactions can be seen."""
+    loader = ("benchmarks.reliability.loader", f"--now={NOW}", f"--days={days}", *options)
+    return start(db.folder, db.url, base_url, *loader, INTERVALS=interval.value)
+
+
+def run(
+    folder: Path, url: str, base_url: str, *arguments: str, **settings: str
+) -> tuple[int, str, str]:
+    """Run `python -m arguments` to its end, as `start` starts it and `end` tells of it."""
+    process = start(folder, url, base_url, *arguments, **settings)
+    with processes([process]):
+        return end(process)
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -1,4 +1,4 @@
-"""Databases that this version did not make: older schemas keep their rows, all others are left alone."""
+"""Files that are no database of this version, or a damaged one: refused, and left as they are."""
 
 from __future__ import annotations
 
@@ -9,35 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, MetaData, inspect, select, text
+from sqlalchemy import Engine, MetaData, select
 
-from app.core.market import Interval
-from app.core.settings import load_settings
 from app.db import schema
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, transaction, write_ahead
-from app.services.loaders import load_incremental, load_initial
-from benchmarks.reliability.content import content, disagreements
+from app.db.session import open_engine
+from benchmarks.reliability import rig
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
-from benchmarks.reliability.rig import (
-    BTC,
-    NOW,
-    Where,
-    candle_source,
-    database,
-    end,
-    exchange,
-    processes,
-    start,
-)
 
-DAY: Final = Interval.DAY
-HISTORY: Final = 365
-LATER: Final = NOW + 3 * DAY.seconds
 COMMANDS: Final = ("app.db.migrate", "app.workers.initial_loader", "app.monitoring.gap_monitor")
-
-OLDER: Final = int(schema.HEAD) - 1
-"""How many versions there were before this one."""
 
 FILES: Final = 9
 """How many kinds of foreign and damaged files are tried."""
@@ -58,76 +37,6 @@ BESIDES: Final = (
 )
 
 
-def older(where: Where, runs: int = OLDER, step: Step = no_step) -> list[Figure]:
-    """Migrate a database with rows from each of the `runs` oldest versions, then load on."""
-    troubles: list[str] = []
-    versions = [f"{number:04}" for number in range(1, min(runs, OLDER) + 1)]
-    kept = 0
-    there = [float(NOW)]
-    with (
-        exchange(lambda: there[0]) as (_, base_url),
-        database(where) as db,
-        where.databases() as create,
-        candle_source(load_settings(None, mb_api_base_url=base_url), lambda: there[0]) as source,
-    ):
-        store = SqlSeriesStore(db.engine)
-        load_initial(store, source, lambda: NOW, BTC, DAY, history_days=HISTORY)
-        for statement in BESIDES:
-            db.execute(statement)
-        for version in versions:
-            there[0] = NOW
-            engine = open_engine(create())
-            try:
-                before = _made_at(engine, version, db.engine)
-                schema.migrate(engine)
-                after = rows_of(engine, list(before))
-                kept += sum(len(rows) for rows in before.values())
-                for name, rows in before.items():
-                    if after[name] != rows:
-                        troubles.append(f"{version}: the rows of {name} are not what they were")
-                there[0] = LATER
-                report = load_incremental(
-                    SqlSeriesStore(engine), source, lambda: LATER, BTC, DAY, history_days=HISTORY
-                )
-                if report.inserted != 3:
-                    troubles.append(f"{version}: loading on inserts {report.inserted}, not 3")
-                troubles += disagreements(content(engine, BTC, DAY), DAY.seconds)
-            finally:
-                engine.dispose()
-            step()
-    return [
-        figure(
-            "a database of an older version: migrates with all its rows, and loads on",
-            where.kind,
-            len(versions),
-            f"{kept:,} rows from versions {versions[0]} to {versions[-1]}, all kept",
-            troubles,
-        )
-    ]
-
-
-def _made_at(engine: Engine, version: str, full: Engine) -> Rows:
-    """Build the tables of an old version and fill them from a full database; returns the rows."""
-    write_ahead(engine)
-    with transaction(engine) as connection:
-        schema.upgrade(connection, version)
-    names = [name for name in inspect(engine).get_table_names() if name != "alembic_version"]
-    rows = rows_of(full, names)
-    metadata = MetaData()
-    metadata.reflect(engine)
-    with transaction(engine) as connection:
-        for table in metadata.sorted_tables:
-            if rows.get(table.name):
-                _insert(connection, table.name, rows[table.name])
-    return rows_of(engine, names)
-
-
-def _insert(connection: Connection, name: str, rows: Sequence[dict[str, Any]]) -> None:
-    columns = list(rows[0])
-    values = ", ".join(f":{column}" for column in columns)
-    connection.execute(text(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})"), rows)
-
-
 def rows_of(engine: Engine, names: Sequence[str]) -> Rows:
     """Every row of these tables, in the order of its key."""
     metadata = MetaData()
@@ -145,23 +54,19 @@ def rows_of(engine: Engine, names: Sequence[str]) -> Rows:
 
 
 def foreign(
-    where: Where, runs: int = FILES, step: Step = no_step, *, commands: Sequence[str] = COMMANDS
+    where: rig.Where, runs: int = FILES, step: Step = no_step, *, commands: Sequence[str] = COMMANDS
 ) -> list[Figure]:
     """Point the commands at `runs` kinds of files that are no database of ours, or a damaged one."""
-    if where.kind != "sqlite":
-        return []
     troubles: list[str] = []
     tried = 0
-    with exchange() as (_, base_url), database(where) as db:
+    with rig.exchange() as (_, base_url), rig.database(where) as db:
         file = db.folder / "mms.db"
         for name, found in list(_files(db.folder).items())[:runs]:
             for command in commands:
                 for beside in db.folder.glob("mms.db*"):
                     beside.unlink()
                 file.write_bytes(found)
-                process = start(db.folder, f"sqlite:///{file}", base_url, command)
-                with processes([process]):
-                    code, _, said = end(process)
+                code, _, said = rig.run(db.folder, f"sqlite:///{file}", base_url, command)
                 tried += 1
                 if code != 2 or "Traceback" in said or len(said.splitlines()) > 2:
                     troubles.append(f"{name}: {command} exits {code}: {said[-200:]}")

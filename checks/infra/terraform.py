@@ -8,7 +8,6 @@ https://developer.hashicorp.com/terraform/internals/json-format (their values).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,27 +95,3 @@ def _told(diagnostic: Mapping[str, Any]) -> str:
     place = diagnostic.get("range", {})
     where = f" ({place['filename']}:{place['start']['line']})" if place else ""
     return f"{diagnostic['summary']}: {detail[-1] if detail else ''}{where}"
-
-
-def assertions(text: str) -> dict[str, int]:
-    """How many assertions each run of a test file makes.
-
-    An `assert` block is one, and so is each object that a run expects to fail. `text` is formatted as
-    `terraform fmt` does it: blocks begin in the first column and end with a brace there.
-    """
-    counted = {}
-    for block in re.finditer(r'(?ms)^run "(\w+)" \{\n(.*?)^\}', text):
-        body = block[2]
-        expected = re.search(r"(?s)expect_failures = \[(.*?)\]", body)
-        failures = len(re.findall(r"\b(?:var|check)\.\w+", expected[1])) if expected else 0
-        counted[block[1]] = len(re.findall(r"(?m)^  assert \{", body)) + failures
-    return counted
-
-
-def asserted(names: Iterable[str]) -> int:
-    """The assertions of these runs, each "file run"."""
-    total = 0
-    for name in names:
-        file, _, test = name.partition(" ")
-        total += assertions((FOLDER / file).read_text(encoding="utf-8"))[test]
-    return total

@@ -15,7 +15,7 @@ from app.db.series import SqlSeriesStore
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
 from app.services.loaders import load_incremental
 from app.services.loading import LoadReport
-from benchmarks.reliability import disks, outages, restores, revised, versions
+from benchmarks.reliability import disks, outages, revised
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.rig import (
     BTC,
@@ -27,7 +27,6 @@ from benchmarks.reliability.rig import (
     database,
     exchange,
 )
-from tests.conftest import absent
 from tests.support.reliability import kept
 
 
@@ -44,14 +43,6 @@ def test_a_file_that_another_program_locks_fails_the_load_with_a_reason_and_no_r
 
 def test_a_database_that_may_not_grow_fails_the_load_with_a_reason_and_stays_whole() -> None:
     kept(disks.full(SQLITE, 2, days=2, space=disks.paged))
-
-
-def test_a_full_disk_fails_the_load_with_a_reason_and_the_database_stays_whole() -> None:
-    try:
-        figures = disks.full(SQLITE, 1, days=2, space=disks.mounted)
-    except LookupError as error:
-        absent("mount", str(error))
-    kept(figures)
 
 
 def test_revised_candles_change_their_own_averages_and_no_others(where: Where) -> None:
@@ -115,15 +106,3 @@ def test_a_revision_is_written_with_its_averages_and_its_record_or_not_at_all(
         after = content(db.engine, BTC, Interval.DAY)
         assert disagreements(after, Interval.DAY.seconds) == []
         assert [type(event) for event in told] == [CandlesLoaded, AveragesCalculated, CandleRevised]
-
-
-def test_a_database_of_any_older_version_is_migrated_with_all_its_rows(where: Where) -> None:
-    kept(versions.older(where))
-
-
-def test_files_that_are_no_database_of_ours_are_refused_and_not_touched() -> None:
-    kept(versions.foreign(SQLITE, commands=["app.db.migrate"]))
-
-
-def test_a_backup_is_restored_with_every_row(where: Where) -> None:
-    kept(restores.measure(where, 1, into=(where,)))

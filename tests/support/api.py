@@ -1,4 +1,4 @@
-"""The API without a socket: an ASGI client that starts the application and asks it anything."""
+"""The API without a socket, over an in-memory store: started, and asked anything."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
-from starlette.types import ASGIApp, Message
+import httpx
+from asgi_lifespan import LifespanManager
+from starlette.types import ASGIApp
 
 from app.bootstrap import Runtime, own_gate
 from app.core.errors import StoreError, UpstreamError
@@ -121,14 +124,22 @@ def load(
 ) -> list[int]:
     """Store `count` candles up to `last`, less the buckets `without`, with their averages."""
     step = interval.seconds
-    gone = set(without)
+    candles, averages = _series(step, last, count, frozenset(without))
+    with store.begin(pair, interval) as unit:
+        unit.put_candles(candles)
+        unit.put_averages(averages)
+        unit.finish(changed=True, now=last + step + 300)
+    return [candle.bucket for candle in candles]
+
+
+@cache
+def _series(
+    step: int, last: int, count: int, gone: frozenset[int]
+) -> tuple[list[Candle], list[AverageRow]]:
     numbered = {last - number * step: count - number for number in range(count)}
     closes = {b: close_of(n) for b, n in sorted(numbered.items()) if b not in gone}
-    with store.begin(pair, interval) as unit:
-        unit.put_candles([Candle(b, c, c + 5, c - 5, c, 3 * 10**8) for b, c in closes.items()])
-        unit.put_averages([AverageRow(b, means(closes, b, step)) for b in closes])
-        unit.finish(changed=True, now=last + step + 300)
-    return sorted(closes)
+    candles = [Candle(b, c, c + 5, c - 5, c, 3 * 10**8) for b, c in closes.items()]
+    return candles, [AverageRow(b, means(closes, b, step)) for b in closes]
 
 
 def means(closes: dict[int, int], bucket: int, step: int) -> tuple[int | None, ...]:
@@ -165,12 +176,11 @@ class Answer:
 
 
 class Client:
-    """Speaks ASGI to a started application."""
+    """Asks a started application over `httpx.ASGITransport`."""
 
-    def __init__(self, app: ASGIApp, runner: asyncio.Runner, state: dict[str, Any]) -> None:
+    def __init__(self, app: Any, runner: asyncio.Runner) -> None:
         self._app = app
         self._runner = runner
-        self._state = state
 
     def get(self, target: str, *headers: tuple[str, str]) -> Answer:
         """GET a path and query as they stand in a request line."""
@@ -192,83 +202,40 @@ class Client:
         query: bytes,
         headers: Iterable[tuple[str, str]] = (),
     ) -> Answer:
-        """A request whose parts need not fit together."""
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers],
-            "client": ("192.0.2.7", 4711),
-            "server": ("testserver", 80),
-            "state": dict(self._state),
-        }
-        return self._runner.run(_exchange(self._app, scope))
+        """A request whose parts need not fit together; httpx itself would mend its address."""
 
+        async def as_given(scope: Any, receive: Any, send: Any) -> None:
+            sent = {**scope, "path": path, "raw_path": raw_path, "query_string": query}
+            await self._app(sent, receive, send)
 
-async def _exchange(app: ASGIApp, scope: dict[str, Any]) -> Answer:
-    sent: list[Message] = []
+        async def exchange() -> httpx.Response:
+            transport = httpx.ASGITransport(as_given, client=("192.0.2.7", 4711))
+            async with httpx.AsyncClient(transport=transport) as client:
+                return await client.request(
+                    method,
+                    "http://testserver/",
+                    headers=[(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers],
+                )
 
-    received = False
-
-    async def receive() -> Message:
-        nonlocal received
-        if received:  # As from a client that waits for its answer.
-            await asyncio.Event().wait()
-        received = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    start, *parts = sent
-    assert start["type"] == "http.response.start"
-    headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in start["headers"]]
-    return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
+        got = self._runner.run(exchange())
+        said = [(k.lower().decode("latin-1"), v.decode("latin-1")) for k, v in got.headers.raw]
+        return Answer(got.status_code, said, got.content)
 
 
 @contextmanager
 def started(app: ASGIApp) -> Iterator[Client]:
-    """Run the application's lifespan around the block."""
-    state: dict[str, Any] = {}
+    """Run the application's lifespan around the block; what stops its start is raised."""
+
+    async def begin() -> LifespanManager:
+        # A machine that is busy may take its time.
+        return await LifespanManager(app, startup_timeout=60, shutdown_timeout=60).__aenter__()
+
     with asyncio.Runner() as runner:
-        said: asyncio.Queue[Message] = asyncio.Queue()
-        told: asyncio.Queue[Message] = asyncio.Queue()
-        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": state}
-
-        async def begin() -> asyncio.Task[None]:
-            task = asyncio.ensure_future(_as_task(app(scope, told.get, said.put)))
-            await told.put({"type": "lifespan.startup"})
-            reply = await said.get()
-            if reply["type"] != "lifespan.startup.complete":
-                await task
-                raise StartFailed(reply["message"])
-            return task
-
-        async def end(task: asyncio.Task[None]) -> None:
-            await told.put({"type": "lifespan.shutdown"})
-            await task
-            assert (await said.get())["type"] == "lifespan.shutdown.complete"
-
-        task = runner.run(begin())
+        lifespan = runner.run(begin())
         try:
-            yield Client(app, runner, state)
+            yield Client(lifespan.app, runner)
         finally:
-            runner.run(end(task))
-
-
-class StartFailed(Exception):
-    """The application said that it cannot start; the message is what a server would log."""
-
-
-async def _as_task(awaitable: Any) -> None:
-    await awaitable
+            runner.run(lifespan.__aexit__())
 
 
 @contextmanager

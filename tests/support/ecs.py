@@ -52,13 +52,11 @@ def resting(name: str, revision: str, desired: int = 1) -> Service:
 class FakeCloud:
     """Answers like ECS; `calls` holds what changed something, in order.
 
-    `exit_code` is the migration's; `refuses` names the images whose tasks never become healthy, so that
-    the circuit breaker goes back; `fails` the operations that AWS refuses, each so many times.
+    `exit_code` is the migration's; `fails` are the operations that AWS refuses, each so many times.
     """
 
     exit_code: int | None = 0
     task_ends_after: int = 2
-    refuses: set[str] = field(default_factory=set)
     fails: dict[str, int] = field(default_factory=dict)
     stored: bool = True
     cluster: bool = True
@@ -126,7 +124,9 @@ class FakeCloud:
             if name in self.left:
                 self.left[name] -= 1
                 if self.left[name] <= 0:
-                    self._arrive(name)
+                    del self.left[name]
+                    service = self.state[name]
+                    self.state[name] = resting(name, service.definition, service.desired)
         return tuple(self.state[name] for name in names if name in self.state)
 
     def update(self, cluster: str, service: str, wanted: str) -> None:
@@ -139,20 +139,6 @@ class FakeCloud:
         )
         self.state[service] = replace(before, definition=wanted, rollouts=rollouts)
         self.left[service] = self.rollouts_take
-
-    def _arrive(self, name: str) -> None:
-        del self.left[name]
-        service = self.state[name]
-        wanted = service.definition
-        image = next(
-            d.images[0] for known in self.revisions.values() for d in known if d.arn == wanted
-        )
-        if image in self.refuses:
-            before = next(each.definition for each in service.rollouts if not each.primary)
-            events = ("(service) deployment failed: tasks failed to start.",)
-            self.state[name] = replace(resting(name, before), events=events)
-        else:
-            self.state[name] = resting(name, wanted, service.desired)
 
     def start(self, cluster: str, wanted: str, network: Network, by: str) -> Task:
         self._maybe_fail("start")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.core.errors import ConfigurationError, MmsError, StoreUnusable
+from app.bootstrap import Runtime
+from app.core.errors import StoreUnusable
 from app.core.settings import Settings
 from app.main import create_app
-from tests.support.api import FakeRuntime, StartFailed, settings, started
+from tests.support.api import FakeRuntime, settings, started
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,12 +25,12 @@ def test_what_is_opened_at_the_start_is_given_back_once_at_the_end() -> None:
     runtime = FakeRuntime()
     built: list[Settings] = []
 
-    def build(chosen: Settings) -> object:
+    def build(chosen: Settings) -> Runtime:
         built.append(chosen)
         return runtime.build(chosen)
 
     mine = settings(history_days=10)
-    app = create_app(mine, build)  # type: ignore[arg-type] # a fake of `for_api`
+    app = create_app(mine, build)
     assert built == []
     with started(app):
         assert built == [mine]
@@ -35,29 +39,31 @@ def test_what_is_opened_at_the_start_is_given_back_once_at_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ConfigurationError("PORT=x: write a number"), StoreUnusable("run make migrate")]
+    ("error", "said"),
+    [
+        (StoreUnusable("run make migrate"), "^run make migrate$"),
+        (ZeroDivisionError("a mistake of ours"), "Traceback"),
+    ],
 )
-def test_a_start_that_fails_says_one_sentence(error: MmsError) -> None:
-    def build(_: Settings) -> object:
+def test_a_server_is_told_one_sentence_of_ours_or_the_traceback_of_a_mistake(
+    error: Exception, said: str
+) -> None:
+    def build(_: Settings) -> Runtime:
         raise error
 
-    with (
-        pytest.raises(StartFailed) as failed,
-        started(create_app(settings(), build)),  # type: ignore[arg-type] # a fake of `for_api`
-    ):
-        pass
-    assert str(failed.value) == str(error)
+    told: list[Any] = []
 
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
 
-def test_a_start_that_fails_for_another_reason_keeps_its_traceback() -> None:
-    def build(_: Settings) -> object:
-        raise ZeroDivisionError("a mistake of ours")
+    async def send(message: Any) -> None:
+        told.append(message)
 
-    with (
-        pytest.raises(ZeroDivisionError),
-        started(create_app(settings(), build)),  # type: ignore[arg-type] # a fake of `for_api`
-    ):
-        pass
+    with pytest.raises(type(error)):
+        asyncio.run(create_app(settings(), build)({"type": "lifespan"}, receive, send))
+    [message] = told
+    assert message["type"] == "lifespan.startup.failed"
+    assert re.search(said, message["message"])
 
 
 def test_importing_the_application_reads_no_setting_and_opens_nothing(tmp_path: Path) -> None:

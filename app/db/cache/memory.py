@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
+
+from cachetools import TTLCache
 
 CAPACITY: Final = 64 * 1024 * 1024
 """Bytes of values that are kept."""
@@ -24,37 +26,23 @@ class MemoryCache:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ttl = ttl
-        self._capacity = capacity
-        self._monotonic = monotonic
+        self._entries: TTLCache[str, bytes] = TTLCache(
+            capacity, ttl, monotonic, lambda value: len(value) + _OVERHEAD
+        )
+        # The library's caches are not thread-safe; a read changes the order of use.
         self._lock = threading.Lock()
-        self._entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
-        self._bytes = 0
 
     def get(self, key: str) -> bytes | None:
         """The value, None where it is not or no longer there."""
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
-                return None
-            if entry[0] <= self._monotonic():
-                self._forget(key)
-                return None
-            self._entries.move_to_end(key)
-            return entry[1]
+            return self._entries.get(key)
 
     def set(self, key: str, value: bytes) -> None:
         """Keep the value; what was used longest ago makes room. A value beyond all room is not kept."""
-        size = len(value) + _OVERHEAD
         with self._lock:
-            if key in self._entries:
-                self._forget(key)
-            if size > self._capacity:
-                return
-            self._entries[key] = (self._monotonic() + self._ttl, value)
-            self._bytes += size
-            while self._bytes > self._capacity:
-                self._forget(next(iter(self._entries)))
+            self._entries.pop(key, None)
+            with suppress(ValueError):  # The value is larger than the cache.
+                self._entries[key] = value
 
     def healthy(self) -> bool:
         """Always: there is nothing that could break."""
@@ -64,8 +52,3 @@ class MemoryCache:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
-            self._bytes = 0
-
-    def _forget(self, key: str) -> None:
-        _, value = self._entries.pop(key)
-        self._bytes -= len(value) + _OVERHEAD

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
-from app.core.errors import ConfigurationError, StoreUnavailable, UnrepresentablePrice
+from app.core.errors import StoreUnavailable, UnrepresentablePrice
 from app.core.market import AverageSlice, Interval, Pair, Window
 from app.db.memory import MemorySeriesStore
 from app.main import create_app
@@ -38,22 +39,18 @@ class BrokenStore(MemorySeriesStore):
         raise self.error
 
 
-@pytest.mark.parametrize("given", ["a", "ABC.def_9-8", "x" * 64])
-def test_a_request_keeps_the_id_that_its_client_gave(api: Client, given: str) -> None:
-    assert api.get(READ, ("X-Request-ID", given)).header("x-request-id") == given
+def test_a_request_keeps_the_id_that_its_client_gave_unless_it_could_do_harm(api: Client) -> None:
+    for given in ("ABC.def_9-8", "x" * 64):
+        assert api.get(READ, ("X-Request-ID", given)).header("x-request-id") == given
+    replaced = set()
+    for given in ("", "x" * 65, "a b", "é", 'a"b', "../x\x7f"):
+        found = api.get(READ, ("X-Request-ID", given)).header("x-request-id") or ""
+        assert re.fullmatch("[0-9a-f]{16}", found)
+        replaced.add(found)
+    assert len(replaced) == 6
 
 
-@pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", "é", "a;b", 'a"b', "../x\x7f"])
-def test_an_id_that_could_do_harm_is_replaced(api: Client, given: str) -> None:
-    found = api.get(READ, ("X-Request-ID", given)).header("x-request-id")
-    assert re.fullmatch("[0-9a-f]{16}", found or "")
-
-
-def test_no_two_requests_get_the_same_id(api: Client) -> None:
-    assert len({api.get("/healthz").header("x-request-id") for _ in range(50)}) == 50
-
-
-@pytest.mark.parametrize("target", [READ, "/nowhere", "/BRLBTC/mms", "/docs", "/", "/pairs"])
+@pytest.mark.parametrize("target", [READ, "/docs", "/"])
 def test_every_reply_carries_its_id_and_forbids_sniffing(api: Client, target: str) -> None:
     got = api.get(target, ("X-Request-ID", "abc"))
     assert got.header("x-request-id") == "abc"
@@ -67,30 +64,23 @@ def test_a_problem_has_the_members_that_programs_read(api: Client, target: str) 
     assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
     assert problem["type"] == f"urn:mms-api:error:{problem['code']}"
     assert problem["status"] == got.status
-    assert problem["request_id"] == "abc"
+    assert problem["request_id"] == got.header("x-request-id") == "abc"
     assert got.header("content-type") == "application/problem+json"
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        "/nowhere",
         "/BRLBTC",
         "/BRLBTC/mms/",
-        "/BRLBTC/mms/x",
         "/BTC%2FBRL/mms?range=20",
-        "//mms?range=20",
-        "/docs/",
         "/redoc",
         "/static-offline-docs/nothing.js",
         "/static-offline-docs/../core.py",
         "/static-offline-docs/%2e%2e/core.py",
-        "/static-offline-docs/%00",
         "/static-offline-docs/" + "x" * 5000,
         "/%FF%FE",
-        "/%00",
         "/" + "a/" * 3000,
-        "/nowhere?x=%FF",
         "/nowhere?x=\udcff",
     ],
 )
@@ -98,16 +88,11 @@ def test_what_is_not_there_is_a_problem_that_leads_on(api: Client, target: str) 
     got = api.get(target)
     assert (got.status, got.json()["code"]) == (404, "not-found")
     assert len(got.body) < 1000
+    assert "/docs" in got.json()["detail"]
 
 
-def test_an_unknown_address_is_told_where_the_known_ones_are(api: Client) -> None:
-    assert "/docs" in api.get("/nowhere").json()["detail"]
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"])
-@pytest.mark.parametrize(
-    "path", ["/BRLBTC/mms", "/pairs", "/healthz", "/docs", "/", "/openapi.json"]
-)
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "FOO"])
+@pytest.mark.parametrize("path", ["/BRLBTC/mms", "/healthz", "/docs", "/"])
 def test_a_wrong_method_is_told_the_right_ones(api: Client, method: str, path: str) -> None:
     got = api.ask(method, path)
     assert (got.status, got.json()["code"]) == (405, "method-not-allowed")
@@ -115,13 +100,10 @@ def test_a_wrong_method_is_told_the_right_ones(api: Client, method: str, path: s
     assert "GET, HEAD" in got.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/pairs", "/health", "/healthz", "/readyz", "/docs", "/", "/openapi.json", "/nowhere"]
-)
-def test_head_works_wherever_get_does(api: Client, path: str) -> None:
-    get, head = api.get(path), api.ask("HEAD", path)
-    assert (head.status, head.body) == (get.status, b"")
-    assert head.header("content-type") == get.header("content-type")
+@pytest.mark.parametrize("path", [READ, "/BRLBTC/candles", "/health", "/docs", "/", "/nowhere"])
+def test_head_is_get_without_a_body(api: Client, path: str) -> None:
+    get, head = (api.ask(method, path, ("X-Request-ID", "abc")) for method in ("GET", "HEAD"))
+    assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
     assert head.header("content-length") is not None
 
 
@@ -129,8 +111,7 @@ def test_each_request_is_one_line_in_the_log(api: Client) -> None:
     with capture_logs() as lines:
         api.get(READ, ("X-Request-ID", "abc"))
     [line] = lines
-    duration = line.pop("duration_ms")
-    assert 0 < duration < 10_000
+    assert line.pop("duration_ms") > 0
     assert line == {
         "event": "http_request",
         "log_level": "info",
@@ -143,43 +124,15 @@ def test_each_request_is_one_line_in_the_log(api: Client) -> None:
     }
 
 
-def test_every_line_of_a_request_carries_its_id() -> None:
-    import structlog
-
-    merge: Any = structlog.contextvars.merge_contextvars
-    with (
-        serving(FakeRuntime(store=BrokenStore(StoreUnavailable("gone")))) as api,
-        capture_logs([merge]) as lines,
-    ):
-        api.get(READ, ("X-Request-ID", "abc"))
-        api.get("/healthz", ("X-Request-ID", "def"))
-    assert [(line["event"], line["request_id"]) for line in lines] == [
-        ("request_failed", "abc"),
-        ("http_request", "abc"),
-        ("http_request", "def"),
-    ]
-    assert "request_id" not in structlog.contextvars.get_contextvars()
-
-
-def test_the_path_is_logged_as_it_came(api: Client) -> None:
+def test_the_path_is_logged_as_it_came_and_the_query_up_to_a_length_of_200(api: Client) -> None:
     with capture_logs() as lines:
-        api.get("/a%0Ab%1B[31m?secret=1")
+        api.get("/a%0Ab%1B[31m")
     assert lines[0]["path"] == "/a%0Ab%1B[31m"
-    assert lines[0]["query"] == "secret=1"
-
-
-def test_the_query_is_logged_up_to_a_length_of_200(api: Client) -> None:
     with capture_logs() as lines:
-        for query in ("", "a=%0A&b=1+2", "x=" + 198 * "y", "x=" + 199 * "y", "x=\udcff"):
+        for query in ("", "a=%0A&b=1", "x=" + 198 * "y", "x=" + 199 * "y", "x=\udcff"):
             api.get(f"/healthz?{query}")
     logged = [line["query"] for line in lines]
-    assert logged == ["", "a=%0A&b=1+2", "x=" + 198 * "y", "x=" + 198 * "y" + "…", "x=\ufffd"]
-
-
-def test_the_line_of_a_head_counts_no_bytes(api: Client) -> None:
-    with capture_logs() as lines:
-        api.ask("HEAD", "/healthz")
-    assert (lines[0]["method"], lines[0]["bytes"], lines[0]["status"]) == ("HEAD", 0, 200)
+    assert logged == ["", "a=%0A&b=1", "x=" + 198 * "y", "x=" + 198 * "y" + "…", "x=\ufffd"]
 
 
 def test_the_access_line_can_be_switched_off() -> None:
@@ -188,30 +141,34 @@ def test_the_access_line_can_be_switched_off() -> None:
     assert lines == []
 
 
-def test_what_nobody_expected_is_a_500_that_gives_nothing_away() -> None:
-    error = ZeroDivisionError("secret of app.db.series")
-    with serving(FakeRuntime(store=BrokenStore(error))) as api, capture_logs() as lines:
-        got = api.get(READ, ("X-Request-ID", "abc"))
-    problem = got.json()
-    assert (got.status, problem["code"], problem["request_id"]) == (500, "internal", "abc")
-    assert b"secret" not in got.body
-    assert got.header("x-request-id") == "abc"
-    assert got.header("content-type") == "application/problem+json"
-    assert [line["event"] for line in lines] == ["request_crashed", "http_request"]
-    assert lines[0]["exc_info"]
-    assert lines[1]["status"] == 500
-
-
 @pytest.mark.parametrize(
-    "error", [UnrepresentablePrice("secret 1e99"), ConfigurationError("secret setting")]
+    ("error", "status", "code", "event"),
+    [
+        (StoreUnavailable("secret at 10.1.2.3"), 503, "database-unavailable", "request_failed"),
+        (UnrepresentablePrice("secret 1e99"), 500, "internal", "request_failed"),
+        (ZeroDivisionError("secret of app.db.series"), 500, "internal", "request_crashed"),
+    ],
 )
-def test_an_error_of_ours_in_a_request_is_a_500_that_gives_nothing_away(error: Exception) -> None:
-    with serving(FakeRuntime(store=BrokenStore(error))) as api, capture_logs() as lines:
-        got = api.get(READ)
-    assert (got.status, got.json()["code"]) == (500, "internal")
+def test_an_error_of_ours_gives_nothing_away_and_is_in_the_log_with_the_requests_id(
+    error: Exception, status: int, code: str, event: str
+) -> None:
+    merge: Any = structlog.contextvars.merge_contextvars
+    with (
+        serving(FakeRuntime(store=BrokenStore(error))) as api,
+        capture_logs([merge]) as lines,
+    ):
+        got = api.get(READ, ("X-Request-ID", "abc"))
+        assert api.get("/BRLBTC/candles", ("X-Request-ID", "def")).status == 200
+    assert (got.status, got.json()["code"], got.json()["request_id"]) == (status, code, "abc")
     assert b"secret" not in got.body
-    assert (lines[0]["event"], lines[0]["problem"]) == ("request_failed", str(error))
-    assert lines[0]["exc_info"] is error
+    assert [(line["event"], line["request_id"]) for line in lines] == [
+        (event, "abc"),
+        ("http_request", "abc"),
+        ("http_request", "def"),
+    ]
+    assert bool(lines[0].get("exc_info")) is (status == 500)
+    assert lines[1]["status"] == status
+    assert "request_id" not in structlog.contextvars.get_contextvars()
 
 
 def test_a_refusal_of_the_framework_is_a_problem_too() -> None:

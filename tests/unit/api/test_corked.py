@@ -31,40 +31,28 @@ class RecordingTransport(asyncio.Transport):
         return f"the {name}"
 
 
-async def _corked() -> tuple[RecordingTransport, Corked]:
-    transport = RecordingTransport()
-    return transport, Corked(transport, asyncio.get_running_loop())
-
-
-def test_head_and_body_leave_together_at_the_end_of_the_turn() -> None:
-    async def turn() -> RecordingTransport:
-        transport, corked = await _corked()
-        corked.write(b"head")
-        corked.write(b"body")
+def test_what_is_written_in_one_turn_leaves_together_and_nothing_after_a_close() -> None:
+    async def turns() -> RecordingTransport:
+        transport = RecordingTransport()
+        corked = Corked(transport, asyncio.get_running_loop())
+        assert corked.get_extra_info("peername") == "the peername"  # as all else: the transport's
+        for part in (b"head", b"body"):
+            corked.write(part)
         assert transport.told == []
         await asyncio.sleep(0)
-        corked.write(b"next")
-        await asyncio.sleep(0)
-        return transport
-
-    assert asyncio.run(turn()).told == [[b"head", b"body"], [b"next"]]
-
-
-def test_what_is_held_leaves_before_the_connection_is_closed_and_nothing_after() -> None:
-    async def turn() -> RecordingTransport:
-        transport, corked = await _corked()
         corked.write(b"last")
         corked.close()
         corked.write(b"too late")
         await asyncio.sleep(0)
         return transport
 
-    assert asyncio.run(turn()).told == [[b"last"], "close"]
+    assert asyncio.run(turns()).told == [[b"head", b"body"], [b"last"], "close"]
 
 
 def test_no_more_is_held_than_a_reply_needs() -> None:
     async def turn() -> RecordingTransport:
-        transport, corked = await _corked()
+        transport = RecordingTransport()
+        corked = Corked(transport, asyncio.get_running_loop())
         corked.write(b"head")
         corked.write(bytes(MOST))
         assert transport.told == [[b"head", bytes(MOST)]]
@@ -72,12 +60,3 @@ def test_no_more_is_held_than_a_reply_needs() -> None:
         return transport
 
     assert len(asyncio.run(turn()).told) == 1
-
-
-def test_everything_else_is_the_transports_own() -> None:
-    async def turn() -> str:
-        _, corked = await _corked()
-        assert not corked.is_closing()
-        return str(corked.get_extra_info("peername"))
-
-    assert asyncio.run(turn()) == "the peername"

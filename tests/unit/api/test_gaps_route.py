@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.market import DAY, WARM_UP
-from app.db.memory import MemorySeriesStore
-from tests.support.api import LAST, NOW, FakeRuntime, load, serving
+from app.core.market import DAY, WARM_UP, Interval
+from tests.support.api import BTC, LAST, NOW, FakeRuntime, load, serving
 
 SERVED_FROM = LAST - 364 * DAY
 
 
-@pytest.mark.parametrize(("days_before", "missing"), [(1, 199), (50, 150), (199, 1), (200, 0)])
+@pytest.mark.parametrize(("days_before", "missing"), [(1, 199), (199, 1), (200, 0)])
 def test_a_hole_before_the_served_period_explains_the_averages_that_lack_it(
     days_before: int, missing: int
 ) -> None:
-    hole = SERVED_FROM - days_before * DAY
     runtime = FakeRuntime()
-    load(runtime.store, count=600, without=[hole])
+    load(runtime.store, count=600, without=[SERVED_FROM - days_before * DAY])
     with serving(runtime) as api:
         averages = api.get("/BRLBTC/mms?range=200")
         gaps = api.get("/BRLBTC/gaps").json()
         listed = api.get("/pairs").json()["pairs"][0]
     assert averages.header("x-data-missing") == str(missing)
-    assert (gaps["complete"], len(gaps["gaps"])) == (not missing, min(missing, 1))
+    assert gaps["complete"] is not bool(missing)
     assert [(gap["count"], gap["cause"], gap["warm_up"]) for gap in gaps["gaps"]] == (
         [(1, "never-fetched", True)] if missing else []
     )
@@ -32,29 +30,24 @@ def test_a_hole_before_the_served_period_explains_the_averages_that_lack_it(
     assert gaps["warm_up_missing"] == listed["warm_up_missing"] == min(missing, 1)
 
 
-def test_a_gap_of_the_served_period_is_no_warm_up() -> None:
+def test_gaps_are_named_with_their_cause_and_the_series_with_its_age() -> None:
     runtime = FakeRuntime()
-    load(runtime.store, without=[SERVED_FROM - DAY, SERVED_FROM])
+    load(runtime.store, without=[LAST - 2 * DAY, LAST - 3 * DAY, LAST - 9 * DAY])
+    with runtime.store.begin(BTC, Interval.DAY) as unit:
+        unit.note_absent([LAST - 9 * DAY], NOW - 2 * DAY)
+        unit.note_absent([LAST - 9 * DAY], NOW)
+        unit.finish(changed=False, now=NOW - 60)
     with serving(runtime) as api:
-        gaps = api.get("/BRLBTC/gaps").json()
-    assert [(gap["first"], gap["count"], gap["warm_up"]) for gap in gaps["gaps"]] == [
-        ("2023-03-30T00:00:00Z", 1, True),
-        ("2023-03-31T00:00:00Z", 1, False),
+        found = api.get("/BRLBTC/gaps?interval=1d").json()
+        never = api.get("/BRLETH/gaps").json()
+        for query, status in (("interval=2d", 400), ("from=1", 422)):
+            assert api.get(f"/BRLBTC/gaps?{query}").status == status
+    assert (found["expected"], found["stored"], found["missing"]) == (365, 362, 3)
+    assert [(gap["first"], gap["last"], gap["count"], gap["cause"]) for gap in found["gaps"]] == [
+        ("2024-03-20T00:00:00Z", "2024-03-20T00:00:00Z", 1, "confirmed-absent"),
+        ("2024-03-26T00:00:00Z", "2024-03-27T00:00:00Z", 2, "never-fetched"),
     ]
-    assert (gaps["missing"], gaps["warm_up_missing"]) == (1, 1)
-
-
-def test_how_old_the_newest_candle_and_the_last_load_are_is_said_in_seconds() -> None:
-    runtime = FakeRuntime()
-    load(runtime.store)
-    with serving(runtime) as api:
-        gaps = api.get("/BRLBTC/gaps").json()
-    assert gaps["age_seconds"] == NOW - (LAST + DAY)
-    assert gaps["checked_age_seconds"] == NOW - (LAST + DAY + 300)
-
-
-def test_what_was_never_loaded_has_no_age() -> None:
-    with serving(FakeRuntime(store=MemorySeriesStore())) as api:
-        gaps = api.get("/BRLBTC/gaps").json()
-    assert (gaps["age_seconds"], gaps["checked_age_seconds"]) == (None, None)
-    assert (gaps["missing"], gaps["warm_up_missing"]) == (365, WARM_UP)
+    assert (found["complete"], found["wrong_averages"]) == (False, [])
+    assert (found["age_seconds"], found["checked_age_seconds"]) == (NOW - (LAST + DAY), 60)
+    assert (never["age_seconds"], never["checked_age_seconds"]) == (None, None)
+    assert (never["missing"], never["warm_up_missing"]) == (365, WARM_UP)

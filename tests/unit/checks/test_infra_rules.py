@@ -123,11 +123,6 @@ def test_trouble_is_found_by_its_address(rule: Any, trouble: dict[str, Any]) -> 
     assert address.startswith(trouble["address"])
 
 
-def test_every_rule_has_a_fault_that_it_notices() -> None:
-    assert set(rules.FAULTS) == {*rules.RULES.values()}
-    assert [rules.blind(rule, HARMLESS) for rule in rules.FAULTS] == [""] * len(rules.FAULTS)
-
-
 def test_a_rule_that_looks_past_what_is_there_is_called_blind() -> None:
     nothing = [each for each in HARMLESS if each["type"] != "aws_iam_role_policy"]
     why = rules.blind(rules.everything_allowed, nothing)

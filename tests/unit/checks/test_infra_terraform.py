@@ -8,42 +8,8 @@ from typing import Any
 import pytest
 
 from checks.infra import checkov
-from checks.infra.terraform import assertions, read
+from checks.infra.terraform import read
 from checks.report import CannotCheckError
-
-TEST_FILE = """# A comment with assert { in it.
-
-run "it_holds" {
-  command = apply
-
-  assert {
-    condition     = local.a == 1
-    error_message = "a"
-  }
-
-  assert {
-    condition     = alltrue([for each in local.b : each.assert])
-    error_message = "b"
-  }
-}
-
-run "refused" {
-  command = plan
-
-  variables {
-    region = "nowhere"
-  }
-
-  expect_failures = [
-    var.region,
-    check.https,
-  ]
-}
-"""
-
-
-def test_assertions_are_counted_by_run_and_expected_failures_are_assertions_too() -> None:
-    assert assertions(TEST_FILE) == {"it_holds": 2, "refused": 2}
 
 
 def line(kind: str, run: str = "", **said: Any) -> str:
@@ -113,11 +79,8 @@ def test_a_failed_check_is_a_finding_and_one_that_is_argued_is_skipped() -> None
         printed(["CKV_AWS_1", "CKV_AWS_2"], {"CKV_AWS_3": why}), {"CKV_AWS_2": why}
     )
     assert (found.passed, found.failed, found.skipped) == (7, 1, 2)
-    assert found.findings == ("CKV_AWS_1 r",)
-    assert found.unargued == ()
-
-
-def test_an_exemption_without_a_reason_or_without_a_finding_is_unargued() -> None:
+    assert (found.findings, found.unargued) == (("CKV_AWS_1 r",), ())
+    # An exemption without a reason, and one without a finding.
     found = checkov.read(
         printed([], {"CKV_AWS_3": "later"}), {"CKV_AWS_4": "It is meant so, truly."}
     )

@@ -29,20 +29,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_content_of_the_file_is_the_value_without_its_line_end(secret: Path) -> None:
-    assert read_setting_files(["DB_URL"], [{"DB_URL_FILE": str(secret)}]) == {"DB_URL": URL}
-
-
-def test_the_name_may_have_any_case_as_a_settings_name_may(secret: Path) -> None:
-    assert read_setting_files(["DB_URL"], [{"db_url_file": str(secret)}]) == {"DB_URL": URL}
+    for name in ("DB_URL_FILE", "db_url_file"):
+        assert read_setting_files(["DB_URL"], [{name: str(secret)}]) == {"DB_URL": URL}
 
 
 def test_a_file_for_something_that_is_no_secret_is_not_read(tmp_path: Path) -> None:
     """ENV_FILE and its like are other programs' variables."""
     assert read_setting_files(SECRETS, [{"ENV_FILE": str(tmp_path / "absent")}]) == {}
-
-
-def test_a_name_without_a_path_names_no_file() -> None:
-    assert read_setting_files(["DB_URL"], [{"DB_URL_FILE": ""}]) == {}
 
 
 def test_both_forms_in_one_place_are_refused(secret: Path) -> None:
@@ -85,19 +78,6 @@ def test_a_file_that_cannot_be_used_stops_the_start_by_name(
     assert problem in str(caught.value)
 
 
-def test_the_settings_take_their_secrets_from_files(
-    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = tmp_path / "key"
-    key.write_text("CG-key")
-    monkeypatch.setenv("DB_URL_FILE", str(secret))
-    monkeypatch.setenv("COINGECKO_API_KEY_FILE", str(key))
-    read = load_settings(None)
-    assert read.db_url == URL
-    assert read.coingecko_api_key is not None
-    assert read.coingecko_api_key.get_secret_value() == "CG-key"
-
-
 def test_the_env_file_may_name_files_and_the_environment_is_stronger(
     secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,20 +86,6 @@ def test_the_env_file_may_name_files_and_the_environment_is_stronger(
     assert load_settings(env_file).db_url == URL
     monkeypatch.setenv("DB_URL", "sqlite:///other.db")
     assert load_settings(env_file).db_url == "sqlite:///other.db"
-
-
-def test_the_environments_file_is_stronger_than_the_env_files_value(
-    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    env_file = tmp_path / ".env"
-    env_file.write_text("DB_URL=sqlite:///other.db\n")
-    monkeypatch.setenv("DB_URL_FILE", str(secret))
-    assert load_settings(env_file).db_url == URL
-
-
-def test_an_argument_is_stronger_than_a_file(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DB_URL_FILE", str(secret))
-    assert load_settings(None, db_url="sqlite:///given.db").db_url == "sqlite:///given.db"
 
 
 def test_a_bad_value_from_a_file_is_not_repeated(
@@ -132,13 +98,6 @@ def test_a_bad_value_from_a_file_is_not_repeated(
         load_settings(None)
     assert str(caught.value).startswith("DB_URL: is no URL of SQLite or PostgreSQL")
     assert "quite-secret" not in str(caught.value)
-
-
-def test_a_misspelt_file_name_in_the_env_file_is_refused(tmp_path: Path) -> None:
-    env_file = tmp_path / ".env"
-    env_file.write_text("DB_URI_FILE=/run/secrets/db_url\n")
-    with pytest.raises(ConfigurationError, match="DB_URL_FILE is: rename it"):
-        load_settings(env_file)
 
 
 def test_the_readme_names_every_setting_that_may_come_from_a_file() -> None:

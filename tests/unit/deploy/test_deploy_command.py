@@ -28,21 +28,17 @@ VALUES: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def outputs(tmp_path: Path) -> Path:
-    file = tmp_path / "outputs.json"
-    file.write_text(json.dumps({name: {"value": value} for name, value in VALUES.items()}))
-    return file
-
-
 class Trial:
-    """One run of the command against fakes."""
+    """Runs of the command against fakes, with what Terraform would have printed."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path, **values: Any) -> None:
         self.cloud = FakeCloud()
         self.said = io.StringIO()
         self.bases: list[str] = []
         self.service = Service()
+        self.outputs = folder / "outputs.json"
+        named = {name: {"value": value} for name, value in (VALUES | values).items()}
+        self.outputs.write_text(json.dumps(named))
 
     def asker(self, base: str) -> Ask:
         self.bases.append(base)
@@ -50,9 +46,10 @@ class Trial:
 
     def run(self, *argv: str, **environment: str) -> int:
         clock = Clock()
+        given = {"DEPLOY_OUTPUTS": str(self.outputs), "DEPLOY_IMAGE": str(NEW)}
         return main(
             argv,
-            environment,
+            given | environment,
             connect=lambda: self.cloud,
             asker=self.asker,
             now=clock.now,
@@ -61,77 +58,66 @@ class Trial:
         )
 
 
-def test_the_outputs_of_terraform_describe_the_target(outputs: Path) -> None:
-    assert target_of(read_outputs(outputs)) == TARGET
+def test_the_outputs_of_terraform_describe_the_target(tmp_path: Path) -> None:
+    assert target_of(read_outputs(Trial(tmp_path).outputs)) == TARGET
+    for name in set(VALUES) - {"base_url", "image_parameter_name"}:
+        with pytest.raises(CannotStart, match=name):
+            target_of({key: value for key, value in VALUES.items() if key != name})
 
 
-@pytest.mark.parametrize("name", sorted(set(VALUES) - {"base_url", "image_parameter_name"}))
-def test_an_output_that_is_missing_is_named(name: str) -> None:
-    with pytest.raises(CannotStart, match=name):
-        target_of({key: value for key, value in VALUES.items() if key != name})
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"cluster_name": "x"}', "nothing"])
-def test_a_file_that_terraform_did_not_print_is_refused(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "outputs.json"
-    file.write_text(text)
-    with pytest.raises(CannotStart):
-        target_of(read_outputs(file))
-
-
-def test_a_good_deployment_ends_with_0_and_a_summary(outputs: Path) -> None:
-    trial = Trial()
-    assert trial.run("--outputs", str(outputs), "--image", str(NEW), "--json") == 0
-    *lines, last = trial.said.getvalue().splitlines()
-    summary = json.loads(last)
+def test_a_good_deployment_ends_with_0_and_a_summary(tmp_path: Path) -> None:
+    trial = Trial(tmp_path)
+    assert trial.run("--json") == 0
+    summary = json.loads(trial.said.getvalue().splitlines()[-1])
     assert (summary["exit"], summary["image"], summary["problems"]) == (0, str(NEW), [])
-    assert all(" s  " in line or "| " in line for line in lines)
     assert trial.bases == ["http://mms.example"]
 
 
-def test_everything_may_come_from_the_environment(outputs: Path) -> None:
-    trial = Trial()
-    code = trial.run(
-        DEPLOY_OUTPUTS=str(outputs), DEPLOY_IMAGE=str(NEW), DEPLOY_URL="https://api.example"
-    )
-    assert code == 0
+def test_the_environment_may_name_another_address_and_leave_the_migration_out(
+    tmp_path: Path,
+) -> None:
+    trial = Trial(tmp_path)
+    assert trial.run(DEPLOY_URL="https://api.example", DEPLOY_MIGRATION="no") == 0
     assert trial.bases == ["https://api.example"]
-    trial = Trial()
-    assert trial.run(DEPLOY_OUTPUTS=str(outputs), DEPLOY_IMAGE=str(NEW), DEPLOY_MIGRATION="no") == 0
     assert not [call for call in trial.cloud.calls if call.startswith("run")]
 
 
-def test_a_failing_deployment_ends_with_1(outputs: Path) -> None:
-    trial = Trial()
-    trial.cloud.exit_code = 2
-    assert trial.run("--outputs", str(outputs), "--image", str(NEW), "--json") == 1
-    assert json.loads(trial.said.getvalue().splitlines()[-1])["problems"]
+def test_a_failing_deployment_ends_with_1_and_what_a_log_says_is_no_command(tmp_path: Path) -> None:
+    trial = Trial(tmp_path)
+    trial.cloud.exit_code = 1
+    trial.cloud.lines = ("\x1b[31mred", "::set-output name=x::y", "a\x00b")
+    assert trial.run("--json") == 1
+    text = trial.said.getvalue()
+    assert json.loads(text.splitlines()[-1])["problems"]
+    assert "\x1b" not in text
+    assert "\x00" not in text
+    assert not any(line.startswith("::") for line in text.splitlines())
 
 
 @pytest.mark.parametrize(
-    "argv",
+    ("argv", "text"),
     [
-        [],
-        ["--image", str(NEW)],
-        ["--image", "mms:latest", "--outputs", "OUTPUTS"],
-        ["--image", str(NEW), "--outputs", "/nowhere/outputs.json"],
+        (["--image", "mms:latest"], None),
+        (["--outputs", "/nowhere/outputs.json"], None),
+        ([], ""),
+        ([], '{"cluster_name": "x"}'),
     ],
 )
-def test_what_cannot_start_ends_with_2(outputs: Path, argv: list[str]) -> None:
-    trial = Trial()
-    assert trial.run(*[str(outputs) if word == "OUTPUTS" else word for word in argv]) == 2
+def test_what_cannot_start_ends_with_2(tmp_path: Path, argv: list[str], text: str | None) -> None:
+    trial = Trial(tmp_path)
+    if text is not None:
+        trial.outputs.write_text(text)
+    assert trial.run(*argv) == 2
     assert trial.cloud.calls == []
     assert "nothing was tried" in trial.said.getvalue()
 
 
-def test_without_a_load_balancer_the_url_has_to_be_given(tmp_path: Path) -> None:
-    file = tmp_path / "outputs.json"
-    values = {**VALUES, "base_url": None}
-    file.write_text(json.dumps({name: {"value": value} for name, value in values.items()}))
-    trial = Trial()
-    assert trial.run("--outputs", str(file), "--image", str(NEW)) == 2
-    assert trial.run("--outputs", str(file), "--image", str(NEW), "--no-smoke") == 0
-    assert "left out, as asked" in trial.said.getvalue()
+def test_without_a_load_balancer_the_url_has_to_be_given_or_the_smoke_test_left_out(
+    tmp_path: Path,
+) -> None:
+    trial = Trial(tmp_path, base_url=None)
+    assert trial.run() == 2
+    assert trial.run("--no-smoke") == 0
     assert trial.service.asked == []
 
 
@@ -139,46 +125,8 @@ def test_without_a_load_balancer_the_url_has_to_be_given(tmp_path: Path) -> None
 def test_https_under_a_name_of_amazons_is_refused_before_anything_is_tried(
     tmp_path: Path, name: str
 ) -> None:
-    file = tmp_path / "outputs.json"
-    values = {**VALUES, "base_url": f"https://mms-dev-1.us-east-1.{name}"}
-    file.write_text(json.dumps({name: {"value": value} for name, value in values.items()}))
-    given = ["--outputs", str(file), "--image", str(NEW)]
-    trial = Trial()
-    assert trial.run(*given) == 2
-    assert f"no certificate is for mms-dev-1.us-east-1.{name}" in trial.said.getvalue()
+    trial = Trial(tmp_path, base_url=f"https://mms-dev-1.us-east-1.{name}")
+    assert trial.run() == 2
     assert "DEPLOY_URL" in trial.said.getvalue()
     assert (trial.cloud.calls, trial.bases) == ([], [])
-    assert trial.run(*given, "--url", "https://mms.example") == 0
-    assert trial.run(*given, "--url", f"http://mms-dev-1.us-east-1.{name}") == 0
-    assert trial.run(*given, "--no-smoke") == 0
-
-
-def test_a_plan_changes_nothing(outputs: Path) -> None:
-    trial = Trial()
-    assert trial.run("--outputs", str(outputs), "--image", str(NEW), "--plan") == 0
-    assert trial.cloud.calls == []
-    assert trial.service.asked == []
-
-
-def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert ended.value.code == 0
-    assert "someone has to look" in capsys.readouterr().out
-
-
-def test_without_boto3_it_says_which_command_has_it(outputs: Path, tmp_path: Path) -> None:
-    said = io.StringIO()
-    assert main(["--outputs", str(outputs), "--image", str(NEW)], {}, out=said) == 2
-    assert "make deploy" in said.getvalue()
-
-
-def test_what_a_log_says_is_no_command_for_whoever_shows_it(outputs: Path) -> None:
-    trial = Trial()
-    trial.cloud.exit_code = 1
-    trial.cloud.lines = ("\x1b[31mred", "::set-output name=x::y", "a\x00b")
-    assert trial.run("--outputs", str(outputs), "--image", str(NEW)) == 1
-    text = trial.said.getvalue()
-    assert "\x1b" not in text
-    assert "\x00" not in text
-    assert not any(line.startswith("::") for line in text.splitlines())
+    assert trial.run("--url", f"http://mms-dev-1.us-east-1.{name}") == 0

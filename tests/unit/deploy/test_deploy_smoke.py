@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from infra.deploy.errors import CannotStart, Failed
 from infra.deploy.model import Pace
 from infra.deploy.smoke import Reply, asker, check_service
+from tests.support.answering import answering
 from tests.support.ecs import Clock
 
 DAY = 86_400
@@ -77,11 +76,9 @@ def check(service: Service) -> list[str]:
 
 
 def test_a_service_that_is_right_passes_and_is_described() -> None:
-    said = check(Service())
-    assert said == [
-        "GET /readyz 200: present data, cache ok; 0.1.0",
-        "GET /BRLBTC/mms?range=20&interval=1d 200: 11 rows, 0 missing, stale false, newest recomputed",
-    ]
+    ready, series = check(Service())
+    assert "0.1.0" in ready
+    assert "11 rows, 0 missing, stale false, newest recomputed" in series
 
 
 def test_a_service_without_data_passes_and_says_so() -> None:
@@ -92,20 +89,14 @@ def test_a_service_without_data_passes_and_says_so() -> None:
     assert "nothing is stored yet" in check(service)[-1]
 
 
-def test_only_readiness_is_waited_for() -> None:
+def test_readiness_is_waited_for_and_nothing_else() -> None:
     service = Service()
     service.statuses = {"/readyz": [503, 0, 503]}
     assert len(check(service)) == 2
-    service.statuses = {"/pairs": [503]}
-    with pytest.raises(Failed, match="GET /pairs: status 503"):
-        check(service)
-
-
-def test_a_service_that_never_gets_ready_fails() -> None:
-    service = Service()
-    service.statuses = {"/readyz": [503] * 1_000}
-    with pytest.raises(Failed, match="GET /readyz: status 503"):
-        check(service)
+    for path, statuses in (("/pairs", [503]), ("/readyz", [503] * 1_000)):
+        service.statuses = {path: statuses}
+        with pytest.raises(Failed, match=f"{path}: status 503"):
+            check(service)
 
 
 def wrong_average(service: Service) -> None:
@@ -136,14 +127,19 @@ def another_form(service: Service) -> None:
     service.rows[-1] = {"at": 1}
 
 
+def without(name: str) -> Callable[[Service], None]:
+    return lambda service: service.headers.__delitem__(name)
+
+
 SPOILT: list[tuple[Callable[[Service], None], str]] = [
-    (wrong_average, "should be 119.50000001, and 119.50000002 is published"),
-    (out_of_order, "do not ascend"),
-    (rows_from_nowhere, "nothing is stored, and yet"),
+    (wrong_average, r"119\.50000001.*119\.50000002"),
+    (out_of_order, "ascend"),
+    (rows_from_nowhere, "nothing is stored"),
     (no_list, "no list"),
-    (no_pairs, "names no pair"),
-    (not_repeatable, "gives 200, not 304"),
-    (another_form, "not of its form"),
+    (no_pairs, "no pair"),
+    (not_repeatable, "200, not 304"),
+    (another_form, "form"),
+    *((without(name), name) for name in HEADERS),
 ]
 
 
@@ -155,51 +151,13 @@ def test_what_is_wrong_is_named(spoil: Callable[[Service], None], says: str) -> 
         check(service)
 
 
-@pytest.mark.parametrize("name", ["etag", "x-data-stale", "x-data-missing", "x-data-as-of"])
-def test_each_header_is_looked_for(name: str) -> None:
-    service = Service()
-    del service.headers[name]
-    with pytest.raises(Failed, match=f"the header {name} is missing"):
-        check(service)
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    """A server that redirects, refuses or answers."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status = {"/moved": 301, "/refused": 503}.get(self.path, 200)
-            self.send_response(status)
-            self.send_header("X-Data-Stale", "true")
-            self.send_header("Content-Length", "2")
-            if status == 301:
-                self.send_header("Location", "/elsewhere")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
-
-
-@pytest.mark.parametrize(("path", "status"), [("/x", 200), ("/moved", 301), ("/refused", 503)])
-def test_every_status_is_a_reply_and_redirects_are_not_followed(
-    url: str, path: str, status: int
-) -> None:
-    reply = asker(url)(path, {})
-    assert (reply.status, reply.headers["x-data-stale"], reply.body) == (status, "true", b"{}")
-
-
-def test_an_address_that_is_none_cannot_be_asked() -> None:
-    with pytest.raises(CannotStart, match="no address of a service"):
+def test_every_status_is_a_reply_and_redirects_are_not_followed() -> None:
+    statuses = {"/x": 200, "/moved": 301, "/refused": 503}
+    headers = {"X-Data-Stale": "true", "Location": "/elsewhere"}
+    with answering(lambda path: (statuses[path], headers, b"{}")) as port:
+        for path, status in statuses.items():
+            reply = asker(f"http://127.0.0.1:{port}/")(path, {})
+            assert (reply.status, reply.headers["x-data-stale"]) == (status, "true")
+            assert reply.body == b"{}"
+    with pytest.raises(CannotStart, match="no address"):
         asker("file:///etc/passwd")

@@ -1,23 +1,21 @@
-"""A deployment does its steps in order, and takes back what it did where one fails."""
+"""A deployment does its steps in order, and takes back what it did where one fails.
+
+`make infra-rehearse` shows the usual failures: a migration, a start and a smoke test that fail.
+"""
 
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from infra.deploy.errors import CannotStart, Failed, Interrupted
-from infra.deploy.model import Cloud, Image, Pace, Rollout
+from infra.deploy.model import Pace, Rollout
 from infra.deploy.report import Report
-from infra.deploy.steps import deploy, prepare, show
-from tests.support.ecs import NEW, OLD, TARGET, Clock, FakeCloud, arn
-
-BEFORE = {f"mms-dev-{name}": f"mms-dev-{name}:1" for name in (
-    "migrate", "api", "collector", "initial-load", "incremental", "monitor",
-)}  # fmt: skip
+from infra.deploy.steps import deploy, prepare
+from tests.support.ecs import FAMILIES, NEW, OLD, TARGET, Clock, FakeCloud, arn
 
 
 class Trial:
@@ -38,32 +36,21 @@ class Trial:
         if self._smoke is not None:
             self._smoke()
 
-    def run(self, image: Image = NEW, *, migrate: bool = True) -> int:
-        plan = prepare(self.cloud, TARGET, image, self.report)
-        return deploy(self.cloud, TARGET, plan, self.smoke, self.report, self.pace, migrate=migrate)
+    def run(self) -> int:
+        plan = prepare(self.cloud, TARGET, NEW, self.report)
+        return deploy(self.cloud, TARGET, plan, self.smoke, self.report, self.pace)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether everything serves, and every name stands for, what it did before."""
+        rests = {name: f"mms-dev-{name}:1" for name in TARGET.services}
+        names = {f"mms-dev-{name}": f"mms-dev-{name}:1" for name in FAMILIES}
+        cloud = self.cloud
+        return (cloud.serving(), cloud.newest_names(), cloud.parameters) == (rests, names, {})
 
     @property
     def text(self) -> str:
         return self.said.getvalue()
-
-
-def fail_once() -> Callable[[], None]:
-    """A smoke test that the new version fails and the one of before passes."""
-    results = itertools.chain(
-        [Failed("smoke test: GET /pairs: status 500")], itertools.repeat(None)
-    )
-
-    def smoke() -> None:
-        problem = next(results)
-        if problem is not None:
-            raise problem
-
-    return smoke
-
-
-def test_the_fake_is_what_the_deployment_asks_for() -> None:
-    cloud: Cloud = FakeCloud()
-    assert cloud.account()
 
 
 def test_every_step_happens_in_order_and_schedules_come_after_the_smoke_test() -> None:
@@ -95,18 +82,14 @@ def test_the_new_revisions_differ_in_the_image_alone() -> None:
         assert old == new
 
 
-@pytest.mark.parametrize("code", [1, 2, None])
+@pytest.mark.parametrize("code", [1, None])
 def test_a_failing_migration_leaves_everything_as_it_was(code: int | None) -> None:
     trial = Trial(FakeCloud(exit_code=code, lines=("DDL", 'relation "x" does not exist')))
     assert trial.run() == 1
-    assert [call for call in trial.cloud.calls if call.startswith("update")] == []
-    assert trial.cloud.newest_names() == BEFORE
-    assert trial.cloud.parameters == {}
-    assert (
-        "--log-group-name /ecs/mms-dev-migrate --log-stream-name task/migrate/abc123" in trial.text
-    )
+    assert trial.untouched
+    assert not [call for call in trial.cloud.calls if call.startswith("update")]
+    assert "--log-stream-name task/migrate/abc123" in trial.text
     assert 'relation "x" does not exist' in trial.text
-    assert "the version of before was never touched and serves on" in trial.text
     assert trial.smoked == 0
 
 
@@ -114,38 +97,7 @@ def test_a_migration_without_an_end_is_stopped() -> None:
     trial = Trial(FakeCloud(task_ends_after=10**9))
     assert trial.run() == 1
     assert "stop abc123" in trial.cloud.calls
-    assert "had not ended after 900 s" in trial.text
-    assert trial.cloud.newest_names() == BEFORE
-
-
-def test_a_failing_smoke_test_rolls_back_and_asks_the_old_version_too() -> None:
-    trial = Trial(FakeCloud(), fail_once())
-    assert trial.run() == 1
-    assert trial.cloud.serving() == {"api": "mms-dev-api:1", "collector": "mms-dev-collector:1"}
-    assert trial.cloud.newest_names() == BEFORE
-    assert trial.cloud.parameters == {}
-    assert trial.smoked == 2
-    assert "GET /pairs: status 500" in trial.text
-    assert "rolled back, the version of before serves again" in trial.text
-
-
-def test_the_circuit_breakers_rollback_is_a_failure() -> None:
-    trial = Trial(FakeCloud(refuses={str(NEW)}, lines=("cannot listen",)))
-    assert trial.run() == 1
-    assert trial.cloud.serving() == {"api": "mms-dev-api:1", "collector": "mms-dev-collector:1"}
-    assert trial.cloud.newest_names() == BEFORE
-    assert "its circuit breaker gave up" in trial.text
-    assert "tasks failed to start" in trial.text
-    assert "task dead of mms-dev-api:2: it ended, exit code 1" in trial.text
-    assert "its log: cannot listen" in trial.text
-    assert "an earlier one" not in trial.text
-
-
-def test_trouble_that_cannot_be_looked_into_is_still_trouble() -> None:
-    trial = Trial(FakeCloud(refuses={str(NEW)}, fails={"log_lines": 2}))
-    assert trial.run() == 1
-    assert "its circuit breaker gave up" in trial.text
-    assert trial.cloud.serving() == {"api": "mms-dev-api:1", "collector": "mms-dev-collector:1"}
+    assert trial.untouched
 
 
 def test_services_that_never_come_to_rest_are_rolled_back() -> None:
@@ -161,7 +113,7 @@ def test_services_that_never_come_to_rest_are_rolled_back() -> None:
     trial.pace = Pace(clock.now, sleep)
     assert trial.run() == 1
     assert "not stable after 1200 s" in trial.text
-    assert trial.cloud.serving() == {"api": "mms-dev-api:1", "collector": "mms-dev-collector:1"}
+    assert trial.untouched
 
 
 def test_a_way_back_that_fails_is_told_apart() -> None:
@@ -173,8 +125,7 @@ def test_a_way_back_that_fails_is_told_apart() -> None:
 
     trial = Trial(cloud, smoke)
     assert trial.run() == 3
-    assert "taking back failed: update api: AccessDeniedException" in trial.text
-    assert "look at the services" in trial.text
+    assert "AccessDeniedException" in trial.text
 
 
 def test_an_old_version_that_fails_the_smoke_test_as_well_is_no_success() -> None:
@@ -185,20 +136,14 @@ def test_an_old_version_that_fails_the_smoke_test_as_well_is_no_success() -> Non
     assert trial.run() == 3
 
 
-@pytest.mark.parametrize("operation", ["register", "start", "task", "update collector", "remember"])
+@pytest.mark.parametrize(
+    "operation",
+    ["register", "start", "task", "update collector", "register mms-dev-monitor", "remember"],
+)
 def test_an_error_of_aws_takes_everything_back(operation: str) -> None:
     trial = Trial(FakeCloud(fails={operation: 1}))
     assert trial.run() == 1
-    assert trial.cloud.newest_names() == BEFORE
-    assert trial.cloud.serving() == {"api": "mms-dev-api:1", "collector": "mms-dev-collector:1"}
-    assert trial.cloud.parameters == {}
-
-
-def test_a_schedules_revision_that_cannot_be_registered_takes_everything_back() -> None:
-    trial = Trial(FakeCloud(fails={"register mms-dev-monitor": 1}))
-    assert trial.run() == 1
-    assert trial.cloud.newest_names() == BEFORE
-    assert trial.cloud.serving()["api"] == "mms-dev-api:1"
+    assert trial.untouched
 
 
 def test_an_interruption_asks_for_the_way_back_and_does_not_wait() -> None:
@@ -212,72 +157,46 @@ def test_an_interruption_asks_for_the_way_back_and_does_not_wait() -> None:
         "update collector mms-dev-collector:1",
     ]
     assert trial.smoked == 1
-    assert "was asked for, and not waited for" in trial.text
-
-
-def test_an_earlier_image_is_deployed_without_its_migration() -> None:
-    trial = Trial(FakeCloud())
-    assert trial.run(migrate=False) == 0
-    assert not [call for call in trial.cloud.calls if "migrate" in call]
 
 
 def test_tasks_of_another_revision_are_not_taken_for_the_new_version() -> None:
     class Lagging(FakeCloud):
         def tasks_of(self, cluster, service, *, stopped=False):  # type: ignore[no-untyped-def] # as its base
             found = super().tasks_of(cluster, service, stopped=stopped)
-            if stopped or service != "api" or self.smoked_back():
+            if stopped or service != "api" or "update api mms-dev-api:1" in self.calls:
                 return found
             return (replace(found[0], definition=arn("mms-dev-api", 1)),)
-
-        def smoked_back(self) -> bool:
-            return "update api mms-dev-api:1" in self.calls
 
     trial = Trial(Lagging())
     assert trial.run() == 1
     assert "api still runs tasks of mms-dev-api:1" in trial.text
 
 
-@pytest.mark.parametrize(
-    ("cloud", "says"),
-    [
-        (FakeCloud(cluster=False), "no active cluster mms-dev"),
-        (FakeCloud(stored=False), "the registry does not hold"),
-        (FakeCloud(fails={"account": 1}), "AccessDenied"),
-    ],
-)
-def test_what_is_missing_beforehand_prevents_the_start(cloud: FakeCloud, says: str) -> None:
-    trial = Trial(cloud)
-    with pytest.raises(CannotStart, match=says):
-        trial.run()
-    assert cloud.calls == []
+def without_collector() -> FakeCloud:
+    cloud = FakeCloud()
+    del cloud.state["collector"]
+    return cloud
 
 
-def test_a_deployment_that_is_under_way_is_left_alone() -> None:
+def under_way() -> FakeCloud:
     cloud = FakeCloud()
     moving = Rollout(False, arn("mms-dev-api", 1), "IN_PROGRESS")
     api = cloud.state["api"]
     cloud.state["api"] = replace(api, rollouts=(*api.rollouts, moving))
-    with pytest.raises(CannotStart, match="under way already"):
+    return cloud
+
+
+@pytest.mark.parametrize(
+    ("cloud", "says"),
+    [
+        (FakeCloud(cluster=False), "mms-dev"),
+        (FakeCloud(stored=False), "the registry does not hold"),
+        (FakeCloud(fails={"account": 1}), "AccessDenied"),
+        (without_collector(), "collector"),
+        (under_way(), "under way"),
+    ],
+)
+def test_what_is_missing_beforehand_prevents_the_start(cloud: FakeCloud, says: str) -> None:
+    with pytest.raises(CannotStart, match=says):
         Trial(cloud).run()
     assert cloud.calls == []
-
-
-def test_a_service_that_is_not_there_prevents_the_start() -> None:
-    cloud = FakeCloud()
-    del cloud.state["collector"]
-    with pytest.raises(CannotStart, match="no active service collector"):
-        Trial(cloud).run()
-
-
-def test_a_plan_names_everything_and_changes_nothing() -> None:
-    trial = Trial(FakeCloud())
-    plan = prepare(trial.cloud, TARGET, NEW, trial.report)
-    show(plan, TARGET, trial.report, migrate=True)
-    assert trial.cloud.calls == []
-    for name in (
-        "mms-dev-migrate",
-        "mms-dev-monitor:1",
-        "move api on from mms-dev-api:1",
-        str(NEW),
-    ):
-        assert name in trial.text

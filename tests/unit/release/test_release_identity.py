@@ -1,20 +1,19 @@
-"""A command gets the role that GitHub's token stands for, and the token goes nowhere else."""
+"""A command gets the role that GitHub's token stands for, and the token goes nowhere else.
+
+That signals reach the command tests/house shows, with the line of the workflow.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from infra.release.identity import main, token
+from infra.release.identity import main
 
-ROOT = Path(__file__).resolve().parents[3]
 GITHUB = {
     "ACTIONS_ID_TOKEN_REQUEST_URL": "https://github.example/token?v=1",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "asked-with",
@@ -68,32 +67,13 @@ def test_outside_of_github_the_command_runs_with_what_is_there(tmp_path: Path) -
     assert json.loads(shown.read_text()) == [None, None, None, None]
 
 
-def test_the_exit_code_is_the_commands() -> None:
-    for environment in ({}, GITHUB):
-        command = [sys.executable, "-c", "raise SystemExit(7)"]
-        assert main(command, environment, GitHub()) == 7
+@pytest.mark.parametrize("environment", [{}, GITHUB])
+def test_the_exit_code_is_the_commands(environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-c", "raise SystemExit(7)"]
+    assert main(command, environment, GitHub()) == 7
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_reaches_the_command_and_its_end_is_waited_for(number: signal.Signals) -> None:
-    slow = (
-        "import signal, sys, time\n"
-        "def leave(*_): time.sleep(0.5); sys.exit(5)\n"
-        "signal.signal(signal.SIGTERM, leave); signal.signal(signal.SIGINT, leave)\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(60)"
-    )
-    command = [sys.executable, "-m", "infra.release.identity", sys.executable, "-c", slow]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]}
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        assert process.wait(20) == 5
-
-
-@pytest.mark.parametrize("reply", [b"", b"[]", b"{}", b"<html>", OSError("refused")])
+@pytest.mark.parametrize("reply", [b"<html>", b"{}", OSError("refused")])
 def test_without_a_token_nothing_runs_and_no_secret_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], reply: bytes | OSError
 ) -> None:
@@ -101,17 +81,9 @@ def test_without_a_token_nothing_runs_and_no_secret_is_said(
     assert run(shown, GITHUB, GitHub(reply)) == 2
     assert not shown.exists()
     assert "asked-with" not in capsys.readouterr().err
-    with pytest.raises(LookupError):
-        token(GITHUB, GitHub(reply))
 
 
 def test_a_job_that_does_not_say_which_role_does_nothing(tmp_path: Path) -> None:
     without = {name: value for name, value in GITHUB.items() if name != "AWS_ROLE_ARN"}
     assert run(tmp_path / "shown", without, GitHub()) == 2
     assert not (tmp_path / "shown").exists()
-
-
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"], {}) == 0
-    assert main([], {}) == 2
-    assert "infra.release.identity COMMAND" in capsys.readouterr().out

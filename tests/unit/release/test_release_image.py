@@ -30,7 +30,6 @@ ROOT = Path(__file__).resolve().parents[3]
 BASE = "docker.io/library/python:3.13-slim-trixie"
 NOW = "sha256:" + "b" * 64
 SOURCE = Source("1.dkr.ecr.us-east-1.amazonaws.com/mms-dev", "c" * 40, "0.1.0", BASE)
-BUILDX_CREATE = ["docker", "buildx", "create"]
 DIGEST = "sha256:" + "1" * 64
 INNER = "sha256:" + "2" * 64
 
@@ -106,65 +105,50 @@ def test_what_is_high_or_critical_is_not_shipped_unless_it_is_allowed_by_its_nam
     severity: str,
 ) -> None:
     found = {"CVE-1": severity, "CVE-2": severity, "CVE-3": "LOW"}
-    with pytest.raises(ScanFailed, match=rf"2 that must not .*CVE-1 \({severity}\), CVE-2"):
+    with pytest.raises(ScanFailed, match=r"CVE-1.*CVE-2"):
         scanned(Registry(found))
-    with pytest.raises(ScanFailed, match=rf"1 that must not be shipped: CVE-2 \({severity}\)$"):
+    with pytest.raises(ScanFailed, match=rf": CVE-2 \({severity}\)$"):
         scanned(Registry(found), "CVE-1", "CVE-9")
     assert scanned(Registry(found), "CVE-1", "CVE-2", "CVE-9").allowed == {"CVE-1", "CVE-2"}
 
 
 def test_every_page_of_the_findings_is_read() -> None:
     pages = [{"CVE-1": "HIGH"}, {"CVE-2": "LOW"}, {"CVE-3": "CRITICAL"}]
-    with pytest.raises(ScanFailed, match=r"1 that must not be shipped: CVE-3 \(CRITICAL\)"):
+    with pytest.raises(ScanFailed, match=r": CVE-3 \(CRITICAL\)$"):
         scanned(Registry(pages), "CVE-1")
 
 
-class Enhanced(Registry):
-    """An ECR with enhanced scanning, which has names of its own for the same things."""
+class Said(Registry):
+    """An ECR that says this of a scan that has ended."""
 
     def describe_image_scan_findings(self, **_: Any) -> Any:
-        finding = {
-            "severity": "HIGH",
-            "packageVulnerabilityDetails": {"vulnerabilityId": "CVE-7"},
-        }
-        return {
-            "imageScanStatus": {"status": "ACTIVE"},
-            "imageScanFindings": {
-                "findingSeverityCounts": {"HIGH": 1},
-                "enhancedFindings": [finding],
-            },
-        }
+        return self.states[0]
 
 
 def test_findings_of_enhanced_scanning_have_names_too() -> None:
+    details = {"packageVulnerabilityDetails": {"vulnerabilityId": "CVE-7"}, "severity": "HIGH"}
+    findings = {"findingSeverityCounts": {"HIGH": 1}, "enhancedFindings": [details]}
+    enhanced = {"imageScanStatus": {"status": "ACTIVE"}, "imageScanFindings": findings}
     with pytest.raises(ScanFailed, match="CVE-7"):
-        scanned(Enhanced())
-    assert scanned(Enhanced(), "CVE-7").counts == {"HIGH": 1}
-
-
-class Counting(Registry):
-    """An ECR that counts a finding and does not name it."""
-
-    def describe_image_scan_findings(self, **_: Any) -> Any:
-        return {
-            "imageScanStatus": {"status": "COMPLETE"},
-            "imageScanFindings": {"findingSeverityCounts": {"CRITICAL": 1}},
-        }
+        scanned(Said(enhanced))
+    assert scanned(Said(enhanced), "CVE-7").counts == {"HIGH": 1}
 
 
 def test_a_finding_that_is_counted_and_not_named_is_not_shipped() -> None:
-    with pytest.raises(ScanFailed, match="counts 1 critical or high findings, and names 0"):
-        scanned(Counting(), "CVE-1")
+    findings = {"findingSeverityCounts": {"CRITICAL": 1}}
+    counted_only = {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": findings}
+    with pytest.raises(ScanFailed, match="names 0"):
+        scanned(Said(counted_only), "CVE-1")
 
 
-@pytest.mark.parametrize("state", ["FAILED", "UNSUPPORTED_IMAGE", "SCAN_ELIGIBILITY_EXPIRED"])
+@pytest.mark.parametrize("state", ["FAILED", "UNSUPPORTED_IMAGE"])
 def test_a_scan_that_did_not_happen_is_not_one_without_findings(state: str) -> None:
-    with pytest.raises(ScanFailed, match=f"did not scan .*{state}: why"):
+    with pytest.raises(ScanFailed, match=f"{state}: why"):
         scanned(Registry(state))
 
 
 def test_a_scan_without_an_end_fails() -> None:
-    with pytest.raises(ScanFailed, match="had not ended after 600 s"):
+    with pytest.raises(ScanFailed, match="600 s"):
         scanned(Registry("IN_PROGRESS"))
 
 
@@ -210,55 +194,58 @@ class Commands:
         return [" ".join(command) for command, _ in self.ran]
 
 
+def published(
+    folder: Path, commands: Commands, source: Source = SOURCE, registry: Registry | None = None
+) -> str:
+    said: list[str] = []
+    return publish(source, commands, registry or Registry(), folder / "m.json", said.append)
+
+
 def test_an_image_is_built_with_both_attestations_and_the_password_is_no_argument(
     tmp_path: Path,
 ) -> None:
-    commands, said = Commands(), list[str]()
-    digest = publish(SOURCE, commands, Registry(), tmp_path / "m.json", said.append)
-    assert digest == DIGEST
-    (login, password), _, (build, _) = commands.ran[-3:]
+    commands = Commands()
+    assert published(tmp_path, commands) == DIGEST
+    (login, password), (create, _), (build, _) = commands.ran[-3:]
     assert login[:3] == ["docker", "login", "--username"]
     assert password == "pass:word"
     assert "pass:word" not in " ".join(commands.lines)
-    assert {"--sbom=true", "--provenance=mode=max", "--push", f"--platform={PLATFORM}"} <= set(
-        build
-    )
-    assert f"--tag={SOURCE.tag}" in build
-    assert f"--build-arg=REVISION={'c' * 40}" in build
+    # buildx refuses to create a builder that is there, unless its node is named.
+    assert create[create.index("--node") + 1] == f"{create[create.index('--name') + 1]}0"
+    assert {
+        "--sbom=true",
+        "--provenance=mode=max",
+        "--push",
+        f"--platform={PLATFORM}",
+        f"--tag={SOURCE.tag}",
+        f"--build-arg=REVISION={'c' * 40}",
+        f"--build-arg=BASE={BASE}@{NOW}",
+    } <= set(build)
 
 
-def test_the_base_is_what_its_tag_names_now_by_digest(tmp_path: Path) -> None:
-    commands, said = Commands(), list[str]()
-    publish(SOURCE, commands, Registry(), tmp_path / "m.json", said.append)
-    assert f"--build-arg=BASE={BASE}@{NOW}" in commands.ran[-1][0]
-    assert f"{BASE}@{NOW}" in said[-1]
-    given = replace(SOURCE, base=f"{BASE}@sha256:1")
+def test_a_base_that_is_given_by_digest_is_built_upon_and_no_registry_asked(tmp_path: Path) -> None:
     commands = Commands()
-    publish(given, commands, Registry(), tmp_path / "m.json", said.append)
+    published(tmp_path, commands, replace(SOURCE, base=f"{BASE}@sha256:1"))
     assert f"--build-arg=BASE={BASE}@sha256:1" in commands.ran[-1][0]
     assert not [line for line in commands.lines if "imagetools" in line]
 
 
-@pytest.mark.parametrize("answer", ["", "[]", "{}", "not found"])
+@pytest.mark.parametrize("answer", ["[]", "{}", "not found"])
 def test_a_base_whose_digest_cannot_be_had_is_not_built_upon(tmp_path: Path, answer: str) -> None:
     commands = Commands(manifest=answer)
-    with pytest.raises(CommandFailed, match="names no digest of docker"):
-        publish(SOURCE, commands, Registry(), tmp_path / "m.json", list[str]().append)
+    with pytest.raises(CommandFailed, match=BASE):
+        published(tmp_path, commands)
     assert not [line for line in commands.lines if line.startswith("docker buildx build")]
 
 
 @pytest.mark.parametrize(
-    ("commands", "why"),
-    [
-        (Commands(head="d" * 40), f"DEPLOY_COMMIT is {'c' * 40}, and what is checked out is d"),
-        (Commands(changed=" M app/serve.py\n"), "commit them first:\n M app/serve.py"),
-    ],
+    "commands", [Commands(head="d" * 40), Commands(changed=" M app/serve.py\n")]
 )
 def test_what_is_not_the_commit_is_not_published_under_its_name(
-    tmp_path: Path, commands: Commands, why: str
+    tmp_path: Path, commands: Commands
 ) -> None:
-    with pytest.raises(OtherTree, match=why):
-        publish(SOURCE, commands, Registry(), tmp_path / "m.json", list[str]().append)
+    with pytest.raises(OtherTree):
+        published(tmp_path, commands)
     assert not [line for line in commands.lines if line.startswith("docker")]
 
 
@@ -272,17 +259,7 @@ def test_everything_that_the_build_reads_is_compared_with_the_commit() -> None:
     assert {"Dockerfile", ".dockerignore", "pyproject.toml"} < {*BUILT_FROM}
 
 
-def test_a_builder_of_before_is_used_again(tmp_path: Path) -> None:
-    """buildx refuses to create one that is there, unless its node is named."""
-    commands = Commands()
-    publish(SOURCE, commands, Registry(), tmp_path / "m.json", list[str]().append)
-    (create,) = [command for command, _ in commands.ran if command[:3] == BUILDX_CREATE]
-    assert create[create.index("--node") + 1] == f"{create[create.index('--name') + 1]}0"
-
-
 def test_a_commit_that_is_in_the_registry_is_not_built_again(tmp_path: Path) -> None:
-    commands, said = Commands(), list[str]()
-    registry = Registry(tagged=True)
-    assert publish(SOURCE, commands, registry, tmp_path / "m.json", said.append) == DIGEST
+    commands = Commands()
+    assert published(tmp_path, commands, registry=Registry(tagged=True)) == DIGEST
     assert commands.ran == []
-    assert "already" in said[0]

@@ -1,1 +1,0 @@
-"""Looking for input that breaks a parser or the API: `make fuzz`."""

@@ -1,0 +1,64 @@
+"""What stops the start: the line that names the setting, the problem and the fix."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.core.errors import ConfigurationError
+from app.core.settings import SECRETS, Settings, cache_nodes
+from tests.support.api import settings
+
+
+def refused(**values: str) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        settings(**values)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("CACHE_TTL_SECONDS", "1.5", "integer"),
+        ("PORT", "70000", "65535"),
+        ("MB_REQUESTS_PER_SECOND", "0", "0.001"),
+        ("MB_REQUESTS_PER_SECOND", "nan", "10000"),
+        ("ENV", "production", "'dev' or 'prod'"),
+        ("SINGLE_NODE", "maybe", "boolean"),
+        ("ALLOWED_PAIRS", ",", "write one item or several"),
+        ("ALLOWED_SYMBOLS", "BTC,BTC:other", "name each once"),
+        ("CACHE_URL", "memcached://a:11211,b", "memcached://host:port"),
+        ("CACHE_URL", "memcached://a:70000", "memcached://host:port"),
+    ],
+)
+def test_a_refusal_names_the_setting_its_value_and_what_is_allowed(
+    name: str, value: str, allowed: str
+) -> None:
+    said = refused(**{name.lower(): value})
+    assert said.startswith(f"{name}={value}: ")
+    assert allowed in said
+
+
+def test_every_refusal_is_one_line_that_begins_with_the_settings_name() -> None:
+    for name in Settings.model_fields.keys() - {"host"}:  # any text may be a host
+        said = refused(**{name: "a\u00a0b"})
+        assert said.startswith(name.upper())
+        assert "\n" not in said
+        assert ("a\u00a0b" in said.lower()) is (
+            name.upper() not in SECRETS and "base_url" not in name
+        )
+
+
+def test_a_cache_has_nodes() -> None:
+    written = "memcached://a:11211, [::1]:11212,a:11211"
+    assert cache_nodes(settings(cache_url=written).cache_url) == [("a", 11211), ("::1", 11212)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://mms:secret@[bad", "postgresql://mms:sec[ret@db/mms", "mysql://u@h/n", "x"],
+)
+def test_a_url_of_no_database_is_refused_with_one_that_would_do(url: str) -> None:
+    said = refused(db_url=url)
+    assert said.startswith("DB_URL: ")
+    assert "write sqlite:///" in said
+    assert "sec" not in said
