@@ -98,6 +98,9 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
         UpstreamUnavailable,
         "peer closed",
     ),
+    (RawReply(200, JSON, b'{"t":[1', delimited=False), UpstreamUnavailable, "broke off"),
+    (RawReply(200, JSON, b'{"t":[1', delimited=True), UpstreamNonsense, "not JSON"),
+    (RawReply(200, JSON, b"OK", delimited=False), UpstreamNonsense, "not JSON"),
 ]
 
 
