@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType, FunctionType
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Return once the condition holds; fail where it does not in time."""
     give_up = time.monotonic() + seconds
     while not condition():
