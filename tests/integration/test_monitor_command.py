@@ -58,7 +58,11 @@ def test_removed_days_are_named_repaired_and_gone(shop: Service) -> None:
 
 @pytest.mark.parametrize(
     ("before", "brought_by"),
-    [("166 days", [CATCH_UP]), ("166 days", [MONITOR, "--repair"]), ("0 days", [MONITOR, "--repair"])],
+    [
+        ("166 days", [CATCH_UP]),
+        ("166 days", [MONITOR, "--repair"]),
+        ("0 days", [MONITOR, "--repair"]),
+    ],
 )
 def test_what_is_missing_of_the_history_is_brought_whole_by_whichever_runs_next(
     shop: Service, before: str, brought_by: list[str]

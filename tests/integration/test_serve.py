@@ -42,8 +42,8 @@ def ask_over(connection: socket.socket) -> None:
 def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> None:
     with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
         url = url_in_log(child)
-        assert httpx.get(f"{url}/readyz").json()["data"] == "empty"
-        got = httpx.get(f"{url}{READ}")
+        assert httpx.get(f"{url}/readyz", timeout=DEADLINE).json()["data"] == "empty"
+        got = httpx.get(f"{url}{READ}", timeout=DEADLINE)
         assert (got.status_code, got.json()) == (200, [])
         assert "make initial_load" in got.headers["x-data-reason"]
         assert "server" not in got.headers
@@ -62,7 +62,7 @@ def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> 
 def test_uvicorn_serves_the_application_object(tmp_path: Path) -> None:
     with process(tmp_path, "-m", "uvicorn", "app.main:app", "--port", "0") as child:
         url = url_in_log(child)
-        assert httpx.get(f"{url}/health").status_code == 200
+        assert httpx.get(f"{url}/health", timeout=DEADLINE).status_code == 200
         child.send_signal(signal.SIGTERM)
         _, said = ended(child)
     assert "Traceback" not in said
@@ -166,7 +166,7 @@ def refuses(url: str) -> bool:
 
 
 def test_a_request_in_flight_is_answered_before_the_process_leaves(tmp_path: Path) -> None:
-    with process(tmp_path, *SLOW, "20", "0") as child, ThreadPoolExecutor() as pool:
+    with process(tmp_path, *SLOW, "60", "0") as child, ThreadPoolExecutor() as pool:
         url, reply = slow_request(child, pool)
         child.send_signal(signal.SIGTERM)
         until(lambda: refuses(url))
@@ -181,13 +181,13 @@ def test_a_request_in_flight_is_answered_before_the_process_leaves(tmp_path: Pat
 
 
 def test_readiness_goes_before_the_connections_do(tmp_path: Path) -> None:
-    with process(tmp_path, *SLOW, "20", "60") as child, ThreadPoolExecutor() as pool:
+    with process(tmp_path, *SLOW, "60", "60") as child, ThreadPoolExecutor() as pool:
         url, reply = slow_request(child, pool)
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.get(f"{url}/readyz", timeout=DEADLINE).status_code == 200
         child.send_signal(signal.SIGTERM)
-        until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
+        until(lambda: httpx.get(f"{url}/readyz", timeout=DEADLINE).status_code == 503)
         # Still serving whoever has not noticed yet.
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/healthz", timeout=DEADLINE).status_code == 200
         go(child)
         assert reply.result(timeout=DEADLINE).status_code == 200
         # A second signal ends the wait.

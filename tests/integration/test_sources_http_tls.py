@@ -77,9 +77,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return Certificate(server, ssl.create_default_context(cafile=str(file)))
 
 
-def tls_door(
-    host: Host, certificate: Certificate, bounds: Bounds = PATIENT
-) -> UpstreamHttp:
+def tls_door(host: Host, certificate: Certificate, bounds: Bounds = PATIENT) -> UpstreamHttp:
     return UpstreamHttp(
         f"https://localhost:{host.port}",
         HostGate("loopback", 1_000.0),
