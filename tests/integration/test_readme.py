@@ -170,13 +170,15 @@ def collected(database: Path) -> set[str]:
             return set()
 
 
-def test_a_database_from_its_first_load_to_its_copy(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    file = f"FILE={tmp_path / 'all.mmsb'}"
+def test_what_loads_a_database_and_watches_it(environment: dict[str, str]) -> None:
     run("make migrate", environment)
     assert "BRLETH" not in run('make initial_load ARGS="--pairs BRLBTC --days 30"', environment)
     assert "BRLETH" in run("make incremental", environment)
+    assert "complete" in run("make monitor", environment)
+
+
+def test_a_backup_goes_into_another_database(environment: dict[str, str], tmp_path: Path) -> None:
+    file = f"FILE={tmp_path / 'all.mmsb'}"
     run("make initial_load", environment)
     run(f"make backup {file}", environment)
     environment["DB_URL"] = f"sqlite:///{tmp_path / 'other.db'}"
