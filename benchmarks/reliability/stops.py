@@ -62,6 +62,7 @@ def measure(
     *,
     situations: Sequence[str] = SITUATIONS,
     latest: float = LATEST,
+    within: float = WITHIN,
     seed: int = 7,
 ) -> list[Figure]:
     """Stop `runs` loaders on one kind of database, in every situation in turn."""
@@ -78,7 +79,7 @@ def measure(
             with processes([process]):
                 if _under_way(db, stage, process, situation):
                     threading.Event().wait(chance.uniform(0, latest))
-                    _stop(db, process, situation, tally)
+                    _stop(db, process, situation, tally, within)
                 else:
                     tally.troubles.append(f"{situation}: the loader did not begin")
                     process.kill()
@@ -88,7 +89,7 @@ def measure(
     codes = ", ".join(f"{code} x {count}" for code, count in sorted(tally.codes.items()))
     return [
         figure(
-            f"SIGTERM in a load, cores busy: ends within {WITHIN:.0f} s with {TERMINATED}, commits stay, no lease",
+            f"SIGTERM in a load, cores busy: ends within {within:.0f} s with {TERMINATED}, commits stay, no lease",
             where.kind,
             len(tally.seconds),
             f"{spread(tally.seconds)}; exit {codes}",
@@ -120,7 +121,9 @@ def _under_way(db: Database, stage: Stage, process: subprocess.Popen[str], situa
     return False
 
 
-def _stop(db: Database, process: subprocess.Popen[str], situation: str, tally: Tally) -> None:
+def _stop(
+    db: Database, process: subprocess.Popen[str], situation: str, tally: Tally, within: float
+) -> None:
     begun = time.monotonic()
     process.terminate()
     code, _, said = end(process)
@@ -129,7 +132,7 @@ def _stop(db: Database, process: subprocess.Popen[str], situation: str, tally: T
     tally.codes[code] += 1
     found = content(db.engine, BTC, INTERVAL)
     troubles = disagreements(found, INTERVAL.seconds)
-    if took > WITHIN:
+    if took > within:
         troubles.append(f"it took {took:.1f} s")
     if code != TERMINATED:
         troubles.append(f"exit {code}: {said[-300:]}")

@@ -31,7 +31,7 @@ def test_neither_the_code_nor_the_database_takes_an_invalid_candle(
 ) -> None:
     if where is POSTGRES:
         request.getfixturevalue("postgres_server")  # skips where there is none
-    figures = measure(where, 1_500)
+    figures = measure(where, 500)
     assert [figure.troubles for figure in figures] == [(), (), ()]
     assert all(figure.held for figure in figures)
 

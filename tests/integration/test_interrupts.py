@@ -99,7 +99,7 @@ def test_a_second_interrupt_ends_a_server_at_once_and_without_a_traceback(tmp_pa
     with process(tmp_path, "-m", "app.serve", "--port", "0", "--drain", "60") as child:
         url = url_in_log(child)
         child.send_signal(signal.SIGINT)
-        until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
+        until(lambda: httpx.get(f"{url}/readyz", timeout=DEADLINE).status_code == 503)
         child.send_signal(signal.SIGINT)
         code, said = ended(child)
     assert code == 0

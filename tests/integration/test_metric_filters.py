@@ -6,35 +6,31 @@ An alarm on a line that nobody writes never rings, and one on silence rings for 
 from __future__ import annotations
 
 import json
-import signal
-import time
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from app.core.errors import UpstreamUnavailable
 from app.core.logging import configure
-from app.core.market import DAY, AverageSlice, Interval, Pair, Window
+from app.core.market import AverageSlice, Interval, Pair, Window
+from app.core.prices import Coin, SpotPrice
 from app.core.settings import Settings
 from app.db.memory import MemorySeriesStore
-from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
-from app.sandbox.server import serve
-from app.sandbox.simulation import Simulation
+from app.services.prices import Collection
+from app.workers.price_collector import loop
 from app.workers.run import command_parser, run
 from tests.support import metric_filters
-from tests.support.api import FakeRuntime, serving
+from tests.support.api import NOW, FakePrices, FakeRuntime, serving, settings
+from tests.support.commands import BTC, Service, days_ago, service
 from tests.support.logs import log_as_before
-from tests.support.processes import ROOT, Server, ended, process, url_in_log
+from tests.support.processes import ROOT
 
 FILTERS: dict[str, dict[str, str]] = json.loads(
     (ROOT / "infra" / "terraform" / "metric_filters.json").read_text()
 )
-BTC = Pair("BTC", "BRL")
-NOBODY = "http://127.0.0.1:9"
-"""Nothing listens at the port for discarding."""
 
 
 def found(name: str, log: str) -> list[float | None]:
@@ -47,117 +43,57 @@ def found(name: str, log: str) -> list[float | None]:
     ]
 
 
-@dataclass
-class Service:
-    """Commands against one database and one stand-in exchange; each gives its exit code and log."""
-
-    exchange: Exchange
-    settings: dict[str, str]
-    folder: Path
-
-    def run(self, module: str, *arguments: str, **settings: str) -> tuple[int, str]:
-        """Run one command to its end."""
-        given = self.settings | settings
-        with process(self.folder, "-m", f"app.{module}", *arguments, **given) as child:
-            return ended(child)
-
-
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def shop(tmp_path: Path) -> Iterator[Service]:
     """A service of one pair with 20 days, nothing loaded yet."""
-    exchange = Exchange(Simulation(5, {BTC: None}), clock=time.time)
-    with serve(exchange) as url:
-        settings = {
-            "MB_API_BASE_URL": url + V4_PATH,
-            "MB_REQUESTS_PER_SECOND": "1000",
-            "COINGECKO_API_BASE_URL": url + COINGECKO_PATH,
-            "COINGECKO_REQUESTS_PER_SECOND": "1000",
-            "UPSTREAM_RETRY_SECONDS": "10",
-            "HISTORY_DAYS": "20",
-            "ALLOWED_PAIRS": "BRLBTC",
-        }
-        yield Service(exchange, settings, tmp_path)
+    with service(tmp_path) as made:
+        yield made
 
 
-def test_a_healthy_day_is_a_load_and_a_heartbeat_that_counts_nothing(service: Service) -> None:
-    code, log = service.run("workers.incremental_loader")
-    assert code == 0
+def test_a_healthy_day_is_a_load_and_a_heartbeat_that_counts_nothing(shop: Service) -> None:
+    log = shop.run("workers.incremental_loader").said
     assert found("LoadFinished", log) == [1]
     assert found("LoadFailed", log) == []
-    code, log = service.run("monitoring.gap_monitor", "--repair")
-    assert code == 0
+    # A heartbeat is logged at every level.
+    log = shop.run("monitoring.gap_monitor", LOG_LEVEL="ERROR").said
     assert found("MonitorHeartbeat", log) == [1]
     assert found("MonitorFailed", log) == []
     assert found("MissingBuckets", log) == [0]
     assert found("StaleSeries", log) == [0]
 
 
-def test_missing_candles_are_a_failed_monitor_and_their_number(service: Service) -> None:
-    newest = Interval.DAY.last_closed(time.time())
-    service.exchange.book.remove_span(BTC, (newest - 6 * DAY, newest - 3 * DAY))
-    assert service.run("workers.incremental_loader")[0] == 0
-    code, log = service.run("monitoring.gap_monitor")
-    assert code == 1
-    assert found("MonitorHeartbeat", log) == [1]
+def test_missing_candles_are_a_failed_monitor_and_their_number(shop: Service) -> None:
+    shop.exchange.book.remove_span(BTC, (days_ago(6), days_ago(3)))
+    assert shop.run("workers.incremental_loader").code == 0
+    log = shop.run("monitoring.gap_monitor").said
     assert found("MonitorFailed", log) == [1]
     assert found("MissingBuckets", log) == [3]
     assert found("StaleSeries", log) == [0]
+    for table in ("averages", "candles", "series"):
+        shop.query(f"DELETE FROM {table}")
+    assert found("StaleSeries", shop.run("monitoring.gap_monitor").said) == [1]
 
 
-def test_a_series_that_nobody_loads_is_stale(service: Service) -> None:
-    assert service.run("db.migrate")[0] == 0
-    code, log = service.run("monitoring.gap_monitor")
-    assert code == 1
-    assert found("StaleSeries", log) == [1]
-    assert found("MonitorFailed", log) == [1]
-
-
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [([], {}), ([], {"HISTORY_DAYS": "many", "LOG_FORMAT": "console"}), (["--repare"], {})],
+)
 def test_a_monitor_that_cannot_check_still_has_a_heartbeat_and_counts_as_failed(
-    service: Service,
+    shop: Service, arguments: list[str], settings: dict[str, str]
 ) -> None:
-    code, log = service.run("monitoring.gap_monitor")
-    assert code == 2
-    assert found("MonitorHeartbeat", log) == [1]
-    assert found("MonitorFailed", log) == [1]
+    """There is no database; the settings cannot be read, so that the line is JSON all the same."""
+    done = shop.run("monitoring.gap_monitor", *arguments, **settings)
+    assert done.code == 2
+    assert found("MonitorHeartbeat", done.said) == [1]
+    assert found("MonitorFailed", done.said) == [1]
     # Nothing was counted, and a 0 would say that nothing is missing.
-    assert found("MissingBuckets", log) == []
-    assert found("StaleSeries", log) == []
+    assert found("MissingBuckets", done.said) == []
+    assert found("StaleSeries", done.said) == []
 
 
-def test_a_monitor_with_a_bad_setting_still_has_a_heartbeat_and_counts_as_failed(
-    service: Service,
-) -> None:
-    """Its settings cannot be read, LOG_FORMAT among them: the line is JSON all the same."""
-    code, log = service.run("monitoring.gap_monitor", HISTORY_DAYS="many", LOG_FORMAT="json")
-    assert code == 2
-    assert found("MonitorHeartbeat", log) == [1]
-    assert found("MonitorFailed", log) == [1]
-
-
-@pytest.mark.parametrize("level", ["WARNING", "ERROR"])
-def test_a_heartbeat_is_logged_at_every_level(service: Service, level: str) -> None:
-    code, log = service.run("monitoring.gap_monitor", LOG_LEVEL=level)
-    assert code == 2
-    assert found("MonitorHeartbeat", log) == [1]
-    assert service.run("workers.incremental_loader")[0] == 0
-    code, log = service.run("monitoring.gap_monitor", LOG_LEVEL=level)
-    assert code == 0
-    assert [json.loads(line)["event"] for line in log.splitlines()] == ["monitor_heartbeat"]
-    assert found("MissingBuckets", log) == [0]
-
-
-def test_a_monitor_whose_command_line_is_wrong_has_a_heartbeat_too(service: Service) -> None:
-    code, log = service.run("monitoring.gap_monitor", "--repare")
-    assert code == 2
-    assert found("MonitorHeartbeat", log) == [1]
-    assert found("MonitorFailed", log) == [1]
-
-
-def test_an_exchange_that_is_away_is_a_failed_load(service: Service) -> None:
-    assert service.run("db.migrate")[0] == 0
-    away = {"MB_API_BASE_URL": NOBODY, "UPSTREAM_RETRY_SECONDS": "0.1"}
-    code, log = service.run("workers.incremental_loader", **away)
-    assert code == 1
+def test_an_exchange_that_is_away_is_a_failed_load(shop: Service) -> None:
+    away = {"MB_API_BASE_URL": "http://127.0.0.1:9", "UPSTREAM_RETRY_SECONDS": "0.1"}
+    log = shop.run("workers.incremental_loader", **away).said
     assert found("LoadFailed", log) == [1]
     assert found("LoadFinished", log) == []
 
@@ -171,34 +107,26 @@ def test_a_command_that_crashes_is_a_failed_load(capsys: pytest.CaptureFixture[s
     assert found("LoadFailed", capsys.readouterr().err) == [1]
 
 
-def test_each_collection_counts_the_prices_that_it_stored(service: Service) -> None:
-    assert service.run("db.migrate")[0] == 0
-    given = service.settings | {"ALLOWED_SYMBOLS": "BTC,ETH,SOL", "PRICE_POLL_SECONDS": "3600"}
-    with process(service.folder, "-m", "app.workers.price_collector", **given) as child:
-        assert child.stderr is not None
-        lines = []
-        for line in child.stderr:  # ends with the process, should it collect nothing
-            lines.append(line)
-            if "prices_collected" in line:
-                break
-        child.send_signal(signal.SIGTERM)
-        assert ended(child)[0] == 0
-    assert found("PricesCollected", "".join(lines)) == [3]
+def test_each_collection_counts_the_prices_that_it_stored() -> None:
+    made, stream = FakeRuntime().build(settings()), StringIO()
+    prices = tuple(SpotPrice(Coin.parse(name), 1, "usd", NOW) for name in ("BTC", "ETH", "SOL"))
+    stored = tuple(made.prices.add(prices, NOW))
+    with log_as_before():
+        configure("INFO", "json", stream)
+        loop(made, lambda: Collection(stored, ()), wait=lambda _seconds: True)
+    assert found("PricesCollected", stream.getvalue()) == [3]
 
 
-def test_a_request_that_fails_for_the_upstream_counts_and_one_that_succeeds_does_not(
-    service: Service,
-) -> None:
-    given = service.settings | {"PORT": "0", "COINGECKO_API_BASE_URL": NOBODY}
-    with process(service.folder, "-m", "app.serve", **given) as child:
-        api = Server(url_in_log(child))
-        assert api.ask("GET", "/healthz")[0] == 200
-        assert api.ask("GET", "/nothing-here")[0] == 404
-        assert api.ask("POST", "/collect-once/BTC")[0] == 503
-        child.terminate()
-        _, log = ended(child)
-    assert log.count('"event": "http_request"') == 3
-    assert found("RequestsFailed", log) == [1]
+def test_a_request_that_fails_for_the_upstream_counts_and_one_that_succeeds_does_not() -> None:
+    stream = StringIO()
+    away = FakePrices(trouble=UpstreamUnavailable("It is away.", host="source"))
+    with log_as_before(), serving(FakeRuntime(price_source=away)) as api:
+        configure("INFO", "json", stream)
+        assert api.get("/healthz").status == 200
+        assert api.get("/nothing-here").status == 404
+        assert api.ask("POST", "/collect-once/BTC").status == 503
+    assert stream.getvalue().count('"event": "http_request"') == 3
+    assert found("RequestsFailed", stream.getvalue()) == [1]
 
 
 class BrokenStore(MemorySeriesStore):

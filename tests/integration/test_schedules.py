@@ -124,21 +124,19 @@ def test_a_monitor_that_cannot_check_mails_why_and_logs_it(
     assert watched.stdout == ""
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_unit_runs_the_command_it_names(
-    home: tuple[Path, dict[str, str], Exchange], name: str
+def test_the_units_run_the_commands_that_they_name(
+    home: tuple[Path, dict[str, str], Exchange],
 ) -> None:
     folder, environment, _ = home
-    service, timer = unit(f"{name}.service"), unit(f"{name}.timer")
-    if name == "mms-monitor":
-        shell(unit("mms-loader.service")["Service"]["ExecStart"], folder, environment)
-    done = shell(service["Service"]["ExecStart"], folder, environment)
-    assert done.returncode == 0, done.stderr
-    assert service["Service"]["Type"] == "oneshot"
-    assert service["Service"]["WorkingDirectory"] == HOME
-    assert re.fullmatch(r"\*-\*-\* \*:\d\d:00 UTC", timer["Timer"]["OnCalendar"])
-    assert timer["Timer"]["Persistent"] == "true"
-    assert timer["Install"]["WantedBy"] == "timers.target"
+    for name in SERVICES:
+        service, timer = unit(f"{name}.service"), unit(f"{name}.timer")
+        done = shell(service["Service"]["ExecStart"], folder, environment)
+        assert done.returncode == 0, done.stderr
+        assert service["Service"]["Type"] == "oneshot"
+        assert service["Service"]["WorkingDirectory"] == HOME
+        assert re.fullmatch(r"\*-\*-\* \*:\d\d:00 UTC", timer["Timer"]["OnCalendar"])
+        assert timer["Timer"]["Persistent"] == "true"
+        assert timer["Install"]["WantedBy"] == "timers.target"
 
 
 def test_systemd_itself_finds_nothing_wrong(tmp_path: Path) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import select
 import signal
 import socket
 import subprocess
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,28 +13,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.serve import GRACE, main
-from tests.support.logs import log_as_before
+from app.serve import main
+from tests.support.commands import run
+from tests.support.patience import until
 from tests.support.processes import DEADLINE, ended, process, url_in_log
 
 READ = "/BRLBTC/mms?range=20"
-
-
-def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> None:
-    for sent in (signal.SIGTERM, signal.SIGINT):
-        with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
-            url = url_in_log(child)
-            assert httpx.get(f"{url}/readyz").json()["data"] == "empty"
-            got = httpx.get(f"{url}{READ}")
-            assert (got.status_code, got.json()) == (200, [])
-            assert "make initial_load" in got.headers["x-data-reason"]
-            assert "server" not in got.headers
-            child.send_signal(sent)
-            code, said = ended(child)
-        assert code == 0
-        events = [json.loads(line)["event"] for line in said.splitlines()]
-        assert events[-2:] == ["server_stopping", "server_stopped"]
-        assert "Traceback" not in said
 
 
 def connected(url: str) -> socket.socket:
@@ -57,36 +39,30 @@ def ask_over(connection: socket.socket) -> None:
     assert said.startswith(b"HTTP/1.1 200")
 
 
-def test_an_idle_connection_is_kept_for_longer_than_whoever_is_in_front_keeps_it(
-    tmp_path: Path,
-) -> None:
-    """uvicorn's own 5 s would close it under a load balancer that keeps it for a minute."""
-    with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
-        with connected(url_in_log(child)) as connection:
-            closed, _, _ = select.select([connection], [], [], 6.0)
-            assert not closed
-            ask_over(connection)
-        child.send_signal(signal.SIGTERM)
-        assert ended(child)[0] == 0
-
-
-def test_idle_connections_do_not_hold_up_a_stop(tmp_path: Path) -> None:
+def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> None:
     with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
         url = url_in_log(child)
+        assert httpx.get(f"{url}/readyz", timeout=DEADLINE).json()["data"] == "empty"
+        got = httpx.get(f"{url}{READ}", timeout=DEADLINE)
+        assert (got.status_code, got.json()) == (200, [])
+        assert "make initial_load" in got.headers["x-data-reason"]
+        assert "server" not in got.headers
+        # Idle connections hold nothing up.
         idle = [connected(url) for _ in range(3)]
-        began = time.monotonic()
         child.send_signal(signal.SIGTERM)
         assert [connection.recv(1) for connection in idle] == [b"", b"", b""]
-        assert time.monotonic() - began < GRACE
-        assert ended(child)[0] == 0
+        code, said = ended(child)
         for connection in idle:
             connection.close()
+    assert code == 0
+    events = [json.loads(line)["event"] for line in said.splitlines()]
+    assert events[-2:] == ["server_stopping", "server_stopped"]
 
 
 def test_uvicorn_serves_the_application_object(tmp_path: Path) -> None:
     with process(tmp_path, "-m", "uvicorn", "app.main:app", "--port", "0") as child:
         url = url_in_log(child)
-        assert httpx.get(f"{url}/health").status_code == 200
+        assert httpx.get(f"{url}/health", timeout=DEADLINE).status_code == 200
         child.send_signal(signal.SIGTERM)
         _, said = ended(child)
     assert "Traceback" not in said
@@ -94,74 +70,62 @@ def test_uvicorn_serves_the_application_object(tmp_path: Path) -> None:
     assert said.count("/health") == 1
 
 
+def test_uvicorn_too_ends_with_the_sentence_and_no_traceback(tmp_path: Path) -> None:
+    bad = {"ENV": "prod", "DB_URL": "sqlite:///x"}
+    with process(tmp_path, "-m", "uvicorn", "app.main:app", "--port", "0", **bad) as child:
+        code, said = ended(child)
+    assert code != 0
+    assert "Traceback" not in said
+    assert "ENV" in said
+
+
+def refused(folder: Path, *arguments: str, module: str = "serve", **settings: str) -> str:
+    """The one line with which a server refuses to start."""
+    end = run(folder, module, *arguments, **settings)
+    assert (end.code, end.shown) == (2, "")
+    [line] = end.said.splitlines()
+    return line
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("PORT", "nonsense"), ("ALLOWED_PAIRS", ""), ("ENV", "prod")]
+    ("name", "value"), [("PORT", "nonsense"), ("ALLOWED_PAIRS", ","), ("ENV", "prod")]
 )
 def test_a_bad_setting_is_one_line_and_exit_code_2(tmp_path: Path, name: str, value: str) -> None:
-    bad = {name: value or ",", "DB_URL": "sqlite:///x.db"}
-    with process(tmp_path, "-m", "app.serve", **bad) as child:
-        code, said = ended(child)
-    assert code == 2
-    assert len(said.splitlines()) == 1
-    assert said.startswith("The API cannot start: ")
-    assert name in said
+    line = refused(tmp_path, **{name: value})
+    assert line.startswith("The API cannot start: ")
+    assert name in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_that_cannot_be_used_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "mms.db").write_bytes(b"this is no database " * 500)
-    with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
-        code, said = ended(child)
-    assert code == 2
-    assert len(said.splitlines()) == 1, said
-    assert said.startswith("The API cannot start: ")
+    assert refused(tmp_path, "--port", "0").startswith("The API cannot start: ")
 
 
-@pytest.mark.parametrize(
-    "settings", [{"PORT": "nonsense"}, {"ENV": "prod", "DB_URL": "sqlite:///x"}]
-)
-def test_uvicorn_too_ends_with_the_sentence_and_no_traceback(
-    tmp_path: Path, settings: dict[str, str]
-) -> None:
-    with process(tmp_path, "-m", "uvicorn", "app.main:app", "--port", "0", **settings) as child:
-        code, said = ended(child)
-    assert code != 0
-    assert "Traceback" not in said
-    assert next(iter(settings)) in said
-
-
-@pytest.mark.parametrize("module", ["app.serve", "app.local"])
+@pytest.mark.parametrize("module", ["serve", "local"])
 def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path, module: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with process(tmp_path, "-m", module, "--port", str(port)) as child:
-            code, said = ended(child)
-    assert code == 2
-    assert len(said.splitlines()) == 1
-    assert f"port {port} of 127.0.0.1 is in use" in said
+        line = refused(tmp_path, "--port", str(port), module=module)
+    assert f"port {port} of 127.0.0.1 is in use" in line
     # Both are true of this command.
-    assert "--port or PORT" in said
+    assert "--port or PORT" in line
     # Refused before the database was touched.
-    assert not (tmp_path / "mms.db").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--host", "192.0.2.1", "--port", "0"], "HOST=192.0.2.1 is no address of this machine"),
-        (["--host", "no such host", "--port", "0"], "is no address of this machine"),
         (["--host", "no..host", "--port", "0"], "HOST=no..host is no address of this machine"),
         (["--port", "70000"], "PORT=70000"),
-        (["--port", "x"], "PORT=x"),
     ],
 )
 def test_an_address_that_cannot_be_listened_on_is_exit_code_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    with log_as_before():
-        assert main(arguments) == 2
-    printed = capsys.readouterr().err
-    assert said in printed
-    assert len(printed.splitlines()) == 1
+    assert said in refused(tmp_path, *arguments)
 
 
 @pytest.mark.parametrize("arguments", [["--grace", "-1"], ["--drain", "1.5"], ["--nonsense"]])
@@ -191,23 +155,21 @@ def go(child: subprocess.Popen[str]) -> None:
     child.stdin.flush()
 
 
-def until_refused(url: str) -> None:
-    """Wait until nothing listens any more."""
+def refuses(url: str) -> bool:
+    """Whether nothing listens any more."""
     parts = urlsplit(url)
-    give_up = time.monotonic() + DEADLINE
-    while time.monotonic() < give_up:
-        try:
-            socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1).close()
-        except OSError:
-            return
-    raise AssertionError("the server still listens")
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1).close()
+    except OSError:
+        return True
+    return False
 
 
 def test_a_request_in_flight_is_answered_before_the_process_leaves(tmp_path: Path) -> None:
-    with process(tmp_path, *SLOW, "20", "0") as child, ThreadPoolExecutor() as pool:
+    with process(tmp_path, *SLOW, "60", "0") as child, ThreadPoolExecutor() as pool:
         url, reply = slow_request(child, pool)
         child.send_signal(signal.SIGTERM)
-        until_refused(url)
+        until(lambda: refuses(url))
         assert child.poll() is None
         go(child)
         got = reply.result(timeout=DEADLINE)
@@ -219,15 +181,13 @@ def test_a_request_in_flight_is_answered_before_the_process_leaves(tmp_path: Pat
 
 
 def test_readiness_goes_before_the_connections_do(tmp_path: Path) -> None:
-    with process(tmp_path, *SLOW, "20", "60") as child, ThreadPoolExecutor() as pool:
+    with process(tmp_path, *SLOW, "60", "60") as child, ThreadPoolExecutor() as pool:
         url, reply = slow_request(child, pool)
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.get(f"{url}/readyz", timeout=DEADLINE).status_code == 200
         child.send_signal(signal.SIGTERM)
-        give_up = time.monotonic() + DEADLINE
-        while httpx.get(f"{url}/readyz").status_code != 503:
-            assert time.monotonic() < give_up
+        until(lambda: httpx.get(f"{url}/readyz", timeout=DEADLINE).status_code == 503)
         # Still serving whoever has not noticed yet.
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/healthz", timeout=DEADLINE).status_code == 200
         go(child)
         assert reply.result(timeout=DEADLINE).status_code == 200
         # A second signal ends the wait.

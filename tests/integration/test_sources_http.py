@@ -6,7 +6,6 @@ import gzip
 import socket
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,27 +13,18 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-from app.core.errors import (
-    UpstreamBlocked,
-    UpstreamError,
-    UpstreamNonsense,
-    UpstreamRejected,
-    UpstreamUnavailable,
-)
-from app.core.market import Interval, Pair
+from app.core.errors import UpstreamBlocked, UpstreamNonsense, UpstreamUnavailable
 from app.sources.gate import HostGate
 from app.sources.http import Bounds, UpstreamHttp
-from app.sources.mercado_bitcoin import MercadoBitcoin, read_error
 from app.sources.retry import RetryPolicy
 from tests.support.loopback import (
     JSON_HEAD,
-    PATIENT_READS,
+    PATIENT,
+    SHORT_DEADLINE,
     TRICKLES,
-    Script,
     ask,
     crowd_before,
     door,
-    no_longer_than,
     nothing_left_behind,
     reset_after,
     say_nothing,
@@ -43,6 +33,7 @@ from tests.support.loopback import (
     trickle,
     whole,
 )
+from tests.support.patience import until
 
 
 @pytest.fixture(autouse=True)
@@ -88,62 +79,44 @@ def test_a_host_that_trickles_its_reply_cannot_hold_a_request_beyond_the_deadlin
 ) -> None:
     with (
         serving(TRICKLES[name]) as host,
-        no_longer_than(1.4),
-        pytest.raises(UpstreamUnavailable, match=r"no complete reply within 0\.4 s"),
+        pytest.raises(UpstreamUnavailable, match=r"no complete reply within 0\.2 s"),
     ):
-        ask(host.url, PATIENT_READS)
+        ask(host.url, SHORT_DEADLINE)
 
 
 def test_the_policy_s_total_bounds_the_last_attempt_too() -> None:
     with (
         serving(TRICKLES["body with a length"]) as host,
-        door(host.url, Bounds(read=5.0, deadline=5.0), RetryPolicy(total=0.4)) as http,
-        no_longer_than(1.4),
-        pytest.raises(UpstreamUnavailable),
+        door(host.url, PATIENT, RetryPolicy(total=0.2)) as http,
+        pytest.raises(UpstreamUnavailable, match=r"no complete reply within 0\."),
     ):
         http.get_json("candles", {})
 
 
 def test_a_host_that_accepts_and_says_nothing_is_left_after_the_read_time_out() -> None:
-    with (
-        serving(say_nothing) as host,
-        no_longer_than(1.4),
-        pytest.raises(UpstreamUnavailable, match="timed out"),
-    ):
-        ask(host.url, Bounds(connect=0.3, read=0.2, deadline=5.0))
-
-
-def test_a_host_too_busy_to_accept_is_left_in_time() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        address = listener.getsockname()
-        with crowd_before(address), no_longer_than(1.2), pytest.raises(UpstreamUnavailable):
-            ask(f"http://127.0.0.1:{address[1]}")
+    with serving(say_nothing) as host, pytest.raises(UpstreamUnavailable, match="timed out"):
+        ask(host.url, Bounds(connect=60.0, read=0.2, deadline=60.0))
 
 
 def test_a_connection_that_stands_too_late_is_closed_without_a_word() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
-        with (
-            crowd_before(address),
-            no_longer_than(0.9),
-            pytest.raises(UpstreamUnavailable, match=r"within 0\.2 s"),
-        ):
-            ask(f"http://127.0.0.1:{address[1]}", Bounds(connect=3.0, deadline=0.2))
+        with crowd_before(address), pytest.raises(UpstreamUnavailable, match=r"within 0\.2 s"):
+            ask(f"http://127.0.0.1:{address[1]}", SHORT_DEADLINE)
         # The crowd is gone; the host now accepts whoever is still knocking, us at last.
         listener.settimeout(0.5)
         heard = []
-        until = time.monotonic() + 3.0
-        while time.monotonic() < until and "upstream-exchange" in thread_names():
+
+        def gone() -> bool:
             with suppress(TimeoutError):
                 connection, _ = listener.accept()
                 with connection:
-                    connection.settimeout(1.0)
+                    connection.settimeout(60.0)
                     heard.append(connection.recv(1_000))
+            return all(thread.name != "upstream-exchange" for thread in threading.enumerate())
+
+        until(gone)
     assert set(heard) == {b""}
-
-
-def thread_names() -> set[str]:
-    return {thread.name for thread in threading.enumerate()}
 
 
 def test_a_closed_port_is_unavailable() -> None:
@@ -155,15 +128,10 @@ def test_a_closed_port_is_unavailable() -> None:
 
 CUTS = {
     "before a word": send(),
-    "in the status line": send(b"HTTP/1.1 20"),
     "in the headers": send(b"HTTP/1.1 200 OK\r\nContent-Ty"),
-    "in a body with a length": send(JSON_HEAD, b'Content-Length: 90\r\n\r\n{"t":[1'),
     "in a whole-looking body with a length": send(JSON_HEAD, b"Content-Length: 90\r\n\r\n[]"),
-    "in a chunk": send(JSON_HEAD, b"Transfer-Encoding: chunked\r\n\r\n9\r\n[1,"),
     "between chunks": send(JSON_HEAD, b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n"),
-    "in a body without a length": send(JSON_HEAD, b'\r\n{"t":[1,2'),
     "in a body of HTTP/1.0": send(b'HTTP/1.0 200 OK\r\n\r\n{"t":["12'),
-    "before a body without a length": send(JSON_HEAD, b"\r\n"),
     "in a packed body": send(
         JSON_HEAD, b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b'{"t":[1,2,3]}')[:-9]
     ),
@@ -182,61 +150,22 @@ def test_a_reply_that_is_cut_is_asked_for_again(name: str) -> None:
     assert [line["attempt"] for line in logs] == [1, 2]
 
 
-def bomb(megabytes: int) -> bytes:
-    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
-    zeros = bytes(1_000_000)
-    return b"".join(packer.compress(zeros) for _ in range(megabytes)) + packer.flush()
-
-
-NONSENSE = {
-    "a gzip bomb": (whole(bomb(100), headers=b"Content-Encoding: gzip\r\n"), "longer than 100000"),
-    "a body without end": (trickle(JSON_HEAD + b"\r\n", b"[" * 50_000), "longer than 100000"),
-    "a packing nobody offered": (whole(b"[]", headers=b"Content-Encoding: br\r\n"), "'br'"),
-    "words": (whole(b"It works!"), "not JSON"),
-    "a redirect": (
-        send(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2/?t=1\r\nContent-Length: 0\r\n\r\n"),
-        "redirects to 127.0.0.2",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", NONSENSE)
-def test_nonsense_is_asked_for_once_and_named(name: str) -> None:
-    script, names = NONSENSE[name]
-    with serving(script) as host:
-        bounds = Bounds(deadline=2.0, body=100_000)
+def test_a_body_without_end_is_asked_for_once_and_named() -> None:
+    with serving(trickle(JSON_HEAD + b"\r\n", b"[" * 50_000)) as host:
+        bounds = Bounds(deadline=60.0, body=100_000)
         with (
-            no_longer_than(1.5),
             door(host.url, bounds, RetryPolicy()) as http,
-            pytest.raises(UpstreamNonsense, match=names),
+            pytest.raises(UpstreamNonsense, match="longer than 100000"),
         ):
             http.get_json("candles", {})
         assert len(host.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("script", "kind"),
-    [
-        (whole(b"<html>blocked", status=b"403 Forbidden"), UpstreamBlocked),
-        (whole(b"<html>", headers=b"X-Served-By: cdn\r\n"), UpstreamBlocked),
-        (send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 900\r\n\r\n<ht"), UpstreamBlocked),
-        (whole(b'{"code":"A|B|SYMBOL_IS_INVALID"}', status=b"400 Bad"), UpstreamRejected),
-    ],
-)
-def test_a_refusal_is_final(script: Script, kind: type[UpstreamError]) -> None:
-    with serving(script) as host:
-        with door(host.url, policy=RetryPolicy()) as http, pytest.raises(kind):
+def test_a_refusal_is_final_though_its_page_breaks_off() -> None:
+    with serving(send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 900\r\n\r\n<ht")) as host:
+        with door(host.url, policy=RetryPolicy()) as http, pytest.raises(UpstreamBlocked):
             http.get_json("candles", {})
         assert len(host.requests) == 1
-
-
-def test_a_host_that_asks_for_a_pause_is_asked_again_after_it() -> None:
-    busy = whole(b"{}", status=b"429 Too Many", headers=b"Retry-After: 0.3\r\n")
-    with serving(busy, whole(b"[1]")) as host, capture_logs():
-        started = time.monotonic()
-        with door(host.url, policy=RetryPolicy(base=0.001)) as http:
-            assert http.get_json("candles", {}).data == [1]
-        assert 0.3 <= time.monotonic() - started < 3.0
 
 
 def test_many_threads_share_one_door_and_its_gate() -> None:
@@ -246,13 +175,14 @@ def test_many_threads_share_one_door_and_its_gate() -> None:
         arrivals.append(time.monotonic())
         whole(b"[1]")(connection)
 
+    started = time.monotonic()
     with serving(note) as host:
         gate = HostGate("loopback", 40.0)
         with UpstreamHttp(host.url, gate) as http, ThreadPoolExecutor(6) as pool:
             answers = list(pool.map(lambda _: http.get_json("candles", {}).data, range(12)))
     assert answers == [[1]] * 12
-    # 11 periods of 25 ms lie between the first and the last of twelve requests.
-    assert 0.25 <= max(arrivals) - min(arrivals) < 3.0
+    # Eleven periods of 25 ms lie between the first and the last of twelve requests.
+    assert max(arrivals) - started >= 0.275
 
 
 def test_a_host_elsewhere_is_asked_through_the_proxy_and_this_machine_never_is(
@@ -267,16 +197,3 @@ def test_a_host_elsewhere_is_asked_through_the_proxy_and_this_machine_never_is(
         assert ask(host.url) == "direct"
         assert ask(host.url.replace("127.0.0.1", "localhost")) == "direct"
         assert len(proxy.requests) == 1
-
-
-def test_a_source_reads_candles_over_a_real_connection() -> None:
-    body = b'{"t":[1711584000],"o":["2"],"h":["3.00000001"],"l":["1"],"c":[2.5],"v":["0.1"]}'
-    reply = whole(body, headers=b"Date: Sat, 30 Mar 2024 20:10:17 GMT\r\n")
-    with serving(reply) as host:
-        gate = HostGate("loopback", 1.0)
-        with UpstreamHttp(host.url, gate, read_error=read_error) as http:
-            source = MercadoBitcoin(http, lambda: 1_711_829_417.0)
-            page = source.page(Pair("BTC", "BRL"), Interval.DAY, 1_711_584_000, 1_711_756_800)
-    (candle,) = page.candles
-    assert (candle.bucket, candle.high, candle.close) == (1_711_584_000, 300_000_001, 250_000_000)
-    assert (page.last, page.complete) == (1_711_670_400, True)

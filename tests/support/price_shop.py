@@ -15,6 +15,7 @@ from typing import Any
 from app.sandbox.exchange import COINGECKO_PATH, Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
+from tests.support.commands import run
 from tests.support.processes import Server, api_server, environment
 
 
@@ -52,15 +53,8 @@ class PriceShop:
 
     def run(self, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
         """Run the collector to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "app.workers.price_collector", *arguments],
-            env=self.environment | changed,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        end = run(self.folder, "workers.price_collector", *arguments, **self.environment | changed)
+        return subprocess.CompletedProcess(arguments, end.code, end.shown, end.said)
 
     def start(self, *arguments: str, **changed: str) -> subprocess.Popen[str]:
         """Start the collector."""

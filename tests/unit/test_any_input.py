@@ -153,9 +153,9 @@ def test_a_file_is_a_backup_or_refused(
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "any.mmsb"
     file.write_bytes(gzip.compress(data, 1) if packed else data)
-    with pytest.raises((StoreUnusable, ConfigurationError)):
-        with archive.reading(file) as (_schema, parts):
-            list(parts)
+    refused = pytest.raises((StoreUnusable, ConfigurationError))
+    with refused, archive.reading(file) as (_schema, parts):
+        list(parts)
 
 
 @given(changed([b"# a comment\nPORT=8001\nexport DB_URL='sqlite:///x'\nHOST = \"a b\" # here\n"]))
