@@ -80,13 +80,15 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'mms.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def db_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of an empty database, once for each kind that is supported."""
-    if request.param == "sqlite":
-        yield request.getfixturevalue("sqlite_url")
-        return
-    server: postgres.Postgres = request.getfixturevalue("postgres_server")
-    url = server.create()
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    url = postgres_server.create()
     yield url
-    server.drop(url)
+    postgres_server.drop(url)
+
+
+@pytest.fixture
+def db_url(sqlite_url: str) -> str:
+    """The URL of an empty database; tests/integration has one of each kind in turn."""
+    return sqlite_url

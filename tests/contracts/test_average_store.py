@@ -48,14 +48,14 @@ _numbers = count(1)
 Averages = Mapping[int, tuple[int | None, ...]]
 """Bucket → averages in 1e-8, in the order of WINDOWS."""
 
-KINDS = [
-    "memory",
-    "sqlite",
-    "postgres",
-    "sqlite behind memory",
-    "postgres behind memcached",
-    "sqlite behind memory behind memcached",
-]
+ALONE = {"stand": ["memory", "sqlite", "sqlite behind memory"]}
+SERVICES = {
+    "stand": [
+        "postgres",
+        "postgres behind memcached",
+        "sqlite behind memory behind memcached",
+    ]
+}
 
 
 @dataclass
@@ -122,7 +122,7 @@ def _store(
     return stores.by_kind[kind]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def stand(
     request: pytest.FixtureRequest, stores: Stores, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stand]:

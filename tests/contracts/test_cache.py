@@ -18,6 +18,9 @@ from app.db.cache.memory import MemoryCache
 from tests.support.loopback import nothing_left_behind
 from tests.support.memcached import Memcached
 
+ALONE = {"kind": ["memory"]}
+SERVICES = {"kind": ["memcached", "three nodes", "layers"]}
+
 TTL = 60
 LARGEST = 1_000_000
 ODD_KEYS = ["a b", " a", "", "a\nb", "a\r\nget b", "é", "a" * 251, "a\0b", "\ud800"]
@@ -30,7 +33,7 @@ class Kind:
     make: Callable[[int], Cache]
 
 
-@pytest.fixture(params=["memory", "memcached", "three nodes", "layers"])
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each kind of cache, empty."""
     if request.param == "memory":

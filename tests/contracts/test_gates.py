@@ -21,6 +21,9 @@ from app.db.session import open_engine, transaction
 from app.sources.gate import HostGate
 from tests.unit.sources.upstream_fakes import FakeTime
 
+ALONE = {"workshop": ["process", "sqlite"], "shared": ["sqlite"]}
+SERVICES = {"workshop": ["postgres"], "shared": ["postgres"]}
+
 START = 1_000.0
 
 
@@ -45,7 +48,7 @@ class Workshop:
         return DatabaseGate(self.engine, name, rate, clock=now, monotonic=now, sleep=sleeping)
 
 
-@pytest.fixture(params=["process", "sqlite", "postgres"])
+@pytest.fixture
 def workshop(request: pytest.FixtureRequest) -> Iterator[Workshop]:
     """Gates of each kind, on a clock that only sleeping moves."""
     if request.param == "process":
@@ -54,24 +57,17 @@ def workshop(request: pytest.FixtureRequest) -> Iterator[Workshop]:
         yield from migrated(request, request.param)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
 def shared(request: pytest.FixtureRequest) -> Iterator[Workshop]:
     """Gates of each kind that processes share."""
     yield from migrated(request, request.param)
 
 
 def migrated(request: pytest.FixtureRequest, kind: str) -> Iterator[Workshop]:
-    if kind == "sqlite":
-        server, url = None, request.getfixturevalue("sqlite_url")
-    else:
-        server = request.getfixturevalue("postgres_server")
-        url = server.create()
-    engine = open_engine(url)
+    engine = open_engine(request.getfixturevalue(f"{kind}_url"))
     schema.migrate(engine)
     yield Workshop(FakeTime(), engine)
     engine.dispose()
-    if server is not None:
-        server.drop(url)
 
 
 def test_the_first_request_goes_out_at_once_and_the_next_ones_a_period_apart(

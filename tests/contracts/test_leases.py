@@ -19,7 +19,11 @@ NOW = 1_711_670_400
 Holder = Callable[[str], Leases]
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite", "postgres"])
+ALONE = {"holder": ["memory", "sqlite"]}
+SERVICES = {"holder": ["postgres"]}
+
+
+@pytest.fixture(scope="module")
 def holder(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Holder]:

@@ -15,28 +15,23 @@ from app.db.session import open_engine, transaction
 from tests.support.statements import statements
 
 BTC, ETH = Coin("BTC", "bitcoin"), Coin("ETH", "ethereum")
+ALONE = {"store": ["memory", "sqlite"]}
+SERVICES = {"store": ["postgres"]}
+
 AT = 1_711_356_300
 Store = MemoryPriceStore | SqlPriceStore
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """An empty store of each kind."""
     if request.param == "memory":
         yield MemoryPriceStore()
         return
-    server = None
-    if request.param == "sqlite":
-        url = request.getfixturevalue("sqlite_url")
-    else:
-        server = request.getfixturevalue("postgres_server")
-        url = server.create()
-    engine = open_engine(url)
+    engine = open_engine(request.getfixturevalue(f"{request.param}_url"))
     schema.migrate(engine)
     yield SqlPriceStore(engine)
     engine.dispose()
-    if server is not None:
-        server.drop(url)
 
 
 def price(coin: Coin, value: int, at: int = AT, currency: str = "usd") -> SpotPrice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from threading import Barrier, Thread
 
 import pytest
@@ -19,12 +20,29 @@ from app.core.market import (
     QuarantinedCandle,
     RefusedCandle,
 )
+from app.db import schema
 from app.db.memory import MemorySeriesStore, MemorySeriesUnit
 from app.db.series import SqlSeriesStore
+from app.db.session import open_engine
 from tests.support.candles import BTC, DAY, ETH, candle, daily, day
+
+ALONE = {"store": ["memory", "sqlite"]}
+SERVICES = {"store": ["postgres"]}
 
 Store = MemorySeriesStore | SqlSeriesStore
 NOW = day(400)
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store of each kind."""
+    if request.param == "memory":
+        yield MemorySeriesStore()
+        return
+    engine = open_engine(request.getfixturevalue(f"{request.param}_url"))
+    schema.migrate(engine)
+    yield SqlSeriesStore(engine)
+    engine.dispose()
 
 
 def put(store: Store, candles: list[Candle], rows: list[AverageRow], now: int = NOW) -> int:

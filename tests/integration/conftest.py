@@ -1,4 +1,4 @@
-"""A stand-in exchange, and the kinds of databases that the measurements of benchmarks.reliability run on."""
+"""A stand-in exchange, and databases of both kinds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import pytest
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
-from benchmarks.reliability.rig import SQLITE, Where
-from tests.support.postgres import Postgres
-from tests.support.reliability import on
 from tests.support.town import Town
 
 
@@ -24,16 +21,8 @@ def town(tmp_path: Path) -> Iterator[Town]:
         yield Town(url, tmp_path)
 
 
-@pytest.fixture
-def on_postgres(postgres_server: Postgres) -> Where:
-    """Databases of the server that all tests share."""
-    return on(postgres_server)
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
-def where(request: pytest.FixtureRequest) -> Where:
-    """Either kind of database in turn."""
-    if request.param == "sqlite":
-        return SQLITE
-    found: Where = request.getfixturevalue("on_postgres")
-    return found
+def db_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, once for each kind that is supported."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url

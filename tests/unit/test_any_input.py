@@ -44,10 +44,10 @@ REFUSALS: list[Any] = [
 ]
 SEEDS = [json.dumps(value).encode() for value in (COLUMNS, OLDER, PRICES, *REFUSALS)]
 BACKUP = [
-    json.dumps({"format": "mms-backup", "version": 1, "schema": HEAD, "created_at": "x"}),
+    json.dumps({"format": "mms-backup", "version": 2, "schema": HEAD, "created_at": "x"}),
     json.dumps({"table": "series", "columns": ["pair", "revision"]}),
     '["BTC-BRL",7]',
-    json.dumps({"end": {"tables": {}, "numbered": {"prices": 17}, "sha256": "0"}}),
+    json.dumps({"end": {"rows": {"series": 1}, "sha256": "0"}}),
     "",
 ]
 WORDS = [

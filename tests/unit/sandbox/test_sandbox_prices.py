@@ -237,12 +237,6 @@ def test_a_file_that_is_no_recording_is_refused_with_its_line(
         replayed(tmp_path, line)
 
 
-def test_the_interactions_that_were_recorded_are_replayed(recordings: Path) -> None:
-    market = built("--prices", str(recordings / "coingecko" / "dev_recorded_to_2024.jsonl"))
-    found = [usd(market, "ethereum")["ethereum"] for _ in range(3)]
-    assert found == [Decimal("1667.18"), Decimal("2520.81"), Decimal("2520.81")]
-
-
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name in ("absent", "binary"):

@@ -140,14 +140,3 @@ def test_without_any_closed_candle_there_is_nothing_to_shift() -> None:
     text = json.dumps({**LEGACY, "server_unix_timestamp": T})
     with pytest.raises(ConfigurationError, match="no closed candle"):
         shift_to_yesterday(parse_recording(text, "f"), T)
-
-
-def test_the_recorded_reply_and_its_table_hold_the_same_candles(recordings: Path) -> None:
-    folder = recordings / "mb_api"
-    reply = read_recording(folder / "legacy_v4_candle_BRLBTC_1d_2022-01-02_2024-03.raw.json")
-    table = read_recording(folder / "legacy_v4_candle_BRLBTC_1d.csv")
-    assert len(reply.bars) == 819
-    assert reply.interval is Interval.DAY
-    assert reply.server_time == 1_711_829_417
-    assert reply.last_closed() == reply.bars[-2].stamp
-    assert reply.bars == table.bars

@@ -1,0 +1,3 @@
+"""Caches, with real services."""
+
+from tests.contracts.test_cache import *

@@ -1,0 +1,3 @@
+"""Leases, with real services."""
+
+from tests.contracts.test_leases import *

@@ -1,0 +1,3 @@
+"""Stores of prices, with real services."""
+
+from tests.contracts.test_price_store import *

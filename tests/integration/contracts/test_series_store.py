@@ -1,0 +1,3 @@
+"""Stores of series, with real services."""
+
+from tests.contracts.test_series_store import *
