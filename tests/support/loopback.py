@@ -128,14 +128,6 @@ def ask(url: str, bounds: Bounds = PATIENT) -> object:
         return http.get_json("candles", {"symbol": "BTC-BRL"}).data
 
 
-@contextmanager
-def no_longer_than(seconds: float) -> Iterator[None]:
-    """Assert that the block ends in time."""
-    started = time.monotonic()
-    yield
-    assert time.monotonic() - started < seconds
-
-
 def descriptors() -> int:
     """How many files and sockets this process has open; 0 where that cannot be seen."""
     folder = Path("/proc/self/fd")

@@ -22,7 +22,7 @@ from app.sandbox.simulation import Simulation
 from app.scheduled import main, scheduled
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Script(Children):
@@ -103,12 +103,10 @@ def test_it_works_as_a_process_and_ends_with_0_when_told_to_stop(
         for line in process.stderr:
             if sign in line:
                 break
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         rest = process.stderr.read()
         assert process.wait(PATIENCE) == 0
     assert "schedule_stopped" in rest
-    assert time.monotonic() - began < PATIENCE
 
 
 def test_a_bad_setting_stops_it_with_one_line(environment: dict[str, str]) -> None:
