@@ -35,7 +35,6 @@ FROM: Final = Parameter(
     {"type": "string"},
     "2024-03-01",
     other_name="from_ts",
-    refused=lambda: moment("yesterday", "from"),
 )
 TO: Final = Parameter(
     "to",
@@ -72,7 +71,6 @@ RECORDS_LIMIT: Final = Parameter(
     "How many, 1 to 1,000. Default 100.",
     {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
     100,
-    refused=lambda: whole_number("0", "limit", 1_000),
 )
 
 GAPS: Final = Query(INTERVAL)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 
 from app.api.errors import PROBLEM_JSON, Answer, answer_to, of_status, problem
 from app.api.query import Query
-from app.core.errors import MmsError, StoreUnavailable, UnsupportedInterval, UnsupportedPair
+from app.core.errors import (
+    InvalidParameter,
+    MmsError,
+    RepeatedParameter,
+    StoreUnavailable,
+    UnknownParameter,
+    UnsupportedInterval,
+    UnsupportedPair,
+)
 from app.schemas.replies import Problem
 
-SERIES_ERRORS: Final = (UnsupportedPair, UnsupportedInterval, StoreUnavailable)
+SERIES_ERRORS: Final = (
+    RepeatedParameter,
+    UnsupportedPair,
+    UnsupportedInterval,
+    StoreUnavailable,
+)
 """What a request for a series may be answered with, whatever its query."""
 
 SYMBOL: Final = {
@@ -64,7 +74,7 @@ SERIES_HEADERS: Final = {
     "ETag": {
         "description": "Names this reply. Sent as If-None-Match it is answered with 304 while nothing has changed.",
         "schema": {"type": "string"},
-        "example": '"0f41c2a7d95be8630f41c2a7-0"',
+        "example": '"0f41c2a7d95be8630f41c2a7"',
     },
     "Cache-Control": {
         "description": "A stored reply may be used after asking whether it is still right.",
@@ -125,19 +135,27 @@ def json_reply(
     }
 
 
-def problems(query: Query, *errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
+def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
     """The documented error replies, by status, each with an example for every code.
 
-    They are `errors`, and what is refused of a `query`.
+    Besides `errors` they are a query that cannot be read or names what the request does not have.
     """
     documented: dict[int | str, dict[str, Any]] = {}
-    for refusal in query.refusals():
-        _document(documented, answer_to(type(refusal)), str(refusal))
-    for error in errors:
+    every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, *errors)
+    for error in every:
         answer = answer_to(error)
         _document(documented, answer, answer.example)
         if answer.code == "upstream-unavailable":
             documented[answer.status]["headers"]["Retry-After"] = _RETRY_AFTER
+    return documented
+
+
+def wrong_method(allowed: str = "GET, HEAD") -> dict[int | str, dict[str, Any]]:
+    """The documented reply to a method that an address does not have."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    detail = f"DELETE is not possible at /example; allowed: {allowed}."
+    _document(documented, of_status(405), detail)
+    documented[405]["headers"]["Allow"] = {**_ALLOW, "example": allowed}
     return documented
 
 
@@ -160,36 +178,3 @@ def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detai
 def series_parameters(query: Query) -> dict[str, Any]:
     """The pair and the query parameters of a request for a series."""
     return {"parameters": [_PAIR, *query.documented()]}
-
-
-def complete(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Put into the document of `app` what FastAPI has no place for or leaves out.
-
-    That are the reply to a method that an address does not have, and the nulls of examples.
-    """
-    routes = [route for each in routers for route in each.routes if isinstance(route, APIRoute)]
-    written = app.openapi
-
-    def whole() -> dict[str, Any]:
-        document = written()
-        for route in routes:
-            for method in route.methods or ():
-                replies = document["paths"][route.path_format][method.lower()]["responses"]
-                replies.update(_wrong_method(route.path_format, method))
-                for status, reply in route.responses.items():
-                    for kind, content in reply.get("content", {}).items():
-                        replies[str(status)]["content"][kind].update(content)
-        return document
-
-    app.openapi = whole  # type: ignore[method-assign] # as FastAPI's own documentation has it
-
-
-def _wrong_method(path: str, method: str) -> dict[str, Any]:
-    """The documented reply to DELETE."""
-    allowed = "GET, HEAD" if method == "GET" else method
-    address = path.format(pair=_PAIR["example"], symbol=SYMBOL["example"])
-    documented: dict[int | str, dict[str, Any]] = {}
-    detail = f"DELETE is not possible at {address}; allowed: {allowed}."
-    _document(documented, of_status(405), detail)
-    documented[405]["headers"]["Allow"] = {**_ALLOW, "example": allowed}
-    return {"405": documented[405]}

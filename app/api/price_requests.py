@@ -24,7 +24,6 @@ LIMIT: Final = Parameter(
     f"How many prices, 1 to {MOST_PRICES:,}. Default {DEFAULT_PRICES}.",
     {"type": "integer", "minimum": 1, "maximum": MOST_PRICES, "default": DEFAULT_PRICES},
     100,
-    refused=lambda: whole_number("0", "limit", MOST_PRICES),
 )
 COLLECTED_FROM: Final = Parameter(
     "from",
@@ -45,7 +44,6 @@ THRESHOLD: Final = Parameter(
     "Relative change that must be exceeded, for `method=relative`. Default: ANOMALY_THRESHOLD.",
     {"type": "number"},
     0.05,
-    refused=lambda: parse_threshold("5%"),
 )
 METHOD: Final = Parameter(
     "method",

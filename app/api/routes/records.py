@@ -36,7 +36,7 @@ _REVISED: Final = {
     summary="Candles that the exchange sent and that were refused",
     responses={
         200: json_reply("The last seen ones first.", list[Quarantined], [_QUARANTINED]),
-        **problems(RECORDS, *SERIES_ERRORS),
+        **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )
@@ -57,7 +57,7 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
     summary="Closed candles that the exchange changed afterwards",
     responses={
         200: json_reply("The last noticed ones first.", list[Revised], [_REVISED]),
-        **problems(RECORDS, *SERIES_ERRORS),
+        **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )
