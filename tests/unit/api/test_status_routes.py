@@ -5,8 +5,7 @@ from __future__ import annotations
 from threading import Event
 
 from app.core.errors import StoreUnavailable, StoreUnusable
-from app.core.market import DAY, Interval, Pair, SeriesState
-from app.db.memory import MemorySeriesStore
+from app.core.market import DAY
 from app.main import create_app
 from tests.support.api import BTC, LAST, FakeRuntime, load, serving, settings, started
 
@@ -81,19 +80,6 @@ def test_an_empty_database_is_ready_and_says_what_to_run() -> None:
         assert api.get("/readyz").json() == {"status": "ready", "data": "present", "cache": "ok"}
 
 
-class Lost(MemorySeriesStore):
-    """A database that dies between two questions."""
-
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
-        raise StoreUnavailable("gone")
-
-
-def test_a_database_that_dies_halfway_is_not_ready_either() -> None:
-    with serving(FakeRuntime(store=Lost())) as api:
-        assert api.get("/readyz").status == 503
-        assert api.get("/pairs").json()["code"] == "database-unavailable"
-
-
 def test_a_process_that_shuts_down_is_alive_and_healthy_but_not_ready() -> None:
     draining = Event()
     runtime = FakeRuntime()
@@ -110,11 +96,3 @@ def test_a_probe_may_carry_any_query() -> None:
     with serving(FakeRuntime()) as api:
         for path in ("/health", "/healthz", "/readyz"):
             assert api.get(f"{path}?t=1711670400&t=2").status == 200
-
-
-def test_the_root_leads_to_the_documentation() -> None:
-    with serving(FakeRuntime()) as api:
-        got = api.get("/")
-        assert got.status == 307
-        assert got.header("location") == "/docs"
-        assert api.get("/docs").status == 200
