@@ -36,9 +36,6 @@ FIRST_RETRY: Final = 60.0
 LAST_RETRY: Final = 900.0
 """Seconds between tries after failures: doubling from the first to the last."""
 
-NOT_STARTED: Final = 2
-"""The exit code of a command that could not start, also where it is the system that has no room."""
-
 STOP_WITHIN: Final = 5.0
 """Seconds that a running load gets to end after a stop was asked for."""
 
@@ -209,23 +206,19 @@ class Children:
     def run(self, module: str, *arguments: str) -> ChildEnd:
         """Run `python -m module --json`, with more arguments where given, to its end.
 
-        A child that the system cannot start, for want of memory for example, is one that failed.
+        Raises OSError where the system cannot start it, for want of memory for example.
         """
         with self._lock:
             if self._stopped:
                 return ChildEnd(-1, None)
-            try:
-                child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
-                    [sys.executable, "-m", "app.child", module, "--json", *arguments],
-                    stdout=subprocess.PIPE,
-                    stderr=self._log,
-                    stdin=subprocess.PIPE,
-                    text=True,
-                    env=self._environment,
-                )
-            except OSError as error:
-                structlog.get_logger().error("child_not_started", command=module, reason=str(error))
-                return ChildEnd(NOT_STARTED, None)
+            child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
+                [sys.executable, "-m", "app.child", module, "--json", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                stdin=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+            )
             self._running = child
         # Not `communicate`, which closes the child's input: that is how it learns of our end.
         with child:

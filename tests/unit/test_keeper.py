@@ -18,7 +18,6 @@ from app.keeper import (
     INCREMENTAL,
     INITIAL,
     LAST_RETRY,
-    NOT_STARTED,
     ChildEnd,
     Children,
     Keeper,
@@ -67,7 +66,8 @@ def play(
         return len(script.ran) == len(script.ends)
 
     keeper = Keeper(
-        [interval],
+        # The shortest one sets the rhythm.
+        [Interval.DAY, interval],
         script,
         clock=lambda: MIDNIGHT + 3600.0,
         say=said.append,
@@ -79,18 +79,11 @@ def play(
 
 
 def test_the_first_load_is_the_initial_one_and_then_incremental_ones_follow() -> None:
-    script, said, waits, loaded = play([FINE, FINE, FINE])
-    assert script.ran == [INITIAL, INCREMENTAL, INCREMENTAL]
-    assert said == []
-    assert loaded == 1
-    assert waits == [86_400 - 3600 + 30.0] * 3
-
-
-def test_the_initial_load_is_tried_again_until_it_succeeds() -> None:
-    script, _, waits, loaded = play([AWAY, REJECTED, FINE, FINE])
+    script, said, waits, loaded = play([AWAY, REJECTED, FINE, FINE])
     assert script.ran == [INITIAL, INITIAL, INITIAL, INCREMENTAL]
+    assert ["answers again" in line for line in said] == [False, True]
     assert loaded == 1
-    assert waits[:2] == [60.0, 120.0]
+    assert waits == [60.0, 120.0] + [86_400 - 3600 + 30.0] * 2
 
 
 def test_what_was_left_to_another_loader_is_looked_after_soon() -> None:
@@ -103,10 +96,10 @@ def test_what_was_left_to_another_loader_is_looked_after_soon() -> None:
 
 @pytest.mark.parametrize("partly", [ONE_REJECTED, ONE_LOST, ChildEnd(0, PARTLY_TAKEN.summary)])
 def test_one_series_that_fails_for_ever_delays_no_other(partly: ChildEnd) -> None:
-    script, _, waits, loaded = play([partly] * 12, Interval.MINUTE)
+    script, _, waits, loaded = play([partly] * 4, Interval.MINUTE)
     assert loaded == 1
-    assert script.ran == [INITIAL] + [INCREMENTAL] * 11
-    assert waits == [6.0] * 12
+    assert script.ran == [INITIAL] + [INCREMENTAL] * 3
+    assert waits == [6.0] * 4
 
 
 def test_an_outage_is_over_when_no_series_is_lost_any_more() -> None:
@@ -177,23 +170,6 @@ def test_retries_grow_apart_to_a_bound_and_wait_for_no_close() -> None:
     assert next_run(MIDNIGHT + 7, Interval.MINUTE, 5) == MIDNIGHT + 66
 
 
-def test_the_shortest_interval_sets_the_rhythm() -> None:
-    waits: list[float] = []
-
-    def wait(seconds: float) -> bool:
-        waits.append(seconds)
-        return True
-
-    Keeper(
-        [Interval.DAY, Interval.HOUR],
-        Script([FINE]),
-        clock=lambda: MIDNIGHT,
-        say=pytest.fail,
-        wait=wait,
-    ).run()
-    assert waits == [30.0]
-
-
 def test_a_stop_ends_the_running_child_and_starts_no_other() -> None:
     children = Children(dict(os.environ))
     results: list[ChildEnd] = []
@@ -220,14 +196,18 @@ def test_the_summary_is_the_last_line_where_there_is_one(
         assert Children(dict(os.environ), log).run(module).summary == summary
 
 
-def test_a_child_that_the_system_cannot_start_is_one_that_failed() -> None:
+def test_a_child_that_the_system_cannot_start_is_tried_again() -> None:
     # No system takes an environment of three megabytes.
+    children, waits = Children({**os.environ, "TOO_MUCH": "x" * 3_000_000}), list[float]()
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) == 2
+
     with structlog.testing.capture_logs() as logged:
-        end = Children({**os.environ, "TOO_MUCH": "x" * 3_000_000}).run("tests.support.summary")
-    assert end == ChildEnd(NOT_STARTED, None)
-    [line] = logged
-    assert (line["event"], line["command"]) == ("child_not_started", "tests.support.summary")
-    assert "Argument list too long" in line["reason"]
+        Keeper([Interval.DAY], children, clock=lambda: MIDNIGHT, say=pytest.fail, wait=wait).run()
+    assert waits == [FIRST_RETRY] * 2
+    assert [line["event"] for line in logged] == ["keeper_crashed"] * 2
 
 
 PARENT = """

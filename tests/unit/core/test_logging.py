@@ -131,17 +131,6 @@ def test_the_server_speaks_through_us_and_writes_no_access_line_of_its_own() -> 
     assert not logging.getLogger("uvicorn.access").hasHandlers()
 
 
-def test_a_record_that_cannot_be_formatted_breaks_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    configure("INFO", "json")
-    # Alone with the record: pytest's own handlers raise what they cannot format.
-    root = logging.getLogger()
-    root.handlers[:] = root.handlers[-1:]
-    logging.getLogger("somebody").warning("%d candles", "many")
-    assert "Logging error" in capsys.readouterr().err
-
-
 def test_a_line_that_must_not_be_missing_is_logged_at_every_level() -> None:
     stream = io.StringIO()
     configure("ERROR", "json", stream)

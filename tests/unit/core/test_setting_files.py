@@ -58,10 +58,8 @@ def test_the_env_file_may_name_files_and_the_environment_is_stronger_in_either_f
     ("content", "problem"),
     [
         (None, "cannot be read"),
-        (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"\xff\xfe", "is no UTF-8 text"),
-        (b"x" * 70_000, "is too long"),
     ],
 )
 def test_a_file_that_cannot_be_used_stops_the_start_by_name(
