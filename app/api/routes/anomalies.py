@@ -66,17 +66,17 @@ def anomalies(request: AnomaliesDep, context: ContextDep, if_none_match: IfNoneM
     `judged` and `insufficient` count the closes that could and could not be judged, `X-Data-Missing`
     the buckets without one.
     """
-    runtime, asked = context.runtime, request.asked
+    runtime, (asked, rule) = context.runtime, request
     span = limited(runtime.averages, asked)
     state, closes = judge_closes(
-        runtime.series, asked.pair, asked.interval, span.first, span.last, request.rule
+        runtime.series, asked.pair, asked.interval, span.first, span.last, rule
     )
     rows = b",".join(rendering.flat(_point(point)) for point in closes.anomalies)
     head = rendering.flat(
         {
             "pair": asked.pair.legacy,
             "interval": asked.interval.value,
-            "method": request.rule.method.value,
+            "method": rule.method.value,
             "judged": closes.judged,
             "insufficient": closes.insufficient,
         }
@@ -84,7 +84,7 @@ def anomalies(request: AnomaliesDep, context: ContextDep, if_none_match: IfNoneM
     body = head[:-1] + b',"anomalies":[' + rows + b"]}"
     missing = max(0, asked.expected - closes.judged - closes.insufficient)
     found = Reading(body, state, missing)
-    return answered(f"anomalies {request.rule}", asked, found, if_none_match)
+    return answered(f"anomalies {rule}", asked, found, if_none_match)
 
 
 def _point(point: AnomalousPoint) -> rendering.Flat:

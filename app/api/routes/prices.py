@@ -99,9 +99,8 @@ def history(asked: HistoryDep, context: ContextDep) -> Response:
     `stale` marks a price that was too old, by its own time, when it was collected.
     """
     rules = context.price_rules
-    found = context.runtime.prices.newest(
-        asked.coin.symbol, rules.currency, asked.limit, asked.first, asked.last
-    )
+    coin, limit, first, last = asked
+    found = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
     rows = (rendering.price(price, stale=_stale(price, rules)) for price in found)
     return JsonBytes(b"[" + b",".join(rows) + b"]")
 
@@ -122,12 +121,9 @@ def anomaly(asked: AnomalyDep, context: ContextDep) -> Response:
     change must exceed the threshold; exactly the threshold is normal. `method=robust`: the change against the median and the MAD of the recent changes. With
     too few prices, or a stale one, `anomaly` is false and `message` says so.
     """
-    runtime = context.runtime
-    found = judge_newest(
-        runtime.prices, asked.coin.symbol, context.price_rules, asked.rule, runtime.clock()
-    )
-    body = _judged(asked.coin.symbol, context.price_rules, found)
-    return JsonBytes(rendering.flat(body))
+    runtime, rules, (coin, rule) = context.runtime, context.price_rules, asked
+    found = judge_newest(runtime.prices, coin.symbol, rules, rule, runtime.clock())
+    return JsonBytes(rendering.flat(_judged(coin.symbol, rules, found)))
 
 
 @router.get(
