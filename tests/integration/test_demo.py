@@ -7,10 +7,6 @@ import signal
 import urllib.request
 from pathlib import Path
 
-import pytest
-
-from app.demo import show
-from tests.support.api import settings
 from tests.support.ports import free_port
 from tests.support.processes import DEADLINE, ended, process
 
@@ -59,12 +55,3 @@ def test_the_addresses_and_the_example_are_those_of_the_settings(tmp_path: Path)
     assert question == f"http://127.0.0.1:{port}/BRLETH/mms?range=20&interval=1h"
     assert answer.startswith('[{"timestamp":')
     assert "(49 rows)" in answer
-
-
-def test_an_example_that_is_not_answered_says_so_in_one_line(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    show(NOWHERE, settings())
-    _, answer = example(capsys.readouterr().out)
-    assert answer.startswith("No answer now: ")
-    assert "refused" in answer

@@ -13,8 +13,6 @@ import pytest
 
 from tests.support.processes import DEADLINE, process, url_in_log
 
-READ = "/BRLBTC/mms?range=20"
-
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -50,12 +48,3 @@ def test_garbage_on_the_wire_gets_no_server_error_and_stops_nothing(url: str, se
         received = raw.recv(65_536)
     assert re.match(rb"HTTP/1\.1 [24]\d\d ", received), received[:500]
     assert httpx.get(f"{url}/healthz").status_code == 200
-
-
-def test_a_connection_is_kept_for_the_next_request(url: str) -> None:
-    with httpx.Client(base_url=url) as client:
-        for _ in range(3):
-            assert client.get(READ).status_code == 200
-            head = client.head(READ)
-            assert (head.status_code, head.content) == (200, b"")
-        assert "connection" not in client.get("/nowhere").headers

@@ -126,13 +126,6 @@ def test_more_than_ten_thousand_points_are_to_be_asked_in_parts() -> None:
         assert len(api.get("/BRLBTC/candles?interval=1m").json()) <= 10_000
 
 
-def test_an_interval_that_is_not_served_by_default_must_be_named() -> None:
-    with serving(FakeRuntime(), intervals="1h") as api:
-        got = api.get("/BRLBTC/mms?range=20")
-        assert (got.status, got.json()["code"]) == (400, "unsupported-interval")
-        assert "use one of 1h" in got.json()["detail"]
-
-
 def test_a_period_before_what_is_stored_is_empty_and_says_why(api: Client) -> None:
     for path in ("mms?range=200&", "candles?"):
         got = api.get(f"/BRLBTC/{path}from=2021-01-01&to=2021-12-31")
