@@ -218,6 +218,7 @@ def test_no_command_of_the_readme_is_left_out() -> None:
         *elsewhere,
         *units.splitlines(),
         "make demo",
+        'make demo ARGS="--port 8001"',
         "make run_local",
         "make migrate",
         "make initial_load",
