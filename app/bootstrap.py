@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Final
 
+from app.core.market import AverageSlice, Interval, Pair, Window
 from app.core.ports import AverageStore, Cache, CandleSource, Clock, Gate, Leases, SeriesStore
 from app.core.prices import PriceSource, PriceStore
 from app.core.settings import Settings, cache_nodes
@@ -26,14 +26,16 @@ from app.db.database import alone, served
 from app.db.gate import DatabaseGate
 from app.db.leases import SqlLeases
 from app.events import listeners
-from app.events.bus import EventBus, Listeners
+from app.events.bus import EventBus, Listener, Listeners
 from app.events.types import (
     AnomalyDetected,
     AveragesCalculated,
     CandleRevised,
     CandlesLoaded,
     CandlesRefused,
+    Event,
     GapDetected,
+    PriceCollected,
 )
 from app.sources import coingecko, coingecko_errors
 from app.sources import mercado_bitcoin as official
@@ -41,20 +43,10 @@ from app.sources import mercado_bitcoin_legacy as legacy
 from app.sources.gate import USED, HostGate
 from app.sources.http import UpstreamHttp
 from app.sources.retry import RetryPolicy
+from app.utils.days import served_period
 
 GateFor = Callable[[str, float], Gate]
 """Makes the gate in front of a host, from its name and the requests per second that it allows."""
-
-
-_LISTENERS: Final[Listeners] = {
-    # A load that failed is logged by its command, at once: that line must not wait or be dropped.
-    **dict.fromkeys(
-        (CandlesLoaded, AveragesCalculated, CandleRevised, CandlesRefused, GapDetected),
-        (listeners.log_line,),
-    ),
-    AnomalyDetected: (listeners.warn_of_anomaly,),
-}
-"""Who hears what."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +59,8 @@ class Runtime:
     averages: AverageStore
     leases: Leases
     events: EventBus
+    event_counts: Callable[[], dict[str, int]]
+    """How many events of each kind were delivered so far, and under `dropped` how many were lost."""
     prices: PriceStore
     price_source: Callable[[], PriceSource]
     """Where spot prices come from; opened when it is first needed. Raises ConfigurationError."""
@@ -125,7 +119,8 @@ def build(
     cache = _cache(settings)
     stored = database.series
     averages = stored if cache is None else CachedAverageStore(stored, cache)
-    events = EventBus(_LISTENERS)
+    counts = listeners.EventCounts()
+    events = EventBus(_listeners(settings, clock, averages, counts))
 
     def gate_for(host: str, rate: float) -> Gate:
         return DatabaseGate(engine, host, rate)
@@ -147,6 +142,7 @@ def build(
         averages=averages,
         leases=SqlLeases(engine),
         events=events,
+        event_counts=lambda: {**counts.so_far(), "dropped": events.dropped},
         prices=database.prices,
         price_source=source.get,
         gate_for=gate_for,
@@ -165,6 +161,30 @@ def _cache(settings: Settings) -> Cache | None:
         return near
     far = MemcachedRing(cache_nodes(settings.cache_url), settings.cache_ttl_seconds)
     return LayeredCache(near, far)
+
+
+def _listeners(
+    settings: Settings, clock: Clock, averages: AverageStore, counts: listeners.EventCounts
+) -> Listeners:
+    """Who hears what."""
+    # A load that failed is logged by its command, at once: that line must not wait or be dropped.
+    logged = (CandlesLoaded, AveragesCalculated, CandleRevised, CandlesRefused, GapDetected)
+    heard: dict[type[Event], list[Listener]] = {kind: [listeners.log_line] for kind in logged}
+    heard[Event] = [counts]
+    shared = settings.cache_url.startswith("memcached://")
+    if shared and isinstance(averages, CachedAverageStore):
+
+        def read(pair: Pair, interval: Interval, window: Window) -> AverageSlice:
+            period = served_period(interval, settings.history_days, clock())
+            averages.refresh(pair, interval)
+            return averages.read(pair, interval, window, period.first, period.last)
+
+        # Only a shared cache is of use to other processes, and only others serve what is loaded here.
+        heard[AveragesCalculated].append(listeners.cache_warming(read))
+    episodes = listeners.AnomalyEpisodes()
+    heard[AnomalyDetected] = [episodes.detected]
+    heard[PriceCollected] = [episodes.collected]
+    return heard
 
 
 @contextmanager

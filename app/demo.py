@@ -7,6 +7,7 @@ the API reads from a SQLite file of its own, data/demo.db.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
@@ -65,7 +66,8 @@ def _demonstrate(own: Settings) -> int:
         kept = {n: v for n, v in os.environ.items() if n.removesuffix(SUFFIX) not in changed}
         environment = {**kept, **changed}
         overrides: dict[str, Any] = {name.lower(): value for name, value in changed.items()}
-        settings = load_settings(**overrides, host=own.host, port=own.port)
+        port = _free_port(own.host, own.port)
+        settings = load_settings(**overrides, host=own.host, port=port)
         print_line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
         return serve_and_keep(settings, environment, lambda base_url: show(base_url, settings))
 
@@ -103,6 +105,20 @@ def _shortened(answer: str) -> str:
     if len(rows) <= 3:
         return answer
     return f"[{rows[0]}}}, {rows[1]}}}, … {rows[-1]}]   ({len(rows)} rows)"
+
+
+def _free_port(host: str, port: int) -> int:
+    """`port`, or another one where it is in use: a demo need not fail because something else runs."""
+    try:
+        serve.listen(host, port).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return port  # the server is going to say what is wrong with it
+        with serve.listen(host, 0) as other:
+            free: int = other.getsockname()[1]
+        print_line(f"Port {port} is in use; using {free}.")
+        return free
+    return port
 
 
 def print_line(text: str) -> None:

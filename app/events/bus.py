@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -27,7 +28,8 @@ DRAIN_SECONDS: Final = 5.0
 class EventBus:
     """Delivers events to the listeners of their type, in the order they were published.
 
-    The dispatcher thread starts with the first event.
+    A listener for a type hears its subtypes, too: one for `Event` itself hears all. The dispatcher
+    thread starts with the first event.
     """
 
     def __init__(self, listeners: Listeners, capacity: int = CAPACITY) -> None:
@@ -103,7 +105,8 @@ class EventBus:
             self._deliver(event)
 
     def _deliver(self, event: Event) -> None:
-        for listener in self._listeners.get(type(event), ()):
+        heard = (self._listeners.get(kind, ()) for kind in type(event).__mro__)
+        for listener in chain.from_iterable(heard):
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - a listener must never break what has happened

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Final
 
 import structlog
 
-from app.events.types import AnomalyDetected, Event
+from app.core.market import WINDOWS, AverageSlice, Interval, Pair, Window
+from app.events.types import AnomalyDetected, AveragesCalculated, Event, PriceCollected
 from app.utils.fixed_point import text
 
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
+
+Read = Callable[[Pair, Interval, Window], AverageSlice]
 
 
 def log_line(event: Event) -> None:
@@ -21,12 +27,58 @@ def log_line(event: Event) -> None:
     structlog.get_logger().info(_CAPITAL.sub("_", type(event).__name__).lower(), **values)
 
 
-def warn_of_anomaly(event: AnomalyDetected) -> None:
-    """Warn of a stored price that is out of the ordinary."""
-    structlog.get_logger().warning(
-        "anomaly_detected",
-        symbol=event.symbol,
-        price=text(event.price),
-        currency=event.currency,
-        reason=event.reason,
-    )
+class EventCounts:
+    """A listener that counts the events of each kind. Safe to read from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._counts[type(event).__name__] += 1
+
+    def so_far(self) -> dict[str, int]:
+        """How many events of each kind were heard."""
+        with self._lock:
+            return dict(self._counts)
+
+
+def cache_warming(read: Read) -> Callable[[AveragesCalculated], None]:
+    """A listener that reads each window's served period, so that the shared cache holds it."""
+
+    def warm(event: AveragesCalculated) -> None:
+        for window in WINDOWS:
+            read(event.pair, event.interval, window)
+
+    return warm
+
+
+class AnomalyEpisodes:
+    """Listeners that warn once per episode: from a symbol's first anomaly to its next normal price."""
+
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+
+    def detected(self, event: AnomalyDetected) -> None:
+        """Warn if this begins an episode."""
+        if event.symbol in self._open:
+            return
+        self._open.add(event.symbol)
+        structlog.get_logger().warning(
+            "anomaly_detected",
+            symbol=event.symbol,
+            price=text(event.price),
+            currency=event.currency,
+            reason=event.reason,
+        )
+
+    def collected(self, event: PriceCollected) -> None:
+        """End the episode with the first price that is normal again.
+
+        A stale one tells nothing, nor does one that could not be judged.
+        """
+        if event.anomalous is not False or event.stale or event.symbol not in self._open:
+            return
+        self._open.discard(event.symbol)
+        structlog.get_logger().info("anomaly_ended", symbol=event.symbol, price=text(event.price))

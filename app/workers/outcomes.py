@@ -129,7 +129,7 @@ def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_jso
                 "command": command,
                 "exit": code,
                 "series": [_as_json(item) for item in outcomes],
-                "events": {"dropped": made.events.dropped},
+                "events": made.event_counts(),
             }
         )
     return code

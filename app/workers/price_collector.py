@@ -121,7 +121,7 @@ def _reasons(refused: Sequence[RefusedPrice]) -> dict[str, str]:
 def _counted(made: Runtime) -> dict[str, int]:
     """The events of this process, of which there come no more."""
     made.events.close()
-    return {"dropped": made.events.dropped}
+    return made.event_counts()
 
 
 def _ended(code: int, said: Mapping[str, Any], *, as_json: bool) -> int:

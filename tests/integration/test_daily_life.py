@@ -82,6 +82,7 @@ def test_missed_days_and_an_old_revision_end_as_a_clean_load(shop: Service, cloc
     clock.now -= 40 * DAY
     first = shop.run("workers.initial_loader")
     assert first.series["inserted"] == 120 + 199 - 40
+    assert first.summary["events"]["CandlesLoaded"] >= 1
     assert first.summary["events"]["dropped"] == 0
     clock.now += 40 * DAY
     caught_up = shop.run("workers.incremental_loader").series

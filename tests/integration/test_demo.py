@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import urllib.request
 from pathlib import Path
 
@@ -55,3 +56,12 @@ def test_the_addresses_and_the_example_are_those_of_the_settings(tmp_path: Path)
     assert question == f"http://127.0.0.1:{port}/BRLETH/mms?range=20&interval=1h"
     assert answer.startswith('[{"timestamp":')
     assert "(49 rows)" in answer
+
+
+def test_a_port_in_use_is_said_and_another_one_is_used(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = shown(tmp_path, PORT=str(port))
+    told = re.search(rf"(?m)^Port {port} is in use; using ([0-9]+)\.$", text)
+    assert told is not None, text
+    assert example(text)[0] == f"http://127.0.0.1:{told[1]}/BRLETH/mms?range=20"

@@ -164,6 +164,8 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
         town.faults(f"revise=1.25,candle={revised}")
         done = town.run(*CATCH_UP, "--reread", "10", **settings)
         assert done.returncode == 0, done.stderr
+        summary = json.loads(done.stdout.splitlines()[-1])
+        assert summary["events"]["CandleRevised"] == 1
         assert logged(done, "candle_revised", "pair", "bucket") == [["BRLBTC", revised]]
         (change,) = api.ask("GET", "/BRLBTC/revisions")[2]
         assert change["timestamp"] == revised

@@ -84,6 +84,7 @@ class FakeRuntime:
             averages=self.averages or self.store,
             leases=MemoryLeases("test", {}, 120),
             events=self.events,
+            event_counts=lambda: {"dropped": self.events.dropped},
             prices=self.prices,
             price_source=lambda: self.price_source,
             gate_for=HostGate,

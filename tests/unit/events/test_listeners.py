@@ -7,25 +7,30 @@ from dataclasses import fields
 import pytest
 import structlog
 
+from app.core.market import EMPTY_SERIES, WINDOWS, AverageSlice, Interval, Pair, Window
 from app.events import types
-from app.events.listeners import log_line, warn_of_anomaly
-from app.events.types import AnomalyDetected, Event, GapDetected
+from app.events.listeners import AnomalyEpisodes, EventCounts, cache_warming, log_line
+from app.events.types import (
+    AnomalyDetected,
+    AveragesCalculated,
+    Event,
+    GapDetected,
+    PriceCollected,
+)
 from tests.support.candles import BTC, DAY
+
+
+def made(kind: type[Event]) -> Event:
+    """An event of this kind, whatever its fields are."""
+    known: dict[str, object] = {"pair": BTC, "interval": DAY}
+    return kind(**{item.name: known.get(item.name, 1) for item in fields(kind)})
+
 
 KINDS = [
     item
     for item in vars(types).values()
     if isinstance(item, type) and issubclass(item, Event) and fields(item)
 ]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_event_can_be_logged(kind: type[Event]) -> None:
-    known: dict[str, object] = {"pair": BTC, "interval": DAY}
-    with structlog.testing.capture_logs() as logged:
-        log_line(kind(**{item.name: known.get(item.name, 1) for item in fields(kind)}))
-    [line] = logged
-    assert line.keys() >= {item.name for item in fields(kind)}
 
 
 def test_the_log_line_has_the_events_name_and_its_values() -> None:
@@ -36,8 +41,67 @@ def test_the_log_line_has_the_events_name_and_its_values() -> None:
     assert logged == [{"event": "gap_detected", **said, **of_series}]
 
 
-def test_an_anomaly_is_a_warning_with_its_price_and_reason() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_event_can_be_logged(kind: type[Event]) -> None:
     with structlog.testing.capture_logs() as logged:
-        warn_of_anomaly(AnomalyDetected("BTC", 6_360_000_000_000, "usd", "It rose by 6 %."))
-    said = {"symbol": "BTC", "price": "63600.0", "currency": "usd", "reason": "It rose by 6 %."}
-    assert logged == [{"event": "anomaly_detected", "log_level": "warning", **said}]
+        log_line(made(kind))
+    [line] = logged
+    assert line.keys() >= {item.name for item in fields(kind)}
+
+
+def test_events_are_counted_by_kind() -> None:
+    counts = EventCounts()
+    assert counts.so_far() == {}
+    for kind in [*KINDS, GapDetected]:
+        counts(made(kind))
+    assert counts.so_far() == {kind.__name__: 1 for kind in KINDS} | {"GapDetected": 2}
+
+
+def detected(symbol: str) -> AnomalyDetected:
+    return AnomalyDetected(symbol, 6_360_000_000_000, "usd", "The price rose by 6 %.")
+
+
+def collected(
+    symbol: str, *, anomalous: bool | None = False, stale: bool = False
+) -> PriceCollected:
+    return PriceCollected(symbol, 6_360_000_000_000, "usd", 1, 2, stale, anomalous)
+
+
+def test_an_anomaly_is_warned_of_once_until_the_price_is_normal_again() -> None:
+    episodes = AnomalyEpisodes()
+    happened = [
+        *[collected("BTC"), detected("BTC"), collected("BTC", anomalous=True)],
+        *[detected("BTC"), collected("BTC", anomalous=True)],
+        # Neither of these says that it is over.
+        *[collected("BTC", stale=True), collected("BTC", anomalous=None)],
+        *[detected("BTC"), collected("BTC", anomalous=True)],
+        *[detected("ADA"), collected("ADA", anomalous=True)],
+        *[collected("BTC"), collected("BTC")],
+        *[detected("BTC"), collected("BTC", anomalous=True)],
+    ]
+    with structlog.testing.capture_logs() as logged:
+        for event in happened:
+            if isinstance(event, AnomalyDetected):
+                episodes.detected(event)
+            elif isinstance(event, PriceCollected):
+                episodes.collected(event)
+    said = [(line["event"], line["symbol"], line["log_level"]) for line in logged]
+    assert said == [
+        ("anomaly_detected", "BTC", "warning"),
+        ("anomaly_detected", "ADA", "warning"),
+        ("anomaly_ended", "BTC", "info"),
+        ("anomaly_detected", "BTC", "warning"),
+    ]
+    assert logged[0]["price"] == "63600.0"
+    assert logged[0]["reason"] == "The price rose by 6 %."
+
+
+def test_the_cache_is_warmed_with_each_window_of_the_series() -> None:
+    read: list[tuple[Pair, Interval, Window]] = []
+
+    def record(pair: Pair, interval: Interval, window: Window) -> AverageSlice:
+        read.append((pair, interval, window))
+        return AverageSlice(EMPTY_SERIES, 0, b"[]")
+
+    cache_warming(record)(AveragesCalculated(BTC, DAY, buckets=3, revision=9))
+    assert read == [(BTC, DAY, window) for window in WINDOWS]
