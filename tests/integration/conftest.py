@@ -17,8 +17,9 @@ from tests.support.town import Town
 @pytest.fixture
 def town(tmp_path: Path) -> Iterator[Town]:
     """A stand-in exchange, and an empty folder for the database of who talks to it."""
-    with serve(Exchange(Simulation(1), clock=time.time)) as url:
-        yield Town(url, tmp_path)
+    exchange = Exchange(Simulation(1), clock=time.time)
+    with serve(exchange) as url:
+        yield Town(exchange, url, tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

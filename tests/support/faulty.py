@@ -160,7 +160,7 @@ class Served:
 def served() -> Iterator[Served]:
     """An exchange on a port, for many tests one after the other."""
     time = Time()
-    exchange = Exchange(market(), clock=time.clock, ticks=time.ticks)
+    exchange = Exchange(market(), clock=time.clock)
     with serve(exchange) as url:
         yield Served(exchange, url, time)
 

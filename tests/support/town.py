@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from app.sandbox.exchange import Exchange
 from tests.support.processes import DEADLINE, ROOT
 
 LOADER = ("-m", "app.workers.initial_loader", "--json")
@@ -26,33 +25,20 @@ MONITOR = ("-m", "app.monitoring.gap_monitor", "--json")
 class Town:
     """A stand-in exchange and the settings of whoever talks to it."""
 
+    exchange: Exchange
     url: str
     folder: Path
 
     def faults(self, *specs: str) -> None:
-        """Set faults through the control endpoint."""
-        assert httpx.post(f"{self.url}/_sandbox/faults", json=list(specs)).status_code == 201
-
-    def used(self) -> dict[str, int]:
-        """How many requests each fault has hit."""
-        listed = httpx.get(f"{self.url}/_sandbox/faults").json()
-        return {item["fault"]: item["used"] for item in listed}
-
-    def calm(self) -> None:
-        """Remove every fault."""
-        assert httpx.delete(f"{self.url}/_sandbox/faults").status_code == 204
+        """Set these faults in place of those before."""
+        self.exchange.faults.clear()
+        self.exchange.faults.add(*specs)
 
     def stored(self) -> list[Any]:
         """Every candle with its averages."""
         with closing(sqlite3.connect(self.folder / "mms.db")) as connection:
             joined = "candles LEFT JOIN averages USING (pair, interval, bucket)"
             return connection.execute(f"SELECT * FROM {joined} ORDER BY pair, bucket").fetchall()
-
-    def quarantined(self) -> list[tuple[str, int, str]]:
-        """Pair, bucket and reason of everything that was refused."""
-        with closing(sqlite3.connect(self.folder / "mms.db")) as connection:
-            wanted = "SELECT pair, bucket, reason FROM quarantine ORDER BY 1, 2, 3"
-            return connection.execute(wanted).fetchall()
 
     def change(self, statement: str) -> None:
         """Change the database behind the service's back."""
