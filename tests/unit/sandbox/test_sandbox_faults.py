@@ -163,11 +163,3 @@ def test_raw_values_go_out_as_they_are_whatever_else_is_done_to_the_candle(
     exchange.faults.add('value={"a":[1,2,candle=0', "revise=2,candle=0")
     assert b'"c":[{"a":[1,2,"' in exchange.answer(V4).body
     assert b'"close":{"a":[1,2,' in exchange.answer(LEGACY).body
-
-
-def test_faults_upon_candles_that_are_not_there_do_nothing(exchange: Exchange) -> None:
-    exchange.faults.add("missing", "value=NaN", "revise=2", "scale=2")
-    wrong = exchange.answer(V4.replace("BTC-BRL", "btc-brl"))
-    assert (wrong.status, body(wrong)["code"].rpartition("|")[2]) == (400, "SYMBOL_IS_INVALID")
-    empty = exchange.answer(V4.replace(f"&to={NOW}", "&to=1000"))
-    assert body(empty) == {key: [] for key in "tohlcv"}

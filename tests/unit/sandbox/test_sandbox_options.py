@@ -70,12 +70,8 @@ def test_faults_of_the_command_line_act_from_the_start() -> None:
     assert [exchange.answer("/api/v4/symbols").status for _ in range(2)] == [503, 429]
 
 
-def test_the_first_file_is_bitcoin_unless_a_pair_is_named(tmp_path: Path) -> None:
+def test_pairs_belong_to_files_in_order_and_a_single_file_is_bitcoin(tmp_path: Path) -> None:
     assert build("--replay", table(tmp_path)).book.pairs == (BTC,)
-    assert build("--replay", table(tmp_path), "--pair", "BRLETH").book.pairs == (ETH,)
-
-
-def test_pairs_belong_to_files_in_order(tmp_path: Path) -> None:
     exchange = build(
         *("--replay", table(tmp_path), "--pair", "ETH-BRL"),
         *("--replay", table(tmp_path, "hours.csv", 3600), "--pair", "BRLBTC"),
@@ -136,11 +132,6 @@ def test_now_sets_the_start_of_the_clock(tmp_path: Path) -> None:
     exchange = build("--replay", reply(tmp_path), "--now", str(T), wall=wall)
     wall.now += 2
     assert exchange.clock() == T + 2
-
-
-def test_of_several_recorded_times_the_latest_stands(tmp_path: Path) -> None:
-    files = ("--replay", reply(tmp_path), "--replay", reply(tmp_path, "late.json", T + 5 * DAY))
-    assert build(*files, "--pair", "BRLBTC", "--pair", "BRLETH").clock() == T + 5 * DAY
 
 
 def test_shifted_a_reply_goes_by_the_wall_clock_with_its_running_candle_today(
