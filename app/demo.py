@@ -23,7 +23,7 @@ from app.core.setting_files import SUFFIX
 from app.core.settings import Settings, load_settings
 from app.local import serve_and_keep
 from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
-from app.sandbox.price_books import SimulatedPrices
+from app.sandbox.prices import SimulatedPrices
 from app.sandbox.server import serve as serve_exchange
 from app.sandbox.simulation import BASE_PRICES, Simulation
 

@@ -72,18 +72,19 @@ def test_a_stale_price_is_marked_and_makes_no_anomaly(shop: PriceShop) -> None:
 
 
 def test_trouble_at_the_source_is_503_and_nothing_is_stored(shop: PriceShop) -> None:
-    shop.exchange.prices.fail(200, '{"bitcoin":{"usd":NaN}}')
+    shop.exchange.faults.add('status=200,body={"bitcoin":{"usd":NaN}},times=1')
     assert shop.collect("BTC")[0] == 503
     # Its wait is kept by everybody: this is the last one.
-    shop.exchange.prices.fail(200, '{"status":{"error_code":429}}', {"Retry-After": "37"})
+    limited = 'status=200,body={"status":{"error_code":429}},retry-after=37,times=1'
+    shop.exchange.faults.add(limited)
     status, sent, problem = shop.collect("BTC")
     assert (status, problem["code"], sent["retry-after"]) == (503, "upstream-unavailable", "37")
     assert shop.get("/history/BTC") == []
 
 
 def test_a_coin_without_a_price_leaves_the_others_alone(shop: PriceShop) -> None:
-    shop.exchange.prices.set("ethereum", "usd", None)
-    shop.exchange.prices.leave_out("solana")
+    shop.prices.changed["ethereum"] = (None, None)
+    shop.prices.unknown.add("solana")
     done = shop.run("--once", "--json")
     assert done.returncode == 1
     summary = json.loads(done.stdout.splitlines()[-1])
@@ -110,7 +111,7 @@ def test_the_loop_collects_at_once_goes_on_and_stops_when_told(shop: PriceShop) 
     try:
         until(lambda: len(shop.get("/history/DOT")) >= 2)
         shop.price("polkadot", "1000")
-        shop.exchange.prices.fail(500, "oops", times=2)
+        shop.exchange.faults.add("status=500,body=oops,times=2")
         until(lambda: shop.get("/history/DOT")[0]["price"] == 1000)
         seen = len(shop.get("/history/DOT"))
         until(lambda: len(shop.get("/history/DOT")) > seen)

@@ -58,7 +58,7 @@ def test_an_exchange_that_is_away_exits_1_and_says_so(shop: Service) -> None:
 
 
 def test_a_series_of_which_the_exchange_has_nothing_is_no_success(shop: Service) -> None:
-    shop.exchange.book.remove_span(BTC, (0, 2**40))
+    shop.exchange.book.remove(BTC, (0, 2**40))
     done = shop.run(LOADER, "--pairs", "BRLBTC")
     assert done.code == 1
     assert "has no candle of BRLBTC 1d" in done.series["reason"]

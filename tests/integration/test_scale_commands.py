@@ -58,7 +58,7 @@ def test_a_repair_at_another_scale_is_not_stored_and_comes_once_it_is_right(shop
     assert shop.run(LOADER).code == 0
     before = shop.rows()
     shop.exchange.faults.clear()
-    shop.exchange.faults.add("scale=/1000")
+    shop.exchange.faults.add("scale=0.001")
     done = shop.run(MONITOR, "--repair")
     assert (done.code, shop.rows()) == (1, before)
     [note] = [line for line in done.shown.splitlines() if "not repaired" in line]

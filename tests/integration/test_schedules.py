@@ -93,7 +93,7 @@ def test_the_two_cron_lines_load_watch_and_speak_up_only_when_something_is_missi
     for file in folder.glob("data/mms.db*"):
         file.unlink()
     today = int(time.time()) // 86_400 * 86_400
-    exchange.book.remove_span(Pair("BTC", "BRL"), (today - 5 * 86_400, today - 4 * 86_400))
+    exchange.book.remove(Pair("BTC", "BRL"), (today - 5 * 86_400, today - 4 * 86_400))
     shell(load, folder, environment)
     watched = shell(watch, folder, environment)
     assert "BRLBTC 1d missing" in watched.stderr
