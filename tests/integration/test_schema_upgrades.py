@@ -16,12 +16,10 @@ from sqlalchemy import Engine, inspect, text
 from app.core.errors import StoreUnavailable, StoreUnusable
 from app.core.market import MAX_PRICE
 from app.db import schema
-from app.db.backup import back_up
 from app.db.models import Base
-from app.db.restoring import restore
 from app.db.series import SqlSeriesStore
-from app.db.session import SQLITE, open_engine, snapshot, transaction, write_ahead
-from tests.support.backups import DAYS, NOW, ROWS, execute, fill, rows_of, unchanged
+from app.db.session import SQLITE, open_engine, transaction, write_ahead
+from tests.support.backups import DAYS, ROWS, execute, fill, rows_of, unchanged
 from tests.support.candles import BTC, DAY, daily, day
 from tests.support.postgres import Postgres
 
@@ -92,16 +90,6 @@ def test_tables_that_are_built_anew_are_what_they_were(sqlite: Engine) -> None:
     assert all(sql.rstrip().endswith("WITHOUT ROWID") for sql in made)
 
 
-def test_a_reader_goes_on_with_what_was_there_while_tables_are_built_anew(sqlite: Engine) -> None:
-    asked = text("SELECT count(*), max(high) FROM candles")
-    with snapshot(sqlite) as reader:
-        before = reader.execute(asked).one()
-        schema.migrate(sqlite)
-        assert reader.execute(asked).one() == before
-    with snapshot(sqlite) as reader:
-        assert reader.execute(asked).one() == before
-
-
 _WRONG = (
     (f"UPDATE candles SET high = {MAX_PRICE + 1} WHERE bucket IN ({day(3)}, {day(4)})", 2),
     (
@@ -164,16 +152,6 @@ def test_averages_whose_candles_another_program_deleted_are_named(sqlite: Engine
         schema.migrate(sqlite)
     execute(sqlite, f"DELETE FROM averages WHERE bucket <= {day(2)}")
     assert schema.migrate(sqlite) is True
-
-
-def test_a_backup_with_rows_that_break_a_new_rule_is_refused_whole(
-    engine: Engine, sqlite: Engine, tmp_path: Path
-) -> None:
-    execute(sqlite, f"UPDATE candles SET high = {MAX_PRICE + 1} WHERE bucket = {day(3)}")
-    back_up(sqlite, tmp_path / "old.mmsb", lambda: NOW)
-    with pytest.raises(StoreUnusable, match="1 of candles WHERE NOT"):
-        restore(engine, tmp_path / "old.mmsb", replace=False)
-    assert inspect(engine).get_table_names() == []
 
 
 def test_postgres_is_not_held_up_for_a_migration_that_cannot_begin(
