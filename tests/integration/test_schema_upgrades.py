@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, text
 
 from app.core.errors import StoreUnavailable, StoreUnusable
 from app.core.market import MAX_PRICE
@@ -72,24 +70,6 @@ def test_a_database_of_any_older_version_keeps_every_row(engine: Engine, version
     )
 
 
-def test_tables_that_are_built_anew_are_what_they_were(sqlite: Engine) -> None:
-    names = inspect(sqlite).get_table_names()
-    keys = {name: inspect(sqlite).get_pk_constraint(name) for name in names}
-    foreign = {name: inspect(sqlite).get_foreign_keys(name) for name in names}
-    schema.migrate(sqlite)
-    found = inspect(sqlite)
-    assert found.get_table_names() == names
-    assert {name: found.get_pk_constraint(name) for name in names} == keys
-    assert {name: found.get_foreign_keys(name) for name in names} == foreign
-    with sqlite.connect() as connection:
-        assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
-        made = connection.scalars(
-            text("SELECT sql FROM sqlite_master WHERE name IN ('candles', 'averages')")
-        ).all()
-    assert len(made) == 2
-    assert all(sql.rstrip().endswith("WITHOUT ROWID") for sql in made)
-
-
 _WRONG = (
     (f"UPDATE candles SET high = {MAX_PRICE + 1} WHERE bucket IN ({day(3)}, {day(4)})", 2),
     (
@@ -141,17 +121,6 @@ def test_rows_that_break_a_new_rule_are_named_and_nothing_changes_until_they_are
         left = connection.scalars(text("SELECT bucket FROM candles ORDER BY bucket")).all()
     bad = {3, 4} | ({9, 10} if engine.dialect.name == SQLITE else set())
     assert left == [day(number) for number in DAYS if number not in bad]
-
-
-def test_averages_whose_candles_another_program_deleted_are_named(sqlite: Engine) -> None:
-    file = sqlite.url.database
-    assert file is not None
-    with closing(sqlite3.connect(file)) as foreign, foreign:  # checks no foreign keys by itself
-        foreign.execute(f"DELETE FROM candles WHERE bucket <= {day(2)}")
-    with unchanged(sqlite), pytest.raises(StoreUnusable, match=r"2 of averages WHERE NOT \(EXISTS"):
-        schema.migrate(sqlite)
-    execute(sqlite, f"DELETE FROM averages WHERE bucket <= {day(2)}")
-    assert schema.migrate(sqlite) is True
 
 
 def test_postgres_is_not_held_up_for_a_migration_that_cannot_begin(
