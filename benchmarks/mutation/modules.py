@@ -42,7 +42,6 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "app/db/cached.py": (
         "tests/unit/db/test_cached_averages.py",
         "tests/unit/db/test_cached_readers.py",
-        "tests/unit/db/test_cached_rechecks.py",
         "tests/unit/db/test_cached_series.py",
     ),
     "app/db/single_flight.py": ("tests/unit/db/test_single_flight.py",),

@@ -121,6 +121,24 @@ def test_a_spoilt_entry_is_read_anew() -> None:
         assert cache.entries == whole
 
 
+def test_a_block_that_came_into_the_cache_meanwhile_is_not_read_from_the_source() -> None:
+    class Late(Spoilable):
+        """A cache into which somebody else stores what a reader has just missed."""
+
+        def get(self, key: str) -> bytes | None:
+            found = super().get(key)
+            self.entries = whole
+            return found
+
+    first, second = Stand(cache=(full := Spoilable())), Stand(cache=Late())
+    for stand in (first, second):
+        stand.source.commit(ACROSS)
+    first.read()
+    whole = dict(full.entries)
+    assert rows_in(second.read().body) == ACROSS
+    assert second.questions() == ["state"]
+
+
 def test_trouble_with_the_source_is_told_and_over_once_it_is_over() -> None:
     stand = Stand()
     stand.source.commit(WITHIN)
