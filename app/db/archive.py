@@ -15,19 +15,19 @@ gzip's own checksum answers for the bytes, and the last line for the number of r
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import secrets
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Final
 
 from app.core.errors import ConfigurationError, StoreUnusable
-from app.db.content import BLOCK, Block, Content, Tally, line_of, table_line
 from app.db.schema import HEAD
 
 FORMAT: Final = "mms-backup"
@@ -47,31 +47,109 @@ _UNREADABLE: Final = (
 )
 """What comes of a line that is another kind of JSON, or none."""
 
+Row = tuple[str, Any, bytes]
+"""A table's name, the columns that a backup names for it, whatever it names, and a row as its line."""
+
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a backup holds, in brief: the schema's version, the rows of each table, and the hash.
+
+    The hash is the SHA-256 of the version and of all lines of tables and rows.
+    """
+
+    schema: str
+    rows: Mapping[str, int]
+    sha256: str
+
+
+class _Tally:
+    """Adds up the lines of a backup."""
+
+    def __init__(self, schema: str) -> None:
+        self._schema = schema
+        self._rows: dict[str, int] = {}
+        self._hash = hashlib.sha256(f"schema {schema}\n".encode())
+
+    def add(self, table: str, line: bytes, *, rows: int = 1) -> None:
+        self._rows[table] = self._rows.get(table, 0) + rows
+        self._hash.update(line)
+
+    def content(self) -> Content:
+        return Content(self._schema, self._rows, self._hash.hexdigest())
+
 
 class Writer:
     """Writes one backup, from its first line to its last."""
 
     def __init__(self, out: gzip.GzipFile, schema: str, now: float) -> None:
         self._out = out
-        self._tally = Tally(schema)
+        self._tally = _Tally(schema)
         created_at = f"{datetime.fromtimestamp(int(now), UTC):%Y-%m-%dT%H:%M:%SZ}"
         head = {"format": FORMAT, "version": VERSION, "schema": schema, "created_at": created_at}
         out.write(line_of(head))
 
-    def table(self, name: str, columns: list[str], blocks: Iterable[list[bytes]]) -> None:
+    def table(self, name: str, columns: list[str], lines: Iterable[bytes]) -> None:
         """Write one whole table."""
-        line = table_line(name, columns)
-        self._tally.begin(name, line)
-        self._out.write(line)
-        for lines in blocks:
-            self._tally.add(lines)
-            self._out.write(b"".join(lines))
+        head = line_of({"table": name, "columns": columns})
+        self._tally.add(name, head, rows=0)
+        self._out.write(head)
+        for line in lines:
+            self._tally.add(name, line)
+            self._out.write(line)
 
     def end(self) -> Content:
         """Write the last line."""
         content = self._tally.content()
         self._out.write(line_of({"end": {"rows": content.rows, "sha256": content.sha256}}))
         return content
+
+
+class Reader:
+    """Reads one backup, whose first line says at which version of the schema it is."""
+
+    def __init__(self, file: Path, lines: Iterator[bytes]) -> None:
+        self._file = file
+        self._lines = lines
+        self._version, self.schema = _head(file, next(lines, b""))
+        self._tally = _Tally(self.schema)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, once. Raises StoreUnusable, perhaps only at the end: only then they are proven."""
+        name, columns = "", None
+        for line in self._lines:
+            if line.startswith(b"["):
+                self._tally.add(name, line)
+                yield name, columns, line
+                continue
+            said = _read(self._file, line)
+            if "table" not in said:
+                self._require_agreement(said.get("end"))
+                return
+            name, columns = str(said["table"]), said.get("columns")
+            self._tally.add(name, line, rows=0)
+        raise _damaged(self._file, "its end is missing")
+
+    def content(self) -> Content:
+        """What the rows came to."""
+        return self._tally.content()
+
+    def _require_agreement(self, end: Any) -> None:
+        content = self.content()
+        try:
+            if self._version == 1:
+                said = {name: of["rows"] for name, of in end["tables"].items()}
+                agreed = said == content.rows
+            else:
+                agreed = end["sha256"] == content.sha256
+        except _UNREADABLE:
+            agreed = False
+        if not agreed:
+            raise _damaged(self._file, "its rows are not those that were written")
+        if next(self._lines, None):  # gzip's checksum comes last, and is looked at here as well
+            raise _damaged(self._file, "it goes on after its end")
 
 
 @contextmanager
@@ -104,51 +182,18 @@ def writing(file: Path, schema: str, now: float) -> Iterator[Writer]:
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[tuple[str, Iterator[Block | Content]]]:
-    """The version of the schema that a backup is at, and what it holds, to be taken once.
+def reading(file: Path) -> Iterator[Reader]:
+    """A backup to be read. Raises StoreUnusable where it is foreign, damaged, or of a newer program.
 
-    Each table begins with a block without rows. The Content comes last: with it the file is known to be
-    complete and unchanged. Raises StoreUnusable where it is not, perhaps only then, and where it is
-    foreign or of a newer program; ConfigurationError where there is no such file.
+    Raises ConfigurationError where there is no such file.
     """
     with closing(_lines(file)) as lines:
-        version, schema = _head(file, next(lines, b""))
-        yield schema, _parts(file, version, schema, lines)
+        yield Reader(file, lines)
 
 
-def _parts(
-    file: Path, version: int, schema: str, lines: Iterator[bytes]
-) -> Iterator[Block | Content]:
-    tally, name, columns = Tally(schema), "", None
-    runs = groupby(lines, lambda line: line.startswith(b"["))
-    for are_rows, run in runs:
-        while are_rows and (block := list(islice(run, BLOCK))):
-            tally.add(block)
-            yield Block(name, columns, block)
-        for line in run:
-            said = _read(file, line)
-            if "table" in said:
-                name, columns = str(said["table"]), said.get("columns")
-                tally.begin(name, line)
-                yield Block(name, columns, [])
-                continue
-            content = tally.content()
-            if not _agree(version, said.get("end"), content):
-                raise _damaged(file, "its rows are not those that were written")
-            if next(run, None) or next(runs, None):
-                raise _damaged(file, "it goes on after its end")
-            yield content
-            return
-    raise _damaged(file, "its end is missing")
-
-
-def _agree(version: int, end: Any, content: Content) -> bool:
-    try:
-        if version == 1:
-            return {name: of["rows"] for name, of in end["tables"].items()} == content.rows
-        return bool(end["sha256"] == content.sha256)
-    except _UNREADABLE:
-        return False
+def line_of(value: Any) -> bytes:
+    """A row, or what stands between rows, with the end of its line."""
+    return _encode(value).encode("ascii") + b"\n"
 
 
 def _lines(file: Path) -> Generator[bytes, None, None]:

@@ -1,7 +1,7 @@
-"""python -m app.db.backup: back a database up, restore it, or name its content by a hash.
+"""python -m app.db.backup: back a database up, or restore it.
 
 A backup is one file that SQLite and PostgreSQL share: it is restored into either. It is of one moment,
-whatever is written meanwhile. The hash is the same for the same content in either database.
+whatever is written meanwhile. Its hash is the same for the same content of either database.
 
 exit codes: 0 done; 1 it did not work this time (the database does not answer, the disk is full) and
 nothing was changed; 2 something must be changed first: a setting, the file, the database
@@ -14,59 +14,22 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-
-import structlog
-from sqlalchemy import Engine
 
 from app import raise_interrupts
 from app.core import logging
 from app.core.errors import MmsError, StoreUnavailable
 from app.core.ports import Clock
 from app.core.settings import load_settings
-from app.db import archive
-from app.db.content import (
-    Content,
-    columns_of,
-    content_of,
-    data_tables,
-    read,
-    required_version,
-)
-from app.db.restoring import restore
-from app.db.session import open_engine, require_file, snapshot
+from app.db.archive import Content
+from app.db.content import back_up, restore
+from app.db.session import open_engine, require_file
 
 DONE: Final = 0
 FAILED: Final = 1
 REFUSED: Final = 2
-
-
-def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
-    """Write everything that the database holds at this moment into `file`.
-
-    An earlier backup there is replaced once the new one is complete. Raises StoreError, also where `file`
-    is something else, ConfigurationError where it has no folder, OSError where it cannot be written.
-    """
-    with snapshot(engine) as connection:
-        version = required_version(connection)
-        with archive.writing(file, version, clock()) as writer:
-            for table in data_tables(connection):
-                # Closed here, while the connection is open, also where the disk is full halfway.
-                with closing(read(connection, table)) as blocks:
-                    writer.table(table.name, columns_of(table), _told(table.name, blocks))
-            return writer.end()
-
-
-def _told(table: str, blocks: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
-    """The same blocks, each with a line in the log."""
-    done = 0
-    for lines in blocks:
-        yield lines
-        done += len(lines)
-        structlog.get_logger().info("backup_progress", table=table, rows=done)
 
 
 def main(argv: Sequence[str] | None = None, clock: Clock = time.time) -> int:
@@ -102,10 +65,7 @@ def _run(options: argparse.Namespace, db_url: str, clock: Clock) -> Content:
     try:
         if options.command == "backup":
             return back_up(engine, options.file, clock)
-        if options.command == "restore":
-            return restore(engine, options.file, replace=options.replace)
-        with snapshot(engine) as connection:
-            return content_of(connection)
+        return restore(engine, options.file, replace=options.replace)
     finally:
         engine.dispose()
 
@@ -117,23 +77,21 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    made = {
-        name: commands.add_parser(name, help=text, description=text)
+    back, put = (
+        commands.add_parser(name, help=text, description=text)
         for name, text in (
             ("backup", "write all data of DB_URL's database into FILE"),
             ("restore", "put the data of FILE into DB_URL's database, which must be empty"),
-            ("hash", "print a SHA-256 of all data, the same for SQLite and PostgreSQL"),
         )
-    }
-    for name in ("backup", "restore"):
-        made[name].add_argument("file", type=Path, metavar="FILE")
-    made["restore"].add_argument(
-        "--replace", action="store_true", help="the database need not be empty; lose what is there"
     )
-    for command in made.values():
+    for command in (back, put):
+        command.add_argument("file", type=Path, metavar="FILE")
         command.add_argument(
             "--json", action="store_true", help="end with one line of JSON on standard output"
         )
+    put.add_argument(
+        "--replace", action="store_true", help="the database need not be empty; lose what is there"
+    )
     return parser
 
 
@@ -144,14 +102,11 @@ def _say(options: argparse.Namespace, content: Content) -> None:
         tables = {name: {"rows": rows} for name, rows in content.rows.items()}
         said = {"command": command, "schema": content.schema, "sha256": content.sha256}
         sys.stdout.write(json.dumps({**said, "tables": tables}) + "\n")
-    elif command == "hash":
-        sys.stdout.write(f"{content.sha256}\n")
-    if command != "hash":
-        done = "written to" if command == "backup" else "restored from"
-        sys.stderr.write(
-            f"{command}: {sum(content.rows.values())} rows of {len(content.rows)} tables {done} "
-            f"{options.file} (schema {content.schema}, sha256 {content.sha256})\n"
-        )
+    done = "written to" if command == "backup" else "restored from"
+    sys.stderr.write(
+        f"{command}: {sum(content.rows.values())} rows of {len(content.rows)} tables {done} "
+        f"{options.file} (schema {content.schema}, sha256 {content.sha256})\n"
+    )
 
 
 def _terminated(_signal: int, _frame: object) -> None:

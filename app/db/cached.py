@@ -23,9 +23,6 @@ from app.utils.blocks import BLOCK, Block
 CHECK_EVERY: Final = 0.5
 """Seconds for which a series' revision is believed."""
 
-_MOST_BLOCKS_UNSEEN: Final = 4
-"""Blocks that are read of a series whose extent is not known yet; beyond, the extent is asked first."""
-
 
 class MeansSource(Protocol):
     """Where averages come from when they are not cached."""
@@ -87,18 +84,13 @@ class CachedAverageStore:
         self, pair: Pair, interval: Interval, window: Window, first: int, last: int
     ) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
-        if last < first:
-            return AverageSlice(self.state(pair, interval), 0, b"[]")
         not_before = self._not_before(pair, interval)
         while True:
-            wanted = blocks.numbers(interval, first, last)
-            # Where nothing is known in this process yet, one query brings the state and the rows.
-            if (pair, interval) in self._known or len(wanted) > _MOST_BLOCKS_UNSEEN:
-                state = self.state(pair, interval)
-                wanted = _extent(state, interval, first, last)
-                found = self._cached(pair, interval, window, wanted, state)
-                if found is not None:
-                    return _slice(state, found, first, last)
+            state = self.state(pair, interval)
+            wanted = _extent(state, interval, first, last)
+            found = self._cached(pair, interval, window, wanted, state)
+            if found is not None:
+                return _slice(state, found, first, last)
             loaded = self._flights.do(
                 (pair, interval, window), partial(self._load, pair, interval, window, wanted)
             )
@@ -156,12 +148,10 @@ class CachedAverageStore:
 
     def _load(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:
         """The wanted blocks, from the source unless another caller finished before our turn."""
-        known = self._believed(pair, interval)
-        if known is not None:
-            asked_at, state = known
-            found = self._cached(pair, interval, window, wanted, state)
-            if found is not None:
-                return _Loaded(asked_at, state, dict(zip(wanted, found, strict=True)))
+        asked_at, state = self._known[pair, interval]
+        found = self._cached(pair, interval, window, wanted, state)
+        if found is not None:
+            return _Loaded(asked_at, state, dict(zip(wanted, found, strict=True)))
         return self._fetch(pair, interval, window, wanted)
 
     def _fetch(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:

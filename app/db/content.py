@@ -1,24 +1,41 @@
-"""What a database holds, as lines of text: the same from SQLite and from PostgreSQL.
+"""All data of a database, into a backup and out of it again: the same from SQLite and from PostgreSQL.
 
 A row is a JSON array of its values in the order of the columns' names; rows come in the order of their
-key, strings by code point. The hash of it all is the SHA-256 of the schema's version and of these lines,
-before each table's one with its name and columns.
+key, strings by code point.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, MetaData, String, Table, inspect, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError
 
 from app.core.errors import StoreUnusable
-from app.db import schema
+from app.core.ports import Clock
+from app.db import archive, schema
+from app.db.archive import Content, Row
 from app.db.models import Base
-from app.db.session import SQLITE
+from app.db.session import SQLITE, snapshot, transaction, write_ahead
+from app.db.writes import insert
 
 OPERATIONAL: Final = frozenset({"leases", "gates"})
 """Tables of what processes do at the moment: no data, and stale as soon as it is read."""
@@ -26,60 +43,106 @@ OPERATIONAL: Final = frozenset({"leases", "gates"})
 BLOCK: Final = 5_000
 """Rows that are in memory at a time."""
 
-_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_LOCK_SECONDS: Final = 10
+"""How long PostgreSQL waits for whoever writes at the moment. SQLite waits as for any write."""
+
+_REFUSED: Final = (
+    IntegrityError,
+    DataError,
+    ProgrammingError,
+    InterfaceError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+)
+"""What comes of rows that cannot be: damage that shows before the end is reached."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a database holds, in brief: the schema's version, the rows of each table, and the hash."""
+def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
+    """Write everything that the database holds at this moment into `file`.
 
-    schema: str
-    rows: Mapping[str, int]
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Some rows of a table, as lines. `columns` are those that a backup names, whatever it names."""
-
-    table: str
-    columns: Any
-    lines: list[bytes]
-
-
-class Tally:
-    """Adds up the lines of a content."""
-
-    def __init__(self, version: str) -> None:
-        self._schema = version
-        self._table = ""
-        self._rows: dict[str, int] = {}
-        self._hash = hashlib.sha256(f"schema {version}\n".encode())
-
-    def begin(self, table: str, line: bytes) -> None:
-        """Go on with this table, whose line this is."""
-        self._table = table
-        self._rows[table] = 0
-        self._hash.update(line)
-
-    def add(self, lines: list[bytes]) -> None:
-        """Go on with these rows."""
-        self._rows[self._table] = self._rows.get(self._table, 0) + len(lines)
-        self._hash.update(b"".join(lines))
-
-    def content(self) -> Content:
-        """What it came to."""
-        return Content(self._schema, self._rows, self._hash.hexdigest())
+    An earlier backup there is replaced once the new one is complete. Raises StoreError, also where `file`
+    is something else, ConfigurationError where it has no folder, OSError where it cannot be written.
+    """
+    with snapshot(engine) as connection:
+        version = schema.version_of(connection)
+        if version is None:
+            raise StoreUnusable("the database has no tables yet: make initial_load")
+        schema.refuse_newer(version)
+        with archive.writing(file, version, clock()) as writer:
+            for table in data_tables(connection):
+                # Closed here, while the connection is open, also where the disk is full halfway.
+                with closing(read(connection, table)) as lines:
+                    writer.table(table.name, columns_of(table), lines)
+            return writer.end()
 
 
-def line_of(value: Any) -> bytes:
-    """A row, or what stands between rows, with the end of its line."""
-    return _encode(value).encode("ascii") + b"\n"
+def restore(
+    engine: Engine, file: Path, *, replace: bool, lock_seconds: int = _LOCK_SECONDS
+) -> Content:
+    """Put the backup into an empty database or, with `replace`, in the place of what is there.
+
+    A backup of an older schema is restored to that and then migrated. Readers go on with what was
+    there until it is done; writers wait. Revisions and ids are kept. Returns what the backup holds.
+    Raises StoreUnusable where the file or the database must not be used, StoreUnavailable, and
+    ConfigurationError; the database is then as it was.
+    """
+    with archive.reading(file) as backup:
+        schema.refuse_newer(schema.version(engine))
+        write_ahead(engine)
+        with transaction(engine) as connection:
+            if engine.dialect.name != SQLITE:
+                connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
+            _make_way(connection, backup.schema, replace=replace)
+            try:
+                _fill(connection, backup.rows())
+            except _REFUSED as error:
+                raise StoreUnusable(
+                    f"{file} holds rows that cannot be ({_short(error)}): use another backup; nothing "
+                    "was changed"
+                ) from error
+            _number(connection)
+            if backup.schema != schema.HEAD:
+                schema.upgrade(connection)
+        return backup.content()
 
 
-def table_line(name: str, columns: list[str]) -> bytes:
-    """What stands before the rows of a table."""
-    return line_of({"table": name, "columns": columns})
+def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
+    """Leave the tables of schema `version` empty and ours alone."""
+    postgres = connection.dialect.name != SQLITE
+    schema.lock(connection)
+    found = schema.version_of(connection)
+    schema.refuse_newer(found)
+    tables = data_tables(connection) if found is not None else []
+    if tables and postgres:
+        names = ", ".join(_quoted(connection, table.name) for table in tables)
+        connection.execute(text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
+    held = [table.name for table in tables if _holds_rows(connection, table)]
+    if held and not replace:
+        raise StoreUnusable(
+            f"the database is not empty (it holds {', '.join(held)}); nothing was changed: point "
+            "DB_URL at an empty one, or add --replace to lose what is there"
+        )
+    if found == version:
+        # Not TRUNCATE: those who read now would wait for it, or find nothing.
+        for table in reversed(tables):
+            connection.execute(delete(table))
+        return
+    Base.metadata.drop_all(connection)
+    connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    schema.upgrade(connection, version)
+
+
+def _fill(connection: Connection, rows: Iterator[Row]) -> None:
+    tables = {table.name: table for table in data_tables(connection)}
+    for (name, columns), run in groupby(rows, itemgetter(0, 1)):
+        table = tables.get(name)
+        if table is None or columns_of(table) != columns:
+            raise ValueError(f"the schema knows no {name!r} with these columns")
+        names = [_quoted(connection, column) for column in columns]
+        while block := [tuple(json.loads(line)) for _, _, line in islice(run, BLOCK)]:
+            insert(connection, _quoted(connection, name), names, block)
 
 
 def data_tables(connection: Connection) -> list[Table]:
@@ -100,34 +163,15 @@ def columns_of(table: Table) -> list[str]:
     return sorted(table.columns.keys())
 
 
-def read(connection: Connection, table: Table) -> Generator[list[bytes], None, None]:
-    """All rows of a table as lines, in blocks; the table is never in memory as a whole."""
+def read(connection: Connection, table: Table) -> Generator[bytes, None, None]:
+    """All rows of a table as lines; the table is never in memory as a whole."""
     wanted = select(*(table.columns[name] for name in columns_of(table)))
     wanted = wanted.order_by(
         *(_ordered(connection, column) for column in table.primary_key.columns)
     )
     with connection.execute(wanted, execution_options={"yield_per": BLOCK}) as result:
-        for rows in result.partitions():
-            yield [line_of(list(row)) for row in rows]
-
-
-def required_version(connection: Connection) -> str:
-    """The schema's version. Raises StoreUnusable where there is none, or one that is unknown."""
-    version = schema.version_of(connection)
-    if version is None:
-        raise StoreUnusable("the database has no tables yet: make initial_load")
-    schema.refuse_newer(version)
-    return version
-
-
-def content_of(connection: Connection) -> Content:
-    """Add up everything in the database. Raises StoreUnusable where nothing of ours is in it."""
-    tally = Tally(required_version(connection))
-    for table in data_tables(connection):
-        tally.begin(table.name, table_line(table.name, columns_of(table)))
-        for lines in read(connection, table):
-            tally.add(lines)
-    return tally.content()
+        for row in result:
+            yield archive.line_of(list(row))
 
 
 def _ordered(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -135,3 +179,33 @@ def _ordered(connection: Connection, column: ColumnElement[Any]) -> ColumnElemen
     if connection.dialect.name != SQLITE and isinstance(column.type, String):
         return column.collate("C")
     return column
+
+
+def _number(connection: Connection) -> None:
+    """Let new rows go on after the highest id. SQLite does that by itself."""
+    if connection.dialect.name == SQLITE:
+        return
+    for table in data_tables(connection):
+        column = table.autoincrement_column
+        if column is None:
+            continue
+        asked = text("SELECT pg_get_serial_sequence(:table, :column)")
+        sequence = connection.scalar(asked, {"table": table.name, "column": column.name})
+        if sequence is not None:
+            highest = connection.scalar(select(func.max(column))) or 0
+            # Unlike setval, this is undone with the transaction.
+            connection.execute(text(f"ALTER SEQUENCE {sequence} RESTART WITH {highest + 1}"))
+
+
+def _holds_rows(connection: Connection, table: Table) -> bool:
+    return connection.execute(select(text("1")).select_from(table).limit(1)).first() is not None
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return connection.dialect.identifier_preparer.quote(name)
+
+
+def _short(error: Exception) -> str:
+    """The first line of what a database or a parser says, without the statement and its values."""
+    said = str(getattr(error, "orig", None) or error)
+    return said.strip().partition("\n")[0][:200]

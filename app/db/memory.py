@@ -8,10 +8,9 @@ from __future__ import annotations
 import secrets
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 from app.core.market import (
@@ -39,20 +38,28 @@ _Key = tuple[Pair, Interval]
 _NO_AVERAGES: Final = (None,) * len(WINDOWS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Series:
-    """One committed state of a series. Never changed: a commit puts another in its place."""
+    """One state of a series. Once committed it is not changed: a commit puts another in its place."""
 
     revision: int = 0
     checked_at: int | None = None
-    candles: Mapping[int, Candle] = field(default_factory=lambda: MappingProxyType({}))
-    averages: Mapping[int, AverageRow] = field(default_factory=lambda: MappingProxyType({}))
-    absent: Mapping[int, Absent] = field(default_factory=lambda: MappingProxyType({}))
-    buckets: tuple[int, ...] = ()
-    quarantine: Mapping[tuple[int, str], QuarantinedCandle] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    candles: dict[int, Candle] = field(default_factory=dict)
+    averages: dict[int, AverageRow] = field(default_factory=dict)
+    absent: dict[int, Absent] = field(default_factory=dict)
+    quarantine: dict[tuple[int, str], QuarantinedCandle] = field(default_factory=dict)
     revised: tuple[CandleRevision, ...] = ()
+    buckets: tuple[int, ...] = ()
+
+    def copy(self) -> _Series:
+        """The same, to be changed."""
+        return replace(
+            self,
+            candles=dict(self.candles),
+            averages=dict(self.averages),
+            absent=dict(self.absent),
+            quarantine=dict(self.quarantine),
+        )
 
     @property
     def state(self) -> SeriesState:
@@ -83,9 +90,10 @@ class MemorySeriesStore:
         with self._guard:
             lock = self._writing.setdefault(key, threading.Lock())
         with lock:
-            unit = MemorySeriesUnit(self._committed(pair, interval))
-            yield unit
-            self._series[key] = unit.result()
+            series = self._committed(pair, interval).copy()
+            yield MemorySeriesUnit(series)
+            series.buckets = tuple(sorted(series.candles))
+            self._series[key] = series
 
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
         """What `ask` gets from a store whose answers all come from one server."""
@@ -166,23 +174,17 @@ class MemorySeriesStore:
 
 
 class MemorySeriesUnit:
-    """One series inside one transaction, on copies. Made by `MemorySeriesStore.begin`."""
+    """One series inside one transaction, on a copy. Made by `MemorySeriesStore.begin`."""
 
     def __init__(self, series: _Series) -> None:
         self.state = series.state
-        self._revision = series.revision
-        self._checked_at = series.checked_at
-        self._candles = dict(series.candles)
-        self._averages = dict(series.averages)
-        self._absent = dict(series.absent)
-        self._quarantine = dict(series.quarantine)
-        self._before = series.revised
+        self._series = series
         self._revised: Sequence[tuple[Candle, Candle]] = ()
 
     def candles(self, first: int, last: int) -> list[Candle]:
         """The stored candles of the buckets [first, last], ascending."""
-        buckets = sorted(bucket for bucket in self._candles if first <= bucket <= last)
-        return [self._candles[bucket] for bucket in buckets]
+        buckets = sorted(bucket for bucket in self._series.candles if first <= bucket <= last)
+        return [self._series.candles[bucket] for bucket in buckets]
 
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
@@ -192,34 +194,38 @@ class MemorySeriesUnit:
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique. What has come is no longer absent."""
         for candle in candles:
-            self._candles[candle.bucket] = candle
-            self._absent.pop(candle.bucket, None)
+            self._series.candles[candle.bucket] = candle
+            self._series.absent.pop(candle.bucket, None)
 
     def put_averages(self, rows: Sequence[AverageRow]) -> None:
         """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
-        self._averages.update((row.bucket, row) for row in rows)
+        self._series.averages.update((row.bucket, row) for row in rows)
 
     def drop_orphans(self, first: int, last: int) -> int:
         """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
-        lost = [b for b in self._averages if first <= b <= last and b not in self._candles]
+        lost = [
+            b for b in self._series.averages if first <= b <= last and b not in self._series.candles
+        ]
         for bucket in lost:
-            del self._averages[bucket]
+            del self._series.averages[bucket]
         return len(lost)
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
         for bucket in buckets:
-            known = self._absent.get(bucket)
+            known = self._series.absent.get(bucket)
             first = asked_at if known is None else known.first_asked_at
-            self._absent[bucket] = Absent(bucket, first, asked_at)
+            self._series.absent[bucket] = Absent(bucket, first, asked_at)
 
     def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
         """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
         for item in refused:
             key = (item.bucket or 0, item.reason)
-            known = self._quarantine.get(key)
+            known = self._series.quarantine.get(key)
             first = seen_at if known is None else known.first_seen_at
-            self._quarantine[key] = QuarantinedCandle(item.bucket, item.reason, first, seen_at)
+            self._series.quarantine[key] = QuarantinedCandle(
+                item.bucket, item.reason, first, seen_at
+            )
 
     def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
         """Keep (old, new) of revised candles, to be written with the revision of `finish`."""
@@ -227,27 +233,15 @@ class MemorySeriesUnit:
 
     def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
         """End the unit at unix time `now`, with a new revision where data changed; returns it."""
+        series = self._series
         if changed:
-            self._revision = next_revision(self._revision, now, secrets.randbits(SALT_BITS))
-        self._before += tuple(
-            CandleRevision(old, new, self._revision, int(now)) for old, new in self._revised
+            series.revision = next_revision(series.revision, now, secrets.randbits(SALT_BITS))
+        series.revised += tuple(
+            CandleRevision(old, new, series.revision, int(now)) for old, new in self._revised
         )
         if checked:
-            self._checked_at = int(now)
-        return self._revision
-
-    def result(self) -> _Series:
-        """The series as this transaction leaves it."""
-        return _Series(
-            self._revision,
-            self._checked_at,
-            MappingProxyType(self._candles),
-            MappingProxyType(self._averages),
-            MappingProxyType(self._absent),
-            tuple(sorted(self._candles)),
-            MappingProxyType(self._quarantine),
-            self._before,
-        )
+            series.checked_at = int(now)
+        return series.revision
 
 
 class MemoryLeases:

@@ -1,17 +1,16 @@
-"""The tables. `app/db/migrations` builds them; a test keeps the two equal.
+"""The tables as the code uses them. `app/db/migrations` builds them; a test keeps the two equal.
 
 Prices and volumes are BIGINT in 1e-8 (`app.utils.fixed_point`), times are unix seconds UTC, `pair`
-is BASE-QUOTE. Constraints repeat what a candle must satisfy, so that no other program can store one
-that the loader would have refused.
+is BASE-QUOTE. What a candle must satisfy stands in the migrations, as constraints: no other program can
+store one that the loader would have refused.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    CheckConstraint,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -21,10 +20,6 @@ from sqlalchemy import (
     TypeDecorator,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-from app.core.market import FIRST_FINER_STAMP, MAX_PRICE, OLDEST_BUCKET, WINDOWS, Interval
-
-_MEANS: Final = tuple(f"mms_{window}" for window in WINDOWS)
 
 
 class FixedPoint(TypeDecorator[int]):
@@ -53,31 +48,6 @@ class Base(DeclarativeBase):
     )
 
 
-def _grid() -> str:
-    """`bucket` starts on its interval's grid, and the interval is a known one."""
-    cases = " ".join(f"WHEN '{item}' THEN bucket % {item.seconds}" for item in Interval)
-    return f"CASE interval {cases} ELSE 1 END = 0"
-
-
-def _buckets() -> tuple[CheckConstraint, ...]:
-    """What every bucket of a candle must be. Constraints belong to one table, so each gets its own."""
-    return (
-        CheckConstraint(_grid(), name="on_grid"),
-        CheckConstraint(f"bucket >= {OLDEST_BUCKET}", name="not_before_2011"),
-        CheckConstraint(f"bucket < {FIRST_FINER_STAMP}", name="in_seconds"),
-    )
-
-
-def _whole(*columns: str) -> CheckConstraint:
-    """These are whole numbers of 64 bits, or NULL.
-
-    PostgreSQL knows no others in a BIGINT. SQLite would keep any fraction, text or blob there, which
-    equals no whole number.
-    """
-    rule = " AND ".join(f"{name} = CAST({name} AS BIGINT)" for name in columns)
-    return CheckConstraint(rule, name="whole_numbers")
-
-
 class Series(Base):
     """One pair at one interval: its revision, and when the exchange was last asked about it."""
 
@@ -96,13 +66,6 @@ class StoredCandle(Base):
     __tablename__ = "candles"
     __table_args__ = (
         ForeignKeyConstraint(["pair", "interval"], ["series.pair", "series.interval"]),
-        *_buckets(),
-        CheckConstraint("low > 0", name="positive"),
-        CheckConstraint("high >= open AND high >= close AND high >= low", name="high_is_highest"),
-        CheckConstraint("low <= open AND low <= close", name="low_is_lowest"),
-        CheckConstraint("volume >= 0", name="volume_not_negative"),
-        CheckConstraint(f"high <= {MAX_PRICE}", name="averages_fit"),
-        _whole("bucket", "open", "high", "low", "close", "volume"),
         {"sqlite_with_rowid": False},
     )
 
@@ -125,12 +88,6 @@ class StoredAverages(Base):
             ["pair", "interval", "bucket"],
             ["candles.pair", "candles.interval", "candles.bucket"],
         ),
-        *_buckets(),
-        CheckConstraint(" AND ".join(f"{name} > 0" for name in _MEANS), name="positive"),
-        CheckConstraint(
-            " AND ".join(f"{name} <= {MAX_PRICE}" for name in _MEANS), name="not_above_highest"
-        ),
-        _whole("bucket", *_MEANS),
         {"sqlite_with_rowid": False},
     )
 
@@ -174,7 +131,6 @@ class CollectedPrice(Base):
 
     __tablename__ = "prices"
     __table_args__ = (
-        CheckConstraint("price > 0", name="positive"),
         Index("ix_prices_newest", "symbol", "currency", "collected_at", "id"),
         Index("ix_prices_collected_at", "collected_at"),
         {"sqlite_autoincrement": True},

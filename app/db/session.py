@@ -39,27 +39,17 @@ _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "un
 _DAMAGED: Final = ("file is not a database", "malformed", "unsupported file format")
 _LOCKED: Final = ("database is locked", "database table is locked")
 
-# The rest of what is known, and the sentence for it around the database's own words.
-_UNAVAILABLE: Final = (
+# What helps where the database says one of these.
+_REMEDIES: Final = (
     (
         ("unable to open database file", "readonly database"),
-        "DB_URL's file cannot be used ({}): let DB_URL name a file, no folder, that this process may "
-        "write, in a folder where it may write",
+        "let DB_URL name a file, no folder, that this process may write, in a folder where it may write",
     ),
     (
         ("disk is full", "diskfull", "no space left"),
-        "the database's disk is full ({}): make room, then run this again; what was committed before "
-        "stays",
+        "make room on the database's disk, then try again",
     ),
-    (
-        _LOCKED,
-        "another program has kept the database locked longer than this one may wait ({}): end that "
-        "one, or run this again later",
-    ),
-    (
-        ("locknotavailable",),
-        "another program keeps what is needed locked ({}): end that one, or run this again later",
-    ),
+    ((*_LOCKED, "locknotavailable"), "end the program that keeps it locked, or try again later"),
 )
 
 
@@ -270,9 +260,9 @@ def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
             f"DB_URL's file is damaged or no database ({reason}): restore a backup, or move it away "
             "and load anew"
         )
-    for marks, words in _UNAVAILABLE:
+    for marks, remedy in _REMEDIES:
         if any(mark in kind for mark in marks):
-            return StoreUnavailable(words.format(reason))
+            return StoreUnavailable(f"the database cannot be used ({reason}): {remedy}")
     return StoreUnavailable(f"the database does not answer: {reason}")
 
 

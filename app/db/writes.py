@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-
-from app.db.session import SQLITE
 
 Row = tuple[Any, ...]
 
@@ -31,46 +28,29 @@ def upsert(
     Columns in `keep` are set when a row is new and left alone when it exists. Rows ascending by key
     are several times faster than shuffled ones. All names are this package's constants.
     """
-    columns = [*key, *values]
     updates = ", ".join(f"{name} = excluded.{name}" for name in values if name not in keep)
     conflict = f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
-    _write(connection, table, columns, rows, conflict)
+    insert(connection, table, [*key, *values], rows, conflict)
 
 
-def insert(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert `rows`, none of which may exist. All names are the database's own.
-
-    PostgreSQL takes them by COPY, many times faster than by statements.
-    """
-    if connection.dialect.name == SQLITE:
-        _write(connection, table, columns, rows, "")
-        return
-    driver: Any = connection.connection
-    trouble: Any = connection.dialect.loaded_dbapi.Error
-    command = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-    try:
-        with driver.cursor() as cursor, cursor.copy(command) as copy:
-            for row in rows:
-                copy.write_row(row)
-    except trouble as error:
-        wrapped = DBAPIError.instance(command, None, error, trouble)
-        assert isinstance(wrapped, DBAPIError)
-        raise wrapped from error
-
-
-def _write(
-    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row], conflict: str
+def insert(
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    conflict: str = "",
 ) -> None:
+    """Insert `rows`; `conflict` is SQL for those that exist, of which there are none otherwise.
+
+    All names are the database's own.
+    """
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     one = f"({', '.join([mark] * len(columns))})"
-    for block in _blocks(rows, _VALUES_A_STATEMENT // len(columns)):
+    size = _VALUES_A_STATEMENT // len(columns)
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
         connection.exec_driver_sql(
             f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - no input in it
             f"VALUES {', '.join([one] * len(block))}{conflict}",
             tuple(value for row in block for value in row),
         )
-
-
-def _blocks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

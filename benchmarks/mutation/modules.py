@@ -29,14 +29,9 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "app/utils/rendering.py": ("tests/unit/utils/test_rendering.py",),
     "app/utils/price_scale.py": ("tests/unit/utils/test_price_scale.py",),
     "app/utils/days.py": ("tests/unit/utils/test_days.py",),
-    "app/db/cache/bounded.py": (
-        "tests/unit/db/test_bounded_socket.py",
-        "tests/unit/db/test_memcached_names.py",
-    ),
     "app/db/cache/layers.py": ("tests/unit/db/test_layered_cache.py",),
     "app/db/cache/memcached.py": (
         "tests/unit/db/test_memcached_states.py",
-        "tests/unit/db/test_memcached_names.py",
         "tests/unit/db/test_memcached_nonsense.py",
         "tests/contracts/test_cache.py",
     ),
@@ -47,7 +42,6 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "app/db/cached.py": (
         "tests/unit/db/test_cached_averages.py",
         "tests/unit/db/test_cached_readers.py",
-        "tests/unit/db/test_cached_rechecks.py",
         "tests/unit/db/test_cached_series.py",
     ),
     "app/db/single_flight.py": ("tests/unit/db/test_single_flight.py",),

@@ -88,7 +88,7 @@ MEASURES: Final = {
     "skew": Measure(clocks.skew, _both(24), "clocks that are hours apart"),
     "midnight": Measure(clocks.midnight, _both(30), "midnight in the middle of a load"),
     "leap_day": Measure(clocks.leap_day, _both(1), "29 February"),
-    "foreign": Measure(versions.foreign, {"sqlite": versions.FILES}, "foreign and damaged files"),
+    "foreign": Measure(versions.foreign, {"sqlite": versions.FILES}, "foreign and cut-off files"),
     "flood": Measure(
         floods.measure, {"sqlite": 1}, "floods and trickles (no database)", lambda runs: 11 * runs
     ),

@@ -63,7 +63,7 @@ def locked(
                 tally.codes[code] += 1
                 tally.reads += [read.seconds for read in reads]
                 tally.troubles += [f"a read: {r.status}" for r in reads if r.status != 200]
-                if code != 1 or "kept the database locked" not in out or "Traceback" in said:
+                if code != 1 or "database is locked" not in out or "Traceback" in said:
                     tally.troubles.append(f"{moment}: exit {code}: {(out + said)[-300:]}")
                 if content(db.engine, rig.BTC, DAY).rows:
                     tally.troubles.append(f"{moment}: something was written")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from sqlalchemy import inspect
@@ -47,15 +48,14 @@ def measure(
     kept = done = 0
     with exchange() as (_, base_url), database(where) as db:
         _fill(db, base_url)
-        file = str(db.folder / "made.mmsb")
+        file, again = str(db.folder / "made.mmsb"), str(db.folder / "again.mmsb")
         for _ in range(runs):
-            _said(db, db.url, base_url, troubles, "backup", file)
-            wanted = _said(db, db.url, base_url, troubles, "hash")
+            wanted = _hash(db, db.url, base_url, troubles, "backup", file)
             for kind in into:
                 with kind.databases() as create:
                     url = create()
-                    _said(db, url, base_url, troubles, "restore", file)
-                    found = _said(db, url, base_url, troubles, "hash")
+                    _hash(db, url, base_url, troubles, "restore", file)
+                    found = _hash(db, url, base_url, troubles, "backup", again)
                     if not wanted or found != wanted:
                         troubles.append(f"into {kind.kind}: the hash is {found}, not {wanted}")
                     kept += _compared(db, url, kind.kind, troubles)
@@ -86,14 +86,15 @@ def _fill(db: Database, base_url: str) -> None:
         db.execute(statement)
 
 
-def _said(db: Database, url: str, base_url: str, troubles: list[str], *arguments: str) -> str:
-    """What the command printed."""
-    process = start(db.folder, url, base_url, _BACKUP, *arguments)
+def _hash(db: Database, url: str, base_url: str, troubles: list[str], *arguments: str) -> str:
+    """The hash that the command printed."""
+    process = start(db.folder, url, base_url, _BACKUP, *arguments, "--json")
     with processes([process]):
         code, out, said = end(process)
     if code:
         troubles.append(f"{arguments[0]} exits {code}: {said[-200:]}")
-    return out.strip()
+        return ""
+    return str(json.loads(out)["sha256"])
 
 
 def _compared(db: Database, url: str, kind: str, troubles: list[str]) -> int:

@@ -214,19 +214,6 @@ def test_any_period_is_its_part_of_the_whole(stand: Stand, seed: int) -> None:
         assert found.state == stand.written.state(stand.pair, MINUTE)
 
 
-@pytest.mark.parametrize("interval", [Interval.DAY, Interval.HOUR])
-def test_longer_intervals_have_longer_blocks(stand: Stand, interval: Interval) -> None:
-    bound = BLOCK * interval.seconds * (2 if interval is Interval.DAY else 58)
-    averages: Averages = {
-        bound + number * interval.seconds: (number + 100, None, number + 200)
-        for number in range(-20, 20)
-    }
-    stand.commit(averages, interval=interval)
-    for first, last in [(0, FAR), (bound, bound), (bound - interval.seconds, bound), (bound, FAR)]:
-        found = stand.store.read(stand.pair, interval, 200, first, last)
-        assert found.body == body(averages, 200, first, last)
-
-
 def test_a_commit_is_seen_in_time_and_never_in_part(stand: Stand) -> None:
     averages: dict[int, tuple[int | None, ...]] = {}
     history: dict[int, Averages] = {0: {}}
@@ -273,14 +260,3 @@ def test_pairs_and_intervals_do_not_see_each_other(stand: Stand) -> None:
             for window in WINDOWS:
                 found = stand.store.read(pair, interval, window, 0, FAR)
                 assert found.body == body(averages, window, 0, FAR)
-
-
-def test_readers_who_know_nothing_of_each_other_read_the_same(stand: Stand) -> None:
-    averages = series(5)
-    stand.commit(averages)
-    others = [stand.make() for _ in range(3)]
-    for window in WINDOWS:
-        wanted = body(averages, window, BOUND - 50 * STEP, BOUND + 50 * STEP)
-        for store in (stand.store, *others):
-            found = store.read(stand.pair, MINUTE, window, BOUND - 50 * STEP, BOUND + 50 * STEP)
-            assert found.body == wanted

@@ -81,15 +81,6 @@ def test_the_first_request_goes_out_at_once_and_the_next_ones_a_period_apart(
     assert passed == [0.0, 0.25, 0.5, 0.75]
 
 
-def test_a_pause_between_requests_is_not_saved_up_for_a_burst(workshop: Workshop) -> None:
-    gate = workshop.gate()
-    gate.enter(0.0)
-    workshop.time.now += 60.0
-    gate.enter(0.0)
-    gate.enter(1.0)
-    assert workshop.time.slept == [1.0]
-
-
 def test_a_sleep_that_lasts_too_long_does_not_bring_the_next_request_closer(
     workshop: Workshop,
 ) -> None:

@@ -71,17 +71,12 @@ def test_a_period_includes_both_ends(store: Store) -> None:
     assert [p.collected_at - AT for p in store.newest("BTC", "usd", 100, AT + 8)] == [9, 8]
 
 
-def test_currencies_do_not_mix(store: Store) -> None:
-    store.add([price(BTC, 1), price(BTC, 2, currency="brl")], AT)
-    assert [p.price for p in store.newest("BTC", "usd", 9)] == [1]
-    assert [p.price for p in store.newest("BTC", "brl", 9)] == [2]
-
-
 def test_pruning_removes_exactly_what_is_older(store: Store) -> None:
     store.add([price(BTC, 1), price(ETH, 2)], AT)
-    store.add([price(BTC, 3)], AT + 9)
+    store.add([price(BTC, 3), price(BTC, 4, currency="brl")], AT + 9)
     store.add([price(BTC, 7)], AT + 10)
-    assert store.prune(AT + 10) == 3
+    assert [p.price for p in store.newest("BTC", "brl", 9)] == [4]
+    assert store.prune(AT + 10) == 4
     assert [p.price for p in store.newest("BTC", "usd", 10)] == [7]
     assert store.newest("ETH", "usd", 10) == []
     assert store.prune(AT + 10) == 0

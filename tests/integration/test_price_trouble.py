@@ -41,7 +41,7 @@ def test_while_the_database_is_locked_no_call_is_spent_and_the_answer_names_the_
         assert (status, problem["code"]) == (503, "database-unavailable")
         once = shop.run("--once")
         assert once.returncode == 1
-        assert "kept the database locked" in once.stderr
+        assert "database is locked" in once.stderr
         # What stores nothing needs no lock.
         assert shop.run("--fetch", "BTC").returncode == 0
     assert shop.asked() == 2

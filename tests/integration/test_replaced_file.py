@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from app.core.errors import ConfigurationError, StoreUnusable
 from app.db import schema
 from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, ping, reading, require_file, transaction
+from app.db.session import open_engine, ping, reading, transaction
 from tests.support.candles import BTC, DAY
 from tests.support.processes import api_server, ended, process
 
@@ -101,10 +101,3 @@ def test_a_file_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"DB_URL's file {folder}/mms.db cannot be made"):
         schema.migrate(engine)
     engine.dispose()
-
-
-def test_a_database_in_memory_is_refused_in_one_way() -> None:
-    for url in ("sqlite://", "sqlite:///:memory:"):
-        for refuses in (open_engine, require_file):
-            with pytest.raises(ConfigurationError, match="names no file"):
-                refuses(url)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from app.core.prices import Coin, SpotPrice
-from app.db.content import Content, content_of, data_tables, read
+from app.db.content import data_tables, read
 from app.db.prices import SqlPriceStore
 from app.db.session import SQLITE, snapshot, transaction
 from app.db.writes import insert
@@ -93,27 +93,18 @@ def fill(engine: Engine) -> None:
             connection.execute(text(f"SELECT setval({sequence}, {HIGHEST_ID})"))
 
 
-def held(engine: Engine) -> Content:
-    """What the database holds."""
-    with snapshot(engine) as connection:
-        return content_of(connection)
-
-
 def rows_of(engine: Engine) -> dict[str, list[bytes]]:
     """The rows of each table, as a backup has them."""
     with snapshot(engine) as connection:
-        return {
-            table.name: [line for lines in read(connection, table) for line in lines]
-            for table in data_tables(connection)
-        }
+        return {table.name: list(read(connection, table)) for table in data_tables(connection)}
 
 
 @contextmanager
 def unchanged(engine: Engine) -> Iterator[None]:
     """Assert that the block leaves the database as it was."""
-    before = held(engine)
+    before = rows_of(engine)
     yield
-    assert held(engine) == before
+    assert rows_of(engine) == before
 
 
 def next_id(engine: Engine) -> int:

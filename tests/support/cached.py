@@ -33,21 +33,17 @@ class Clock:
 
 @dataclass
 class Spoilable:
-    """A cache whose entries a test can spoil; `gets` and `sets` record its use."""
+    """A cache whose entries a test can spoil; `sets` records what is stored."""
 
     entries: dict[str, bytes] = field(default_factory=dict)
-    gets: list[str] = field(default_factory=list)
     sets: list[str] = field(default_factory=list)
-    keeps: bool = True
 
     def get(self, key: str) -> bytes | None:
-        self.gets.append(key)
         return self.entries.get(key)
 
     def set(self, key: str, value: bytes) -> None:
         self.sets.append(key)
-        if self.keeps:
-            self.entries[key] = value
+        self.entries[key] = value
 
     def healthy(self) -> bool:
         return True

@@ -153,8 +153,8 @@ def test_a_file_is_a_backup_or_refused(
     file = tmp_path_factory.getbasetemp() / "any.mmsb"
     file.write_bytes(gzip.compress(data, 1) if packed else data)
     refused = pytest.raises((StoreUnusable, ConfigurationError))
-    with refused, archive.reading(file) as (_schema, parts):
-        list(parts)
+    with refused, archive.reading(file) as backup:
+        list(backup.rows())
 
 
 NAMES = st.sampled_from(

@@ -8,19 +8,16 @@ keeps (n - 1)/n of its entries when one dies, and all of them when it is back.
 A node that fails once is left alone from that moment on: nobody waits for it. One background thread
 asks it now and then whether it is back. A node that answers that it will not store this value has not
 failed; that is said once.
-
-A node's name is resolved at the start and by that thread, so that a node that comes back at another
-address is found there, and no reader ever waits for a name.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
+from types import SimpleNamespace
 from typing import Final
 
 import structlog
@@ -31,14 +28,9 @@ from pymemcache.exceptions import (
     MemcacheUnexpectedCloseError,
 )
 
-from app.db.cache.bounded import BoundedSockets, Resolve
-
 CONNECT_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 0.15
 PROBE_EVERY: Final = 2.0
-RESOLVE_SECONDS: Final = 1.0
-"""Seconds that the start waits for the nodes' names."""
-
 CLOSE_SECONDS: Final = 2.0
 """Seconds that the end waits for the thread that asks broken nodes; it may be waiting for a name."""
 
@@ -46,21 +38,33 @@ IDLE_SECONDS: Final = 60
 LARGEST_VALUE: Final = 1_000_000
 """Bytes; memcached refuses values over 1 MiB unless it is told otherwise."""
 
-_KEY: Final = re.compile(r"[!-~]{1,250}")
-"""What memcached takes for a key. Any other is a miss, and says nothing about the node."""
+_PART: Final = 262_144
+"""Bytes of one read. pymemcache asks for 4 KB at a time, and among many threads each part waits for its
+turn again: 40 readers of 0.5 MB took 20 times as long."""
 
 # What pymemcache raises on replies that are not memcached's is whatever its parsing runs into.
 _TROUBLE: Final = (OSError, MemcacheError, EOFError, ValueError, LookupError, RuntimeError)
 
 
+class _LargeReads(socket.socket):
+    """A socket that reads as much as has come."""
+
+    def recv(self, size: int, *flags: int) -> bytes:
+        """Read a part of the reply, which may be longer than `size`; the library keeps the rest."""
+        return super().recv(max(size, _PART), *flags)
+
+
+_SOCKETS: Final = SimpleNamespace(**{**vars(socket), "socket": _LargeReads})
+"""The module `socket` with sockets of ours."""
+
+
 class Node:
     """One memcached and whether it may be asked."""
 
-    def __init__(self, host: str, port: int, resolve: Resolve) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self.name = f"{host}:{port}"
         self.broken = False
         self.refused = False
-        self._sockets = BoundedSockets(host, port, resolve)
         self._client = PooledClient(
             (host, port),
             connect_timeout=CONNECT_SECONDS,
@@ -68,7 +72,7 @@ class Node:
             no_delay=True,
             default_noreply=False,
             pool_idle_timeout=IDLE_SECONDS,
-            socket_module=self._sockets,
+            socket_module=_SOCKETS,
         )
 
     def get(self, key: str) -> bytes | None:
@@ -79,10 +83,6 @@ class Node:
     def set(self, key: str, value: bytes, ttl: int) -> None:
         """Store the value; raises likewise."""
         self._client.set(key, value, expire=ttl)
-
-    def resolve(self) -> None:
-        """Find out where it is now, for as long as that takes."""
-        self._sockets.resolve()
 
     def alive(self) -> bool:
         """Whether it answers now, over a new connection."""
@@ -110,17 +110,13 @@ class MemcachedRing:
         ttl: int,
         *,
         wait: Callable[[threading.Event, float], bool] = lambda event, s: event.wait(s),
-        resolve: Resolve = socket.getaddrinfo,
     ) -> None:
-        self._nodes = [Node(host, port, resolve) for host, port in nodes]
+        self._nodes = [Node(host, port) for host, port in nodes]
         self._ttl = ttl
         self._wait = wait
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._prober: threading.Thread | None = None
-        resolving = threading.Thread(target=self._resolve, name="cache-resolve", daemon=True)
-        resolving.start()
-        resolving.join(RESOLVE_SECONDS)
 
     def get(self, key: str) -> bytes | None:
         """The value stored under the key; None for a miss and for any trouble."""
@@ -156,14 +152,8 @@ class MemcachedRing:
         for node in self._nodes:
             node.close()
 
-    def _resolve(self) -> None:
-        for node in self._nodes:
-            node.resolve()
-
     def _node(self, key: str) -> Node | None:
         """The highest-ranking node of the key that is not broken; None where no node can be asked."""
-        if _KEY.fullmatch(key) is None:
-            return None
         usable = [node for node in self._nodes if not node.broken]
         if len(usable) <= 1:
             return usable[0] if usable else None
@@ -196,7 +186,6 @@ class MemcachedRing:
         """Ask broken nodes whether they are back, until all are."""
         while not self._wait(self._closed, PROBE_EVERY):
             for node in filter(lambda node: node.broken, self._nodes):
-                node.resolve()
                 if not self._closed.is_set() and node.alive():
                     node.broken = False
                     structlog.get_logger().info("cache_recovered", node=node.name)

@@ -6,7 +6,6 @@ SIGSTOP keeps its connections open and says nothing.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -165,16 +164,6 @@ def test_a_read_that_takes_long_on_a_server_that_is_well_is_not_cut_off(pair: Pa
     with engine.connect() as connection:
         assert connection.scalar(text(f"SELECT 1 FROM pg_sleep({PATIENCE + 0.5})")) == 1
     engine.dispose()
-
-
-def test_a_replica_that_takes_connections_and_says_nothing_costs_no_read(
-    pair: Pair, history: History
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        name = history.url.rpartition("/")[2]
-        url = f"postgresql://mms@127.0.0.1:{silent.getsockname()[1]}/{name}"
-        with api(history, url) as made:
-            made.averages(history)
 
 
 def test_reads_outlive_the_primary_and_writes_are_503(pair: Pair, history: History) -> None:

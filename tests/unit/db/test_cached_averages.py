@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import StoreUnavailable
-from app.core.market import EMPTY_SERIES, Interval, Pair, SeriesState, Window
-from app.db.cache.memory import MemoryCache
-from app.db.cached import CHECK_EVERY, CachedAverageStore
-from app.utils import blocks
+from app.core.market import EMPTY_SERIES
+from app.db.cached import CHECK_EVERY
 from tests.support.cached import (
     ACROSS,
     EVER,
@@ -17,46 +15,24 @@ from tests.support.cached import (
     START,
     STEP,
     WITHIN,
-    Clock,
     Spoilable,
     Stand,
 )
-from tests.support.candles import BTC, ETH
-from tests.support.means import RecordingMeans, between, rows_in
+from tests.support.candles import BTC
+from tests.support.means import between, rows_in
 
 
-def test_a_first_read_asks_one_question_and_the_next_ones_none() -> None:
+def test_a_first_read_asks_for_the_state_and_the_rows_and_the_next_ones_for_nothing() -> None:
     stand = Stand()
     stand.source.commit(WITHIN)
     found = stand.read(START, START + SIZE - STEP)
     assert (found.count, rows_in(found.body)) == (50, WITHIN)
-    assert stand.questions() == ["means"]
+    assert stand.questions() == ["state", "means"]
     for first in range(START + 90 * STEP, START + 160 * STEP, 7 * STEP):
         part = stand.read(first, first + 20 * STEP)
         assert rows_in(part.body) == between(WITHIN, first, first + 20 * STEP)
         assert part.state == found.state
     assert stand.questions() == []
-
-
-def test_series_that_have_the_same_revision_are_kept_apart() -> None:
-    chosen = {(BTC, MINUTE): 1, (ETH, MINUTE): 2, (BTC, Interval.QUARTER): 3}
-
-    class Several(RecordingMeans):
-        """Each series has one row, in its block of the same number, and all have one revision."""
-
-        def means(
-            self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-        ) -> tuple[SeriesState, list[tuple[int, int]]]:
-            row = 200 * blocks.BLOCK * interval.seconds
-            return SeriesState(7, row, row, 1), [(row, chosen[pair, interval] * 10 + window)]
-
-    store = CachedAverageStore(Several(), MemoryCache(10**9), monotonic=Clock())
-    for _ in range(2):
-        for (pair, interval), value in chosen.items():
-            for window in (20, 50):
-                first, last = blocks.bounds(interval, 200)
-                found = store.read(pair, interval, window, first, last)
-                assert list(rows_in(found.body).values()) == [value * 10 + window]
 
 
 def test_the_revision_is_asked_for_once_per_interval_and_nothing_else_while_it_stays() -> None:
@@ -96,20 +72,17 @@ def test_refresh_makes_a_commit_seen_at_once() -> None:
     assert rows_in(stand.read().body) == ACROSS
 
 
-def test_a_reversed_period_is_empty_and_reads_no_rows() -> None:
-    stand = Stand()
-    stand.source.commit(WITHIN)
-    found = stand.read(START + SIZE, START)
-    assert (found.count, found.body, found.state.revision) == (0, b"[]", 1)
-    assert "means" not in stand.questions()
-
-
 def test_a_period_outside_of_what_is_stored_reads_no_rows() -> None:
     stand = Stand()
     stand.source.commit(WITHIN)
     stand.read(START, START + SIZE - STEP)
     stand.questions()
-    for first, last in [(0, START - STEP), (START + SIZE, EVER), (-EVER, -STEP)]:
+    for first, last in [
+        (0, START - STEP),
+        (START + SIZE, EVER),
+        (-EVER, -STEP),
+        (START + SIZE, START),
+    ]:
         found = stand.read(first, last)
         assert (found.count, found.body, found.state.revision) == (0, b"[]", 1)
     assert stand.questions() == []
@@ -134,17 +107,6 @@ def test_centuries_of_a_series_with_two_blocks_are_one_read_of_two_blocks() -> N
     assert len(cache.sets) == 2
 
 
-@pytest.mark.parametrize("first", [START - 2 * STEP, START - STEP, START, START + STEP])
-@pytest.mark.parametrize("last", [START - 2 * STEP, START - STEP, START, START + STEP])
-def test_a_period_that_ends_at_a_block_is_whole(first: int, last: int) -> None:
-    cold, warm = Stand(), Stand()
-    for stand in (cold, warm):
-        stand.source.commit(ACROSS)
-    warm.read()
-    for stand in (cold, warm):
-        assert rows_in(stand.read(first, last).body) == between(ACROSS, first, last)
-
-
 def test_a_spoilt_entry_is_read_anew() -> None:
     stand = Stand(cache=(cache := Spoilable()))
     stand.source.commit(ACROSS)
@@ -157,6 +119,24 @@ def test_a_spoilt_entry_is_read_anew() -> None:
         assert rows_in(stand.read().body) == ACROSS
         assert stand.questions() == ["means"]
         assert cache.entries == whole
+
+
+def test_a_block_that_came_into_the_cache_meanwhile_is_not_read_from_the_source() -> None:
+    class Late(Spoilable):
+        """A cache into which somebody else stores what a reader has just missed."""
+
+        def get(self, key: str) -> bytes | None:
+            found = super().get(key)
+            self.entries = whole
+            return found
+
+    first, second = Stand(cache=(full := Spoilable())), Stand(cache=Late())
+    for stand in (first, second):
+        stand.source.commit(ACROSS)
+    first.read()
+    whole = dict(full.entries)
+    assert rows_in(second.read().body) == ACROSS
+    assert second.questions() == ["state"]
 
 
 def test_trouble_with_the_source_is_told_and_over_once_it_is_over() -> None:

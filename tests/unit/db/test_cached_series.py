@@ -5,9 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-
-import pytest
 
 from app.core.market import Interval, Pair, SeriesState, Window
 from app.db.cache.memory import MemoryCache
@@ -22,67 +19,36 @@ STEP = MINUTE.seconds
 SIZE = blocks.BLOCK * STEP
 START = 3_400 * SIZE
 SERIES = {(BTC, MINUTE): 11, (ETH, MINUTE): 12, (BTC, Interval.QUARTER): 13}
-"""Each series with its revision."""
+"""Each series with the average that is its own; all have one revision."""
 
 
-@dataclass
 class Several:
-    """A MeansSource of three series with one row each; `asked` names each question in full.
+    """A MeansSource of three series with one row each, which answers all readers of rows at once."""
 
-    While `held` is set, a question waits for so many others.
-    """
-
-    asked: list[tuple[object, ...]] = field(default_factory=list)
-    held: threading.Barrier | None = None
+    def __init__(self, readers: int) -> None:
+        self._held = threading.Barrier(readers)
 
     def state(self, pair: Pair, interval: Interval) -> SeriesState:
-        self.asked.append((pair, interval))
-        self._wait()
-        return self._state(pair, interval)
+        return SeriesState(7, START, START, 1)
 
     def means(
         self, pair: Pair, interval: Interval, window: Window, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
-        self.asked.append((pair, interval, window, first, last))
-        self._wait()
-        state = self._state(pair, interval)
-        return state, [(START, 1000 * state.revision + window)]
-
-    def _state(self, pair: Pair, interval: Interval) -> SeriesState:
-        return SeriesState(SERIES[pair, interval], START, START, 1)
-
-    def _wait(self) -> None:
-        if self.held is not None:
-            self.held.wait(10)
-
-
-def store_of(
-    source: Several | RecordingMeans, cache: MemoryCache | None = None
-) -> CachedAverageStore:
-    return CachedAverageStore(source, cache or MemoryCache(10**9), monotonic=lambda: 50.0)
+        self._held.wait(60)
+        return self.state(pair, interval), [(START, 1000 * SERIES[pair, interval] + window)]
 
 
 def test_reads_at_the_same_time_are_each_of_their_own_series_and_window() -> None:
     wanted = [(*series, window) for series in SERIES for window in (20, 50)]
-    source = Several(held=threading.Barrier(len(wanted)))
-    store = store_of(source)
+    store = CachedAverageStore(Several(len(wanted)), MemoryCache(10**9), monotonic=lambda: 50.0)
     with ThreadPoolExecutor(len(wanted)) as pool:
         found = list(
             pool.map(lambda which: store.read(which[0], which[1], which[2], START, START), wanted)
         )
     for (pair, interval, window), part in zip(wanted, found, strict=True):
-        revision = SERIES[pair, interval]
-        assert part.state.revision == revision
-        assert rows_in(part.body) == {START: 1000 * revision + window}
-
-
-@pytest.mark.parametrize(("count", "kinds"), [(4, [5]), (5, [2, 5])])
-def test_up_to_four_blocks_of_an_unknown_series_are_read_without_a_question_before(
-    count: int, kinds: list[int]
-) -> None:
-    source = Several()
-    store_of(source).read(BTC, MINUTE, 20, START, START + count * SIZE - 1)
-    assert [len(question) for question in source.asked] == kinds
+        assert rows_in(part.body) == {START: 1000 * SERIES[pair, interval] + window}
+        again = store.read(pair, interval, window, START, START)  # now from the cache
+        assert again == part
 
 
 def test_who_stops_believing_while_asking_is_not_given_what_is_older_still() -> None:

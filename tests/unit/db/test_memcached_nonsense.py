@@ -15,24 +15,17 @@ from tests.support.loopback import (
     say_nothing,
     send,
     serving,
-    trickle,
 )
 
 NONSENSE: dict[str, Script] = {
     "nothing and the end": send(),
     "silence": say_nothing,
     "a reset within the value": reset_after(b"VALUE key 0 10\r\nabc"),
-    "half a line": send(b"VALU"),
-    "another protocol": send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
     "bytes": send(bytes(range(256)) * 10 + b"\r\n"),
-    "a client error": send(b"CLIENT_ERROR bad data chunk\r\n"),
     "a value of another key": send(b"VALUE other 0 3\r\nabc\r\nEND\r\n"),
-    "a value without a size": send(b"VALUE key 0\r\nabc\r\nEND\r\n"),
-    "a value of far less than nothing": send(b"VALUE key 0 -99999\r\nabc\r\nEND\r\n"),
     "a value of more than there is": send(b"VALUE key 0 1000000000000\r\nabc\r\nEND\r\n"),
     "a value shorter than it says": send(b"VALUE key 0 30\r\nabc\r\nEND\r\n"),
     "a key that is no text": send(b"VALUE \xff\xfe 0 3\r\nabc\r\nEND\r\n"),
-    "a value that comes byte by byte": trickle(b"VALUE key 0 1000\r\n", b"a"),
 }
 
 
@@ -61,18 +54,12 @@ def test_nonsense_is_a_miss_and_said_once(said: str) -> None:
     assert logged[0]["reason"]
 
 
-@pytest.mark.parametrize("said", ["silence", "another protocol", "bytes"])
-def test_nonsense_in_return_for_a_value_is_swallowed(said: str) -> None:
-    with (
-        nothing_left_behind(),
-        serving(NONSENSE[said]) as host,
-        structlog.testing.capture_logs() as logged,
-    ):
+def test_nonsense_in_return_for_a_value_is_swallowed() -> None:
+    with nothing_left_behind(), serving(NONSENSE["bytes"]) as host:
         ring = ring_of("127.0.0.1", host.port)
         ring.set("key", b"1" * 100_000)
         assert not ring.healthy()
         ring.close()
-    assert [line["event"] for line in logged] == ["cache_broke"]
 
 
 def test_a_node_that_says_no_is_not_a_broken_node() -> None:
@@ -88,26 +75,16 @@ def test_a_node_that_says_no_is_not_a_broken_node() -> None:
             assert ring.get("key") is None
         assert ring.healthy()
         ring.close()
-    assert [(line["event"], line["reason"]) for line in logged] == [
-        ("cache_refused", "MemcacheServerError: out of memory storing object")
-    ]
+    assert [line["event"] for line in logged] == ["cache_refused"]
+    assert "out of memory storing object" in logged[0]["reason"]
 
 
-def test_where_nobody_listens_is_a_miss() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "bad..name"])
+def test_where_nobody_listens_is_a_miss(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as once:
         port = once.getsockname()[1]
     with nothing_left_behind(), structlog.testing.capture_logs() as logged:
-        ring = ring_of("127.0.0.1", port)
-        assert ring.get("key") is None
-        ring.close()
-    assert [line["event"] for line in logged] == ["cache_broke"]
-    assert logged[0]["reason"].startswith("ConnectionRefusedError: [Errno ")
-
-
-@pytest.mark.parametrize("name", ["bad..name", "a" * 300])
-def test_a_name_that_is_none_is_a_miss(name: str) -> None:
-    with nothing_left_behind(), structlog.testing.capture_logs() as logged:
-        ring = ring_of(name, 11211)
+        ring = ring_of(host, port)
         assert ring.get("key") is None
         ring.close()
     assert [line["event"] for line in logged] == ["cache_broke"]

@@ -6,7 +6,6 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 import structlog
 
 from app.db.cache.memcached import (
@@ -66,12 +65,6 @@ def probers() -> list[threading.Thread]:
 
 def said(logged: list[structlog.typing.EventDict]) -> list[tuple[str, str, str]]:
     return [(line["log_level"], line["event"], line["node"]) for line in logged]
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as once:
-        port: int = once.getsockname()[1]
-        return port
 
 
 def test_a_node_that_is_back_is_asked_over_a_new_connection_and_used_again() -> None:
@@ -138,20 +131,6 @@ def test_a_ring_that_was_closed_watches_nobody() -> None:
     assert logged == []
 
 
-def test_one_thread_watches_all_broken_nodes() -> None:
-    addresses = [("127.0.0.1", unused_port()) for _ in range(3)]
-    with nothing_left_behind(), structlog.testing.capture_logs() as logged:
-        ring = MemcachedRing(addresses, 60, wait=never)
-        for number in range(3):
-            assert ring.get(f"key{number}") is None
-        assert len(probers()) == 1
-        assert probers()[0].daemon
-        ring.close()
-    assert sorted(said(logged)) == sorted(
-        ("warning", "cache_broke", f"{host}:{port}") for host, port in addresses
-    )
-
-
 def test_a_node_is_used_again_while_another_is_still_watched() -> None:
     turns = threading.Semaphore(0)
 
@@ -192,19 +171,3 @@ def test_a_value_is_stored_for_as_long_as_the_ring_says() -> None:
         ring.set("key", b"123")
         ring.close()
     assert host.requests == [b"set key 0 77 3\r\n123\r\n"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (b"", "MemcacheUnexpectedCloseError"),
-        (b"CLIENT_ERROR no such thing\r\n", "MemcacheClientError: no such thing"),
-        (b"CLIENT_ERROR \xff\r\n", "MemcacheClientError: \N{REPLACEMENT CHARACTER}"),
-    ],
-)
-def test_why_a_node_broke_is_said_in_words(answer: bytes, reason: str) -> None:
-    with serving(send(answer)) as host, structlog.testing.capture_logs() as logged:
-        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
-        ring.get("key")
-        ring.close()
-    assert [(line["event"], line["reason"]) for line in logged] == [("cache_broke", reason)]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from app.db.cache.memory import MemoryCache
 
 
@@ -54,24 +51,3 @@ def test_a_value_beyond_all_room_is_not_kept_and_removes_its_predecessor_alone()
     for key, size in (("a", 1_000), ("b", 1_000), ("b", 5_000)):
         cache.set(key, b"x" * size)
     assert held(cache, "ab") == "a"
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 3_000), st.integers(0, 30)),
-        max_size=60,
-    )
-)
-def test_however_it_is_used_no_more_than_its_capacity_is_kept(
-    steps: list[tuple[str, int, int]],
-) -> None:
-    clock = Clock()
-    cache = MemoryCache(60, capacity=5_000, monotonic=clock)
-    last: dict[str, bytes] = {}
-    for number, (key, size, seconds) in enumerate(steps):
-        clock.now += seconds
-        last[key] = bytes([number % 256]) * size
-        cache.set(key, last[key])
-        values = {name: cache.get(name) for name in "abcdefgh"}
-        assert all(value in (None, last.get(name)) for name, value in values.items())
-        assert sum(len(value) + 200 for value in values.values() if value is not None) <= 5_000

@@ -44,12 +44,6 @@ def test_callers_at_the_same_time_share_one_piece_of_work() -> None:
     assert work.times == 1
 
 
-def test_a_later_caller_gets_work_of_its_own() -> None:
-    flights, work = SingleFlight(), Work()
-    work.go.set()
-    assert [flights.do("key", work) for _ in range(3)] == [1, 2, 3]
-
-
 def test_other_keys_do_not_wait() -> None:
     flights, slow, quick = SingleFlight(), Work(), Work()
     quick.go.set()
