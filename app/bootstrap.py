@@ -17,7 +17,7 @@ from app.core.ports import AverageStore, Cache, CandleSource, Clock, Gate, Lease
 from app.core.prices import PriceSource, PriceStore
 from app.core.settings import Settings, cache_nodes
 from app.core.upstream import host_of
-from app.db import schema, session
+from app.db import schema, session, soundness
 from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
@@ -92,6 +92,9 @@ def build(
     whoever asks for a price is told soon when others are before it. `busy_seconds` is how long a write
     waits for a locked SQLite file.
 
+    A SQLite file is looked through for damage first, unless it is large, or one is to `serve`: what only
+    reads changes nothing.
+
     In `dev` the database is made and migrated where that is needed, unless `create` is False; in
     `prod` it must be there already. Raises StoreError where it cannot be used, ConfigurationError
     where DB_URL or DB_READ_URL cannot be read.
@@ -100,6 +103,9 @@ def build(
         session.require_file(settings.db_url)
     database = alone(session.open_engine(settings.db_url, busy_seconds))
     try:
+        if not serve:
+            # Whoever makes no database looks into one, and once an hour may take its time for that.
+            soundness.require_sound(database.engine, soundness.QUICK if create else None)
         if settings.env == "dev" and create:
             schema.migrate(database.engine)
         schema.require(database.engine)

@@ -14,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -74,8 +75,16 @@ def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
             for table in data_tables(connection):
                 # Closed here, while the connection is open, also where the disk is full halfway.
                 with closing(read(connection, table)) as lines:
-                    writer.table(table.name, columns_of(table), lines)
+                    writer.table(table.name, columns_of(table), _told(table.name, lines))
             return writer.end()
+
+
+def _told(table: str, lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The same lines; every BLOCK of them has a line in the log."""
+    for number, line in enumerate(lines, 1):
+        yield line
+        if number % BLOCK == 0:
+            structlog.get_logger().info("backup_progress", table=table, rows=number)
 
 
 def restore(
@@ -141,8 +150,11 @@ def _fill(connection: Connection, rows: Iterator[Row]) -> None:
         if table is None or columns_of(table) != columns:
             raise ValueError(f"the schema knows no {name!r} with these columns")
         names = [_quoted(connection, column) for column in columns]
+        done = 0
         while block := [tuple(json.loads(line)) for _, _, line in islice(run, BLOCK)]:
             insert(connection, _quoted(connection, name), names, block)
+            done += len(block)
+            structlog.get_logger().info("restore_progress", table=name, rows=done)
 
 
 def data_tables(connection: Connection) -> list[Table]:

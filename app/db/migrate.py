@@ -10,6 +10,7 @@ from app.core.errors import MmsError
 from app.core.settings import load_settings
 from app.db import schema
 from app.db.session import open_engine
+from app.db.soundness import require_sound
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         engine = open_engine(load_settings().db_url)
         try:
+            require_sound(engine)
             done = schema.migrate(engine)
             found = schema.version(engine)
         finally:

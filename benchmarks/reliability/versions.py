@@ -1,4 +1,4 @@
-"""Files that are no database of this version, or a part of one: refused, and left as they are."""
+"""Files that are no database of this version, or a damaged one: refused, and left as they are."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from benchmarks.reliability.figures import Figure, Step, figure, no_step
 
 COMMANDS: Final = ("app.db.migrate", "app.workers.initial_loader", "app.monitoring.gap_monitor")
 
-FILES: Final = 7
-"""How many kinds of foreign and cut-off files are tried."""
+FILES: Final = 9
+"""How many kinds of foreign and damaged files are tried."""
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -56,7 +56,7 @@ def rows_of(engine: Engine, names: Sequence[str]) -> Rows:
 def foreign(
     where: rig.Where, runs: int = FILES, step: Step = no_step, *, commands: Sequence[str] = COMMANDS
 ) -> list[Figure]:
-    """Point the commands at `runs` kinds of files that are no database of ours, or a part of one."""
+    """Point the commands at `runs` kinds of files that are no database of ours, or a damaged one."""
     troubles: list[str] = []
     tried = 0
     with rig.exchange() as (_, base_url), rig.database(where) as db:
@@ -75,7 +75,7 @@ def foreign(
             step()
     return [
         figure(
-            "a foreign, newer or cut-off file: refused with exit 2 and one line, not a byte changed",
+            "a foreign, newer or damaged file: refused with exit 2 and one line, not a byte changed",
             where.kind,
             tried,
             f"{len(troubles)} accepted or changed",
@@ -87,6 +87,8 @@ def foreign(
 def _files(folder: Path) -> dict[str, bytes]:
     """Files that must be refused, by what they are."""
     ours = _sqlite_file(folder / "ours.db", "")
+    filled = _sqlite_file(folder / "filled.db", _FILLED)
+    candles, averages = (_page_of(folder / "filled.db", name) for name in ("candles", "averages"))
     return {
         "another program's database": _sqlite_file(folder / "theirs.db", _THEIRS),
         "a newer version's database": _sqlite_file(folder / "newer.db", _NEWER),
@@ -95,9 +97,35 @@ def _files(folder: Path) -> dict[str, bytes]:
         "random bytes": random.Random(1).randbytes(65_536),
         "ours without its first page": ours[:100] + bytes(3_996) + ours[4_096:],
         "ours with another header": b"SQLite format 4\0" + ours[16:],
+        "ours with a page of candles overwritten": _without(filled, candles, bytes(_PAGE)),
+        "ours with a page of averages overwritten": _without(
+            filled, averages, random.Random(2).randbytes(_PAGE)
+        ),
     }
 
 
+def _page_of(file: Path, table: str) -> int:
+    """Where in the file the last page of the table's rows begins."""
+    with closing(sqlite3.connect(file)) as connection:
+        wanted = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        root = int(connection.execute(wanted, (table,)).fetchone()[0]) - 1
+    # A root that has pages below it names the last of them in bytes 8 to 11.
+    last = file.read_bytes()[root * _PAGE + 8 : root * _PAGE + 12]
+    return (int.from_bytes(last) - 1) * _PAGE
+
+
+def _without(file: bytes, begin: int, other: bytes) -> bytes:
+    return file[:begin] + other + file[begin + len(other) :]
+
+
+_PAGE: Final = 4_096
+_FILLED: Final = """
+WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 999)
+INSERT INTO candles (pair, interval, bucket, open, high, low, close, volume)
+SELECT 'BTC-BRL', '1d', 1600041600 + 86400 * n, 9, 9, 9, 9, 9 FROM n;
+INSERT INTO averages (pair, interval, bucket) SELECT pair, interval, bucket FROM candles;
+INSERT INTO series (pair, interval, revision) VALUES ('BTC-BRL', '1d', 1);
+"""
 _THEIRS: Final = "CREATE TABLE customers (name TEXT)"
 _NEWER: Final = "UPDATE alembic_version SET version_num = '9999'"
 
