@@ -73,6 +73,15 @@ def test_a_good_deployment_ends_with_0_and_a_summary(tmp_path: Path) -> None:
     assert trial.bases == ["http://mms.example"]
 
 
+def test_the_environment_may_name_another_address_and_leave_the_migration_out(
+    tmp_path: Path,
+) -> None:
+    trial = Trial(tmp_path)
+    assert trial.run(DEPLOY_URL="https://api.example", DEPLOY_MIGRATION="no") == 0
+    assert trial.bases == ["https://api.example"]
+    assert not [call for call in trial.cloud.calls if call.startswith("run")]
+
+
 def test_a_failing_deployment_ends_with_1_and_what_a_log_says_is_no_command(tmp_path: Path) -> None:
     trial = Trial(tmp_path)
     trial.cloud.exit_code = 1
