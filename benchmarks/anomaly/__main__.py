@@ -10,26 +10,58 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
-from benchmarks.anomaly import evaluation
-from benchmarks.anomaly.evaluation import METHODS, Count, EventRow, Row
-from benchmarks.anomaly.series import SPACING, events, recorded
+from app.core.market import DAY
+from app.utils.anomalies import SeriesJudgement, judge_series
+from app.utils.anomaly_rules import RelativeRule, RobustRule, Rule
+from benchmarks.anomaly.series import KINDS, SIZES, Series, generated, recorded, with_spikes
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[2]
+POINTS: Final = 2_500
+SEEDS: Final = 3
+"""How long a generated series is, and how many times spikes are injected."""
+
+METHODS: Final[dict[str, Rule]] = {
+    "relative": RelativeRule(Decimal("0.05")),
+    "robust": RobustRule(),
+    "robust at 3.5": RobustRule(multiple=Decimal("3.5")),
+}
+"""The two defaults, and the robust rule with the multiple that is meant for normal distributions."""
 
 
-@dataclass
-class Results:
-    """Everything that was counted, and what could not be."""
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What one method did. An alarm is true on a spike or on the close that ends it."""
 
-    generated: list[Row]
-    clean: list[Row] = field(default_factory=list)
-    events: list[EventRow] = field(default_factory=list)
-    recorded: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    judged: int = 0
+    alarms: int = 0
+    true_alarms: int = 0
+    spikes: int = 0
+    found: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(
+            self.judged + other.judged,
+            self.alarms + other.alarms,
+            self.true_alarms + other.true_alarms,
+            self.spikes + other.spikes,
+            self.found + other.found,
+        )
+
+    def cells(self) -> list[str]:
+        """Precision, recall, and alarms that are not true in 1,000 judged points."""
+        precision = self.true_alarms / self.alarms if self.alarms else 0.0
+        false = 1_000 * (self.alarms - self.true_alarms) / self.judged
+        return [f"{precision:.1%}", f"{self.found / self.spikes:.1%}", f"{false:.1f}"]
+
+
+Row = tuple[str, str, dict[str, Count]]
+"""A series, the size of its spikes, and each method's count."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,115 +70,78 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.anomaly", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder of recordings")
-    parser.add_argument("--generated-only", action="store_true", help="leave the recordings out")
-    parser.add_argument("--points", type=int, default=2_500, help="length of a generated series")
-    parser.add_argument("--seeds", type=int, default=3, help="how many times spikes are injected")
     options = parser.parse_args(argv)
-    if options.points < 2 * SPACING or options.seeds < 1:
-        parser.error(f"--points must be at least {2 * SPACING} and --seeds at least 1")
     if options.data is not None and not options.data.is_dir():
         parser.error(f"--data {options.data} is no folder")
-    results = Results(evaluation.injected_into_generated(options.points, options.seeds))
-    if not options.generated_only:
-        folder = options.data or Path(
-            os.environ.get("MARKET_DATA_DIR", ROOT.parent / "shared" / "data")
+    folder = options.data or Path(
+        os.environ.get("MARKET_DATA_DIR", ROOT.parent / "shared" / "data")
+    )
+    print(
+        f"Spikes in generated series (the truth is known)\n\n{table(in_generated(POINTS, SEEDS))}"
+    )
+    found = [recorded(path) for path in sorted((folder / "daily").glob("*.csv"))]
+    if found:
+        print(
+            "\nSpikes in recorded series (other alarms may be real events, so precision is at least, and "
+            f"false alarms are at most, what is shown)\n\n{table(in_recorded(found, SEEDS))}"
         )
-        add_recordings(results, folder, options.seeds)
-    print(as_text(results))
+    else:
+        print(f"\nNo recorded daily closes in {folder}: set MARKET_DATA_DIR or give --data.")
     return 0
 
 
-def add_recordings(results: Results, folder: Path, seeds: int) -> None:
-    """Judge what is in the folder; what cannot be used is named in the notes."""
-    series = []
-    for path in sorted((folder / "daily").glob("*.csv")):
-        try:
-            found = recorded(path)
-            results.clean.append(evaluation.as_it_is(found))
-        except ValueError as error:
-            results.notes.append(f"{path.name} is left out: {error}.")
-        else:
-            series.append(found)
-    if not series:
-        results.notes.append(
-            f"No recorded daily closes in {folder}: set MARKET_DATA_DIR or give --data."
-        )
-    known = events(folder / "anomaly")
-    results.events = evaluation.known_events(known, series)
-    found_labels = {row.label for row in results.events}
-    for label in sorted({event.label for event in known} - found_labels):
-        results.notes.append(f"The events of {label} are left out: no series goes by such a name.")
-    results.recorded = evaluation.injected_into_recorded(series, seeds)
+def in_generated(points: int, seeds: int) -> Iterator[Row]:
+    """Spikes in generated series, another series for each seed."""
+    for size in SIZES:
+        for kind in KINDS:
+            made = (generated(kind, points, seed) for seed in range(seeds))
+            yield kind, size.name, counted(with_spikes(s, size, n) for n, s in enumerate(made))
 
 
-def as_text(results: Results) -> str:
-    """The tables, in Markdown."""
-    parts = [
-        "Spikes injected into generated series (the truth is known)",
-        table(("series", "spikes"), spike_cells(results.generated), SPIKE_COLUMNS),
-    ]
-    if results.recorded:
-        parts += [
-            "Spikes injected into recorded series (other alarms may be real events, so precision is at "
-            "least, and false alarms are at most, what is shown)",
-            table(("series", "spikes"), spike_cells(results.recorded), SPIKE_COLUMNS),
-            "Recorded closes as they are (what is false among the alarms is unknown)",
-            table(
-                ("series",), [((row.series,), row.counts) for row in results.clean], RATE_COLUMNS
-            ),
-        ]
-    if results.events:
-        cells = [((row.label, row.series), row.counts) for row in results.events]
-        parts += [
-            "Known events, on the close of their day (the list is not exhaustive: no precision)",
-            table(("events of", "judged in"), cells, EVENT_COLUMNS),
-        ]
-        parts += [
-            f"{row.series}, missed by {method}: {'; '.join(titles) or 'none'}."
-            for row in results.events
-            for method, titles in row.missed.items()
-        ]
-    return "\n\n".join(parts + results.notes)
+def in_recorded(found: Sequence[Series], seeds: int) -> Iterator[Row]:
+    """Spikes in recorded series, in other places and of other sizes for each seed."""
+    for size in SIZES:
+        for series in found:
+            spoilt = (with_spikes(series, size, seed) for seed in range(seeds))
+            yield series.name, size.name, counted(spoilt)
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-Columns = Sequence[tuple[str, Callable[[Count], str]]]
-SPIKE_COLUMNS: Columns = (
-    ("precision", lambda count: _share(count.precision)),
-    ("recall", lambda count: _share(count.recall)),
-    ("false per 1,000", lambda count: f"{count.false_per_1000:.1f}"),
-)
-RATE_COLUMNS: Columns = (
-    ("judged", lambda count: f"{count.judged:,}"),
-    ("alarms per 1,000", lambda count: f"{count.alarms_per_1000:.1f}"),
-)
-EVENT_COLUMNS: Columns = (
-    ("recall", lambda count: f"{count.found} of {count.wanted}"),
-    ("alarms per 1,000", lambda count: f"{count.alarms_per_1000:.1f}"),
-)
-
-Cells = Sequence[tuple[Sequence[str], evaluation.Counts]]
-
-
-def spike_cells(rows: Sequence[Row]) -> Cells:
-    """Rows, and beneath them all of them together."""
+def counted(spoilt: Iterable[tuple[Series, list[int]]]) -> dict[str, Count]:
+    """Each method's count over series and the places of their spikes."""
     totals = dict.fromkeys(METHODS, Count())
-    for row in rows:
-        totals = {method: totals[method] + row.counts[method] for method in METHODS}
-    return [*(((row.series, row.size), row.counts) for row in rows), (("all", ""), totals)]
+    for series, places in spoilt:
+        spikes = [series.buckets[at] for at in places]
+        for method, rule in METHODS.items():
+            judgement = judge_series(series.buckets, series.closes, DAY, rule)
+            totals[method] += count(judgement, spikes)
+    return totals
 
 
-def table(heads: Sequence[str], cells: Cells, columns: Columns) -> str:
-    """A table with a group of columns for each quantity, in each a column for each method."""
-    titles = [*heads, *(f"{title}: {method}" for title, _ in columns for method in METHODS)]
-    lines = [titles, ["---"] * len(heads) + ["---:"] * (len(titles) - len(heads))]
-    lines += [
-        [*names, *(cell(counts[method]) for _, cell in columns for method in METHODS)]
-        for names, counts in cells
+def count(judgement: SeriesJudgement, spikes: Sequence[int]) -> Count:
+    """Count the alarms; `spikes` are the buckets with a wrong close."""
+    wanted = set(spikes)
+    true = wanted | {bucket + DAY for bucket in wanted}
+    alarms = [point.bucket for point in judgement.anomalies]
+    return Count(
+        judgement.judged,
+        len(alarms),
+        sum(bucket in true for bucket in alarms),
+        len(wanted),
+        sum(bucket in wanted for bucket in alarms),
+    )
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The rows, and beneath them all of them together, as a Markdown table."""
+    heads = [
+        f"{title}: {m}" for m in METHODS for title in ("precision", "recall", "false per 1,000")
     ]
+    lines = [["series", "spikes", *heads], ["---"] * 2 + ["---:"] * len(heads)]
+    totals = dict.fromkeys(METHODS, Count())
+    for series, size, counts in rows:
+        lines.append([series, size, *(cell for each in counts.values() for cell in each.cells())])
+        totals = {method: totals[method] + counts[method] for method in METHODS}
+    lines.append(["all", "", *(cell for each in totals.values() for cell in each.cells())])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

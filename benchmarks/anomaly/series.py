@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import random
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -32,15 +30,6 @@ class Series:
     name: str
     buckets: list[int]
     closes: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A day on which something is known to have happened, in the series of that label."""
-
-    bucket: int
-    label: str
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,32 +130,7 @@ def recorded(path: Path) -> Series:
                 buckets.append(int(row["timestamp"]))
                 closes.append(rounded(row["close"]))
             except (KeyError, TypeError, ValueError, UnrepresentablePrice) as error:
-                raise ValueError(f"row {len(buckets)} cannot be read: {error!r}") from error
+                raise ValueError(f"{path}, row {len(buckets)}: {error!r}") from error
     if len(closes) < 2 * SPACING:
-        raise ValueError(f"{len(closes)} closes are too few: at least {2 * SPACING} are needed")
+        raise ValueError(f"{path} has {len(closes)} closes: at least {2 * SPACING} are needed")
     return Series(path.stem, buckets, closes)
-
-
-def events(folder: Path) -> list[Event]:
-    """The known events in the folder's lists that go by day (`date_utc,series,event,…`)."""
-    found = []
-    for path in sorted(folder.glob("*known_events*.csv")):
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if {"date_utc", "series", "event"} <= set(rows.fieldnames or ()):
-                for row in rows:
-                    day = datetime.fromisoformat(row["date_utc"]).replace(tzinfo=UTC)
-                    bucket = int(day.timestamp()) // DAY * DAY
-                    found.append(Event(bucket, row["series"], row["event"]))
-    return found
-
-
-def meant_by(label: str, candidates: list[Series]) -> Series | None:
-    """The series whose name has most words of the label, the longest of them; None without any."""
-    words = re.findall(r"[a-z0-9]+", label.lower())
-
-    def likeness(series: Series) -> tuple[int, int]:
-        return sum(word in series.name for word in words), len(series.closes)
-
-    best = max(candidates, key=likeness, default=None)
-    return best if best is not None and likeness(best)[0] else None

@@ -15,7 +15,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -70,8 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flood", description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1_000, help="of a flood (default: 1000)")
     parser.add_argument("--quick", action="store_true", help="only what does not last")
-    parser.add_argument("--only", metavar="TEXT", default="", help="cases that contain the text")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--ask", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.ask:
@@ -79,28 +77,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     rows = []
     print(f"{'the host sends':42}{'seconds':>9}{'MB above base':>15}  the caller gets")
-    for row in measure_all(options.megabytes, quick=options.quick, only=options.only):
-        rows.append(row)
-        print(f"{row['case']:42}{row['seconds']:9.2f}{row['megabytes']:15.1f}  {row['got']}")
-    seconds = max((row["seconds"] for row in rows), default=0.0)
-    megabytes = max((row["megabytes"] for row in rows), default=0.0)
+    exchange = Exchange(Simulation(1, {_BTC: None}), clock=time.time)
+    with serve(exchange) as url:
+        for name, trouble in cases(options.megabytes, quick=options.quick).items():
+            row = _in_a_process(exchange, url, trouble)
+            rows.append(row)
+            print(f"{name:42}{row['seconds']:9.2f}{row['megabytes']:15.1f}  {row['got']}")
+    seconds, megabytes = (max(row[what] for row in rows) for what in ("seconds", "megabytes"))
     kept = seconds <= MOST_SECONDS and megabytes <= MOST_MEGABYTES
     print(
         f"most: {seconds:.1f} s of {MOST_SECONDS:.0f}, {megabytes:.1f} MB of {MOST_MEGABYTES:.0f}: "
         f"{'kept' if kept else 'BROKEN'}"
     )
-    if options.json:
-        print(json.dumps({"kept": kept, "seconds": seconds, "megabytes": megabytes, "cases": rows}))
     return 0 if kept else 1
-
-
-def measure_all(megabytes: int, *, quick: bool = False, only: str = "") -> Iterator[dict[str, Any]]:
-    """The cases whose names contain `only`, each with its `seconds`, its `megabytes` and what was `got`."""
-    exchange = Exchange(Simulation(1, {_BTC: None}), clock=time.time)
-    with serve(exchange) as url:
-        for name, trouble in cases(megabytes, quick=quick).items():
-            if only in name:
-                yield {"case": name, **_in_a_process(exchange, url, trouble)}
 
 
 def _in_a_process(exchange: Exchange, url: str, trouble: Fault) -> dict[str, Any]:

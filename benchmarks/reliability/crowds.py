@@ -1,4 +1,4 @@
-"""Many at once: loaders of the same series, and migrations of the same database. Real commands."""
+"""Many loaders of the same series at once. Real commands."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import inspect
-
 from app.core.market import Interval, Pair
-from app.db import schema
-from app.db.session import open_engine
 from benchmarks.reliability import rig
 from benchmarks.reliability.content import content, contradicted, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
 
 PAIRS: Final = (rig.BTC, rig.ETH)
 DAY: Final = Interval.DAY
-MIGRATING: Final = 10
 
 
 @dataclass
@@ -144,48 +139,3 @@ def _alone(db: rig.Database, stage: rig.Stage, base_url: str) -> tuple[list[str]
 
 def _hashes(db: rig.Database) -> list[str]:
     return [content(db.engine, pair, DAY).hash for pair in PAIRS]
-
-
-def migrations(where: rig.Where, runs: int = 5, step: Step = no_step) -> list[Figure]:
-    """Let ten processes migrate one empty database at once, `runs` times."""
-    troubles: list[str] = []
-    done = 0
-    with where.databases() as create, rig.exchange() as (_, base_url), rig.database(where) as alone:
-        wanted = _tables(alone.url)
-        for _ in range(runs):
-            url = create()
-            begun = [
-                rig.start(alone.folder, url, base_url, "app.db.migrate") for _ in range(MIGRATING)
-            ]
-            with rig.processes(begun):
-                ends = [rig.end(process) for process in begun]
-            troubles += [f"exit {code}: {said[-300:]}" for code, _, said in ends if code]
-            if sum("migrated to" in said for _, _, said in ends) != 1:
-                troubles.append("not exactly one of them migrated")
-            if _tables(url) != wanted:
-                troubles.append("the tables are not those of one migration")
-            done += 1
-            step()
-    return [
-        figure(
-            f"{MIGRATING} processes migrating an empty database at once: one does it, none fails",
-            where.kind,
-            done,
-            f"{len(troubles)} troubles",
-            troubles,
-            least=runs,
-        )
-    ]
-
-
-def _tables(url: str) -> dict[str, list[str]]:
-    engine = open_engine(url)
-    try:
-        schema.require(engine)
-        found = inspect(engine)
-        return {
-            name: sorted(str(column["name"]) for column in found.get_columns(name))
-            for name in sorted(found.get_table_names())
-        }
-    finally:
-        engine.dispose()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +38,26 @@ LINE_EVERY: Final = 10.0
 
 
 class Progress:
-    """Says on standard error how far a measurement is, and how long it will still take."""
+    """Says on standard error how far a measurement is."""
 
-    def __init__(self, name: str, steps: int) -> None:
-        self._name, self._steps = name, steps
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._done = 0
         self._begun = self._said = time.monotonic()
 
     def step(self) -> None:
         """Count one step."""
         self._done += 1
-        now = time.monotonic()
-        if now - self._said >= LINE_EVERY:
-            self._said = now
-            left = (now - self._begun) / self._done * max(0, self._steps - self._done)
-            self._say(f"{self._done:,} of {self._steps:,}, {left:.0f} s left")
+        if time.monotonic() - self._said >= LINE_EVERY:
+            self._said = time.monotonic()
+            self._say(f"{self._done:,} done")
 
     def end(self) -> None:
         """Say how long it took."""
-        self._say(f"done in {time.monotonic() - self._begun:.0f} s")
+        self._say("the end")
 
     def _say(self, text: str) -> None:
-        sys.stderr.write(f"{self._name}: {text}\n")
+        sys.stderr.write(f"{self._name}: {text} after {time.monotonic() - self._begun:.0f} s\n")
 
 
 def figure(
@@ -80,16 +77,6 @@ def table(figures: Sequence[Figure]) -> str:
     lines = [" | ".join(row) for row in [head, ("---",) * len(head), *rows]]
     troubles = [f"{f.promise} ({f.where}): {text}" for f in figures for text in f.troubles]
     return "\n".join([*(f"| {line} |" for line in lines), *troubles])
-
-
-def as_json(figures: Sequence[Figure], seconds: float) -> str:
-    """One line of JSON."""
-    said: dict[str, Any] = {
-        "held": all(f.held for f in figures),
-        "seconds": round(seconds, 1),
-        "figures": [asdict(f) for f in figures],
-    }
-    return json.dumps(said, separators=(",", ":"))
 
 
 def spread(values: Sequence[float], unit: str = "s") -> str:

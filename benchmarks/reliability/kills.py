@@ -190,7 +190,7 @@ class _Killer:
             child.process.send_signal(signal.SIGKILL)
             code, lines, said = child.end()
         if code != -signal.SIGKILL:
-            assert code == 0, said
+            assert code == 0, f"exit {code}: {said[-500:]}"
             return None, []
         marks = [line for line in lines if line in _MOMENTS]
         told = [json.loads(line[7:]) for line in lines if line.startswith("stored ")]

@@ -3,8 +3,7 @@
 It loads as `app.workers.initial_loader` does: the same lease, the same loading, the same store. Its
 standard output says `begin` where a transaction opens, `commit` where all is written and the database
 is asked to keep it, `end` where that has returned, and after each commit what the loader tells the world
-was stored. Settings come from the environment, as everywhere. With `--most-pages` SQLite finds its disk
-full once its file has so many pages.
+was stored. Settings come from the environment, as everywhere.
 """
 
 from __future__ import annotations
@@ -16,9 +15,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from sqlalchemy import event
-from sqlalchemy.pool import Pool
 
 from app import bootstrap
 from app.core.market import Interval, Pair
@@ -56,14 +52,10 @@ def main() -> int:
     parser.add_argument("--now", type=float, required=True)
     parser.add_argument("--days", type=int, required=True)
     parser.add_argument("--pages-a-commit", type=int, default=PAGES_A_COMMIT)
-    parser.add_argument("--most-pages", type=int)
     return run("loader", parser, None, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
-    if options.most_pages is not None:
-        bound = f"PRAGMA max_page_count={options.most_pages}"
-        event.listen(Pool, "connect", lambda raw, _record: raw.execute(bound).close())
     series = [
         (pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs
     ]

@@ -55,12 +55,10 @@ class Stage(Exchange):
         self.asked = threading.Event()
         self.open = threading.Event()
         self.open.set()
-        self.before: Callable[[], None] = lambda: None
 
     def answer(self, target: str) -> Reply:
         """The exchange's reply, once it is open."""
         self.asked.set()
-        self.before()
         self.open.wait(PATIENCE)
         return super().answer(target)
 

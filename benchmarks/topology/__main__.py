@@ -3,7 +3,7 @@
 nginx, two API processes, two memcached nodes and PostgreSQL with a streaming replica run as processes on
 free loopback ports, in front of the stand-in exchange. Under wrk, and under readers that compare every
 body with what is right at its revision, parts are killed, stopped, held and given back, while the real
-loader loads new candles. Then rings of two, three and four memcached nodes each lose one.
+loader loads new candles.
 
 Exit 0: every promise was kept. 1: one was not. 2: something is missing; the message says what to install.
 """
@@ -14,76 +14,65 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from app.core import logging
 from benchmarks.reliability.figures import Progress
-from benchmarks.topology import ring
-from benchmarks.topology.drill import STEPS, Drill, RingCounter
+from benchmarks.topology.drill import STEPS, Drill
 from benchmarks.topology.market import Market
-from benchmarks.topology.reader import Judge, PriceReader, Reader, reading
-from benchmarks.topology.results import Result, Step, as_json, table
+from benchmarks.topology.reader import Judge, Reader, reading
+from benchmarks.topology.results import Result, Step, table
 from benchmarks.topology.stack import Missing, Programs, programs, stack
 
 SECONDS: Final = 12.0
 PACKAGES: Final = "nginx wrk memcached postgresql"
 
 
-def main(argv: Sequence[str] | None = None, find: Callable[[], Programs] = programs) -> int:
-    """Run the drill and print its tables; `find` tells where the programs are."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the drill and print its table."""
     listed = "\n".join(f"  {step.key:9}{step.name}" for step in STEPS)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.topology",
         description=__doc__,
-        epilog=f"steps:\n{listed}\n  ring     rings that lose a node",
+        epilog=f"steps:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = [step.key for step in STEPS] + ["ring"]
+    known = [step.key for step in STEPS]
     parser.add_argument("step", nargs="*", metavar="STEP", help="what to do; everything by default")
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help="least length of a step (%(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args(argv)
     unknown = [name for name in options.step if name not in known]
     if unknown:
         parser.error(f"no step is called {unknown[0]!r}: use {', '.join(known)}")
     try:
-        wanted = find()
+        wanted = programs()
     except Missing as error:
         sys.stderr.write(f"missing: {error}; apt-get install {PACKAGES}\n")
         return 2
     logging.configure("ERROR", "console")
     chosen = options.step or known
-    steps = [step for step in STEPS if step.key in chosen]
-    results = _drill(wanted, steps, options.seconds) if steps else []
-    if results:
-        print(table(results))
-    kept = not any(result.troubles for result in results)
-    if "ring" in chosen:
-        shares = ring.measure(wanted.memcached)
-        print("\n" * bool(results) + ring.table(shares))
-        kept = kept and all(share.kept for share in shares)
-    if options.json:
-        print(as_json(results, kept))
-    return 0 if kept else 1
+    results = drilled(wanted, [step for step in STEPS if step.key in chosen], options.seconds)
+    print(table(results))
+    return 1 if any(result.troubles for result in results) else 0
 
 
-def _drill(wanted: Programs, steps: Sequence[Step], seconds: float) -> list[Result]:
-    progress = Progress("topology", len(steps))
+def drilled(wanted: Programs, steps: Sequence[Step], seconds: float) -> list[Result]:
+    """Start everything and take these steps, each of so many seconds at least."""
+    progress = Progress("topology")
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="mms-topology-")))
         made = closing.enter_context(stack(folder, wanted, time.time))
         market = Market(made.stage)
         judge = Judge(market)
-        drill = Drill(made, market, [], [], judge.paths(), RingCounter(made.ring))
+        drill = Drill(made, market, [], [], judge.paths())
         drill.load_history()
         drill.settle()
         through = [Reader("nginx", made.url, judge) for _ in range(2)]
-        through.append(PriceReader("prices", made.url, judge))
         closing.enter_context(reading(through))
         direct = [Reader(f"api {api.port}", api.server.url, judge) for api in made.apis]
         closing.enter_context(reading(direct))

@@ -15,10 +15,9 @@ from app.db.session import open_engine, reading
 from benchmarks.reliability.rig import end, processes, start
 from benchmarks.topology.load import Wrk
 from benchmarks.topology.market import PAIRS, Market
-from benchmarks.topology.reader import PriceReader, Reader
+from benchmarks.topology.reader import Reader
 from benchmarks.topology.results import Result, Step, judged, lateness
 from benchmarks.topology.stack import Stack
-from tests.support.memcached import Memcached
 
 RECOVERED_WITHIN: Final = 90.0
 """Seconds; a connection to the primary is replaced after sixty."""
@@ -61,7 +60,7 @@ STEPS: Final = (
         lambda stack: stack.ring[0].kill(),
         lambda stack: stack.ring[0].start(),
     ),
-    Step("primary", "the primary restarted", _restart_primary, prices=False),
+    Step("primary", "the primary restarted", _restart_primary),
     Step(
         "replica",
         "the replica stopped",
@@ -77,31 +76,6 @@ STEPS: Final = (
 )
 
 
-class RingCounter:
-    """Hits and questions of all nodes, as they count them; a node that starts anew counts anew."""
-
-    def __init__(self, nodes: Sequence[Memcached]) -> None:
-        self._nodes = nodes
-        self._seen = [(0, 0)] * len(nodes)
-        self._total = (0, 0)
-
-    def count(self) -> tuple[int, int]:
-        """How many until now; a node that is away is counted the next time."""
-        for number, node in enumerate(self._nodes):
-            try:
-                found = node.stats()
-            except OSError:
-                continue
-            now, seen = (found["get_hits"], found["cmd_get"]), self._seen[number]
-            base = seen if now[1] >= seen[1] else (0, 0)
-            self._total = (
-                self._total[0] + now[0] - base[0],
-                self._total[1] + now[1] - base[1],
-            )
-            self._seen[number] = now
-        return self._total
-
-
 @dataclass
 class Drill:
     """What the steps share: the readers, and when each version was committed."""
@@ -113,7 +87,6 @@ class Drill:
     direct: Sequence[Reader]
     """Readers of one process each, which may be away."""
     paths: Sequence[str]
-    ring: RingCounter
     commits: dict[Pair, dict[int, float]] = field(default_factory=lambda: {p: {} for p in PAIRS})
 
     def load_history(self) -> None:
@@ -135,12 +108,11 @@ class Drill:
 
     def _run(self, step: Step, seconds: float, wrk: Wrk) -> Result:
         begun = time.time()
-        tried, before = len(self.stack.tries()), self.ring.count()
+        tried = len(self.stack.tries())
         with ThreadPoolExecutor(1) as pool:
             time.sleep(seconds / 4)
             # A load is under way while it happens, one while it lasts, and one after it.
             loading = pool.submit(self.load)
-            self.ring.count()  # what a node has counted goes with it
             step.breaks(self.stack)
             loading.result()
             self.load()
@@ -149,33 +121,23 @@ class Drill:
         troubles = self._recovered()
         time.sleep(max(seconds / 4, begun + seconds - time.time()))
         load = wrk.end()
-        hits, gets = (now - then for now, then in zip(self.ring.count(), before, strict=True))
         through = [read for reader in self.through for read in reader.reads if read.begun >= begun]
         direct = [read for reader in self.direct for read in reader.reads if read.begun >= begun]
-        failed = [
-            read.failed
-            for reader in self.through
-            if step.prices or not isinstance(reader, PriceReader)
-            for read in reader.reads
-            if read.begun >= begun and read.failed
-        ]
-        troubles += failed
-        troubles += [read.wrong for read in [*through, *direct] if read.wrong]
-        result = Result(
-            step,
-            load,
-            len(through) + len(direct),
-            load.failed + len(failed),
-            sum(bool(read.wrong) for read in [*through, *direct]),
-            max((lateness(self.commits, read) for read in [*through, *direct]), default=0.0),
-            max((read.seconds for read in through), default=0.0),
-            sum("," in status for _, status in self.stack.tries()[tried:]),
-            hits,
-            gets,
-            3,
-            troubles,
+        failed = [read.failed for read in through if read.failed]
+        wrong = [read.wrong for read in [*through, *direct] if read.wrong]
+        return judged(
+            Result(
+                step,
+                load,
+                len(through) + len(direct),
+                load.failed + len(failed),
+                len(wrong),
+                max((lateness(self.commits, read) for read in [*through, *direct]), default=0.0),
+                max((read.seconds for read in through), default=0.0),
+                sum("," in status for _, status in self.stack.tries()[tried:]),
+                [*troubles, *failed, *wrong],
+            )
         )
-        return judged(result)
 
     def load(self) -> None:
         """Let a day out and load it, however often that has to be tried."""

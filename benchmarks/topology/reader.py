@@ -8,19 +8,18 @@ must name a tag that belongs to the version it shows.
 from __future__ import annotations
 
 import http.client
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count, cycle
-from typing import Any, Final
+from itertools import cycle
+from typing import Final
 from urllib.parse import urlsplit
 
 from app.core.market import WINDOWS, Pair
-from benchmarks.topology.market import HISTORY, PAIRS, Market, Version
+from benchmarks.topology.market import PAIRS, Market, Version
 
 PATIENCE: Final = 30.0
 PAUSE: Final = 0.01
@@ -45,7 +44,7 @@ class Read:
 
     begun: float
     seconds: float
-    pair: Pair | None
+    pair: Pair
     newest: int | None
     failed: str = ""
     wrong: str = ""
@@ -91,20 +90,6 @@ class Judge:
         right = target.right(version)
         return newest, "" if reply.body == right else _difference(reply.body, right)
 
-    def gaps(self, reply: Reply) -> tuple[int, str]:
-        """The same for /gaps: the days that are missing are those that are hidden."""
-        said = json.loads(reply.body)
-        newest = int(datetime.fromisoformat(said["as_of"]).timestamp())
-        missing = (self.market.today - newest) // 86_400
-        right: tuple[object, ...] = (HISTORY, HISTORY - missing, missing, [])
-        found: tuple[object, ...] = (
-            said["expected"],
-            said["stored"],
-            said["missing"],
-            said["wrong_averages"],
-        )
-        return newest, "" if found == right else f"says {found} and must say {right}"
-
 
 @dataclass(frozen=True)
 class Reply:
@@ -124,10 +109,10 @@ class Connection:
             parts.hostname or "", parts.port or 0, timeout=PATIENCE
         )
 
-    def ask(self, method: str, path: str, headers: dict[str, str]) -> Reply:
-        """One request. Raises OSError or HTTPException."""
+    def ask(self, path: str, headers: dict[str, str]) -> Reply:
+        """One read. Raises OSError or HTTPException."""
         try:
-            self._kept.request(method, path, headers=headers)
+            self._kept.request("GET", path, headers=headers)
             got = self._kept.getresponse()
             body = got.read()
         except (OSError, http.client.HTTPException):
@@ -157,77 +142,39 @@ class Reader:
         self._thread.join()
 
     def _run(self) -> None:
-        targets = [*self._judge.targets(), "gaps"]
         tags: dict[str, str] = {}
         connection = Connection(self._url)
-        for number, target in zip(count(), cycle(targets)):
+        for number, target in enumerate(cycle(self._judge.targets())):
             if self._over.wait(PAUSE):
                 break
-            self.reads.append(self._read(connection, target, tags, again=number % 3 == 0))
+            sent = tags.get(target.path) if number % 3 == 0 else None
+            self.reads.append(self._read(connection, target, tags, sent))
         connection.close()
 
     def _read(
-        self, connection: Connection, target: Any, tags: dict[str, str], *, again: bool
+        self, connection: Connection, target: Target, tags: dict[str, str], sent: str | None
     ) -> Read:
-        path = target.path if isinstance(target, Target) else f"/{PAIRS[0]}/gaps"
-        pair = target.pair if isinstance(target, Target) else PAIRS[0]
-        sent = tags.get(path) if again else None
         begun = time.time()
+        failed = wrong = ""
+        newest = None
         try:
-            reply = connection.ask("GET", path, {"If-None-Match": sent} if sent else {})
+            reply = connection.ask(target.path, {"If-None-Match": sent} if sent else {})
+            took = time.time() - begun
+            if reply.status in (200, 304):
+                tags[target.path] = reply.headers["etag"]
+                newest, wrong = self._judge.wrong(target, reply, sent)
+            else:
+                failed = f"{reply.status} {reply.body[:200].decode(errors='replace')}"
         except (OSError, http.client.HTTPException) as error:
-            return Read(begun, time.time() - begun, pair, None, failed=f"{path}: {error!r}")
-        took = time.time() - begun
-        if reply.status not in (200, 304):
-            failed = f"{path}: {reply.status} {reply.body[:200].decode(errors='replace')}"
-            return Read(begun, took, pair, None, failed=failed)
-        if isinstance(target, Target):
-            tags[path] = reply.headers["etag"]
-            newest, wrong = self._judge.wrong(target, reply, sent)
-        else:
-            newest, wrong = self._judge.gaps(reply)
-        return Read(begun, took, pair, newest, wrong=wrong and f"{path} {wrong}")
-
-
-class PriceReader(Reader):
-    """Stores a price and reads the history: what was stored must be there, whoever is asked."""
-
-    def _run(self) -> None:
-        self.stored = self.refused = 0
-        connection = Connection(self._url)
-        while not self._over.wait(20 * PAUSE):
-            least = self._collect(connection)
-            for _ in range(3):
-                self.reads.append(self._history(connection, least))
-        connection.close()
-
-    def _collect(self, connection: Connection) -> int:
-        """The id of the price that was stored, 0 where that was refused."""
-        try:
-            reply = connection.ask("POST", "/collect-once/BTC", {})
-        except (OSError, http.client.HTTPException):
-            self.refused += 1
-            return 0
-        if reply.status != 200:
-            self.refused += 1
-            return 0
-        self.stored += 1
-        return int(json.loads(reply.body)["id"])
-
-    def _history(self, connection: Connection, least: int) -> Read:
-        begun = time.time()
-        path = "/history/BTC?limit=1"
-        try:
-            reply = connection.ask("GET", path, {})
-        except (OSError, http.client.HTTPException) as error:
-            return Read(begun, time.time() - begun, None, None, failed=f"{path}: {error!r}")
-        took = time.time() - begun
-        if reply.status != 200:
-            return Read(begun, took, None, None, failed=f"{path}: {reply.status}")
-        found = json.loads(reply.body)
-        newest = found[0]["id"] if found else 0
-        wrong = "" if newest >= least else f"{path} has not the price {least} that was stored"
-        return Read(begun, took, None, None, wrong=wrong)
+            took, failed = time.time() - begun, repr(error)
+        return Read(
+            begun,
+            took,
+            target.pair,
+            newest,
+            failed and f"{target.path}: {failed}",
+            wrong and f"{target.path} {wrong}",
+        )
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from app.core.market import DAY as SECONDS
 from app.core.market import Pair
@@ -22,16 +21,12 @@ FEWEST: Final = 100
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to the topology: `breaks` takes something away, `mends` gives it back.
-
-    Without `prices` they may be 503 meanwhile: they are read where they are written.
-    """
+    """What is done to the topology: `breaks` takes something away, `mends` gives it back."""
 
     key: str
     name: str
     breaks: Callable[[Stack], None] = lambda _stack: None
     mends: Callable[[Stack], None] = lambda _stack: None
-    prices: bool = True
 
 
 @dataclass
@@ -46,9 +41,6 @@ class Result:
     late: float
     slowest: float
     retried: int
-    ring_hits: int
-    ring_gets: int
-    loads: int
     troubles: list[str] = field(default_factory=list)
 
 
@@ -57,7 +49,7 @@ def lateness(commits: Mapping[Pair, Mapping[int, float]], read: Read) -> float:
 
     `commits` tells when the version with each newest day was committed.
     """
-    if read.pair is None or read.newest is None:
+    if read.newest is None:
         return 0.0
     replaced = commits[read.pair].get(read.newest + SECONDS)
     return 0.0 if replaced is None else max(0.0, read.begun - replaced)
@@ -85,7 +77,6 @@ def table(results: Sequence[Result]) -> str:
         "newest everywhere after",
         "slowest read",
         "asked twice by nginx",
-        "ring hits",
     )
     rows = [
         (
@@ -97,18 +88,9 @@ def table(results: Sequence[Result]) -> str:
             f"{r.late:.2f} s",
             f"{r.slowest:.2f} s",
             str(r.retried),
-            f"{r.ring_hits} of {r.ring_gets}",
         )
         for r in results
     ]
-    lines = [" | ".join(row) for row in [head, ("---", *["---:"] * 8), *rows]]
+    lines = [" | ".join(row) for row in [head, ("---", *["---:"] * 7), *rows]]
     troubles = [f"{r.step.name}: {trouble}" for r in results for trouble in r.troubles[:5]]
     return "\n".join([*(f"| {line} |" for line in lines), *troubles])
-
-
-def as_json(results: Sequence[Result], kept: bool) -> str:
-    """One line of JSON."""
-    steps: list[dict[str, Any]] = [
-        {**vars(r), "step": r.step.key, "load": vars(r.load)} for r in results
-    ]
-    return json.dumps({"kept": kept, "steps": steps}, separators=(",", ":"))

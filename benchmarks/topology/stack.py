@@ -139,7 +139,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything that runs. `settings` are what a loader needs beside them."""
+    """Everything that runs."""
 
     folder: Path
     programs: Programs
@@ -151,7 +151,6 @@ class Stack:
     ring: list[Memcached]
     apis: list[Api]
     url: str
-    settings: dict[str, str]
 
     def reads_from_replica(self) -> bool:
         """Whether nobody has read candles or averages from the primary within the last second."""
@@ -190,8 +189,6 @@ def stack(folder: Path, wanted: Programs, clock: Any) -> Iterator[Stack]:
             "ALLOWED_PAIRS": "BRLBTC,BRLETH",
             "MB_API_BASE_URL": base_url,
             "MB_REQUESTS_PER_SECOND": "10000",
-            "COINGECKO_API_BASE_URL": base_url.replace("/v4", "/v3"),
-            "COINGECKO_REQUESTS_PER_SECOND": "10000",
             "ACCESS_LOG": "off",
         }
         apis = [Api(f"api-{number}", folder, settings) for number in (1, 2)]
@@ -203,9 +200,7 @@ def stack(folder: Path, wanted: Programs, clock: Any) -> Iterator[Stack]:
         for thread in begun:
             thread.join()
         url = enter(nginx(folder, wanted.nginx, apis))
-        yield Stack(
-            folder, wanted, stage, base_url, db_url, primary, replica, ring, apis, url, settings
-        )
+        yield Stack(folder, wanted, stage, base_url, db_url, primary, replica, ring, apis, url)
 
 
 @contextmanager

@@ -24,7 +24,3 @@ def test_a_loader_that_is_terminated_while_it_works_keeps_its_commits_and_leaves
 
 def test_several_loaders_at_once_leave_what_one_leaves(where: Where) -> None:
     kept(crowds.measure(where, 1, many=3))
-
-
-def test_of_ten_processes_that_migrate_at_once_one_does_it_and_none_fails(where: Where) -> None:
-    kept(crowds.migrations(where, 1))

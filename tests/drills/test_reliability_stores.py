@@ -1,4 +1,4 @@
-"""Databases that go away, are locked or full, and revisions: the measurements, in short.
+"""A database that goes away, and revisions: the measurements, in short.
 
 `make reliability` runs them at full length.
 """
@@ -18,12 +18,11 @@ from app.db.series import SqlSeriesStore
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
 from app.services.loaders import load_incremental
 from app.services.loading import LoadReport
-from benchmarks.reliability import disks, revised
+from benchmarks.reliability import revised
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.rig import (
     BTC,
     NOW,
-    SQLITE,
     Where,
     candle_source,
     database,
@@ -57,14 +56,6 @@ def test_while_postgresql_is_away_reads_are_503_and_then_all_is_well(
             server.start()
             until(lambda: read().status == 200)
             assert read().body == before.body
-
-
-def test_a_file_that_another_program_locks_fails_the_load_with_a_reason_and_no_read() -> None:
-    kept(disks.locked(SQLITE, 1, moments=["while it loads"]))
-
-
-def test_a_database_that_may_not_grow_fails_the_load_with_a_reason_and_stays_whole() -> None:
-    kept(disks.full(SQLITE, 2, days=2, space=disks.paged))
 
 
 def test_revised_candles_change_their_own_averages_and_no_others(where: Where) -> None:

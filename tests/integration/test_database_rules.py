@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
 from app.db import migrate, schema
@@ -176,6 +177,28 @@ def test_a_locked_sqlite_file_is_an_answer_in_time_not_a_crash(sqlite_url: str) 
     finally:
         foreign.close()
         engine.dispose()
+
+
+def test_a_full_disk_is_named_and_nothing_of_the_transaction_stays(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    schema.migrate(engine)
+    store = SqlSeriesStore(engine)
+
+    @event.listens_for(engine, "connect")
+    def _full(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA max_page_count=1").close()  # as many as there are by now
+
+    engine.dispose()
+
+    def write() -> None:
+        with store.begin(BTC, DAY) as unit:
+            unit.put_candles(daily(range(5_000)))
+            unit.finish(changed=True, now=day(6_000))
+
+    with pytest.raises(StoreUnavailable, match="make room"):
+        write()
+    assert (store.state(BTC, DAY).revision, store.rows(BTC, DAY, 0, day(9))[1]) == (0, [])
+    engine.dispose()
 
 
 def test_a_postgres_that_is_not_there_is_unavailable() -> None:

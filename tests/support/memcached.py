@@ -81,10 +81,6 @@ class Memcached:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def flush(self) -> None:
-        """Forget everything."""
-        assert self._ask(b"flush_all\r\n", b"\r\n") == b"OK\r\n"
-
     def held(self) -> list[str]:
         """The keys that are stored now."""
         lines = self._ask(b"lru_crawler metadump all\r\n", b"END\r\n").decode().splitlines()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from fractions import Fraction
-from typing import NoReturn
 
 import pytest
 
@@ -14,13 +12,10 @@ from app.core.market import DAY
 from app.sandbox.exchange import Exchange
 from app.sandbox.simulation import Simulation
 from benchmarks.reliability.rig import BTC, ETH, SEED
-from benchmarks.topology import __main__ as command
 from benchmarks.topology.load import Load
 from benchmarks.topology.market import AHEAD, Market
 from benchmarks.topology.reader import Judge, Read, Reply, Target
 from benchmarks.topology.results import SERVED_WITHIN, Result, Step, judged, lateness
-from benchmarks.topology.ring import Share
-from benchmarks.topology.stack import Missing
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +77,10 @@ def test_late_is_what_shows_a_version_after_the_next_one_was_committed() -> None
     assert lateness(commits, read) == 3.5
     assert lateness(commits, replace(read, begun=199.0)) == 0.0
     assert lateness(commits, replace(read, newest=2 * DAY)) == 0.0
-    assert lateness(commits, replace(read, pair=ETH)) == 0.0
     assert lateness(commits, replace(read, newest=None)) == 0.0
 
 
-GOOD = Result(Step("s", "a step"), Load(500, 0, 10.0, 1.0, 2.0), 500, 0, 0, 0.5, 0.1, 0, 1, 2, 3)
+GOOD = Result(Step("s", "a step"), Load(500, 0, 10.0, 1.0, 2.0), 500, 0, 0, 0.5, 0.1, 0)
 
 
 @pytest.mark.parametrize(
@@ -101,21 +95,3 @@ GOOD = Result(Step("s", "a step"), Load(500, 0, 10.0, 1.0, 2.0), 500, 0, 0, 0.5,
 def test_a_promise_that_is_not_kept_or_not_tried_is_a_trouble(changed: Result) -> None:
     assert judged(replace(GOOD, troubles=[])).troubles == []
     assert judged(replace(changed, troubles=[])).troubles
-
-
-def test_a_ring_that_loses_what_it_need_not_lose_has_not_kept_its_promise() -> None:
-    half, third = Fraction(1, 2), Fraction(1, 3)
-    assert Share(2, (third, 1 - third), (half, half), 0).kept
-    assert not Share(2, (third, half), (half, half), 0).kept
-    assert not Share(2, (half, half), (third, half), 0).kept
-    assert not Share(2, (half, half), (half, half), 1).kept
-
-
-def test_what_is_missing_is_named_with_how_to_install_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def nothing() -> NoReturn:
-        raise Missing("nginx wrk")
-
-    assert command.main(["calm"], nothing) == 2
-    assert "apt-get install nginx wrk" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checks.compose.services import COMPLETED, HEALTHY, of_profile, one_shot, read
+from checks.compose.services import COMPLETED, HEALTHY, of_profile, read
 
 MADE = {
     "services": {
@@ -38,9 +38,3 @@ def test_a_profiles_services_come_after_those_that_they_need() -> None:
     assert [service.name for service in of_profile(services, "demo")] == ["db", "migrate"]
     with pytest.raises(KeyError, match="cache"):
         of_profile({name: made for name, made in services.items() if name != "cache"}, "full")
-
-
-def test_what_others_wait_for_to_end_and_what_has_no_health_check_is_known() -> None:
-    services = read(MADE)
-    assert one_shot(services) == {"migrate"}
-    assert [name for name, made in services.items() if made.has_health] == ["api"]

@@ -87,11 +87,6 @@ def test_a_failed_check_is_a_finding_and_one_that_is_argued_is_skipped() -> None
     assert found.unargued == ("CKV_AWS_3 r", "CKV_AWS_4, which does not fail")
 
 
-def test_the_arguments_of_one_environment_are_read_from_its_file() -> None:
-    text = "# checkov CKV_AWS_1: it is dev\n# CKV_AWS_2: no\nx = 1 # checkov CKV_AWS_3: no\n"
-    assert checkov.argued(text) == {"CKV_AWS_1": "it is dev"}
-
-
 def test_a_scan_of_nothing_or_of_files_that_it_cannot_read_is_no_scan() -> None:
     with pytest.raises(CannotCheckError, match="no resources"):
         checkov.read(printed([], {}, resource_count=0), {})

@@ -96,12 +96,7 @@ def test_a_failing_deployment_ends_with_1_and_what_a_log_says_is_no_command(tmp_
 
 @pytest.mark.parametrize(
     ("argv", "text"),
-    [
-        (["--image", "mms:latest"], None),
-        (["--outputs", "/nowhere/outputs.json"], None),
-        ([], ""),
-        ([], '{"cluster_name": "x"}'),
-    ],
+    [(["--image", "mms:latest"], None), ([], ""), ([], '{"cluster_name": "x"}')],
 )
 def test_what_cannot_start_ends_with_2(tmp_path: Path, argv: list[str], text: str | None) -> None:
     trial = Trial(tmp_path)
@@ -110,15 +105,6 @@ def test_what_cannot_start_ends_with_2(tmp_path: Path, argv: list[str], text: st
     assert trial.run(*argv) == 2
     assert trial.cloud.calls == []
     assert "nothing was tried" in trial.said.getvalue()
-
-
-def test_without_a_load_balancer_the_url_has_to_be_given_or_the_smoke_test_left_out(
-    tmp_path: Path,
-) -> None:
-    trial = Trial(tmp_path, base_url=None)
-    assert trial.run() == 2
-    assert trial.run("--no-smoke") == 0
-    assert trial.service.asked == []
 
 
 @pytest.mark.parametrize("name", ["elb.amazonaws.com", "elb.amazonaws.com.cn"])

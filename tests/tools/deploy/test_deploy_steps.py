@@ -112,7 +112,6 @@ def test_services_that_never_come_to_rest_are_rolled_back() -> None:
     clock = Clock()
     trial.pace = Pace(clock.now, sleep)
     assert trial.run() == 1
-    assert "not stable after 1200 s" in trial.text
     assert trial.untouched
 
 
@@ -126,14 +125,6 @@ def test_a_way_back_that_fails_is_told_apart() -> None:
     trial = Trial(cloud, smoke)
     assert trial.run() == 3
     assert "AccessDeniedException" in trial.text
-
-
-def test_an_old_version_that_fails_the_smoke_test_as_well_is_no_success() -> None:
-    def smoke() -> None:
-        raise Failed("smoke test: GET /pairs: status 500")
-
-    trial = Trial(FakeCloud(), smoke)
-    assert trial.run() == 3
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 from infra.release.__main__ import main
-from infra.release.infrastructure import summary_of
 from infra.release.running import CommandFailed, runner
 from tests.support.ecs import NEW, Clock
-from tests.tools.release.test_release_image import Commands, Registry
+from tests.tools.release.test_release_image import Registry
 
 ENVIRONMENT = {
     "MMS_ENVIRONMENT": "dev",
@@ -140,22 +139,12 @@ def test_a_plan_whose_apply_failed_is_not_taken_for_applied(tmp_path: Path) -> N
     assert bucket.files == {KEPT: b"a plan"}
 
 
-def test_a_plan_that_terraform_refuses_ends_with_1() -> None:
-    bucket = Bucket()
-    assert step("plan", bucket, Terraform(fails="plan")) == 1
-    assert bucket.files == {}
-
-
 @pytest.mark.parametrize(
     ("asked", "name", "value"),
     [
         ("plan", "MMS_ENVIRONMENT", "staging"),
-        ("plan", "TF_STATE_BUCKET", ""),
-        ("plan", "AWS_REGION", "us east"),
         ("apply", "PLAN_SHA256", "0" * 63),
         ("image", "DEPLOY_COMMIT", "main"),
-        ("image", "DEPLOY_REPOSITORY", "mms"),
-        ("image", "IMAGE_BASE", "python:3.13"),
         ("scan", "DEPLOY_IMAGE", "mms:latest"),
         ("scan", "SCAN_ALLOWED", "HIGH"),
     ],
@@ -175,30 +164,12 @@ def test_what_is_missing_or_wrong_is_named_and_nothing_is_tried(
     assert name in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("plan", "line"),
-    [
-        ("...\nPlan: 1 to add, 2 to change.\n", "Plan: 1 to add, 2 to change."),
-        ("No changes. Your infrastructure matches.", "No changes. Your infrastructure matches."),
-        ("Changes to Outputs:\n  + a", "Only outputs change."),
-        ("", "Terraform said nothing of it."),
-    ],
-)
-def test_a_plan_in_one_line(plan: str, line: str) -> None:
-    assert summary_of(plan) == line
-
-
 def test_an_image_hands_its_digest_to_the_next_step(tmp_path: Path) -> None:
     outputs, given = tmp_path / "outputs.json", tmp_path / "github"
     outputs.write_text('{"ecr_repository_url": {"value": "1.dkr.ecr.example/mms-dev"}}')
     asked = {"DEPLOY_COMMIT": "c" * 40, "DEPLOY_OUTPUTS": str(outputs)}
     assert step("image", Registry(tagged=True), None, **asked, GITHUB_OUTPUT=str(given)) == 0
     assert given.read_text() == f"image=1.dkr.ecr.example/mms-dev@sha256:{'1' * 64}\n"
-
-
-def test_a_tree_that_is_not_the_commit_could_not_start() -> None:
-    asked = {"DEPLOY_COMMIT": "c" * 40, "DEPLOY_REPOSITORY": "r.example/mms"}
-    assert step("image", Registry(), Commands(head="d" * 40), **asked) == 2
 
 
 def test_a_scan_with_findings_ends_with_1_and_allowed_ones_with_0(

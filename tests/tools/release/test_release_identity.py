@@ -67,10 +67,9 @@ def test_outside_of_github_the_command_runs_with_what_is_there(tmp_path: Path) -
     assert json.loads(shown.read_text()) == [None, None, None, None]
 
 
-@pytest.mark.parametrize("environment", [{}, GITHUB])
-def test_the_exit_code_is_the_commands(environment: Mapping[str, str]) -> None:
+def test_the_exit_code_is_the_commands() -> None:
     command = [sys.executable, "-c", "raise SystemExit(7)"]
-    assert main(command, environment, GitHub()) == 7
+    assert main(command, GITHUB, GitHub()) == 7
 
 
 @pytest.mark.parametrize("reply", [b"<html>", b"{}", OSError("refused")])
@@ -81,9 +80,3 @@ def test_without_a_token_nothing_runs_and_no_secret_is_said(
     assert run(shown, GITHUB, GitHub(reply)) == 2
     assert not shown.exists()
     assert "asked-with" not in capsys.readouterr().err
-
-
-def test_a_job_that_does_not_say_which_role_does_nothing(tmp_path: Path) -> None:
-    without = {name: value for name, value in GITHUB.items() if name != "AWS_ROLE_ARN"}
-    assert run(tmp_path / "shown", without, GitHub()) == 2
-    assert not (tmp_path / "shown").exists()

@@ -7,7 +7,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +93,6 @@ def scanned(registry: Registry, *allowed: str) -> Scanned:
     return scan(registry, "mms-dev", DIGEST, allowed, clock.now, clock.sleep)
 
 
-def test_a_scan_is_waited_for() -> None:
-    registry = Registry(None, "PENDING", "IN_PROGRESS", {"CVE-1": "LOW", "CVE-2": "MEDIUM"})
-    assert scanned(registry).counts == {"LOW": 1, "MEDIUM": 1}
-    assert len(registry.scanned) == 4
-
-
 @pytest.mark.parametrize("severity", ["CRITICAL", "HIGH"])
 def test_what_is_high_or_critical_is_not_shipped_unless_it_is_allowed_by_its_name(
     severity: str,
@@ -109,7 +102,9 @@ def test_what_is_high_or_critical_is_not_shipped_unless_it_is_allowed_by_its_nam
         scanned(Registry(found))
     with pytest.raises(ScanFailed, match=rf": CVE-2 \({severity}\)$"):
         scanned(Registry(found), "CVE-1", "CVE-9")
-    assert scanned(Registry(found), "CVE-1", "CVE-2", "CVE-9").allowed == {"CVE-1", "CVE-2"}
+    waited_for = Registry(None, "PENDING", found)
+    assert scanned(waited_for, "CVE-1", "CVE-2", "CVE-9").allowed == {"CVE-1", "CVE-2"}
+    assert len(waited_for.scanned) == 3
 
 
 def test_every_page_of_the_findings_is_read() -> None:
@@ -141,15 +136,10 @@ def test_a_finding_that_is_counted_and_not_named_is_not_shipped() -> None:
         scanned(Said(counted_only), "CVE-1")
 
 
-@pytest.mark.parametrize("state", ["FAILED", "UNSUPPORTED_IMAGE"])
-def test_a_scan_that_did_not_happen_is_not_one_without_findings(state: str) -> None:
-    with pytest.raises(ScanFailed, match=f"{state}: why"):
+@pytest.mark.parametrize("state", ["FAILED", "UNSUPPORTED_IMAGE", "IN_PROGRESS"])
+def test_a_scan_that_did_not_happen_or_end_is_not_one_without_findings(state: str) -> None:
+    with pytest.raises(ScanFailed):
         scanned(Registry(state))
-
-
-def test_a_scan_without_an_end_fails() -> None:
-    with pytest.raises(ScanFailed, match="600 s"):
-        scanned(Registry("IN_PROGRESS"))
 
 
 def test_of_an_index_the_image_is_scanned_and_not_its_attestations() -> None:
@@ -221,13 +211,6 @@ def test_an_image_is_built_with_both_attestations_and_the_password_is_no_argumen
         f"--build-arg=REVISION={'c' * 40}",
         f"--build-arg=BASE={BASE}@{NOW}",
     } <= set(build)
-
-
-def test_a_base_that_is_given_by_digest_is_built_upon_and_no_registry_asked(tmp_path: Path) -> None:
-    commands = Commands()
-    published(tmp_path, commands, replace(SOURCE, base=f"{BASE}@sha256:1"))
-    assert f"--build-arg=BASE={BASE}@sha256:1" in commands.ran[-1][0]
-    assert not [line for line in commands.lines if "imagetools" in line]
 
 
 @pytest.mark.parametrize("answer", ["[]", "{}", "not found"])

@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import UpstreamUnavailable
-from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval, Pair, RefusedCandle
+from app.core.market import (
+    WARM_UP,
+    WINDOWS,
+    AverageRow,
+    Candle,
+    CandlePage,
+    Interval,
+    Pair,
+    RefusedCandle,
+)
 from app.core.ports import SeriesUnit
 from app.db.memory import MemorySeriesStore
 from app.services.comparing import COMPARED
@@ -220,6 +229,25 @@ def test_the_exchanges_clock_decides_what_is_closed(skew: int) -> None:
     store = MemorySeriesStore()
     load_initial(store, exchange, lambda: exchange.now + skew, BTC, DAY, history_days=50)
     assert rows_of(store)[-1][0].bucket == day(299)
+
+
+class Midnight(FakeExchange):
+    """An exchange whose day ends after the first request."""
+
+    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+        found = super().page(pair, interval, first, last)
+        if len(self.asked) == 1:
+            self.now += 86_400
+        return found
+
+
+def test_a_day_that_ends_during_a_load_is_stored_by_it_or_by_the_next_one() -> None:
+    exchange = Midnight.of(daily(range(305)), now=day(300) + 86_399, page_size=100)
+    store = MemorySeriesStore()
+    initial(store, exchange, days=101)
+    assert [item.bucket for item, _ in rows_of(store)][-1] in (day(299), day(300))
+    incremental(store, exchange, days=101)
+    assert rows_of(store) == by_hand(daily(range(301)))
 
 
 def test_filling_an_old_hole_does_not_make_a_series_current() -> None:
