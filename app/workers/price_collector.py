@@ -30,7 +30,6 @@ from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
 from app.utils.days import iso
 from app.utils.fixed_point import text
 from app.workers import output
-from app.workers.price_table import watched
 from app.workers.run import DONE, SOME_FAILED, Terminated, command_parser, run, runtime
 from app.workers.slots import Collector, Tally, Wait, tidy_up
 
@@ -94,9 +93,7 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
         if options.once:
             return collect_once(made, once, as_json=options.json)
         warn_of_settings(settings)
-        with watched(settings.allowed_symbols, once) as shown:
-            tally = loop(made, shown)
-        said = {"slots": asdict(tally), "events": _counted(made)}
+        said = {"slots": asdict(loop(made, once)), "events": _counted(made)}
         return _ended(DONE, said, as_json=options.json)
 
 
@@ -167,13 +164,9 @@ def loop(
 ) -> Tally:
     """Collect and prune by the settings until a signal or `wait` ends it; returns what happened."""
     settings = made.settings
-    collector = Collector(once, clock=made.clock, monotonic=monotonic, wait=wait)
+    collector = Collector(once, monotonic=monotonic, wait=wait)
     with suppress(Terminated, KeyboardInterrupt):  # that is how it is stopped
-        collector.run(
-            settings.price_poll_seconds,
-            jitter=jitter,
-            tidy=lambda: _prune(made),
-        )
+        collector.run(settings.price_poll_seconds, jitter=jitter, tidy=lambda: _prune(made))
     return collector.tally
 
 
