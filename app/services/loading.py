@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypedDict
 
 import numpy as np
 
@@ -52,6 +52,14 @@ Publish = Callable[[Event], None]
 
 def ignore(_told: object) -> None:
     """Listen to nothing."""
+
+
+class LoadOptions(TypedDict, total=False):
+    """What `load` takes by name; the loaders hand it on."""
+
+    on_page: OnPage
+    publish: Publish
+    pages_a_commit: int
 
 
 @dataclass(frozen=True, slots=True)
