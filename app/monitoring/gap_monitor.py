@@ -23,7 +23,7 @@ from app.core.logging import always
 from app.core.market import DAY
 from app.core.settings import Settings
 from app.events.types import GapDetected
-from app.monitoring.repair import repair
+from app.monitoring.repair import AWAY, repair
 from app.services.gaps import Inspection, inspect
 from app.utils.days import iso
 from app.workers import output
@@ -62,7 +62,6 @@ class _Report:
     """
 
     strict: bool = False
-    repaired: bool = False
     found: list[Inspection] | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -103,7 +102,6 @@ def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> 
             inspect(made.series, *item, settings.history_days, made.clock()) for item in series
         ]
         if options.repair and not report.complete:
-            report.repaired = True
             _repair(made, report, report.found)
         _publish(made, report.found)
     return DONE if report.complete else SOME_FAILED
@@ -116,16 +114,14 @@ def _repair(made: Runtime, report: _Report, found: list[Inspection]) -> None:
         for number, item in enumerate(found):
             name = f"{item.pair} {item.interval}"
             try:
-                done = repair(made, source, item, strict=report.strict, away=away)
+                found[number], trouble = repair(made, source, item, strict=report.strict, away=away)
             except StoreError as error:  # what was found before it went away stays true
                 report.notes.append(f"{name} not repaired: {error}")
                 return
-            found[number] = done.found
-            if done.trouble is not None and done.trouble is away:
-                report.notes.append(f"{name} not repaired: {away.host} was not asked again")
-            elif done.trouble is not None:
-                report.notes.append(f"{name} not repaired: {done.trouble}")
-            away = away or done.away
+            if trouble is not None:
+                report.notes.append(f"{name} not repaired: {trouble}")
+            if isinstance(trouble, AWAY):
+                away = trouble
 
 
 def _publish(made: Runtime, found: Sequence[Inspection]) -> None:
@@ -153,10 +149,10 @@ def _heartbeat(code: int, report: _Report) -> None:
 
     Where nothing was checked it has no numbers, since a 0 would be one.
     """
-    if report.found is None:
+    found = report.found
+    if found is None:
         always().info("monitor_heartbeat", status="could_not_check", exit_code=code)
         return
-    found = report.found
     always().info(
         "monitor_heartbeat",
         status="complete" if report.complete else "incomplete",
@@ -182,8 +178,7 @@ def _show(report: _Report) -> None:
             part = " before the served period" if gap.warm_up else ""
             output.line(f"{name} missing {period} ({gap.count}){part}: {gap.cause.value}")
         for span in item.wrong_averages:
-            remedy = "" if report.repaired else ": run with --repair"
-            output.line(f"{name} wrong averages {_period(item, *span)}{remedy}")
+            output.line(f"{name} wrong averages {_period(item, *span)}: run with --repair")
         if item.quarantined:
             output.line(
                 f"{name} has {item.quarantined} refusals on record: "

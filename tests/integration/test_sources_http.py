@@ -43,36 +43,6 @@ def nothing_is_left_behind() -> Iterator[None]:
         yield
 
 
-def test_an_ordinary_reply_arrives_with_the_host_s_time() -> None:
-    with serving(whole(b'{"t":[1]}', headers=b"Date: Sat, 30 Mar 2024 20:10:17 GMT\r\n")) as host:
-        with door(host.url) as http:
-            reply = http.get_json("candles", {"symbol": "BTC-BRL", "from": 1})
-        assert (reply.data, reply.server_time, reply.status) == ({"t": [1]}, 1_711_829_417, 200)
-        assert host.requests[0].startswith(
-            b"GET /api/v4/candles?symbol=BTC-BRL&from=1 HTTP/1.1\r\n"
-        )
-
-
-FRAMINGS = {
-    "length": send(JSON_HEAD, b"Content-Length: 7\r\n\r\n", b"[1,", b"2,3]"),
-    "chunks": send(
-        JSON_HEAD, b"Transfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n5\r\n,2,3]\r\n0\r\n\r\n"
-    ),
-    "close": send(JSON_HEAD, b"\r\n", b"[1,2", b",3]"),
-    "http 1.0": send(b"HTTP/1.0 200 OK\r\n\r\n[1,2,3]"),
-    "gzip": whole(gzip.compress(b"[1,2,3]"), headers=b"Content-Encoding: gzip\r\n"),
-    "continue": send(
-        b"HTTP/1.1 100 Continue\r\n\r\n", JSON_HEAD, b"Content-Length: 7\r\n\r\n[1,2,3]"
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FRAMINGS)
-def test_a_body_arrives_in_every_framing(name: str) -> None:
-    with serving(FRAMINGS[name]) as host:
-        assert ask(host.url) == [1, 2, 3]
-
-
 @pytest.mark.parametrize("name", TRICKLES)
 def test_a_host_that_trickles_its_reply_cannot_hold_a_request_beyond_the_deadline(
     name: str,
@@ -117,13 +87,6 @@ def test_a_connection_that_stands_too_late_is_closed_without_a_word() -> None:
 
         until(gone)
     assert set(heard) == {b""}
-
-
-def test_a_closed_port_is_unavailable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(UpstreamUnavailable, match=f"127.0.0.1:{port} cannot be reached"):
-        ask(f"http://127.0.0.1:{port}")
 
 
 CUTS = {

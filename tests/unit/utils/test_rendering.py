@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.core.market import AverageRow, Candle
 from app.core.prices import StoredPrice
-from app.utils.rendering import Number, averages, candles, decimal, flat, price
+from app.utils.rendering import averages, candles, price
 
 PRICE = st.integers(0, 2**63 - 1)
 
@@ -20,11 +20,6 @@ def test_averages_are_an_array_of_exact_decimals() -> None:
     assert body == (
         b'[{"timestamp":1640995200,"mms":193669.52350168},{"timestamp":1641081600,"mms":262064.0}]'
     )
-
-
-def test_nothing_is_an_empty_array() -> None:
-    assert averages([]) == b"[]"
-    assert candles([]) == b"[]"
 
 
 def test_a_candle_has_its_averages_only_where_they_are_asked_for() -> None:
@@ -37,13 +32,6 @@ def test_a_candle_has_its_averages_only_where_they_are_asked_for() -> None:
     assert json.loads(candles(rows), parse_float=Decimal) == [exact]
     asked = json.loads(candles(rows, (50, 200)), parse_float=Decimal)
     assert asked == [{**exact, "mms_50": None, "mms_200": Decimal("7e-8")}]
-
-
-@given(st.lists(st.tuples(st.integers(0, 2**40), PRICE)))
-def test_every_average_is_read_back_to_the_last_digit(rows: list[tuple[int, int]]) -> None:
-    found = json.loads(averages(rows), parse_float=Decimal)
-    assert [(row["timestamp"], row["mms"] * 10**8) for row in found] == rows
-    assert all(isinstance(row["mms"], Decimal) for row in found)
 
 
 @given(
@@ -75,15 +63,3 @@ def test_a_collected_price_has_its_exact_number_and_its_times() -> None:
         b'"timestamp":1711670400,"priced_at":1711670390,"stale":false}'
     )
     assert price(found, stale=True).endswith(b',"stale":true}')
-
-
-@given(
-    st.dictionaries(
-        st.text(), st.text() | st.integers() | st.booleans() | st.none() | st.builds(decimal, PRICE)
-    )
-)
-def test_a_flat_object_is_read_back_with_its_members_in_order(
-    members: dict[str, str | int | bool | Number | None],
-) -> None:
-    found = json.loads(flat(members), parse_float=str)
-    assert list(found.items()) == list(members.items())
