@@ -212,6 +212,7 @@ def _received(response: httpx.Response, limit: int) -> RawReply:
         status=response.status_code,
         headers=headers,
         body=body,
+        delimited="content-length" in headers or "transfer-encoding" in headers,
         problem=problem,
         cut=cut,
     )

@@ -20,7 +20,7 @@ from app.core.errors import (
 )
 from app.core.market import OLDEST_BUCKET
 from app.sources.retry import parse_http_date, parse_retry_after
-from app.sources.strict_json import JsonRefused, loads
+from app.sources.strict_json import JsonBroken, JsonRefused, loads
 
 # 403 and 451 (unavailable for legal reasons) are about who asks, not about what is asked.
 _BLOCKS: Final = frozenset({403, 451})
@@ -35,11 +35,13 @@ class RawReply:
     """A reply as it came. `headers` have lower-case names.
 
     `body` is None where it could not be read: `problem` then says why, and `cut` that it ended early.
+    `delimited` says that the end of the body was marked, so that a cut would have been noticed.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes | None
+    delimited: bool = True
     problem: str = ""
     cut: bool = False
 
@@ -172,9 +174,9 @@ def _blocked(host: str, shown: str) -> UpstreamBlocked:
 
 def _unreadable(raw: RawReply, host: str, refusal: ValueError | None) -> UpstreamError:
     """A 2xx (or stranger) reply whose body is no JSON that can be trusted."""
-    if raw.cut:
+    if raw.cut or (isinstance(refusal, JsonBroken) and _may_be_cut(raw)):
         return UpstreamUnavailable(
-            f"{host} broke off its reply ({raw.problem}): try again later.", host=host
+            f"{host} broke off its reply ({raw.problem or refusal}): try again later.", host=host
         )
     words = printable(_plain_text(raw), 100)
     reason = f"{refusal or 'this status is not understood'}{f' ({words})' if words else ''}"
@@ -183,6 +185,11 @@ def _unreadable(raw: RawReply, host: str, refusal: ValueError | None) -> Upstrea
         "check the base URL.",
         host=host,
     )
+
+
+def _may_be_cut(raw: RawReply) -> bool:
+    """Without a marked end a cut reply looks like a short one; what never was JSON is no cut."""
+    return not raw.delimited and (raw.body or b"").lstrip()[:1] in (b"{", b"[", b"")
 
 
 def _parsed(raw: RawReply) -> tuple[Any, ValueError | None]:

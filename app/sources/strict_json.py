@@ -18,14 +18,18 @@ class DecimalText(str):
 
 
 class JsonRefused(ValueError):
-    """The text is no JSON document, or holds something that cannot be trusted."""
+    """The text is JSON, more or less, but holds something that cannot be trusted."""
+
+
+class JsonBroken(JsonRefused):
+    """The text is not a JSON document; one that was cut off in transfer ends up here as well."""
 
 
 def loads(body: bytes) -> Any:
     """Parse one JSON document in UTF-8.
 
-    Whole numbers become `int`, all other numbers DecimalText. Raises JsonRefused for what is no JSON,
-    for NaN and infinities, a key given twice, and what is too long or too deep for Python.
+    Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for what is no JSON, and
+    JsonRefused for NaN and infinities, a key given twice, and what is too long or too deep for Python.
     """
     try:
         return json.loads(
@@ -35,9 +39,9 @@ def loads(body: bytes) -> Any:
             object_pairs_hook=_object,
         )
     except UnicodeDecodeError as error:
-        raise JsonRefused(f"it is not UTF-8 at byte {error.start}") from error
+        raise JsonBroken(f"it is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
-        raise JsonRefused(f"it is not JSON at character {error.pos}: {error.msg}") from error
+        raise JsonBroken(f"it is not JSON at character {error.pos}: {error.msg}") from error
     except RecursionError as error:
         raise JsonRefused("it is nested too deeply") from error
     except JsonRefused:

@@ -88,6 +88,7 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
         "peer closed",
     ),
     (RawReply(200, JSON, b'{"t":[1'), UpstreamNonsense, "not JSON"),
+    (RawReply(200, JSON, b'{"t":[1', delimited=False), UpstreamUnavailable, "broke off"),
 ]
 
 
