@@ -185,24 +185,30 @@ def _show(report: _Report) -> None:
                 f"GET /{item.pair}/quarantine?interval={item.interval}"
             )
         if item.stale:
-            output.line(f"{name} is stale: {_age(item)}; run make incremental")
+            newest = _iso(item.newest) or "none"
+            output.line(f"{name} is stale: its newest candle is {newest}; run make incremental")
     for note in report.notes:
         output.line(note)
 
 
 def _row(item: Inspection, *, strict: bool) -> list[object]:
-    return [
+    values = (
         item.pair,
         item.interval,
         "complete" if item.complete(strict=strict) else "incomplete",
         item.stored,
         item.expected,
         item.missing,
-        "-" if item.newest is None else iso(item.newest),
-        "-" if item.age is None else f"{item.age}s",
-        "never" if item.checked_at is None else iso(item.checked_at),
-        "-" if item.checked_age is None else f"{item.checked_age}s",
-    ]
+        _iso(item.newest),
+        None if item.age is None else f"{item.age}s",
+        _iso(item.checked_at),
+        None if item.checked_age is None else f"{item.checked_age}s",
+    )
+    return ["-" if value is None else value for value in values]
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else iso(at)
 
 
 def _period(item: Inspection, first: int, last: int) -> str:
@@ -210,12 +216,6 @@ def _period(item: Inspection, first: int, last: int) -> str:
     long = item.interval.seconds < DAY
     ends = [iso(bucket) if long else iso(bucket)[:10] for bucket in (first, last)]
     return ends[0] if first == last else f"{ends[0]}..{ends[1]}"
-
-
-def _age(item: Inspection) -> str:
-    if item.age is None:
-        return "nothing is stored"
-    return f"its newest candle closed {item.age / item.interval.seconds:.1f} intervals ago"
 
 
 def _summary(code: int, end: Ending, report: _Report) -> dict[str, Any]:
@@ -236,9 +236,9 @@ def _as_json(item: Inspection, report: _Report) -> dict[str, Any]:
         "warm_up_missing": item.warm_up_missing,
         "complete": item.complete(strict=report.strict),
         "stale": item.stale,
-        "newest": None if item.newest is None else iso(item.newest),
+        "newest": _iso(item.newest),
         "age_seconds": item.age,
-        "checked_at": None if item.checked_at is None else iso(item.checked_at),
+        "checked_at": _iso(item.checked_at),
         "checked_age_seconds": item.checked_age,
         "gaps": [
             {

@@ -93,15 +93,7 @@ def judge_newest(
             reason=reason,
         )
         return PriceJudgement(latest, None, True, unjudged)
-    if len(fresh) > 1:
-        return PriceJudgement(latest, fresh[-2], False, judgement)
-    if len(found) > 1:
-        reason = (
-            f"Of the newest {len(found)} prices only the last one was current when it was collected: "
-            "a change takes two."
-        )
-        judgement = replace(judgement, reason=reason)
-    return PriceJudgement(latest, None, False, judgement)
+    return PriceJudgement(latest, fresh[-2] if len(fresh) > 1 else None, False, judgement)
 
 
 def _look_back(

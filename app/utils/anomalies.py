@@ -152,7 +152,7 @@ def _require_price(price: int) -> None:
 def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
     """What is to be said about no price, or the only one."""
     usual = rule.usual(())
-    known = "Only one price is known" if prices else "No price is known yet"
+    known = "Only one current price is known" if prices else "No price is known yet"
     return Judgement(
         outcome=Outcome.INSUFFICIENT,
         method=rule.method,

@@ -92,7 +92,7 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
 
         if options.once:
             return collect_once(made, once, as_json=options.json)
-        warn_of_settings(settings)
+        warn_of_budget(settings)
         said = {"slots": asdict(loop(made, once)), "events": _counted(made)}
         return _ended(DONE, said, as_json=options.json)
 
@@ -170,23 +170,15 @@ def loop(
     return collector.tally
 
 
-def warn_of_settings(settings: Settings) -> None:
-    """Say at the start what will go wrong later by these settings."""
-    log, poll = structlog.get_logger(), settings.price_poll_seconds
-    calls = over_budget(settings.coingecko_api_base_url, poll)
+def warn_of_budget(settings: Settings) -> None:
+    """Say at the start that polling so often will spend the month's calls early."""
+    calls = over_budget(settings.coingecko_api_base_url, settings.price_poll_seconds)
     if calls is not None:
-        log.warning(
+        structlog.get_logger().warning(
             "price_budget_too_small",
             calls_a_month=calls,
             free_plan=MONTHLY_CALLS,
             advice=f"set PRICE_POLL_SECONDS={SHORTEST_POLL} or more, or use a larger plan",
-        )
-    if settings.price_stale_seconds < poll:
-        log.warning(
-            "prices_stale_between_polls",
-            price_stale_seconds=settings.price_stale_seconds,
-            price_poll_seconds=poll,
-            advice="set PRICE_STALE_SECONDS above PRICE_POLL_SECONDS: /anomaly judges no stale price",
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -35,20 +34,6 @@ def test_all_symbols_are_collected_with_one_request_and_read_back(shop: PriceSho
         [row] = shop.get(f"/history/{symbol}")
         assert (row["symbol"], row["currency"], row["stale"]) == (symbol, "usd", False)
         assert Decimal(str(row["price"])) == Decimal(price)
-
-
-def test_a_change_must_exceed_the_threshold_to_the_last_digit(shop: PriceShop) -> None:
-    now = int(time.time())
-    found: list[bool] = []
-    for age, price in ((40, "60000"), (30, "63000"), (20, "66150.00000001"), (10, "66151")):
-        shop.price("bitcoin", price, now - age)
-        for _ in range(2):  # a quotation that is asked for again has not changed
-            assert shop.collect("btc")[0] == 200
-        judged = shop.get("/anomaly/BTC")
-        assert Decimal(str(judged["latest_price"])) == Decimal(price)
-        found.append(judged["anomaly"])
-    assert found == [False, False, True, False]
-    assert len(shop.get("/history/BTC")) == 8
 
 
 def test_trouble_at_the_source_is_503_and_nothing_is_stored(shop: PriceShop) -> None:

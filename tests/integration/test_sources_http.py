@@ -5,17 +5,14 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
 
 from app.core.errors import UpstreamBlocked, UpstreamNonsense, UpstreamUnavailable
-from app.sources.gate import HostGate
-from app.sources.http import Bounds, UpstreamHttp
+from app.sources.http import Bounds
 from app.sources.retry import RetryPolicy
 from tests.support.loopback import (
     JSON_HEAD,
@@ -129,23 +126,6 @@ def test_a_refusal_is_final_though_its_page_breaks_off() -> None:
         with door(host.url, policy=RetryPolicy()) as http, pytest.raises(UpstreamBlocked):
             http.get_json("candles", {})
         assert len(host.requests) == 1
-
-
-def test_many_threads_share_one_door_and_its_gate() -> None:
-    arrivals: list[float] = []
-
-    def note(connection: socket.socket) -> None:
-        arrivals.append(time.monotonic())
-        whole(b"[1]")(connection)
-
-    started = time.monotonic()
-    with serving(note) as host:
-        gate = HostGate("loopback", 40.0)
-        with UpstreamHttp(host.url, gate) as http, ThreadPoolExecutor(6) as pool:
-            answers = list(pool.map(lambda _: http.get_json("candles", {}).data, range(12)))
-    assert answers == [[1]] * 12
-    # Eleven periods of 25 ms lie between the first and the last of twelve requests.
-    assert max(arrivals) - started >= 0.275
 
 
 def test_a_host_elsewhere_is_asked_through_the_proxy_and_this_machine_never_is(

@@ -161,7 +161,7 @@ def test_what_is_no_price_is_refused(rule: Rule, bad: int, place: int) -> None:
     ("prices", "reason"),
     [
         ([], "No price is known yet: a change takes two."),
-        (["1"], "Only one price is known: a change takes two."),
+        (["1"], "Only one current price is known: a change takes two."),
         (["1", "1"], "The price did not change; that is within the threshold of 5 %."),
         (["0.50", "5.00"], "The price rose by 900 %; that exceeds the threshold of 5 %."),
     ],

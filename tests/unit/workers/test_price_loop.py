@@ -12,8 +12,7 @@ from app.core.errors import StoreUnavailable
 from app.core.prices import Coin, SpotPrice
 from app.db.memory_prices import MemoryPriceStore
 from app.services.prices import Collection
-from app.workers.price_collector import collect_once, loop, warn_of_settings
-from app.workers.slots import JITTER_SHARE
+from app.workers.price_collector import collect_once, loop, warn_of_budget
 from tests.support.api import NOW, FakeRuntime, settings
 
 DAY = 86_400
@@ -40,23 +39,6 @@ class Watch:
         return self.waits_left < 0
 
 
-def test_the_slots_of_the_loop_are_jittered_by_chance_unless_told_otherwise() -> None:
-    made = FakeRuntime().build(settings(price_poll_seconds=100))
-    watch = Watch(40)
-    begun: list[float] = []
-
-    def once() -> Collection:
-        begun.append(watch.now)
-        return Collection((), ())
-
-    tally = loop(made, once, monotonic=watch.monotonic, wait=watch.wait)
-    late = [at - 100 * slot for slot, at in enumerate(begun)]
-    assert tally.collected == len(begun) == 41
-    assert late[0] == 0
-    assert all(0 <= seconds < 100 * JITTER_SHARE for seconds in late[1:])
-    assert len({round(seconds, 6) for seconds in late}) > 30
-
-
 @pytest.mark.parametrize(("days", "left"), [(2, [1]), (0, [1, 3, 9])])
 def test_the_loop_removes_what_is_older_than_the_retention_and_nothing_without_one(
     days: int, left: list[int]
@@ -74,38 +56,14 @@ def test_the_loop_removes_what_is_older_than_the_retention_and_nothing_without_o
     )
 
 
-@pytest.mark.parametrize(
-    ("values", "events"),
-    [
-        ({}, []),
-        ({"price_poll_seconds": 268}, []),
-        ({"price_poll_seconds": 267}, ["price_budget_too_small"]),
-        (
-            {
-                "price_poll_seconds": 60,
-                "coingecko_api_base_url": "https://pro-api.coingecko.com/api/v3",
-            },
-            [],
-        ),
-        ({"price_poll_seconds": 900}, []),
-        ({"price_poll_seconds": 901}, ["prices_stale_between_polls"]),
-        (
-            {"price_poll_seconds": 60, "price_stale_seconds": 59},
-            ["price_budget_too_small", "prices_stale_between_polls"],
-        ),
-    ],
-)
-def test_settings_that_will_go_wrong_are_said_at_the_start(
-    values: dict[str, object], events: list[str]
-) -> None:
+def test_polling_beyond_the_month_s_calls_is_said_at_the_start() -> None:
     with capture_logs() as lines:
-        warn_of_settings(settings(**values))
-    assert [line["event"] for line in lines] == events
-    assert all(line["log_level"] == "warning" for line in lines)
-    assert all("PRICE_" in line["advice"] for line in lines)
-    if values.get("price_poll_seconds") == 267:
-        assert (lines[0]["calls_a_month"], lines[0]["free_plan"]) == (10_031, 10_000)
-        assert "PRICE_POLL_SECONDS=268" in lines[0]["advice"]
+        warn_of_budget(settings(price_poll_seconds=268))
+        warn_of_budget(settings(price_poll_seconds=267))
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("price_budget_too_small", "warning")
+    assert (line["calls_a_month"], line["free_plan"]) == (10_031, 10_000)
+    assert "PRICE_POLL_SECONDS=268" in line["advice"]
 
 
 class Unprunable(MemoryPriceStore):

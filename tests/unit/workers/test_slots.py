@@ -148,15 +148,6 @@ def test_the_tally_counts_every_slot_once() -> None:
     assert (found.stored, found.refused) == (found.collected - 1, found.collected - 1)
 
 
-def test_refused_prices_are_named() -> None:
-    world = World(START + POLL)
-    refused = RefusedPrice(Coin("ADA", "cardano"), "The source has no price for it.")
-    world.act = lambda number: Collection((), (refused,))
-    lines = run(world)
-    (line,) = [line for line in lines if line["event"] == "price_refused"]
-    assert (line["symbol"], line["reason"]) == ("ADA", "The source has no price for it.")
-
-
 def test_tidying_runs_once_an_hour_and_its_trouble_is_survived() -> None:
     world = World(START + 86_400)
     tidied: list[float] = []
