@@ -17,10 +17,9 @@ from app.core.prices import (
     PriceStore,
     RefusedPrice,
     StoredPrice,
-    Thresholds,
 )
 from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
-from app.services.anomalies import is_fresh, judge_newest
+from app.services.anomalies import PriceRules, is_fresh, judge_newest
 from app.utils.anomalies import Judgement
 from app.utils.anomaly_rules import RelativeRule
 
@@ -33,15 +32,6 @@ class Collection:
 
     stored: tuple[StoredPrice, ...]
     refused: tuple[RefusedPrice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PriceRules:
-    """How collected prices are judged. `stale_after` is in seconds."""
-
-    currency: str
-    thresholds: Thresholds
-    stale_after: int
 
 
 def collect(

@@ -25,7 +25,8 @@ from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
 from app.core.settings import Settings
-from app.services.prices import Collection, PriceRules, collect, prune
+from app.services.anomalies import PriceRules
+from app.services.prices import Collection, collect, prune
 from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
 from app.utils.days import iso
 from app.utils.fixed_point import text

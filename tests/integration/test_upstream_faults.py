@@ -21,7 +21,8 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.prices import COIN_IDS, Coin, Thresholds
-from app.services.prices import PriceRules, collect
+from app.services.anomalies import PriceRules
+from app.services.prices import collect
 from app.sources.http import Bounds
 from tests.support.faulty import LONG, ONCE, SHORT, THRICE, Rig, Served, migrated, rig, served
 from tests.support.loopback import nothing_left_behind

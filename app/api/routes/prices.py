@@ -12,8 +12,8 @@ from app.api.price_requests import ANOMALY, HISTORY, AnomalyDep, CoinDep, Histor
 from app.core.errors import ReversedPeriod, StoreUnavailable, UnsupportedSymbol, UpstreamUnavailable
 from app.core.prices import StoredPrice
 from app.schemas.prices import Price, PriceAnomaly, SupportedSymbols
-from app.services.anomalies import PriceJudgement, is_fresh, judge_newest
-from app.services.prices import PriceRules, collect
+from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
+from app.services.prices import collect
 from app.utils import rendering
 from app.utils.anomalies import Judgement
 

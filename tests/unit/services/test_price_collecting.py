@@ -12,7 +12,8 @@ from app.core.errors import StoreUnavailable, UpstreamUnavailable
 from app.core.prices import COIN_IDS, Coin, StoredPrice, Thresholds
 from app.db.memory_prices import MemoryPriceStore
 from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
-from app.services.prices import Collection, PriceRules, collect
+from app.services.anomalies import PriceRules
+from app.services.prices import Collection, collect
 from tests.support.api import NOW, FakePrices
 
 BTC, ETH = (Coin(symbol, COIN_IDS[symbol]) for symbol in ("BTC", "ETH"))

@@ -8,8 +8,7 @@ import pytest
 
 from app.core.prices import Coin, SpotPrice, StoredPrice, Thresholds
 from app.db.memory_prices import MemoryPriceStore
-from app.services.anomalies import PriceJudgement, judge_newest
-from app.services.prices import PriceRules
+from app.services.anomalies import PriceJudgement, PriceRules, judge_newest
 from app.utils.anomalies import Outcome
 from app.utils.anomaly_rules import RelativeRule, RobustRule, Rule
 
