@@ -167,27 +167,6 @@ def test_each_range_is_named_with_its_cause_and_counted_in_the_heartbeat(service
     )  # fmt: skip
 
 
-def test_a_hole_before_the_served_period_is_said_to_lie_there(service: Service) -> None:
-    service.fill(without=[DAYS + WARM_UP - 1, DAYS + 1, DAYS, DAYS - 1])
-    said = service.run("--json")
-    assert said.code == 1
-    oldest, eleven, ten, nine = (
-        iso(service.ago(n)) for n in (DAYS + WARM_UP - 1, DAYS + 1, DAYS, DAYS - 1)
-    )
-    assert said.shown[1].split()[2:6] == ["incomplete", "9", "10", "1"]
-    assert said.shown[2:5] == [
-        f"BRLBTC 1d missing {oldest[:10]} (1) before the served period: absent",
-        f"BRLBTC 1d missing {eleven[:10]}..{ten[:10]} (2) before the served period: absent",
-        f"BRLBTC 1d missing {nine[:10]} (1): absent",
-    ]
-    (series,) = said.summary["series"]
-    assert [(gap["count"], gap["warm_up"]) for gap in series["gaps"]] == [
-        (1, True), (2, True), (1, False),
-    ]  # fmt: skip
-    assert (series["missing"], series["warm_up_missing"], series["complete"]) == (1, 3, False)
-    assert (said.heartbeat["missing"], said.heartbeat["warm_up_missing"]) == (1, 3)
-
-
 def test_the_line_of_json_says_the_same_for_machines(service: Service) -> None:
     service.fill(without=[2], hours=0)
     said = service.run("--json")

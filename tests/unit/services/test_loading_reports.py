@@ -99,12 +99,6 @@ def test_what_was_revised_and_what_is_new_are_told_apart() -> None:
     ]
 
 
-def test_nothing_to_ask_for_is_a_report_of_nothing() -> None:
-    exchange = FakeExchange.of([], now=day(300))
-    assert run(MemorySeriesStore(), exchange, []) == (LoadReport(BTC, DAY), [])
-    assert exchange.asked == []
-
-
 def test_a_single_bucket_that_the_exchange_lacks_is_absent() -> None:
     exchange = FakeExchange.of(calm(range(300)), now=day(300))
     store = MemorySeriesStore()

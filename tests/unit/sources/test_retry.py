@@ -41,11 +41,6 @@ def test_the_longest_wait_doubles_with_each_attempt_up_to_the_cap() -> None:
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
-def test_a_wait_that_would_leave_a_request_no_room_within_the_total_is_not_begun() -> None:
-    assert decide(POLICY, DOWN, 1, 86.9, highest) == 1.0
-    assert decide(POLICY, DOWN, 1, 87.0, highest) is None
-
-
 @given(wait=st.floats(0, 80), share=st.floats(0, 1, exclude_max=True))
 def test_the_wait_that_the_host_asked_for_is_never_undercut(wait: float, share: float) -> None:
     asked = UpstreamUnavailable("wait", host="h", retry_after=wait)

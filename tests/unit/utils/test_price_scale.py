@@ -69,23 +69,6 @@ def test_cheap_candles_that_are_as_they_were_or_a_tick_beside_it_did_not_change_
     assert scale_change([(higher, flat)]) is None
 
 
-@given(
-    factor=st.integers(LEAST_FACTOR, 10**4),
-    upwards=st.booleans(),
-    corrected=st.sets(st.integers(0, 3), max_size=1),
-    by=st.integers(51, 199),
-)
-def test_a_minority_that_was_corrected_besides_does_not_hide_the_change(
-    factor: int, upwards: bool, corrected: set[int], by: int
-) -> None:
-    up, down = (factor, 1) if upwards else (1, factor)
-    known = [scaled(c, by, 100) if n in corrected else c for n, c in enumerate(BASE)]
-    sent = [scaled(item, up, down) for item in BASE]
-    found = scale_change(list(zip(known, sent, strict=True)))
-    assert found is not None
-    assert abs(found / Fraction(up, down) - 1) < Fraction(1, 1000)
-
-
 @pytest.mark.parametrize(
     ("factors", "scale"),
     [

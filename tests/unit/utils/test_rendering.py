@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.market import AverageRow, Candle
-from app.core.prices import StoredPrice
-from app.utils.rendering import averages, candles, price
+from app.utils.rendering import averages, candles
 
 PRICE = st.integers(0, 2**63 - 1)
 
@@ -47,19 +46,3 @@ def test_every_candle_is_read_back_to_the_last_digit(
     assert tuple(int(found[name].scaleb(8)) for name in names) == prices
     values = [found[f"mms_{window}"] for window in (20, 50, 200)]
     assert [None if v is None else int(v.scaleb(8)) for v in values] == means
-
-
-def test_a_collected_price_has_its_exact_number_and_its_times() -> None:
-    found = StoredPrice(
-        id=7,
-        symbol="BTC",
-        price=6_512_345_678_901,
-        currency="usd",
-        collected_at=1_711_670_400,
-        priced_at=1_711_670_390,
-    )
-    assert price(found, stale=False) == (
-        b'{"id":7,"symbol":"BTC","price":65123.45678901,"currency":"usd",'
-        b'"timestamp":1711670400,"priced_at":1711670390,"stale":false}'
-    )
-    assert price(found, stale=True).endswith(b',"stale":true}')
