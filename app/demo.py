@@ -1,37 +1,33 @@
 """python -m app.demo: the same service against a stand-in exchange, without a network.
 
 Prices are simulated and say so. Everything else is real: the loader asks the stand-in over HTTP, and
-the API reads from a SQLite file of its own, data/demo.db; a second demo beside it from data/demo-2.db.
+the API reads from a SQLite file of its own, data/demo.db.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
-import fcntl
 import os
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from http.client import HTTPException
-from itertools import count
-from pathlib import Path
 from typing import Any, Final
 
+from app import serve
 from app.core.errors import ConfigurationError
 from app.core.market import Interval
 from app.core.setting_files import SUFFIX
 from app.core.settings import Settings, load_settings
 from app.local import serve_and_keep
 from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
-from app.sandbox.price_books import SimulatedPrices
+from app.sandbox.prices import SimulatedPrices
 from app.sandbox.server import serve as serve_exchange
 from app.sandbox.simulation import BASE_PRICES, Simulation
-from app.serve import listen
 
-DATABASE: Final = Path("data", "demo.db")
+DATABASE: Final = "sqlite:///./data/demo.db"
 SEED: Final = 1
 
 
@@ -42,9 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(argv)
+    serve.add_address(parser)
+    options = parser.parse_args(argv)
     try:
-        return _demonstrate(load_settings())
+        return _demonstrate(load_settings(**serve.address(options)))
     except ConfigurationError as error:
         sys.stderr.write(f"demo: could not start: {error}\n")
         return 2
@@ -54,10 +51,10 @@ def _demonstrate(own: Settings) -> int:
     pairs = {**BASE_PRICES, **dict.fromkeys(set(own.allowed_pairs) - BASE_PRICES.keys())}
     prices = SimulatedPrices(SEED, own.allowed_symbols)
     exchange = Exchange(Simulation(SEED, pairs), clock=time.time, prices=prices)
-    with own_database() as database, serve_exchange(exchange) as exchange_url:
+    with serve_exchange(exchange) as exchange_url:
         changed = {
             "ENV": "dev",
-            "DB_URL": f"sqlite:///{database}",
+            "DB_URL": DATABASE,
             "DB_READ_URL": "none://",
             "CANDLE_SOURCE": "mercado_bitcoin",
             "MB_API_BASE_URL": exchange_url + V4_PATH,
@@ -65,47 +62,14 @@ def _demonstrate(own: Settings) -> int:
             "COINGECKO_API_BASE_URL": exchange_url + COINGECKO_PATH,
             "COINGECKO_REQUESTS_PER_SECOND": "1000",
             "PRICE_POLL_SECONDS": "10",
-            "PORT": str(_free_port(own.host, own.port)),
         }
         kept = {n: v for n, v in os.environ.items() if n.removesuffix(SUFFIX) not in changed}
         environment = {**kept, **changed}
         overrides: dict[str, Any] = {name.lower(): value for name, value in changed.items()}
-        settings = load_settings(**overrides)
+        port = _free_port(own.host, own.port)
+        settings = load_settings(**overrides, host=own.host, port=port)
         print_line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
         return serve_and_keep(settings, environment, lambda base_url: show(base_url, settings))
-
-
-@contextmanager
-def own_database() -> Iterator[Path]:
-    """A file that no other demo uses: the prices of two would be one history.
-
-    Raises ConfigurationError where the folder cannot be written to.
-    """
-    names = (f"{DATABASE.stem}-{number}" for number in count(2))
-    file = DATABASE
-    while (lock := _locked(file)) is None:
-        file = DATABASE.with_stem(next(names))
-    try:
-        if file != DATABASE:
-            print_line(f"Another demo is using {DATABASE}; this one has {file}.")
-        yield file
-    finally:
-        os.close(lock)
-
-
-def _locked(file: Path) -> int | None:
-    """The file's lock, held until it is closed or this process ends; None where another holds it."""
-    try:
-        file.parent.mkdir(exist_ok=True)
-        lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be used: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
 
 
 def show(base_url: str, settings: Settings) -> None:
@@ -146,11 +110,11 @@ def _shortened(answer: str) -> str:
 def _free_port(host: str, port: int) -> int:
     """`port`, or another one where it is in use: a demo need not fail because something else runs."""
     try:
-        listen(host, port).close()
+        serve.listen(host, port).close()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             return port  # the server is going to say what is wrong with it
-        with listen(host, 0) as other:
+        with serve.listen(host, 0) as other:
             free: int = other.getsockname()[1]
         print_line(f"Port {port} is in use; using {free}.")
         return free

@@ -1,10 +1,9 @@
 """Keeps a database current beside a server that is already answering: the loaders, as child processes.
 
 At start the initial loader fills what is missing; then, shortly after each candle closes, the
-incremental loader runs. When the exchange is away it says so once in plain words, goes on trying at
-growing distances, and says once when it is back; one series that fails delays no other. Loads run in
-child processes, so that their work and their memory are not the server's; they end with it, however it
-ends (`app.child`).
+incremental loader runs. When the exchange is away it says so once in plain words, goes on trying, at
+each close at the latest, and says once when it is back. Loads run in child processes, so that their work
+and their memory are not the server's; they end with it, however it ends (`app.child`).
 """
 
 from __future__ import annotations
@@ -37,9 +36,6 @@ FIRST_RETRY: Final = 60.0
 LAST_RETRY: Final = 900.0
 """Seconds between tries after failures: doubling from the first to the last."""
 
-NOT_STARTED: Final = 2
-"""The exit code of a command that could not start, also where it is the system that has no room."""
-
 STOP_WITHIN: Final = 5.0
 """Seconds that a running load gets to end after a stop was asked for."""
 
@@ -60,18 +56,14 @@ class ChildEnd:
         return self.code in (-signal.SIGINT, 128 + signal.SIGINT)
 
 
-def next_run(now: float, interval: Interval, failures: int, *, away: bool = False) -> float:
-    """When to load next: after the interval's next close, or sooner to retry after `failures`.
-
-    Only while the exchange is `away`, for every series, does a retry come later than that close.
-    """
+def next_run(now: float, interval: Interval, failures: int) -> float:
+    """When to load next: after the interval's next close, or sooner to retry after `failures`."""
     delay = min(AFTER_CLOSE, interval.seconds / 10)
     due = interval.floor(now) + delay
     close = due if due > now else due + interval.seconds
     if failures == 0:
         return close
-    retry = now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10))
-    return retry if away else min(retry, close)
+    return min(close, now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10)))
 
 
 class Beside(threading.Thread, ABC):
@@ -171,8 +163,7 @@ class Keeper(Beside):
             self._greeted = True
             self._loaded()
         now = self._clock()
-        everything = bool(series) and len(reasons) == len(series)
-        return max(0.0, next_run(now, self._interval, tries, away=everything) - now)
+        return max(0.0, next_run(now, self._interval, tries) - now)
 
 
 class Periodic(Beside):
@@ -215,23 +206,19 @@ class Children:
     def run(self, module: str, *arguments: str) -> ChildEnd:
         """Run `python -m module --json`, with more arguments where given, to its end.
 
-        A child that the system cannot start, for want of memory for example, is one that failed.
+        Raises OSError where the system cannot start it, for want of memory for example.
         """
         with self._lock:
             if self._stopped:
                 return ChildEnd(-1, None)
-            try:
-                child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
-                    [sys.executable, "-m", "app.child", module, "--json", *arguments],
-                    stdout=subprocess.PIPE,
-                    stderr=self._log,
-                    stdin=subprocess.PIPE,
-                    text=True,
-                    env=self._environment,
-                )
-            except OSError as error:
-                structlog.get_logger().error("child_not_started", command=module, reason=str(error))
-                return ChildEnd(NOT_STARTED, None)
+            child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
+                [sys.executable, "-m", "app.child", module, "--json", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                stdin=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+            )
             self._running = child
         # Not `communicate`, which closes the child's input: that is how it learns of our end.
         with child:

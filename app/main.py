@@ -16,7 +16,7 @@ from app import bootstrap
 from app.api.context import Context
 from app.api.errors import handle_errors
 from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary
-from app.api.openapi import complete
+from app.api.openapi import wrong_method
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
 from app.core.logging import configure
@@ -62,6 +62,7 @@ def create_app(
         version="0.1.0",
         description=_ABOUT,
         lifespan=lifespan,
+        responses=wrong_method(),
         # A redirect repeats the query undecoded, and fails on bytes that are not UTF-8.
         redirect_slashes=False,
         # The validator badge would ask a host on the internet.
@@ -72,10 +73,8 @@ def create_app(
     app.add_api_route("/", _to_docs, include_in_schema=False)
     # Prices come first: their addresses must not be read as those of a pair.
     modules = (prices, averages, anomalies, gaps, records, pairs, health)
-    routers = [module.router for module in modules]
-    for router in routers:
-        app.include_router(router)
-    complete(app, routers)
+    for module in modules:
+        app.include_router(module.router)
     # The last one added is the outermost.
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestBoundary)

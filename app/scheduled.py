@@ -33,9 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", choices=["load", "monitor"])
-    parser.add_argument(
-        "--every", type=_seconds, default=HOUR, help="seconds between two looks (monitor; 3600)"
-    )
     options = parser.parse_args(argv)
     stopped = waits.StopSignals()
     try:
@@ -44,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"scheduled: could not start: {error}\n")
         return 2
     configure(settings.log_level, settings.log_format)
-    thread = scheduled(options.what, options.every, settings, os.environ)
+    thread = scheduled(options.what, settings, os.environ)
     thread.start()
     stopped.wait()
     thread.stop()
@@ -52,25 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def scheduled(
-    what: str, every: float, settings: Settings, environment: Mapping[str, str]
-) -> Beside:
+def scheduled(what: str, settings: Settings, environment: Mapping[str, str]) -> Beside:
     """The thread that runs `load` or `monitor`; `environment` is what its processes get."""
     children = Children(environment)
     if what == "monitor":
-        return Periodic(MONITOR, ["--repair"], children, every=every)
+        return Periodic(MONITOR, ["--repair"], children, every=HOUR)
     return Keeper(settings.intervals, children, clock=time.time, say=_say)
 
 
 def _say(text: str) -> None:
     structlog.get_logger().warning("schedule_notice", notice=text)
-
-
-def _seconds(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
-    if not 1 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of seconds from 1 to 86400")
-    return value
 
 
 if __name__ == "__main__":

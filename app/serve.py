@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import os
 import signal
 import socket
@@ -72,7 +71,10 @@ def run(
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
-        return _cannot_start(_why_not(error, settings.host, settings.port))
+        return _cannot_start(
+            f"HOST={settings.host}, PORT={settings.port} cannot be listened on ({error.strerror or error}): "
+            "choose another address with --host and --port, or with HOST and PORT"
+        )
     with closing(listener):
         try:
             runtime = build(settings)
@@ -193,22 +195,6 @@ def listen(host: str, port: int) -> socket.socket:
     # (Linux by default 0.2 MB), and delivers it even when this process is killed the moment after.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
     return listener
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"HOST={host} is no address of this machine: use 127.0.0.1 for this machine only, "
-            "or 0.0.0.0 for everyone"
-        )
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} of {host} is in use by another program: stop that one, or choose another "
-            "port with --port or PORT"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"port {port} needs privileges: choose one from 1024 up with --port or PORT"
-    return f"cannot listen on port {port} of {host}: {error.strerror}"
 
 
 def _url(listener: socket.socket) -> str:

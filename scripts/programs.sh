@@ -21,7 +21,7 @@ fi
 echo "Installing$missing"
 as_root=''
 [ "$(id -u)" -eq 0 ] || as_root='sudo -n'
-export DEBIAN_FRONTEND=noninteractive
-$as_root apt-get -qq -o Acquire::Retries=2 update
+apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=2 -o Acquire::http::Timeout=20"
+$apt update
 # shellcheck disable=SC2086 # the packages are words of their own
-$as_root apt-get -qq install -y --no-install-recommends $missing >/dev/null
+$apt install -y --no-install-recommends $missing >/dev/null

@@ -1,8 +1,7 @@
 """What each read says about its data, and the reply to a client that has it already.
 
 The ETag names the revision and the buckets that were asked for, so it changes with every change of the
-body and, for a period that ends now, with every new bucket. After a hyphen it holds how many of them are
-missing: so a reply of 304 can say it, too, in any process and without reading anything.
+body and, for a period that ends now, with every new bucket.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from typing import Final
 from fastapi import Response
 
 from app.api.openapi import JsonBytes
-from app.core.market import SeriesState, Window
-from app.core.ports import AverageStore
+from app.core.market import Window
 from app.services.averages import Asked, Reading, why_absent
 from app.services.gaps import is_stale
 from app.utils.days import iso
@@ -25,7 +23,6 @@ from app.utils.revisions import changed_at
 # A stored reply may be used only after asking whether it is still right; asking costs little.
 _CACHING: Final = "public, no-cache"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
-_MISSING: Final = re.compile(r'"[0-9a-f]+-([0-9]{1,12})"', re.ASCII)
 
 
 def answered(
@@ -35,53 +32,29 @@ def answered(
 
     `kind` is the endpoint with what else shapes the body; `window` that of the averages, if any.
     """
-    tag = _etag(kind, asked, found.state.revision, found.missing)
+    tag = _etag(kind, asked, found)
+    headers = _headers(asked, found, tag, window)
     if _is_held(if_none_match, tag):
-        return _unmodified(asked, found.state, tag, found.missing, window)
-    return JsonBytes(found.body, headers=_headers(asked, found.state, tag, found.missing, window))
+        return Response(status_code=304, headers=headers)
+    return JsonBytes(found.body, headers=headers)
 
 
-def held(
-    kind: str, asked: Asked, averages: AverageStore, if_none_match: str | None
-) -> Response | None:
-    """The reply to a client that holds what a read would give; None where it takes the read to tell.
-
-    For reads that are not cached themselves: the revision is, and tells whether they can be saved. They
-    cannot where a client names no tag but `*`, because nothing else knows how much is missing.
-    """
-    tags = [(tag, _MISSING.fullmatch(tag)) for tag in _TAG.findall(if_none_match or "")]
-    if not tags:
-        return None
-    state = averages.state(asked.pair, asked.interval)
-    for tag, said in tags:
-        # What the tag says counts only where it is, as a whole, the one that we gave.
-        if said and tag == _etag(kind, asked, state.revision, int(said[1])):
-            return _unmodified(asked, state, tag, int(said[1]))
-    return None
-
-
-def _etag(kind: str, asked: Asked, revision: int, missing: int) -> str:
+def _etag(kind: str, asked: Asked, found: Reading) -> str:
     """The entity tag of one representation."""
-    last = min(asked.last, asked.closed)
-    named = f"{kind} {asked.pair.symbol} {asked.interval} {asked.first} {last} {revision} {missing}"
-    return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}-{missing}"'
+    period = f"{asked.first} {min(asked.last, asked.closed)}"
+    named = f"{kind} {asked.pair.symbol} {asked.interval} {period}"
+    named = f"{named} {found.state.revision} {found.missing}"
+    return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}"'
 
 
-def _unmodified(
-    asked: Asked, state: SeriesState, tag: str, missing: int, window: Window | None = None
-) -> Response:
-    return Response(status_code=304, headers=_headers(asked, state, tag, missing, window))
-
-
-def _headers(
-    asked: Asked, state: SeriesState, tag: str, missing: int, window: Window | None
-) -> dict[str, str]:
+def _headers(asked: Asked, found: Reading, tag: str, window: Window | None) -> dict[str, str]:
     """The headers of a read, also of one that is not modified; of averages over `window`, if any."""
+    state = found.state
     headers = {
         "ETag": tag,
         "Cache-Control": _CACHING,
         "X-Data-Stale": "true" if is_stale(state, asked.interval, asked.now) else "false",
-        "X-Data-Missing": str(missing),
+        "X-Data-Missing": str(found.missing),
     }
     if state.revision:
         headers["Last-Modified"] = formatdate(changed_at(state.revision), usegmt=True)

@@ -30,17 +30,12 @@ class Context:
     _pairs: Mapping[str, Pair]
     _intervals: Mapping[str, Interval]
     _coins: Mapping[str, Coin]
-    _which_coins: str
-    _which_pairs: str
-    _which_intervals: str
 
     @classmethod
     def of(cls, runtime: Runtime, draining: threading.Event) -> Context:
         """Everything that requests need of `runtime`, worked out beforehand."""
         settings = runtime.settings
         pairs = settings.allowed_pairs
-        legacy = ", ".join(pair.legacy for pair in pairs)
-        symbols = ", ".join(pair.symbol for pair in pairs)
         return cls(
             runtime=runtime,
             draining=draining,
@@ -50,11 +45,8 @@ class Context:
                 settings.price_currency, settings.anomaly_threshold, settings.price_stale_seconds
             ),
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},
-            _which_coins=f"use one of {', '.join(map(str, settings.allowed_symbols))}",
             _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
             _intervals={interval.value: interval for interval in settings.intervals},
-            _which_pairs=f"use one of {legacy} (or {symbols})",
-            _which_intervals=f"use one of {', '.join(map(str, settings.intervals))}",
         )
 
     def pair(self, text: str) -> Pair:
@@ -65,7 +57,12 @@ class Context:
         # Upper case would otherwise turn a few letters of other scripts into Latin ones.
         found = self._pairs.get(text.upper()) if text.isascii() else None
         if found is None:
-            raise UnsupportedPair(f"{shortened(text)!r} is not served: {self._which_pairs}.")
+            pairs = self.runtime.settings.allowed_pairs
+            legacy = ", ".join(pair.legacy for pair in pairs)
+            symbols = ", ".join(pair.symbol for pair in pairs)
+            raise UnsupportedPair(
+                f"{shortened(text)!r} is not served: use one of {legacy} (or {symbols})."
+            )
         return found
 
     def interval(self, text: str) -> Interval:
@@ -73,7 +70,7 @@ class Context:
         found = self._intervals.get(text)
         if found is None:
             raise UnsupportedInterval(
-                f"interval={shortened(text)!r} is not served: {self._which_intervals}."
+                f"interval={shortened(text)!r} is not served: use one of {', '.join(self._intervals)}."
             )
         return found
 
@@ -81,5 +78,7 @@ class Context:
         """The coin that `text` names in any case. Raises UnsupportedSymbol, which lists them."""
         found = self._coins.get(text.upper()) if text.isascii() else None
         if found is None:
-            raise UnsupportedSymbol(f"Unsupported symbol {shortened(text)!r}: {self._which_coins}.")
+            raise UnsupportedSymbol(
+                f"Unsupported symbol {shortened(text)!r}: use one of {', '.join(self._coins)}."
+            )
         return found

@@ -7,7 +7,6 @@ of them waits for anything.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -35,7 +34,6 @@ FROM: Final = Parameter(
     {"type": "string"},
     "2024-03-01",
     other_name="from_ts",
-    refused=lambda: moment("yesterday", "from"),
 )
 TO: Final = Parameter(
     "to",
@@ -72,37 +70,11 @@ RECORDS_LIMIT: Final = Parameter(
     "How many, 1 to 1,000. Default 100.",
     {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
     100,
-    refused=lambda: whole_number("0", "limit", 1_000),
 )
 
 GAPS: Final = Query(INTERVAL)
 RECORDS: Final = Query(INTERVAL, RECORDS_LIMIT)
 NOTHING: Final = Query()
-
-
-@dataclass(frozen=True, slots=True)
-class AveragesRequest:
-    """A request for one window's averages."""
-
-    asked: Asked
-    window: Window
-
-
-@dataclass(frozen=True, slots=True)
-class CandlesRequest:
-    """A request for candles and the averages of some windows, which ascend."""
-
-    asked: Asked
-    windows: tuple[Window, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RecordsRequest:
-    """A request for what is on record about a series' candles."""
-
-    pair: Pair
-    interval: Interval
-    limit: int
 
 
 async def _context(request: Request) -> Context:
@@ -114,16 +86,15 @@ async def _context(request: Request) -> Context:
 ContextDep = Annotated[Context, Depends(_context)]
 
 
-async def _averages(request: Request, context: ContextDep) -> AveragesRequest:
+async def _averages(request: Request, context: ContextDep) -> tuple[Asked, Window]:
     values = AVERAGES.read(request.scope["query_string"])
-    wanted = period(request, context, values)
-    return AveragesRequest(wanted, _window(values["range"], "range"))
+    return period(request, context, values), _window(values["range"], "range")
 
 
-async def _candles(request: Request, context: ContextDep) -> CandlesRequest:
+async def _candles(request: Request, context: ContextDep) -> tuple[Asked, tuple[Window, ...]]:
     values = CANDLES.read(request.scope["query_string"])
-    wanted = period(request, context, values)
-    return CandlesRequest(wanted, _windows(values["windows"]) if "windows" in values else ())
+    windows = _windows(values["windows"]) if "windows" in values else ()
+    return period(request, context, values), windows
 
 
 async def _series(request: Request, context: ContextDep) -> tuple[Pair, Interval]:
@@ -131,10 +102,10 @@ async def _series(request: Request, context: ContextDep) -> tuple[Pair, Interval
     return _pair_and_interval(request, context, values)
 
 
-async def _records(request: Request, context: ContextDep) -> RecordsRequest:
+async def _records(request: Request, context: ContextDep) -> tuple[Pair, Interval, int]:
     values = RECORDS.read(request.scope["query_string"])
     pair, interval = _pair_and_interval(request, context, values)
-    return RecordsRequest(pair, interval, whole_number(values.get("limit", "100"), "limit", 1_000))
+    return pair, interval, whole_number(values.get("limit", "100"), "limit", 1_000)
 
 
 async def _nothing(request: Request) -> None:
@@ -149,9 +120,12 @@ async def _if_none_match(request: Request) -> str | None:
 
 
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
-AveragesDep = Annotated[AveragesRequest, Depends(_averages)]
-CandlesDep = Annotated[CandlesRequest, Depends(_candles)]
-RecordsDep = Annotated[RecordsRequest, Depends(_records)]
+AveragesDep = Annotated[tuple[Asked, Window], Depends(_averages)]
+"""The buckets, and the window whose averages are wanted."""
+CandlesDep = Annotated[tuple[Asked, tuple[Window, ...]], Depends(_candles)]
+"""The buckets, and the windows whose averages are wanted beside the candles, ascending."""
+RecordsDep = Annotated[tuple[Pair, Interval, int], Depends(_records)]
+"""The series, and how many records of it."""
 SeriesDep = Annotated[tuple[Pair, Interval], Depends(_series)]
 NoParameters = Depends(_nothing)
 

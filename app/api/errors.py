@@ -28,8 +28,7 @@ class Answer:
     """What the client is told about one class of error.
 
     The detail is the error's own message, which is written for users, except where `public` says
-    something in its place because the message is for operators. `example` is for /docs; what is wrong
-    with a query has its example from there (`app.api.query`).
+    something in its place because the message is for operators. `example` is for /docs.
     """
 
     status: int
@@ -83,16 +82,19 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         422,
         "invalid-parameter",
         "A parameter cannot be understood",
+        "The query is 2,100 bytes long; at most 2,048 are read.",
     ),
     errors.UnknownParameter: Answer(
         422,
         "unknown-parameter",
         "The request has no such parameter",
+        "'x' is no parameter of this request.",
     ),
     errors.RepeatedParameter: Answer(
         422,
         "repeated-parameter",
         "A parameter is given more than once",
+        "interval is given more than once: give it once.",
     ),
     errors.NotFound: Answer(404, "not-found", "There is nothing at this address"),
     errors.UpstreamUnavailable: Answer(

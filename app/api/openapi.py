@@ -2,106 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 
 from app.api.errors import PROBLEM_JSON, Answer, answer_to, of_status, problem
 from app.api.query import Query
-from app.core.errors import MmsError, StoreUnavailable, UnsupportedInterval, UnsupportedPair
+from app.core.errors import (
+    InvalidParameter,
+    MmsError,
+    RepeatedParameter,
+    StoreUnavailable,
+    UnknownParameter,
+    UnsupportedInterval,
+    UnsupportedPair,
+)
 from app.schemas.replies import Problem
 
-SERIES_ERRORS: Final = (UnsupportedPair, UnsupportedInterval, StoreUnavailable)
+SERIES_ERRORS: Final = (
+    RepeatedParameter,
+    UnsupportedPair,
+    UnsupportedInterval,
+    StoreUnavailable,
+)
 """What a request for a series may be answered with, whatever its query."""
 
-SYMBOL: Final = {
-    "name": "symbol",
-    "in": "path",
-    "required": True,
-    "description": "`BTC`, any case; `/supported-symbols` lists what is collected.",
-    "schema": {"type": "string"},
-    "example": "BTC",
-}
-_PAIR: Final = {
-    "name": "pair",
-    "in": "path",
-    "required": True,
-    "description": "`BRLBTC` or `BTC-BRL`, any case; `/pairs` lists what is served.",
-    "schema": {"type": "string"},
-    "example": "BRLBTC",
-}
+
+def _in_path(name: str, description: str, example: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string"},
+        "example": example,
+    }
+
+
+def _header(description: str, example: str | int) -> dict[str, Any]:
+    kind = "integer" if isinstance(example, int) else "string"
+    return {"description": description, "schema": {"type": kind}, "example": example}
+
+
+SYMBOL: Final = _in_path(
+    "symbol", "`BTC`, any case; `/supported-symbols` lists what is collected.", "BTC"
+)
+_PAIR: Final = _in_path(
+    "pair", "`BRLBTC` or `BTC-BRL`, any case; `/pairs` lists what is served.", "BRLBTC"
+)
 
 HEADERS: Final = {
-    "X-Request-ID": {
-        "description": "The request's id: its own X-Request-ID, or a new one.",
-        "schema": {"type": "string"},
-        "example": "5f0c2a9e41d3b786",
-    },
-    "X-Content-Type-Options": {
-        "description": "The Content-Type is right.",
-        "schema": {"type": "string", "enum": ["nosniff"]},
-        "example": "nosniff",
-    },
+    "X-Request-ID": _header(
+        "The request's id: its own X-Request-ID, or a new one.", "5f0c2a9e41d3b786"
+    ),
+    "X-Content-Type-Options": _header("The Content-Type is right.", "nosniff"),
 }
 """What every reply has."""
 
 SERIES_HEADERS: Final = {
     **HEADERS,
-    "X-Data-As-Of": {
-        "description": "Newest stored bucket of the series, ISO 8601, UTC; absent where none is.",
-        "schema": {"type": "string"},
-        "example": "2024-03-29T00:00:00Z",
-    },
-    "X-Data-Stale": {
-        "description": "`true` where the exchange has had a newer closed bucket for longer than an "
-        "hour, or than one bucket where that is shorter; else `false`.",
-        "schema": {"type": "string", "enum": ["true", "false"]},
-        "example": "false",
-    },
-    "ETag": {
-        "description": "Names this reply. Sent as If-None-Match it is answered with 304 while nothing has changed.",
-        "schema": {"type": "string"},
-        "example": '"0f41c2a7d95be8630f41c2a7-0"',
-    },
-    "Cache-Control": {
-        "description": "A stored reply may be used after asking whether it is still right.",
-        "schema": {"type": "string"},
-        "example": "public, no-cache",
-    },
-    "Last-Modified": {
-        "description": "When the series was changed last; absent where it never was.",
-        "schema": {"type": "string"},
-        "example": "Sat, 30 Mar 2024 00:05:02 GMT",
-    },
-    "X-Data-Missing": {
-        "description": "How many of the asked buckets have ended and have no value.",
-        "schema": {"type": "integer"},
-        "example": 0,
-    },
-    "X-Data-Reason": {
-        "description": "Only where nothing of the series is stored, or the period begins before all "
-        "that can have a value: why, and what to do.",
-        "schema": {"type": "string"},
-        "example": "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
-    },
+    "X-Data-As-Of": _header(
+        "Newest stored bucket of the series, ISO 8601, UTC; absent where none is.",
+        "2024-03-29T00:00:00Z",
+    ),
+    "X-Data-Stale": _header(
+        "`true` where the exchange has had a newer closed bucket for longer than an hour, or than "
+        "one bucket where that is shorter; else `false`.",
+        "false",
+    ),
+    "ETag": _header(
+        "Names this reply. Sent as If-None-Match it is answered with 304 while nothing has changed.",
+        '"0f41c2a7d95be8630f41c2a7"',
+    ),
+    "Cache-Control": _header(
+        "A stored reply may be used after asking whether it is still right.", "public, no-cache"
+    ),
+    "Last-Modified": _header(
+        "When the series was changed last; absent where it never was.",
+        "Sat, 30 Mar 2024 00:05:02 GMT",
+    ),
+    "X-Data-Missing": _header("How many of the asked buckets have ended and have no value.", 0),
+    "X-Data-Reason": _header(
+        "Only where nothing of the series is stored, or the period begins before all that can have "
+        "a value: why, and what to do.",
+        "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+    ),
 }
-
 
 NOT_MODIFIED: Final = {
     "description": "What If-None-Match names is still right.",
     "headers": SERIES_HEADERS,
-}
-_RETRY_AFTER: Final = {
-    "description": "Seconds to wait, where what this depends on says how long.",
-    "schema": {"type": "integer"},
-    "example": 60,
-}
-_ALLOW: Final = {
-    "description": "The methods that are possible here.",
-    "schema": {"type": "string"},
 }
 
 
@@ -125,19 +115,29 @@ def json_reply(
     }
 
 
-def problems(query: Query, *errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
+def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
     """The documented error replies, by status, each with an example for every code.
 
-    They are `errors`, and what is refused of a `query`.
+    Besides `errors` they are a query that cannot be read or names what the request does not have.
     """
     documented: dict[int | str, dict[str, Any]] = {}
-    for refusal in query.refusals():
-        _document(documented, answer_to(type(refusal)), str(refusal))
-    for error in errors:
+    every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, *errors)
+    for error in every:
         answer = answer_to(error)
         _document(documented, answer, answer.example)
         if answer.code == "upstream-unavailable":
-            documented[answer.status]["headers"]["Retry-After"] = _RETRY_AFTER
+            documented[answer.status]["headers"]["Retry-After"] = _header(
+                "Seconds to wait, where what this depends on says how long.", 60
+            )
+    return documented
+
+
+def wrong_method(allowed: str = "GET, HEAD") -> dict[int | str, dict[str, Any]]:
+    """The documented reply to a method that an address does not have."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    detail = f"DELETE is not possible at /example; allowed: {allowed}."
+    _document(documented, of_status(405), detail)
+    documented[405]["headers"]["Allow"] = _header("The methods that are possible here.", allowed)
     return documented
 
 
@@ -160,36 +160,3 @@ def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detai
 def series_parameters(query: Query) -> dict[str, Any]:
     """The pair and the query parameters of a request for a series."""
     return {"parameters": [_PAIR, *query.documented()]}
-
-
-def complete(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Put into the document of `app` what FastAPI has no place for or leaves out.
-
-    That are the reply to a method that an address does not have, and the nulls of examples.
-    """
-    routes = [route for each in routers for route in each.routes if isinstance(route, APIRoute)]
-    written = app.openapi
-
-    def whole() -> dict[str, Any]:
-        document = written()
-        for route in routes:
-            for method in route.methods or ():
-                replies = document["paths"][route.path_format][method.lower()]["responses"]
-                replies.update(_wrong_method(route.path_format, method))
-                for status, reply in route.responses.items():
-                    for kind, content in reply.get("content", {}).items():
-                        replies[str(status)]["content"][kind].update(content)
-        return document
-
-    app.openapi = whole  # type: ignore[method-assign] # as FastAPI's own documentation has it
-
-
-def _wrong_method(path: str, method: str) -> dict[str, Any]:
-    """The documented reply to DELETE."""
-    allowed = "GET, HEAD" if method == "GET" else method
-    address = path.format(pair=_PAIR["example"], symbol=SYMBOL["example"])
-    documented: dict[int | str, dict[str, Any]] = {}
-    detail = f"DELETE is not possible at {address}; allowed: {allowed}."
-    _document(documented, of_status(405), detail)
-    documented[405]["headers"]["Allow"] = {**_ALLOW, "example": allowed}
-    return {"405": documented[405]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -24,7 +23,6 @@ LIMIT: Final = Parameter(
     f"How many prices, 1 to {MOST_PRICES:,}. Default {DEFAULT_PRICES}.",
     {"type": "integer", "minimum": 1, "maximum": MOST_PRICES, "default": DEFAULT_PRICES},
     100,
-    refused=lambda: whole_number("0", "limit", MOST_PRICES),
 )
 COLLECTED_FROM: Final = Parameter(
     "from",
@@ -45,7 +43,6 @@ THRESHOLD: Final = Parameter(
     "Relative change that must be exceeded, for `method=relative`. Default: ANOMALY_THRESHOLD.",
     {"type": "number"},
     0.05,
-    refused=lambda: parse_threshold("5%"),
 )
 METHOD: Final = Parameter(
     "method",
@@ -59,37 +56,13 @@ ANOMALY: Final = Query(THRESHOLD, METHOD)
 ANOMALIES: Final = Query(FROM, TO, INTERVAL, THRESHOLD, METHOD)
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRequest:
-    """A request for collected prices; `first` and `last` are unix seconds, None where not given."""
-
-    coin: Coin
-    limit: int
-    first: int | None
-    last: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class AnomalyRequest:
-    """A request for the judgement of a symbol's newest price."""
-
-    coin: Coin
-    rule: Rule
-
-
-@dataclass(frozen=True, slots=True)
-class AnomaliesRequest:
-    """A request for the anomalous closes of a series."""
-
-    asked: Asked
-    rule: Rule
-
-
 async def _coin(request: Request, context: ContextDep) -> Coin:
     return context.coin(request.path_params["symbol"])
 
 
-async def _history(request: Request, context: ContextDep) -> HistoryRequest:
+async def _history(
+    request: Request, context: ContextDep
+) -> tuple[Coin, int, int | None, int | None]:
     coin = context.coin(request.path_params["symbol"])
     values = HISTORY.read(request.scope["query_string"])
     since = moment(values["from"], "from").first if "from" in values else None
@@ -100,27 +73,28 @@ async def _history(request: Request, context: ContextDep) -> HistoryRequest:
             "Exchange them."
         )
     limit = whole_number(values.get("limit", str(DEFAULT_PRICES)), "limit", MOST_PRICES)
-    return HistoryRequest(coin, limit, since, until)
+    return coin, limit, since, until
 
 
-async def _anomaly(request: Request, context: ContextDep) -> AnomalyRequest:
+async def _anomaly(request: Request, context: ContextDep) -> tuple[Coin, Rule]:
     coin = context.coin(request.path_params["symbol"])
     values = ANOMALY.read(request.scope["query_string"])
     default = context.runtime.settings.anomaly_threshold.of(coin.symbol)
-    return AnomalyRequest(coin, _rule(values, default))
+    return coin, _rule(values, default)
 
 
-async def _anomalies(request: Request, context: ContextDep) -> AnomaliesRequest:
+async def _anomalies(request: Request, context: ContextDep) -> tuple[Asked, Rule]:
     values = ANOMALIES.read(request.scope["query_string"])
     asked = period(request, context, values)
     default = context.runtime.settings.anomaly_threshold.of(asked.pair.base)
-    return AnomaliesRequest(asked, _rule(values, default))
+    return asked, _rule(values, default)
 
 
 CoinDep = Annotated[Coin, Depends(_coin)]
-HistoryDep = Annotated[HistoryRequest, Depends(_history)]
-AnomalyDep = Annotated[AnomalyRequest, Depends(_anomaly)]
-AnomaliesDep = Annotated[AnomaliesRequest, Depends(_anomalies)]
+HistoryDep = Annotated[tuple[Coin, int, int | None, int | None], Depends(_history)]
+"""The coin, how many prices, and the first and last unix second where they are given."""
+AnomalyDep = Annotated[tuple[Coin, Rule], Depends(_anomaly)]
+AnomaliesDep = Annotated[tuple[Asked, Rule], Depends(_anomalies)]
 
 
 def _rule(values: dict[str, str], default: Decimal) -> Rule:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from app.core.errors import (
-    InvalidParameter,
-    InvalidRequest,
-    RepeatedParameter,
-    UnknownParameter,
-)
+from app.core.errors import InvalidParameter, RepeatedParameter, UnknownParameter
 
 LONGEST: Final = 2_048
 """The most bytes of query string that are read."""
@@ -23,10 +18,7 @@ _SHOWN: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter: its spellings, and what /docs says about it.
-
-    `refused` reads a value that is refused: /docs shows what the answer to it says.
-    """
+    """A query parameter: its spellings, and what /docs says about it."""
 
     name: str
     description: str
@@ -34,7 +26,6 @@ class Parameter:
     example: Any
     other_name: str | None = None
     required: bool = False
-    refused: Callable[[], object] | None = None
 
     def documented(self) -> list[dict[str, Any]]:
         """The parameter, and its other spelling, as OpenAPI Parameter Objects."""
@@ -90,19 +81,6 @@ class Query:
         """Every spelling of every parameter as OpenAPI Parameter Objects."""
         return [item for parameter in self.parameters for item in parameter.documented()]
 
-    def refusals(self) -> list[InvalidRequest]:
-        """How such a request may be refused for its query, one of each kind."""
-        first = self.parameters[0].name if self.parameters else ""
-        judged = (each.refused for each in self.parameters if each.refused is not None)
-        tried = [
-            next(judged, lambda: self.read(b"x" * (LONGEST + 1))),
-            lambda: self.read(f"{first[:-1] or 'x'}=1".encode()),
-        ]
-        if self.parameters:
-            second = self.parameters[0].other_name or first
-            tried.append(lambda: self.read(f"{first}=1&{second}=1".encode()))
-        return [_refusal(each) for each in tried]
-
     def _unknown(self, spelling: str) -> UnknownParameter:
         shown = shortened(spelling)
         if not self._names:
@@ -116,14 +94,6 @@ class Query:
 def shortened(text: str) -> str:
     """What a client sent, short enough to be repeated in a message."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-
-
-def _refusal(attempt: Callable[[], object]) -> InvalidRequest:
-    try:
-        attempt()
-    except InvalidRequest as error:
-        return error
-    raise AssertionError("what is to be refused was taken")
 
 
 def _repeated(first: str, second: str) -> RepeatedParameter:

@@ -101,13 +101,10 @@ class Thresholds:
         for item in text.split(","):
             name, colon, number = item.strip().rpartition(":")
             symbol = spelt(name)
-            if colon and not symbol:
-                raise InvalidParameter(f"{name!r} is no symbol: {_WRITE_THRESHOLDS}")
-            if not item.strip():
-                raise InvalidParameter(f"a threshold is missing at a comma: {_WRITE_THRESHOLDS}")
-            if symbol in found:
-                whose = symbol or "all symbols"
-                raise InvalidParameter(f"two thresholds for {whose}: {_WRITE_THRESHOLDS}")
+            if symbol in found or (colon and not symbol):
+                raise InvalidParameter(
+                    f"{item.strip()!r} is for no symbol, or for one a second time: {_WRITE_THRESHOLDS}"
+                )
             found[symbol] = parse_threshold(number.strip())
         default = found.pop("", None)
         if default is None:
@@ -191,7 +188,6 @@ class PriceSource(Protocol):
         Raises UpstreamError where nothing was answered, and StoreError where nothing was asked because
         the database gives no turn.
         """
-        ...
 
 
 class PriceStore(Protocol):
@@ -199,7 +195,6 @@ class PriceStore(Protocol):
 
     def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
         """Store prices that were collected at one unix time, all or none; returns them with ids."""
-        ...
 
     def newest(
         self,
@@ -210,8 +205,6 @@ class PriceStore(Protocol):
         last: int | None = None,
     ) -> list[StoredPrice]:
         """The newest prices, by time of collection, then id; collected in [first, last] where given."""
-        ...
 
     def prune(self, before: int) -> int:
         """Remove what was collected before that unix time; returns how many prices."""
-        ...

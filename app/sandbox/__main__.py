@@ -15,29 +15,21 @@ from app.sandbox.server import serve
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Exit code 0, or 2 where it could not start."""
-    options = parser().parse_args(argv)
     stop = waits.StopSignals()
     with ExitStack() as stack:
         try:
+            options = parser().parse_args(argv)
             exchange = build_exchange(options, time.time)
             address = stack.enter_context(serve(exchange, options.port, options.host))
-        except MmsError as error:
-            _complain(str(error))
+        except (MmsError, OSError, OverflowError) as error:
+            # Of the system's errors only a port that is taken can come this far.
+            remedy = "" if isinstance(error, MmsError) else "; choose another --port, or 0"
+            sys.stderr.write(f"sandbox: {error}{remedy}\n")
             return 2
-        except (OSError, OverflowError) as error:
-            _complain(
-                f"cannot listen on {options.host} port {options.port} "
-                f"({error}); choose another --port, or 0 for a free one"
-            )
-            return 2
-        sys.stdout.write(f"sandbox exchange ({exchange.book.kind}) on {address}\n")
+        sys.stdout.write(f"sandbox exchange on {address}\n")
         sys.stdout.flush()
         stop.wait()
     return 0
-
-
-def _complain(line: str) -> None:
-    sys.stderr.write(f"sandbox: {line}\n")
 
 
 if __name__ == "__main__":

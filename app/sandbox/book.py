@@ -37,11 +37,6 @@ class CandleBook(Protocol):
     """A source of candles for the stand-in exchange."""
 
     @property
-    def kind(self) -> str:
-        """What it is, for people: `simulated` or `replay`."""
-        ...
-
-    @property
     def pairs(self) -> tuple[Pair, ...]:
         """The pairs that it has candles of."""
         ...
@@ -59,8 +54,6 @@ class CandleBook(Protocol):
 
 class ReplayBook:
     """Candles that were loaded beforehand, sent exactly as they are."""
-
-    kind = "replay"
 
     def __init__(self, series: Mapping[tuple[Pair, Interval], Sequence[Bar]]) -> None:
         self._series = {key: tuple(sorted(bars, key=_stamp)) for key, bars in series.items()}
@@ -87,28 +80,17 @@ class EditableBook:
         self._lock = threading.Lock()
         self._holes: dict[Pair, list[Span]] = {}
         self._replaced: dict[tuple[Pair, Interval], dict[int, Bar]] = {}
-        self.kind = base.kind
         self.pairs = base.pairs
 
-    def remove(self, pair: Pair, first: int, last: int, interval: Interval = Interval.DAY) -> None:
-        """Hide the buckets from `first` to `last` (starts of `interval`'s buckets, inclusive)."""
-        self.remove_span(pair, (first, last + interval.seconds))
-
-    def remove_span(self, pair: Pair, span: Span) -> None:
+    def remove(self, pair: Pair, span: Span) -> None:
         """Hide every bucket of `pair`, of any interval, that lies wholly inside `span`."""
         with self._lock:
             self._holes.setdefault(pair, []).append(span)
 
-    def restore(self, pair: Pair, first: int, last: int, interval: Interval = Interval.DAY) -> None:
-        """Give the buckets from `first` to `last` back; those never removed are not touched."""
-        end = last + interval.seconds
+    def restore(self, pair: Pair, span: Span) -> None:
+        """Undo the removal of exactly this span."""
         with self._lock:
-            self._holes[pair] = [
-                piece
-                for start, stop in self._holes.get(pair, ())
-                for piece in ((start, min(stop, first)), (max(start, end), stop))
-                if piece[0] < piece[1]
-            ]
+            self._holes[pair].remove(span)
 
     def replace(self, pair: Pair, interval: Interval, bars: Iterable[Bar]) -> None:
         """Send these candles from now on, in place of (or beside) what the base book has."""

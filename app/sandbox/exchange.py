@@ -1,18 +1,17 @@
 """The stand-in exchange as an object: its books, clock, faults, and a memory of requests.
 
 It knows nothing of sockets: `answer` turns an address into a reply; `app.sandbox.server` puts it on a
-port. Seen or documented: the meaning of `to`, `from` and `countback`, the codes for a wrong symbol, a
-wrong resolution's message. Inferred: the codes for other wrong parameters; that a request with neither
-`from` nor `countback` gets the newest page; everything about a wrong legacy request.
+port. Seen or documented: the meaning of `to` and `from`, the codes for a wrong symbol, a wrong resolution's
+message. Inferred: the codes for other wrong parameters; that a request without `from` gets the newest page;
+everything about a wrong legacy request.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -20,11 +19,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from app.core.market import Interval, Pair
 from app.core.ports import Clock
-from app.sandbox import faults, wire
-from app.sandbox.book import Bar, CandleBook, EditableBook, Span, newest
+from app.sandbox import wire
+from app.sandbox.book import Bar, CandleBook, EditableBook, newest
 from app.sandbox.fault_kinds import Fault, Status, Value
-from app.sandbox.price_books import SimulatedPrices
-from app.sandbox.prices import PriceBoard, PriceBook
+from app.sandbox.faults import FaultBoard
+from app.sandbox.prices import PriceBook, SimulatedPrices
 from app.sandbox.wire import Reply
 
 V4_PATH: Final = "/api/v4"
@@ -42,9 +41,6 @@ MEMORY: Final = 10_000
 _LEGACY_CANDLES: Final = re.compile(re.escape(LEGACY_PATH) + r"/([^/]+)/candle")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _RESOLUTIONS: Final = "1m, 15m, 1h, 3h, 1d, 1w, 1M(for months)"
-# The exchange has these two as well. Where their buckets begin is not known, so the stand-in has no
-# candles of them instead of wrong ones.
-_WITHOUT_CANDLES: Final = ("1w", "1M")
 
 Query = Mapping[str, str]
 
@@ -61,11 +57,10 @@ class Asked:
 class Refused(Exception):
     """The request is wrong, and `reply` says how."""
 
-    def __init__(
-        self, error: str, message: str, module: str = "PUBLIC_DATA|LIST_CANDLES", status: int = 400
-    ) -> None:
+    def __init__(self, error: str, message: str, status: int = 400) -> None:
         super().__init__(message)
-        self.reply = wire.problem(f"{module}|{error}", message, status)
+        code = error if "|" in error else f"PUBLIC_DATA|LIST_CANDLES|{error}"
+        self.reply = wire.problem(code, message, status)
 
 
 class Exchange:
@@ -73,31 +68,16 @@ class Exchange:
 
     `clock` is the exchange's time: it decides which candles have begun and stands in every reply's
     `Date`. `prices` are the spot prices, by default those of the first simulated market. `faults` is the
-    board of what is to go wrong, and may change at any time; its seconds are those of `ticks` (from any
-    start), because the exchange's time may stand still.
+    board of what is to go wrong, and may change at any time.
     """
 
-    def __init__(
-        self,
-        book: CandleBook,
-        *,
-        clock: Clock,
-        prices: PriceBook | None = None,
-        page_limit: int = PAGE_LIMIT,
-        ticks: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, book: CandleBook, *, clock: Clock, prices: PriceBook | None = None) -> None:
         self.book = EditableBook(book)
-        self.prices = PriceBoard(prices or SimulatedPrices())
-        self.faults = faults.FaultBoard(ticks)
+        self.prices = prices or SimulatedPrices()
+        self.faults = FaultBoard()
         self.clock = clock
-        self._page_limit = page_limit
         self._lock = threading.Lock()
         self._asked: deque[Asked] = deque(maxlen=MEMORY)
-
-    @property
-    def server_name(self) -> str:
-        """What the `Server` header says: that this is a stand-in, and of which kind."""
-        return f"mms-sandbox ({self.book.kind})"
 
     @property
     def requests(self) -> tuple[Asked, ...]:
@@ -130,15 +110,6 @@ class Exchange:
             reply = refusal.reply
         return reply if alone is None else replace(reply, send=alone.send)
 
-    def controlled(self, method: str, target: str, body: bytes) -> Reply | None:
-        """The reply to a request to the control endpoint, None where `target` is none of it.
-
-        These requests are neither remembered nor counted, and no fault hits them.
-        """
-        path = target.partition("?")[0]
-        own = path.startswith(faults.PREFIX)
-        return faults.control(self.faults, method, path, body) if own else None
-
     def _true_reply(self, path: str, query: Query, now: float, due: Sequence[Fault]) -> Reply:
         legacy = _LEGACY_CANDLES.fullmatch(path)
         if legacy is not None:
@@ -158,19 +129,12 @@ class Exchange:
         pair = {pair.symbol: pair for pair in self.book.pairs}.get(query.get("symbol", ""))
         if pair is None:
             raise Refused("SYMBOL_IS_INVALID", "This symbol is invalid or not found")
-        resolution = query.get("resolution", "")
-        interval = _interval(resolution)
-        if interval is None and resolution not in _WITHOUT_CANDLES:
+        interval = _interval(query.get("resolution", ""))
+        if interval is None:
             words = f"The param {{resolution}} must be one of {_RESOLUTIONS}"
             raise Refused("RESOLUTION_IS_INVALID", words)
-        last, limit = _integer(query, "to"), self._page_limit
         first = _integer(query, "from") if query.get("from") else 0
-        if query.get("countback"):
-            # Beats `from`: so many candles, however far back they lie.
-            first, limit = 0, min(limit, _integer(query, "countback"))
-            if limit < 1:
-                raise Refused("COUNTBACK_IS_INVALID", "The param {countback} must be positive")
-        return self._bars(pair, interval, (first, last), now, limit, due) if interval else []
+        return self._bars(pair, interval, first, _integer(query, "to"), now, due)
 
     def _legacy_candles(
         self, name: str, query: Query, now: float, due: Sequence[Fault]
@@ -178,24 +142,23 @@ class Exchange:
         """The newest page from `from` up to `to`; a candle that began before `from` is left out."""
         pair = {pair.legacy: pair for pair in self.book.pairs}.get(name)
         if pair is None:
-            raise Refused("COIN_NOT_FOUND", "This coin not found", "API", 404)
+            raise Refused("API|COIN_NOT_FOUND", "This coin not found", 404)
         interval = _interval(query.get("precision", ""))
         if interval is None:
             raise Refused("PRECISION_IS_INVALID", "The param {precision} is invalid")
         first, last = _integer(query, "from"), _integer(query, "to")
-        return self._bars(pair, interval, (first, last), now, self._page_limit, due)
+        return self._bars(pair, interval, first, last, now, due)
 
     def _bars(
         self,
         pair: Pair,
         interval: Interval,
-        span: Span,
+        first: int,
+        last: int,
         now: float,
-        limit: int,
         due: Sequence[Fault],
     ) -> Sequence[Bar]:
-        first, last = span
-        bars = newest(self.book, pair, interval, max(0, first), last, now, limit)
+        bars = newest(self.book, pair, interval, max(0, first), last, now, PAGE_LIMIT)
         # What is no number any more comes last, because nothing can be reckoned with it.
         for fault in sorted(due, key=lambda fault: isinstance(fault, Value)):
             bars = list(fault.candles(bars))
@@ -203,9 +166,6 @@ class Exchange:
 
     def _spot_prices(self, query: Query, now: float) -> Reply:
         """CoinGecko's `/simple/price` in full precision; unknown ids and currencies are left out."""
-        failure = self.prices.next_failure()
-        if failure is not None:
-            return failure
         for name in ("ids", "vs_currencies"):
             if not query.get(name, "").strip():
                 return wire.as_json({"error": f"Missing parameter {name}"}, 422)

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Context, Decimal
 from email.utils import formatdate
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.sandbox.book import Bar
 from app.sandbox.wire import FIELDS, JSON, Outgoing, Raw, Reply
@@ -31,23 +31,7 @@ _CODES: Final = {
     503: "API|SERVER|API_UNAVAILABLE",
 }
 
-
-def _factor(text: str) -> str:
-    try:
-        if Decimal("1e-9") <= _ratio(text) <= 10**9:
-            return text
-    except ArithmeticError:
-        pass
-    raise ValueError("write a factor such as 100, 0.5 or /100")
-
-
-def _ratio(text: str) -> Decimal:
-    number = Decimal(text.removeprefix("/"))
-    return _EXACT.divide(Decimal(1), number) if text.startswith("/") else number
-
-
-Factor = Annotated[str, AfterValidator(_factor)]
-Line = Annotated[str, Field(pattern=r"^[ -~]*$")]
+Factor = Annotated[Decimal, Field(gt=0, le=10**9)]
 At = Literal["head", "body"]
 Framing = Literal["length", "close"]
 
@@ -56,10 +40,10 @@ class Fault(BaseModel):
     """One fault: which requests it is for, and what it does to them.
 
     `path` is a text in a request's path and query, `after` how many such requests pass first, `times`
-    how many it hits (else all), `seconds` for how long.
+    how many it hits (else all).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     on: ClassVar[str] = ""
@@ -70,7 +54,6 @@ class Fault(BaseModel):
     path: str = ""
     after: int = Field(0, ge=0)
     times: int | None = Field(None, ge=1)
-    seconds: float | None = Field(None, gt=0)
 
     def candles(self, bars: list[Bar]) -> Sequence[Bar]:
         """The candles of a reply as they are sent."""
@@ -80,21 +63,15 @@ class Fault(BaseModel):
         """Send a reply; the caller then closes the connection. Raises OSError."""
         reply.connection.sendall(reply.opening() + reply.body)
 
-    def __str__(self) -> str:
-        given = self.model_dump(by_alias=True, exclude_defaults=True)
-        texts = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in given.items()}
-        value = f"={texts.pop('value')}" if "value" in texts else ""
-        return ",".join([f"{self.name}{value}", *(f"{k}={v}" for k, v in texts.items())])
-
 
 class Status(Fault):
-    """answer with this HTTP status (200, too) and body; retry-after=date+N is a date in N s."""
+    """status=CODE[,body=TEXT][,retry-after=N|date+N][,location=URL]: answer so; date+N: in N s."""
 
     name = "status"
     value: int = Field(ge=200, le=599)
     body: str | None = None
-    retry_after: Line = Field("", alias="retry-after")
-    location: Line = ""
+    retry_after: str = ""
+    location: str = ""
 
     def reply(self, target: str, now: float) -> Reply:
         """What is answered: the usual error of the API that was asked, unless there is another body."""
@@ -149,7 +126,7 @@ class _Chosen(_Candles):
 
 
 class Value(_Chosen):
-    """put raw JSON in place of a field's value, such as null, NaN, 1e400, 0 or "x"."""
+    """value=JSON[,field=close|timestamp|...]: send raw text for a number: null, NaN, 1e400, "x"."""
 
     name = "value"
     value: str
@@ -161,7 +138,7 @@ class Value(_Chosen):
 
 
 class Missing(_Chosen):
-    """leave a candle out."""
+    """missing: leave a candle out."""
 
     name = "missing"
 
@@ -171,7 +148,7 @@ class Missing(_Chosen):
 
 
 class Crossed(_Chosen):
-    """put a candle's high below its low."""
+    """crossed: put a candle's high below its low."""
 
     name = "crossed"
 
@@ -180,34 +157,28 @@ class Crossed(_Chosen):
 
 
 class Revise(_Chosen):
-    """multiply a candle's close, or all its prices, as when a closed candle is corrected."""
+    """revise=FACTOR: multiply a candle's close, as when a closed candle is corrected."""
 
     name = "revise"
-    value: Factor = "1.01"
-    prices: Literal["close", "all"] = "close"
+    value: Factor
 
     def change(self, bar: Bar) -> Sequence[Bar]:
-        if self.prices == "all":
-            return [_scaled(bar, _ratio(self.value))]
-        close = _times(bar.close, _ratio(self.value))
+        close = _times(bar.close, self.value)
         return [replace(bar, close=close, high=max(bar.high, close), low=min(bar.low, close))]
 
 
 class Scale(_Candles):
-    """multiply all prices of candles, or divide them by /N."""
+    """scale=FACTOR: multiply all prices of all candles."""
 
     name = "scale"
     value: Factor
 
     def candles(self, bars: list[Bar]) -> Sequence[Bar]:
-        return [_scaled(bar, _ratio(self.value)) for bar in bars]
+        return [self._scaled(bar) for bar in bars]
 
-
-def _scaled(bar: Bar, factor: Decimal) -> Bar:
-    prices: dict[str, Any] = {
-        name: _times(getattr(bar, name), factor) for name in ("open", "high", "low", "close")
-    }
-    return replace(bar, **prices)
+    def _scaled(self, bar: Bar) -> Bar:
+        prices = (_times(p, self.value) for p in (bar.open, bar.high, bar.low, bar.close))
+        return Bar(bar.stamp, *prices, bar.volume)  # type: ignore[call-arg] # mypy counts no star
 
 
 def _times(price: Decimal, factor: Decimal) -> Decimal:
@@ -216,7 +187,7 @@ def _times(price: Decimal, factor: Decimal) -> Decimal:
 
 
 class Refuse(Fault):
-    """close the connection without a word."""
+    """refuse: close the connection without a word."""
 
     name = "refuse"
 
@@ -225,7 +196,7 @@ class Refuse(Fault):
 
 
 class Hang(Fault):
-    """say nothing more for so many seconds, then close; at=body: from the middle of the body on."""
+    """hang[=SECONDS][,at=head|body]: fall silent, then close; at=body: in the middle of it."""
 
     name = "hang"
     value: float = Field(3600, ge=0, le=_SECONDS)
@@ -238,7 +209,7 @@ class Hang(Fault):
 
 
 class Trickle(Fault):
-    """send a byte every so many seconds, from the first one on or from the body on."""
+    """trickle[=SECONDS][,at=head|body]: send a byte every so often, from the head or the body on."""
 
     name = "trickle"
     value: float = Field(1, gt=0, le=_SECONDS)
@@ -255,20 +226,18 @@ class Trickle(Fault):
 
 
 class Cut(Fault):
-    """close in the middle of the body (after keep bytes), its length announced or not."""
+    """cut[,framing=length|close]: close in the middle of the body, its length announced or not."""
 
     name = "cut"
     framing: Framing = "length"
-    keep: int | None = Field(None, ge=0)
 
     def send(self, reply: Outgoing) -> None:
-        kept = len(reply.body) // 2 if self.keep is None else self.keep
         opening = reply.opening() if self.framing == "length" else reply.head()
-        reply.connection.sendall(opening + reply.body[:kept])
+        reply.connection.sendall(opening + reply.body[: len(reply.body) // 2])
 
 
 class Flood(Fault):
-    """send so many megabytes: an endless body, or an endless header."""
+    """flood[=MEGABYTES][,at=head|body][,framing=length|close]: send a header or body so long."""
 
     name = "flood"
     value: int = Field(1000, ge=1, le=1_000_000)
@@ -288,7 +257,7 @@ class Flood(Fault):
 
 
 class GzipBomb(Fault):
-    """send a small gzip body that holds so many megabytes."""
+    """gzip-bomb[=MEGABYTES]: send a small gzip body that holds so much."""
 
     name = "gzip-bomb"
     value: int = Field(1000, ge=1, le=1_000_000)
@@ -309,24 +278,3 @@ KINDS: Final[Mapping[str, type[Fault]]] = {
     )
 }
 """Every kind by its name."""
-
-
-def described() -> list[str]:
-    """One line for each kind: how it is written and what it does."""
-    return [f"  {_usage(kind)}: {(kind.__doc__ or '').splitlines()[0]}" for kind in KINDS.values()]
-
-
-def _usage(kind: type[Fault]) -> str:
-    own = {k: f for k, f in kind.model_fields.items() if k not in Fault.model_fields}
-    value = own.pop("value", None)
-    shown = "" if value is None else "=VALUE" if value.is_required() else f"[={value.default}]"
-    words = {
-        field.alias
-        or name: (
-            "|".join(get_args(field.annotation))
-            if get_origin(field.annotation) is Literal
-            else "..."
-        )
-        for name, field in own.items()
-    }
-    return kind.name + shown + "".join(f"[,{name}={said}]" for name, said in words.items())

@@ -1,18 +1,31 @@
-"""Spot prices of the stand-in: what a book of them is, and a board on which a test changes them.
+"""Spot prices of the stand-in: the simulated market's, or those of a file of recorded replies.
 
-Like candles here, prices may be wrong: refusing them is the reader's job.
+Like candles here, recorded prices may be wrong: refusing them is the reader's job.
 """
 
 from __future__ import annotations
 
+import json
 import threading
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Protocol
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
-from app.sandbox.wire import JSON, Reply
+from app.core.errors import ConfigurationError
+from app.core.market import Interval, Pair
+from app.core.prices import COIN_IDS, Coin
+from app.sandbox.book import newest
+from app.sandbox.simulation import BASE_PRICES, Simulation
+
+BRL_PER: Final = {"usd": BASE_PRICES[Pair("USDT", "BRL")], "eur": Decimal(6)}
+"""Fixed rates, so that a coin moves alike in all currencies. BTC wanders around 109,000 USD."""
+
+_USUAL_COINS: Final = tuple(Coin(symbol, coin_id) for symbol, coin_id in COIN_IDS.items())
+_FULL: Final = Context(prec=16)  # as many digits as CoinGecko's full precision shows
+_TIME: Final = "last_updated_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,65 +44,84 @@ class PriceBook(Protocol):
         ...
 
 
-class PriceBoard:
-    """Another book with prices put over it and replies put before it; safe to use from threads."""
+class SimulatedPrices:
+    """The newest trade of each coin in the simulated market, in `brl`, `usd` and `eur`.
 
-    def __init__(self, base: PriceBook) -> None:
-        self._base = base
-        self._lock = threading.Lock()
-        self._changes: dict[str, Quote | None] = {}
-        self._failures: deque[Reply] = deque()
+    With the seed of the simulated candles the prices in `brl` are those that the candles end with.
+    They change with each minute that has a trade, and depend on seed and minute alone.
+    """
 
-    def set(
-        self,
-        coin_id: str,
-        currency: str,
-        price: Decimal | None,
-        *,
-        updated_at: int | None = None,
-    ) -> None:
-        """Send this price, or null for None, from now on; known coin or not.
-
-        Its own time is `updated_at`, else the exchange's time at each request.
-        """
-        with self._lock:
-            known = self._changes.get(coin_id)
-            prices = {**(known.prices if known else {}), currency: price}
-            self._changes[coin_id] = Quote(prices, updated_at)
-
-    def leave_out(self, coin_id: str) -> None:
-        """Answer from now on as if there were no such coin."""
-        with self._lock:
-            self._changes[coin_id] = None
-
-    def fail(
-        self, status: int, body: str, headers: Mapping[str, str] | None = None, times: int = 1
-    ) -> None:
-        """Answer the next `times` requests with this instead; after those that wait already.
-
-        The body goes out as it is, as JSON unless `headers` has a Content-Type.
-        """
-        sent = {name.lower(): value for name, value in (headers or {}).items()}
-        kind = sent.pop("content-type", JSON)
-        with self._lock:
-            reply = Reply(status, body.encode(), kind, tuple(sent.items()))
-            self._failures.extend([reply] * times)
-
-    def next_failure(self) -> Reply | None:
-        """Take the reply that stands before the true one, if there is one."""
-        with self._lock:
-            return self._failures.popleft() if self._failures else None
+    def __init__(self, seed: int = 1, coins: Iterable[Coin] = _USUAL_COINS) -> None:
+        self._pairs = {coin.id: Pair(coin.symbol, "BRL") for coin in coins}
+        self._market = Simulation(seed, dict.fromkeys(self._pairs.values()))
 
     def quotes(self, ids: Iterable[str], now: float) -> Mapping[str, Quote]:
-        """The base book's quotes with the changes over them."""
-        quotes = dict(self._base.quotes(ids, now))
-        with self._lock:
-            changes = {
-                coin_id: self._changes[coin_id] for coin_id in ids if coin_id in self._changes
-            }
-        for coin_id, change in changes.items():
-            base = quotes.pop(coin_id, None)
-            if change is not None:
-                at = int(now) if change.updated_at is None else change.updated_at
-                quotes[coin_id] = Quote({**(base.prices if base else {}), **change.prices}, at)
+        """See PriceBook.quotes."""
+        quotes = {}
+        for coin_id in ids:
+            pair = self._pairs.get(coin_id)
+            bars = pair and newest(self._market, pair, Interval.MINUTE, 0, int(now), now, 1)
+            if bars:
+                brl = bars[-1].close
+                others = {name: _FULL.divide(brl, rate) for name, rate in BRL_PER.items()}
+                quotes[coin_id] = Quote({"brl": brl, **others}, bars[-1].stamp)
         return quotes
+
+
+class RecordedPrices:
+    """Recorded prices: each coin's in each currency in turn, one a request, the last one for ever."""
+
+    def __init__(self, columns: Mapping[str, Mapping[str, Sequence[Decimal | None]]]) -> None:
+        self._columns = columns
+        self._lock = threading.Lock()
+        self._turn = 0
+
+    def quotes(self, ids: Iterable[str], now: float) -> Mapping[str, Quote]:
+        """See PriceBook.quotes. Where a recorded coin has no `last_updated_at`, it is `now`."""
+        with self._lock:
+            turn, self._turn = self._turn, self._turn + 1
+        quotes = {}
+        for coin_id in ids:
+            if coin_id in self._columns:
+                columns = self._columns[coin_id].items()
+                prices = {name: values[: turn + 1][-1] for name, values in columns}
+                at = prices.pop(_TIME, Decimal(int(now)))
+                quotes[coin_id] = Quote(prices, None if at is None else int(at))
+        return quotes
+
+
+def read_prices(path: Path) -> PriceBook:
+    """Read a file with one reply of `/simple/price` in each line, or one recorded interaction.
+
+    An interaction is an object with the `url`, `status` and `body` of one; those that are no good reply
+    of `/simple/price` are left out. Raises ConfigurationError: one line with the file and the problem.
+    """
+    columns: dict[str, dict[str, list[Decimal | None]]] = {}
+    where = str(path)
+    try:
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            where = f"{path}: line {number}"
+            for coin_id, entry in _table(line).items():
+                for name, value in entry.items():
+                    if value is not None and not isinstance(value, Decimal):
+                        raise ValueError(f"{coin_id!r} has a price that is no number")
+                    columns.setdefault(coin_id, {}).setdefault(name, []).append(value)
+    except (OSError, ValueError, AttributeError, KeyError, RecursionError) as error:
+        raise ConfigurationError(f"{where}: is no reply of /simple/price ({error})") from error
+    if not columns:
+        raise ConfigurationError(f"{path}: holds no reply of /simple/price")
+    return RecordedPrices(columns)
+
+
+def _table(line: str) -> dict[str, Any]:
+    """The prices of one line by coin and currency; nothing where it is about something else."""
+    reply: dict[str, Any] = _exact(line) if line.strip() else {}
+    if not isinstance(reply.get("url"), str):
+        return reply
+    found = urlsplit(reply["url"]).path.rstrip("/").endswith("/simple/price")
+    return _exact(reply["body"]) if found and reply["status"] == 200 else {}
+
+
+def _exact(text: str) -> Any:
+    # Through a binary float a price would lose its recorded digits.
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal)

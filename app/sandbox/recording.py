@@ -17,18 +17,15 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from app.core.errors import ConfigurationError
-from app.core.market import Interval
+from app.core.market import FIRST_FINER_STAMP, Interval
 from app.sandbox.book import Bar
 from app.sandbox.wire import FIELDS
-
-_MILLISECONDS: Final = 100_000_000_000
-"""As unix seconds this is the year 5138, as milliseconds 1973."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,9 @@ def parse_recording(text: str, name: str) -> Recording:
             server_time, rows = _json_rows(text)
         else:
             rows = _csv_rows(text)
-        bars = sorted((_bar(where, row) for where, row in rows), key=lambda bar: bar.stamp)
+        bars = sorted(
+            (_bar(f"row {n}", row) for n, row in enumerate(rows, 1)), key=lambda bar: bar.stamp
+        )
         return Recording(name, _interval(bars), tuple(bars), server_time)
     except (ValueError, csv.Error, RecursionError) as error:
         raise ConfigurationError(f"{name}: {error}") from error
@@ -97,9 +96,9 @@ def shift_to_yesterday(recording: Recording, now: float) -> Recording:
     return replace(recording, bars=bars, server_time=None)
 
 
-Rows = Iterable[tuple[str, Mapping[str, Any]]]
-"""Where each candle stands, and its values by their full names. Numbers are text, because a binary float
-would not keep the recorded decimals."""
+Rows = Iterable[Mapping[str, Any]]
+"""The values of each candle by their full names. Numbers are text, because a binary float would not keep
+the recorded decimals."""
 
 
 def _json_rows(text: str) -> tuple[int | None, Rows]:
@@ -108,62 +107,37 @@ def _json_rows(text: str) -> tuple[int | None, Rows]:
     if isinstance(reply, dict) and isinstance(reply.get("candles"), list):
         if "server_unix_timestamp" not in reply:
             raise ValueError("'server_unix_timestamp' is missing: which candle was still running?")
-        rows = [(f"row {n}", candle) for n, candle in enumerate(reply["candles"], 1)]
-        return _seconds("server_unix_timestamp", reply["server_unix_timestamp"]), rows
+        return int(reply["server_unix_timestamp"]), reply["candles"]
     if isinstance(reply, dict) and all(isinstance(reply.get(name[0]), list) for name in FIELDS):
         columns = [reply[name[0]] for name in FIELDS]
-        values = zip(*columns, strict=True)
-        named = [dict(zip(FIELDS, row, strict=True)) for row in values]
-        return None, [(f"row {n}", row) for n, row in enumerate(named, 1)]
+        return None, [dict(zip(FIELDS, row, strict=True)) for row in zip(*columns, strict=True)]
     raise ValueError("no recorded reply: give 'candles' (legacy) or columns t, o, h, l, c, v (v4)")
 
 
 def _csv_rows(text: str) -> Rows:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    header = {name.strip().lower(): name for name in reader.fieldnames or () if name}
-    own = next(
-        (
-            names
-            for names in ({n: n for n in FIELDS}, {n: n[0] for n in FIELDS})
-            if header.keys() >= set(names.values())
-        ),
-        None,
-    )
-    if own is None:
-        raise ValueError(f"row 1: the header must have {','.join(FIELDS)} or t,o,h,l,c,v")
-    for row in reader:
-        if any(row.values()):
-            yield f"row {reader.line_num}", {name: row[header[n]] for name, n in own.items()}
+    for names in (list(FIELDS), [name[0] for name in FIELDS]):
+        if set(reader.fieldnames or ()) >= set(names):
+            return [
+                dict(zip(FIELDS, (row[name] for name in names), strict=True))
+                for row in reader
+                if any(row.values())
+            ]
+    raise ValueError(f"the header must have {','.join(FIELDS)} or t,o,h,l,c,v")
 
 
 def _bar(where: str, row: Mapping[str, Any]) -> Bar:
-    numbers = []
-    for name in list(FIELDS)[1:]:
-        try:
-            numbers.append(Decimal(row[name]))
-            if not numbers[-1].is_finite() or "_" in row[name]:
-                raise ValueError
-        except (InvalidOperation, TypeError, ValueError, KeyError, AttributeError):
-            raise ValueError(
-                f"{where}: {name} {_shown(row, name)} is not a decimal number"
-            ) from None
-    return Bar(_seconds(f"{where}: timestamp", row.get("timestamp")), *numbers)
-
-
-def _shown(row: Any, name: str) -> str:
-    return repr(row.get(name) if isinstance(row, Mapping) else row)[:60]
-
-
-def _seconds(what: str, value: Any) -> int:
     try:
-        seconds = Decimal(value)  # a table that went through a float column has 1641081600.0
-        if seconds != seconds.to_integral_value() or seconds < 0:
-            raise ValueError
-    except (InvalidOperation, TypeError, ValueError):
-        raise ValueError(f"{what} {value!r:.60} is not a time in whole unix seconds") from None
-    if seconds >= _MILLISECONDS:
-        raise ValueError(f"{what} {seconds} looks like milliseconds; write unix seconds")
-    return int(seconds)
+        stamp, *numbers = (Decimal(row[name]) for name in FIELDS)
+        # A table that went through a float column has 1641081600.0.
+        whole = 0 <= stamp < FIRST_FINER_STAMP and stamp == int(stamp)
+        if whole and all(number.is_finite() for number in numbers):
+            return Bar(int(stamp), *numbers)
+    except (ArithmeticError, TypeError, ValueError, KeyError):
+        pass
+    raise ValueError(
+        f"{where} is no candle of a time in whole unix seconds and five decimal numbers: {row!r:.200}"
+    )
 
 
 def _interval(bars: Sequence[Bar]) -> Interval:

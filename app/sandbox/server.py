@@ -17,13 +17,10 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from app.sandbox import wire
 from app.sandbox.exchange import Exchange
 from app.sandbox.wire import Outgoing, Reply
 
 HOST: Final = "127.0.0.1"
-LONGEST: Final = 1_000_000
-"""Bytes of a request's body that are read."""
 
 
 class SandboxServer(ThreadingHTTPServer):
@@ -79,27 +76,7 @@ class SandboxHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer what the exchange has at this address, or what its faults make of it."""
-        exchange = self.server.exchange
-        self._send(exchange.controlled("GET", self.path, b"") or exchange.answer(self.path))
-
-    def do_POST(self) -> None:
-        """Only faults can be posted. An unread request body makes the connection useless."""
-        self.close_connection = True
-        length = self.headers.get("Content-Length", "0")
-        body = self.rfile.read(min(int(length), LONGEST)) if length.isdecimal() else b""
-        reply = self.server.exchange.controlled(self.command, self.path, body)
-        self._send(reply or wire.ROUTE_NOT_FOUND)
-
-    do_DELETE = do_POST
-
-    def version_string(self) -> str:
-        """The `Server` header."""
-        return self.server.exchange.server_name
-
-    def date_time_string(self, timestamp: float | None = None) -> str:
-        """The `Date` header, by the exchange's clock."""
-        at = self.server.exchange.clock() if timestamp is None else timestamp
-        return formatdate(at, usegmt=True)
+        self._send(self.server.exchange.answer(self.path))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Write nothing."""
@@ -115,8 +92,8 @@ class SandboxHandler(BaseHTTPRequestHandler):
 
     def _head(self, reply: Reply, *framing: tuple[str, str]) -> bytes:
         headers = [
-            ("Server", self.version_string()),
-            ("Date", self.date_time_string()),
+            ("Server", "mms-sandbox"),
+            ("Date", formatdate(self.server.exchange.clock(), usegmt=True)),
             ("Content-Type", reply.content_type),
             *framing,
             *reply.headers,

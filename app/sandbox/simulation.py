@@ -40,10 +40,6 @@ BASE_PRICES: Final[Mapping[Pair, Decimal]] = {
 }
 """The usual pairs, with the price that each one wanders around."""
 
-LOWEST_BASE: Final = Decimal("0.01")
-HIGHEST_BASE: Final = Decimal(100_000_000)
-"""Between these two no price and no day's volume leaves 64-bit fixed point."""
-
 _MINUTE: Final = 60
 _MINUTES: Final = DAY // _MINUTE
 _BATCH_DAYS: Final = 32  # arrays of this many days stay in the processor's cache
@@ -73,10 +69,8 @@ class Simulation:
     """A simulated market of `pairs`, each with the price that it wanders around.
 
     A price of None means the usual one of that pair, or an invented one. The others must lie between
-    LOWEST_BASE and HIGHEST_BASE.
+    0.01 and 100,000,000, where no price and no day's volume leaves 64-bit fixed point.
     """
-
-    kind = "simulated"
 
     def __init__(self, seed: int, pairs: Mapping[Pair, Decimal | None] = BASE_PRICES) -> None:
         self._seed = seed

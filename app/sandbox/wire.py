@@ -24,8 +24,6 @@ FIELDS: Final = {
 }
 """What the legacy format calls a candle's fields, and what `Bar` does. v4 has the first letters."""
 
-_SMALLEST_PLAIN: Final = Decimal("0.0001")
-
 
 class Raw(str):
     """A piece of JSON that stands for a number and is sent as it is, right or wrong."""
@@ -125,16 +123,18 @@ def symbols(pairs: Sequence[Pair]) -> Reply:
 
 
 def spot_prices(coins: Mapping[str, Mapping[str, Decimal | None]]) -> Reply:
-    """CoinGecko's table by id and currency, as JSON numbers."""
+    """CoinGecko's table by id and currency, as JSON numbers in full precision."""
     entries = [
-        f"{json.dumps(coin)}:{{{','.join(f'{json.dumps(k)}:{_spot(v)}' for k, v in entry.items())}}}"
+        f"{json.dumps(coin)}:{{{','.join(f'{json.dumps(k)}:{number(v)}' for k, v in entry.items())}}}"
         for coin, entry in coins.items()
     ]
     return Reply(200, f"{{{','.join(entries)}}}".encode())
 
 
-def number(value: Decimal | int | Raw) -> str:
-    """A number without trailing zeros or an exponent."""
+def number(value: Decimal | int | Raw | None) -> str:
+    """A number without trailing zeros or an exponent, or null."""
+    if value is None:
+        return "null"
     if isinstance(value, Raw):
         return value
     text = format(Decimal(value), "f")
@@ -147,13 +147,3 @@ def _text(value: Decimal | int | Raw) -> str:
         return str(value)
     whole, _, fraction = format(value, "f").partition(".")
     return f'"{whole}.{fraction.rstrip("0").ljust(PLACES, "0")}"'
-
-
-def _spot(value: Decimal | None) -> str:
-    """A spot price in full precision; small ones have an exponent, as a float is written."""
-    if value is None:
-        return "null"
-    if 0 < abs(value) < _SMALLEST_PLAIN:
-        digits = number(value.scaleb(-value.adjusted()))
-        return f"{digits if '.' in digits else f'{digits}.0'}e-{-value.adjusted():02d}"
-    return number(value)

@@ -69,7 +69,8 @@ def measure(
     troubles: list[str] = []
     with exchange(time.time) as (stage, base_url), database(where) as db:
         _note_turns(db.engine)
-        for number in range(questions * PROCESSES // EVERY):
+        pleas = questions * PROCESSES // EVERY
+        for number in range(pleas):
             form = PAUSE if number % 2 else f"date+{PAUSE}"
             stage.faults.add(
                 f"status=429,retry-after={form},after={(number + 1) * EVERY - 1},times=1"
@@ -77,7 +78,7 @@ def measure(
         _ask(db, base_url, rate, questions, troubles)
         turns = _turns(db.engine, rate)
         step()
-        pauses = _pauses(stage)
+        pauses = _pauses(stage, pleas)
     arrived = [request.at for request in stage.requests]
     sent = [b.at - a.at for a, b in pairwise(turns)]
     between = [b - a for a, b in pairwise(sorted(arrived))]
@@ -145,10 +146,10 @@ def _noted(connection: Connection) -> Sequence[tuple[int, int]]:
     return [(row[0], row[1]) for row in found]
 
 
-def _pauses(stage: Stage) -> list[tuple[float, float]]:
+def _pauses(stage: Stage, pleas: int) -> list[tuple[float, float]]:
     """From when to when the exchange asked for peace; a date names whole seconds."""
     refused = [stage.requests[number].at for number in range(EVERY - 1, len(stage.requests), EVERY)]
     return [
         (at, at + PAUSE if number % 2 else math.floor(at + PAUSE))
-        for number, at in enumerate(refused[: len(stage.faults.listed())])
+        for number, at in enumerate(refused[:pleas])
     ]

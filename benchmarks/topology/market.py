@@ -59,7 +59,8 @@ class Market:
         self.versions: dict[Pair, dict[int, Version]] = {pair: {} for pair in PAIRS}
         self._bars = {pair: self._simulated(pair) for pair in PAIRS}
         for pair in PAIRS:
-            exchange.book.remove(pair, self.newest + SECONDS, self.today)
+            for day in range(self.newest + SECONDS, self.today + SECONDS, SECONDS):
+                exchange.book.remove(pair, (day, day + SECONDS))
         self._note()
 
     @property
@@ -72,7 +73,7 @@ class Market:
         assert self.hidden, "a drill has no more versions than days were hidden"
         before, self.newest = self.newest, self.newest + SECONDS
         for pair in PAIRS:
-            self._exchange.book.restore(pair, self.newest, self.newest)
+            self._exchange.book.restore(pair, (self.newest, self.newest + SECONDS))
             bar = self._bars[pair][before]
             # The opening price instead, or the highest: it stays a candle.
             close = bar.open if bar.open != bar.close else bar.high

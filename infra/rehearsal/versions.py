@@ -64,7 +64,7 @@ def every(head: str) -> dict[str, tuple[Changes, dict[str, str]]]:
 
     add = {f"{_MIGRATIONS}/v{adding}.py": _ADDING.format(new=adding, old=head)}
     fail = {f"{_MIGRATIONS}/v{broken}.py": _BROKEN.format(new=broken, old=adding)}
-    header = ('"X-Data-Missing": str(missing)', '"X-Data-Mislaid": str(missing)')
+    header = ('"X-Data-Missing": str(found.missing)', '"X-Data-Mislaid": str(found.missing)')
     serve = (
         '"""Serve as the settings and the command line say; returns the exit code."""',
         "return 1",

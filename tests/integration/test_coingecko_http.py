@@ -54,7 +54,7 @@ def coingecko(exchange: Exchange) -> Iterator[CoinGecko]:
 def test_retry_after_keeps_every_thread_away_from_the_host(
     exchange: Exchange, coingecko: CoinGecko
 ) -> None:
-    exchange.prices.fail(200, '{"status":{"error_code":429}}', {"Retry-After": "120"})
+    exchange.faults.add('status=200,body={"status":{"error_code":429}},retry-after=120,times=1')
 
     def wait_named(_: int) -> float:
         with pytest.raises(UpstreamUnavailable) as caught:
@@ -75,7 +75,7 @@ def test_the_key_stands_in_no_url_and_no_log_of_any_level(
     # By name as well: where the log was configured before, these two are kept to warnings.
     for name in (None, "httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, name)
-    exchange.prices.fail(401, f'{{"error":"{KEY} is unknown"}}')
+    exchange.faults.add(f'status=401,body={{"error":"{KEY} is unknown"}},times=1')
     with pytest.raises(UpstreamRejected) as caught:
         coingecko.prices([BTC], "usd")
     coingecko.prices([BTC], "usd")

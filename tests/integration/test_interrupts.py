@@ -28,10 +28,6 @@ def commands() -> list[str]:
     return found
 
 
-def test_the_commands_are_found() -> None:
-    assert {"app.local", "app.demo", "app.serve", "app.workers.initial_loader"} < set(commands())
-
-
 @pytest.mark.parametrize("arguments", [RUN_BY_ANOTHER.get(name, [name]) for name in commands()])
 def test_an_interrupt_while_a_command_is_being_imported_is_no_traceback(
     tmp_path: Path, arguments: list[str]
@@ -85,14 +81,6 @@ def test_an_interrupt_of_a_command_at_work_has_its_line_and_130(
                 assert connection.recv(1)
                 child.send_signal(signal.SIGINT)
                 assert ended(child) == (130, said)
-
-
-def test_what_else_goes_wrong_while_a_command_is_being_imported_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "pydantic.py").write_text("1 / 0\n")
-    with process(tmp_path, "-m", "app.serve", PYTHONPATH=f"{tmp_path}:{ROOT}") as child:
-        code, said = ended(child)
-    assert code == 1
-    assert said.endswith("ZeroDivisionError: division by zero\n")
 
 
 def test_a_second_interrupt_ends_a_server_at_once_and_without_a_traceback(tmp_path: Path) -> None:

@@ -37,10 +37,11 @@ def test_all_symbols_are_collected_with_one_request_and_read_back(shop: PriceSho
 
 
 def test_trouble_at_the_source_is_503_and_nothing_is_stored(shop: PriceShop) -> None:
-    shop.exchange.prices.fail(200, '{"bitcoin":{"usd":NaN}}')
+    shop.exchange.faults.add('status=200,body={"bitcoin":{"usd":NaN}},times=1')
     assert shop.collect("BTC")[0] == 503
     # Its wait is kept by everybody: this is the last one.
-    shop.exchange.prices.fail(200, '{"status":{"error_code":429}}', {"Retry-After": "37"})
+    limited = 'status=200,body={"status":{"error_code":429}},retry-after=37,times=1'
+    shop.exchange.faults.add(limited)
     status, sent, problem = shop.collect("BTC")
     assert (status, problem["code"], sent["retry-after"]) == (503, "upstream-unavailable", "37")
     assert shop.get("/history/BTC") == []
@@ -64,7 +65,7 @@ def test_the_loop_collects_at_once_goes_on_and_stops_when_told(shop: PriceShop) 
     try:
         until(lambda: len(shop.get("/history/DOT")) >= 2)
         shop.price("polkadot", "1000")
-        shop.exchange.prices.fail(500, "oops", times=2)
+        shop.exchange.faults.add("status=500,body=oops,times=2")
         until(lambda: shop.get("/history/DOT")[0]["price"] == 1000)
         seen = len(shop.get("/history/DOT"))
         until(lambda: len(shop.get("/history/DOT")) > seen)

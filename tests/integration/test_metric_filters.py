@@ -63,7 +63,7 @@ def test_a_healthy_day_is_a_load_and_a_heartbeat_that_counts_nothing(shop: Servi
 
 
 def test_missing_candles_are_a_failed_monitor_and_their_number(shop: Service) -> None:
-    shop.exchange.book.remove_span(BTC, (days_ago(6), days_ago(3)))
+    shop.exchange.book.remove(BTC, (days_ago(6), days_ago(3)))
     assert shop.run("workers.incremental_loader").code == 0
     log = shop.run("monitoring.gap_monitor").said
     assert found("MonitorFailed", log) == [1]

@@ -40,7 +40,7 @@ def clean(shop: Service, **settings: str) -> list[object]:
 def test_removed_days_are_named_repaired_and_gone(shop: Service) -> None:
     holes = [(days_ago(40), days_ago(38)), (days_ago(10), days_ago(10))]
     for first, last in holes:
-        shop.exchange.book.remove_span(BTC, (first, last + DAY))
+        shop.exchange.book.remove(BTC, (first, last + DAY))
     assert shop.run(LOADER).code == 0
     found = shop.run(MONITOR, "--repair")
     assert found.code == 1
@@ -89,7 +89,7 @@ def test_an_absence_that_was_confirmed_a_day_later_is_no_failure_and_not_asked_f
 ) -> None:
     """Of a pair that is younger than its history, and of a day within it."""
     for span in ((0, days_ago(60 + 98)), (days_ago(20), days_ago(19))):
-        shop.exchange.book.remove_span(BTC, span)
+        shop.exchange.book.remove(BTC, span)
     assert shop.run(LOADER).code == 0
     assert shop.run(MONITOR).code == 1
     shop.query("UPDATE absences SET first_asked_at = first_asked_at - 86400")
@@ -103,7 +103,7 @@ def test_an_absence_that_was_confirmed_a_day_later_is_no_failure_and_not_asked_f
 
 
 def test_a_stop_in_a_repair_keeps_what_was_found(shop: Service) -> None:
-    shop.exchange.book.remove_span(BTC, (days_ago(20), days_ago(18)))
+    shop.exchange.book.remove(BTC, (days_ago(20), days_ago(18)))
     assert shop.run(LOADER).code == 0
     shop.exchange.forget_requests()
     shop.exchange.faults.add("hang=60")

@@ -68,11 +68,3 @@ def test_a_schedule_ends_between_two_runs(tmp_path: Path) -> None:
         code, said = stopped(child)
     assert code == 0
     assert "schedule_stopped" in said
-
-
-def test_the_sandbox_ends(tmp_path: Path) -> None:
-    command = ["-m", "tests.support.aside", "app.sandbox", "--port", "0"]
-    with process(tmp_path, *command) as child:
-        read_until(child, "http://", "stdout")
-        code, _ = stopped(child)
-    assert code == 0

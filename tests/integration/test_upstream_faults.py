@@ -1,172 +1,220 @@
 """What becomes of a load when the exchange misbehaves: real sources, real HTTP, a real database.
 
-Every case ends the same way: the error says what to do, nothing wrong is stored, and once the exchange
-behaves again the next load leaves what an undisturbed one would have. What each reply means is the subject
-of tests/unit/sources, how each connection ends that of tests/integration/test_sources_http.py.
+A candle is stored as a whole or not at all; the averages are those of what is stored; and once the
+exchange behaves again, the next load leaves what an undisturbed one would have. What each reply means is the
+subject of tests/unit/sources, how each connection ends that of test_sources_http.py, what is wrong with a
+candle that of tests/unit/utils/test_candles.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
 
 import pytest
-from structlog.testing import capture_logs
 
-from app.core.errors import (
-    UpstreamBlocked,
-    UpstreamError,
-    UpstreamNonsense,
-    UpstreamRejected,
-    UpstreamUnavailable,
-)
-from app.core.prices import COIN_IDS, Coin, Thresholds
-from app.services.anomalies import PriceRules
-from app.services.prices import collect
-from app.sources.http import Bounds
-from tests.support.faulty import LONG, ONCE, SHORT, THRICE, Rig, Served, migrated, rig, served
-from tests.support.loopback import nothing_left_behind
+from app.core.errors import UpstreamBlocked, UpstreamError, UpstreamNonsense, UpstreamUnavailable
+from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval
+from app.core.ports import CandleSource
+from app.db import schema
+from app.db.series import SqlSeriesStore
+from app.db.session import open_engine
+from app.sandbox.book import ReplayBook
+from app.sandbox.exchange import LEGACY_PATH, V4_PATH, Exchange
+from app.sandbox.server import serve
+from app.sandbox.simulation import Simulation
+from app.services.loaders import load_incremental, load_initial
+from app.services.loading import LoadReport
+from app.sources import mercado_bitcoin as official
+from app.sources import mercado_bitcoin_legacy as legacy
+from app.sources.gate import HostGate
+from app.sources.http import Bounds, UpstreamHttp
+from app.sources.retry import RetryPolicy
+from app.utils.fixed_point import exact
+from tests.support.candles import BTC
 
-COINS = tuple(Coin.parse(symbol) for symbol in COIN_IDS)
-RULES = PriceRules("usd", Thresholds.parse("0.05"), 900)
+DAY = Interval.DAY
+NOW = 1_711_829_417
+"""2024-03-30 20:10:17."""
+LAST = DAY.last_closed(NOW)
+SERVED = 10
+FIRST = LAST - (SERVED + WARM_UP - 1) * DAY.seconds
+BAD = LAST - 20 * DAY.seconds
+"""The bucket of the wrong candle: in the first request, and long before what is read again."""
+
+SOURCES: dict[str, Callable[[UpstreamHttp], CandleSource]] = {
+    V4_PATH: lambda http: official.MercadoBitcoin(http, lambda: NOW),
+    LEGACY_PATH: lambda http: legacy.MercadoBitcoinLegacy(http, lambda: NOW),
+}
+Rows = list[tuple[Candle, AverageRow]]
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database without anything in it."""
-    return migrated(tmp_path_factory.mktemp("faults"))
+@dataclass
+class Rig:
+    """One exchange, one database, and a way to the exchange in either format."""
 
+    exchange: Exchange
+    url: str
+    store: SqlSeriesStore
+    closing: ExitStack
 
-@pytest.fixture(scope="module")
-def stand_in() -> Iterator[Served]:
-    """An exchange on a port."""
-    with served() as made:
-        yield made
+    def source(self, path: str = V4_PATH) -> CandleSource:
+        """The real source of one format, which asks once."""
+        http = UpstreamHttp(
+            self.url + path,
+            HostGate("loopback", 10_000.0),
+            read_error=(official if path == V4_PATH else legacy).read_error,
+            policy=RetryPolicy(attempts=1),
+            clock=lambda: NOW,
+        )
+        return SOURCES[path](self.closing.enter_context(http))
+
+    def load(self, source: CandleSource) -> LoadReport:
+        """The initial load, which ends with an incremental one."""
+        return load_initial(self.store, source, lambda: NOW, BTC, DAY, history_days=SERVED)
+
+    def reread(self, source: CandleSource, buckets: int) -> LoadReport:
+        """An incremental load that reads so many stored buckets again."""
+        return load_incremental(
+            self.store, source, lambda: NOW, BTC, DAY, history_days=SERVED, reread=buckets
+        )
+
+    def stored(self) -> Rows:
+        """Everything that is stored."""
+        return self.store.rows(BTC, DAY, 0, 2**40)[1]
 
 
 @pytest.fixture
-def bench(stand_in: Served, empty: Path, tmp_path: Path) -> Iterator[Rig]:
-    """An exchange, a database, and nothing left behind at the end."""
-    with nothing_left_behind(), rig(stand_in, empty, tmp_path) as made:
-        yield made
+def rig(sqlite_url: str) -> Iterator[Rig]:
+    """An exchange whose clock stands still, and a database."""
+    exchange = Exchange(market(), clock=lambda: NOW)
+    engine = open_engine(sqlite_url)
+    schema.migrate(engine)
+    with serve(exchange) as url, ExitStack() as closing:
+        closing.callback(engine.dispose)
+        yield Rig(exchange, url, SqlSeriesStore(engine), closing)
 
 
-WAIT, NONSENSE = UpstreamUnavailable, UpstreamNonsense
-FAULTS: dict[str, tuple[type[UpstreamError], int]] = {
-    "status=403": (UpstreamBlocked, 1),
-    "status=200,body=<html>": (UpstreamBlocked, 1),
-    "status=400": (UpstreamRejected, 1),
-    "status=503": (WAIT, 3),
-    'status=200,body={"code":"API|SERVER|API_UNAVAILABLE"}': (WAIT, 3),
-    "status=302,location=http://169.254.169.254/": (NONSENSE, 1),
-    "status=200,body=[]": (NONSENSE, 1),
-    f"status=200,body={'[' * 1_000}": (NONSENSE, 1),
-    "value=NaN": (NONSENSE, 1),
-    "refuse": (WAIT, 3),
-    "cut": (WAIT, 3),
-    "cut,framing=close": (WAIT, 3),
-    "flood=20,framing=close": (NONSENSE, 1),
-    "flood=20,at=head": (WAIT, 3),
-    "gzip-bomb=100": (NONSENSE, 1),
+@cache
+def market() -> ReplayBook:
+    """A simulated market's days up to the running one, at NOW."""
+    return ReplayBook({(BTC, DAY): Simulation(7).candles(BTC, DAY, FIRST, NOW, NOW)})
+
+
+@cache
+def truth() -> tuple[Candle, ...]:
+    """The candles of the closed days, as they must be stored."""
+    return tuple(
+        Candle(bar.stamp, *(exact(f"{number:f}") for number in numbers))
+        for bar in market().candles(BTC, DAY, FIRST, LAST, NOW)
+        for numbers in [(bar.open, bar.high, bar.low, bar.close, bar.volume)]
+    )
+
+
+def by_hand(candles: Sequence[Candle] = truth()) -> Rows:
+    """What must be stored where these candles are: averages by rational arithmetic."""
+    closes = {candle.bucket: candle.close for candle in candles}
+    return [
+        (candle, AverageRow(candle.bucket, tuple(_mean(closes, candle.bucket, n) for n in WINDOWS)))
+        for candle in candles
+    ]
+
+
+def _mean(closes: dict[int, int], bucket: int, window: int) -> int | None:
+    values = [closes.get(bucket - back * DAY.seconds) for back in range(window)]
+    known = [value for value in values if value is not None]
+    return round(Fraction(sum(known), window)) if len(known) == window else None
+
+
+FAULTS: dict[str, type[UpstreamError]] = {
+    "status=200,body=<html>": UpstreamBlocked,
+    'status=200,body={"code":"API|SERVER|API_UNAVAILABLE"}': UpstreamUnavailable,
+    "value=NaN": UpstreamNonsense,
+    "refuse": UpstreamUnavailable,
+    "cut,framing=close": UpstreamUnavailable,
+    "flood=20,framing=close": UpstreamNonsense,
+    "gzip-bomb=100": UpstreamNonsense,
 }
-"""The error, and how often the exchange is asked by a policy of three attempts."""
 
 
 @pytest.mark.parametrize("spec", FAULTS)
-def test_a_fault_ends_the_load_with_the_right_error_and_nothing_stored(
-    bench: Rig, spec: str
+def test_a_fault_ends_the_load_with_the_right_error_and_nothing_stored(rig: Rig, spec: str) -> None:
+    source = rig.source()
+    rig.exchange.faults.add(spec)
+    with pytest.raises(UpstreamError) as caught:
+        rig.load(source)
+    assert type(caught.value) is FAULTS[spec]
+    assert "127.0.0.1" in str(caught.value)
+    assert rig.stored() == []
+    rig.exchange.faults.clear()
+    rig.load(source)
+    assert rig.stored() == by_hand()
+
+
+REFUSED = {
+    "crossed": "lies above the high",
+    "value=-5,field=low": "is not above zero",
+    "value=null": "The close is missing",
+    'value="NaN"': "is not a decimal number",
+    "value=1e400": "does not fit in 64 bits",
+    "value=[1]": "The close (a list) is no number",
+}
+"""What makes a candle unusable, and the reason that is given."""
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_wrong_candles_are_refused_one_by_one_leave_holes_and_come_back_with_the_next_load(
+    rig: Rig, path: str
 ) -> None:
-    kind, requests = FAULTS[spec]
-    source = bench.candles("v4")
-    bench.exchange.faults.add(spec)
-    with capture_logs() as logs, pytest.raises(UpstreamError) as caught:
-        bench.load(source)
-    assert type(caught.value) is kind
-    line = str(caught.value)
-    assert "127.0.0.1" in line
-    assert line.isprintable()
-    assert len(line) < 450
-    assert bench.asked() == requests
-    assert [line["event"] for line in logs] == ["upstream_retry"] * (requests - 1)
-    assert bench.stored() == []
-    bench.exchange.faults.clear()
-    bench.load(source)
-    assert bench.whole()
+    wrong = {FIRST + n * 7 * DAY.seconds: spec for n, spec in enumerate(REFUSED)}
+    rig.exchange.faults.add(*(f"{spec},candle={at}" for at, spec in wrong.items()))
+    source = rig.source(path)
+    report = rig.load(source)
+    assert [item.bucket for item in report.refused] == list(wrong)
+    for item in report.refused:
+        assert REFUSED[wrong[item.bucket or 0]] in item.reason
+    assert rig.stored() == by_hand([candle for candle in truth() if candle.bucket not in wrong])
+    kept = rig.store.quarantined(BTC, DAY, FIRST, LAST)
+    assert {(item.bucket, item.reason) for item in kept} == {
+        (item.bucket, item.reason) for item in report.refused
+    }
+    # It is not said that the exchange has no such candles: so they are asked for again.
+    assert (report.absent, rig.store.absences(BTC, DAY, FIRST, LAST)) == (0, [])
+    rig.exchange.faults.clear()
+    assert rig.load(source).inserted == len(wrong)
+    assert rig.stored() == by_hand()
 
 
-@pytest.mark.parametrize("spec", ["hang", "trickle=0.01"])
-def test_a_host_that_is_too_slow_is_left_and_nothing_is_stored(bench: Rig, spec: str) -> None:
-    bench.exchange.faults.add(spec)
-    # Without a deadline the bytes that trickle would come to a good reply in the end.
-    with pytest.raises(UpstreamUnavailable, match=r"127\.0\.0\.1"):
-        bench.load(bench.candles("v4", ONCE, SHORT))
-    assert bench.stored() == []
+@pytest.mark.parametrize("spec", ["crossed", "missing"])
+def test_a_wrong_candle_never_replaces_a_right_one(rig: Rig, spec: str) -> None:
+    source = rig.source()
+    rig.load(source)
+    before = rig.store.state(BTC, DAY).revision
+    rig.exchange.faults.add(f"{spec},candle={LAST - DAY.seconds}")
+    report = rig.reread(source, 3)
+    assert (report.inserted, report.revised) == (0, 0)
+    assert rig.stored() == by_hand()
+    assert rig.store.state(BTC, DAY).revision == before
 
 
-def test_temporary_faults_within_one_load_are_made_good(bench: Rig) -> None:
-    bench.exchange.faults.add("status=503,times=1", "cut,framing=close,times=1")
-    with capture_logs() as logs:
-        bench.load(bench.candles("v4"))
-    assert [line["event"] for line in logs] == ["upstream_retry"] * 2
-    assert bench.whole()
-
-
-@pytest.mark.parametrize(("pause", "seconds"), [("7", 7.0), ("date+30", 30.0), ("86400", 3600.0)])
-def test_no_request_goes_out_while_the_exchange_asks_for_a_pause(
-    bench: Rig, pause: str, seconds: float
+def test_a_revised_close_is_noticed_when_it_is_read_again_and_corrects_its_averages(
+    rig: Rig,
 ) -> None:
-    bench.exchange.faults.add(f"status=429,retry-after={pause},times=1")
-    source = bench.candles("v4")
-    with capture_logs():
-        if seconds > THRICE.total:
-            # Longer than one load waits: it says for how long, and nobody asks before.
-            with pytest.raises(UpstreamUnavailable) as caught:
-                bench.load(source)
-            assert caught.value.retry_after == seconds
-            with pytest.raises(UpstreamUnavailable, match="may go out in"):
-                bench.load(source)
-            assert bench.asked() == 1
-            bench.time.sleep(seconds)
-        bench.load(source)
-    first, second = bench.exchange.requests[:2]
-    assert seconds <= second.at - first.at < seconds + 3.0  # by a time that only sleep moves
-    assert bench.whole()
-
-
-@pytest.mark.parametrize(
-    ("spec", "kind", "bounds"),
-    [
-        ("status=429", WAIT, LONG),
-        ("status=403", UpstreamBlocked, LONG),
-        ("cut,framing=close", WAIT, LONG),
-        ("gzip-bomb=100", NONSENSE, LONG),
-        ("trickle=0.01", WAIT, SHORT),
-    ],
-)
-def test_a_fault_at_the_source_of_prices_is_asked_once_and_nothing_is_stored(
-    bench: Rig, spec: str, kind: type[UpstreamError], bounds: Bounds
-) -> None:
-    store = bench.price_store
-    bench.exchange.faults.add(spec)
-    with pytest.raises(kind, match=r"127\.0\.0\.1"):
-        collect(bench.prices(bounds), store, bench.time.clock, COINS, RULES, publish=lambda _: None)
-    assert bench.asked() == 1
-    assert all(store.newest(coin.symbol, "usd", 1) == [] for coin in COINS)
-    bench.exchange.faults.clear()
-    done = collect(bench.prices(), store, bench.time.clock, COINS, RULES, publish=lambda _: None)
-    assert len(done.stored) == len(COINS)
-
-
-def test_the_source_of_prices_is_left_alone_for_as_long_as_it_asks(bench: Rig) -> None:
-    store, source = bench.price_store, bench.prices()
-    bench.exchange.faults.add("status=429,retry-after=7,times=1")
-    for _ in range(2):
-        with pytest.raises(UpstreamUnavailable):
-            collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
-    assert bench.asked() == 1
-    bench.time.sleep(7.0)
-    done = collect(source, store, bench.time.clock, COINS, RULES, publish=lambda _: None)
-    assert len(done.stored) == len(COINS)
+    source = rig.source()
+    rig.load(source)
+    rig.exchange.faults.add(f"revise=0.5,candle={BAD}")
+    assert rig.reread(source, 3).revised == 0
+    assert rig.stored() == by_hand()
+    assert rig.reread(source, 30).revised == 1
+    (revision,) = rig.store.revisions(BTC, DAY, 10)
+    old, new = revision.old, revision.new
+    assert old == next(candle for candle in truth() if candle.bucket == BAD)
+    assert new.close == pytest.approx(old.close / 2, abs=1)
+    assert (new.bucket, new.open, new.volume) == (old.bucket, old.open, old.volume)
+    assert rig.stored() == by_hand([new if c.bucket == BAD else c for c in truth()])
 
 
 def test_the_default_bounds_keep_one_call_below_twenty_seconds() -> None:

@@ -23,17 +23,13 @@ def bar(stamp: int, close: str = "262064") -> Bar:
     )
 
 
-def exchange(stamps: list[int], now: float = T + 9 * DAY, **options: Any) -> Exchange:
-    book = ReplayBook({(BTC, Interval.DAY): [bar(stamp) for stamp in stamps]})
-    return Exchange(book, clock=lambda: now, **options)
+def ten_days(now: float = T + 9 * DAY + 5) -> Exchange:
+    book = ReplayBook({(BTC, Interval.DAY): [bar(T + n * DAY) for n in range(10)]})
+    return Exchange(book, clock=lambda: now)
 
 
-def ten_days(now: float = T + 9 * DAY + 5, **options: Any) -> Exchange:
-    return exchange([T + n * DAY for n in range(10)], now, **options)
-
-
-def simulated(now: float = T + 3600.0, **options: Any) -> Exchange:
-    return Exchange(Simulation(1), clock=lambda: now, **options)
+def simulated(now: float = T + 3600.0) -> Exchange:
+    return Exchange(Simulation(1), clock=lambda: now)
 
 
 def ask(market: Exchange, target: str, status: int = 200) -> Any:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from app.sandbox.exchange import COINGECKO_PATH, Exchange
+from app.sandbox.prices import Quote, SimulatedPrices
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from tests.support.commands import run
@@ -20,10 +21,28 @@ from tests.support.processes import Server, api_server, environment
 
 
 @dataclass
+class Prices:
+    """Simulated prices, with others in their place: each a price in USD and its time, or null."""
+
+    changed: dict[str, tuple[Decimal | None, int | None]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    _base: SimulatedPrices = field(default_factory=SimulatedPrices)
+
+    def quotes(self, ids: Iterable[str], now: float) -> dict[str, Quote]:
+        """See PriceBook.quotes."""
+        found = {**self._base.quotes([item for item in ids if item not in self.unknown], now)}
+        for coin_id in found.keys() & self.changed.keys():
+            price, at = self.changed[coin_id]
+            found[coin_id] = Quote({"usd": price}, int(now) if at is None else at)
+        return found
+
+
+@dataclass
 class PriceShop:
     """One database, one source of prices, and who works with them."""
 
     exchange: Exchange
+    prices: Prices
     environment: dict[str, str]
     folder: Path
     api: Server
@@ -45,7 +64,7 @@ class PriceShop:
 
     def price(self, coin: str, price: str, updated_at: int | None = None) -> None:
         """Let a coin cost this much from now on."""
-        self.exchange.prices.set(coin, "usd", Decimal(price), updated_at=updated_at)
+        self.prices.changed[coin] = (Decimal(price), updated_at)
 
     def asked(self) -> int:
         """How often the source was asked for prices."""
@@ -71,7 +90,8 @@ class PriceShop:
 @contextmanager
 def price_shop(folder: Path, **changed: str) -> Iterator[PriceShop]:
     """A shop with an empty database; settings other than the usual ones as keywords."""
-    exchange = Exchange(Simulation(4), clock=time.time)
+    prices = Prices()
+    exchange = Exchange(Simulation(4), clock=time.time, prices=prices)
     with serve(exchange) as url:
         settings = {
             "COINGECKO_API_BASE_URL": url + COINGECKO_PATH,
@@ -80,4 +100,4 @@ def price_shop(folder: Path, **changed: str) -> Iterator[PriceShop]:
         }
         known = environment(folder, **settings)
         with api_server(known, folder) as api:
-            yield PriceShop(exchange, known, folder, api)
+            yield PriceShop(exchange, prices, known, folder, api)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from app.api.dependencies import AVERAGES, CANDLES
 from app.api.price_requests import ANOMALIES, HISTORY
 from app.api.query import Query
-from app.core.env_file import read_env_file
 from app.core.errors import ConfigurationError, InvalidRequest, StoreUnusable, UpstreamError
 from app.core.market import DAY, Interval, Pair
 from app.core.prices import COIN_IDS, Coin
@@ -156,19 +155,6 @@ def test_a_file_is_a_backup_or_refused(
     refused = pytest.raises((StoreUnusable, ConfigurationError))
     with refused, archive.reading(file) as (_schema, parts):
         list(parts)
-
-
-@given(changed([b"# a comment\nPORT=8001\nexport DB_URL='sqlite:///x'\nHOST = \"a b\" # here\n"]))
-def test_an_env_file_is_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes
-) -> None:
-    file = tmp_path_factory.getbasetemp() / "any.env"
-    file.write_bytes(data)
-    try:
-        read = read_env_file(file)
-    except ConfigurationError:
-        return
-    assert all(isinstance(value, str) for value in read.values())
 
 
 NAMES = st.sampled_from(

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,17 +14,13 @@ import structlog
 
 from app.core.market import Interval
 from app.keeper import (
-    COLLECTOR,
     FIRST_RETRY,
     INCREMENTAL,
     INITIAL,
     LAST_RETRY,
-    NOT_STARTED,
-    Beside,
     ChildEnd,
     Children,
     Keeper,
-    Periodic,
     next_run,
 )
 from tests.support.processes import DEADLINE, ROOT
@@ -70,7 +66,8 @@ def play(
         return len(script.ran) == len(script.ends)
 
     keeper = Keeper(
-        [interval],
+        # The shortest one sets the rhythm.
+        [Interval.DAY, interval],
         script,
         clock=lambda: MIDNIGHT + 3600.0,
         say=said.append,
@@ -82,18 +79,11 @@ def play(
 
 
 def test_the_first_load_is_the_initial_one_and_then_incremental_ones_follow() -> None:
-    script, said, waits, loaded = play([FINE, FINE, FINE])
-    assert script.ran == [INITIAL, INCREMENTAL, INCREMENTAL]
-    assert said == []
-    assert loaded == 1
-    assert waits == [86_400 - 3600 + 30.0] * 3
-
-
-def test_the_initial_load_is_tried_again_until_it_succeeds() -> None:
-    script, _, waits, loaded = play([AWAY, REJECTED, FINE, FINE])
+    script, said, waits, loaded = play([AWAY, REJECTED, FINE, FINE])
     assert script.ran == [INITIAL, INITIAL, INITIAL, INCREMENTAL]
+    assert ["answers again" in line for line in said] == [False, True]
     assert loaded == 1
-    assert waits[:2] == [60.0, 120.0]
+    assert waits == [60.0, 120.0] + [86_400 - 3600 + 30.0] * 2
 
 
 def test_what_was_left_to_another_loader_is_looked_after_soon() -> None:
@@ -106,21 +96,10 @@ def test_what_was_left_to_another_loader_is_looked_after_soon() -> None:
 
 @pytest.mark.parametrize("partly", [ONE_REJECTED, ONE_LOST, ChildEnd(0, PARTLY_TAKEN.summary)])
 def test_one_series_that_fails_for_ever_delays_no_other(partly: ChildEnd) -> None:
-    script, _, waits, loaded = play([partly] * 12, Interval.MINUTE)
+    script, _, waits, loaded = play([partly] * 4, Interval.MINUTE)
     assert loaded == 1
-    assert script.ran == [INITIAL] + [INCREMENTAL] * 11
-    assert waits == [6.0] * 12
-
-
-def test_one_series_that_fails_is_tried_again_before_the_next_close() -> None:
-    _, said, waits, _ = play([ONE_REJECTED] * 7)
-    assert waits == [60.0, 120.0, 240.0, 480.0, 900.0, 900.0, 900.0]
-    assert said == []
-
-
-def test_an_exchange_that_is_away_is_not_asked_at_every_close() -> None:
-    _, _, waits, _ = play([AWAY] * 6 + [FINE, AWAY], Interval.MINUTE)
-    assert waits == [60.0, 120.0, 240.0, 480.0, 900.0, 900.0, 6.0, 60.0]
+    assert script.ran == [INITIAL] + [INCREMENTAL] * 3
+    assert waits == [6.0] * 4
 
 
 def test_an_outage_is_over_when_no_series_is_lost_any_more() -> None:
@@ -131,7 +110,7 @@ def test_an_outage_is_over_when_no_series_is_lost_any_more() -> None:
 
 
 def test_whatever_goes_wrong_beside_a_load_the_next_one_still_runs() -> None:
-    script, waits = Script([FINE, AWAY, FINE, ChildEnd(0, {"series": 1}), FINE]), list[float]()
+    script, waits = Script([FINE, ChildEnd(0, {"series": 1}), FINE]), list[float]()
 
     def fail(*_: str) -> None:
         raise BrokenPipeError("nobody reads this any more")
@@ -144,25 +123,9 @@ def test_whatever_goes_wrong_beside_a_load_the_next_one_still_runs() -> None:
         Keeper(
             [Interval.DAY], script, clock=lambda: MIDNIGHT, say=fail, loaded=fail, wait=wait
         ).run()
-    assert script.ran == [INITIAL] + [INCREMENTAL] * 4
-    assert waits == [FIRST_RETRY, FIRST_RETRY, FIRST_RETRY, FIRST_RETRY, 30.0]
-    crashed = [line for line in logged if line["event"] == "keeper_crashed"]
-    assert [(line["log_level"], line["thread"]) for line in crashed] == [("error", "keeper")] * 4
-    assert all(line["exc_info"] for line in crashed)
-
-
-def test_a_collector_that_cannot_be_run_is_run_again() -> None:
-    children, waits = Script([]), list[float]()
-
-    def wait(seconds: float) -> bool:
-        waits.append(seconds)
-        return len(waits) == 3
-
-    with structlog.testing.capture_logs() as logged:
-        Periodic(COLLECTOR, [], children, every=7.0, wait=wait).run()
-    assert children.ran == [COLLECTOR] * 3
-    assert waits == [FIRST_RETRY] * 3
-    assert [line["event"] for line in logged] == ["keeper_crashed"] * 3
+    assert script.ran == [INITIAL, INCREMENTAL, INCREMENTAL]
+    assert waits == [FIRST_RETRY, FIRST_RETRY, 30.0]
+    assert [line["event"] for line in logged] == ["keeper_crashed"] * 2
 
 
 def test_an_outage_is_said_once_in_plain_words_and_so_is_its_end() -> None:
@@ -183,25 +146,6 @@ def test_a_load_that_a_ctrl_c_ended_is_no_failure(code: int) -> None:
     assert waits[0] == 60.0
 
 
-@pytest.mark.parametrize(
-    ("code", "level"), [(1, "warning"), (-9, "warning"), (0, "info"), (-2, None), (130, None)]
-)
-def test_a_command_that_ends_is_started_again_and_its_end_told_unless_by_a_ctrl_c(
-    code: int, level: str | None
-) -> None:
-    script = Script([ChildEnd(code, None), ChildEnd(code, None)])
-
-    def wait(seconds: float) -> bool:
-        assert seconds == 60.0
-        return len(script.ran) == 2
-
-    with structlog.testing.capture_logs() as lines:
-        Periodic(COLLECTOR, [], script, every=60.0, wait=wait).run()
-    assert script.ran == [COLLECTOR, COLLECTOR]
-    told = {"event": "scheduled_run_finished", "command": COLLECTOR, "exit_code": code}
-    assert lines == ([{**told, "log_level": level}] * 2 if level else [])
-
-
 def test_a_failure_that_is_no_outage_does_not_blame_the_network() -> None:
     assert play([REJECTED, ChildEnd(2, None), ChildEnd(1, {}), FINE])[1] == []
 
@@ -220,34 +164,10 @@ def test_a_load_follows_each_close_by_a_little(interval: Interval, now: int, due
     assert next_run(now, interval, 0) == due
 
 
-@pytest.mark.parametrize("away", [True, False])
-def test_retries_grow_apart_to_a_bound(away: bool) -> None:
-    waits = [next_run(3600, Interval.DAY, n, away=away) - 3600 for n in range(1, 10)]
-    assert waits == sorted(waits)
-    assert (waits[0], waits[-1]) == (60.0, LAST_RETRY)
-    assert next_run(3600, Interval.DAY, 10_000, away=away) == 3600 + LAST_RETRY
-
-
-def test_a_retry_waits_for_no_close_but_that_of_an_exchange_that_is_away() -> None:
+def test_retries_grow_apart_to_a_bound_and_wait_for_no_close() -> None:
+    waits = [next_run(3600, Interval.DAY, failures) - 3600 for failures in (1, 2, 3, 9, 10_000)]
+    assert waits == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY, LAST_RETRY, LAST_RETRY]
     assert next_run(MIDNIGHT + 7, Interval.MINUTE, 5) == MIDNIGHT + 66
-    assert next_run(MIDNIGHT + 7, Interval.MINUTE, 5, away=True) == MIDNIGHT + 7 + LAST_RETRY
-
-
-def test_the_shortest_interval_sets_the_rhythm() -> None:
-    waits: list[float] = []
-
-    def wait(seconds: float) -> bool:
-        waits.append(seconds)
-        return True
-
-    Keeper(
-        [Interval.DAY, Interval.HOUR],
-        Script([FINE]),
-        clock=lambda: MIDNIGHT,
-        say=pytest.fail,
-        wait=wait,
-    ).run()
-    assert waits == [30.0]
 
 
 def test_a_stop_ends_the_running_child_and_starts_no_other() -> None:
@@ -276,60 +196,18 @@ def test_the_summary_is_the_last_line_where_there_is_one(
         assert Children(dict(os.environ), log).run(module).summary == summary
 
 
-class NoRoom(Children):
-    """Children for which the system has no room the first few times, which it says in earnest."""
-
-    def __init__(self, times: int) -> None:
-        super().__init__(os.environ)
-        self.times = times
-        self.ends: list[ChildEnd] = []
-
-    def run(self, module: str, *arguments: str) -> ChildEnd:
-        full = len(self.ends) < self.times
-        # No system takes an environment of three megabytes.
-        room = {"TOO_MUCH": "x" * 3_000_000} if full else {}
-        end = Children({**os.environ, **room}).run("tests.support.summary", *arguments)
-        self.ends.append(end)
-        return end
-
-
-@pytest.mark.parametrize(
-    ("make", "waits"),
-    [
-        (
-            lambda children, wait: Keeper(
-                [Interval.DAY],
-                children,
-                clock=lambda: MIDNIGHT + 31,
-                say=pytest.fail,
-                wait=wait,
-            ),
-            [FIRST_RETRY, 2 * FIRST_RETRY, 86_399.0],
-        ),
-        (
-            lambda children, wait: Periodic(COLLECTOR, [], children, every=FIRST_RETRY, wait=wait),
-            [FIRST_RETRY] * 3,
-        ),
-    ],
-)
-def test_a_child_that_the_system_cannot_start_is_tried_again_like_one_that_failed(
-    make: Callable[[Children, Callable[[float], bool]], Beside], waits: list[float]
-) -> None:
-    children, waited = NoRoom(2), list[float]()
+def test_a_child_that_the_system_cannot_start_is_tried_again() -> None:
+    # No system takes an environment of three megabytes.
+    children, waits = Children({**os.environ, "TOO_MUCH": "x" * 3_000_000}), list[float]()
 
     def wait(seconds: float) -> bool:
-        waited.append(seconds)
-        return len(children.ends) == 3
+        waits.append(seconds)
+        return len(waits) == 2
 
     with structlog.testing.capture_logs() as logged:
-        make(children, wait).run()
-    assert children.ends == [ChildEnd(NOT_STARTED, None)] * 2 + [ChildEnd(0, {"ok": [1]})]
-    assert waited == waits
-    said = [line for line in logged if line["event"] == "child_not_started"]
-    assert [(line["log_level"], line["command"]) for line in said] == [
-        ("error", "tests.support.summary")
-    ] * 2
-    assert "Argument list too long" in said[0]["reason"]
+        Keeper([Interval.DAY], children, clock=lambda: MIDNIGHT, say=pytest.fail, wait=wait).run()
+    assert waits == [FIRST_RETRY] * 2
+    assert [line["event"] for line in logged] == ["keeper_crashed"] * 2
 
 
 PARENT = """

@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.conditional import answered, held
+from app.api.conditional import answered
 from app.api.dependencies import ContextDep, IfNoneMatch
 from app.api.openapi import (
     NOT_MODIFIED,
@@ -55,7 +55,7 @@ _EXAMPLE: Final = {
             "The anomalous closes, ascending.", SeriesAnomalies, _EXAMPLE, SERIES_HEADERS
         ),
         304: NOT_MODIFIED,
-        **problems(ANOMALIES, *SERIES_ERRORS, ReversedPeriod),
+        **problems(*SERIES_ERRORS, ReversedPeriod),
     },
     openapi_extra=series_parameters(ANOMALIES),
 )
@@ -66,27 +66,25 @@ def anomalies(request: AnomaliesDep, context: ContextDep, if_none_match: IfNoneM
     `judged` and `insufficient` count the closes that could and could not be judged, `X-Data-Missing`
     the buckets without one.
     """
-    runtime, asked, kind = context.runtime, request.asked, f"anomalies {request.rule}"
-    unmodified = held(kind, asked, runtime.averages, if_none_match)
-    if unmodified is not None:
-        return unmodified
+    runtime, (asked, rule) = context.runtime, request
     span = limited(runtime.averages, asked)
-    state, found = judge_closes(
-        runtime.series, asked.pair, asked.interval, span.first, span.last, request.rule
+    state, closes = judge_closes(
+        runtime.series, asked.pair, asked.interval, span.first, span.last, rule
     )
-    rows = b",".join(rendering.flat(_point(point)) for point in found.anomalies)
+    rows = b",".join(rendering.flat(_point(point)) for point in closes.anomalies)
     head = rendering.flat(
         {
             "pair": asked.pair.legacy,
             "interval": asked.interval.value,
-            "method": request.rule.method.value,
-            "judged": found.judged,
-            "insufficient": found.insufficient,
+            "method": rule.method.value,
+            "judged": closes.judged,
+            "insufficient": closes.insufficient,
         }
     )
     body = head[:-1] + b',"anomalies":[' + rows + b"]}"
-    missing = max(0, asked.expected - found.judged - found.insufficient)
-    return answered(kind, asked, Reading(body, state, missing), if_none_match)
+    missing = max(0, asked.expected - closes.judged - closes.insufficient)
+    found = Reading(body, state, missing)
+    return answered(f"anomalies {rule}", asked, found, if_none_match)
 
 
 def _point(point: AnomalousPoint) -> rendering.Flat:

@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.conditional import answered, held
+from app.api.conditional import answered
 from app.api.dependencies import (
     AVERAGES,
     CANDLES,
@@ -60,7 +60,7 @@ _CANDLES_EXAMPLE: Final = [
             SERIES_HEADERS,
         ),
         304: NOT_MODIFIED,
-        **problems(AVERAGES, *SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
+        **problems(*SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
     },
     openapi_extra=series_parameters(AVERAGES),
 )
@@ -71,8 +71,9 @@ def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMat
     exists only where all of these buckets have a candle: a gap is left out, never filled, and
     `X-Data-Missing` counts what is left out. One reply spans at most 10,000 stored buckets.
     """
-    found = read_averages(context.runtime.averages, request.window, request.asked)
-    return answered(f"mms {request.window}", request.asked, found, if_none_match, request.window)
+    asked, window = request
+    found = read_averages(context.runtime.averages, window, asked)
+    return answered(f"mms {window}", asked, found, if_none_match, window)
 
 
 @router.get(
@@ -86,7 +87,7 @@ def averages(request: AveragesDep, context: ContextDep, if_none_match: IfNoneMat
             SERIES_HEADERS,
         ),
         304: NOT_MODIFIED,
-        **problems(CANDLES, *SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
+        **problems(*SERIES_ERRORS, UnsupportedRange, ReversedPeriod),
     },
     openapi_extra=series_parameters(CANDLES),
 )
@@ -96,9 +97,6 @@ def candles(request: CandlesDep, context: ContextDep, if_none_match: IfNoneMatch
     With `windows=20,50,200` each row has `mms_20`, `mms_50` and `mms_200`, null where that average
     does not exist. `X-Data-Missing` counts the buckets without a candle.
     """
-    runtime, kind = context.runtime, f"candles {request.windows}"
-    unmodified = held(kind, request.asked, runtime.averages, if_none_match)
-    if unmodified is not None:
-        return unmodified
-    found = read_candles(runtime.series, runtime.averages, request.windows, request.asked)
-    return answered(kind, request.asked, found, if_none_match)
+    runtime, (asked, windows) = context.runtime, request
+    found = read_candles(runtime.series, runtime.averages, windows, asked)
+    return answered(f"candles {windows}", asked, found, if_none_match)

@@ -56,7 +56,7 @@ _EXAMPLE: Final = {
     summary="Which buckets are missing, and why",
     responses={
         200: json_reply("What is missing.", Gaps, _EXAMPLE),
-        **problems(GAPS, *SERIES_ERRORS),
+        **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(GAPS),
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import NOTHING, ContextDep, NoParameters
+from app.api.dependencies import ContextDep, NoParameters
 from app.api.openapi import JsonBytes, json_reply, problems
 from app.core.errors import StoreUnavailable
 from app.core.market import WINDOWS
@@ -35,22 +35,6 @@ _EXAMPLE: Final = {
             "as_of": "2024-03-29T00:00:00Z",
             "checked_at": "2024-03-30T00:05:02Z",
         },
-        {
-            "pair": "BRLETH",
-            "symbol": "ETH-BRL",
-            "interval": "1d",
-            "windows": list(WINDOWS),
-            "first": None,
-            "last": None,
-            "expected": 365,
-            "stored": 0,
-            "missing": 365,
-            "warm_up_missing": 199,
-            "stale": True,
-            "as_of": None,
-            "checked_at": None,
-            "message": "Nothing is stored for BRLETH at 1d yet: run make initial_load.",
-        },
     ]
 }
 
@@ -60,7 +44,7 @@ _EXAMPLE: Final = {
     summary="What is served, how complete and how fresh",
     responses={
         200: json_reply("Every served series.", Pairs, _EXAMPLE),
-        **problems(NOTHING, StoreUnavailable),
+        **problems(StoreUnavailable),
     },
     dependencies=[NoParameters],
 )

@@ -6,10 +6,16 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import NOTHING, ContextDep, NoParameters
-from app.api.openapi import SYMBOL, JsonBytes, json_reply, problems
+from app.api.dependencies import ContextDep, NoParameters
+from app.api.openapi import SYMBOL, JsonBytes, json_reply, problems, wrong_method
 from app.api.price_requests import ANOMALY, HISTORY, AnomalyDep, CoinDep, HistoryDep
-from app.core.errors import ReversedPeriod, StoreUnavailable, UnsupportedSymbol, UpstreamUnavailable
+from app.core.errors import (
+    RepeatedParameter,
+    ReversedPeriod,
+    StoreUnavailable,
+    UnsupportedSymbol,
+    UpstreamUnavailable,
+)
 from app.core.prices import StoredPrice
 from app.schemas.prices import Price, PriceAnomaly, SupportedSymbols
 from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
@@ -50,7 +56,8 @@ _ANOMALY: Final = {
     summary="Ask for one price now, and store it",
     responses={
         200: json_reply("The stored price.", Price, _PRICE),
-        **problems(NOTHING, UnsupportedSymbol, StoreUnavailable, UpstreamUnavailable),
+        **problems(UnsupportedSymbol, StoreUnavailable, UpstreamUnavailable),
+        **wrong_method("POST"),
     },
     openapi_extra={"parameters": [SYMBOL]},
     dependencies=[NoParameters],
@@ -82,7 +89,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     summary="Collected prices, newest first",
     responses={
         200: json_reply("The prices, newest first.", list[Price], [_PRICE]),
-        **problems(HISTORY, UnsupportedSymbol, ReversedPeriod, StoreUnavailable),
+        **problems(RepeatedParameter, UnsupportedSymbol, ReversedPeriod, StoreUnavailable),
     },
     openapi_extra={"parameters": [SYMBOL, *HISTORY.documented()]},
 )
@@ -92,9 +99,8 @@ def history(asked: HistoryDep, context: ContextDep) -> Response:
     `stale` marks a price that was too old, by its own time, when it was collected.
     """
     rules = context.price_rules
-    found = context.runtime.prices.newest(
-        asked.coin.symbol, rules.currency, asked.limit, asked.first, asked.last
-    )
+    coin, limit, first, last = asked
+    found = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
     rows = (rendering.price(price, stale=_stale(price, rules)) for price in found)
     return JsonBytes(b"[" + b",".join(rows) + b"]")
 
@@ -104,7 +110,7 @@ def history(asked: HistoryDep, context: ContextDep) -> Response:
     summary="Whether the newest price is out of the ordinary",
     responses={
         200: json_reply("The judgement.", PriceAnomaly, _ANOMALY),
-        **problems(ANOMALY, UnsupportedSymbol, StoreUnavailable),
+        **problems(RepeatedParameter, UnsupportedSymbol, StoreUnavailable),
     },
     openapi_extra={"parameters": [SYMBOL, *ANOMALY.documented()]},
 )
@@ -115,12 +121,9 @@ def anomaly(asked: AnomalyDep, context: ContextDep) -> Response:
     change must exceed the threshold; exactly the threshold is normal. `method=robust`: the change against the median and the MAD of the recent changes. With
     too few prices, or a stale one, `anomaly` is false and `message` says so.
     """
-    runtime = context.runtime
-    found = judge_newest(
-        runtime.prices, asked.coin.symbol, context.price_rules, asked.rule, runtime.clock()
-    )
-    body = _judged(asked.coin.symbol, context.price_rules, found)
-    return JsonBytes(rendering.flat(body))
+    runtime, rules, (coin, rule) = context.runtime, context.price_rules, asked
+    found = judge_newest(runtime.prices, coin.symbol, rules, rule, runtime.clock())
+    return JsonBytes(rendering.flat(_judged(coin.symbol, rules, found)))
 
 
 @router.get(
@@ -132,7 +135,7 @@ def anomaly(asked: AnomalyDep, context: ContextDep) -> Response:
             SupportedSymbols,
             {"symbols": ["BTC", "ETH"], "mappings": {"BTC": "bitcoin", "ETH": "ethereum"}},
         ),
-        **problems(NOTHING),
+        **problems(),
     },
     dependencies=[NoParameters],
 )

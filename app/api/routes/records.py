@@ -36,7 +36,7 @@ _REVISED: Final = {
     summary="Candles that the exchange sent and that were refused",
     responses={
         200: json_reply("The last seen ones first.", list[Quarantined], [_QUARANTINED]),
-        **problems(RECORDS, *SERIES_ERRORS),
+        **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )
@@ -46,9 +46,8 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
     `timestamp` is null where the candle's stamp could not be read. A bucket whose candle came right
     later stays here as a record.
     """
-    found = context.runtime.series.quarantined(
-        request.pair, request.interval, 0, LATEST, request.limit
-    )
+    pair, interval, limit = request
+    found = context.runtime.series.quarantined(pair, interval, 0, LATEST, limit)
     return _listed(_quarantined(item) for item in found)
 
 
@@ -57,14 +56,14 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
     summary="Closed candles that the exchange changed afterwards",
     responses={
         200: json_reply("The last noticed ones first.", list[Revised], [_REVISED]),
-        **problems(RECORDS, *SERIES_ERRORS),
+        **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )
 def revisions(request: RecordsDep, context: ContextDep) -> Response:
     """What a closed candle was before and after. The averages that contain it were recomputed in the
     same transaction; `revision` is the series' revision that brought the change."""
-    found = context.runtime.series.revisions(request.pair, request.interval, request.limit)
+    found = context.runtime.series.revisions(*request)
     return _listed(_revised(item) for item in found)
 
 

@@ -50,16 +50,9 @@ def test_a_request_keeps_the_id_that_its_client_gave_unless_it_could_do_harm(api
     assert len(replaced) == 6
 
 
-@pytest.mark.parametrize("target", [READ, "/docs", "/"])
-def test_every_reply_carries_its_id_and_forbids_sniffing(api: Client, target: str) -> None:
-    got = api.get(target, ("X-Request-ID", "abc"))
-    assert got.header("x-request-id") == "abc"
+def test_a_problem_has_the_members_that_programs_read(api: Client) -> None:
+    got = api.get("/nowhere", ("X-Request-ID", "abc"))
     assert got.header("x-content-type-options") == "nosniff"
-
-
-@pytest.mark.parametrize("target", ["/nowhere", "/BRLBTC/mms", "/BRLXYZ/mms?range=20"])
-def test_a_problem_has_the_members_that_programs_read(api: Client, target: str) -> None:
-    got = api.get(target, ("X-Request-ID", "abc"))
     problem = got.json()
     assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
     assert problem["type"] == f"urn:mms-api:error:{problem['code']}"
@@ -74,11 +67,7 @@ def test_a_problem_has_the_members_that_programs_read(api: Client, target: str) 
         "/BRLBTC",
         "/BRLBTC/mms/",
         "/BTC%2FBRL/mms?range=20",
-        "/redoc",
-        "/static-offline-docs/nothing.js",
-        "/static-offline-docs/../core.py",
         "/static-offline-docs/%2e%2e/core.py",
-        "/static-offline-docs/" + "x" * 5000,
         "/%FF%FE",
         "/" + "a/" * 3000,
         "/nowhere?x=\udcff",
@@ -91,8 +80,7 @@ def test_what_is_not_there_is_a_problem_that_leads_on(api: Client, target: str) 
     assert "/docs" in got.json()["detail"]
 
 
-@pytest.mark.parametrize("method", ["POST", "OPTIONS", "FOO"])
-@pytest.mark.parametrize("path", ["/BRLBTC/mms", "/healthz", "/docs", "/"])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/BRLBTC/mms"), ("FOO", "/docs")])
 def test_a_wrong_method_is_told_the_right_ones(api: Client, method: str, path: str) -> None:
     got = api.ask(method, path)
     assert (got.status, got.json()["code"]) == (405, "method-not-allowed")
@@ -100,7 +88,7 @@ def test_a_wrong_method_is_told_the_right_ones(api: Client, method: str, path: s
     assert "GET, HEAD" in got.json()["detail"]
 
 
-@pytest.mark.parametrize("path", [READ, "/BRLBTC/candles", "/health", "/docs", "/", "/nowhere"])
+@pytest.mark.parametrize("path", [READ, "/docs", "/nowhere"])
 def test_head_is_get_without_a_body(api: Client, path: str) -> None:
     get, head = (api.ask(method, path, ("X-Request-ID", "abc")) for method in ("GET", "HEAD"))
     assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")

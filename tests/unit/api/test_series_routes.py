@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from app.core.market import DAY, Interval
-from tests.support.api import BTC, ETH, LAST, Client, FakeRuntime, load, serving
+from tests.support.api import LAST, Client, FakeRuntime, load, serving
 
 HOUR = Interval.HOUR
 
@@ -59,13 +59,6 @@ def test_every_spelling_of_one_question_has_one_answer(api: Client, target: str)
     assert rows == [row for row in whole if 1_704_067_200 <= row["timestamp"] <= 1_706_659_200]
 
 
-def test_another_interval_is_another_series(api: Client) -> None:
-    got = api.get("/BRLBTC/mms?range=200&interval=1h&from=2024-03-29&to=2024-03-29")
-    assert [row["timestamp"] for row in got.json()] == [LAST + hour * 3600 for hour in range(24)]
-    assert got.header("x-data-as-of") == "2024-03-29T23:00:00Z"
-    assert got.header("x-data-missing") == "0"
-
-
 def test_a_pair_without_data_is_an_empty_list_that_says_how_to_load(api: Client) -> None:
     for target in ("/BRLETH/mms?range=20", "/BRLETH/candles"):
         got = api.get(target)
@@ -89,30 +82,19 @@ def test_candles_have_their_averages_only_when_asked(api: Client) -> None:
     assert [row["mms_200"] for row in asked] == [None, None]
 
 
-def test_candles_count_the_buckets_without_one(api: Client) -> None:
-    got = api.get("/BRLBTC/candles")
-    assert got.header("x-data-missing") == "2"
-    assert len(got.json()) == 363
-
-
 REFUSED = [
     ("/BRLXYZ/mms?range=20", 400, "unsupported-pair", "BRLBTC, BRLETH (or BTC-BRL, ETH-BRL)"),
     ("/BTCBRL/mms?range=20", 400, "unsupported-pair", "'BTCBRL' is not served"),
-    ("/%00/candles", 400, "unsupported-pair", r"'\x00' is not served"),
     ("/BRL%EF%BC%A2TC/mms?range=20", 400, "unsupported-pair", "BRLBTC"),
     (f"/{'A' * 5000}/mms?range=20", 400, "unsupported-pair", "AAA…"),
     ("/BRLBTC/mms?range=21", 400, "unsupported-range", "use one of 20, 50, 200"),
-    ("/BRLBTC/mms?range=020", 400, "unsupported-range", "20, 50, 200"),
     (f"/BRLBTC/mms?range={'9' * 1900}", 400, "unsupported-range", "999…"),
     ("/BRLBTC/candles?windows=20,21", 400, "unsupported-range", "windows=21"),
     ("/BRLBTC/mms?range=20&interval=15m", 400, "unsupported-interval", "use one of 1d, 1h"),
-    ("/BRLBTC/mms?range=20&interval=1D", 400, "unsupported-interval", "1d, 1h"),
     ("/BRLBTC/mms?range=20&from=2024-02-01&to=2024-01-01", 400, "reversed-period", "2024-02-01T"),
-    ("/BRLBTC/mms?range=20&from=1706659201&to=1706659200", 400, "reversed-period", "Exchange"),
     ("/BRLBTC/mms", 422, "invalid-parameter", "range is required"),
     ("/BRLBTC/mms?range=20.0", 422, "invalid-parameter", "20, 50, 200"),
     ("/BRLBTC/mms?range=%D9%A2%D9%A0", 422, "invalid-parameter", "20, 50, 200"),
-    ("/BRLBTC/candles?windows=20,", 422, "invalid-parameter", "20, 50, 200"),
     ("/BRLBTC/candles?windows=20,20", 422, "invalid-parameter", "twice"),
     ("/BRLBTC/mms?range=20&from=yesterday", 422, "invalid-parameter", "from='yesterday'"),
     (f"/BRLBTC/mms?range=20&from={'9' * 100_000}", 422, "invalid-parameter", "at most 2,048"),
@@ -142,22 +124,6 @@ def test_more_than_ten_thousand_points_are_to_be_asked_in_parts() -> None:
         assert (got.status, got.json()["code"]) == (422, "invalid-parameter")
         assert "in parts" in got.json()["detail"]
         assert len(api.get("/BRLBTC/candles?interval=1m").json()) <= 10_000
-
-
-def test_an_interval_that_is_not_served_by_default_must_be_named() -> None:
-    with serving(FakeRuntime(), intervals="1h") as api:
-        got = api.get("/BRLBTC/mms?range=20")
-        assert (got.status, got.json()["code"]) == (400, "unsupported-interval")
-        assert "use one of 1h" in got.json()["detail"]
-
-
-def test_the_pairs_that_are_served_are_the_settings_own() -> None:
-    runtime = FakeRuntime()
-    load(runtime.store, ETH)
-    load(runtime.store, BTC)
-    with serving(runtime, allowed_pairs="ETH-BRL") as api:
-        assert len(api.get("/BRLETH/mms?range=20").json()) == 365
-        assert api.get("/BRLBTC/mms?range=20").status == 400
 
 
 def test_a_period_before_what_is_stored_is_empty_and_says_why(api: Client) -> None:

@@ -33,16 +33,10 @@ def refused(env_file: Path) -> str:
 
 def test_lines_of_names_and_values_are_read(env_file: Path) -> None:
     env_file.write_text(
-        "# a comment\n\nPORT=8001\nexport HOST = 127.0.0.1 # this machine\n"
-        "DB_URL=\"sqlite:///a b.db\"\nLOG_LEVEL='INFO'\nAPI=\n"
+        '\ufeff# a comment\n\nexport HOST = ::1 # here\nDB_URL="sqlite:///a b.db"\nAPI=\n'
     )
-    assert read_env_file(env_file) == {
-        "PORT": "8001",
-        "HOST": "127.0.0.1",
-        "DB_URL": "sqlite:///a b.db",
-        "LOG_LEVEL": "INFO",
-        "API": "",
-    }
+    assert read_env_file(env_file) == {"HOST": "::1", "DB_URL": "sqlite:///a b.db", "API": ""}
+    assert load_settings(env_file).host == "::1"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +47,6 @@ def test_lines_of_names_and_values_are_read(env_file: Path) -> None:
         (f'PORT=8001\nDB_URL="postgresql://mms:{SECRET}@db/mms\nHOST="::1"\n', 2),
         (f"# database\nDB_URL:postgresql://mms:{SECRET}@db/mms\n", 2),
         ("PORT=8001\nDB_URL\n", 2),
-        ('PORT="8001" 8002\n', 1),
         ("=8001\n", 1),
     ],
 )
@@ -83,34 +76,17 @@ def test_a_file_that_is_no_utf_8_is_refused_with_the_line(env_file: Path) -> Non
     assert "save the file as UTF-8" in said
 
 
-def test_the_mark_that_some_editors_put_first_is_no_part_of_a_name(env_file: Path) -> None:
-    env_file.write_bytes(b"\xef\xbb\xbfPRICE_CURRENCY=brl\n")
-    assert load_settings(env_file).price_currency == "brl"
-
-
-def test_what_is_no_regular_file_is_refused_and_not_waited_for(env_file: Path) -> None:
-    def folder() -> None:
-        env_file.mkdir()
-
-    def pipe() -> None:
-        env_file.rmdir()
-        os.mkfifo(env_file)
-
-    def link_to_nothing() -> None:
-        env_file.unlink()
-        env_file.symlink_to("absent")
-
-    for make in (folder, pipe, link_to_nothing):
-        make()
-        assert "is no regular file" in refused(env_file)
-
-
-def test_a_file_that_cannot_be_read_is_refused(env_file: Path) -> None:
+def test_what_is_no_file_or_cannot_be_read_is_refused_and_not_waited_for(env_file: Path) -> None:
+    os.mkfifo(env_file)
+    assert "is no regular file" in refused(env_file)
+    env_file.unlink()
+    env_file.symlink_to("absent")
+    assert "is no regular file" in refused(env_file)
     unreadable = Path("/proc/self/mem")
-    if not unreadable.exists():
-        pytest.skip("needs a file that even root cannot read")
-    env_file.symlink_to(unreadable)
-    assert "cannot be read" in refused(env_file)
+    if unreadable.exists():  # a file that even root cannot read
+        env_file.unlink()
+        env_file.symlink_to(unreadable)
+        assert "cannot be read" in refused(env_file)
 
 
 def test_a_command_ends_with_2_and_one_line(

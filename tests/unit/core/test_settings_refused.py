@@ -53,6 +53,38 @@ def test_a_cache_has_nodes() -> None:
     assert cache_nodes(settings(cache_url=written).cache_url) == [("a", 11211), ("::1", 11212)]
 
 
+BASES = sorted(name for name in Settings.model_fields if "base_url" in name)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (" https://api.coingecko.com/api/v3/ ", "https://api.coingecko.com/api/v3"),
+        ("http://[::1]:8080/api/v4", "http://[::1]:8080/api/v4"),
+        ("http://sandbox_1:8080", "http://sandbox_1:8080"),
+        ("https://user:pass@Exchange.example:443/v4//", "https://user:pass@exchange.example/v4"),
+    ],
+)
+def test_a_base_url_is_taken_without_slashes_at_its_end(written: str, read: str) -> None:
+    for name in BASES:
+        assert getattr(settings(**{name: written}), name) == read
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *["https://h.example:99999", "http://[::1", "http://a..b", f"http://{64 * 'a'}.b"],
+        *["https://h/?", "https://h/v4#x", "ftp://h", "exchange.example/v4", "https://"],
+    ],
+)
+def test_what_is_no_base_url_is_refused_without_its_value(url: str) -> None:
+    for name in BASES:
+        said = refused(**{name: url.replace("://", "://mms:quite-secret@")})
+        assert said.startswith(f"{name.upper()}: is no base URL (")
+        assert "write https://host/path" in said
+        assert "quite-secret" not in said
+
+
 @pytest.mark.parametrize(
     "url",
     ["postgresql://mms:secret@[bad", "postgresql://mms:sec[ret@db/mms", "mysql://u@h/n", "x"],

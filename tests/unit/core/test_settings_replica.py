@@ -53,15 +53,6 @@ def test_whatever_else_differs_is_named_and_not_shown(part: str, other: str, nam
     assert "hidden" not in said
 
 
-@pytest.mark.parametrize(
-    "same", [PRIMARY, "postgresql+psycopg://reader:other@DB.example/mms", f"{PRIMARY}&x=y"]
-)
-def test_the_primary_is_not_its_own_replica(same: str) -> None:
-    said = refused(db_url=PRIMARY, db_read_url=same)
-    assert "DB_READ_URL is DB_URL's own server" in said
-    assert "leave DB_READ_URL empty" in said
-
-
 @pytest.mark.parametrize("wrong", ["sqlite:///./data/other.db", "mysql://u@h/n", "replica.example"])
 def test_only_postgresql_has_replicas(wrong: str) -> None:
     said = refused(db_url=PRIMARY, db_read_url=wrong)

@@ -62,7 +62,7 @@ class Stand:
     def __post_init__(self) -> None:
         there = [item for number, item in enumerate(ALL) if number not in self.lacking]
         self.exchange = FakeExchange.of(there, now=day(300))
-        OPEN.append(EventBus({Event: [self.heard.append]}))
+        OPEN.append(EventBus({kind: [self.heard.append] for kind in (CandlesLoaded, LoadFailed)}))
         fake = FakeRuntime(now=day(300), events=OPEN[-1])
         self.runtime: Runtime = replace(
             fake.build(settings(history_days=DAYS)),

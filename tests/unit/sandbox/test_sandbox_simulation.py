@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.core.market import DAY, MAX_PRICE, OLDEST_BUCKET, Interval, Pair
 from app.sandbox.book import Bar
-from app.sandbox.simulation import BASE_PRICES, HIGHEST_BASE, LOWEST_BASE, Simulation
+from app.sandbox.simulation import BASE_PRICES, Simulation
 from app.utils.fixed_point import exact
 
 BTC = Pair("BTC", "BRL")
@@ -39,15 +39,6 @@ def aggregated(minutes: Sequence[Bar], interval: Interval) -> Iterator[Bar]:
             bars[-1].close,
             sum((bar.volume for bar in bars), Decimal(0)),
         )
-
-
-@pytest.mark.parametrize("interval", list(Interval))
-def test_every_interval_is_the_exact_aggregate_of_its_minutes(interval: Interval) -> None:
-    market = Simulation(seed=7)
-    first, last = DAY_ONE, DAY_ONE + 2 * DAY - 1
-    minutes = market.candles(BTC, Interval.MINUTE, first, last, LATER)
-    candles = market.candles(BTC, interval, first, last, LATER)
-    assert list(candles) == list(aggregated(minutes, interval))
 
 
 @given(
@@ -94,7 +85,7 @@ def test_another_seed_or_another_pair_is_another_market() -> None:
     assert all(a != b for a, b in zip(one, closes(1, Pair("XYZ", "BRL")), strict=True))
 
 
-@pytest.mark.parametrize("price", [None, LOWEST_BASE, Decimal("3.5"), HIGHEST_BASE])
+@pytest.mark.parametrize("price", [None, Decimal("0.01"), Decimal(100_000_000)])
 def test_every_candle_is_possible_and_fits_in_fixed_point(price: Decimal | None) -> None:
     pair = Pair("XYZ", "BRL")
     market = Simulation(3, {pair: price})
@@ -117,22 +108,6 @@ def test_no_day_is_absent_and_a_few_percent_of_the_minutes_are() -> None:
         assert [bar.stamp for bar in days] == list(range(start, start + 500 * DAY, DAY))
         minutes = market.candles(pair, Interval.MINUTE, DAY_ONE, DAY_ONE + 10 * DAY - 1, LATER)
         assert 0.01 < 1 - len(minutes) / (10 * 1440) < 0.10
-
-
-def test_the_running_minute_still_changes_and_the_closed_one_does_not() -> None:
-    market = Simulation(1)
-
-    def minute(stamp: int, now: float) -> Bar | None:
-        return next(iter(market.candles(BTC, Interval.MINUTE, stamp, stamp, now)), None)
-
-    stamps = range(DAY_ONE, DAY_ONE + 3600, 60)
-    pairs = [(minute(s, s + 30.0), minute(s, s + 60.0), minute(s, LATER)) for s in stamps]
-    traded = [(r, c, f) for r, c, f in pairs if r and c and f]
-    assert len(traded) > 50
-    assert all(closed == final for _, closed, final in traded)
-    assert all(running.open == final.open for running, _, final in traded)
-    assert any(running.close != final.close for running, _, final in traded)
-    assert all(running.volume < final.volume for running, _, final in traded)
 
 
 def test_known_candles_never_change_between_releases_or_machines() -> None:
