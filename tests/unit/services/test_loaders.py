@@ -17,6 +17,7 @@ from app.services.loaders import (
     load_initial,
     overlooked,
     since_last,
+    to_catch_up,
     to_fetch,
 )
 from app.services.loading import LoadReport
@@ -188,3 +189,8 @@ def test_trouble_with_an_old_bucket_does_not_keep_the_newest_away() -> None:
         catch_up(store, exchange, 101)
     assert store.state(BTC, DAY).last == day(300)
     assert store.state(BTC, DAY).checked_at == day(301)
+
+
+def test_a_series_with_nothing_stored_is_caught_up_from_the_beginning_of_its_history() -> None:
+    store, now = MemorySeriesStore(), day(300)
+    assert to_catch_up(store, BTC, DAY, 101, REREAD, now) == [to_fetch(store, BTC, DAY, 101, now)]
