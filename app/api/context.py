@@ -11,8 +11,8 @@ from app.bootstrap import Runtime
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair
 from app.core.prices import Coin
+from app.services.anomalies import PriceRules
 from app.services.coverage import CoverageCounter
-from app.services.prices import PriceRules
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from app.core.logging import always
 from app.core.market import DAY
 from app.core.settings import Settings
 from app.events.types import GapDetected
-from app.monitoring.repair import repair
+from app.monitoring.repair import AWAY, repair
 from app.services.gaps import Inspection, inspect
 from app.utils.days import iso
 from app.workers import output
@@ -62,7 +62,6 @@ class _Report:
     """
 
     strict: bool = False
-    repaired: bool = False
     found: list[Inspection] | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -103,7 +102,6 @@ def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> 
             inspect(made.series, *item, settings.history_days, made.clock()) for item in series
         ]
         if options.repair and not report.complete:
-            report.repaired = True
             _repair(made, report, report.found)
         _publish(made, report.found)
     return DONE if report.complete else SOME_FAILED
@@ -116,16 +114,14 @@ def _repair(made: Runtime, report: _Report, found: list[Inspection]) -> None:
         for number, item in enumerate(found):
             name = f"{item.pair} {item.interval}"
             try:
-                done = repair(made, source, item, strict=report.strict, away=away)
+                found[number], trouble = repair(made, source, item, strict=report.strict, away=away)
             except StoreError as error:  # what was found before it went away stays true
                 report.notes.append(f"{name} not repaired: {error}")
                 return
-            found[number] = done.found
-            if done.trouble is not None and done.trouble is away:
-                report.notes.append(f"{name} not repaired: {away.host} was not asked again")
-            elif done.trouble is not None:
-                report.notes.append(f"{name} not repaired: {done.trouble}")
-            away = away or done.away
+            if trouble is not None:
+                report.notes.append(f"{name} not repaired: {trouble}")
+            if isinstance(trouble, AWAY):
+                away = trouble
 
 
 def _publish(made: Runtime, found: Sequence[Inspection]) -> None:
@@ -153,10 +149,10 @@ def _heartbeat(code: int, report: _Report) -> None:
 
     Where nothing was checked it has no numbers, since a 0 would be one.
     """
-    if report.found is None:
+    found = report.found
+    if found is None:
         always().info("monitor_heartbeat", status="could_not_check", exit_code=code)
         return
-    found = report.found
     always().info(
         "monitor_heartbeat",
         status="complete" if report.complete else "incomplete",
@@ -182,32 +178,37 @@ def _show(report: _Report) -> None:
             part = " before the served period" if gap.warm_up else ""
             output.line(f"{name} missing {period} ({gap.count}){part}: {gap.cause.value}")
         for span in item.wrong_averages:
-            remedy = "" if report.repaired else ": run with --repair"
-            output.line(f"{name} wrong averages {_period(item, *span)}{remedy}")
+            output.line(f"{name} wrong averages {_period(item, *span)}: run with --repair")
         if item.quarantined:
             output.line(
                 f"{name} has {item.quarantined} refusals on record: "
                 f"GET /{item.pair}/quarantine?interval={item.interval}"
             )
         if item.stale:
-            output.line(f"{name} is stale: {_age(item)}; run make incremental")
+            newest = _iso(item.newest) or "none"
+            output.line(f"{name} is stale: its newest candle is {newest}; run make incremental")
     for note in report.notes:
         output.line(note)
 
 
 def _row(item: Inspection, *, strict: bool) -> list[object]:
-    return [
+    values = (
         item.pair,
         item.interval,
         "complete" if item.complete(strict=strict) else "incomplete",
         item.stored,
         item.expected,
         item.missing,
-        "-" if item.newest is None else iso(item.newest),
-        "-" if item.age is None else f"{item.age}s",
-        "never" if item.checked_at is None else iso(item.checked_at),
-        "-" if item.checked_age is None else f"{item.checked_age}s",
-    ]
+        _iso(item.newest),
+        None if item.age is None else f"{item.age}s",
+        _iso(item.checked_at),
+        None if item.checked_age is None else f"{item.checked_age}s",
+    )
+    return ["-" if value is None else value for value in values]
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else iso(at)
 
 
 def _period(item: Inspection, first: int, last: int) -> str:
@@ -215,12 +216,6 @@ def _period(item: Inspection, first: int, last: int) -> str:
     long = item.interval.seconds < DAY
     ends = [iso(bucket) if long else iso(bucket)[:10] for bucket in (first, last)]
     return ends[0] if first == last else f"{ends[0]}..{ends[1]}"
-
-
-def _age(item: Inspection) -> str:
-    if item.age is None:
-        return "nothing is stored"
-    return f"its newest candle closed {item.age / item.interval.seconds:.1f} intervals ago"
 
 
 def _summary(code: int, end: Ending, report: _Report) -> dict[str, Any]:
@@ -241,9 +236,9 @@ def _as_json(item: Inspection, report: _Report) -> dict[str, Any]:
         "warm_up_missing": item.warm_up_missing,
         "complete": item.complete(strict=report.strict),
         "stale": item.stale,
-        "newest": None if item.newest is None else iso(item.newest),
+        "newest": _iso(item.newest),
         "age_seconds": item.age,
-        "checked_at": None if item.checked_at is None else iso(item.checked_at),
+        "checked_at": _iso(item.checked_at),
         "checked_age_seconds": item.checked_age,
         "gaps": [
             {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -24,19 +24,8 @@ from app.services.loading import load, mend_averages
 from app.utils.days import warmed_up
 from app.utils.gaps import Span
 
-
-@dataclass(frozen=True, slots=True)
-class Repaired:
-    """What is found of a series after its repair, and why that did not work; None where it did."""
-
-    found: Inspection
-    trouble: MmsError | None = None
-
-    @property
-    def away(self) -> UpstreamError | None:
-        """The trouble where it is that the exchange gives no answer: it will give the next none."""
-        trouble = self.trouble
-        return trouble if isinstance(trouble, UpstreamUnavailable | UpstreamBlocked) else None
+AWAY: Final = (UpstreamUnavailable, UpstreamBlocked)
+"""Trouble by which the exchange gives no answer: it will give the next question none."""
 
 
 def repair(
@@ -46,15 +35,15 @@ def repair(
     *,
     strict: bool,
     away: UpstreamError | None = None,
-) -> Repaired:
-    """Fetch what `found` lacks, then mend the averages that contradict the candles.
+) -> tuple[Inspection, MmsError | None]:
+    """Fetch what `found` lacks, mend the averages that contradict the candles, and look again.
 
-    Confirmed absences are asked for again only if `strict`; nothing is where the exchange was `away` a
-    moment ago. Averages are mended in any case, unless another process is at the series. Raises
-    StoreError.
+    Returns what is found then, and why the repair did not work, None where it did. Confirmed absences
+    are asked for again only if `strict`; nothing is where the exchange was `away` a moment ago. Averages
+    are mended in any case, unless another process is at the series. Raises StoreError.
     """
     if found.complete(strict=strict):
-        return Repaired(found)
+        return found, None
     spans = [
         Span(gap.first, gap.last)
         for gap in found.gaps
@@ -65,11 +54,15 @@ def repair(
         with leased(made.leases, f"load {found.pair} {found.interval}", made.clock) as renew:
             if spans:
                 trouble = away or _fetch(made, source, found, spans, renew)
-            _mend(made, found)
+            # As the candles are now: those that came have set much right.
+            period = warmed_up(found.served, found.interval)
+            wrong = made.series.wrong_averages(found.pair, found.interval, *period)
+            mend_averages(made.series, made.clock, found.pair, found.interval, wrong)
     except (TakenByAnother, UnrepresentablePrice) as error:
         trouble = trouble or error
-    done = Repaired(_again(made, found), trouble)
-    return Repaired(done.found.unanswered(), trouble) if done.away else done
+    days = made.settings.history_days
+    again = inspect(made.series, found.pair, found.interval, days, made.clock())
+    return (again.unanswered() if isinstance(trouble, AWAY) else again), trouble
 
 
 def _fetch(
@@ -103,15 +96,3 @@ def _fetch(
         made.events.publish(LoadFailed(found.pair, found.interval, kind, reason))
         return error
     return None
-
-
-def _mend(made: Runtime, found: Inspection) -> None:
-    """Recompute what contradicts the candles as they are now: those that came have set much right."""
-    period = warmed_up(found.served, found.interval)
-    wrong = made.series.wrong_averages(found.pair, found.interval, *period)
-    mend_averages(made.series, made.clock, found.pair, found.interval, wrong)
-
-
-def _again(made: Runtime, found: Inspection) -> Inspection:
-    days = made.settings.history_days
-    return inspect(made.series, found.pair, found.interval, days, made.clock())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from app.core.market import Interval, Pair, SeriesState
 from app.core.ports import SeriesStore
-from app.core.prices import PriceStore, StoredPrice
+from app.core.prices import PriceStore, StoredPrice, Thresholds
 from app.utils.anomalies import (
     Judgement,
     Outcome,
@@ -26,18 +26,13 @@ _FAR: Final = 10_000
 among them, and how many at most."""
 
 
-class Freshness(Protocol):
-    """Which prices are judged at all: of one currency, and not older than `stale_after` seconds."""
+@dataclass(frozen=True, slots=True)
+class PriceRules:
+    """Which prices are judged, and how: of one currency, fresh for `stale_after` seconds."""
 
-    @property
-    def currency(self) -> str:
-        """The quote currency."""
-        ...
-
-    @property
-    def stale_after(self) -> int:
-        """Seconds after its own time from which a price is stale."""
-        ...
+    currency: str
+    thresholds: Thresholds
+    stale_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +56,7 @@ def is_fresh(price: StoredPrice, stale_after: int) -> bool:
 def judge_newest(
     store: PriceStore,
     symbol: str,
-    wanted: Freshness,
+    wanted: PriceRules,
     rule: Rule,
     now: float,
     as_of: StoredPrice | None = None,
@@ -93,19 +88,11 @@ def judge_newest(
             reason=reason,
         )
         return PriceJudgement(latest, None, True, unjudged)
-    if len(fresh) > 1:
-        return PriceJudgement(latest, fresh[-2], False, judgement)
-    if len(found) > 1:
-        reason = (
-            f"Of the newest {len(found)} prices only the last one was current when it was collected: "
-            "a change takes two."
-        )
-        judgement = replace(judgement, reason=reason)
-    return PriceJudgement(latest, None, False, judgement)
+    return PriceJudgement(latest, fresh[-2] if len(fresh) > 1 else None, False, judgement)
 
 
 def _look_back(
-    store: PriceStore, symbol: str, wanted: Freshness, needed: int, as_of: StoredPrice | None
+    store: PriceStore, symbol: str, wanted: PriceRules, needed: int, as_of: StoredPrice | None
 ) -> tuple[list[StoredPrice], list[StoredPrice]]:
     """The newest prices, newest first; and of them up to the `needed` last ones to judge, ascending."""
     last = None if as_of is None else as_of.collected_at

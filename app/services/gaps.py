@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
@@ -19,7 +19,6 @@ CONFIRMED_AFTER: Final = DAY
 LONGEST_GRACE: Final = 3_600
 """Seconds after a candle's close within which it may still be on its way; a shorter interval gets
 its own length."""
-
 
 _READINGS: Final = 3
 
@@ -135,48 +134,43 @@ def inspect(
     step = interval.seconds
     served = served_period(interval, history_days, now)
     watched = warmed_up(served, interval)
-    found = store.together(lambda one: _of_one_revision(one, pair, interval, watched))
-    holes = missing(*watched, step, found.present)
-    checked_at = found.state.checked_at
+    state, present, absent, refused, wrong = store.together(
+        lambda one: _of_one_revision(one, pair, interval, watched)
+    )
+    holes = missing(*watched, step, present)
+    checked_at = state.checked_at
     return Inspection(
         pair,
         interval,
         served,
         expected=served.count(step),
-        gaps=tuple(explain(holes, found.absent, found.refused, step, served.first)),
-        wrong_averages=tuple(spans_of(found.wrong_averages, step)),
-        newest=found.state.last,
-        age=None if found.state.last is None else int(now) - (found.state.last + step),
-        stale=is_stale(found.state, interval, now),
+        gaps=tuple(explain(holes, absent, refused, step, served.first)),
+        wrong_averages=tuple(spans_of(wrong, step)),
+        newest=state.last,
+        age=None if state.last is None else int(now) - (state.last + step),
+        stale=is_stale(state, interval, now),
         checked_at=checked_at,
         checked_age=None if checked_at is None else int(now) - checked_at,
-        quarantined=len(found.refused),
+        quarantined=len(refused),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    state: SeriesState
-    present: Sequence[int]
-    absent: Sequence[Absent]
-    refused: Sequence[QuarantinedCandle]
-    wrong_averages: Sequence[int]
-
-
-def _of_one_revision(store: SeriesStore, pair: Pair, interval: Interval, period: Span) -> _Found:
+def _of_one_revision(
+    store: SeriesStore, pair: Pair, interval: Interval, period: Span
+) -> tuple[SeriesState, list[int], list[Absent], list[QuarantinedCandle], list[int]]:
     """What is stored of the period, read again where a load has committed meanwhile.
 
     Under loads that commit faster than this reads, the last reading has to do.
     """
     for _ in range(_READINGS):
-        found = _Found(
+        found = (
             store.state(pair, interval),
             store.buckets(pair, interval, *period),
             store.absences(pair, interval, *period),
             store.quarantined(pair, interval, *period),
             store.wrong_averages(pair, interval, *period),
         )
-        if store.state(pair, interval).revision == found.state.revision:
+        if store.state(pair, interval).revision == found[0].revision:
             break
     return found
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Final
+from typing import Final, Unpack
 
 from app.core.market import DAY, Interval, Pair
 from app.core.ports import CandleSource, Clock, SeriesStore
-from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage, Publish, ignore, load
+from app.services.loading import LoadOptions, LoadReport, load
 from app.utils.days import served_period, warmed_up
 from app.utils.gaps import Span, missing
 
@@ -29,34 +29,15 @@ def load_initial(
     interval: Interval,
     *,
     history_days: int,
-    on_page: OnPage = ignore,
-    publish: Publish = ignore,
-    pages_a_commit: int = PAGES_A_COMMIT,
+    **options: Unpack[LoadOptions],
 ) -> LoadReport:
     """Load what the served history lacks, then go on as `load_incremental` does. Raises as `load`."""
     lacking = to_fetch(store, pair, interval, history_days, clock())
-    report = load(
-        store,
-        source,
-        clock,
-        pair,
-        interval,
-        lacking,
-        on_page=on_page,
-        publish=publish,
-        pages_a_commit=pages_a_commit,
-    )
+    report = load(store, source, clock, pair, interval, lacking, **options)
     if store.state(pair, interval).last is None:
         return report  # there is nothing to go on from
     return report + load_incremental(
-        store,
-        source,
-        clock,
-        pair,
-        interval,
-        history_days=history_days,
-        on_page=on_page,
-        publish=publish,
+        store, source, clock, pair, interval, history_days=history_days, **options
     )
 
 
@@ -69,8 +50,7 @@ def load_incremental(
     *,
     history_days: int,
     reread: int = REREAD,
-    on_page: OnPage = ignore,
-    publish: Publish = ignore,
+    **options: Unpack[LoadOptions],
 ) -> LoadReport:
     """Load everything since the newest stored candle, however long ago, and re-read the last few.
 
@@ -79,20 +59,11 @@ def load_incremental(
     """
     if store.state(pair, interval).last is None:
         return load_initial(
-            store,
-            source,
-            clock,
-            pair,
-            interval,
-            history_days=history_days,
-            on_page=on_page,
-            publish=publish,
+            store, source, clock, pair, interval, history_days=history_days, **options
         )
     report = LoadReport(pair, interval)
     for spans in to_catch_up(store, pair, interval, history_days, reread, clock()):
-        report += load(
-            store, source, clock, pair, interval, spans, on_page=on_page, publish=publish
-        )
+        report += load(store, source, clock, pair, interval, spans, **options)
     return report
 
 

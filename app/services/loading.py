@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypedDict
 
 import numpy as np
 
@@ -52,6 +52,14 @@ Publish = Callable[[Event], None]
 
 def ignore(_told: object) -> None:
     """Listen to nothing."""
+
+
+class LoadOptions(TypedDict, total=False):
+    """What `load` takes by name; the loaders hand it on."""
+
+    on_page: OnPage
+    publish: Publish
+    pages_a_commit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +195,12 @@ def _commit(
         unit.note_absent(absent, int(now))
         unit.quarantine(answer.refused, int(now))
         unit.note_revised(revised)
-        newest = _newest(unit.state.last, changed)
-        closes = [c.bucket for c in changed if _close(stored, c.bucket) != c.close]
+        newest = max([c.bucket for c in changed], default=unit.state.last)
+        if newest is not None and unit.state.last is not None:
+            newest = max(newest, unit.state.last)
+        closes = [
+            c.bucket for c in changed if c.bucket not in stored or stored[c.bucket].close != c.close
+        ]
         averages = _recompute(unit, interval, closes, newest)
         newer = _newer(answer.refused, newest, batch[-1])
         checked = batch[-1].complete and refusal is None and not newer
@@ -221,18 +233,6 @@ def _newer(
     if newest is not None and newest >= page.last:
         return () if page.complete else None
     return tuple(r for r in refused if r.bucket is None or newest is None or r.bucket > newest)
-
-
-def _newest(before: int | None, changed: Sequence[Candle]) -> int | None:
-    """The newest stored bucket once `changed` (ascending) is written."""
-    ends = [before] if before is not None else []
-    ends.extend(candle.bucket for candle in changed[-1:])
-    return max(ends, default=None)
-
-
-def _close(stored: dict[int, Candle], bucket: int) -> int | None:
-    candle = stored.get(bucket)
-    return candle.close if candle else None
 
 
 def _recompute(

@@ -17,10 +17,9 @@ from app.core.prices import (
     PriceStore,
     RefusedPrice,
     StoredPrice,
-    Thresholds,
 )
 from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
-from app.services.anomalies import is_fresh, judge_newest
+from app.services.anomalies import PriceRules, is_fresh, judge_newest
 from app.utils.anomalies import Judgement
 from app.utils.anomaly_rules import RelativeRule
 
@@ -29,23 +28,10 @@ Publish = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What one question brought: each asked coin is in exactly one of `stored` and `refused`.
-
-    `told` is what was published of the stored ones, in their order.
-    """
+    """What one question brought: each asked coin is in exactly one of `stored` and `refused`."""
 
     stored: tuple[StoredPrice, ...]
     refused: tuple[RefusedPrice, ...]
-    told: tuple[PriceCollected, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PriceRules:
-    """How collected prices are judged. `stale_after` is in seconds."""
-
-    currency: str
-    thresholds: Thresholds
-    stale_after: int
 
 
 def collect(
@@ -64,16 +50,24 @@ def collect(
     """
     reply = source.prices(coins, rules.currency)
     stored = store.add(reply.prices, int(clock())) if reply.prices else []
-    told = []
     for price in stored:
         judgement = _judged(store, price, rules)
         if judgement is not None and judgement.anomalous:
             publish(AnomalyDetected(price.symbol, price.price, price.currency, judgement.reason))
-        told.append(_told(price, rules, None if judgement is None else judgement.anomalous))
-        publish(told[-1])
+        publish(
+            PriceCollected(
+                price.symbol,
+                price.price,
+                price.currency,
+                price.priced_at,
+                price.collected_at,
+                stale=not is_fresh(price, rules.stale_after),
+                anomalous=None if judgement is None else judgement.anomalous,
+            )
+        )
     for refused in reply.refused:
         publish(PriceRefused(refused.coin.symbol, refused.reason))
-    return Collection(tuple(stored), reply.refused, tuple(told))
+    return Collection(tuple(stored), reply.refused)
 
 
 def _judged(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judgement | None:
@@ -88,18 +82,6 @@ def _judged(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judgeme
             "price_not_judged", symbol=price.symbol, id=price.id, reason=str(error)
         )
         return None
-
-
-def _told(price: StoredPrice, rules: PriceRules, anomalous: bool | None) -> PriceCollected:
-    return PriceCollected(
-        price.symbol,
-        price.price,
-        price.currency,
-        price.priced_at,
-        price.collected_at,
-        stale=not is_fresh(price, rules.stale_after),
-        anomalous=anomalous,
-    )
 
 
 def prune(store: PriceStore, retention_days: int, now: float) -> int:

@@ -9,8 +9,6 @@ An id that it does not know is left out; any value may be null; small prices com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -24,6 +22,7 @@ from app.sources.http import Bounds, UpstreamHttp
 from app.sources.replies import plausible_time
 from app.sources.retry import RetryPolicy
 from app.sources.strict_json import DecimalText
+from app.utils.days import iso
 from app.utils.fixed_point import PLACES, rounded
 
 POLICY: Final = RetryPolicy(attempts=1, total=7.0, room=3.5)
@@ -167,29 +166,22 @@ def _quote(table: dict[str, Any], coin_id: str, currency: str, now: int) -> tupl
 
 def _price(value: Any) -> int:
     """The number in 1e-8, rounded half to even once."""
-    if value is None:
-        raise Unusable("the price is null, so it is not known there now")
     if isinstance(value, bool) or not isinstance(value, int | DecimalText):
         raise Unusable(f"the price is {_shown(value)}, not a JSON number")
     price = rounded(str(value))
-    if price > 0:
-        return price
-    if Decimal(value) > 0:
-        raise Unusable(f"{_shown(value)} is less than 1e-{PLACES}, the smallest step kept")
-    raise Unusable(f"the price is {_shown(value)}, and a price is above 0")
+    if price <= 0:
+        raise Unusable(f"the price {_shown(value)} is not above 0 in steps of 1e-{PLACES}")
+    return price
 
 
 def _time(value: Any, now: int) -> int:
     """`last_updated_at`, unless it is absent, no time, or well after the host's own `now`."""
-    if value is None:
-        raise Unusable("the price comes without its own time (last_updated_at), so its age is open")
     at = plausible_time(value)
     if at is None:
         raise Unusable(f"last_updated_at is {_shown(value)}, not a time in unix seconds")
     if at > now + TOLERANCE:
-        when = datetime.fromtimestamp(at, UTC).isoformat()
         raise Unusable(
-            f"last_updated_at is {when}, {at - now} s after that host's own clock; {TOLERANCE} s "
+            f"last_updated_at is {iso(at)}, {at - now} s after that host's own clock; {TOLERANCE} s "
             "are allowed"
         )
     return at
@@ -197,12 +189,6 @@ def _time(value: Any, now: int) -> int:
 
 def _shown(value: object) -> str:
     """A JSON value in a sentence. Text is not repeated: it may be anything."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, int | DecimalText):
         return str(value)[:40]
-    if isinstance(value, str):
-        return "text"
-    return "a list" if isinstance(value, list) else "an object"
+    return "null" if value is None else f"a {type(value).__name__}"

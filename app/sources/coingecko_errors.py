@@ -9,7 +9,6 @@ that page leaves out and clients have met once a month's calls were spent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 from app.core.errors import UpstreamBlocked, UpstreamError, UpstreamRejected, UpstreamUnavailable
@@ -72,25 +71,15 @@ def read_error(data: object) -> ErrorBody | None:
 def _coded(data: dict[str, Any]) -> ErrorBody | None:
     """The shapes with CoinGecko's own `error_code` or `error_message`."""
     error = data.get("error")
-    outer = error if isinstance(error, dict) else data
-    inner = outer.get("status")
-    boxes = [inner, outer] if isinstance(inner, dict) else [outer]
-    code = _first(_code(box.get("error_code")) for box in boxes)
-    said = _first(m if isinstance(m := box.get("error_message"), str) else "" for box in boxes)
-    if not (code or said):
+    said = error if isinstance(error, dict) else data
+    if isinstance(said.get("status"), dict):
+        said = said | said["status"]
+    code, message = said.get("error_code"), said.get("error_message")
+    usable = isinstance(code, int | str) and not isinstance(code, bool) and code
+    code, message = str(code) if usable else "", message if isinstance(message, str) else ""
+    if not (code or message):
         return None
-    return ErrorBody(code, said, int(code) if _STATUS.fullmatch(code) else None)
-
-
-def _first(texts: Iterable[str]) -> str:
-    """The first text that is not empty."""
-    return next((text for text in texts if text), "")
-
-
-def _code(value: Any) -> str:
-    """An error's code as text; none of another type, and 0 is no error."""
-    usable = isinstance(value, int | str) and not isinstance(value, bool)
-    return str(value) if usable and value else ""
+    return ErrorBody(code, message, int(code) if _STATUS.fullmatch(code) else None)
 
 
 def _too_often(words: str) -> bool:

@@ -1,8 +1,7 @@
 """Whether the last change of a price is out of the ordinary, for one price and for a whole series.
 
-Changes are exact fractions until the verdict is reached: a change of exactly the threshold is normal,
-one tick more is not, and the currency or unit of the prices does not matter. Only what a judgement
-shows is rounded. How old a price is, and whether it may still be used, is not judged here.
+A change of exactly the threshold is normal, one tick more is not, and the currency or unit of the
+prices does not matter. Only what a judgement shows is rounded. How old a price is, and whether it may still be used, is not judged here.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from fractions import Fraction
 from typing import Final
 
-from app.utils.anomaly_rules import Method, RecentChanges, Rule, Usual
+from app.utils.anomaly_rules import UNITS, Method, Rule, Usual, relative_change
 from app.utils.fixed_point import SCALE, text
 
 _HIGHEST_PRICE: Final = 2**63 - 1
+_STEP: Final = UNITS // SCALE
 
 
 class Outcome(Enum):
@@ -35,8 +34,8 @@ class Judgement:
     All numbers are in 1e-8 (`fixed_point.text` renders them), None where there is none. `change` is
     the signed relative change from `previous` to `latest`. It is normal when it is at most `threshold`
     away from `usual`, which is 0 for the relative rule and the median of the recent changes for the
-    robust one, and None without a change to compare with it. These three are rounded half to even for display, and may have more than 64 bits;
-    `outcome` was reached without rounding. `reason` is a sentence that says why.
+    robust one, and None without a change to compare with it. These three
+    are rounded half to even for display, and may have more than 64 bits; `outcome` was reached without rounding. `reason` is a sentence that says why.
     """
 
     outcome: Outcome
@@ -74,11 +73,6 @@ class SeriesJudgement:
     anomalies: tuple[AnomalousPoint, ...]
 
 
-def relative_change(previous: int, latest: int) -> Fraction:
-    """The exact signed relative change between two prices in one unit, both above 0."""
-    return Fraction(latest - previous, previous)
-
-
 def prices_needed(rule: Rule) -> int:
     """How many of the newest prices `judge` looks at, at most."""
     return rule.window + 2
@@ -101,7 +95,7 @@ def judge(prices: Sequence[int], rule: Rule) -> Judgement:
     if len(used) < 2:
         return _without_change(rule, used)
     changes = [relative_change(used[at - 1], used[at]) for at in range(1, len(used))]
-    recent = RecentChanges(changes[:-1])
+    recent = changes[:-1]
     return _judgement(rule, used[-2], used[-1], rule.usual(recent), len(recent))
 
 
@@ -120,11 +114,10 @@ def judge_series(
     on its own bucket and the `warm_up(rule)` before it and on nothing else, and a slice that brings
     these along is judged as the whole series is. Buckets before `first` are not judged.
 
-    Takes O(n log window) comparisons. Raises ValueError where a close is not above 0 or does not fit
-    in 64 bits, and where the buckets do not ascend by whole steps.
+    Raises ValueError where a close is not above 0 or does not fit in 64 bits, and where the buckets do
+    not ascend by whole steps.
     """
-    recent = RecentChanges()
-    inside: deque[tuple[int, Fraction]] = deque()
+    recent: deque[tuple[int, int]] = deque()
     judged = insufficient = previous = 0
     before: int | None = None
     anomalies: list[AnomalousPoint] = []
@@ -133,19 +126,18 @@ def judge_series(
         gap = 0 if before is None else bucket - before
         if before is not None and (gap <= 0 or gap % step):
             raise ValueError(f"Bucket {bucket} does not follow {before} by whole steps of {step}.")
-        while inside and inside[0][0] < bucket - rule.window * step:
-            recent.drop(inside.popleft()[1])
+        while recent and recent[0][0] < bucket - rule.window * step:
+            recent.popleft()
         change = relative_change(previous, close) if gap == step else None
         if first is None or bucket >= first:
-            usual = None if change is None else rule.usual(recent)
+            usual = None if change is None else rule.usual([past for _, past in recent])
             judged += usual is not None
             insufficient += usual is None
             if change is not None and usual is not None and usual.exceeded_by(change):
                 found = _judgement(rule, previous, close, usual, len(recent))
                 anomalies.append(AnomalousPoint(bucket, found))
         if change is not None and rule.window:
-            inside.append((bucket, change))
-            recent.add(change)
+            recent.append((bucket, change))
         before, previous = bucket, close
     return SeriesJudgement(judged, insufficient, tuple(anomalies))
 
@@ -159,8 +151,8 @@ def _require_price(price: int) -> None:
 
 def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
     """What is to be said about no price, or the only one."""
-    usual = rule.usual(RecentChanges())
-    known = "Only one price is known" if prices else "No price is known yet"
+    usual = rule.usual(())
+    known = "Only one current price is known" if prices else "No price is known yet"
     return Judgement(
         outcome=Outcome.INSUFFICIENT,
         method=rule.method,
@@ -188,7 +180,7 @@ def _judgement(
         exceeded = usual.exceeded_by(change)
         outcome = Outcome.ANOMALOUS if exceeded else Outcome.NORMAL
         low, high = _shown(usual.centre - usual.limit), _shown(usual.centre + usual.limit)
-        moved = _moved(change, (low, high))
+        moved = _moved(change)
         if rule.method is Method.RELATIVE:
             verdict = "exceeds" if exceeded else "is within"
             reason = f"{moved}; that {verdict} the threshold of {_percent(high)}."
@@ -210,23 +202,17 @@ def _judgement(
     )
 
 
-def _moved(change: Fraction, bounds: tuple[int, int]) -> str:
-    """The change as the beginning of a sentence; `bounds` (in 1e-8) are what it is compared to."""
+def _moved(change: int) -> str:
+    """The change as the beginning of a sentence."""
     if not change:
         return "The price did not change"
-    shown = _shown(change)
-    nearly = ""
-    # Where rounding makes the change look like a bound, or like none, the sentence says what it hides.
-    if shown in (0, *bounds) and change * SCALE != shown:
-        nearly = (
-            "a little more than " if abs(change) * SCALE > abs(shown) else "a little less than "
-        )
-    return f"The price {'rose' if change > 0 else 'fell'} by {nearly}{_percent(abs(shown))}"
+    return f"The price {'rose' if change > 0 else 'fell'} by {_percent(abs(_shown(change)))}"
 
 
-def _shown(number: Fraction) -> int:
-    """A fraction in 1e-8, rounded half to even."""
-    return round(number * SCALE)
+def _shown(number: int) -> int:
+    """Units of a change in 1e-8, rounded half to even."""
+    down, rest = divmod(number, _STEP)
+    return down + (2 * rest > _STEP or (2 * rest == _STEP and down % 2))
 
 
 def _percent(number: int) -> str:

@@ -1,20 +1,25 @@
-"""The two rules by which a change of a price is out of the ordinary, and the sample one looks at.
+"""The two rules by which a change of a price is out of the ordinary.
 
-A change is relative and simple, latest / previous - 1: a fraction of two integers, and never rounded
-here. Both rules answer the same question: which changes would be normal now?
+A change is relative and simple, latest / previous - 1, in whole units of 1e-40: far below what two
+prices of 64 bits can differ by, so that a verdict is that of exact fractions. Both rules answer the
+same question: which changes would be normal now?
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from typing import Final
 
-CONSISTENCY: Final = Fraction("1.4826")
+UNITS: Final = 10**40
+"""How many units of a change are 1."""
+
+_SLACK: Final = 1_000
+"""Units by which what is usual may be off: its changes were rounded to a unit each."""
+
+CONSISTENCY: Final = Decimal("1.4826")
 """Makes a MAD an estimate of the standard deviation: 1 / Φ⁻¹(3/4) of the normal distribution."""
 
 
@@ -29,65 +34,17 @@ class Method(Enum):
 class Usual:
     """The changes that are normal: those at most `limit` away from `centre`."""
 
-    centre: Fraction
-    limit: Fraction
+    centre: int
+    limit: int
 
-    def exceeded_by(self, change: Fraction) -> bool:
+    def exceeded_by(self, change: int) -> bool:
         """Whether the change lies outside; on the limit it does not."""
-        return abs(change - self.centre) > self.limit
+        return abs(change - self.centre) > self.limit + _SLACK
 
 
-class RecentChanges:
-    """The changes of a sliding window in their order of size, with their exact median and MAD.
-
-    Both stay where they are however wild not quite half of the sample is, which a mean and a
-    standard deviation do not (Hampel, "The influence curve and its role in robust estimation",
-    1974). Adding and dropping take O(log n) comparisons, the median O(1), the MAD O(log n).
-    """
-
-    def __init__(self, changes: Iterable[Fraction] = ()) -> None:
-        self._ordered = sorted(changes)
-
-    def __len__(self) -> int:
-        return len(self._ordered)
-
-    def add(self, change: Fraction) -> None:
-        """Take one more in."""
-        insort(self._ordered, change)
-
-    def drop(self, change: Fraction) -> None:
-        """Let one go that is in the sample."""
-        del self._ordered[bisect_left(self._ordered, change)]
-
-    def median(self) -> Fraction:
-        """The change in the middle, or the mean of the two there. Needs at least one."""
-        ordered, middle = self._ordered, len(self._ordered) // 2
-        if len(ordered) % 2:
-            return ordered[middle]
-        return (ordered[middle - 1] + ordered[middle]) / 2
-
-    def deviation(self) -> Fraction:
-        """The median of the distances to the median, the MAD. Needs at least one change."""
-        ordered, centre = self._ordered, self.median()
-        twice = 2 * centre
-        # The changes nearest to the median stand side by side, so the run of the `near` nearest is
-        # found by bisection: it starts where its first is no farther than the one after its last.
-        near = len(ordered) // 2 + 1
-        low, high = 0, len(ordered) - near
-        while low < high:
-            place = (low + high) // 2
-            if twice <= ordered[place] + ordered[place + near]:
-                high = place
-            else:
-                low = place + 1
-        last = low + near - 1
-        below, above = centre - ordered[low], ordered[last] - centre
-        if len(ordered) % 2:
-            return max(below, above)
-        # Of an even sample the two farthest of the run count, and the farthest is at one of its ends.
-        if below >= above:
-            return (below + max(centre - ordered[low + 1], above)) / 2
-        return (above + max(ordered[last - 1] - centre, below)) / 2
+def relative_change(previous: int, latest: int) -> int:
+    """The signed relative change between two prices in one unit, both above 0."""
+    return (latest - previous) * UNITS // previous
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +71,9 @@ class RelativeRule:
         """How many of them it cannot do without."""
         return 0
 
-    def usual(self, recent: RecentChanges) -> Usual | None:  # noqa: ARG002 -- whatever they were
+    def usual(self, recent: Sequence[int]) -> Usual | None:  # noqa: ARG002 -- whatever they were
         """What is normal now."""
-        return Usual(Fraction(0), Fraction(self.threshold))
+        return Usual(0, _units(self.threshold))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +103,24 @@ class RobustRule:
         """The rule's name."""
         return Method.ROBUST
 
-    def usual(self, recent: RecentChanges) -> Usual | None:
+    def usual(self, recent: Sequence[int]) -> Usual | None:
         """What is normal now; None where the recent changes are too few to tell."""
         if len(recent) < self.minimum:
             return None
-        spread = Fraction(self.multiple) * CONSISTENCY * recent.deviation()
-        return Usual(recent.median(), max(Fraction(self.floor), spread))
+        centre = _median(recent)
+        spread = _median([abs(change - centre) for change in recent])
+        factor = _units(self.multiple * CONSISTENCY)
+        return Usual(centre, max(_units(self.floor), factor * spread // UNITS))
 
 
 Rule = RelativeRule | RobustRule
+
+
+def _units(number: Decimal) -> int:
+    numerator, denominator = number.as_integer_ratio()
+    return numerator * UNITS // denominator
+
+
+def _median(numbers: Sequence[int]) -> int:
+    ordered, middle = sorted(numbers), len(numbers) // 2
+    return (ordered[middle] + ordered[~middle]) // 2

@@ -25,8 +25,6 @@ from app.utils import fixed_point
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
-_FINER: Final = ("milliseconds", "microseconds", "nanoseconds")
-
 AHEAD: Final = 3_600
 """Seconds by which a stamp may lie after the exchange's own clock, and one bucket at the least: a reply
 may come out of a cache. What is further ahead no exchange can know."""
@@ -48,14 +46,7 @@ class RawCandle(NamedTuple):
 
 
 class _Refused(Exception):
-    """The row must not be used; the message is a sentence that says why.
-
-    `meant` is the unix time that a stamp in another unit stands for.
-    """
-
-    def __init__(self, reason: str, meant: int | None = None) -> None:
-        super().__init__(reason)
-        self.meant = meant
+    """The row must not be used; the message is a sentence that says why."""
 
 
 def closed_page(
@@ -85,16 +76,16 @@ def judged(
     interval: Interval,
     first: int,
     last: int,
-    latest: int = FIRST_FINER_STAMP,
+    latest: int = FIRST_FINER_STAMP - 1,
 ) -> tuple[tuple[Candle, ...], tuple[RefusedCandle, ...]]:
     """Sort raw rows of the buckets [first, last] into candles to use and rows to refuse.
 
     Candles come out unique and ascending, refusals in the order of their buckets, those without a
     readable one first. A row of another time is more than was asked for and is passed over; one whose
-    stamp no exchange could mean (no integer, milliseconds, before OLDEST_BUCKET, after `latest`) is
-    refused. Equal rows of one bucket count once; where they differ, or one of them is bad, all are
-    refused. A stamp beside the grid is refused as of the bucket that it lies in, and one in a finer
-    unit as of the bucket that it means: that the exchange has nothing of them cannot be said.
+    stamp no exchange could mean (no integer, before OLDEST_BUCKET, after `latest`, as milliseconds are)
+    is refused. Equal rows of one bucket count once; where they differ, or one of them is bad, all are
+    refused. A stamp beside the grid is refused as of the bucket that it lies in: that the exchange has
+    nothing of it cannot be said.
     """
     outcomes: dict[int, Candle | RefusedCandle] = {}
     unstamped: list[RefusedCandle] = []
@@ -102,9 +93,7 @@ def judged(
         try:
             bucket = _stamp(row.bucket, latest)
         except _Refused as error:
-            meant = None if error.meant is None else interval.floor(error.meant)
-            known = meant is not None and first <= meant <= last
-            unstamped.append(RefusedCandle(meant if known else None, str(error)))
+            unstamped.append(RefusedCandle(None, str(error)))
             continue
         if first <= bucket < last + interval.seconds:
             outcome = _judged_row(row, bucket, interval)
@@ -113,10 +102,9 @@ def judged(
                     bucket, "This bucket came more than once, with different values."
                 )
     ordered = [outcomes[bucket] for bucket in sorted(outcomes)]
-    refused = [*unstamped, *(item for item in ordered if isinstance(item, RefusedCandle))]
     return (
         tuple(item for item in ordered if isinstance(item, Candle)),
-        tuple(sorted(refused, key=lambda item: item.bucket or 0)),
+        (*unstamped, *(item for item in ordered if isinstance(item, RefusedCandle))),
     )
 
 
@@ -153,22 +141,11 @@ def _stamp(value: object, latest: int) -> int:
         at, fraction = divmod(_number("stamp", value, fixed_point.exact), fixed_point.SCALE)
         if fraction:
             raise _Refused(f"The stamp {_shown(value)} is no whole number of seconds.")
-    if at >= FIRST_FINER_STAMP:
-        raise _finer(at, _shown(value))
     if at < OLDEST_BUCKET:
         raise _Refused(f"The stamp {_shown(value)} lies before 2011, when nothing was traded.")
     if at > latest:
-        raise _Refused(f"The stamp {_shown(value)} lies in the future.")
+        raise _Refused(f"The stamp {_shown(value)} lies in the future, or is not in unix seconds.")
     return at
-
-
-def _finer(at: int, shown: str) -> _Refused:
-    """Why a stamp of so many units is refused, and what it means where the unit is plain."""
-    for unit in _FINER:
-        at //= 1_000
-        if at < FIRST_FINER_STAMP:
-            return _Refused(f"The stamp {shown} looks like {unit}, not unix seconds.", at)
-    return _Refused(f"The stamp {shown} is no time in unix seconds.")
 
 
 def _price(name: str, value: object) -> int:

@@ -38,15 +38,9 @@ def missing(first: int, last: int, step: int, present: Iterable[int]) -> list[Sp
     return spans
 
 
-def spans_of(buckets: Sequence[int], step: int) -> list[Span]:
-    """Ascending unique buckets as the fewest spans."""
-    spans: list[Span] = []
-    for bucket in buckets:
-        if spans and spans[-1].last + step == bucket:
-            spans[-1] = Span(spans[-1].first, bucket)
-        else:
-            spans.append(Span(bucket, bucket))
-    return spans
+def spans_of(buckets: Iterable[int], step: int) -> list[Span]:
+    """Buckets as the fewest spans, ascending."""
+    return _merged((Span(bucket, bucket) for bucket in buckets), step)
 
 
 def anchored(spans: Sequence[Span], stored: Sequence[int], step: int, count: int) -> list[Span]:
@@ -108,11 +102,5 @@ def affected(changed: Sequence[int], step: int, window: int, newest: int) -> lis
 
     `changed` is ascending; nothing beyond the `newest` stored bucket is named.
     """
-    spans: list[Span] = []
-    for bucket in changed:
-        last = min(bucket + (window - 1) * step, newest)
-        if spans and bucket <= spans[-1].last + step:
-            spans[-1] = Span(spans[-1].first, last)
-        else:
-            spans.append(Span(bucket, last))
-    return spans
+    reach = (window - 1) * step
+    return _merged((Span(bucket, min(bucket + reach, newest)) for bucket in changed), step)

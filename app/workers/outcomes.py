@@ -17,9 +17,6 @@ from app.utils.days import iso
 from app.workers import output
 from app.workers.run import DONE, SOME_FAILED
 
-REFUSALS_LOGGED: Final = 5
-"""Refused candles of one load that get a line each in the log; the others are only counted there."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -91,11 +88,8 @@ def told(outcome: Outcome, publish: Publish) -> Outcome:
         log.info("load_left_to_another", reason=str(outcome.error))
         return outcome
     refused = report.refused if report is not None else ()
-    for item in refused[:REFUSALS_LOGGED]:
-        bucket = None if item.bucket is None else iso(item.bucket)
-        log.warning("candle_refused", bucket=bucket, reason=item.reason)
-    if len(refused) > REFUSALS_LOGGED:
-        log.warning("more_candles_refused", count=len(refused) - REFUSALS_LOGGED)
+    if refused:
+        log.warning("candles_not_used", count=len(refused), first=refused[0].reason)
     if problem is not None or report is None:
         log.error("load_failed", error=outcome.kind, reason=problem)
         publish(LoadFailed(outcome.pair, outcome.interval, outcome.kind, problem or ""))

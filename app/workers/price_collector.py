@@ -25,12 +25,12 @@ from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
 from app.core.settings import Settings
-from app.services.prices import Collection, PriceRules, collect, prune
+from app.services.anomalies import PriceRules
+from app.services.prices import Collection, collect, prune
 from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
 from app.utils.days import iso
 from app.utils.fixed_point import text
 from app.workers import output
-from app.workers.price_table import watched
 from app.workers.run import DONE, SOME_FAILED, Terminated, command_parser, run, runtime
 from app.workers.slots import Collector, Tally, Wait, tidy_up
 
@@ -93,10 +93,8 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
 
         if options.once:
             return collect_once(made, once, as_json=options.json)
-        warn_of_settings(settings)
-        with watched(settings.allowed_symbols, once) as shown:
-            tally = loop(made, shown)
-        said = {"slots": asdict(tally), "events": _counted(made)}
+        warn_of_budget(settings)
+        said = {"slots": asdict(loop(made, once)), "events": _counted(made)}
         return _ended(DONE, said, as_json=options.json)
 
 
@@ -167,33 +165,21 @@ def loop(
 ) -> Tally:
     """Collect and prune by the settings until a signal or `wait` ends it; returns what happened."""
     settings = made.settings
-    collector = Collector(once, clock=made.clock, monotonic=monotonic, wait=wait)
+    collector = Collector(once, monotonic=monotonic, wait=wait)
     with suppress(Terminated, KeyboardInterrupt):  # that is how it is stopped
-        collector.run(
-            settings.price_poll_seconds,
-            jitter=jitter,
-            tidy=lambda: _prune(made),
-        )
+        collector.run(settings.price_poll_seconds, jitter=jitter, tidy=lambda: _prune(made))
     return collector.tally
 
 
-def warn_of_settings(settings: Settings) -> None:
-    """Say at the start what will go wrong later by these settings."""
-    log, poll = structlog.get_logger(), settings.price_poll_seconds
-    calls = over_budget(settings.coingecko_api_base_url, poll)
+def warn_of_budget(settings: Settings) -> None:
+    """Say at the start that polling so often will spend the month's calls early."""
+    calls = over_budget(settings.coingecko_api_base_url, settings.price_poll_seconds)
     if calls is not None:
-        log.warning(
+        structlog.get_logger().warning(
             "price_budget_too_small",
             calls_a_month=calls,
             free_plan=MONTHLY_CALLS,
             advice=f"set PRICE_POLL_SECONDS={SHORTEST_POLL} or more, or use a larger plan",
-        )
-    if settings.price_stale_seconds < poll:
-        log.warning(
-            "prices_stale_between_polls",
-            price_stale_seconds=settings.price_stale_seconds,
-            price_poll_seconds=poll,
-            advice="set PRICE_STALE_SECONDS above PRICE_POLL_SECONDS: /anomaly judges no stale price",
         )
 
 

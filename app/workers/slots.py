@@ -8,23 +8,14 @@ from typing import Final
 
 import structlog
 
-from app.core.errors import (
-    MmsError,
-    OutOfTurn,
-    StoreError,
-    UpstreamError,
-    UpstreamUnavailable,
-)
-from app.core.ports import Clock
+from app.core.errors import MmsError, OutOfTurn, StoreError, UpstreamError, UpstreamUnavailable
 from app.services.prices import PRUNE_EVERY, Collection
+from app.utils.fixed_point import text
 
 JITTER_SHARE: Final = 0.05
 MOST_JITTER: Final = 10.0
 """A collection begins up to this share of the period, or these seconds, after its slot: services that
 were started together do not come together for ever."""
-
-CLOCK_STEP: Final = 5.0
-"""Seconds that the clock may gain or lose between two slots before that is worth a line."""
 
 
 Wait = Callable[[float], object]
@@ -46,26 +37,19 @@ class Tally:
 class Collector:
     """Calls `collect` at every slot until told to stop, whatever the source does.
 
-    The schedule hangs on `monotonic`, seconds that nobody sets; `clock`, unix seconds, is only watched,
-    and a step of it leaves a line. A failed collection is not repeated before its next slot: it counts
-    against the source's budget like a good one, and when the source asks to wait, slots are skipped
-    until then. Each slot without a collection leaves a line in the log that says why. `tally` counts.
+    The schedule hangs on `monotonic`, seconds that nobody sets. A failed collection is not repeated
+    before its next slot: it counts against the source's budget like a good one, and when the source
+    asks to wait, slots are skipped until then. Each slot without a collection leaves a line in the log
+    that says why. `tally` counts.
     """
 
     def __init__(
-        self,
-        collect: Callable[[], Collection],
-        *,
-        clock: Clock,
-        monotonic: Callable[[], float],
-        wait: Wait,
+        self, collect: Callable[[], Collection], *, monotonic: Callable[[], float], wait: Wait
     ) -> None:
         self._collect = collect
-        self._clock = clock
         self._monotonic = monotonic
         self._wait = wait
         self._closed_until = monotonic()
-        self._ahead = clock() - monotonic()
         self._log = structlog.get_logger()
         self.tally = Tally()
 
@@ -78,7 +62,6 @@ class Collector:
         slot = 0
         tidied = start - PRUNE_EVERY
         while True:
-            self._watch_the_clock()
             self._visit(slot)
             if self._monotonic() - tidied >= PRUNE_EVERY:
                 tidied = self._monotonic()
@@ -96,18 +79,6 @@ class Collector:
             due = start + slot * period + jitter() * min(MOST_JITTER, JITTER_SHARE * period)
             if self._wait(max(0.0, due - self._monotonic())):
                 return
-
-    def _watch_the_clock(self) -> None:
-        ahead = self._clock() - self._monotonic()
-        step, self._ahead = ahead - self._ahead, ahead
-        if abs(step) > CLOCK_STEP:
-            self._log.warning(
-                "price_clock_stepped",
-                seconds=round(step),
-                reason=(
-                    "the clock was set" if step < 0 else "the clock was set, or the machine slept"
-                ),
-            )
 
     def _visit(self, slot: int) -> None:
         now = self._monotonic()
@@ -139,7 +110,11 @@ class Collector:
         for refused in found.refused:
             self._log.warning("price_refused", symbol=refused.coin.symbol, reason=refused.reason)
         self._log.info(
-            "prices_collected", slot=slot, stored=len(found.stored), refused=len(found.refused)
+            "prices_collected",
+            slot=slot,
+            stored=len(found.stored),
+            refused=len(found.refused),
+            prices=", ".join(f"{price.symbol} {text(price.price)}" for price in found.stored),
         )
 
 

@@ -18,7 +18,6 @@ from app.sources.coingecko import POLICY, CoinGecko, key_headers
 from app.sources.coingecko_errors import read_error
 from app.sources.gate import HostGate
 from app.sources.http import UpstreamHttp
-from app.utils.fixed_point import rounded
 
 COINS = tuple(Coin.parse(symbol) for symbol in COIN_IDS)
 BTC = COINS[0]
@@ -52,21 +51,6 @@ def coingecko(exchange: Exchange) -> Iterator[CoinGecko]:
         yield made
 
 
-def test_all_coins_come_with_one_request_and_their_own_times(
-    exchange: Exchange, coingecko: CoinGecko
-) -> None:
-    reply = coingecko.prices(COINS, "brl")
-    assert [found.coin for found in reply.prices] == list(COINS)
-    assert reply.refused == ()
-    [asked] = exchange.requests
-    assert asked.path == "/api/v3/simple/price"
-    quotes = exchange.prices.quotes(COIN_IDS.values(), NOW)
-    for found in reply.prices:
-        sent = quotes[found.coin.id].prices["brl"]
-        assert NOW - 300 < found.priced_at <= NOW
-        assert found.price == rounded(str(sent))
-
-
 def test_retry_after_keeps_every_thread_away_from_the_host(
     exchange: Exchange, coingecko: CoinGecko
 ) -> None:
@@ -85,17 +69,6 @@ def test_retry_after_keeps_every_thread_away_from_the_host(
     assert len(exchange.requests) == 1
 
 
-def test_a_wrong_base_url_is_refused_and_says_so(exchange: Exchange) -> None:
-    with serve(exchange) as url:
-        with source(url, path="/api/v4") as made, pytest.raises(UpstreamRejected, match="404"):
-            made.prices([BTC], "usd")
-        with (
-            source(url, path="/api/v3/coins") as made,
-            pytest.raises(UpstreamRejected, match="Incorrect path"),
-        ):
-            made.prices([BTC], "usd")
-
-
 def test_the_key_stands_in_no_url_and_no_log_of_any_level(
     exchange: Exchange, coingecko: CoinGecko, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -110,10 +83,3 @@ def test_the_key_stands_in_no_url_and_no_log_of_any_level(
     assert KEY not in caplog.text
     assert KEY not in str(caught.value)
     assert KEY not in str(exchange.requests)
-
-
-def test_threads_share_one_source(exchange: Exchange, coingecko: CoinGecko) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        replies = list(pool.map(lambda _: coingecko.prices(COINS, "usd"), range(40)))
-    assert len(set(replies)) == 1
-    assert len(exchange.requests) == 40

@@ -71,7 +71,7 @@ def test_each_pair_has_its_own_trouble_and_the_next_run_makes_it_good(shop: Serv
         if item["status"] == "failed":
             assert f"{pair} 1d failed: {item['reason']}\n" in first.shown
             assert [item["reason"]] in logged(first, "load_failed", "reason")
-    ((reason,),) = logged(first, "candle_refused", "reason")
+    ((reason,),) = logged(first, "candles_not_used", "first")
     assert "is not above zero" in reason
 
     shop.exchange.faults.clear()

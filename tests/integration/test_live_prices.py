@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -42,35 +36,6 @@ def test_all_symbols_are_collected_with_one_request_and_read_back(shop: PriceSho
         assert Decimal(str(row["price"])) == Decimal(price)
 
 
-def test_a_change_must_exceed_the_threshold_to_the_last_digit(shop: PriceShop) -> None:
-    now = int(time.time())
-    found: list[bool] = []
-    for age, price in ((40, "60000"), (30, "63000"), (20, "66150.00000001"), (10, "66151")):
-        shop.price("bitcoin", price, now - age)
-        for _ in range(2):  # a quotation that is asked for again has not changed
-            assert shop.collect("btc")[0] == 200
-        judged = shop.get("/anomaly/BTC")
-        assert Decimal(str(judged["latest_price"])) == Decimal(price)
-        found.append(judged["anomaly"])
-    assert found == [False, False, True, False]
-    assert len(shop.get("/history/BTC")) == 8
-
-
-def test_a_stale_price_is_marked_and_makes_no_anomaly(shop: PriceShop) -> None:
-    shop.price("bitcoin", "60000")
-    shop.collect("BTC")
-    old = int(time.time()) - 4_000
-    shop.price("bitcoin", "90000", old)
-    status, _, stored = shop.collect("BTC")
-    assert (status, stored["stale"], stored["priced_at"]) == (200, True, old)
-    found = shop.get("/anomaly/BTC")
-    assert (found["anomaly"], found["stale"], found["outcome"]) == (False, True, "insufficient")
-    # The next fresh price is compared with the last fresh one.
-    shop.price("bitcoin", "60001")
-    shop.collect("BTC")
-    assert shop.get("/anomaly/BTC")["outcome"] == "normal"
-
-
 def test_trouble_at_the_source_is_503_and_nothing_is_stored(shop: PriceShop) -> None:
     shop.exchange.faults.add('status=200,body={"bitcoin":{"usd":NaN}},times=1')
     assert shop.collect("BTC")[0] == 503
@@ -80,17 +45,6 @@ def test_trouble_at_the_source_is_503_and_nothing_is_stored(shop: PriceShop) -> 
     status, sent, problem = shop.collect("BTC")
     assert (status, problem["code"], sent["retry-after"]) == (503, "upstream-unavailable", "37")
     assert shop.get("/history/BTC") == []
-
-
-def test_a_coin_without_a_price_leaves_the_others_alone(shop: PriceShop) -> None:
-    shop.prices.changed["ethereum"] = (None, None)
-    shop.prices.unknown.add("solana")
-    done = shop.run("--once", "--json")
-    assert done.returncode == 1
-    summary = json.loads(done.stdout.splitlines()[-1])
-    assert set(summary["stored"]) == {"BTC", "ADA", "DOT"}
-    assert "null" in summary["refused"]["ETH"]
-    assert "leaves out" in summary["refused"]["SOL"]
 
 
 def test_fetch_prints_one_price_and_stores_nothing(shop: PriceShop) -> None:
@@ -129,26 +83,3 @@ def test_the_loop_collects_at_once_goes_on_and_stops_when_told(shop: PriceShop) 
     # The stop may have met a collection under way: that one's end is neither counted nor logged.
     assert 0 <= slots["collected"] - events.count("prices_collected") <= 1
     assert slots["stored"] == 5 * slots["collected"]
-
-
-def test_on_a_terminal_the_loop_draws_its_table(shop: PriceShop) -> None:
-    shop.price("bitcoin", "123456.12345678")
-    terminal, far_end = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "app.workers.price_collector"],
-        env=shop.environment | {"TERM": "xterm"},
-        cwd=shop.folder,
-        stdin=far_end,
-        stdout=far_end,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        os.close(far_end)
-        seen = b""
-        with suppress(OSError):  # how a terminal ends that nobody writes to any more
-            while part := os.read(terminal, 65_536):
-                seen += part
-                if b"123456.12345678" in seen:
-                    process.terminate()
-        os.close(terminal)
-        assert process.wait(DEADLINE) == 0
-    assert b"Spot prices" in seen

@@ -57,13 +57,6 @@ def test_an_exchange_that_is_away_exits_1_and_says_so(shop: Service) -> None:
     assert "127.0.0.1:1" in done.series["reason"]
 
 
-def test_a_series_of_which_the_exchange_has_nothing_is_no_success(shop: Service) -> None:
-    shop.exchange.book.remove(BTC, (0, 2**40))
-    done = shop.run(LOADER, "--pairs", "BRLBTC")
-    assert done.code == 1
-    assert "has no candle of BRLBTC 1d" in done.series["reason"]
-
-
 @pytest.mark.parametrize(
     ("changes", "arguments", "says"),
     [
@@ -84,12 +77,3 @@ def test_what_prevents_a_start_is_one_line_and_exit_2(
     assert says in done.said.splitlines()[-1]
     assert "Traceback" not in done.said
     assert shop.exchange.requests == ()
-
-
-def test_every_interval_can_be_loaded(shop: Service) -> None:
-    names = {"INTERVALS": "1m,15m,1h,3h,1d", "HISTORY_DAYS": "1", "ALLOWED_PAIRS": "BRLBTC"}
-    done = shop.run(LOADER, **names)
-    assert done.code == 0
-    inserted = {item["interval"]: item["inserted"] - 199 for item in done.summary["series"]}
-    assert 0 < inserted.pop("1m") <= 1440
-    assert inserted == {"15m": 96, "1h": 24, "3h": 8, "1d": 1}

@@ -118,14 +118,3 @@ def test_a_stop_in_a_repair_keeps_what_was_found(shop: Service) -> None:
     assert summary["series"][0]["missing"] == 2
     [beat] = [json.loads(line) for line in said.splitlines() if "monitor_heartbeat" in line]
     assert (beat["status"], beat["exit_code"], beat["missing"]) == ("incomplete", 143, 2)
-
-
-@pytest.mark.parametrize("content", [b"", b"no database at all, but a letter\n" * 99])
-def test_a_database_that_cannot_be_used_is_2_and_stays_as_it_is(
-    shop: Service, content: bytes
-) -> None:
-    shop.database.write_bytes(content)
-    found = shop.run(MONITOR)
-    assert found.code == 2
-    assert set(found.summary) == {"command", "exit", "error", "reason"}
-    assert shop.database.read_bytes() == content

@@ -13,7 +13,6 @@ import pytest
 from tests.support.commands import Service, days_ago, service
 
 LOADER = "workers.initial_loader"
-MONITOR = "monitoring.gap_monitor"
 
 
 @pytest.fixture
@@ -51,19 +50,3 @@ def test_a_deeper_history_at_another_scale_is_not_stored_and_comes_once_it_is_ri
     shop.exchange.faults.clear()
     assert shop.run(LOADER, HISTORY_DAYS="30").code == 0
     assert shop.rows() == whole(shop, "30")
-
-
-def test_a_repair_at_another_scale_is_not_stored_and_comes_once_it_is_right(shop: Service) -> None:
-    shop.exchange.faults.add(f"missing,candle={days_ago(3)}")
-    assert shop.run(LOADER).code == 0
-    before = shop.rows()
-    shop.exchange.faults.clear()
-    shop.exchange.faults.add("scale=0.001")
-    done = shop.run(MONITOR, "--repair")
-    assert (done.code, shop.rows()) == (1, before)
-    [note] = [line for line in done.shown.splitlines() if "not repaired" in line]
-    assert "multiplied by 0.001" in note
-    assert days_ago(3) in quarantined(shop)
-    shop.exchange.faults.clear()
-    assert shop.run(MONITOR, "--repair").code == 0
-    assert shop.rows() == whole(shop, "5")

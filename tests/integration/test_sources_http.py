@@ -5,17 +5,14 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
 
 from app.core.errors import UpstreamBlocked, UpstreamNonsense, UpstreamUnavailable
-from app.sources.gate import HostGate
-from app.sources.http import Bounds, UpstreamHttp
+from app.sources.http import Bounds
 from app.sources.retry import RetryPolicy
 from tests.support.loopback import (
     JSON_HEAD,
@@ -41,36 +38,6 @@ def nothing_is_left_behind() -> Iterator[None]:
     """Every test gives its threads and sockets back, however the host behaved."""
     with nothing_left_behind():
         yield
-
-
-def test_an_ordinary_reply_arrives_with_the_host_s_time() -> None:
-    with serving(whole(b'{"t":[1]}', headers=b"Date: Sat, 30 Mar 2024 20:10:17 GMT\r\n")) as host:
-        with door(host.url) as http:
-            reply = http.get_json("candles", {"symbol": "BTC-BRL", "from": 1})
-        assert (reply.data, reply.server_time, reply.status) == ({"t": [1]}, 1_711_829_417, 200)
-        assert host.requests[0].startswith(
-            b"GET /api/v4/candles?symbol=BTC-BRL&from=1 HTTP/1.1\r\n"
-        )
-
-
-FRAMINGS = {
-    "length": send(JSON_HEAD, b"Content-Length: 7\r\n\r\n", b"[1,", b"2,3]"),
-    "chunks": send(
-        JSON_HEAD, b"Transfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n5\r\n,2,3]\r\n0\r\n\r\n"
-    ),
-    "close": send(JSON_HEAD, b"\r\n", b"[1,2", b",3]"),
-    "http 1.0": send(b"HTTP/1.0 200 OK\r\n\r\n[1,2,3]"),
-    "gzip": whole(gzip.compress(b"[1,2,3]"), headers=b"Content-Encoding: gzip\r\n"),
-    "continue": send(
-        b"HTTP/1.1 100 Continue\r\n\r\n", JSON_HEAD, b"Content-Length: 7\r\n\r\n[1,2,3]"
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FRAMINGS)
-def test_a_body_arrives_in_every_framing(name: str) -> None:
-    with serving(FRAMINGS[name]) as host:
-        assert ask(host.url) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("name", TRICKLES)
@@ -119,13 +86,6 @@ def test_a_connection_that_stands_too_late_is_closed_without_a_word() -> None:
     assert set(heard) == {b""}
 
 
-def test_a_closed_port_is_unavailable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(UpstreamUnavailable, match=f"127.0.0.1:{port} cannot be reached"):
-        ask(f"http://127.0.0.1:{port}")
-
-
 CUTS = {
     "before a word": send(),
     "in the headers": send(b"HTTP/1.1 200 OK\r\nContent-Ty"),
@@ -166,23 +126,6 @@ def test_a_refusal_is_final_though_its_page_breaks_off() -> None:
         with door(host.url, policy=RetryPolicy()) as http, pytest.raises(UpstreamBlocked):
             http.get_json("candles", {})
         assert len(host.requests) == 1
-
-
-def test_many_threads_share_one_door_and_its_gate() -> None:
-    arrivals: list[float] = []
-
-    def note(connection: socket.socket) -> None:
-        arrivals.append(time.monotonic())
-        whole(b"[1]")(connection)
-
-    started = time.monotonic()
-    with serving(note) as host:
-        gate = HostGate("loopback", 40.0)
-        with UpstreamHttp(host.url, gate) as http, ThreadPoolExecutor(6) as pool:
-            answers = list(pool.map(lambda _: http.get_json("candles", {}).data, range(12)))
-    assert answers == [[1]] * 12
-    # Eleven periods of 25 ms lie between the first and the last of twelve requests.
-    assert max(arrivals) - started >= 0.275
 
 
 def test_a_host_elsewhere_is_asked_through_the_proxy_and_this_machine_never_is(

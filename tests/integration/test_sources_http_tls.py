@@ -96,14 +96,6 @@ def test_the_deadline_holds_through_tls(certificate: Certificate) -> None:
         http.get_json("candles", {})
 
 
-def test_a_reply_arrives_through_tls(certificate: Certificate) -> None:
-    with (
-        serving(whole(b"[1]"), wrap=certificate.server) as host,
-        tls_door(host, certificate) as http,
-    ):
-        assert http.get_json("candles", {}).data == [1]
-
-
 def test_a_host_without_a_trusted_certificate_is_not_believed(certificate: Certificate) -> None:
     with (
         serving(whole(b"[1]"), wrap=certificate.server) as host,

@@ -18,8 +18,8 @@ from app.core.errors import (
 )
 from app.core.prices import StoredPrice
 from app.schemas.prices import Price, PriceAnomaly, SupportedSymbols
-from app.services.anomalies import PriceJudgement, is_fresh, judge_newest
-from app.services.prices import PriceRules, collect
+from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
+from app.services.prices import collect
 from app.utils import rendering
 from app.utils.anomalies import Judgement
 

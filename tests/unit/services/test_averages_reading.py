@@ -52,30 +52,6 @@ def test_without_a_period_the_last_365_closed_days_are_meant() -> None:
     assert found.expected == 365
 
 
-def test_an_end_alone_moves_the_whole_default_period() -> None:
-    end = LAST - 100 * DAY
-    found = wanted(until=at(end))
-    assert (found.first, found.last) == (end - 364 * DAY, end)
-
-
-def test_a_period_from_now_on_is_empty_and_not_reversed() -> None:
-    found = wanted(since=at(LAST + DAY))
-    assert found.expected == 0
-    assert found.first > found.last
-
-
-def test_a_day_means_all_of_its_minutes() -> None:
-    day = moment("2024-03-28", "from")
-    found = wanted(day, day, MINUTE)
-    assert found.expected == 1440
-    assert found.first == LAST - DAY
-
-
-def test_both_ends_are_moved_inwards_to_whole_buckets() -> None:
-    found = wanted(at(LAST - 5 * DAY + 1), at(LAST - 1))
-    assert (found.first, found.last) == (LAST - 4 * DAY, LAST - DAY)
-
-
 def test_a_default_period_below_a_day_is_at_most_ten_thousand_buckets() -> None:
     found = wanted(interval=MINUTE)
     assert found.expected == MAX_POINTS
@@ -137,28 +113,12 @@ def test_a_hole_is_counted_for_each_window_that_it_breaks() -> None:
     assert read_candles(store, store, (), wanted(at(LAST - DAY))).missing == 0
 
 
-def test_a_loader_that_has_not_run_yet_leaves_the_newest_day_missing() -> None:
-    store = MemorySeriesStore()
-    load(store, last=LAST - DAY)
-    found = read_averages(store, 200, wanted())
-    assert found.missing == 1
-    assert found.state.last == LAST - DAY
-
-
 def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
     store = MemorySeriesStore()
     found = read_averages(store, 20, wanted())
     assert (found.body, found.state.last, found.missing) == (b"[]", None, 365)
     assert read_candles(store, store, (), wanted()).state.last is None
     assert "make initial_load" in nothing_stored(BTC, DAILY)
-
-
-def test_from_the_beginning_of_time_is_a_fine_question_of_a_daily_series() -> None:
-    store = MemorySeriesStore()
-    load(store)
-    found = read_averages(store, 20, wanted(at(0)))
-    assert len(points(found.body)) == 564 - 19
-    assert found.missing == LAST // DAY + 1 - (564 - 19)
 
 
 def test_more_than_ten_thousand_stored_buckets_are_refused_with_the_first_part_to_ask() -> None:
@@ -227,26 +187,3 @@ def test_what_lies_before_all_that_can_have_a_value_is_explained(
         if until is None or first < until.first:
             found = why_absent(wanted(at(first), until), STORED, window)
             assert (found is not None) is explained
-
-
-def test_the_explanation_names_the_stored_period_the_first_average_and_the_setting() -> None:
-    found = why_absent(wanted(at(0), days=30), STORED, 200)
-    assert found is not None
-    assert "from 2022-09-13T00:00:00Z to 2024-03-29T00:00:00Z; the first average over 200" in found
-    assert "2023-03-31T00:00:00Z" in found
-    assert "HISTORY_DAYS (30)" in found
-    candles = why_absent(wanted(at(0)), STORED)
-    assert candles is not None
-    assert "average" not in candles
-    assert found.isascii()
-    assert len(found) < 300
-
-
-def test_a_period_that_has_not_come_yet_needs_no_explanation() -> None:
-    early = SeriesState(revision=1, first=LAST, last=LAST, checked_at=int(NOW))
-    assert why_absent(wanted(at(LAST + 2 * DAY), at(LAST + 9 * DAY)), early, 200) is None
-
-
-def test_of_a_series_that_is_not_loaded_the_command_that_loads_it_is_said() -> None:
-    nothing = SeriesState(revision=0, first=None, last=None, checked_at=None)
-    assert why_absent(wanted(), nothing, 20) == nothing_stored(BTC, DAILY)

@@ -139,26 +139,6 @@ def test_one_reply_among_many_at_another_scale_is_noticed_though_nothing_is_stor
     assert store.buckets(BTC, DAY, 0, 2**40) == []
 
 
-def test_a_scale_that_changes_in_the_middle_of_a_load_leaves_what_was_committed_before() -> None:
-    market = exchange(page_size=100)
-    market.factor, market.wrong = Fraction(10), lambda request: request >= 2
-    store = MemorySeriesStore()
-    span = [Span(day(0), day(299))]
-    with pytest.raises(PriceScaleChanged):
-        load(store, market, lambda: market.now, BTC, DAY, span, pages_a_commit=2)
-    assert [item for item, _ in store.rows(BTC, DAY, 0, 2**40)[1]] == calm(range(197))
-    kept = store.quarantined(BTC, DAY, 0, 2**40)
-    assert {item.bucket for item in kept} == {day(number) for number in range(194, 300)}
-
-
-def test_one_neighbour_that_was_revised_manifold_is_a_revision_where_the_others_stayed() -> None:
-    market = exchange()
-    store = stored(market, (0, 149), (151, 299))
-    market.candles[day(149)] = times(market.candles[day(149)], Fraction(7))
-    report = load(store, market, lambda: market.now, BTC, DAY, [Span(day(150), day(150))])
-    assert (report.inserted, report.revised) == (1, 1)
-
-
 def test_a_market_that_crashed_while_nobody_loaded_is_stored() -> None:
     market = exchange()
     store = stored(market, (0, 250))
@@ -263,20 +243,3 @@ def test_requests_reach_over_what_is_stored_and_no_farther() -> None:
     assert asked([(50, 50)], [(0, 49), (51, 99)]) == [(48, 51)]
     # What holds something stored needs nothing more: a load since the last candle, say.
     assert asked([(47, 140)], [(0, 49)]) == [(47, 140)]
-
-
-def test_a_span_far_from_everything_stored_costs_one_request_more() -> None:
-    assert asked([(300, 349)], [(0, 9)]) == [(7, 9), (300, 349)]
-    assert asked([(0, 9)], [(300, 349), (360, 369)]) == [(0, 9), (300, 302)]
-    # Of what lies so far on both sides only the two ends are known.
-    assert asked([(300, 309)], [(0, 9), (600, 609)]) == [(0, 0), (300, 309), (609, 609)]
-
-
-def test_a_load_of_several_commits_asks_first_for_something_stored() -> None:
-    long = [(0, 499)]
-    assert asked(long, [(500, 509)], pages_a_commit=2)[:2] == [(500, 502), (0, 99)]
-    assert asked(long, [(500, 509)], size=2, pages_a_commit=2)[0] == (500, 501)
-    # Not where it is all one commit, or begins beside what is stored.
-    assert asked(long, [(500, 509)], pages_a_commit=6)[0] == (0, 99)
-    assert asked(long, [], pages_a_commit=2)[0] == (0, 99)
-    assert asked([(10, 499)], [(0, 9), (500, 509)], pages_a_commit=2)[0] == (8, 107)

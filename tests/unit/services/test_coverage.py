@@ -45,12 +45,6 @@ def test_holes_in_the_warm_up_are_counted_by_themselves() -> None:
     assert empty.warm_up_missing == WARM_UP
 
 
-def test_nothing_stored_is_everything_missing() -> None:
-    found = CoverageCounter(MemorySeriesStore(), 365).coverage(BTC, DAILY, NOW)
-    assert (found.first, found.last, found.as_of, found.checked_at) == (None, None, None, None)
-    assert found.missing == found.expected == 365
-
-
 def test_buckets_are_counted_again_only_after_a_load_or_in_a_new_period() -> None:
     store = CountingStore()
     load(store, without=[LAST])
@@ -63,17 +57,6 @@ def test_buckets_are_counted_again_only_after_a_load_or_in_a_new_period() -> Non
     assert store.reads == 2
     assert counter.coverage(BTC, DAILY, NOW + DAY).missing == 1
     assert store.reads == 3
-
-
-def test_a_load_that_found_nothing_new_shows_as_a_check_without_a_count() -> None:
-    store = CountingStore()
-    load(store)
-    counter = CoverageCounter(store, 365)
-    counter.coverage(BTC, DAILY, NOW)
-    with store.begin(BTC, DAILY) as unit:
-        unit.finish(changed=False, now=NOW)
-    assert counter.coverage(BTC, DAILY, NOW).checked_at == NOW
-    assert store.reads == 1
 
 
 def test_a_load_between_the_two_reads_is_counted_anew_by_the_next_request() -> None:

@@ -37,16 +37,6 @@ def loaded(exchange: FakeExchange, days: int) -> MemorySeriesStore:
     return store
 
 
-def test_a_whole_series_has_nothing_to_tell() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300) + 600)
-    found = inspect(loaded(exchange, 100), BTC, DAILY, 100, exchange.now)
-    assert (found.gaps, found.wrong_averages, found.stale) == ((), (), False)
-    assert (found.expected, found.stored, found.missing) == (100, 100, 0)
-    assert (found.newest, found.age) == (day(299), 600)
-    assert inspect(loaded(exchange, 100), BTC, DAILY, 100, day(300) + 900).checked_age == 300
-    assert found.complete(strict=True)
-
-
 def test_a_series_that_was_never_loaded_lacks_everything_and_is_stale() -> None:
     found = inspect(MemorySeriesStore(), BTC, DAILY, 100, day(300))
     assert found.gaps == (
@@ -107,36 +97,6 @@ def test_an_inspection_is_of_one_series_its_served_period_and_the_warm_up() -> N
         checked_age=60,
         quarantined=2,
     )
-
-
-def test_a_hole_before_the_served_period_is_a_fault_since_served_averages_lack_it() -> None:
-    exchange = FakeExchange.of(daily(n for n in range(300) if n not in (0, 1, 199)), now=day(300))
-    store = loaded(exchange, 100)
-    found = inspect(store, BTC, DAILY, 100, exchange.now)
-    assert found.gaps == (
-        Gap(day(1), day(1), 1, Cause.ABSENT, warm_up=True),
-        Gap(day(199), day(199), 1, Cause.ABSENT, warm_up=True),
-    )
-    assert (found.expected, found.stored, found.missing) == (100, 100, 0)
-    assert found.warm_up_missing == 2
-    assert not found.complete()
-    # Once it is confirmed that the exchange never had them, nothing needs doing.
-    with store.begin(BTC, DAILY) as unit:
-        unit.note_absent([day(1), day(199)], int(exchange.now) + DAY)
-        unit.finish(changed=False, now=exchange.now)
-    found = inspect(store, BTC, DAILY, 100, exchange.now)
-    assert (found.complete(), found.complete(strict=True)) == (True, False)
-
-
-def test_each_fault_alone_is_one() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300) + 600)
-    whole = inspect(loaded(exchange, 100), BTC, DAILY, 100, exchange.now)
-    assert whole.complete(strict=True)
-    span = Span(day(250), day(250))
-    assert not replace(whole, stale=True).complete()
-    assert not replace(whole, wrong_averages=(span,)).complete()
-    assert not replace(whole, gaps=(Gap(*span, 1, Cause.ABSENT, warm_up=False),)).complete()
-    assert not replace(whole, gaps=(Gap(*span, 1, Cause.ABSENT, warm_up=True),)).complete()
 
 
 def test_a_repair_without_an_answer_is_the_cause_of_every_gap_that_is_not_confirmed() -> None:

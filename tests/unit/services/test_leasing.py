@@ -11,14 +11,6 @@ from app.services.leasing import RENEW_EVERY, leased
 SECONDS = 120.0
 
 
-def test_a_lease_is_held_for_the_block_and_given_back() -> None:
-    table: dict[str, tuple[str, float]] = {}
-    ours, theirs = (MemoryLeases(name, table, SECONDS) for name in ("ours", "theirs"))
-    with leased(ours, "work", lambda: 1000.0):
-        assert theirs.take("work", 1000.0) == "ours"
-    assert theirs.take("work", 1000.0) is None
-
-
 def test_an_error_gives_the_lease_back_too() -> None:
     table: dict[str, tuple[str, float]] = {}
     leases = MemoryLeases("ours", table, SECONDS)

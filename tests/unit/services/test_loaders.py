@@ -9,7 +9,6 @@ from app.core.market import WARM_UP, Interval, RefusedCandle
 from app.db.memory import MemorySeriesStore
 from app.events.types import AveragesCalculated, CandlesLoaded, Event
 from app.services.comparing import COMPARED
-from app.services.gaps import is_stale
 from app.services.loaders import (
     LEAST_LOOK_AHEAD,
     LOOK_AHEAD,
@@ -18,6 +17,7 @@ from app.services.loaders import (
     load_initial,
     overlooked,
     since_last,
+    to_catch_up,
     to_fetch,
 )
 from app.services.loading import LoadReport
@@ -74,21 +74,6 @@ def test_an_initial_load_tells_of_every_page_and_every_commit() -> None:
     assert (report.inserted, report.unchanged, report.newest) == (300, 9 + 3, day(299))
 
 
-def test_what_a_caller_raises_at_a_page_ends_the_load_there() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300), page_size=100)
-    store = MemorySeriesStore()
-
-    def stop(_: int) -> None:
-        raise UpstreamUnavailable("enough", host="nobody")
-
-    with pytest.raises(UpstreamUnavailable, match="enough"):
-        load_initial(
-            store, exchange, lambda: exchange.now, BTC, DAY, history_days=101, on_page=stop
-        )
-    assert len(exchange.asked) == 1
-    assert store.buckets(BTC, DAY, 0, day(999)) == []
-
-
 def test_what_the_exchange_lacked_is_asked_for_again_after_exactly_a_day() -> None:
     exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300))
     store = MemorySeriesStore()
@@ -96,18 +81,6 @@ def test_what_the_exchange_lacked_is_asked_for_again_after_exactly_a_day() -> No
     again = Span(day(250), day(250))
     assert to_fetch(store, BTC, DAY, 101, day(301) - 1) == []
     assert again in to_fetch(store, BTC, DAY, 101, day(301))
-
-
-def test_an_incremental_load_of_an_empty_series_is_a_check_of_all_that_closed() -> None:
-    # The exchange lacks its last two days, and says so: that is no staleness.
-    exchange = FakeExchange.of(daily(range(298)), now=day(300))
-    store = MemorySeriesStore()
-    report = catch_up(store, exchange, 50)
-    assert report.newest == day(297)
-    assert store.state(BTC, DAY).checked_at == exchange.now
-    assert not is_stale(store.state(BTC, DAY), DAY, exchange.now)
-    initial = loaded(exchange, 50)
-    assert store.rows(BTC, DAY, 0, 2**40)[1] == initial.rows(BTC, DAY, 0, 2**40)[1]
 
 
 def test_a_pair_of_which_the_exchange_has_nothing_is_asked_for_once_a_day() -> None:
@@ -216,3 +189,8 @@ def test_trouble_with_an_old_bucket_does_not_keep_the_newest_away() -> None:
         catch_up(store, exchange, 101)
     assert store.state(BTC, DAY).last == day(300)
     assert store.state(BTC, DAY).checked_at == day(301)
+
+
+def test_a_series_with_nothing_stored_is_caught_up_from_the_beginning_of_its_history() -> None:
+    store, now = MemorySeriesStore(), day(300)
+    assert to_catch_up(store, BTC, DAY, 101, REREAD, now) == [to_fetch(store, BTC, DAY, 101, now)]

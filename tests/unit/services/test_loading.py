@@ -13,16 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import UpstreamUnavailable
-from app.core.market import (
-    WARM_UP,
-    WINDOWS,
-    AverageRow,
-    Candle,
-    CandlePage,
-    Interval,
-    Pair,
-    RefusedCandle,
-)
+from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, CandlePage, Interval, Pair
 from app.core.ports import SeriesUnit
 from app.db.memory import MemorySeriesStore
 from app.services.comparing import COMPARED
@@ -117,21 +108,6 @@ def test_any_split_of_the_history_ends_as_one_load_of_it_all(
     assert rows_of(store) == by_hand([item for item in candles if item.bucket >= first])
     if not stops:
         assert first == min(item.bucket for item in candles)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    order=st.permutations(range(6)),
-    holes=st.sets(st.integers(0, 299), max_size=12),
-)
-def test_the_parts_may_come_in_any_order(order: list[int], holes: set[int]) -> None:
-    candles = [item for item in daily(range(300)) if (item.bucket - EPOCH) // 86_400 not in holes]
-    exchange = FakeExchange.of(candles, now=day(300))
-    store = MemorySeriesStore()
-    for part in order:
-        span = Span(day(part * 50), day(part * 50 + 49))
-        load(store, exchange, lambda: exchange.now, BTC, DAY, [span])
-    assert rows_of(store) == by_hand(candles)
 
 
 @settings(max_examples=60, deadline=None)
@@ -248,24 +224,3 @@ def test_a_day_that_ends_during_a_load_is_stored_by_it_or_by_the_next_one() -> N
     assert [item.bucket for item, _ in rows_of(store)][-1] in (day(299), day(300))
     incremental(store, exchange, days=101)
     assert rows_of(store) == by_hand(daily(range(301)))
-
-
-def test_filling_an_old_hole_does_not_make_a_series_current() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    store = MemorySeriesStore()
-    initial(store, exchange, days=101)
-    assert store.state(BTC, DAY).checked_at == day(300)
-    exchange.now = day(310)
-    load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(50), day(60))])
-    assert store.state(BTC, DAY).checked_at == day(300)
-    incremental(store, exchange)
-    assert store.state(BTC, DAY).checked_at == day(310)
-
-
-def test_reports_of_one_series_add_up() -> None:
-    refused = (RefusedCandle(None, "no stamp"),)
-    first = LoadReport(BTC, DAY, 1, 2, 3, 4, 5, refused, 6, 7)
-    second = LoadReport(BTC, DAY, 10, 20, 30, 40, 50, refused, 60, 70)
-    assert first + second == LoadReport(BTC, DAY, 11, 22, 33, 44, 55, refused, 60, 70)
-    odd = (RefusedCandle(day(1), "odd"),)
-    assert (first + LoadReport(BTC, DAY, refused=odd)).refused == refused + odd

@@ -91,28 +91,6 @@ def test_a_refused_candle_beside_the_newest_one_that_came_leaves_the_series_curr
     assert store.state(BTC, DAY).checked_at == day(301)
 
 
-def test_what_was_overlooked_long_ago_says_nothing_of_the_newest() -> None:
-    exchange = FakeExchange.of(daily(range(300)), now=day(300))
-    store = loaded(exchange)
-    exchange.now = day(301)
-    exchange.refused = [RefusedCandle(day(300), "odd")]
-    report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=50)
-    assert report.newer_refused == tuple(exchange.refused)
-    old = load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(10), day(20))])
-    assert old.newer_refused is None
-    assert (report + old).newer_refused == tuple(exchange.refused)
-
-
-def test_a_first_load_of_nothing_but_refused_candles_asks_once_and_tells_of_each_once() -> None:
-    exchange = FakeExchange.of([], now=day(300))
-    exchange.refused = [RefusedCandle(day(number), "odd") for number in range(300)]
-    store = MemorySeriesStore()
-    report = load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
-    assert (len(exchange.asked), report.newest) == (1, None)
-    assert report.newer_refused == report.refused == tuple(exchange.refused)
-    assert store.state(BTC, DAY).checked_at is None
-
-
 def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() -> None:
     exchange = FakeExchange.of(calm(range(300)), now=day(300))
     store = loaded(exchange)

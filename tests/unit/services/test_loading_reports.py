@@ -99,43 +99,6 @@ def test_what_was_revised_and_what_is_new_are_told_apart() -> None:
     ]
 
 
-def test_a_revision_alone_is_a_load_and_one_of_the_volume_changes_no_average() -> None:
-    exchange = FakeExchange.of(calm(range(300)), now=day(300))
-    store = MemorySeriesStore()
-    before, _ = run(store, exchange)
-    old = exchange.candles[day(290)]
-    exchange.candles[day(290)] = replace(old, volume=old.volume + 1)
-    report, heard = run(store, exchange)
-    assert (report.revised, report.averages, report.newest) == (1, 0, day(299))
-    assert report.revision > before.revision
-    assert heard == [
-        CandlesLoaded(BTC, DAY, 0, 1, day(299), report.revision),
-        CandleRevised(BTC, DAY, day(290), old.close, old.close, report.revision),
-    ]
-
-
-def test_a_load_in_many_commits_reports_their_sum_and_publishes_each() -> None:
-    exchange = FakeExchange.of(calm(range(300)), now=day(300), page_size=100)
-    store = MemorySeriesStore()
-    run(store, exchange)
-    for number in (50, 150, 250):
-        old = exchange.candles[day(number)]
-        exchange.candles[day(number)] = replace(old, close=old.close + 1)
-    report, heard = run(store, exchange, pages_a_commit=2)
-    # Three are asked for again with the second commit.
-    assert (report.revised, report.unchanged) == (3, 297 + 3)
-    assert [old.bucket for old, _ in report.revisions] == [day(50), day(150), day(250)]
-    loads = [event for event in heard if isinstance(event, CandlesLoaded)]
-    assert [(event.revised, event.newest) for event in loads] == [(2, day(299)), (1, day(299))]
-    assert loads[0].revision < loads[1].revision == report.revision == revision(store)
-
-
-def test_nothing_to_ask_for_is_a_report_of_nothing() -> None:
-    exchange = FakeExchange.of([], now=day(300))
-    assert run(MemorySeriesStore(), exchange, []) == (LoadReport(BTC, DAY), [])
-    assert exchange.asked == []
-
-
 def test_a_single_bucket_that_the_exchange_lacks_is_absent() -> None:
     exchange = FakeExchange.of(calm(range(300)), now=day(300))
     store = MemorySeriesStore()

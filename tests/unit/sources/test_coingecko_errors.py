@@ -35,21 +35,15 @@ def plain(text: str, status: int = 200) -> Answer:
 
 ERRORS: list[tuple[Answer, type[UpstreamError], str]] = [
     # too often, in every shape, with its status and with 200
-    (answer(coded(429, "You've exceeded"), 429), UpstreamUnavailable, "429 You've exceeded"),
     (answer(coded(429, "You've exceeded"), 200), UpstreamUnavailable, "429 You've exceeded"),
-    (answer({"status": {"error_code": 429}}), UpstreamUnavailable, "429"),
     (answer({"error": coded(429)}), UpstreamUnavailable, "429 words"),
     (answer({"error_code": 429, "status": {"error_message": "slow"}}), UpstreamUnavailable, "slow"),
     (answer({"error": "You have exceeded the rate limit"}), UpstreamUnavailable, "rate limit"),
     (answer("Throttled"), UpstreamUnavailable, "Throttled"),
-    (plain("Throttled", 429), UpstreamUnavailable, "429 Throttled"),
     (plain("Too Many Requests\n"), UpstreamUnavailable, "Too Many Requests"),
-    (answer(body=PAGE, status=429, headers=HTML), UpstreamUnavailable, "429"),
     (answer(coded(10006, "calls limit"), 429), UpstreamUnavailable, "PRICE_POLL_SECONDS"),
     # down
     (answer(coded(503)), UpstreamUnavailable, "503"),
-    (answer({"error": "oops"}, 500), UpstreamUnavailable, "500 oops"),
-    (plain("upstream connect error", 503), UpstreamUnavailable, "connect error"),
     # keys and hosts
     (answer(coded(10002, "API Key Missing"), 401), UpstreamRejected, "set COINGECKO_API_KEY"),
     (answer(coded(10005, "limited to PRO"), 401), UpstreamRejected, "plan of COINGECKO_API_KEY"),
@@ -65,19 +59,14 @@ ERRORS: list[tuple[Answer, type[UpstreamError], str]] = [
         "10011: demo): a demo key in COINGECKO_API_KEY",
     ),
     # wrong questions
-    (answer({"error": "coin not found"}, 404), UpstreamRejected, "404 coin not found"),
     (answer(coded(99999, "new")), UpstreamRejected, "99999: new"),
-    (answer({}, 401), UpstreamRejected, "401"),
     # blocks
-    (answer({"error": "no"}, 403), UpstreamBlocked, "403 no"),
     (answer({"error": "rate limit of your country"}, 403), UpstreamBlocked, "403"),
     (answer(coded(1020, "Access Denied")), UpstreamBlocked, "1020"),
     (plain("error code: 1020", 403), UpstreamBlocked, "1020"),
-    (answer(body=PAGE, status=403, headers=HTML), UpstreamBlocked, "HTML"),
     (answer(body=PAGE, headers=HTML), UpstreamBlocked, "200, a page of HTML"),
     # neither prices nor an error that is known
     (plain("gm"), UpstreamNonsense, "not JSON at character 0: Expecting value (gm)"),
-    (plain(""), UpstreamNonsense, "not JSON"),
     (answer(["error"]), UpstreamNonsense, "no JSON object"),
 ]
 
@@ -96,34 +85,16 @@ def test_each_error_body_has_one_meaning_and_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "reply",
-    [
-        answer(coded(429), 200, headers={"retry-after": "17"}),
-        answer(body=b"Throttled", headers={**TEXT, "retry-after": "17"}),
-    ],
-)
-def test_how_long_the_host_wants_peace_is_known_where_it_says_so(reply: Answer) -> None:
-    with pytest.raises(UpstreamUnavailable, match="in 17 s") as caught:
-        ask(reply)
-    assert caught.value.retry_after == 17
-
-
-@pytest.mark.parametrize(
     "data",
     [
         None,
         [],
         {},
-        5,
-        "",
         "gm",
         {"bitcoin": {"usd": 1}},
-        {"bitcoin": None},
         {"status": {"usd": 1, "last_updated_at": NOW}},
         {"error": {}},
-        {"error": None, "status": {}},
         {"status": {"error_code": 0, "error_message": None}},
-        {"status": {"error_code": None}},
         {"error_code": True},
     ],
 )
@@ -169,18 +140,3 @@ def test_no_json_brings_anything_but_an_answer_about_each_coin_or_an_upstream_er
         assert all(0 < price.price < 2**63 for price in reply.prices)
         assert all(price.priced_at <= NOW + 120 for price in reply.prices)
         assert all(item.reason.endswith(".") for item in reply.refused)
-
-
-@settings(deadline=None)
-@given(
-    body=st.binary(max_size=200) | st.text(max_size=60).map(lambda text: text.encode()),
-    status=st.integers(200, 599),
-    kind=st.sampled_from(["application/json", "text/html", "text/plain", ""]),
-    wait=st.sampled_from(["", "5", "-5", "soon", "99999999999999", str(NOW)]),
-    encoding=st.sampled_from(["", "gzip", "br"]),
-)
-def test_no_bytes_bring_anything_but_an_upstream_error(
-    body: bytes, status: int, kind: str, wait: str, encoding: str
-) -> None:
-    headers = {"content-type": kind, "retry-after": wait, "content-encoding": encoding}
-    asked(answer(body=body, status=status, headers=headers))

@@ -119,25 +119,6 @@ def test_the_exchange_s_clock_and_not_ours_says_what_is_closed() -> None:
     assert len(source.page(BTC, DAY, FIRST, TODAY).candles) == 3
 
 
-@pytest.mark.parametrize("source", [v4, legacy])
-def test_our_clock_steps_in_where_the_reply_has_none(
-    source: Callable[[FakeHost, float], CandleSource],
-) -> None:
-    body = objects(ROWS).replace(str(NOW).encode(), b"0")
-    reply = answer(body=body) if source is legacy else answer(columns(ROWS))
-    host = FakeHost([replace(reply, headers={"date": "nonsense"})])
-    page = source(host, TODAY - 1.5).page(BTC, DAY, FIRST, TODAY)
-    assert page.exchange_time == TODAY - 2
-    assert [item.bucket for item in page.candles] == [FIRST]
-
-
-@pytest.mark.parametrize("stamp", [b"true", b"1711829417000"])
-def test_the_legacy_reply_s_date_steps_in_for_a_stamp_that_is_no_time(stamp: bytes) -> None:
-    body = objects(ROWS).replace(str(NOW).encode(), stamp)
-    page = legacy(FakeHost([answer(body=body)]), clock=NOW + 50).page(BTC, DAY, FIRST, TODAY)
-    assert page == PAGE
-
-
 @pytest.mark.parametrize(("skew", "warnings"), [(-121, 1), (120, 0), (121, 1)])
 def test_clocks_that_differ_by_more_than_two_minutes_are_reported_once(
     skew: int, warnings: int
@@ -204,20 +185,6 @@ def test_the_exchange_s_own_codes_decide_what_an_error_means(
     with pytest.raises(UpstreamError) as caught:
         source(FakeHost([reply])).page(BTC, DAY, FIRST, TODAY)
     assert type(caught.value) is kind
-
-
-@pytest.mark.parametrize(
-    ("source", "reply", "advice"),
-    [
-        (v4, coded("PUBLIC_DATA|LIST_CANDLES|SYMBOL_IS_INVALID", 400), "ALLOWED_PAIRS"),
-        (legacy, coded("API|COIN_NOT_FOUND", 404), "ALLOWED_PAIRS"),
-        (v4, coded("API|ROUTE_NOT_FOUND", 404), "MB_API_BASE_URL"),
-        (legacy, coded("API|ROUTE_NOT_FOUND", 404), "MB_LEGACY_API_BASE_URL"),
-    ],
-)
-def test_a_refusal_names_the_setting_to_look_at(source: Build, reply: Answer, advice: str) -> None:
-    with pytest.raises(UpstreamRejected, match=rf"\): check .*\b{advice}\.$"):
-        source(FakeHost([reply])).page(BTC, DAY, FIRST, TODAY)
 
 
 @pytest.mark.parametrize(

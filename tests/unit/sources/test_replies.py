@@ -16,12 +16,9 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.sources.replies import (
-    ErrorBody,
     RawReply,
     Reply,
     judge,
-    plausible_time,
-    printable,
     read_common_error,
 )
 from tests.unit.sources.upstream_fakes import HOST, NOW, NOW_HEADER
@@ -56,23 +53,18 @@ def test_a_date_that_cannot_be_the_present_is_no_clock(date: str) -> None:
 
 MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     # statuses
-    (RawReply(429, JSON, b"{}"), UpstreamUnavailable, "429"),
     (RawReply(429, HTML, PAGE), UpstreamUnavailable, "429"),
     (RawReply(429, {}, b"Throttled"), UpstreamUnavailable, "Throttled"),
-    (RawReply(500, JSON, b'{"code":500,"message":"oops"}'), UpstreamUnavailable, "(500 oops)"),
     (RawReply(200, JSON, b'{"code":500,"message":"oops"}'), UpstreamUnavailable, "(500 oops)"),
     (RawReply(502, HTML, b"<html>Bad Gateway"), UpstreamUnavailable, "502"),
     (RawReply(503, {}, None, problem="cut", cut=True), UpstreamUnavailable, "503"),
     (RawReply(403, HTML, PAGE), UpstreamBlocked, "403, a page of HTML"),
-    (RawReply(403, JSON, b"{}"), UpstreamBlocked, "(403)"),
     (RawReply(403, {}, None, problem="cut", cut=True), UpstreamBlocked, "403"),
     (RawReply(401, {}, b"You need to be authenticated"), UpstreamRejected, "be authenticated"),
     (RawReply(404, JSON, b'{"cut":'), UpstreamRejected, "404"),
-    (RawReply(404, {}, None, problem="too long"), UpstreamRejected, "404"),
     # pages where JSON should be
     (RawReply(200, HTML, PAGE), UpstreamBlocked, "200, a page of HTML"),
     (RawReply(200, {}, b"\xef\xbb\xbf \r\n<html>"), UpstreamBlocked, "HTML"),
-    (RawReply(404, HTML, PAGE), UpstreamBlocked, "404, a page of HTML"),
     # redirects
     (
         RawReply(302, {**HTML, "location": "https://login.example/?t=secret"}, PAGE),
@@ -82,14 +74,11 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     (RawReply(307, {"location": "http://[bad"}, b""), UpstreamNonsense, "elsewhere"),
     # what the body says, whatever the status
     (said({"code": "A|B|C", "message": "no such thing"}), UpstreamRejected, "A|B|C: no such thing"),
-    (said({"error": "coin not found"}), UpstreamRejected, "coin not found"),
     (said({"status": 503, "message": "maintenance"}), UpstreamUnavailable, "maintenance"),
     (said({"status": 403, "error": "Forbidden"}), UpstreamBlocked, "Forbidden"),
-    (said({"error": {"code": 403, "message": "scope"}}), UpstreamBlocked, "403 scope"),
     (said({"status": 503, "error": "wrong"}, 400), UpstreamRejected, "400 wrong"),
     # unreadable
     (RawReply(200, JSON, b"OK"), UpstreamNonsense, "not JSON"),
-    (RawReply(200, JSON, b""), UpstreamNonsense, "not JSON"),
     (RawReply(204, {}, b""), UpstreamNonsense, "204"),
     (RawReply(200, JSON, None, problem="its body is longer"), UpstreamNonsense, "longer"),
     # cut
@@ -98,9 +87,8 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
         UpstreamUnavailable,
         "peer closed",
     ),
+    (RawReply(200, JSON, b'{"t":[1'), UpstreamNonsense, "not JSON"),
     (RawReply(200, JSON, b'{"t":[1', delimited=False), UpstreamUnavailable, "broke off"),
-    (RawReply(200, JSON, b'{"t":[1', delimited=True), UpstreamNonsense, "not JSON"),
-    (RawReply(200, JSON, b"OK", delimited=False), UpstreamNonsense, "not JSON"),
 ]
 
 
@@ -117,14 +105,6 @@ def test_each_bad_reply_has_one_meaning_and_a_sentence_that_names_host_and_cause
     assert names in message
     assert message.endswith(".")
     assert "secret" not in message
-
-
-def test_a_host_s_own_word_for_its_error_beats_the_status() -> None:
-    def reader(data: object) -> ErrorBody:
-        return ErrorBody("SLOW_DOWN", means=UpstreamUnavailable)
-
-    with pytest.raises(UpstreamUnavailable, match="SLOW_DOWN"):
-        judge(RawReply(403, JSON, b"{}"), HOST, reader, float(NOW))
 
 
 def test_retry_after_is_measured_from_the_hosts_own_clock_and_from_ours_without_it() -> None:
@@ -150,14 +130,6 @@ def test_words_from_outside_reach_a_terminal_bounded_and_without_control_codes()
     assert "X [2J fake log line" in message
 
 
-@given(st.text(max_size=300))
-def test_anything_can_be_made_printable(text: str) -> None:
-    shown = printable(text, 50)
-    assert shown.isprintable()
-    assert len(shown) <= 51
-    shown.encode()
-
-
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers(-1_000, 1_000) | st.text(max_size=4),
     lambda inner: (
@@ -178,9 +150,3 @@ def test_no_body_whatever_its_shape_breaks_the_judgement(data: object, status: i
         return
     assert reply.data == data
     assert 200 <= status < 300
-
-
-@pytest.mark.parametrize("value", [True, None, "1711829417", 1_711_829_417_000, 0, -1, [1]])
-def test_only_a_whole_number_of_seconds_near_the_present_is_a_time(value: object) -> None:
-    assert plausible_time(NOW) == NOW
-    assert plausible_time(value) is None

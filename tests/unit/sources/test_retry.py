@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +17,6 @@ from app.sources.retry import (
     LONGEST_WAIT,
     RetryPolicy,
     decide,
-    parse_http_date,
     parse_retry_after,
 )
 
@@ -43,21 +39,6 @@ def test_the_longest_wait_doubles_with_each_attempt_up_to_the_cap() -> None:
     patient = RetryPolicy(attempts=9, base=1.0, cap=30.0, total=1e9)
     waits = [decide(patient, DOWN, attempt, 0.0, highest) for attempt in range(1, 8)]
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-
-
-@given(share=st.floats(0, 1, exclude_max=True), attempt=st.integers(1, 4))
-def test_jitter_takes_any_share_of_the_whole_wait(share: float, attempt: int) -> None:
-    assert decide(POLICY, DOWN, attempt, 0.0, lambda: share) == share * 2.0 ** (attempt - 1)
-
-
-def test_the_last_attempt_is_the_last() -> None:
-    assert decide(POLICY, DOWN, 4, 0.0, highest) == 8.0
-    assert decide(POLICY, DOWN, 5, 0.0, highest) is None
-
-
-def test_a_wait_that_would_leave_a_request_no_room_within_the_total_is_not_begun() -> None:
-    assert decide(POLICY, DOWN, 1, 86.9, highest) == 1.0
-    assert decide(POLICY, DOWN, 1, 87.0, highest) is None
 
 
 @given(wait=st.floats(0, 80), share=st.floats(0, 1, exclude_max=True))
@@ -93,28 +74,3 @@ def test_a_wait_is_read_as_seconds_or_as_a_date_and_capped(value: str, seconds: 
 )
 def test_a_wait_that_makes_no_sense_is_as_none(value: str | None) -> None:
     assert parse_retry_after(value, NOW) is None
-
-
-@given(st.text())
-def test_no_header_breaks_the_reading_of_a_wait_or_a_date(value: str) -> None:
-    wait = parse_retry_after(value, NOW)
-    assert wait is None or 0 <= wait <= LONGEST_WAIT
-    assert parse_http_date(value) is None or isinstance(parse_http_date(value), int)
-
-
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This machine's zone is Sao Paulo's."""
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "America/Sao_Paulo")
-        time.tzset()
-        yield
-    time.tzset()
-
-
-@pytest.mark.usefixtures("elsewhere")
-def test_a_date_without_a_zone_is_utc_whatever_the_zone_of_this_machine() -> None:
-    assert time.localtime(NOW).tm_hour == 17
-    assert parse_http_date("Sat, 30 Mar 2024 20:10:17 GMT") == NOW
-    assert parse_http_date("Sat, 30 Mar 2024 20:10:17 -0000") == NOW
-    assert parse_http_date("Sat, 30 Mar 2024 20:10:17") == NOW

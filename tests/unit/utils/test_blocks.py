@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from decimal import Decimal
 
 import pytest
@@ -115,23 +114,6 @@ def test_every_change_of_a_single_byte_is_a_miss() -> None:
 def test_the_value_of_another_key_is_a_miss(other: str) -> None:
     found = blocks.unpack(other, PACKED)
     assert found is None or other == KEY
-
-
-@given(st.binary(max_size=500))
-@example(b"")
-@example(b"MMSB")
-@example(zlib.compress(PACKED))
-@example(b"\0" * len(PACKED))
-@example(b'[{"timestamp":60,"mms":1.0}]')
-def test_garbage_is_a_miss(garbage: bytes) -> None:
-    assert blocks.unpack(KEY, garbage) is None
-
-
-def test_an_empty_block_is_a_block_and_no_miss() -> None:
-    empty = blocks.unpack(KEY, blocks.pack(KEY, blocks.render([])))
-    assert empty is not None
-    assert empty.slice(-(2**62), 2**62) == (0, b"")
-    assert blocks.join([empty.slice(0, 60)]) == (0, b"[]")
 
 
 def test_the_largest_block_fits_into_a_memcached_value() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -12,8 +10,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import InvalidParameter
 from app.core.market import DAY, Interval
-from app.utils.days import ALLOWED, LATEST, Moment, iso, moment, served_period, warmed_up
-from app.utils.gaps import Span
+from app.utils.days import ALLOWED, LATEST, Moment, moment, served_period
 
 MIDNIGHT = 1_711_670_400
 """2024-03-29T00:00:00Z"""
@@ -59,19 +56,13 @@ def test_an_instant_between_two_seconds_begins_after_and_ends_before(fraction: s
         ("1711670400000", "looks like milliseconds; times are in seconds"),
         ("20261120", "looks like a date without its hyphens (2026-11-20)"),
         ("253402300800", "lies after the year 9999"),
-        ("9" * 40, "lies after the year 9999"),
         ("9" * 41, "is too long for a moment"),
         ("1969-12-31", "lies before 1970-01-01"),
-        ("1970-01-01T00:00:00+00:01", "lies before 1970-01-01"),
-        ("9999-12-31T23:59:59-00:01", "lies after the year 9999"),
         ("2024-03-29T00:00:00", "has no zone: add Z for UTC, or an offset such as -03:00"),
         ("2023-02-29", "is not in the calendar"),
         ("2024-03-29T25:00:00Z", "no time of day"),
-        ("2024-03-29T00:00:00+24:00", "no time of day"),
-        ("2024-03-29T00:00:00+03", "is not a moment"),
         ("", "is not a moment"),
         ("-1", "is not a moment"),
-        ("1711670400.0", "is not a moment"),
         ("١٧١١٦٧٠٤٠٠", "is not a moment"),
         ("1711670400\n", "is not a moment"),
     ],
@@ -97,33 +88,6 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert 0 <= found.first <= LATEST
 
 
-@given(st.integers(DAY, LATEST - DAY), st.integers(-23 * 60, 23 * 60))
-def test_every_date_time_is_the_second_that_the_standard_library_says(at: int, offset: int) -> None:
-    there = datetime.fromtimestamp(at, timezone(timedelta(minutes=offset)))
-    assert moment(there.isoformat(), "from") == Moment(at, at)
-
-
-@given(st.integers(0, LATEST).filter(lambda at: len(str(at)) != len("20261120")))
-def test_a_moment_that_was_written_is_read_back(at: int) -> None:
-    assert moment(iso(at), "from") == moment(str(at), "from") == Moment(at, at)
-
-
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose clock on the wall is three hours behind UTC."""
-    with monkeypatch.context() as changed:
-        changed.setenv("TZ", "XYZ+3")
-        time.tzset()
-        yield
-    time.tzset()
-
-
-def test_a_moment_is_written_in_utc_to_the_second_wherever_the_machine_is(elsewhere: None) -> None:
-    assert iso(MIDNIGHT) == "2024-03-29T00:00:00Z"
-    assert iso(0) == "1970-01-01T00:00:00Z"
-    assert moment("2024-03-29", "from").first == MIDNIGHT
-
-
 @pytest.mark.parametrize("interval", list(Interval))
 def test_the_served_period_is_so_many_days_of_closed_buckets(interval: Interval) -> None:
     now = datetime(2024, 3, 30, 10, 20, tzinfo=UTC).timestamp()
@@ -131,11 +95,3 @@ def test_the_served_period_is_so_many_days_of_closed_buckets(interval: Interval)
     assert served.last == interval.last_closed(now)
     assert served.count(interval.seconds) * interval.seconds == 365 * DAY
     assert served.first == interval.floor(served.first)
-
-
-@pytest.mark.parametrize("interval", list(Interval))
-def test_the_first_average_over_200_needs_199_buckets_before_it(interval: Interval) -> None:
-    served = Span(MIDNIGHT, MIDNIGHT + 9 * DAY)
-    warm = warmed_up(served, interval)
-    assert warm.last == served.last
-    assert Span(warm.first, served.first).count(interval.seconds) == 200

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,16 +49,6 @@ def test_pages_cover_every_span_in_order_and_never_more_than_their_size(
     assert all(page.last in wanted_buckets for page in asked)
 
 
-@given(wanted=numbers, size=st.integers(1, 40))
-def test_pages_are_as_few_as_possible(wanted: list[int], size: int) -> None:
-    spans = spans_of([number * STEP for number in wanted], STEP)
-    fewest, reach = 0, -1
-    for bucket in expand(spans):
-        if bucket > reach:
-            fewest, reach = fewest + 1, bucket + (size - 1) * STEP
-    assert len(list(pages(spans, STEP, size))) == fewest
-
-
 @given(wanted=numbers, size=st.integers(1, 40), overlap=st.integers(0, 5))
 def test_a_page_that_goes_on_begins_with_the_end_of_the_one_before(
     wanted: list[int], size: int, overlap: int
@@ -74,21 +62,6 @@ def test_a_page_that_goes_on_begins_with_the_end_of_the_one_before(
         within = [page for page in asked if page.first <= span.last and page.last >= span.first]
         for before, page in pairwise(within):
             assert page.first == before.last + STEP - repeated * STEP
-
-
-@pytest.mark.parametrize(
-    ("size", "asked"),
-    [
-        (1, [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6)]),
-        (2, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]),
-        (5, [(0, 4), (3, 6)]),
-        (6, [(0, 5), (3, 6)]),
-        (7, [(0, 6)]),
-    ],
-)
-def test_no_more_than_half_a_page_is_repeated(size: int, asked: list[tuple[int, int]]) -> None:
-    found = pages([Span(0, 6 * STEP)], STEP, size, 3)
-    assert [(page.first // STEP, page.last // STEP) for page in found] == asked
 
 
 @given(wanted=numbers, stored=numbers, count=st.integers(1, 4))
@@ -108,25 +81,6 @@ def test_a_span_without_a_stored_bucket_comes_with_the_nearest_ones(
             assert compared[:count] == distances[:count]
     needed = set(expand(spans))
     assert needed <= set(asked) <= needed | set(known)
-
-
-@pytest.mark.parametrize(
-    ("spans", "stored", "asked"),
-    [
-        ([(5, 5)], range(5), [(2, 5)]),
-        ([(5, 9)], range(10, 20), [(5, 12)]),
-        ([(5, 6)], [0, 1, 2, 3, 4, 7, 8, 9], [(3, 7)]),
-        ([(5, 9)], [0, 100], [(0, 0), (5, 9), (100, 100)]),
-        ([(5, 9)], [7], [(5, 9)]),
-        ([(5, 9), (10, 12)], [], [(5, 12)]),
-        ([], [1, 2], []),
-    ],
-)
-def test_what_is_asked_for_besides_a_span(
-    spans: list[tuple[int, int]], stored: Sequence[int], asked: list[tuple[int, int]]
-) -> None:
-    found = anchored([Span(*span) for span in spans], stored, 1, 3)
-    assert found == [Span(*span) for span in asked]
 
 
 @given(changed=numbers, window=st.integers(1, 50), newest=st.integers(0, 300))

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.market import AverageRow, Candle
-from app.core.prices import StoredPrice
-from app.utils.rendering import Number, averages, candles, decimal, flat, price
+from app.utils.rendering import averages, candles
 
 PRICE = st.integers(0, 2**63 - 1)
 
@@ -20,11 +19,6 @@ def test_averages_are_an_array_of_exact_decimals() -> None:
     assert body == (
         b'[{"timestamp":1640995200,"mms":193669.52350168},{"timestamp":1641081600,"mms":262064.0}]'
     )
-
-
-def test_nothing_is_an_empty_array() -> None:
-    assert averages([]) == b"[]"
-    assert candles([]) == b"[]"
 
 
 def test_a_candle_has_its_averages_only_where_they_are_asked_for() -> None:
@@ -37,13 +31,6 @@ def test_a_candle_has_its_averages_only_where_they_are_asked_for() -> None:
     assert json.loads(candles(rows), parse_float=Decimal) == [exact]
     asked = json.loads(candles(rows, (50, 200)), parse_float=Decimal)
     assert asked == [{**exact, "mms_50": None, "mms_200": Decimal("7e-8")}]
-
-
-@given(st.lists(st.tuples(st.integers(0, 2**40), PRICE)))
-def test_every_average_is_read_back_to_the_last_digit(rows: list[tuple[int, int]]) -> None:
-    found = json.loads(averages(rows), parse_float=Decimal)
-    assert [(row["timestamp"], row["mms"] * 10**8) for row in found] == rows
-    assert all(isinstance(row["mms"], Decimal) for row in found)
 
 
 @given(
@@ -59,31 +46,3 @@ def test_every_candle_is_read_back_to_the_last_digit(
     assert tuple(int(found[name].scaleb(8)) for name in names) == prices
     values = [found[f"mms_{window}"] for window in (20, 50, 200)]
     assert [None if v is None else int(v.scaleb(8)) for v in values] == means
-
-
-def test_a_collected_price_has_its_exact_number_and_its_times() -> None:
-    found = StoredPrice(
-        id=7,
-        symbol="BTC",
-        price=6_512_345_678_901,
-        currency="usd",
-        collected_at=1_711_670_400,
-        priced_at=1_711_670_390,
-    )
-    assert price(found, stale=False) == (
-        b'{"id":7,"symbol":"BTC","price":65123.45678901,"currency":"usd",'
-        b'"timestamp":1711670400,"priced_at":1711670390,"stale":false}'
-    )
-    assert price(found, stale=True).endswith(b',"stale":true}')
-
-
-@given(
-    st.dictionaries(
-        st.text(), st.text() | st.integers() | st.booleans() | st.none() | st.builds(decimal, PRICE)
-    )
-)
-def test_a_flat_object_is_read_back_with_its_members_in_order(
-    members: dict[str, str | int | bool | Number | None],
-) -> None:
-    found = json.loads(flat(members), parse_float=str)
-    assert list(found.items()) == list(members.items())

@@ -183,14 +183,6 @@ def test_a_lease_that_is_lost_in_the_middle_is_waited_for_and_the_rest_is_loaded
     assert (end.problem, stand.days()) == (None, 300)
 
 
-def test_only_what_has_been_loaded_since_this_one_began_counts(stand: Stand) -> None:
-    stand.initial_elsewhere()
-    stand.exchange.asked.clear()
-    end = stand.initial()
-    assert (end.taken, end.problem) == (False, None)
-    assert len(stand.exchange.asked) == 1
-
-
 def test_after_a_stop_no_lease_is_taken_or_renewed(stand: Stand) -> None:
     leases = UntilStopped(stand.made.leases, threading.Event())
     assert leases.take(LEASE, stand.exchange.now) is None

@@ -120,11 +120,6 @@ def test_work_that_was_done_has_printed_its_own_last_line(
     assert ending(capsys, lambda: code, "--json") == (code, [], [])
 
 
-def test_an_abbreviated_option_is_the_option(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = ending(capsys, raising(ZeroDivisionError()), "--js")
-    assert (code, len(out)) == (1, 1)
-
-
 def test_a_second_termination_does_not_interrupt_the_end_of_the_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -147,11 +142,3 @@ def test_a_second_termination_does_not_interrupt_the_end_of_the_first(
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def test_work_that_nobody_ends_leaves_the_signal_as_it_was(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    assert ending(capsys, lambda: 0)[0] == 0
-    assert signal.getsignal(signal.SIGTERM) is before

@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import pytest
 import structlog
 from structlog.testing import capture_logs
 
@@ -21,22 +20,18 @@ START = 1_700_000_000.0
 
 @dataclass
 class World:
-    """Time that passes only by waiting and by slow collections; `ahead` is what the clock is set to."""
+    """Time that passes only by waiting and by slow collections."""
 
     end: float
     now: float = START
-    ahead: float = 0.0
     called: list[float] = field(default_factory=list)
     act: Callable[[int], Collection | float] = lambda number: Collection((), ())
-
-    def clock(self) -> float:
-        return self.now + self.ahead
 
     def monotonic(self) -> float:
         return self.now
 
     def collector(self) -> Collector:
-        return Collector(self.collect, clock=self.clock, monotonic=self.monotonic, wait=self.wait)
+        return Collector(self.collect, monotonic=self.monotonic, wait=self.wait)
 
     def wait(self, timeout: float) -> bool:
         assert timeout >= 0
@@ -62,13 +57,6 @@ def run(world: World, jitter: Callable[[], float] = lambda: 0.0) -> list[dict[st
 
 def away(retry_after: float | None = None) -> UpstreamError:
     return UpstreamUnavailable("away", host="source", retry_after=retry_after)
-
-
-def test_a_calm_day_has_every_slot_on_time() -> None:
-    world = World(START + 86_400)
-    lines = run(world)
-    assert world.called == [START + number * POLL for number in range(288)]
-    assert {line["event"] for line in lines} == {"prices_collected"}
 
 
 def test_jitter_moves_a_collection_but_never_the_schedule() -> None:
@@ -114,20 +102,6 @@ def test_a_day_with_outages_misses_no_slot_without_a_reason_and_never_bursts() -
     assert min(gaps) >= POLL - MOST_JITTER - 20
 
 
-def test_a_source_that_asks_to_wait_is_left_alone_that_long() -> None:
-    world = World(START + 3_600)
-
-    def act(number: int) -> Collection | float:
-        if number == 1:
-            raise away(retry_after=900.0)
-        return Collection((), ())
-
-    world.act = act
-    run(world)
-    asked = world.called[1]
-    assert world.called[2] - asked >= 900.0
-
-
 def test_a_turn_that_came_too_late_is_not_the_source_asking_to_wait() -> None:
     world = World(START + 3_600)
 
@@ -147,35 +121,6 @@ def test_a_turn_that_came_too_late_is_not_the_source_asking_to_wait() -> None:
     failed = [line["reason"] for line in lines if line["event"] == "price_collection_failed"]
     assert "next free turn" in str(failed[0])
     assert "asked to be left alone" in str(failed[1])
-
-
-@pytest.mark.parametrize("step", [-3_600.0, 3_600.0, -86_400.0 * 365])
-def test_a_clock_that_is_set_moves_no_slot_and_leaves_a_line(step: float) -> None:
-    world = World(START + 86_400)
-
-    def act(number: int) -> Collection | float:
-        if number == 10:
-            world.ahead += step
-        return Collection((), ())
-
-    world.act = act
-    lines = run(world)
-    assert world.called == [START + number * POLL for number in range(288)]
-    (line,) = [line for line in lines if line["event"] != "prices_collected"]
-    assert (line["event"], line["seconds"]) == ("price_clock_stepped", step)
-    assert line["log_level"] == "warning"
-    assert "set" in str(line["reason"])
-
-
-def test_a_clock_that_is_slowly_corrected_is_not_worth_a_line() -> None:
-    world = World(START + 86_400)
-
-    def act(number: int) -> Collection | float:
-        world.ahead -= 0.15
-        return Collection((), ())
-
-    world.act = act
-    assert {line["event"] for line in run(world)} == {"prices_collected"}
 
 
 def test_the_tally_counts_every_slot_once() -> None:
@@ -201,26 +146,6 @@ def test_the_tally_counts_every_slot_once() -> None:
     assert (found.failed, found.skipped, found.missed) == (2, 2, 3)
     assert found.collected == 288 - 7
     assert (found.stored, found.refused) == (found.collected - 1, found.collected - 1)
-
-
-def test_refused_prices_are_named() -> None:
-    world = World(START + POLL)
-    refused = RefusedPrice(Coin("ADA", "cardano"), "The source has no price for it.")
-    world.act = lambda number: Collection((), (refused,))
-    lines = run(world)
-    (line,) = [line for line in lines if line["event"] == "price_refused"]
-    assert (line["symbol"], line["reason"]) == ("ADA", "The source has no price for it.")
-
-
-def test_what_is_no_trouble_of_source_or_store_ends_the_loop() -> None:
-    world = World(START + POLL)
-
-    def act(number: int) -> Collection | float:
-        raise ZeroDivisionError
-
-    world.act = act
-    with pytest.raises(ZeroDivisionError):
-        run(world)
 
 
 def test_tidying_runs_once_an_hour_and_its_trouble_is_survived() -> None:
