@@ -44,8 +44,8 @@ JUDGE_BRANCHES = $(PY) -m checks.branches '$(subst $(space),$(comma),$(strip $(E
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz topology-check \
-	lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check ready-ship \
+	sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz \
+	topology-check lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check ready-ship \
 	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
 	deploy audit audit-packages programs
 
