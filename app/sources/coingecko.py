@@ -37,12 +37,6 @@ while it waits for one of them, however many others ask. A stop ends the wait.""
 BOUNDS: Final = Bounds(deadline=4.0)
 """However long the gate was waited at, a request has 4 s: the API answers in a fraction of one."""
 
-REQUESTS_PER_SECOND: Final = 0.5
-"""The free plan's limit of 30 calls a minute (another page says 100) as the gate's rate.
-
-The plan's other limit is MONTHLY_CALLS. Replies are cached for 60 s up there: asking more often than
-that brings nothing new."""
-
 MONTHLY_CALLS: Final = 10_000
 """The free plan's calls in a month, for whatever number of coins. The interval between two polls holds
 them: every 300 s is 8,928 calls in 31 days, which leaves 1,072 for single questions."""

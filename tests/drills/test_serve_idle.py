@@ -8,18 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.serve import KEEP_ALIVE
-from tests.support.processes import DEADLINE, process, url_in_log
-
-
-def answered(connection: socket.socket) -> None:
-    """Ask over the connection and read the whole reply."""
-    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
-    said = b""
-    while not said.endswith(b"}"):
-        part = connection.recv(65_536)
-        assert part, f"closed after {said!r}"
-        said += part
-    assert said.startswith(b"HTTP/1.1 200")
+from tests.support.processes import DEADLINE, ask_over, process, url_in_log
 
 
 def test_an_idle_connection_is_not_closed_under_a_load_balancer(tmp_path: Path) -> None:
@@ -29,7 +18,7 @@ def test_an_idle_connection_is_not_closed_under_a_load_balancer(tmp_path: Path) 
         parts = urlsplit(url_in_log(child))
         address = (parts.hostname or "", parts.port or 0)
         with socket.create_connection(address, timeout=DEADLINE) as connection:
-            answered(connection)
+            ask_over(connection)
             closed, _, _ = select.select([connection], [], [], 6.0)
             assert not closed
-            answered(connection)
+            ask_over(connection)

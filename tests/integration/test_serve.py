@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.commands import run
 from tests.support.patience import until
-from tests.support.processes import DEADLINE, ended, process, url_in_log
+from tests.support.processes import DEADLINE, ask_over, ended, process, url_in_log
 
 READ = "/BRLBTC/mms?range=20"
 
@@ -26,16 +26,6 @@ def connected(url: str) -> socket.socket:
     made = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=DEADLINE)
     ask_over(made)
     return made
-
-
-def ask_over(connection: socket.socket) -> None:
-    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
-    said = b""
-    while not said.endswith(b"}"):
-        part = connection.recv(65_536)
-        assert part, f"closed after {said!r}"
-        said += part
-    assert said.startswith(b"HTTP/1.1 200")
 
 
 def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> None:

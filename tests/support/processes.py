@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,17 @@ def ended(child: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code and what was said on standard error."""
     _, said = child.communicate(timeout=DEADLINE)
     return child.returncode, said
+
+
+def ask_over(connection: socket.socket) -> None:
+    """Ask an API over the connection whether it is alive, and read the whole reply."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+    said = b""
+    while not said.endswith(b"}"):
+        part = connection.recv(65_536)
+        assert part, f"closed after {said!r}"
+        said += part
+    assert said.startswith(b"HTTP/1.1 200")
 
 
 @dataclass(frozen=True)
