@@ -28,12 +28,11 @@ SLOW := tests/drills tests/tools
 tests = $(if $(findstring tests/,$(ARGS)),,$(1)) $(ARGS)
 
 # What every branch of is run by a test: loading, validation, averages, gaps, cache, and what stores them.
-EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/loaders.py \
-	app/services/averages.py app/services/gaps.py app/services/coverage.py app/services/leasing.py \
-	app/utils/candles.py app/utils/price_scale.py app/utils/fixed_point.py app/utils/moving_average.py \
-	app/utils/gaps.py app/utils/blocks.py app/utils/revisions.py app/utils/rendering.py \
-	app/utils/days.py app/db/cache/*.py app/db/cached.py app/db/single_flight.py app/db/series.py \
-	app/db/records.py app/db/memory.py app/db/units.py app/db/writes.py app/monitoring/*.py
+EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/averages.py \
+	app/services/gaps.py app/services/coverage.py app/services/leasing.py app/domain/candles.py \
+	app/domain/price_scale.py app/domain/fixed_point.py app/domain/averages.py app/domain/gaps.py \
+	app/domain/revisions.py app/domain/rendering.py app/domain/times.py app/db/cache/*.py \
+	app/db/stores/series.py app/db/stores/statements.py app/testing/*.py app/monitoring/*.py
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -73,10 +72,10 @@ ready-audit:
 install: ready-dev ## Create .venv with everything in it, for development too
 
 demo: ready-run ## Try it without a network: the application against a stand-in exchange
-	@$(PY) -m app.demo $(ARGS)
+	@$(PY) -m app.processes.demo $(ARGS)
 
 run_local: ready-run ## Run it on real data: load what is missing, serve, stay current
-	@$(PY) -m app.local $(ARGS)
+	@$(PY) -m app.processes.local $(ARGS)
 
 initial_load: ready-run ## Load candles and averages of HISTORY_DAYS (ARGS="--pairs BRLBTC")
 	@$(PY) -m app.workers.initial_loader $(ARGS)
@@ -91,13 +90,13 @@ monitor: ready-run ## Name every missing day and why (ARGS="--repair"; exit 0, 1
 	@$(PY) -m app.monitoring.gap_monitor $(ARGS)
 
 migrate: ready-run ## Bring the database of DB_URL to the current schema
-	@$(PY) -m app.db.migrate $(ARGS)
+	@$(PY) -m app.commands.migrate $(ARGS)
 
 backup: ready-run ## Write all data into FILE (data/backup.mmsb), of one moment and for either database
-	@$(PY) -m app.db.backup backup "$(FILE)" $(ARGS)
+	@$(PY) -m app.commands.backup backup "$(FILE)" $(ARGS)
 
 restore: ready-run ## Put the data of FILE into an empty database (ARGS=--replace: into any)
-	@$(PY) -m app.db.backup restore "$(FILE)" $(ARGS)
+	@$(PY) -m app.commands.backup restore "$(FILE)" $(ARGS)
 
 sandbox: ready-run ## Run the stand-in exchange alone (ARGS="--help")
 	@$(PY) -m app.sandbox $(ARGS)
@@ -144,7 +143,7 @@ bench: ready-dev ## Reproduce the figures that the documents state
 reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
 	@$(PY) -m benchmarks.reliability $(ARGS)
 
-mutation: ready-dev ## Which small mistakes in the core the tests would notice (ARGS="utils/gaps")
+mutation: ready-dev ## Which small mistakes in the core the tests would notice (ARGS="domain/gaps")
 	@$(PY) -m benchmarks.mutation $(ARGS)
 
 topology-check: ready-dev ## Kill parts of the whole topology under load (needs nginx, wrk, memcached, PostgreSQL)

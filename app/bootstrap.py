@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from app.core.market import AverageSlice, Interval, Pair, Window
-from app.core.ports import AverageStore, Cache, CandleSource, Clock, Gate, Leases, SeriesStore
-from app.core.prices import PriceSource, PriceStore
+from app.core.ports import (
+    AverageStore,
+    Cache,
+    CandleSource,
+    Clock,
+    Leases,
+    RateLimiter,
+    SeriesStore,
+)
+from app.core.prices import Coin, PriceReply, PriceSource, PriceStore
 from app.core.settings import Settings, cache_nodes
 from app.core.upstream import host_of
-from app.db import schema, session, soundness
+from app.db.cache.averages import CachedAverageStore
 from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
-from app.db.cached import CachedAverageStore
-from app.db.database import alone, served
-from app.db.gate import DatabaseGate
-from app.db.leases import SqlLeases
+from app.db.database import Database, open_for_api, open_for_command
+from app.db.sqlite import BUSY_SECONDS
+from app.db.stores.leases import SqlLeases
+from app.db.stores.rate_limiter import SharedRateLimiter
+from app.domain.times import served_period
 from app.events import listeners
 from app.events.bus import EventBus, Listener, Listeners
 from app.events.types import (
@@ -37,118 +46,101 @@ from app.events.types import (
     GapDetected,
     PriceCollected,
 )
-from app.sources import coingecko, coingecko_errors
+from app.services.health import Health
+from app.sources import coingecko
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
-from app.sources.gate import USED, HostGate
 from app.sources.http import UpstreamHttp
+from app.sources.local_rate_limiter import USED, LocalRateLimiter
 from app.sources.retry import RetryPolicy
-from app.utils.days import served_period
 
-GateFor = Callable[[str, float], Gate]
+LimiterFor = Callable[[str, float], RateLimiter]
 """Makes the gate in front of a host, from its name and the requests per second that it allows."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a process works with. `close` gives everything back; call it once, at the end."""
+    """What a process works with. Call `close` once, at the end: it gives everything back."""
 
     settings: Settings
     clock: Clock
     series: SeriesStore
     averages: AverageStore
+    prices: PriceStore
+    price_source: PriceSource
+    """Where spot prices come from; opened by the first question. Raises ConfigurationError then."""
     leases: Leases
     events: EventBus
-    event_counts: Callable[[], dict[str, int]]
-    """How many events of each kind were delivered so far, and under `dropped` how many were lost."""
-    prices: PriceStore
-    price_source: Callable[[], PriceSource]
-    """Where spot prices come from; opened when it is first needed. Raises ConfigurationError."""
-    gate_for: GateFor
+    limiter_for: LimiterFor
     """Gates that all processes on this database share."""
-    ping: Callable[[], None]
-    """Asks the database that reads go to the smallest question. Raises StoreError."""
-    cache_healthy: Callable[[], bool]
-    """Whether the cache works; where it does not, reads are slower and nothing else."""
-    close: Callable[[], None]
+    health: Health
+    resources: ExitStack
+
+    def close(self) -> None:
+        """Deliver the events that are queued, then close source, cache and database."""
+        self.resources.close()
 
 
-def for_api(settings: Settings) -> Runtime:
-    """What the API works with: as `build`, and reads go to the replica where there is one."""
-    return build(settings, serve=True)
+def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
+    """Open what the API works with: a database in which no request waits for ever, and its replica.
+
+    A collection asks the price source once and gives up soon: somebody waits for the answer. Raises
+    StoreError where the database cannot be used, ConfigurationError where a URL cannot be read.
+    """
+    database = open_for_api(settings.db_url, settings.db_read_url, migrate=settings.env == "dev")
+    return _wired(settings, clock, database, coingecko.POLICY)
 
 
-def build(
+def for_command(
     settings: Settings,
     clock: Clock = time.time,
     *,
     create: bool = True,
-    serve: bool = False,
-    busy_seconds: int = session.BUSY_SECONDS,
+    busy_seconds: int = BUSY_SECONDS,
 ) -> Runtime:
-    """Open the database and wire everything up.
-
-    With `serve` nobody waits long for a PostgreSQL that does not answer, reads go to DB_READ_URL's, and
-    whoever asks for a price is told soon when others are before it. `busy_seconds` is how long a write
-    waits for a locked SQLite file.
-
-    A SQLite file is looked through for damage first, unless it is large, or one is to `serve`: what only
-    reads changes nothing.
+    """Open what a command works with.
 
     In `dev` the database is made and migrated where that is needed, unless `create` is False; in
-    `prod` it must be there already. Raises StoreError where it cannot be used, ConfigurationError
-    where DB_URL or DB_READ_URL cannot be read.
+    `prod` it must be there already. `busy_seconds` is how long a write waits for a locked SQLite file.
+    Raises as `for_api` does.
     """
-    if not create:
-        session.require_file(settings.db_url)
-    database = alone(session.open_engine(settings.db_url, busy_seconds))
-    try:
-        if not serve:
-            # Whoever makes no database looks into one, and once an hour may take its time for that.
-            soundness.require_sound(database.engine, soundness.QUICK if create else None)
-        if settings.env == "dev" and create:
-            schema.migrate(database.engine)
-        schema.require(database.engine)
-        if serve and database.engine.dialect.name != session.SQLITE:
-            database.close()
-            database = served(settings.db_url, settings.db_read_url)
-    except BaseException:
-        database.close()
-        raise
-    engine = database.engine
+    database = open_for_command(
+        settings.db_url,
+        create=create,
+        migrate=create and settings.env == "dev",
+        busy_seconds=busy_seconds,
+    )
+    return _wired(settings, clock, database, coingecko.PATIENT)
+
+
+def _wired(settings: Settings, clock: Clock, database: Database, policy: RetryPolicy) -> Runtime:
+    resources = ExitStack()
+    resources.callback(database.close)
     cache = _cache(settings)
-    stored = database.series
-    averages = stored if cache is None else CachedAverageStore(stored, cache)
-    counts = listeners.EventCounts()
-    events = EventBus(_listeners(settings, clock, averages, counts))
+    averages: AverageStore = database.series
+    if cache is not None:
+        resources.callback(cache.close)
+        averages = CachedAverageStore(database.series, cache)
 
-    def gate_for(host: str, rate: float) -> Gate:
-        return DatabaseGate(engine, host, rate)
+    def limiter_for(host: str, rate: float) -> RateLimiter:
+        return SharedRateLimiter(database.engine, host, rate)
 
-    policy = coingecko.POLICY if serve else coingecko.PATIENT
-    source = _Once(lambda: open_price_source(settings, gate_for, clock, policy))
-
-    def close() -> None:
-        events.close()
-        source.close()
-        if cache is not None:
-            cache.close()
-        database.close()
-
+    source = _OpenedWhenAsked(lambda: open_price_source(settings, limiter_for, clock, policy))
+    resources.callback(source.close)
+    events = EventBus(_listeners(settings, clock, averages))
+    resources.callback(events.close)
     return Runtime(
         settings=settings,
         clock=clock,
-        series=stored,
+        series=database.series,
         averages=averages,
-        leases=SqlLeases(engine),
-        events=events,
-        event_counts=lambda: {**counts.so_far(), "dropped": events.dropped},
         prices=database.prices,
-        price_source=source.get,
-        gate_for=gate_for,
-        ping=database.ping,
-        cache_healthy=lambda: cache is None or cache.healthy(),
-        close=close,
+        price_source=source,
+        leases=SqlLeases(database.engine),
+        events=events,
+        limiter_for=limiter_for,
+        health=Health(database.ping, cache),
+        resources=resources,
     )
 
 
@@ -163,14 +155,11 @@ def _cache(settings: Settings) -> Cache | None:
     return LayeredCache(near, far)
 
 
-def _listeners(
-    settings: Settings, clock: Clock, averages: AverageStore, counts: listeners.EventCounts
-) -> Listeners:
+def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:
     """Who hears what."""
     # A load that failed is logged by its command, at once: that line must not wait or be dropped.
     logged = (CandlesLoaded, AveragesCalculated, CandleRevised, CandlesRefused, GapDetected)
     heard: dict[type[Event], list[Listener]] = {kind: [listeners.log_line] for kind in logged}
-    heard[Event] = [counts]
     shared = settings.cache_url.startswith("memcached://")
     if shared and isinstance(averages, CachedAverageStore):
 
@@ -190,7 +179,7 @@ def _listeners(
 @contextmanager
 def open_price_source(
     settings: Settings,
-    gate_for: GateFor = HostGate,
+    limiter_for: LimiterFor = LocalRateLimiter,
     clock: Clock = time.time,
     policy: RetryPolicy = coingecko.POLICY,
 ) -> Iterator[PriceSource]:
@@ -199,12 +188,12 @@ def open_price_source(
     A failed call is not repeated: it counts against the same budget as a good one.
     """
     base_url = settings.coingecko_api_base_url
-    gate = gate_for(host_of(base_url), settings.coingecko_requests_per_second * USED)
+    gate = limiter_for(host_of(base_url), settings.coingecko_requests_per_second * USED)
     key = settings.coingecko_api_key
     with UpstreamHttp(
         base_url,
         gate,
-        read_error=coingecko_errors.read_error,
+        read_error=coingecko.read_error,
         policy=policy,
         bounds=coingecko.BOUNDS,
         secrets=coingecko.key_headers(base_url, key.get_secret_value() if key else None),
@@ -213,8 +202,8 @@ def open_price_source(
         yield coingecko.CoinGecko(http, clock)
 
 
-class _Once:
-    """A context that is entered when it is first needed, and left with the process."""
+class _OpenedWhenAsked:
+    """A PriceSource that is opened by the first question, and closed with the process."""
 
     def __init__(self, opened: Callable[[], AbstractContextManager[PriceSource]]) -> None:
         self._opened = opened
@@ -222,15 +211,15 @@ class _Once:
         self._lock = threading.Lock()
         self._source: PriceSource | None = None
 
-    def get(self) -> PriceSource:
-        """The source, opened now if it is not yet."""
+    def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
+        """See PriceSource.prices."""
         with self._lock:
             if self._source is None:
                 self._source = self._stack.enter_context(self._opened())
-            return self._source
+        return self._source.prices(coins, currency)
 
     def close(self) -> None:
-        """Give back what was opened."""
+        """Close it if it was opened."""
         with self._lock:
             self._stack.close()
             self._source = None
@@ -238,7 +227,7 @@ class _Once:
 
 @contextmanager
 def open_candle_source(
-    settings: Settings, gate_for: GateFor = HostGate, clock: Clock = time.time
+    settings: Settings, limiter_for: LimiterFor = LocalRateLimiter, clock: Clock = time.time
 ) -> Iterator[CandleSource]:
     """The exchange that CANDLE_SOURCE names; its connections are given back at the end.
 
@@ -251,7 +240,7 @@ def open_candle_source(
     else:
         base_url, reader = settings.mb_api_base_url, official.read_error
         made = official.MercadoBitcoin
-    gate = gate_for(host_of(base_url), settings.mb_requests_per_second * USED)
+    gate = limiter_for(host_of(base_url), settings.mb_requests_per_second * USED)
     policy = RetryPolicy(total=settings.upstream_retry_seconds)
     with UpstreamHttp(base_url, gate, read_error=reader, policy=policy, clock=clock) as http:
         yield made(http, clock)

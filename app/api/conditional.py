@@ -15,10 +15,10 @@ from fastapi import Response
 
 from app.api.openapi import JsonBytes
 from app.core.market import Window
+from app.domain.revisions import changed_at
+from app.domain.times import iso
 from app.services.averages import Asked, Reading, why_absent
 from app.services.gaps import is_stale
-from app.utils.days import iso
-from app.utils.revisions import changed_at
 
 # A stored reply may be used only after asking whether it is still right; asking costs little.
 _CACHING: Final = "public, no-cache"

@@ -15,8 +15,8 @@ from app.api.context import Context
 from app.api.query import Parameter, Query, shortened
 from app.core.errors import InvalidParameter, UnsupportedRange
 from app.core.market import WINDOWS, Interval, Pair, Window
+from app.domain.times import moment
 from app.services.averages import Asked, asked
-from app.utils.days import moment
 
 _WINDOWS: Final = {str(window): window for window in WINDOWS}
 _WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)

@@ -11,9 +11,9 @@ from app.api.dependencies import FROM, INTERVAL, TO, ContextDep, period, whole_n
 from app.api.query import Parameter, Query, shortened
 from app.core.errors import InvalidParameter, ReversedPeriod
 from app.core.prices import Coin, parse_threshold
+from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
+from app.domain.times import iso, moment
 from app.services.averages import Asked
-from app.utils.anomaly_rules import Method, RelativeRule, RobustRule, Rule
-from app.utils.days import iso, moment
 
 MOST_PRICES: Final = 10_000
 DEFAULT_PRICES: Final = 100

@@ -21,7 +21,7 @@ MmsError
 └── UnrepresentablePrice    a price that fixed point at 1e-8 cannot hold exactly
 
 The API turns these into statuses in one table (`app.api.errors`), the commands into exit codes
-(`app.workers.run`). Each message is a full sentence that says what is allowed or what to do.
+(`app.commands.command`). Each message is a full sentence that says what is allowed or what to do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the product talks about: pairs, intervals, windows, candles, and a series' state.
 
 Everything here is a frozen value. Prices and volumes are fixed point: whole multiples of 1e-8 in a
-64-bit integer (`app.utils.fixed_point`). Times are unix seconds, UTC; a bucket is named by its start.
+64-bit integer (`app.domain.fixed_point`). Times are unix seconds, UTC; a bucket is named by its start.
 """
 
 from __future__ import annotations

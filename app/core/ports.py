@@ -150,7 +150,7 @@ class Leases(Protocol):
         """Give the lease back if it is ours."""
 
 
-class Gate(Protocol):
+class RateLimiter(Protocol):
     """Spaces the requests to one host. Durations, not times, so that any clock can stand behind."""
 
     def enter(self, budget: float) -> None:

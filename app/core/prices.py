@@ -1,6 +1,6 @@
 """Spot prices: the coins, a price as a source says it, and a price as it is stored.
 
-Prices are fixed point in 1e-8 (`app.utils.fixed_point`), times unix seconds UTC.
+Prices are fixed point in 1e-8 (`app.domain.fixed_point`), times unix seconds UTC.
 """
 
 from __future__ import annotations

@@ -1,63 +1,130 @@
-"""The database as a process works with it: by itself, or as the API does, with a replica if any."""
+"""The database of a process: chosen, opened and checked, with the stores over it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
+from app.core.errors import ConfigurationError
 from app.core.prices import PriceStore
-from app.db import session
-from app.db.prices import SqlPriceStore
-from app.db.series import SqlSeriesStore
+from app.db import schema, session, sqlite
+from app.db.stores.prices import SqlPriceStore
+from app.db.stores.series import SqlSeriesStore
 
 
 @dataclass(frozen=True)
 class Database:
-    """The stores; `engine` is for whatever else is written. `ping` asks whoever answers reads.
+    """An open database at this version's schema. Candles and averages are read through `reads`.
 
-    `ping` raises StoreError.
+    Prices are read where they are written: whoever has stored one, in whichever process, finds it in
+    the next read.
     """
 
     engine: Engine
+    reads: Engine
     series: SqlSeriesStore
     prices: PriceStore
-    ping: Callable[[], None]
-    close: Callable[[], None]
+
+    def ping(self) -> None:
+        """Ask the server that answers reads. Raises StoreError."""
+        session.ping(self.reads)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+        self.reads.dispose()
 
 
-def alone(engine: Engine) -> Database:
-    """One database for everything, which may keep its users waiting as long as the driver lets it."""
-    return Database(
-        engine,
-        SqlSeriesStore(engine),
-        SqlPriceStore(engine),
-        ping=lambda: session.ping(engine),
-        close=engine.dispose,
-    )
+def open_for_command(
+    db_url: str,
+    *,
+    create: bool = True,
+    migrate: bool = False,
+    busy_seconds: int = sqlite.BUSY_SECONDS,
+) -> Database:
+    """Open the database of a command, which may wait for it as long as the driver lets it.
 
-
-def served(db_url: str, read_url: str | None) -> Database:
-    """PostgreSQL for the API: written at `db_url`, candles and averages read at `read_url`, if any.
-
-    Prices are read where they are written: whoever has stored one, in whichever process, finds it in
-    the next read. Nobody waits for ever. Raises ConfigurationError where a URL cannot be read; a server
-    that is away is no error.
+    A SQLite file is checked for damage first. With `create` it may be missing, and a large one is not
+    checked: a loader must start quickly. With `migrate` the schema is brought to this version.
+    `busy_seconds` is how long a write waits for a locked SQLite file. Raises StoreError where the
+    database cannot be used, ConfigurationError where DB_URL cannot be read.
     """
-    from app.db import bounded  # noqa: PLC0415 - its driver is of no use to SQLite alone
+    if not create:
+        require_file(db_url)
+    engine = open_engine(db_url, busy_seconds)
+    with _given_back_on_error(engine):
+        sqlite.require_sound(engine, sqlite.QUICK if create else None)
+        _require_schema(engine, migrate=migrate)
+    return _database(engine, engine)
 
-    engine = bounded.open_primary(db_url)
-    reads = bounded.open_reads(db_url, read_url)
 
-    def close() -> None:
-        engine.dispose()
-        reads.dispose()
+def open_for_api(db_url: str, read_url: str | None, *, migrate: bool = False) -> Database:
+    """Open the database of the API, in which no request waits for ever.
 
-    return Database(
-        engine,
-        SqlSeriesStore(engine, reads),
-        SqlPriceStore(engine),
-        ping=lambda: session.ping(reads),
-        close=close,
-    )
+    On PostgreSQL candles and averages are read at `read_url`, where there is one. A SQLite file is not
+    checked for damage: reads change nothing. Raises as `open_for_command` does.
+    """
+    if is_sqlite(db_url):
+        engine = reads = open_engine(db_url)
+    else:
+        from app.db import postgres  # noqa: PLC0415 - SQLite alone does without its driver
+
+        engine = postgres.open_primary(db_url)
+        reads = postgres.open_reads(db_url, read_url)
+    with _given_back_on_error(engine, reads):
+        _require_schema(engine, migrate=migrate)
+    return _database(engine, reads)
+
+
+def open_engine(db_url: str, busy_seconds: int = sqlite.BUSY_SECONDS) -> Engine:
+    """An engine for SQLite or PostgreSQL; nothing is connected yet.
+
+    Raises ConfigurationError where the URL cannot be read.
+    """
+    if is_sqlite(db_url):
+        return sqlite.open_file(make_url(db_url), busy_seconds)
+    from app.db import postgres  # noqa: PLC0415 - SQLite alone does without its driver
+
+    return postgres.open_server(postgres.server_url("DB_URL", db_url), {}, pool_pre_ping=True)
+
+
+def is_sqlite(db_url: str) -> bool:
+    """Whether the URL names a SQLite file. Raises ConfigurationError where it cannot be read."""
+    try:
+        return make_url(db_url).get_backend_name() == session.SQLITE
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "DB_URL is no database URL: write sqlite:///./data/mms.db or "
+            "postgresql://user:password@host:5432/name, with %40 for an @ inside the password"
+        ) from None
+
+
+def require_file(db_url: str) -> None:
+    """Raise StoreUnusable where DB_URL names a SQLite file that is not there."""
+    if is_sqlite(db_url):
+        sqlite.require_file(make_url(db_url))
+
+
+def _database(engine: Engine, reads: Engine) -> Database:
+    return Database(engine, reads, SqlSeriesStore(engine, reads), SqlPriceStore(engine))
+
+
+def _require_schema(engine: Engine, *, migrate: bool) -> None:
+    if migrate:
+        schema.migrate(engine)
+    schema.require(engine)
+
+
+@contextmanager
+def _given_back_on_error(*engines: Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        for engine in engines:
+            engine.dispose()
+        raise

@@ -1,6 +1,6 @@
 """The tables as the code uses them. `app/db/migrations` builds them; a test keeps the two equal.
 
-Prices and volumes are BIGINT in 1e-8 (`app.utils.fixed_point`), times are unix seconds UTC, `pair`
+Prices and volumes are BIGINT in 1e-8 (`app.domain.fixed_point`), times are unix seconds UTC, `pair`
 is BASE-QUOTE. What a candle must satisfy stands in the migrations, as constraints: no other program can
 store one that the loader would have refused.
 """
@@ -32,7 +32,7 @@ class FixedPoint(TypeDecorator[int]):
         """Let whole numbers through."""
         if value is None or type(value) is int:
             return value
-        raise TypeError(f"{value!r} is no fixed-point integer; see app.utils.fixed_point")
+        raise TypeError(f"{value!r} is no fixed-point integer; see app.domain.fixed_point")
 
 
 class Base(DeclarativeBase):
@@ -48,7 +48,7 @@ class Base(DeclarativeBase):
     )
 
 
-class Series(Base):
+class StoredSeries(Base):
     """One pair at one interval: its revision, and when the exchange was last asked about it."""
 
     __tablename__ = "series"

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from app.core.errors import StoreUnusable
-from app.db.session import SQLITE, has_file, reading, transaction, write_ahead
+from app.db.session import SQLITE, reading, transaction
+from app.db.sqlite import has_file, write_ahead
 
 HEAD: Final = "0006"
 """The newest migration; a test keeps it equal to the folder's."""

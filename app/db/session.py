@@ -1,4 +1,4 @@
-"""Engines and the transaction: the only place that begins, commits and translates errors.
+"""The transaction: the only place that begins, commits and translates errors.
 
 Reads run without a transaction around them, one statement each, which is one consistent snapshot on
 both databases. Writes run in `transaction`, which on SQLite takes the write lock at once: a lock that
@@ -7,32 +7,22 @@ is taken halfway cannot be waited for.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import unquote
+from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
-from app.db import sqlite_file
+from app.core.errors import StoreUnavailable, StoreUnusable
 
 Result = TypeVar("Result")
 
 SQLITE: Final = "sqlite"
 
-BUSY_SECONDS: Final = 5
-"""How long a write waits for a locked SQLite file. Nothing ends that wait, not even a signal."""
-
 CONNECT_SECONDS: Final = 2
 """How long PostgreSQL may take to accept a connection: the least that the driver knows."""
-
-_BUSY_PAUSE: Final = 0.02
 
 # What the two databases say when a table is not there, and when a file is no database of ours.
 _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")
@@ -51,134 +41,6 @@ _REMEDIES: Final = (
     ),
     ((*_LOCKED, "locknotavailable"), "end the program that keeps it locked, or try again later"),
 )
-
-
-def open_engine(db_url: str, busy_seconds: int = BUSY_SECONDS) -> Engine:
-    """An engine for SQLite or PostgreSQL; nothing is connected yet.
-
-    `busy_seconds` is how long a write waits for a locked SQLite file. The folder of a SQLite file is
-    created, the file is not: `write_ahead` does that. Raises ConfigurationError where the URL is
-    unreadable.
-    """
-    try:
-        url = make_url(db_url)
-        if url.get_backend_name() == SQLITE:
-            return _sqlite(url, busy_seconds)
-    except (ArgumentError, ValueError) as error:
-        raise _unreadable("DB_URL", error) from None
-    return postgres(postgres_url("DB_URL", db_url), {}, pool_pre_ping=True)
-
-
-def postgres_url(setting: str, value: str) -> URL:
-    """The URL of a PostgreSQL and of our driver. Raises ConfigurationError, which names `setting`."""
-    try:
-        return make_url(value).set(drivername="postgresql+psycopg")
-    except (ArgumentError, ValueError) as error:
-        raise _unreadable(setting, error) from None
-
-
-def postgres(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
-    """An engine for PostgreSQL; `arguments` are libpq's, `pool` options of the pool."""
-    return create_engine(
-        url,
-        pool_size=10,
-        max_overflow=30,
-        pool_timeout=CONNECT_SECONDS,
-        connect_args={"connect_timeout": CONNECT_SECONDS, **arguments},
-        **pool,
-    )
-
-
-def _unreadable(setting: str, error: Exception) -> ConfigurationError:
-    return ConfigurationError(
-        f"{setting} cannot be read ({error}): write postgresql://user:password@host:5432/name, or "
-        "sqlite:///./data/mms.db for DB_URL"
-    )
-
-
-def file_of(url: URL) -> Path:
-    """The file that a SQLite URL names. Raises ConfigurationError where it names none."""
-    if not url.database or url.database == ":memory:":
-        raise ConfigurationError(
-            "DB_URL names no file: a SQLite database in memory is a new, empty one for each "
-            "connection; write sqlite:///./data/mms.db"
-        )
-    # SQLite's own form of a name, file:/folder/mms.db with uri=true, is as good.
-    return Path(unquote(url.database.removeprefix("file:")) if _is_uri(url) else url.database)
-
-
-def _is_uri(url: URL) -> bool:
-    return bool(url.database and url.database.startswith("file:") and url.query.get("uri"))
-
-
-def _sqlite(url: URL, busy_seconds: int) -> Engine:
-    file = file_of(url)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"DB_URL's folder {file.parent} cannot be made: {error.strerror}"
-        ) from None
-    engine = create_engine(
-        url,
-        pool_size=10,
-        max_overflow=30,
-        pool_timeout=CONNECT_SECONDS,
-        connect_args={"timeout": busy_seconds},
-    )
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        # The driver would begin transactions by itself, at the wrong moment and of the wrong kind.
-        connection.isolation_level = None
-        for pragma in (
-            "foreign_keys=ON",
-            f"busy_timeout={busy_seconds * 1000}",
-            # A commit that was reported survives a power cut; loads are too rare for it to cost.
-            "synchronous=FULL",
-        ):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    mode = url.query.get("mode") if _is_uri(url) else None
-    sqlite_file.hold(engine, file, "ro" if mode == "ro" else "rw")
-    return engine
-
-
-def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Put a SQLite file into WAL mode, where readers and the writer do not wait for each other.
-
-    The file keeps the mode, so this is for whoever makes or migrates it (it is made here where there is
-    none): a connection that set it by itself would change the files of other programs. While anybody
-    else works on the file SQLite refuses the change at once, without the wait that it knows otherwise.
-    Raises StoreError, ConfigurationError where the file cannot be made.
-    """
-    if engine.dialect.name != SQLITE:
-        return
-    sqlite_file.make(file_of(engine.url))
-    pauses = iter([_BUSY_PAUSE] * int(BUSY_SECONDS / _BUSY_PAUSE))
-    with reading(engine) as connection:
-        while connection.scalar(text("PRAGMA journal_mode")) != "wal":
-            try:
-                connection.execute(text("PRAGMA journal_mode=WAL"))
-            except OperationalError as error:
-                if not _is_locked(error) or (pause := next(pauses, None)) is None:
-                    raise
-                sleep(pause)
-
-
-def require_file(db_url: str) -> None:
-    """Raise StoreUnusable where DB_URL names a SQLite file that is not there."""
-    if has_file(url := make_url(db_url)):
-        return
-    raise sqlite_file.gone(file_of(url))
-
-
-def has_file(url: URL) -> bool:
-    """Whether there is more than an empty file at a SQLite URL; True for any other database."""
-    if url.get_backend_name() != SQLITE:
-        return True
-    file = file_of(url)
-    return file.is_file() and file.stat().st_size > 0
 
 
 def for_reading(engine: Engine) -> Engine:
@@ -272,7 +134,7 @@ def _said(error: DBAPIError) -> tuple[str, str]:
     return reason, f"{type(error.orig).__name__} {reason}".lower()
 
 
-def _is_locked(error: DBAPIError) -> bool:
+def is_locked(error: DBAPIError) -> bool:
     return any(mark in _said(error)[1] for mark in _LOCKED)
 
 

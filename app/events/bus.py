@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -40,6 +41,7 @@ class EventBus:
         self._lock = threading.Lock()
         self._dispatcher: threading.Thread | None = None
         self._closed = False
+        self._delivered: Counter[str] = Counter()
         self._dropped = 0
 
     def publish(self, event: Event) -> None:
@@ -53,11 +55,10 @@ class EventBus:
                 self._start()
                 self._queue.put(event)
 
-    @property
-    def dropped(self) -> int:
-        """How many events were lost."""
+    def counts(self) -> dict[str, int]:
+        """How many events of each kind were delivered, and under `dropped` how many were lost."""
         with self._lock:
-            return self._dropped
+            return {**self._delivered, "dropped": self._dropped}
 
     def close(self, within: float = DRAIN_SECONDS) -> bool:
         """Deliver what is queued, for at most `within` seconds. Returns whether all was delivered.
@@ -103,6 +104,8 @@ class EventBus:
     def _dispatch(self) -> None:
         while (event := self._queue.get()) is not None:
             self._deliver(event)
+            with self._lock:
+                self._delivered[type(event).__name__] += 1
 
     def _deliver(self, event: Event) -> None:
         heard = (self._listeners.get(kind, ()) for kind in type(event).__mro__)

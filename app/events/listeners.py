@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Final
@@ -12,8 +10,8 @@ from typing import Final
 import structlog
 
 from app.core.market import WINDOWS, AverageSlice, Interval, Pair, Window
+from app.domain.fixed_point import text
 from app.events.types import AnomalyDetected, AveragesCalculated, Event, PriceCollected
-from app.utils.fixed_point import text
 
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -25,23 +23,6 @@ def log_line(event: Event) -> None:
     found = {field.name: getattr(event, field.name) for field in fields(event)}
     values = {k: v if isinstance(v, int | bool) else str(v) for k, v in found.items()}
     structlog.get_logger().info(_CAPITAL.sub("_", type(event).__name__).lower(), **values)
-
-
-class EventCounts:
-    """A listener that counts the events of each kind. Safe to read from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            self._counts[type(event).__name__] += 1
-
-    def so_far(self) -> dict[str, int]:
-        """How many events of each kind were heard."""
-        with self._lock:
-            return dict(self._counts)
 
 
 def cache_warming(read: Read) -> Callable[[AveragesCalculated], None]:

@@ -18,16 +18,8 @@ from typing import Any, Final
 
 from app import bootstrap
 from app.bootstrap import Runtime
-from app.core.errors import StoreError, UpstreamError
-from app.core.logging import always
-from app.core.market import DAY
-from app.core.settings import Settings
-from app.events.types import GapDetected
-from app.monitoring.repair import AWAY, repair
-from app.services.gaps import Inspection, inspect
-from app.utils.days import iso
-from app.workers import output
-from app.workers.run import (
+from app.commands import output
+from app.commands.command import (
     DONE,
     NOT_STARTED,
     SOME_FAILED,
@@ -37,6 +29,14 @@ from app.workers.run import (
     runtime,
     series_of,
 )
+from app.core.errors import StoreError, UpstreamError
+from app.core.logging import always
+from app.core.market import DAY
+from app.core.settings import Settings
+from app.domain.times import iso
+from app.events.types import GapDetected
+from app.monitoring.repair import AWAY, repair
+from app.services.gaps import Inspection, inspect
 
 COMMAND: Final = "gap_monitor"
 
@@ -110,7 +110,7 @@ def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> 
 def _repair(made: Runtime, report: _Report, found: list[Inspection]) -> None:
     """Repair one series after the other; an exchange that is away is not asked for the others."""
     away: UpstreamError | None = None
-    with bootstrap.open_candle_source(made.settings, made.gate_for) as source:
+    with bootstrap.open_candle_source(made.settings, made.limiter_for) as source:
         for number, item in enumerate(found):
             name = f"{item.pair} {item.interval}"
             try:

@@ -17,12 +17,12 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.ports import CandleSource
+from app.domain.gaps import Span
+from app.domain.times import warmed_up
 from app.events.types import LoadFailed
 from app.services.gaps import Cause, Inspection, inspect
 from app.services.leasing import leased
 from app.services.loading import load, mend_averages
-from app.utils.days import warmed_up
-from app.utils.gaps import Span
 
 AWAY: Final = (UpstreamUnavailable, UpstreamBlocked)
 """Trouble by which the exchange gives no answer: it will give the next question none."""

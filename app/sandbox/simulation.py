@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.market import DAY, OLDEST_BUCKET, Interval, Pair
+from app.domain.fixed_point import PLACES, SCALE
 from app.sandbox.book import Bar
-from app.utils.fixed_point import PLACES, SCALE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -14,8 +14,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from app.core.market import Pair
+from app.domain.fixed_point import PLACES
 from app.sandbox.book import Bar
-from app.utils.fixed_point import PLACES
 
 JSON: Final = "application/json; charset=utf-8"
 FIELDS: Final = {

@@ -1,6 +1,6 @@
 """The replies on the wire, as /docs shows them.
 
-Series are rendered straight to bytes (`app.utils.rendering`); their models here only describe them.
+Series are rendered straight to bytes (`app.domain.rendering`); their models here only describe them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Judging stored prices and daily closes by the rules of `app.utils.anomalies`."""
+"""Judging stored prices and daily closes by the rules of `app.domain.anomalies`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Final
 from app.core.market import Interval, Pair, SeriesState
 from app.core.ports import SeriesStore
 from app.core.prices import PriceStore, StoredPrice, Thresholds
-from app.utils.anomalies import (
+from app.domain.anomalies import (
     Judgement,
     Outcome,
+    Rule,
     SeriesJudgement,
     judge,
     judge_series,
     prices_needed,
     warm_up,
 )
-from app.utils.anomaly_rules import Rule
 
 _NEAR: Final = 50
 _FAR: Final = 10_000

@@ -9,9 +9,9 @@ from typing import Final
 from app.core.errors import InvalidParameter, ReversedPeriod
 from app.core.market import DAY, OLDEST_BUCKET, Interval, Pair, SeriesState, Window
 from app.core.ports import AverageStore, SeriesStore
-from app.utils import rendering
-from app.utils.days import Moment, iso
-from app.utils.gaps import Span
+from app.domain import rendering
+from app.domain.gaps import Span
+from app.domain.times import Moment, iso
 
 MAX_POINTS: Final = 10_000
 """The most buckets that one reply may span."""

@@ -15,9 +15,9 @@ from typing import Final
 from app.core.errors import PriceScaleChanged, UpstreamError, UpstreamNonsense
 from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
 from app.core.ports import CandleSource, SeriesStore
-from app.utils.days import iso
-from app.utils.gaps import Span, anchored, pages
-from app.utils.price_scale import scale_change
+from app.domain.gaps import Span, anchored, pages
+from app.domain.price_scale import scale_change
+from app.domain.times import iso
 
 COMPARED: Final = 3
 """Known candles that a request reaches over: a single one may have been revised by any factor."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from app.core.market import WARM_UP, Interval, Pair
 from app.core.ports import SeriesStore
+from app.domain.gaps import Span
+from app.domain.times import served_period, warmed_up
 from app.services.gaps import is_stale
-from app.utils.days import served_period, warmed_up
-from app.utils.gaps import Span
 
 
 @dataclass(frozen=True, slots=True)

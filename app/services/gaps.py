@@ -10,8 +10,8 @@ from typing import Final
 
 from app.core.market import DAY, Absent, Interval, Pair, QuarantinedCandle, SeriesState
 from app.core.ports import SeriesStore
-from app.utils.days import served_period, warmed_up
-from app.utils.gaps import Span, missing, spans_of
+from app.domain.gaps import Span, missing, spans_of
+from app.domain.times import served_period, warmed_up
 
 CONFIRMED_AFTER: Final = DAY
 """Seconds that must lie between two questions for their answers to confirm an absence."""

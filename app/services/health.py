@@ -9,19 +9,28 @@ import structlog
 
 from app.core.errors import StoreError
 from app.core.market import Interval, Pair
-from app.core.ports import SeriesStore
-
-log = structlog.get_logger()
+from app.core.ports import Cache, SeriesStore
 
 
-def database_usable(ping: Callable[[], None]) -> bool:
-    """Whether the database answers the smallest question; where not, the log says why."""
-    try:
-        ping()
-    except StoreError as error:
-        log.warning("database_unusable", problem=str(error))
-        return False
-    return True
+class Health:
+    """Whether database and cache work. `ping` asks the database that reads go to; raises StoreError."""
+
+    def __init__(self, ping: Callable[[], None], cache: Cache | None) -> None:
+        self._ping = ping
+        self._cache = cache
+
+    def database_works(self) -> bool:
+        """Whether the database answers; where it does not, the log says why."""
+        try:
+            self._ping()
+        except StoreError as error:
+            structlog.get_logger().warning("database_unusable", problem=str(error))
+            return False
+        return True
+
+    def cache_works(self) -> bool:
+        """Whether every part of the cache works; where not, reads are slower and nothing else."""
+        return self._cache is None or self._cache.healthy()
 
 
 def anything_stored(

@@ -18,10 +18,9 @@ from app.core.prices import (
     RefusedPrice,
     StoredPrice,
 )
+from app.domain.anomalies import Judgement, RelativeRule
 from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
 from app.services.anomalies import PriceRules, is_fresh, judge_newest
-from app.utils.anomalies import Judgement
-from app.utils.anomaly_rules import RelativeRule
 
 Publish = Callable[[Event], None]
 

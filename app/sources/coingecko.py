@@ -4,26 +4,40 @@
 precision=full` answers `{"bitcoin": {"usd": 67187.3358936566, "last_updated_at": 1711356300}, …}`.
 An id that it does not know is left out; any value may be null; small prices come as `1.2e-05`.
 (docs.coingecko.com/reference/simple-price)
+
+Error bodies come in several shapes, and some of them with HTTP 200:
+`{"status": {"error_code": 429, "error_message": "…"}}`, the same under `"error"`,
+`{"error_code": 10010, "status": {"error_message": "…"}}`, `{"error": "…"}`, and plain words. The
+codes are CoinGecko's own (docs.coingecko.com/docs/errors-and-rate-limits), but for 10006, which
+that page leaves out and clients have met once a month's calls were spent.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from app.core.errors import ConfigurationError, UnrepresentablePrice, UpstreamNonsense
+from app.core.errors import (
+    ConfigurationError,
+    UnrepresentablePrice,
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from app.core.market import DAY
 from app.core.ports import Clock
 from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
 from app.core.upstream import can_be_key
-from app.sources.exchange_clock import TOLERANCE, ExchangeClock
+from app.domain.fixed_point import PLACES, rounded
+from app.domain.times import iso
+from app.sources.host_clock import TOLERANCE, HostClock
 from app.sources.http import Bounds, UpstreamHttp
-from app.sources.replies import plausible_time
+from app.sources.replies import DecimalText, ErrorBody, plausible_time, read_common_error
 from app.sources.retry import RetryPolicy
-from app.sources.strict_json import DecimalText
-from app.utils.days import iso
-from app.utils.fixed_point import PLACES, rounded
 
 POLICY: Final = RetryPolicy(attempts=1, total=7.0, room=3.5)
 """How the API is asked for somebody who waits: once, because failed calls count against the budget,
@@ -46,6 +60,39 @@ SHORTEST_POLL: Final = -(-31 * DAY // MONTHLY_CALLS)
 
 _PUBLIC_HOST: Final = "api.coingecko.com"
 _PRO_HOST: Final = "pro-api.coingecko.com"
+
+
+_KEY, _BASE_URL = "COINGECKO_API_KEY", "COINGECKO_API_BASE_URL"
+
+_MEANINGS: Final[dict[str, tuple[type[UpstreamError], str]]] = {
+    "429": (UpstreamUnavailable, ""),
+    "1020": (UpstreamBlocked, ""),
+    "10002": (
+        UpstreamRejected,
+        f"set {_KEY} to a key that is valid at the host in {_BASE_URL}",
+    ),
+    "10005": (
+        UpstreamRejected,
+        f"the plan of {_KEY} does not include this; set {_BASE_URL} and {_KEY} to those of one "
+        "that does",
+    ),
+    "10006": (
+        UpstreamUnavailable,
+        f"the month's calls of {_KEY} are spent; raise PRICE_POLL_SECONDS, or use a larger plan",
+    ),
+    "10010": (
+        UpstreamRejected,
+        f"a pro key in {_KEY} needs {_BASE_URL}=https://pro-api.coingecko.com/api/v3, and this "
+        "host takes only a demo key",
+    ),
+    "10011": (
+        UpstreamRejected,
+        f"a demo key in {_KEY} needs {_BASE_URL}=https://api.coingecko.com/api/v3, and this host "
+        "takes only a pro key",
+    ),
+}
+_STATUS: Final = re.compile(r"[45][0-9]{2}", re.ASCII)
+_TOO_OFTEN: Final = re.compile(r"throttl|rate.?limit|too many requests", re.IGNORECASE)
 
 
 class Unusable(ValueError):
@@ -89,7 +136,7 @@ class CoinGecko:
 
     def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
         self._http = http
-        self._time = ExchangeClock(http.host, clock)
+        self._time = HostClock(http.host, clock)
 
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
         """See PriceSource.prices. `currency` is CoinGecko's name of it, any case: `usd`, `brl`.
@@ -186,3 +233,43 @@ def _shown(value: object) -> str:
     if isinstance(value, int | DecimalText):
         return str(value)[:40]
     return "null" if value is None else f"a {type(value).__name__}"
+
+
+def read_error(data: object) -> ErrorBody | None:
+    """Recognise every shape above; an ErrorReader.
+
+    A price reply is none of them, not even that of the coin whose id is `status`.
+    """
+    if isinstance(data, str):
+        found = ErrorBody(message=data) if _too_often(data) else None
+    elif isinstance(data, dict):
+        found = _coded(data) or read_common_error(data)
+    else:
+        found = None
+    if found is None:
+        return None
+    means, advice = _MEANINGS.get(found.code, (None, ""))
+    status = found.status
+    if means is None and status is None and _too_often(found.message):
+        # As a status, not as a meaning: the reply's own, where it is an error's, says it better.
+        status = 429
+    return ErrorBody(found.code, found.message, status, means, advice)
+
+
+def _coded(data: dict[str, Any]) -> ErrorBody | None:
+    """The shapes with CoinGecko's own `error_code` or `error_message`."""
+    error = data.get("error")
+    said = error if isinstance(error, dict) else data
+    if isinstance(said.get("status"), dict):
+        said = said | said["status"]
+    code, message = said.get("error_code"), said.get("error_message")
+    usable = isinstance(code, int | str) and not isinstance(code, bool) and code
+    code, message = str(code) if usable else "", message if isinstance(message, str) else ""
+    if not (code or message):
+        return None
+    return ErrorBody(code, message, int(code) if _STATUS.fullmatch(code) else None)
+
+
+def _too_often(words: str) -> bool:
+    """Whether the words say that this client asks too often."""
+    return _TOO_OFTEN.search(words) is not None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import random as standard_random
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 import structlog
@@ -21,9 +25,7 @@ from app.core.errors import (
     UpstreamNonsense,
     UpstreamUnavailable,
 )
-from app.core.ports import Clock, Gate
-from app.sources.body import ENCODINGS, BodyCut, BodyRefused, read_body
-from app.sources.deadline import Expired, Hold, run_within
+from app.core.ports import Clock, RateLimiter
 from app.sources.replies import (
     ErrorReader,
     RawReply,
@@ -33,6 +35,9 @@ from app.sources.replies import (
     read_common_error,
 )
 from app.sources.retry import RetryPolicy, decide
+
+ENCODINGS: Final = "gzip"
+"""What requests offer in `Accept-Encoding`, and all that `read_body` unpacks."""
 
 USER_AGENT: Final = "mms-api/0.1.0 (+self-hosted)"
 
@@ -45,6 +50,15 @@ _HEADERS: Final = {
     "Connection": "close",
 }
 _NO_KEEP_ALIVE: Final = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+
+
+_T = TypeVar("_T")
+
+Hold = Callable[[socket.socket], None]
+"""To be called with a connection as soon as it stands. Raises Expired where it came too late."""
+
+_LAST_MOMENT: Final = 1.0
+"""Seconds for a thread to end once its connection is shut down; it takes a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,7 @@ class UpstreamHttp:
     def __init__(
         self,
         base_url: str,
-        gate: Gate,
+        gate: RateLimiter,
         *,
         secrets: Mapping[str, str] | None = None,
         read_error: ErrorReader = read_common_error,
@@ -247,3 +261,99 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class BodyRefused(ValueError):
+    """The body is too long, is damaged, or is packed in a way that was not offered."""
+
+
+class BodyCut(ValueError):
+    """The body ends before its compressed form does."""
+
+
+def read_body(pieces: Iterable[bytes], encoding: str, limit: int) -> bytes:
+    """Unpack and join `pieces` as the `Content-Encoding` header says.
+
+    Neither the packed nor the unpacked body may pass `limit` bytes, and no more than that and one
+    piece is ever held. Raises BodyRefused and BodyCut.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        inflate = None
+    elif name in ("gzip", "x-gzip"):
+        inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    else:
+        raise BodyRefused(f"its body is packed as {name[:40]!r}, but only {ENCODINGS} was offered")
+    body = bytearray()
+    received = 0
+    try:
+        for piece in pieces:
+            received += len(piece)
+            if inflate is None:
+                body += piece
+            else:
+                # zlib makes no more than it is asked for, and one byte above the limit is enough
+                # to see that the limit is passed; what it leaves unread is then of no interest.
+                body += inflate.decompress(piece, limit + 1 - len(body))
+                if inflate.unused_data:
+                    raise BodyRefused("something follows the end of its gzip body")
+            if max(received, len(body)) > limit:
+                raise BodyRefused(f"its body is longer than {limit} bytes")
+    except zlib.error as error:
+        raise BodyRefused(f"its gzip body is damaged ({error})") from error
+    if inflate is not None and not inflate.eof:
+        raise BodyCut("its gzip body ends too early")
+    return bytes(body)
+
+
+class Expired(Exception):
+    """The deadline passed before the work was done."""
+
+
+def run_within(limit: float, work: Callable[[Hold], _T]) -> _T:
+    """Return what `work` returns, or raise what it raises, or Expired after `limit` seconds."""
+    done: Future[_T] = Future()
+    lock = threading.Lock()
+    expired = False
+    # Duplicates of the connections' descriptors, ours to close. Shutting one down ends the connection
+    # whatever has become of the original (TLS replaces it), and its number cannot have gone to
+    # another thread's socket meanwhile.
+    connections: list[socket.socket] = []
+
+    def hold(connection: socket.socket) -> None:
+        with lock:
+            if expired:
+                raise Expired("the connection came after the deadline")
+            connections.append(connection.dup())
+
+    def worked() -> _T:
+        try:
+            return work(hold)
+        finally:
+            with lock:
+                while connections:
+                    connections.pop().close()
+
+    def run() -> None:
+        try:
+            done.set_result(worked())
+        except BaseException as error:  # noqa: BLE001 - handed over: the caller's thread raises it
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run, name="upstream-exchange", daemon=True)
+    thread.start()
+    try:
+        in_time = waits.until(lambda seconds: bool(wait([done], seconds).done), limit)
+    finally:
+        # Also where the wait was interrupted, as by Ctrl-C.
+        with lock:
+            expired = True
+            shut = bool(connections)
+            for connection in connections:
+                with suppress(OSError):  # the other side may have closed it first
+                    connection.shutdown(socket.SHUT_RDWR)
+    if in_time or shut:
+        thread.join(_LAST_MOMENT)
+    if not in_time:
+        raise Expired(f"no complete reply within {limit:.1f} s")
+    return done.result()

@@ -19,10 +19,10 @@ from app.core.errors import (
 )
 from app.core.market import CandlePage, Interval, Pair
 from app.core.ports import Clock
-from app.sources.exchange_clock import ExchangeClock
+from app.domain.candles import RawCandle, closed_page
+from app.sources.host_clock import HostClock
 from app.sources.http import UpstreamHttp
 from app.sources.replies import ErrorBody, read_common_error
-from app.utils.candles import RawCandle, closed_page
 
 PAGE_SIZE: Final = 500
 """Buckets per request. The exchange documents no limit; clients have seen about 1,000."""
@@ -62,7 +62,7 @@ class MercadoBitcoin:
 
     def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
         self._http = http
-        self._time = ExchangeClock(http.host, clock)
+        self._time = HostClock(http.host, clock)
 
     @property
     def page_size(self) -> int:

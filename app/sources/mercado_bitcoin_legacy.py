@@ -11,10 +11,10 @@ from typing import Final
 
 from app.core.errors import UpstreamError, UpstreamNonsense, UpstreamRejected, UpstreamUnavailable
 from app.core.market import CandlePage, Interval, Pair
+from app.domain.candles import RawCandle, closed_page
 from app.sources.mercado_bitcoin import MercadoBitcoin
 from app.sources.mercado_bitcoin import read_error as read_v4_error
 from app.sources.replies import ErrorBody, plausible_time
-from app.utils.candles import RawCandle, closed_page
 
 _SUCCESS: Final = 100
 _FIELDS: Final = ("timestamp", "open", "high", "low", "close", "volume")

@@ -13,13 +13,12 @@ import sys
 from collections.abc import Sequence
 
 from app import bootstrap
+from app.commands.command import parser, positive, run, runtime, series_of
 from app.core.market import Interval, Pair
 from app.core.settings import Settings
-from app.services.loaders import REREAD, load_incremental, to_catch_up
-from app.services.loading import LoadReport, OnPage
-from app.utils.gaps import Span
+from app.domain.gaps import Span
+from app.services.loading import REREAD, LoadReport, OnPage, load_incremental, to_catch_up
 from app.workers import loads, outcomes
-from app.workers.run import parser, positive, run, runtime, series_of
 
 COMMAND = "incremental_loader"
 
@@ -41,7 +40,7 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
     series = series_of(settings, options)
     with (
         runtime(settings) as made,
-        bootstrap.open_candle_source(settings, made.gate_for) as source,
+        bootstrap.open_candle_source(settings, made.limiter_for) as source,
     ):
 
         def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:

@@ -12,12 +12,11 @@ import sys
 from collections.abc import Sequence
 
 from app import bootstrap
+from app.commands.command import parser, positive, run, runtime, series_of
 from app.core.market import Interval, Pair
 from app.core.settings import Settings
-from app.services.loaders import load_initial, to_fetch
-from app.services.loading import LoadReport, OnPage
+from app.services.loading import LoadReport, OnPage, load_initial, to_fetch
 from app.workers import loads, outcomes
-from app.workers.run import parser, positive, run, runtime, series_of
 
 COMMAND = "initial_loader"
 
@@ -39,7 +38,7 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
     days = options.days or settings.history_days
     with (
         runtime(settings) as made,
-        bootstrap.open_candle_source(settings, made.gate_for) as source,
+        bootstrap.open_candle_source(settings, made.limiter_for) as source,
     ):
 
         def missing(pair: Pair, interval: Interval) -> int:

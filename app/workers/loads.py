@@ -18,13 +18,13 @@ from typing import Final
 import structlog
 
 from app.bootstrap import Runtime
+from app.commands import output
 from app.core import waits
 from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Interval, Pair
 from app.core.ports import Leases
 from app.services.leasing import leased
 from app.services.loading import LoadReport, OnPage
-from app.workers import output
 from app.workers.outcomes import Outcome, told
 
 SIDE_BY_SIDE: Final = 8

@@ -9,13 +9,13 @@ from typing import Any, Final
 import structlog
 
 from app.bootstrap import Runtime
+from app.commands import output
+from app.commands.command import DONE, SOME_FAILED
 from app.core.errors import MmsError, UpstreamBlocked, UpstreamError, UpstreamUnavailable
 from app.core.market import Interval, Pair, RefusedCandle
+from app.domain.times import iso
 from app.events.types import LoadFailed
 from app.services.loading import LoadReport, Publish
-from app.utils.days import iso
-from app.workers import output
-from app.workers.run import DONE, SOME_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_jso
                 "command": command,
                 "exit": code,
                 "series": [_as_json(item) for item in outcomes],
-                "events": made.event_counts(),
+                "events": made.events.counts(),
             }
         )
     return code

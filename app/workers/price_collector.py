@@ -21,17 +21,17 @@ import structlog
 
 from app import bootstrap
 from app.bootstrap import Runtime
+from app.commands import output
+from app.commands.command import DONE, SOME_FAILED, Terminated, command_parser, run, runtime
 from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
 from app.core.settings import Settings
+from app.domain.fixed_point import text
+from app.domain.times import iso
 from app.services.anomalies import PriceRules
 from app.services.prices import Collection, collect, prune
 from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
-from app.utils.days import iso
-from app.utils.fixed_point import text
-from app.workers import output
-from app.workers.run import DONE, SOME_FAILED, Terminated, command_parser, run, runtime
 from app.workers.slots import Collector, Tally, Wait, tidy_up
 
 COMMAND = "price_collector"
@@ -83,7 +83,7 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
 
         def once() -> Collection:
             return collect(
-                made.price_source(),
+                made.price_source,
                 made.prices,
                 made.clock,
                 settings.allowed_symbols,
@@ -119,7 +119,7 @@ def _reasons(refused: Sequence[RefusedPrice]) -> dict[str, str]:
 def _counted(made: Runtime) -> dict[str, int]:
     """The events of this process, of which there come no more."""
     made.events.close()
-    return made.event_counts()
+    return made.events.counts()
 
 
 def _ended(code: int, said: Mapping[str, Any], *, as_json: bool) -> int:

@@ -9,8 +9,8 @@ from typing import Final
 import structlog
 
 from app.core.errors import MmsError, OutOfTurn, StoreError, UpstreamError, UpstreamUnavailable
+from app.domain.fixed_point import text
 from app.services.prices import PRUNE_EVERY, Collection
-from app.utils.fixed_point import text
 
 JITTER_SHARE: Final = 0.05
 MOST_JITTER: Final = 10.0

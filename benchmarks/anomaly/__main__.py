@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.market import DAY
-from app.utils.anomalies import SeriesJudgement, judge_series
-from app.utils.anomaly_rules import RelativeRule, RobustRule, Rule
+from app.domain.anomalies import RelativeRule, RobustRule, Rule, SeriesJudgement, judge_series
 from benchmarks.anomaly.series import KINDS, SIZES, Series, generated, recorded, with_spikes
 
 ROOT: Final = Path(__file__).resolve().parents[2]

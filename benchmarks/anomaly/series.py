@@ -13,7 +13,7 @@ from typing import Final
 
 from app.core.errors import UnrepresentablePrice
 from app.core.market import DAY
-from app.utils.fixed_point import SCALE, rounded
+from app.domain.fixed_point import SCALE, rounded
 
 BILLION: Final = 10**9
 SPACING: Final = 100

@@ -27,8 +27,8 @@ from app.sandbox.fault_kinds import Fault
 from app.sandbox.faults import fault
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
-from app.sources.gate import HostGate
 from app.sources.http import UpstreamHttp
+from app.sources.local_rate_limiter import LocalRateLimiter
 from app.sources.mercado_bitcoin import MercadoBitcoin, read_error
 from app.sources.retry import RetryPolicy
 
@@ -111,7 +111,7 @@ def _in_a_process(exchange: Exchange, url: str, trouble: Fault) -> dict[str, Any
 
 def measured(url: str) -> dict[str, Any]:
     """One good call, then one that is measured: seconds, megabytes above base, and what came of it."""
-    gate = HostGate("loopback", 1_000.0)
+    gate = LocalRateLimiter("loopback", 1_000.0)
     once = RetryPolicy(attempts=1)
     with UpstreamHttp(url + V4_PATH, gate, read_error=read_error, policy=once) as http:
         source = MercadoBitcoin(http, time.time)

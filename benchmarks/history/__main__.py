@@ -17,8 +17,8 @@ from typing import Final
 from sqlalchemy import insert
 
 from app.db.models import CollectedPrice
-from app.db.prices import SqlPriceStore
 from app.db.session import transaction
+from app.db.stores.prices import SqlPriceStore
 from benchmarks.reliability.rig import POSTGRES, SQLITE, Database, Where, opened
 
 FEW: Final = 1_000

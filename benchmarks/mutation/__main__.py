@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "modules",
         nargs="*",
         metavar="MODULE",
-        help="only modules whose path contains this, such as utils/gaps (default: all)",
+        help="only modules whose path contains this, such as domain/gaps (default: all)",
     )
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="mutants at a time (default: cores)"

@@ -13,22 +13,21 @@ _LOADING: Final = (
 )
 
 TESTS: Final[dict[str, tuple[str, ...]]] = {
-    "app/services/loading.py": _LOADING,
     "app/services/comparing.py": _LOADING,
-    "app/services/loaders.py": _LOADING,
+    "app/services/loading.py": _LOADING,
     "app/services/averages.py": ("tests/unit/services/test_averages_reading.py",),
     "app/services/gaps.py": ("tests/unit/services/test_gaps_inspection.py",),
     "app/services/coverage.py": ("tests/unit/services/test_coverage.py",),
     "app/services/leasing.py": ("tests/unit/services/test_leasing.py",),
-    "app/utils/candles.py": ("tests/unit/utils/test_candles.py",),
-    "app/utils/moving_average.py": ("tests/unit/utils/test_moving_average.py",),
-    "app/utils/gaps.py": ("tests/unit/utils/test_gaps.py",),
-    "app/utils/blocks.py": ("tests/unit/utils/test_blocks.py",),
-    "app/utils/fixed_point.py": ("tests/unit/utils/test_fixed_point.py",),
-    "app/utils/revisions.py": ("tests/unit/utils/test_revisions.py",),
-    "app/utils/rendering.py": ("tests/unit/utils/test_rendering.py",),
-    "app/utils/price_scale.py": ("tests/unit/utils/test_price_scale.py",),
-    "app/utils/days.py": ("tests/unit/utils/test_days.py",),
+    "app/domain/candles.py": ("tests/unit/domain/test_candles.py",),
+    "app/domain/averages.py": ("tests/unit/domain/test_averages.py",),
+    "app/domain/gaps.py": ("tests/unit/domain/test_gaps.py",),
+    "app/db/cache/blocks.py": ("tests/unit/db/test_blocks.py",),
+    "app/domain/fixed_point.py": ("tests/unit/domain/test_fixed_point.py",),
+    "app/domain/revisions.py": ("tests/unit/domain/test_revisions.py",),
+    "app/domain/rendering.py": ("tests/unit/domain/test_rendering.py",),
+    "app/domain/price_scale.py": ("tests/unit/domain/test_price_scale.py",),
+    "app/domain/times.py": ("tests/unit/domain/test_times.py",),
     "app/db/cache/layers.py": ("tests/unit/db/test_layered_cache.py",),
     "app/db/cache/memcached.py": (
         "tests/unit/db/test_memcached_states.py",
@@ -39,12 +38,12 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/db/test_memory_cache.py",
         "tests/contracts/test_cache.py",
     ),
-    "app/db/cached.py": (
+    "app/db/cache/averages.py": (
         "tests/unit/db/test_cached_averages.py",
         "tests/unit/db/test_cached_readers.py",
         "tests/unit/db/test_cached_series.py",
     ),
-    "app/db/single_flight.py": ("tests/unit/db/test_single_flight.py",),
+    "app/db/cache/single_flight.py": ("tests/unit/db/test_single_flight.py",),
 }
 """Module → its unit and contract tests."""
 

@@ -18,9 +18,9 @@ def main(questions: str) -> int:
     """Ask, and end."""
     settings, day = load_settings(), Interval.DAY
     pair, *_ = settings.allowed_pairs
-    made = bootstrap.build(settings)
+    made = bootstrap.for_command(settings)
     try:
-        with bootstrap.open_candle_source(settings, made.gate_for) as source:
+        with bootstrap.open_candle_source(settings, made.limiter_for) as source:
             for _ in range(int(questions)):
                 bucket = day.last_closed(time.time())
                 source.page(pair, day, bucket, bucket)

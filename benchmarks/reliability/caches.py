@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from app.core.ports import AverageStore, Cache
+from app.db.cache.averages import CachedAverageStore
 from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
-from app.db.cached import CachedAverageStore
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
 from benchmarks.reliability.rig import Where
 from tests.support.candles import BTC, DAY

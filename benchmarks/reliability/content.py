@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine, text
 
 from app.core.market import Interval, Pair
-from app.db.series import SqlSeriesStore
 from app.db.session import for_reading, reading
+from app.db.stores.series import SqlSeriesStore
 
 _WHICH: Final = "WHERE pair = :pair AND interval = :interval ORDER BY bucket"
 _CANDLES: Final = text(f"SELECT bucket, open, high, low, close, volume FROM candles {_WHICH}")

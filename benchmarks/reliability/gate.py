@@ -16,7 +16,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 
 from app.db.session import SQLITE, reading, transaction
-from app.sources.gate import USED
+from app.sources.local_rate_limiter import USED
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
 from benchmarks.reliability.rig import (
     Database,

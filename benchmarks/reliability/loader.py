@@ -17,14 +17,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from app import bootstrap
+from app.commands.command import command_parser, run
 from app.core.market import Interval, Pair
 from app.core.ports import SeriesStore, SeriesUnit
 from app.core.settings import Settings
 from app.events.types import CandlesLoaded, Event
-from app.services.loaders import load_initial
-from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage
+from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage, load_initial
 from app.workers import loads, outcomes
-from app.workers.run import command_parser, run
 
 
 class Marked:
@@ -59,9 +58,9 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
     series = [
         (pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs
     ]
-    made = bootstrap.build(settings, lambda: options.now)
+    made = bootstrap.for_command(settings, lambda: options.now)
     try:
-        with bootstrap.open_candle_source(settings, made.gate_for, made.clock) as source:
+        with bootstrap.open_candle_source(settings, made.limiter_for, made.clock) as source:
 
             def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
                 return load_initial(

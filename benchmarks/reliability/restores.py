@@ -8,8 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Engine, MetaData, select
 
 from app.core.market import Interval
-from app.db.content import OPERATIONAL
-from app.db.session import open_engine
+from app.db.backup.content import OPERATIONAL
+from app.db.database import open_engine
 from benchmarks.reliability.figures import Figure, Step, figure
 from benchmarks.reliability.rig import NOW, POSTGRES, SQLITE, Where, database, exchange, load, run
 
@@ -33,7 +33,9 @@ def measure(where: Where, runs: int, step: Step) -> list[Figure]:
         file, again = str(db.folder / "made.mmsb"), str(db.folder / "again.mmsb")
 
         def said(url: str, *arguments: str) -> str:
-            code, out, error = run(db.folder, url, base_url, "app.db.backup", *arguments, "--json")
+            code, out, error = run(
+                db.folder, url, base_url, "app.commands.backup", *arguments, "--json"
+            )
             if code:
                 troubles.append(f"{arguments[0]} exits {code}: {error[-200:]}")
             return out.strip()

@@ -8,11 +8,11 @@ from typing import Final
 
 from app.core.market import WINDOWS, Interval
 from app.core.settings import load_settings
-from app.db.series import SqlSeriesStore
+from app.db.stores.series import SqlSeriesStore
+from app.domain.revisions import changed_at
 from app.events.types import CandleRevised, Event
 from app.sandbox.book import Bar
-from app.services.loaders import load_incremental
-from app.utils.revisions import changed_at
+from app.services.loading import load_incremental
 from benchmarks.reliability import rig
 from benchmarks.reliability.content import Content, content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step

@@ -23,14 +23,15 @@ from app.core.market import Interval, Pair
 from app.core.ports import CandleSource
 from app.core.settings import Settings, load_settings
 from app.db import schema
+from app.db.database import open_engine
 from app.db.models import Base
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, transaction
+from app.db.session import transaction
+from app.db.stores.series import SqlSeriesStore
 from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from app.sandbox.wire import Reply
-from app.services.loaders import load_initial
+from app.services.loading import load_initial
 from tests.support import postgres
 from tests.support.processes import Server, environment
 

@@ -11,7 +11,8 @@ from typing import Final
 from sqlalchemy import text
 
 from app.core.market import Pair
-from app.db.session import open_engine, reading
+from app.db.database import open_engine
+from app.db.session import reading
 from benchmarks.reliability.rig import end, processes, start
 from benchmarks.topology.load import Wrk
 from benchmarks.topology.market import PAIRS, Market

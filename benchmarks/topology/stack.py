@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.db import schema
-from app.db.session import open_engine
+from app.db.database import open_engine
 from benchmarks.reliability.rig import Stage, exchange
 from tests.support import memcached, postgres
 from tests.support.memcached import Memcached

@@ -25,7 +25,7 @@ entry_point=$1
 shift
 case $entry_point in
     api) module=app.serve ;;
-    migrate) module=app.db.migrate ;;
+    migrate) module=app.commands.migrate ;;
     initial-load) module=app.workers.initial_loader ;;
     incremental) module=app.workers.incremental_loader ;;
     collect) module=app.workers.price_collector ;;

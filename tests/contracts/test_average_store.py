@@ -22,14 +22,14 @@ from app.core.market import (
 )
 from app.core.ports import AverageStore, Cache, SeriesStore
 from app.db import schema
+from app.db.cache.averages import CHECK_EVERY, CachedAverageStore
+from app.db.cache.blocks import BLOCK
 from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
-from app.db.cached import CHECK_EVERY, CachedAverageStore
-from app.db.memory import MemorySeriesStore
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine
-from app.utils.blocks import BLOCK
+from app.db.database import open_engine
+from app.db.stores.series import SqlSeriesStore
+from app.testing.series import MemorySeriesStore
 from tests.support.cached import Clock
 from tests.support.means import body_of, rows_in
 from tests.support.memcached import Memcached

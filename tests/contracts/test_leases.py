@@ -10,9 +10,9 @@ import pytest
 
 from app.core.ports import Leases
 from app.db import schema
-from app.db.leases import LEASE_SECONDS, SqlLeases
-from app.db.memory import MemoryLeases
-from app.db.session import open_engine
+from app.db.database import open_engine
+from app.db.stores.leases import LEASE_SECONDS, SqlLeases
+from app.testing.series import MemoryLeases
 from tests.support.postgres import Postgres
 
 NOW = 1_711_670_400

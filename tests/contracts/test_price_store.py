@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import text
 
 from app.core.prices import Coin, SpotPrice, StoredPrice
-from app.db import prices, schema
-from app.db.memory_prices import MemoryPriceStore
-from app.db.prices import SqlPriceStore
-from app.db.session import open_engine, transaction
+from app.db import schema
+from app.db.database import open_engine
+from app.db.session import transaction
+from app.db.stores import prices
+from app.db.stores.prices import SqlPriceStore
+from app.testing.prices import MemoryPriceStore
 from tests.support.statements import statements
 
 BTC, ETH = Coin("BTC", "bitcoin"), Coin("ETH", "ethereum")

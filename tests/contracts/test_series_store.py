@@ -21,9 +21,9 @@ from app.core.market import (
     RefusedCandle,
 )
 from app.db import schema
-from app.db.memory import MemorySeriesStore, MemorySeriesUnit
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine
+from app.db.database import open_engine
+from app.db.stores.series import SqlSeriesStore
+from app.testing.series import MemorySeriesStore, MemorySeriesUnit
 from tests.support.candles import BTC, DAY, ETH, candle, daily, day
 
 ALONE = {"store": ["memory", "sqlite"]}

@@ -14,10 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from app.core.errors import StoreError
 from app.core.market import Interval
 from app.core.settings import load_settings
-from app.db.series import SqlSeriesStore
+from app.db.stores.series import SqlSeriesStore
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
-from app.services.loaders import load_incremental
-from app.services.loading import LoadReport
+from app.services.loading import LoadReport, load_incremental
 from benchmarks.reliability import revised
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.rig import (

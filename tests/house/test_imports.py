@@ -14,9 +14,9 @@ LINT = "from importlinter.cli import lint_imports_command as main; main()"
 
 # Wrong imports, and how the linter must name each: at least one for every contract.
 PLANTED = [
-    ("utils/fixed_point.py", "import app.db", "app.utils.fixed_point -> app.db"),
+    ("domain/fixed_point.py", "import app.db", "app.domain.fixed_point -> app.db"),
     ("services/__init__.py", "import app.bootstrap", "app.services -> app.bootstrap"),
-    ("api/__init__.py", "import app.workers.run", "app.api -> app.workers.run"),
+    ("api/__init__.py", "import app.commands.command", "app.api -> app.commands.command"),
     ("main.py", "import app.serve", "app.main -> app.serve"),
     ("monitoring/__init__.py", "import app.sandbox", "app.monitoring -> app.sandbox"),
     ("services/__init__.py", "import httpx", "app.services -> httpx"),
@@ -28,7 +28,7 @@ PLANTED = [
     ("main.py", "import uvicorn", "app.main -> uvicorn"),
     ("api/errors.py", "import numpy", "app.api.errors -> numpy"),
     ("sandbox/__init__.py", "import app.sources.http", "app.sandbox -> app.sources.http"),
-    ("utils/fixed_point.py", "import time", "app.utils.fixed_point -> time"),
+    ("domain/fixed_point.py", "import time", "app.domain.fixed_point -> time"),
 ]
 A_PACKAGE_WITHOUT_A_FLOOR = ("helpers.py", "X = 1", "- app.helpers")
 

@@ -11,16 +11,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from app.commands.backup import main
 from app.core.errors import StoreUnavailable, StoreUnusable
-from app.db import archive, schema
-from app.db.archive import Content
-from app.db.backup import main
-from app.db.content import BLOCK, OPERATIONAL, back_up, data_tables, restore
-from app.db.leases import SqlLeases
+from app.db import schema
+from app.db.backup import archive
+from app.db.backup.archive import Content
+from app.db.backup.content import BLOCK, OPERATIONAL, back_up, data_tables, restore
+from app.db.database import open_engine
 from app.db.models import Base
-from app.db.series import SqlSeriesStore
-from app.db.session import SQLITE, open_engine, snapshot, transaction, write_ahead
-from app.db.writes import insert
+from app.db.session import SQLITE, snapshot, transaction
+from app.db.sqlite import write_ahead
+from app.db.stores.leases import SqlLeases
+from app.db.stores.series import SqlSeriesStore
+from app.db.stores.statements import insert
 from tests.support.backups import (
     HIGHEST_ID,
     NOW,
@@ -437,7 +440,7 @@ def test_a_backup_for_which_there_is_no_room_ends_with_1_and_one_line(
     add_prices(sqlite, 3 * BLOCK)
     program = (
         "import resource, sys\n"
-        "from app.db.backup import main\n"
+        "from app.commands.backup import main\n"
         "most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))\n"
         "code = main(['backup', 'b.mmsb'])\n"

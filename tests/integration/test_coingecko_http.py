@@ -14,10 +14,9 @@ from app.core.prices import COIN_IDS, Coin
 from app.sandbox.exchange import COINGECKO_PATH, Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
-from app.sources.coingecko import POLICY, CoinGecko, key_headers
-from app.sources.coingecko_errors import read_error
-from app.sources.gate import HostGate
+from app.sources.coingecko import POLICY, CoinGecko, key_headers, read_error
 from app.sources.http import UpstreamHttp
+from app.sources.local_rate_limiter import LocalRateLimiter
 
 COINS = tuple(Coin.parse(symbol) for symbol in COIN_IDS)
 BTC = COINS[0]
@@ -36,7 +35,7 @@ def source(url: str, rate: float = 10_000.0, path: str = COINGECKO_PATH) -> Iter
     base_url = url + path
     with UpstreamHttp(
         base_url,
-        HostGate("127.0.0.1", rate),
+        LocalRateLimiter("127.0.0.1", rate),
         secrets=key_headers(base_url, KEY),
         read_error=read_error,
         policy=POLICY,

@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.core.market import FIRST_FINER_STAMP, MAX_PRICE, OLDEST_BUCKET, Interval
 from app.db import schema
-from app.db.session import SQLITE, open_engine, transaction
+from app.db.database import open_engine
+from app.db.session import SQLITE, transaction
 from tests.support.candles import day
 
 GOOD = {

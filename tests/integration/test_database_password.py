@@ -36,7 +36,7 @@ def guarded(postgres_server: Postgres) -> Iterator[str]:
 
 def migrate(folder: Path, url: str, **settings: str) -> tuple[int, str]:
     """Run the migration; returns its exit code and what it said."""
-    with process(folder, "-m", "app.db.migrate", DB_URL=url, **settings) as child:
+    with process(folder, "-m", "app.commands.migrate", DB_URL=url, **settings) as child:
         return ended(child)
 
 

@@ -15,11 +15,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, text
 
+from app.commands import migrate
 from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
-from app.db import migrate, schema
+from app.db import schema
+from app.db.database import open_engine
 from app.db.models import Base
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, ping, transaction, write_ahead
+from app.db.session import ping, transaction
+from app.db.sqlite import write_ahead
+from app.db.stores.series import SqlSeriesStore
 from tests.support.candles import BTC, DAY, daily, day
 from tests.support.postgres import Postgres
 

@@ -17,7 +17,7 @@ NOWHERE = "http://127.0.0.1:1"
 def shown(folder: Path, **changes: str) -> str:
     """What the demo prints until it is complete, each of its three addresses having answered."""
     few = {"ALLOWED_PAIRS": "BRLETH", "HISTORY_DAYS": "3"}
-    with process(folder, "-m", "app.demo", **few, **changes) as demo:
+    with process(folder, "-m", "app.processes.demo", **few, **changes) as demo:
         assert demo.stdout is not None
         text = ""
         for line in demo.stdout:

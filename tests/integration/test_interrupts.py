@@ -15,7 +15,7 @@ import pytest
 from tests.support.patience import until
 from tests.support.processes import DEADLINE, ROOT, ended, environment, process, url_in_log
 
-RUN_BY_ANOTHER = {"app.child": ["app.child", "app.workers.price_collector"]}
+RUN_BY_ANOTHER = {"app.processes.child": ["app.processes.child", "app.workers.price_collector"]}
 INTERRUPTED = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
 
 
@@ -62,7 +62,7 @@ def test_an_interrupt_that_is_switched_off_stays_so(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["app.workers.initial_loader"], "initial_loader: interrupted; what was committed stays\n"),
-        (["app.db.backup", "backup", "f"], "backup: interrupted; nothing was changed\n"),
+        (["app.commands.backup", "backup", "f"], "backup: interrupted; nothing was changed\n"),
     ],
 )
 def test_an_interrupt_of_a_command_at_work_has_its_line_and_130(
@@ -72,7 +72,7 @@ def test_an_interrupt_of_a_command_at_work_has_its_line_and_130(
         silent.settimeout(DEADLINE)
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         changed = {"MB_API_BASE_URL": f"http://{address}/api/v4"}
-        if "app.db.backup" in arguments:
+        if "app.commands.backup" in arguments:
             changed = {"DB_URL": f"postgresql://mms@{address}/mms"}
         with process(tmp_path, "-m", *arguments, **changed) as child:
             # Who is asked something and does not answer is being waited for.

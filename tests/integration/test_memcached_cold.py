@@ -6,10 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+from app.db.cache.averages import CachedAverageStore
 from app.db.cache.memory import MemoryCache
-from app.db.cached import CachedAverageStore
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine
+from app.db.database import open_engine
+from app.db.stores.series import SqlSeriesStore
 from tests.support.candles import BTC, DAY
 from tests.support.history import History
 from tests.support.statements import statements

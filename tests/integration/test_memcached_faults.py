@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 import structlog
 
+from app.db.cache.averages import CachedAverageStore
 from app.db.cache.memcached import MemcachedRing
-from app.db.cached import CachedAverageStore
 from tests.support.candles import BTC, DAY
 from tests.support.history import History
 from tests.support.memcached import Memcached

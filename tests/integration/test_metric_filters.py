@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from app.commands.command import command_parser, run
 from app.core.errors import UpstreamUnavailable
 from app.core.logging import configure
 from app.core.market import AverageSlice, Interval, Pair, Window
 from app.core.prices import Coin, SpotPrice
 from app.core.settings import Settings
-from app.db.memory import MemorySeriesStore
 from app.services.prices import Collection
+from app.testing.series import MemorySeriesStore
 from app.workers.price_collector import loop
-from app.workers.run import command_parser, run
 from tests.support import metric_filters
 from tests.support.api import NOW, FakePrices, FakeRuntime, serving, settings
 from tests.support.commands import BTC, Service, days_ago, service

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.core.market import DAY
-from app.utils.days import iso
+from app.domain.times import iso
 from tests.support.commands import BTC, Service, days_ago, service
 from tests.support.patience import until
 from tests.support.processes import DEADLINE, process

@@ -10,8 +10,9 @@ from sqlalchemy import Engine, text
 
 from app.core.errors import ConfigurationError, StoreUnusable
 from app.db import schema
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine, ping, reading, transaction
+from app.db.database import open_engine
+from app.db.session import ping, reading, transaction
+from app.db.stores.series import SqlSeriesStore
 from tests.support.candles import BTC, DAY
 from tests.support.processes import api_server, ended, process
 
@@ -67,7 +68,7 @@ def test_a_server_whose_file_was_deleted_says_so_until_there_is_a_new_one(tmp_pa
         assert (status, body["code"]) == (503, "database-unavailable")
         assert api.ask("POST", "/collect-once/BTC")[0] == 503
         assert not file.exists()
-        with process(tmp_path, "-m", "app.db.migrate", DB_URL=url) as child:
+        with process(tmp_path, "-m", "app.commands.migrate", DB_URL=url) as child:
             assert ended(child)[0] == 0
         assert api.ask("GET", "/health")[2]["database"] == "ok"
 

@@ -14,9 +14,11 @@ from sqlalchemy import Engine, text
 from app.core.errors import StoreUnavailable, StoreUnusable
 from app.core.market import MAX_PRICE
 from app.db import schema
+from app.db.database import open_engine
 from app.db.models import Base
-from app.db.series import SqlSeriesStore
-from app.db.session import SQLITE, open_engine, transaction, write_ahead
+from app.db.session import SQLITE, transaction
+from app.db.sqlite import write_ahead
+from app.db.stores.series import SqlSeriesStore
 from tests.support.backups import DAYS, ROWS, execute, fill, rows_of, unchanged
 from tests.support.candles import BTC, DAY, daily, day
 from tests.support.postgres import Postgres

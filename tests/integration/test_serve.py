@@ -72,7 +72,7 @@ def test_a_bad_setting_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", ["serve", "local"])
+@pytest.mark.parametrize("module", ["serve", "processes.local"])
 def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path, module: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from app.core.errors import UpstreamNonsense, UpstreamUnavailable
-from app.sources.gate import HostGate
 from app.sources.http import Bounds, UpstreamHttp
+from app.sources.local_rate_limiter import LocalRateLimiter
 from app.sources.retry import RetryPolicy
 from tests.conftest import absent
 from tests.support.loopback import (
@@ -80,7 +80,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def tls_door(host: Host, certificate: Certificate, bounds: Bounds = PATIENT) -> UpstreamHttp:
     return UpstreamHttp(
         f"https://localhost:{host.port}",
-        HostGate("loopback", 1_000.0),
+        LocalRateLimiter("loopback", 1_000.0),
         policy=ONCE,
         bounds=bounds,
         transport=httpx.HTTPTransport(verify=certificate.trusting),

@@ -62,7 +62,7 @@ def test_the_collector_ends_between_two_slots(tmp_path: Path, silent: socket.soc
 
 
 def test_a_schedule_ends_between_two_runs(tmp_path: Path) -> None:
-    command = ["-m", "tests.support.aside", "app.scheduled", "monitor"]
+    command = ["-m", "tests.support.aside", "app.processes.scheduled", "monitor"]
     with process(tmp_path, *command) as child:
         read_until(child, "scheduled_run_finished")
         code, said = stopped(child)

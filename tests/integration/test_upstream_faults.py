@@ -3,7 +3,7 @@
 A candle is stored as a whole or not at all; the averages are those of what is stored; and once the
 exchange behaves again, the next load leaves what an undisturbed one would have. What each reply means is the
 subject of tests/unit/sources, how each connection ends that of test_sources_http.py, what is wrong with a
-candle that of tests/unit/utils/test_candles.py.
+candle that of tests/unit/domain/test_candles.py.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from app.core.errors import UpstreamBlocked, UpstreamError, UpstreamNonsense, Up
 from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval
 from app.core.ports import CandleSource
 from app.db import schema
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine
+from app.db.database import open_engine
+from app.db.stores.series import SqlSeriesStore
+from app.domain.fixed_point import exact
 from app.sandbox.book import ReplayBook
 from app.sandbox.exchange import LEGACY_PATH, V4_PATH, Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
-from app.services.loaders import load_incremental, load_initial
-from app.services.loading import LoadReport
+from app.services.loading import LoadReport, load_incremental, load_initial
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
-from app.sources.gate import HostGate
 from app.sources.http import Bounds, UpstreamHttp
+from app.sources.local_rate_limiter import LocalRateLimiter
 from app.sources.retry import RetryPolicy
-from app.utils.fixed_point import exact
 from tests.support.candles import BTC
 
 DAY = Interval.DAY
@@ -65,7 +64,7 @@ class Rig:
         """The real source of one format, which asks once."""
         http = UpstreamHttp(
             self.url + path,
-            HostGate("loopback", 10_000.0),
+            LocalRateLimiter("loopback", 10_000.0),
             read_error=(official if path == V4_PATH else legacy).read_error,
             policy=RetryPolicy(attempts=1),
             clock=lambda: NOW,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -22,11 +22,13 @@ from app.core.market import DAY, WINDOWS, AverageRow, Candle, Interval, Pair
 from app.core.ports import AverageStore
 from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
 from app.core.settings import Settings, load_settings
-from app.db.memory import MemoryLeases, MemorySeriesStore
-from app.db.memory_prices import MemoryPriceStore
+from app.db.cache.memory import MemoryCache
 from app.events.bus import EventBus
 from app.main import create_app
-from app.sources.gate import HostGate
+from app.services.health import Health
+from app.sources.local_rate_limiter import LocalRateLimiter
+from app.testing.prices import MemoryPriceStore
+from app.testing.series import MemoryLeases, MemorySeriesStore
 
 BTC = Pair("BTC", "BRL")
 ETH = Pair("ETH", "BRL")
@@ -77,6 +79,8 @@ class FakeRuntime:
 
     def build(self, chosen: Settings) -> Runtime:
         """What `create_app` builds with."""
+        resources = ExitStack()
+        resources.callback(self._close)
         return Runtime(
             settings=chosen,
             clock=lambda: self.now,
@@ -84,13 +88,11 @@ class FakeRuntime:
             averages=self.averages or self.store,
             leases=MemoryLeases("test", {}, 120),
             events=self.events,
-            event_counts=lambda: {"dropped": self.events.dropped},
             prices=self.prices,
-            price_source=lambda: self.price_source,
-            gate_for=HostGate,
-            ping=self._ping,
-            cache_healthy=lambda: self.cache_works,
-            close=self._close,
+            price_source=self.price_source,
+            limiter_for=LocalRateLimiter,
+            health=Health(self._ping, _Cache(lambda: self.cache_works)),
+            resources=resources,
         )
 
     def _ping(self) -> None:
@@ -100,6 +102,17 @@ class FakeRuntime:
     def _close(self) -> None:
         self.closed += 1
         self.events.close()
+
+
+class _Cache(MemoryCache):
+    """A cache that works as long as a test says so."""
+
+    def __init__(self, works: Callable[[], bool]) -> None:
+        super().__init__(ttl=1)
+        self._works = works
+
+    def healthy(self) -> bool:
+        return self._works()
 
 
 def close_of(number: int) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from app.core.prices import Coin, SpotPrice
-from app.db.content import data_tables, read
-from app.db.prices import SqlPriceStore
+from app.db.backup.content import data_tables, read
 from app.db.session import SQLITE, snapshot, transaction
-from app.db.writes import insert
+from app.db.stores.prices import SqlPriceStore
+from app.db.stores.statements import insert
 from tests.support.candles import daily, day
 
 NOW = 1_792_843_200.5

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from app.core.market import AverageSlice, Interval
 from app.core.ports import Cache
+from app.db.cache import blocks
+from app.db.cache.averages import CachedAverageStore
 from app.db.cache.memory import MemoryCache
-from app.db.cached import CachedAverageStore
-from app.utils import blocks
 from tests.support.candles import BTC
 from tests.support.means import RecordingMeans
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from app.core.errors import MmsError
 from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
-from app.utils.gaps import Span
+from app.domain.gaps import Span
 
 BTC = Pair("BTC", "BRL")
 ETH = Pair("ETH", "BRL")

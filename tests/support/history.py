@@ -10,9 +10,9 @@ from operator import itemgetter
 from app.core.market import DAY as SECONDS
 from app.core.market import WINDOWS, Interval
 from app.db import schema
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine
-from app.services.loaders import load_incremental, load_initial
+from app.db.database import open_engine
+from app.db.stores.series import SqlSeriesStore
+from app.services.loading import load_incremental, load_initial
 from tests.support.candles import BTC, DAY, FakeExchange, candle
 from tests.support.means import row_of
 

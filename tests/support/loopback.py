@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.sources.gate import HostGate
 from app.sources.http import Bounds, UpstreamHttp
+from app.sources.local_rate_limiter import LocalRateLimiter
 from app.sources.retry import RetryPolicy
 
 ONCE = RetryPolicy(attempts=1)
@@ -119,7 +119,7 @@ def reset_after(*parts: bytes) -> Script:
 
 def door(url: str, bounds: Bounds = PATIENT, policy: RetryPolicy = ONCE) -> UpstreamHttp:
     """The real door, by default patient and without a second attempt."""
-    return UpstreamHttp(url, HostGate("loopback", 10_000.0), bounds=bounds, policy=policy)
+    return UpstreamHttp(url, LocalRateLimiter("loopback", 10_000.0), bounds=bounds, policy=policy)
 
 
 def ask(url: str, bounds: Bounds = PATIENT) -> object:

@@ -9,8 +9,8 @@ import sys
 
 from app.core.logging import configure
 from app.core.market import AverageSlice, Interval, Pair, Window
-from app.db.memory import MemorySeriesStore
 from app.serve import run
+from app.testing.series import MemorySeriesStore
 from tests.support.api import FakeRuntime, load, settings
 
 

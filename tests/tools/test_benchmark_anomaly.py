@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from app.core.market import DAY
-from app.utils.anomalies import AnomalousPoint, SeriesJudgement, judge
+from app.domain.anomalies import AnomalousPoint, SeriesJudgement, judge
 from benchmarks.anomaly.__main__ import METHODS, Count, count, in_generated
 from benchmarks.anomaly.series import KEPT_APART, KINDS, SIZES, generated, with_spikes
 

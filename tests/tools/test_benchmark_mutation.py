@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.mutation import __main__ as command
 from benchmarks.mutation.modules import TESTS
 
-REVISIONS = "app/utils/revisions.py"
+REVISIONS = "app/domain/revisions.py"
 
 
 def test_what_the_tests_do_not_notice_survives_and_is_shown() -> None:

@@ -20,11 +20,10 @@ from app.api.query import Query
 from app.core.errors import ConfigurationError, InvalidRequest, StoreUnusable, UpstreamError
 from app.core.market import DAY, Interval, Pair
 from app.core.prices import COIN_IDS, Coin
-from app.db import archive
+from app.db.backup import archive
 from app.db.schema import HEAD
-from app.sources import coingecko, coingecko_errors, mercado_bitcoin, mercado_bitcoin_legacy
-from app.sources.replies import ErrorReader, RawReply, Reply, judge
-from app.sources.strict_json import JsonRefused, loads
+from app.sources import coingecko, mercado_bitcoin, mercado_bitcoin_legacy
+from app.sources.replies import ErrorReader, JsonRefused, RawReply, Reply, judge, loads
 from tests.support.api import Client, FakePrices, FakeRuntime, load, serving
 
 NOW = 1_711_794_030
@@ -138,7 +137,7 @@ def test_a_reply_becomes_closed_candles_of_the_grid_or_an_upstream_error(
 def test_a_reply_becomes_positive_prices_of_what_was_asked_or_an_upstream_error(
     data: bytes,
 ) -> None:
-    door: Any = Door(data, coingecko_errors.read_error)
+    door: Any = Door(data, coingecko.read_error)
     try:
         reply = coingecko.CoinGecko(door, now).prices(COINS, "usd")
     except UpstreamError:

@@ -19,11 +19,11 @@ from app.api.openapi import (
 )
 from app.api.price_requests import ANOMALIES, AnomaliesDep
 from app.core.errors import ReversedPeriod
+from app.domain import rendering
+from app.domain.anomalies import AnomalousPoint
 from app.schemas.prices import SeriesAnomalies
 from app.services.anomalies import judge_closes
 from app.services.averages import Reading, limited
-from app.utils import rendering
-from app.utils.anomalies import AnomalousPoint
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Response
 
 from app.api.dependencies import GAPS, ContextDep, SeriesDep
 from app.api.openapi import SERIES_ERRORS, JsonBytes, json_reply, problems, series_parameters
+from app.domain.times import iso
 from app.schemas.replies import GapRange, Gaps
 from app.services.gaps import Inspection, inspect
-from app.utils.days import iso
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 

@@ -13,7 +13,7 @@ from app.api.dependencies import ContextDep
 from app.api.openapi import JsonBytes, json_reply
 from app.core.errors import StoreError
 from app.schemas.replies import Alive, Health, Readiness, Reply
-from app.services.health import anything_stored, database_usable
+from app.services.health import anything_stored
 
 router = APIRouter(tags=["Health"], default_response_class=JsonBytes)
 
@@ -42,7 +42,7 @@ def health(context: ContextDep) -> Response:
     `status` is `degraded` while a cache node is away, which makes reads slower and nothing else.
     """
     cache = _cache(context)
-    if not database_usable(context.runtime.ping):
+    if not context.runtime.health.database_works():
         return _reply(503, Health(status="unavailable", database="unavailable", cache=cache))
     return _reply(200, Health(status=cache, database="ok", cache=cache))
 
@@ -80,7 +80,7 @@ def ready(context: ContextDep) -> Response:
     runtime = context.runtime
     if context.draining.is_set():
         return _reply(503, Readiness(status="unavailable", message=_DRAINING))
-    if not database_usable(runtime.ping):
+    if not runtime.health.database_works():
         return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
     settings = runtime.settings
     try:
@@ -95,7 +95,7 @@ def ready(context: ContextDep) -> Response:
 
 
 def _cache(context: ContextDep) -> State:
-    return "ok" if context.runtime.cache_healthy() else "degraded"
+    return "ok" if context.runtime.health.cache_works() else "degraded"
 
 
 def _reply(status: int, body: Reply) -> Response:

@@ -11,10 +11,10 @@ from app.api.dependencies import ContextDep, NoParameters
 from app.api.openapi import JsonBytes, json_reply, problems
 from app.core.errors import StoreUnavailable
 from app.core.market import WINDOWS
+from app.domain.times import iso
 from app.schemas.replies import Pairs, SeriesStatus
 from app.services.averages import nothing_stored
 from app.services.coverage import Coverage
-from app.utils.days import iso
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 

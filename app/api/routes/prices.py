@@ -17,11 +17,11 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.prices import StoredPrice
+from app.domain import rendering
+from app.domain.anomalies import Judgement
 from app.schemas.prices import Price, PriceAnomaly, SupportedSymbols
 from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
 from app.services.prices import collect
-from app.utils import rendering
-from app.utils.anomalies import Judgement
 
 router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
 
@@ -72,7 +72,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     runtime = context.runtime
     rules = context.price_rules
     found = collect(
-        runtime.price_source(),
+        runtime.price_source,
         runtime.prices,
         runtime.clock,
         [coin],

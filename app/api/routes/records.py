@@ -10,9 +10,9 @@ from fastapi import APIRouter, Response
 from app.api.dependencies import RECORDS, ContextDep, RecordsDep
 from app.api.openapi import SERIES_ERRORS, JsonBytes, json_reply, problems, series_parameters
 from app.core.market import Candle, CandleRevision, QuarantinedCandle
+from app.domain import rendering
+from app.domain.times import LATEST
 from app.schemas.replies import Quarantined, Revised
-from app.utils import rendering
-from app.utils.days import LATEST
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import UpstreamBlocked, UpstreamRejected, UpstreamUnavailable
 from app.core.market import Candle, Interval, Pair
-from app.utils.candles import SETTLING
+from app.domain.candles import SETTLING
 from tests.unit.sources.upstream_fakes import FakeHost, answer, legacy, v4
 
 BTC = Pair("BTC", "BRL")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.utils.fixed_point import SCALE, rounded
-from app.utils.moving_average import moving_averages
+from app.domain.averages import moving_averages
+from app.domain.fixed_point import SCALE, rounded
 
 
 def averages(texts: Iterable[str], window: int) -> list[Decimal | None]:

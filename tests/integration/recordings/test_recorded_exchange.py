@@ -14,15 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from app.bootstrap import Runtime, build, open_candle_source
+from app.bootstrap import Runtime, for_command, open_candle_source
 from app.core.market import WINDOWS, Interval
 from app.core.settings import load_settings
+from app.domain.candles import SETTLING
+from app.domain.fixed_point import SCALE, exact
 from app.sandbox.options import build_exchange, parser
 from app.sandbox.server import serve
-from app.services.loaders import load_initial
-from app.services.loading import LoadReport
-from app.utils.candles import SETTLING
-from app.utils.fixed_point import SCALE, exact
+from app.services.loading import LoadReport, load_initial
 from tests.support.candles import BTC
 
 REPLY = "mb_api/legacy_v4_candle_BRLBTC_1d_2022-01-02_2024-03.raw.json"
@@ -39,7 +38,7 @@ def exchange_and_service(
     """A sandbox exchange on a port, and our service pointed at it."""
     exchange = build_exchange(parser().parse_args(arguments), time.time)
     with serve(exchange) as url:
-        made = build(
+        made = for_command(
             load_settings(
                 None,
                 db_url=db_url,

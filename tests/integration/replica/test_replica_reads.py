@@ -18,8 +18,8 @@ from sqlalchemy import event, text
 
 from app import bootstrap
 from app.core.errors import StoreUnavailable
-from app.db.bounded import PATIENCE, open_reads
-from app.db.series import SqlSeriesStore
+from app.db.postgres import PATIENCE, open_reads
+from app.db.stores.series import SqlSeriesStore
 from app.services.coverage import CoverageCounter
 from app.services.gaps import inspect
 from tests.support.api import settings
@@ -103,7 +103,7 @@ def test_commands_read_where_they_write(pair: Pair, history: History) -> None:
     chosen = settings(db_url=history.url, db_read_url=pair.replica.url(history.url))
     with lagging(pair.replica):
         history.next()
-        made = bootstrap.build(chosen)
+        made = bootstrap.for_command(chosen)
         try:
             assert made.series.state(BTC, INTERVAL).revision == history.revisions[-1]
         finally:

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from app.core.errors import StoreUnavailable, UnrepresentablePrice
 from app.core.market import AverageSlice, Interval, Pair, Window
-from app.db.memory import MemorySeriesStore
 from app.main import create_app
+from app.testing.series import MemorySeriesStore
 from tests.support.api import Client, FakeRuntime, serving, settings, started
 
 READ = "/BRLBTC/mms?range=20"
@@ -134,7 +134,7 @@ def test_the_access_line_can_be_switched_off() -> None:
     [
         (StoreUnavailable("secret at 10.1.2.3"), 503, "database-unavailable", "request_failed"),
         (UnrepresentablePrice("secret 1e99"), 500, "internal", "request_failed"),
-        (ZeroDivisionError("secret of app.db.series"), 500, "internal", "request_crashed"),
+        (ZeroDivisionError("secret of app.db.stores.series"), 500, "internal", "request_crashed"),
     ],
 )
 def test_an_error_of_ours_gives_nothing_away_and_is_in_the_log_with_the_requests_id(

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from app.core.market import DAY, Interval, Pair, RefusedCandle, SeriesState, Window
+from app.db.cache.averages import CachedAverageStore
 from app.db.cache.memory import MemoryCache
-from app.db.cached import CachedAverageStore
-from app.db.memory import MemorySeriesStore
+from app.testing.series import MemorySeriesStore
 from tests.support.api import BTC, LAST, NOW, Client, FakeRuntime, load, serving
 
 DAILY = Interval.DAY

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.errors import StoreUnavailable
 from app.core.market import EMPTY_SERIES
-from app.db.cached import CHECK_EVERY
+from app.db.cache.averages import CHECK_EVERY
 from tests.support.cached import (
     ACROSS,
     EVER,

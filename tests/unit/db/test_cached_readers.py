@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from app.core.market import AverageSlice
-from app.db.cached import CHECK_EVERY
+from app.db.cache.averages import CHECK_EVERY
 from tests.support.cached import ACROSS, EVER, MINUTE, SIZE, START, STEP, WITHIN, Spoilable, Stand
 from tests.support.candles import BTC
 from tests.support.means import Rows, between, rows_in

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from app.core.market import Interval, Pair, SeriesState, Window
+from app.db.cache import blocks
+from app.db.cache.averages import CHECK_EVERY, CachedAverageStore
 from app.db.cache.memory import MemoryCache
-from app.db.cached import CHECK_EVERY, CachedAverageStore
-from app.utils import blocks
 from tests.support.candles import BTC, ETH
 from tests.support.means import RecordingMeans, rows_in
 from tests.support.patience import until, waiting_in

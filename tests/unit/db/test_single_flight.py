@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from app.core.errors import StoreUnavailable
-from app.db.single_flight import SingleFlight
+from app.db.cache.single_flight import SingleFlight
 from tests.support.patience import until, waiting_in
 
 CALLERS = 50

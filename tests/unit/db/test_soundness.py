@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from app import bootstrap
+from app.commands import migrate
 from app.core.errors import StoreUnusable
-from app.db import migrate, schema
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine
-from app.db.soundness import QUICK, require_sound
+from app.db import schema
+from app.db.database import open_engine
+from app.db.sqlite import QUICK, require_sound
+from app.db.stores.series import SqlSeriesStore
 from tests.support.api import settings
 from tests.support.candles import BTC, DAY, candle, day
 
@@ -78,14 +79,14 @@ def test_a_file_that_is_larger_than_one_would_read_is_not_read(file: Path) -> No
 def test_a_command_does_not_begin_on_a_damaged_file(file: Path, create: bool) -> None:
     before = damage(file)
     with pytest.raises(StoreUnusable, match="was not changed"):
-        bootstrap.build(settings(db_url=f"sqlite:///{file}"), create=create)
+        bootstrap.for_command(settings(db_url=f"sqlite:///{file}"), create=create)
     assert file.read_bytes() == before
 
 
 def test_the_api_goes_on_reading_what_is_whole(file: Path) -> None:
     damage(file)
     made = bootstrap.for_api(settings(db_url=f"sqlite:///{file}"))
-    made.ping()
+    assert made.health.database_works()
     made.close()
 
 

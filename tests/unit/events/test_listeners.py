@@ -9,7 +9,8 @@ import structlog
 
 from app.core.market import EMPTY_SERIES, WINDOWS, AverageSlice, Interval, Pair, Window
 from app.events import types
-from app.events.listeners import AnomalyEpisodes, EventCounts, cache_warming, log_line
+from app.events.bus import EventBus
+from app.events.listeners import AnomalyEpisodes, cache_warming, log_line
 from app.events.types import (
     AnomalyDetected,
     AveragesCalculated,
@@ -50,11 +51,11 @@ def test_every_kind_of_event_can_be_logged(kind: type[Event]) -> None:
 
 
 def test_events_are_counted_by_kind() -> None:
-    counts = EventCounts()
-    assert counts.so_far() == {}
+    bus = EventBus({})
     for kind in [*KINDS, GapDetected]:
-        counts(made(kind))
-    assert counts.so_far() == {kind.__name__: 1 for kind in KINDS} | {"GapDetected": 2}
+        bus.publish(made(kind))
+    assert bus.close()
+    assert bus.counts() == {k.__name__: 1 for k in KINDS} | {"GapDetected": 2, "dropped": 0}
 
 
 def detected(symbol: str) -> AnomalyDetected:

@@ -17,11 +17,11 @@ import pytest
 
 from app.core.market import WARM_UP, Interval, RefusedCandle
 from app.db import schema
-from app.db.series import SqlSeriesStore
-from app.db.session import open_engine
+from app.db.database import open_engine
+from app.db.stores.series import SqlSeriesStore
+from app.domain.times import iso
 from app.monitoring.gap_monitor import main
-from app.services.loaders import load_initial
-from app.utils.days import iso
+from app.services.loading import load_initial
 from tests.support.candles import BTC, FakeExchange, candle
 from tests.support.logs import log_as_before
 

@@ -19,13 +19,13 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.market import AverageRow, Candle
-from app.db.memory import MemoryLeases
+from app.domain.gaps import Span
 from app.events.bus import EventBus
 from app.events.types import CandlesLoaded, Event, LoadFailed
 from app.monitoring.repair import repair
 from app.services.gaps import Cause, Inspection, inspect
-from app.services.loaders import load_initial
-from app.utils.gaps import Span
+from app.services.loading import load_initial
+from app.testing.series import MemoryLeases
 from tests.support.api import FakeRuntime, settings
 from tests.support.candles import BTC, DAY, FakeExchange, daily, day
 

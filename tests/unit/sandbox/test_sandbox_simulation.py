@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.market import DAY, MAX_PRICE, OLDEST_BUCKET, Interval, Pair
+from app.domain.fixed_point import exact
 from app.sandbox.book import Bar
 from app.sandbox.simulation import BASE_PRICES, Simulation
-from app.utils.fixed_point import exact
 
 BTC = Pair("BTC", "BRL")
 DAY_ONE = 1_700_006_400  # 2023-11-15 00:00 UTC

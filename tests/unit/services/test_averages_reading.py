@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import InvalidParameter, ReversedPeriod
 from app.core.market import DAY, OLDEST_BUCKET, Interval, SeriesState, Window
-from app.db.memory import MemorySeriesStore
+from app.domain.times import LATEST, Moment, moment
 from app.services.averages import (
     MAX_POINTS,
     Asked,
@@ -22,7 +22,7 @@ from app.services.averages import (
     read_candles,
     why_absent,
 )
-from app.utils.days import LATEST, Moment, moment
+from app.testing.series import MemorySeriesStore
 from tests.support.api import BTC, LAST, NOW, load
 
 DAILY: Final = Interval.DAY

@@ -10,11 +10,10 @@ import pytest
 
 from app.core.errors import PriceScaleChanged, UpstreamNonsense
 from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
-from app.db.memory import MemorySeriesStore
+from app.domain.gaps import Span
 from app.services.comparing import COMPARED, requests
-from app.services.loaders import load_incremental, load_initial
-from app.services.loading import LoadReport, load
-from app.utils.gaps import Span
+from app.services.loading import LoadReport, load, load_incremental, load_initial
+from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC, DAY, FakeExchange, candle, day
 
 FACTORS = [Fraction(100), Fraction(1, 1000)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.core.market import DAY, WARM_UP, Interval, Pair
-from app.db.memory import MemorySeriesStore
 from app.services.coverage import CoverageCounter
+from app.testing.series import MemorySeriesStore
 from tests.support.api import BTC, LAST, NOW, load
 
 DAILY = Interval.DAY

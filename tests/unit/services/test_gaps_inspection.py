@@ -20,10 +20,10 @@ from app.core.market import (
     RefusedCandle,
     SeriesState,
 )
-from app.db.memory import MemorySeriesStore
+from app.domain.gaps import Span
 from app.services.gaps import Cause, Gap, Inspection, explain, inspect, is_stale
-from app.services.loaders import load_initial
-from app.utils.gaps import Span
+from app.services.loading import load_initial
+from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC, ETH, FakeExchange, daily, day
 from tests.support.candles import DAY as DAILY
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import TakenByAnother
-from app.db.memory import MemoryLeases
 from app.services.leasing import RENEW_EVERY, leased
+from app.testing.series import MemoryLeases
 
 SECONDS = 120.0
 

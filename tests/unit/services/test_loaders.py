@@ -6,13 +6,14 @@ import pytest
 
 from app.core.errors import UpstreamUnavailable
 from app.core.market import WARM_UP, Interval, RefusedCandle
-from app.db.memory import MemorySeriesStore
+from app.domain.gaps import Span
 from app.events.types import AveragesCalculated, CandlesLoaded, Event
 from app.services.comparing import COMPARED
-from app.services.loaders import (
+from app.services.loading import (
     LEAST_LOOK_AHEAD,
     LOOK_AHEAD,
     REREAD,
+    LoadReport,
     load_incremental,
     load_initial,
     overlooked,
@@ -20,8 +21,7 @@ from app.services.loaders import (
     to_catch_up,
     to_fetch,
 )
-from app.services.loading import LoadReport
-from app.utils.gaps import Span
+from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC, DAY, FakeExchange, candle, daily, day
 
 SECONDS = 86_400

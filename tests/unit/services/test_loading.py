@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from app.core.errors import UpstreamUnavailable
 from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, CandlePage, Interval, Pair
 from app.core.ports import SeriesUnit
-from app.db.memory import MemorySeriesStore
+from app.domain.gaps import Span
 from app.services.comparing import COMPARED
-from app.services.loaders import load_incremental, load_initial
-from app.services.loading import PAGES_A_COMMIT, LoadReport, load
-from app.utils.gaps import Span
+from app.services.loading import PAGES_A_COMMIT, LoadReport, load, load_incremental, load_initial
+from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC, DAY, EPOCH, FakeExchange, candle, daily, day
 
 Rows = list[tuple[Candle, AverageRow]]

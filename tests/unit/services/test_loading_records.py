@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from app.core.market import AverageRow, Candle, RefusedCandle
-from app.db.memory import MemorySeriesStore
+from app.domain.gaps import Span
 from app.events.types import CandleRevised, Event
 from app.services.gaps import Cause, inspect, is_stale
-from app.services.loaders import load_incremental, load_initial
-from app.services.loading import load, mend_averages
-from app.utils.gaps import Span
+from app.services.loading import load, load_incremental, load_initial, mend_averages
+from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC, DAY, FakeExchange, candle, daily, day
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from app.core.market import Candle, Pair
-from app.db.memory import MemorySeriesStore
+from app.domain.gaps import Span
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
 from app.services.loading import LoadReport, load
-from app.utils.gaps import Span
+from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC, DAY, ETH, FakeExchange, candle, day
 
 ALL = Span(day(0), day(299))

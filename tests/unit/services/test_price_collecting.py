@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from app.core.errors import StoreUnavailable, UpstreamUnavailable
 from app.core.prices import COIN_IDS, Coin, StoredPrice, Thresholds
-from app.db.memory_prices import MemoryPriceStore
 from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
 from app.services.anomalies import PriceRules
 from app.services.prices import Collection, collect
+from app.testing.prices import MemoryPriceStore
 from tests.support.api import NOW, FakePrices
 
 BTC, ETH = (Coin(symbol, COIN_IDS[symbol]) for symbol in ("BTC", "ETH"))

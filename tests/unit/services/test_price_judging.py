@@ -7,10 +7,9 @@ from decimal import Decimal
 import pytest
 
 from app.core.prices import Coin, SpotPrice, StoredPrice, Thresholds
-from app.db.memory_prices import MemoryPriceStore
+from app.domain.anomalies import Outcome, RelativeRule, RobustRule, Rule
 from app.services.anomalies import PriceJudgement, PriceRules, judge_newest
-from app.utils.anomalies import Outcome
-from app.utils.anomaly_rules import RelativeRule, RobustRule, Rule
+from app.testing.prices import MemoryPriceStore
 
 BTC = Coin("BTC", "bitcoin")
 RULES = PriceRules("usd", Thresholds(Decimal("0.05")), 900)

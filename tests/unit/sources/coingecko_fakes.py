@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import httpx
 
-from app.core.ports import Gate
+from app.core.ports import RateLimiter
 from app.core.prices import Coin, PriceReply
-from app.sources.coingecko import POLICY, CoinGecko, key_headers
-from app.sources.coingecko_errors import read_error
+from app.sources.coingecko import POLICY, CoinGecko, key_headers, read_error
 from app.sources.http import UpstreamHttp
 from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, FakeTime, OpenGate, answer
 
@@ -23,7 +22,7 @@ def coingecko(
     *,
     base_url: str = BASE_URL,
     api_key: str | None = None,
-    gate: Gate | None = None,
+    gate: RateLimiter | None = None,
     time: FakeTime | None = None,
     clock: float = NOW,
 ) -> CoinGecko:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sources.body import BodyCut, BodyRefused, read_body
+from app.sources.http import BodyCut, BodyRefused, read_body
 
 
 def pieces(body: bytes, size: int) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.prices import PriceReply
-from app.sources.coingecko_errors import read_error
+from app.sources.coingecko import read_error
 from tests.unit.sources.coingecko_fakes import BTC, ETH, ask, coingecko
 from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, answer
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.sources.deadline import Expired, Hold, run_within
+from app.sources.http import Expired, Hold, run_within
 
 Sockets = tuple[socket.socket, socket.socket]
 

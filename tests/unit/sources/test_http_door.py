@@ -14,8 +14,8 @@ from app.core.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from app.sources.gate import HostGate
 from app.sources.http import USER_AGENT, UpstreamHttp
+from app.sources.local_rate_limiter import LocalRateLimiter
 from app.sources.retry import RetryPolicy
 from tests.unit.sources.upstream_fakes import (
     HOST,
@@ -86,7 +86,7 @@ def test_the_gate_is_told_how_much_of_the_total_is_left_beside_the_request_s_own
 
 def test_a_host_that_asks_for_peace_gets_it_from_every_caller() -> None:
     time = FakeTime()
-    gate = HostGate(HOST, 1.0, monotonic=time.monotonic, sleep=time.sleep)
+    gate = LocalRateLimiter(HOST, 1.0, monotonic=time.monotonic, sleep=time.sleep)
     busy = FakeHost([answer(status=429, headers={"retry-after": "40"})])
     fine = FakeHost([answer([])])
     hurried = RetryPolicy(total=30.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sources.strict_json import DecimalText, JsonRefused, loads
+from app.sources.replies import DecimalText, JsonRefused, loads
 
 
 @pytest.mark.parametrize("text", ["353446.62655678", "1e-8", "-0.0", "1E400", "0.1", "1.50"])

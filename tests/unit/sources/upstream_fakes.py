@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from app.core.ports import Gate
+from app.core.ports import RateLimiter
 from app.sources import mercado_bitcoin, mercado_bitcoin_legacy
 from app.sources.http import Bounds, UpstreamHttp
 from app.sources.mercado_bitcoin import MercadoBitcoin
@@ -38,7 +38,7 @@ class FakeTime:
 
 @dataclass
 class OpenGate:
-    """A Gate that lets everybody through and records what it was told."""
+    """A RateLimiter that lets everybody through and records what it was told."""
 
     budgets: list[float] = field(default_factory=list)
     closures: list[float] = field(default_factory=list)
@@ -107,7 +107,7 @@ class FakeHost:
 def door(
     host: Callable[[httpx.Request], httpx.Response],
     *,
-    gate: Gate | None = None,
+    gate: RateLimiter | None = None,
     time: FakeTime | None = None,
     policy: RetryPolicy | None = None,
     bounds: Bounds | None = None,

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from app.core.market import Interval, Pair
-from app.db.memory import MemoryLeases
-from app.services.loaders import load_incremental, load_initial, to_fetch
-from app.services.loading import LoadReport, OnPage
+from app.services.loading import LoadReport, OnPage, load_incremental, load_initial, to_fetch
+from app.testing.series import MemoryLeases
 from app.workers.loads import Stopped, UntilStopped, load_all
 from app.workers.outcomes import Outcome
 from tests.support.api import FakeRuntime, settings

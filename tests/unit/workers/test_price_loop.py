@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from app.core.errors import StoreUnavailable
 from app.core.prices import Coin, SpotPrice
-from app.db.memory_prices import MemoryPriceStore
 from app.services.prices import Collection
+from app.testing.prices import MemoryPriceStore
 from app.workers.price_collector import collect_once, loop, warn_of_budget
 from tests.support.api import NOW, FakeRuntime, settings
 

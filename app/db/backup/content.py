@@ -1,0 +1,225 @@
+"""All data of a database, into a backup and out of it again: the same from SQLite and from PostgreSQL.
+
+A row is a JSON array of its values in the order of the columns' names; rows come in the order of their
+key, strings by code point.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError
+
+from app.core.errors import StoreUnusable
+from app.core.ports import Clock
+from app.db import schema
+from app.db.backup import archive
+from app.db.backup.archive import Content, Row
+from app.db.models import Base
+from app.db.session import SQLITE, snapshot, transaction
+from app.db.sqlite import write_ahead
+from app.db.stores.statements import insert
+
+OPERATIONAL: Final = frozenset({"leases", "gates"})
+"""Tables of what processes do at the moment: no data, and stale as soon as it is read."""
+
+BLOCK: Final = 5_000
+"""Rows that are in memory at a time."""
+
+_LOCK_SECONDS: Final = 10
+"""How long PostgreSQL waits for whoever writes at the moment. SQLite waits as for any write."""
+
+_REFUSED: Final = (
+    IntegrityError,
+    DataError,
+    ProgrammingError,
+    InterfaceError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+)
+"""What comes of rows that cannot be: damage that shows before the end is reached."""
+
+
+def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
+    """Write everything that the database holds at this moment into `file`.
+
+    An earlier backup there is replaced once the new one is complete. Raises StoreError, also where `file`
+    is something else, ConfigurationError where it has no folder, OSError where it cannot be written.
+    """
+    with snapshot(engine) as connection:
+        version = schema.version_of(connection)
+        if version is None:
+            raise StoreUnusable("the database has no tables yet: make initial_load")
+        schema.refuse_newer(version)
+        with archive.writing(file, version, clock()) as writer:
+            for table in data_tables(connection):
+                # Closed here, while the connection is open, also where the disk is full halfway.
+                with closing(read(connection, table)) as lines:
+                    writer.table(table.name, columns_of(table), _told(table.name, lines))
+            return writer.end()
+
+
+def _told(table: str, lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The same lines; every BLOCK of them has a line in the log."""
+    for number, line in enumerate(lines, 1):
+        yield line
+        if number % BLOCK == 0:
+            structlog.get_logger().info("backup_progress", table=table, rows=number)
+
+
+def restore(
+    engine: Engine, file: Path, *, replace: bool, lock_seconds: int = _LOCK_SECONDS
+) -> Content:
+    """Put the backup into an empty database or, with `replace`, in the place of what is there.
+
+    A backup of an older schema is restored to that and then migrated. Readers go on with what was
+    there until it is done; writers wait. Revisions and ids are kept. Returns what the backup holds.
+    Raises StoreUnusable where the file or the database must not be used, StoreUnavailable, and
+    ConfigurationError; the database is then as it was.
+    """
+    with archive.reading(file) as backup:
+        schema.refuse_newer(schema.version(engine))
+        write_ahead(engine)
+        with transaction(engine) as connection:
+            if engine.dialect.name != SQLITE:
+                connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds}s'"))
+            _make_way(connection, backup.schema, replace=replace)
+            try:
+                _fill(connection, backup.rows())
+            except _REFUSED as error:
+                raise StoreUnusable(
+                    f"{file} holds rows that cannot be ({_short(error)}): use another backup; nothing "
+                    "was changed"
+                ) from error
+            _number(connection)
+            if backup.schema != schema.HEAD:
+                schema.upgrade(connection)
+        return backup.content()
+
+
+def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
+    """Leave the tables of schema `version` empty and ours alone."""
+    postgres = connection.dialect.name != SQLITE
+    schema.lock(connection)
+    found = schema.version_of(connection)
+    schema.refuse_newer(found)
+    tables = data_tables(connection) if found is not None else []
+    if tables and postgres:
+        names = ", ".join(_quoted(connection, table.name) for table in tables)
+        connection.execute(text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
+    held = [table.name for table in tables if _holds_rows(connection, table)]
+    if held and not replace:
+        raise StoreUnusable(
+            f"the database is not empty (it holds {', '.join(held)}); nothing was changed: point "
+            "DB_URL at an empty one, or add --replace to lose what is there"
+        )
+    if found == version:
+        # Not TRUNCATE: those who read now would wait for it, or find nothing.
+        for table in reversed(tables):
+            connection.execute(delete(table))
+        return
+    Base.metadata.drop_all(connection)
+    connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    schema.upgrade(connection, version)
+
+
+def _fill(connection: Connection, rows: Iterator[Row]) -> None:
+    tables = {table.name: table for table in data_tables(connection)}
+    for (name, columns), run in groupby(rows, itemgetter(0, 1)):
+        table = tables.get(name)
+        if table is None or columns_of(table) != columns:
+            raise ValueError(f"the schema knows no {name!r} with these columns")
+        names = [_quoted(connection, column) for column in columns]
+        done = 0
+        while block := [tuple(json.loads(line)) for _, _, line in islice(run, BLOCK)]:
+            insert(connection, _quoted(connection, name), names, block)
+            done += len(block)
+            structlog.get_logger().info("restore_progress", table=name, rows=done)
+
+
+def data_tables(connection: Connection) -> list[Table]:
+    """The tables that hold data, as the database has them, each after those that it refers to.
+
+    Their columns are read from the database and not from the models, so that an older schema can be
+    read as well. A table that a later version does without must stay known here by its name.
+    """
+    known = set(Base.metadata.tables) - OPERATIONAL
+    names = known & set(inspect(connection).get_table_names())
+    found = MetaData()
+    found.reflect(connection, only=sorted(names))
+    return [table for table in found.sorted_tables if table.name in names]
+
+
+def columns_of(table: Table) -> list[str]:
+    """The names of a table's columns in the order that lines have: no database's own."""
+    return sorted(table.columns.keys())
+
+
+def read(connection: Connection, table: Table) -> Generator[bytes, None, None]:
+    """All rows of a table as lines; the table is never in memory as a whole."""
+    wanted = select(*(table.columns[name] for name in columns_of(table)))
+    wanted = wanted.order_by(
+        *(_ordered(connection, column) for column in table.primary_key.columns)
+    )
+    with connection.execute(wanted, execution_options={"yield_per": BLOCK}) as result:
+        for row in result:
+            yield archive.line_of(list(row))
+
+
+def _ordered(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """By code point, which is SQLite's order, and PostgreSQL's only where it is told."""
+    if connection.dialect.name != SQLITE and isinstance(column.type, String):
+        return column.collate("C")
+    return column
+
+
+def _number(connection: Connection) -> None:
+    """Let new rows go on after the highest id. SQLite does that by itself."""
+    if connection.dialect.name == SQLITE:
+        return
+    for table in data_tables(connection):
+        column = table.autoincrement_column
+        if column is None:
+            continue
+        asked = text("SELECT pg_get_serial_sequence(:table, :column)")
+        sequence = connection.scalar(asked, {"table": table.name, "column": column.name})
+        if sequence is not None:
+            highest = connection.scalar(select(func.max(column))) or 0
+            # Unlike setval, this is undone with the transaction.
+            connection.execute(text(f"ALTER SEQUENCE {sequence} RESTART WITH {highest + 1}"))
+
+
+def _holds_rows(connection: Connection, table: Table) -> bool:
+    return connection.execute(select(text("1")).select_from(table).limit(1)).first() is not None
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return connection.dialect.identifier_preparer.quote(name)
+
+
+def _short(error: Exception) -> str:
+    """The first line of what a database or a parser says, without the statement and its values."""
+    said = str(getattr(error, "orig", None) or error)
+    return said.strip().partition("\n")[0][:200]

@@ -1,0 +1,187 @@
+"""The cache in front of the averages: rendered blocks at their revision, read once from the database.
+
+The revision is in every key, so a block is never out of date: a load makes a new revision, and the
+blocks of the old one age out unread. What can be late is only the knowledge of the newest revision; it
+is asked for at most every `CHECK_EVERY` seconds, in one small query for all who wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Final, Protocol
+
+from app.core.market import AverageSlice, Interval, Pair, SeriesState, Window
+from app.core.ports import Cache
+from app.db.cache import blocks
+from app.db.cache.blocks import BLOCK, Block
+from app.db.cache.single_flight import SingleFlight
+
+CHECK_EVERY: Final = 0.5
+"""Seconds for which a series' revision is believed."""
+
+
+class MeansSource(Protocol):
+    """Where averages come from when they are not cached."""
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        """What is known of the series."""
+        ...
+
+    def means(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> tuple[SeriesState, Sequence[tuple[int, int]]]:
+        """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
+        ...
+
+
+_Known = tuple[float, SeriesState]
+"""A state and when it was asked for, which is before it was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Blocks of one state, by number, and when they were asked for."""
+
+    asked_at: float
+    state: SeriesState
+    blocks: Mapping[int, Block]
+
+
+class CachedAverageStore:
+    """An AverageStore that answers from `cache` and asks `source` once per block and revision."""
+
+    def __init__(
+        self,
+        source: MeansSource,
+        cache: Cache,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        check_every: float = CHECK_EVERY,
+    ) -> None:
+        self._source = source
+        self._cache = cache
+        self._monotonic = monotonic
+        self._check_every = check_every
+        self._flights = SingleFlight()
+        self._known: dict[tuple[Pair, Interval], _Known] = {}
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        """What is known of the series, at most `check_every` seconds old."""
+        not_before = self._not_before(pair, interval)
+        while True:
+            known = self._believed(pair, interval)
+            if known is None:
+                known = self._flights.do((pair, interval), lambda: self._ask(pair, interval))
+            asked_at, state = known
+            if asked_at >= not_before:
+                return state
+
+    def read(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> AverageSlice:
+        """The averages that exist in the buckets [first, last], rendered, ascending."""
+        not_before = self._not_before(pair, interval)
+        while True:
+            state = self.state(pair, interval)
+            wanted = _extent(state, interval, first, last)
+            found = self._cached(pair, interval, window, wanted, state)
+            if found is not None:
+                return _slice(state, found, first, last)
+            loaded = self._flights.do(
+                (pair, interval, window), partial(self._load, pair, interval, window, wanted)
+            )
+            needed = _extent(loaded.state, interval, first, last)
+            # What others asked for may be other blocks, or an answer from before a commit that we
+            # should see. And a load may just have committed the first bucket of the next block.
+            if loaded.asked_at >= not_before and all(n in loaded.blocks for n in needed):
+                return _slice(loaded.state, [loaded.blocks[n] for n in needed], first, last)
+
+    def refresh(self, pair: Pair, interval: Interval) -> SeriesState:
+        """Ask for the newest revision now, whatever is believed."""
+        return self._ask(pair, interval)[1]
+
+    def _believed(self, pair: Pair, interval: Interval) -> _Known | None:
+        """When the state was asked for and what it was, unless that is too long ago."""
+        known = self._known.get((pair, interval))
+        if known is not None and self._monotonic() - known[0] < self._check_every:
+            return known
+        return None
+
+    def _not_before(self, pair: Pair, interval: Interval) -> float:
+        """When the answer that a caller gets who comes now must have been asked for, at the earliest.
+
+        That is `check_every` ago, and not before what somebody has been told already.
+        """
+        oldest = self._monotonic() - self._check_every
+        known = self._known.get((pair, interval))
+        return oldest if known is None else max(oldest, known[0])
+
+    def _ask(self, pair: Pair, interval: Interval) -> _Known:
+        asked_at = self._monotonic()
+        state = self._source.state(pair, interval)
+        self._learn(pair, interval, asked_at, state)
+        return asked_at, state
+
+    def _learn(self, pair: Pair, interval: Interval, asked_at: float, state: SeriesState) -> None:
+        # Two questions may overlap; the one that was asked later knows better.
+        known = self._known.get((pair, interval))
+        if known is None or known[0] <= asked_at:
+            self._known[pair, interval] = (asked_at, state)
+
+    def _cached(
+        self, pair: Pair, interval: Interval, window: Window, wanted: range, state: SeriesState
+    ) -> list[Block] | None:
+        """All the wanted blocks at the state's revision, None where one of them is not cached."""
+        found = []
+        for number in wanted:
+            key = _key(pair, interval, window, state.revision, number)
+            packed = self._cache.get(key)
+            block = blocks.unpack(key, packed) if packed is not None else None
+            if block is None:
+                return None
+            found.append(block)
+        return found
+
+    def _load(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:
+        """The wanted blocks, from the source unless another caller finished before our turn."""
+        asked_at, state = self._known[pair, interval]
+        found = self._cached(pair, interval, window, wanted, state)
+        if found is not None:
+            return _Loaded(asked_at, state, dict(zip(wanted, found, strict=True)))
+        return self._fetch(pair, interval, window, wanted)
+
+    def _fetch(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:
+        """The wanted blocks, at least one, from the source, in one query."""
+        asked_at = self._monotonic()
+        first, last = blocks.bounds(interval, wanted[0])[0], blocks.bounds(interval, wanted[-1])[1]
+        state, rows = self._source.means(pair, interval, window, first, last)
+        self._learn(pair, interval, asked_at, state)
+        size = BLOCK * interval.seconds
+        by_number = {n: list(run) for n, run in groupby(rows, lambda row: row[0] // size)}
+        found = {}
+        for number in wanted:
+            block = found[number] = blocks.render(by_number.get(number, ()))
+            key = _key(pair, interval, window, state.revision, number)
+            self._cache.set(key, blocks.pack(key, block))
+        return _Loaded(asked_at, state, found)
+
+
+def _slice(state: SeriesState, found: Sequence[Block], first: int, last: int) -> AverageSlice:
+    count, body = blocks.join([block.slice(first, last) for block in found])
+    return AverageSlice(state, count, body)
+
+
+def _extent(state: SeriesState, interval: Interval, first: int, last: int) -> range:
+    """The numbers of the blocks in which [first, last] can hold anything."""
+    if state.first is None or state.last is None:
+        return range(0)
+    first, last = max(first, state.first), min(last, state.last)
+    return blocks.numbers(interval, first, last) if first <= last else range(0)
+
+
+def _key(pair: Pair, interval: Interval, window: Window, revision: int, number: int) -> str:
+    return f"mms:1:{pair.symbol}:{interval.value}:{window}:{revision}:{number}"

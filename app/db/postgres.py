@@ -1,0 +1,168 @@
+"""PostgreSQL connections of the API: none waits for ever, and reads find a server by themselves.
+
+A server that is stopped, or whose machine is, keeps its connections open and says nothing. A limit that
+the server itself holds (`statement_timeout`) does not help then, and neither do TCP's: its system still
+acknowledges what it gets. So whoever has waited for a while tries to connect once more: one that is
+only slow lets him.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import psycopg
+import structlog
+from psycopg.abc import PQGen
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.core.errors import ConfigurationError
+from app.db.session import CONNECT_SECONDS
+
+Result = TypeVar("Result")
+
+PATIENCE: Final = 3.0
+"""Seconds without a word after which a server is asked for another connection, and again each time.
+
+A load balancer that gives up after 10 s still gets its answer from the next server: 3 s here, 2 s until
+that attempt fails, 2 s until the next one does.
+"""
+
+RECYCLE: Final = 60
+"""Seconds after which a connection is opened anew, at the preferred server where that is back."""
+
+_LOOK_EVERY: Final = 0.1
+_DEFAULT_PORT: Final = "5432"
+
+# Of a machine that vanished TCP would learn after a quarter of an hour.
+_TCP: Final = {
+    "tcp_user_timeout": 2_000,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+}
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that waits for an answer as long as its server takes new connections."""
+
+    def wait(
+        self, gen: PQGen[Result], interval: float = _LOOK_EVERY, timeout: float | None = None
+    ) -> Result:
+        """Let the driver wait, within bounds. Raises OperationalError where they are reached."""
+        return super().wait(self._attended(gen), interval, timeout)
+
+    def _attended(self, gen: PQGen[Result]) -> PQGen[Result]:
+        """The driver's own steps; it is given the chance to go on at least every `_LOOK_EVERY`."""
+        until = time.monotonic() + PATIENCE
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() >= until:
+                    self._require_server()
+                    until = time.monotonic() + PATIENCE
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    def _require_server(self) -> None:
+        try:
+            psycopg.connect(
+                self.info.dsn, password=self.info.password, connect_timeout=CONNECT_SECONDS
+            ).close()
+        except psycopg.errors.ConnectionTimeout:
+            # The answer may come later, in the middle of another one. A closed connection also makes
+            # the pool open all its others anew: they lead to the same server.
+            self.pgconn.finish()
+            raise
+        except psycopg.Error:
+            pass  # a refusal is an answer
+
+
+def server_url(setting: str, value: str) -> URL:
+    """The URL of a PostgreSQL and of our driver. Raises ConfigurationError, which names `setting`."""
+    try:
+        return make_url(value).set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            f"{setting} is no database URL: write postgresql://user:password@host:5432/name, with %40 "
+            "for an @ inside the password"
+        ) from None
+
+
+def open_server(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
+    """An engine for PostgreSQL; `arguments` are libpq's, `pool` options of the pool."""
+    return create_engine(
+        url,
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=CONNECT_SECONDS,
+        connect_args={"connect_timeout": CONNECT_SECONDS, **arguments},
+        **pool,
+    )
+
+
+def open_primary(db_url: str) -> Engine:
+    """An engine for PostgreSQL, to write and to read what was just written.
+
+    A connection is tried before each use: what is written cannot simply be tried again. Raises
+    ConfigurationError where the URL is unreadable.
+    """
+    return _bounded(server_url("DB_URL", db_url), {}, pool_pre_ping=True)
+
+
+def open_reads(db_url: str, read_url: str | None, recycle: float = RECYCLE) -> Engine:
+    """An engine for reads: the servers of `read_url`, where there are any, then those of `db_url`.
+
+    User, password, database and options are those of `db_url`. A new connection goes to the first
+    server that takes it, and is replaced after `recycle` seconds. Raises ConfigurationError where a URL
+    is unreadable.
+    """
+    url = server_url("DB_URL", db_url)
+    where = {"target_session_attrs": "any"}
+    if read_url is None:
+        return _bounded(url, where, pool_recycle=recycle)
+    servers = _servers(server_url("DB_READ_URL", read_url)) + _servers(url)
+    where["host"], where["port"] = (",".join(each) for each in zip(*servers, strict=True))
+    engine = _bounded(url, where, pool_recycle=recycle)
+    _tell_moves(engine, *servers[0])
+    return engine
+
+
+def _bounded(url: URL, where: dict[str, str], **pool: Any) -> Engine:
+    engine = open_server(url, {**_TCP, **where}, **pool)
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
+        return BoundedConnection.connect(*arguments, **parameters)
+
+    return engine
+
+
+def _servers(url: URL) -> list[tuple[str, str]]:
+    """The (host, port) of each server that a URL names; empty text stands for libpq's default."""
+    arguments = url.get_dialect()().create_connect_args(url)[1]
+    hosts, ports = (str(arguments.get(name) or "").split(",") for name in ("host", "port"))
+    if len(ports) == 1:
+        ports *= len(hosts)
+    return list(zip(hosts, ports, strict=True))
+
+
+def _tell_moves(engine: Engine, host: str, port: str) -> None:
+    """Log once when new connections go to another server than the last one did."""
+    last = preferred = f"{host}:{port or _DEFAULT_PORT}"
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: psycopg.Connection[Any], _record: Any) -> None:
+        nonlocal last
+        server = f"{connection.info.host}:{connection.info.port}"
+        if server != last:
+            last = server
+            log = structlog.get_logger()
+            (log.info if server == preferred else log.warning)("reads_moved", server=server)

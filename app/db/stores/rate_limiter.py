@@ -1,0 +1,174 @@
+"""The gate in front of a host, shared by every process that works on one database.
+
+One row per host says when the next request may go out. Who finds that moment come takes it with one
+atomic statement; everybody else waits until the new one and asks again. Nothing is reserved ahead: a
+place that was promised to a process that sleeps too long, or dies, would let two requests go out side
+by side, or nobody. The spacing counts from the request that really went out last, and a closure
+reaches those who wait already.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import Connection, Engine, TextClause, text
+
+from app.core import waits
+from app.core.errors import kept_out
+from app.core.ports import Clock
+from app.db.session import SQLITE, for_reading, reading, transaction
+
+LONGEST_CLOSURE: Final = 3_600.0
+"""Seconds. A host that asks for more is asked again after this, as `app.sources.retry` has it."""
+
+_SECOND: Final = 1_000_000
+"""The columns are in microseconds."""
+
+_SLACK: Final = 60 * _SECOND
+"""How far beyond what this gate writes itself a stored time may lie before its clock was wrong."""
+
+_POSTGRES_NOW: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+
+# A time that nobody can have meant (a clock was set back since it was written) holds nobody up.
+_READ: Final = """
+    SELECT {now},
+        CASE WHEN next_at > {now} + :farthest_turn THEN 0 ELSE next_at END,
+        CASE WHEN closed_until > {now} + :farthest_closure THEN 0 ELSE closed_until END
+    FROM gates WHERE host = :host"""
+
+_TAKE: Final = """
+    UPDATE gates SET next_at = {now} + :period
+    WHERE host = :host
+        AND (next_at <= {now} OR next_at > {now} + :farthest_turn)
+        AND (closed_until <= {now} OR closed_until > {now} + :farthest_closure)"""
+
+_CLOSE: Final = """
+    INSERT INTO gates (host, next_at, closed_until) VALUES (:host, 0, {now} + :length)
+    ON CONFLICT (host) DO UPDATE SET closed_until = excluded.closed_until
+    WHERE gates.closed_until < excluded.closed_until
+        OR gates.closed_until > {now} + :farthest_closure"""
+
+_ADD: Final = """
+    INSERT INTO gates (host, next_at, closed_until) VALUES (:host, 0, 0)
+    ON CONFLICT (host) DO NOTHING"""
+
+
+class SharedRateLimiter:
+    """A RateLimiter for all processes on one database: one request per 1 / `rate` seconds to `host`.
+
+    `host` is the name of what is shared. While the database cannot be used nobody passes: an answer that
+    cannot be stored need not be asked for. Without a `clock` the time is PostgreSQL's own, so that
+    several machines agree on it, and with SQLite this machine's. Safe to share between threads.
+
+    Of each process one thread at a time competes for the turn, and the others stand behind it: a
+    process that many ask does not crowd out one that asks once in a while.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        host: str,
+        rate: float,
+        *,
+        clock: Clock | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = waits.sleep,
+    ) -> None:
+        self._engine = engine
+        self._reads = for_reading(engine)
+        self._sqlite = engine.dialect.name == SQLITE
+        self._host = host
+        self._period = 1.0 / rate
+        self._clock = time.time if clock is None and self._sqlite else clock
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._head = threading.Lock()
+        self._standing = 0  # how many threads compete or stand behind the one that does
+        now = _POSTGRES_NOW if self._clock is None else ":now"
+        self._read, self._take, self._close = (_at(now, sql) for sql in (_READ, _TAKE, _CLOSE))
+        period = math.ceil(self._period * _SECOND)
+        self._bounds = {
+            "host": host[:300],
+            "farthest_turn": period + _SLACK,
+            "farthest_closure": round(LONGEST_CLOSURE * _SECOND) + _SLACK,
+        }
+        self._turn = {**self._bounds, "period": period}
+
+    def enter(self, budget: float) -> None:
+        """See RateLimiter.enter."""
+        deadline = self._monotonic() + budget
+        with self._ahead_of_the_others(deadline):
+            while True:
+                wait, asked = self._wait()
+                if wait <= 0 and self._taken():
+                    return
+                if wait > max(0.0, deadline - self._monotonic()) + 1 / _SECOND:
+                    raise kept_out(self._host, wait, asked=asked)
+                if wait > 0:
+                    self._sleep(wait)
+
+    def close_for(self, seconds: float) -> None:
+        """See RateLimiter.close_for. At most LONGEST_CLOSURE."""
+        length = math.ceil(min(seconds, LONGEST_CLOSURE) * _SECOND)
+        with self._writing() as connection:
+            connection.execute(self._close, self._bounds | {"length": length} | self._now())
+
+    @contextmanager
+    def _ahead_of_the_others(self, deadline: float) -> Iterator[None]:
+        """Stand in the process's own line until this thread is its head. Raises OutOfTurn."""
+        with self._lock:
+            before = self._standing
+            self._standing += 1
+        try:
+            left = max(0.0, deadline - self._monotonic())
+            # Each of those before takes a turn, and each turn a period.
+            soonest = before * self._period
+            if soonest > left or not waits.until(self._head_taken, left):
+                raise kept_out(self._host, max(soonest, self._period), asked=False)
+            try:
+                yield
+            finally:
+                self._head.release()
+        finally:
+            with self._lock:
+                self._standing -= 1
+
+    def _head_taken(self, seconds: float) -> bool:
+        return self._head.acquire(timeout=seconds)
+
+    def _wait(self) -> tuple[float, bool]:
+        """Seconds until the next request may go out, by what is stored now, and if the host asked."""
+        with reading(self._reads) as connection:
+            row = connection.execute(self._read, self._bounds | self._now()).one_or_none()
+        if row is None:
+            with self._writing() as connection:
+                connection.execute(text(_ADD), {"host": self._bounds["host"]})
+            return 0.0, False
+        now, next_at, closed_until = row
+        return float(max(next_at, closed_until) - now) / _SECOND, closed_until > next_at
+
+    def _taken(self) -> bool:
+        """Take the turn, if nobody was quicker."""
+        with self._writing() as connection:
+            return connection.execute(self._take, self._turn | self._now()).rowcount == 1
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        # SQLite waits for the write lock before the time is read: one that was read before could be
+        # seconds old when it is written. PostgreSQL reads its clock again after waiting for the row.
+        opened = transaction(self._engine) if self._sqlite else reading(self._reads)
+        with opened as connection:
+            yield connection
+
+    def _now(self) -> dict[str, int]:
+        return {} if self._clock is None else {"now": round(self._clock() * _SECOND)}
+
+
+def _at(now: str, sql: str) -> TextClause:
+    return text(sql.format(now=now))

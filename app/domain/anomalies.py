@@ -1,0 +1,333 @@
+"""Whether the last change of a price is out of the ordinary, for one price and for a whole series.
+
+A change of exactly the threshold is normal, one tick more is not, and the currency or unit of the
+prices does not matter. Only what a judgement shows is rounded. How old a price is, and whether it may still be used, is not judged here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import Final
+
+from app.domain.fixed_point import SCALE, text
+
+UNITS: Final = 10**40
+"""How many units of a change are 1."""
+
+_SLACK: Final = 1_000
+"""Units by which what is usual may be off: its changes were rounded to a unit each."""
+
+CONSISTENCY: Final = Decimal("1.4826")
+"""Makes a MAD an estimate of the standard deviation: 1 / Φ⁻¹(3/4) of the normal distribution."""
+
+
+class Method(Enum):
+    """The rules by the name that a request gives them."""
+
+    RELATIVE = "relative"
+    ROBUST = "robust"
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """The changes that are normal: those at most `limit` away from `centre`."""
+
+    centre: int
+    limit: int
+
+    def exceeded_by(self, change: int) -> bool:
+        """Whether the change lies outside; on the limit it does not."""
+        return abs(change - self.centre) > self.limit + _SLACK
+
+
+def relative_change(previous: int, latest: int) -> int:
+    """The signed relative change between two prices in one unit, both above 0."""
+    return (latest - previous) * UNITS // previous
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeRule:
+    """A change is anomalous when it exceeds the threshold, up or down.
+
+    `threshold` is a fraction: 0.05 allows 5 %.
+    """
+
+    threshold: Decimal
+
+    @property
+    def method(self) -> Method:
+        """The rule's name."""
+        return Method.RELATIVE
+
+    @property
+    def window(self) -> int:
+        """How many changes before the judged one the rule looks at."""
+        return 0
+
+    @property
+    def minimum(self) -> int:
+        """How many of them it cannot do without."""
+        return 0
+
+    def usual(self, recent: Sequence[int]) -> Usual | None:  # noqa: ARG002 -- whatever they were
+        """What is normal now."""
+        return Usual(0, _units(self.threshold))
+
+
+@dataclass(frozen=True, slots=True)
+class RobustRule:
+    """A change is anomalous when it is far from the recent ones, by their own measure.
+
+    That is, when its distance to their median exceeds `multiple` × 1.4826 × their MAD, and `floor`
+    too. The modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993),
+    with the recent changes as the sample and the judged one outside it.
+
+    - `window` 30: a month of daily closes, so that it follows a market that calms down or wakes up.
+    - `minimum` 15: half of it. The fewer there are, the less their MAD can be relied on.
+    - `multiple` 6, where those authors have 3.5 for the normal distribution. Returns have fat tails,
+      about those of Student's t with 3 degrees of freedom (the "inverse cubic law" of Gopikrishnan
+      et al., 1998), and of those 3.5 would call 29 in 1,000 anomalous, 6 calls 6.5.
+    - `floor` 0.005: half a percent is what bid and ask are apart in a thin market. It keeps a flat
+      series, whose MAD is 0, from making an anomaly of every tick.
+    """
+
+    window: int = 30
+    minimum: int = 15
+    multiple: Decimal = Decimal(6)
+    floor: Decimal = Decimal("0.005")
+
+    @property
+    def method(self) -> Method:
+        """The rule's name."""
+        return Method.ROBUST
+
+    def usual(self, recent: Sequence[int]) -> Usual | None:
+        """What is normal now; None where the recent changes are too few to tell."""
+        if len(recent) < self.minimum:
+            return None
+        centre = _median(recent)
+        spread = _median([abs(change - centre) for change in recent])
+        factor = _units(self.multiple * CONSISTENCY)
+        return Usual(centre, max(_units(self.floor), factor * spread // UNITS))
+
+
+Rule = RelativeRule | RobustRule
+
+
+def _units(number: Decimal) -> int:
+    numerator, denominator = number.as_integer_ratio()
+    return numerator * UNITS // denominator
+
+
+def _median(numbers: Sequence[int]) -> int:
+    ordered, middle = sorted(numbers), len(numbers) // 2
+    return (ordered[middle] + ordered[~middle]) // 2
+
+
+_HIGHEST_PRICE: Final = 2**63 - 1
+_STEP: Final = UNITS // SCALE
+
+
+class Outcome(Enum):
+    """What came of judging a price."""
+
+    INSUFFICIENT = "insufficient"
+    NORMAL = "normal"
+    ANOMALOUS = "anomalous"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a rule says about the newest price.
+
+    All numbers are in 1e-8 (`fixed_point.text` renders them), None where there is none. `change` is
+    the signed relative change from `previous` to `latest`. It is normal when it is at most `threshold`
+    away from `usual`, which is 0 for the relative rule and the median of the recent changes for the
+    robust one, and None without a change to compare with it. These three
+    are rounded half to even for display, and may have more than 64 bits; `outcome` was reached without rounding. `reason` is a sentence that says why.
+    """
+
+    outcome: Outcome
+    method: Method
+    latest: int | None
+    previous: int | None
+    change: int | None
+    usual: int | None
+    threshold: int | None
+    reason: str
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether this is an anomaly. Not to know is not one."""
+        return self.outcome is Outcome.ANOMALOUS
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalousPoint:
+    """A bucket (its start, unix seconds) whose close, `judgement.latest`, is anomalous."""
+
+    bucket: int
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesJudgement:
+    """The anomalous points of a series, ascending, among the `judged` ones.
+
+    `insufficient` closes could not be judged: the bucket before has none, or too few changes precede.
+    """
+
+    judged: int
+    insufficient: int
+    anomalies: tuple[AnomalousPoint, ...]
+
+
+def prices_needed(rule: Rule) -> int:
+    """How many of the newest prices `judge` looks at, at most."""
+    return rule.window + 2
+
+
+def warm_up(rule: Rule) -> int:
+    """How many buckets before the first one to be judged `judge_series` looks at, at most."""
+    return rule.window + 1
+
+
+def judge(prices: Sequence[int], rule: Rule) -> Judgement:
+    """Judge the last of `prices` (in 1e-8, ascending in time) by those before it.
+
+    Only the newest `prices_needed(rule)` are looked at. Raises ValueError where one of them is not
+    above 0 or does not fit in 64 bits.
+    """
+    used = prices[-prices_needed(rule) :]
+    for price in used:
+        _require_price(price)
+    if len(used) < 2:
+        return _without_change(rule, used)
+    changes = [relative_change(used[at - 1], used[at]) for at in range(1, len(used))]
+    recent = changes[:-1]
+    return _judgement(rule, used[-2], used[-1], rule.usual(recent), len(recent))
+
+
+def judge_series(
+    buckets: Sequence[int],
+    closes: Sequence[int],
+    step: int,
+    rule: Rule,
+    first: int | None = None,
+) -> SeriesJudgement:
+    """Judge every close (in 1e-8) of the ascending `buckets`, each `step` seconds long.
+
+    A change exists between neighbouring buckets only: the close after a hole has none, and is not
+    judged. The robust rule looks at the changes that ended in the `window` buckets before the judged
+    one: holes leave it fewer of them, they do not make it reach further back. So a judgement depends
+    on its own bucket and the `warm_up(rule)` before it and on nothing else, and a slice that brings
+    these along is judged as the whole series is. Buckets before `first` are not judged.
+
+    Raises ValueError where a close is not above 0 or does not fit in 64 bits, and where the buckets do
+    not ascend by whole steps.
+    """
+    recent: deque[tuple[int, int]] = deque()
+    judged = insufficient = previous = 0
+    before: int | None = None
+    anomalies: list[AnomalousPoint] = []
+    for bucket, close in zip(buckets, closes, strict=True):
+        _require_price(close)
+        gap = 0 if before is None else bucket - before
+        if before is not None and (gap <= 0 or gap % step):
+            raise ValueError(f"Bucket {bucket} does not follow {before} by whole steps of {step}.")
+        while recent and recent[0][0] < bucket - rule.window * step:
+            recent.popleft()
+        change = relative_change(previous, close) if gap == step else None
+        if first is None or bucket >= first:
+            usual = None if change is None else rule.usual([past for _, past in recent])
+            judged += usual is not None
+            insufficient += usual is None
+            if change is not None and usual is not None and usual.exceeded_by(change):
+                found = _judgement(rule, previous, close, usual, len(recent))
+                anomalies.append(AnomalousPoint(bucket, found))
+        if change is not None and rule.window:
+            recent.append((bucket, change))
+        before, previous = bucket, close
+    return SeriesJudgement(judged, insufficient, tuple(anomalies))
+
+
+def _require_price(price: int) -> None:
+    if not 0 < price <= _HIGHEST_PRICE:
+        raise ValueError(
+            f"The price {price} (in 1e-8) cannot be judged: a price is above 0 and fits in 64 bits."
+        )
+
+
+def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
+    """What is to be said about no price, or the only one."""
+    usual = rule.usual(())
+    known = "Only one current price is known" if prices else "No price is known yet"
+    return Judgement(
+        outcome=Outcome.INSUFFICIENT,
+        method=rule.method,
+        latest=prices[0] if prices else None,
+        previous=None,
+        change=None,
+        usual=None,
+        threshold=None if usual is None else _shown(usual.limit),
+        reason=f"{known}: a change takes two.",
+    )
+
+
+def _judgement(
+    rule: Rule, previous: int, latest: int, usual: Usual | None, recent: int
+) -> Judgement:
+    """Put the verdict on one change into words; `recent` changes before it led to `usual`."""
+    change = relative_change(previous, latest)
+    if usual is None:
+        outcome = Outcome.INSUFFICIENT
+        reason = (
+            f"Only {recent} of the last {rule.window} changes before this one are known: "
+            f"at least {rule.minimum} are needed to tell what is usual."
+        )
+    else:
+        exceeded = usual.exceeded_by(change)
+        outcome = Outcome.ANOMALOUS if exceeded else Outcome.NORMAL
+        low, high = _shown(usual.centre - usual.limit), _shown(usual.centre + usual.limit)
+        moved = _moved(change)
+        if rule.method is Method.RELATIVE:
+            verdict = "exceeds" if exceeded else "is within"
+            reason = f"{moved}; that {verdict} the threshold of {_percent(high)}."
+        else:
+            verdict = "outside" if exceeded else "within"
+            reason = (
+                f"{moved}, {verdict} the range from {_percent(low)} to {_percent(high)} that "
+                f"the {recent} changes before it make usual."
+            )
+    return Judgement(
+        outcome=outcome,
+        method=rule.method,
+        latest=latest,
+        previous=previous,
+        change=_shown(change),
+        usual=None if usual is None else _shown(usual.centre),
+        threshold=None if usual is None else _shown(usual.limit),
+        reason=reason,
+    )
+
+
+def _moved(change: int) -> str:
+    """The change as the beginning of a sentence."""
+    if not change:
+        return "The price did not change"
+    return f"The price {'rose' if change > 0 else 'fell'} by {_percent(abs(_shown(change)))}"
+
+
+def _shown(number: int) -> int:
+    """Units of a change in 1e-8, rounded half to even."""
+    down, rest = divmod(number, _STEP)
+    return down + (2 * rest > _STEP or (2 * rest == _STEP and down % 2))
+
+
+def _percent(number: int) -> str:
+    """A fraction in 1e-8 as the shortest exact percentage: `5 %`, `0.168333 %`."""
+    return f"{text(number * 100).removesuffix('.0')} %"

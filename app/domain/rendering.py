@@ -1,0 +1,79 @@
+"""Series as the JSON bytes that go over the wire, without a model or a float per row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from app.core.market import WINDOWS, AverageRow, Candle, Window
+from app.core.prices import StoredPrice
+from app.domain.fixed_point import text
+
+
+def averages(rows: Iterable[tuple[int, int]]) -> bytes:
+    """Render (bucket in unix seconds, average in 1e-8) pairs as a JSON array, in their order."""
+    return f"[{','.join(average_row(*row) for row in rows)}]".encode("ascii")
+
+
+def average_row(bucket: int, value: int) -> str:
+    """Render one average (in 1e-8) of one bucket as a JSON object."""
+    return f'{{"timestamp":{bucket},"mms":{text(value)}}}'
+
+
+def candles(rows: Iterable[tuple[Candle, AverageRow]], windows: Sequence[Window] = ()) -> bytes:
+    """Render candles as a JSON array, in their order.
+
+    Each has `mms_20` and so on for each of `windows`, null where the average does not exist.
+    """
+    columns = [(f'"mms_{window}":', WINDOWS.index(window)) for window in windows]
+    return f"[{','.join(_candle(candle, row, columns) for candle, row in rows)}]".encode("ascii")
+
+
+def _candle(candle: Candle, row: AverageRow, columns: Sequence[tuple[str, int]]) -> str:
+    means = "".join(f",{key}{_number(row.values[index])}" for key, index in columns)
+    return (
+        f'{{"timestamp":{candle.bucket},"open":{text(candle.open)},"high":{text(candle.high)},'
+        f'"low":{text(candle.low)},"close":{text(candle.close)},"volume":{text(candle.volume)}{means}}}'
+    )
+
+
+def _number(value: int | None) -> str:
+    return "null" if value is None else text(value)
+
+
+class Number(str):
+    """A JSON number as it goes over the wire."""
+
+    __slots__ = ()
+
+
+Flat = Mapping[str, str | int | bool | Number | None]
+
+
+def decimal(value: int | None) -> Number | None:
+    """A number in 1e-8 as an exact JSON number; None stays None."""
+    return None if value is None else Number(text(value))
+
+
+def flat(members: Flat) -> bytes:
+    """Render a JSON object without objects in it, in the order of its members."""
+    parts = (
+        f"{json.dumps(key)}:{value if isinstance(value, Number) else json.dumps(value)}"
+        for key, value in members.items()
+    )
+    return f"{{{','.join(parts)}}}".encode()
+
+
+def price(found: StoredPrice, *, stale: bool) -> bytes:
+    """Render a collected price as a JSON object."""
+    return flat(
+        {
+            "id": found.id,
+            "symbol": found.symbol,
+            "price": decimal(found.price),
+            "currency": found.currency,
+            "timestamp": found.collected_at,
+            "priced_at": found.priced_at,
+            "stale": stale,
+        }
+    )

@@ -1,0 +1,119 @@
+"""Moments as people write them in a query and as replies name them, and periods made of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from app.core.errors import InvalidParameter
+from app.core.market import DAY, WARM_UP, Interval
+from app.domain.gaps import Span
+
+LATEST: Final = 253_402_300_799
+"""9999-12-31T23:59:59Z, the last moment that a date can name."""
+
+ALLOWED: Final = (
+    "Write unix seconds (1711670400), a date (2024-03-29) "
+    "or a date-time with its zone (2024-03-29T00:00:00Z)."
+)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
+_LONGEST: Final = 40
+_SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
+_COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})", re.ASCII)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_DATE_TIME: Final = re.compile(
+    _DATE.pattern + r"T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    # A plus sign that was not percent-encoded reaches us as a space; it can mean nothing else here.
+    + r"(Z|[+ -][0-9]{2}:[0-9]{2})?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The stretch of time that a text names: the whole unix seconds [first, last], UTC.
+
+    A date names all of its day. An instant between two seconds names no whole second: `first` is the
+    one after it and `last` the one before, so that a period from or to it holds exactly what lies in
+    it.
+    """
+
+    first: int
+    last: int
+
+
+def moment(text: str, name: str) -> Moment:
+    """Read unix seconds, an ISO 8601 date or an ISO 8601 date-time with an explicit zone.
+
+    `name` is the parameter that the text came in. Raises InvalidParameter, which names it.
+    """
+    if len(text) > _LONGEST:
+        raise _unreadable(text, name, "is too long for a moment")
+    if _SECONDS.fullmatch(text):
+        return _bounded(_unix(text, name), text, name)
+    day = _DATE.fullmatch(text) is not None
+    if not day and not _DATE_TIME.fullmatch(text):
+        raise _unreadable(text, name, "is not a moment")
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        raise _unreadable(text, name, "is not in the calendar, or no time of day") from None
+    if day:
+        at = at.replace(tzinfo=UTC)
+    elif at.tzinfo is None:
+        problem = "has no zone: add Z for UTC, or an offset such as -03:00"
+        raise _unreadable(text, name, problem)
+    second, rest = divmod(at - _EPOCH, _SECOND)
+    found = Moment(second, second + DAY - 1) if day else Moment(second + bool(rest), second)
+    return _bounded(found, text, name)
+
+
+def iso(at: int) -> str:
+    """The unix time `at` as `2024-03-29T00:00:00Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def served_period(interval: Interval, history_days: int, now: float) -> Span:
+    """The closed buckets that are served: those of the last `history_days` days before `now`."""
+    last = interval.last_closed(now)
+    return Span(last + interval.seconds - history_days * DAY, last)
+
+
+def warmed_up(served: Span, interval: Interval) -> Span:
+    """The served buckets and the `WARM_UP` before them, without which the first averages do not exist."""
+    return Span(served.first - WARM_UP * interval.seconds, served.last)
+
+
+def _unix(text: str, name: str) -> Moment:
+    at = int(text)
+    if at > LATEST and len(text) == len("1711670400000"):
+        raise _unreadable(text, name, "looks like milliseconds; times are in seconds")
+    digits = _COMPACT.fullmatch(text)
+    if digits is not None and _is_date(day := "-".join(digits.groups())):
+        raise _unreadable(text, name, f"looks like a date without its hyphens ({day})")
+    return Moment(at, at)
+
+
+def _is_date(day: str) -> bool:
+    """Whether this is a date since 1970; as seconds its digits would be before any candle."""
+    try:
+        return date.fromisoformat(day) >= _EPOCH.date()
+    except ValueError:
+        return False
+
+
+def _bounded(found: Moment, text: str, name: str) -> Moment:
+    if found.last < 0:
+        raise _unreadable(text, name, "lies before 1970-01-01")
+    if found.first > LATEST:
+        raise _unreadable(text, name, "lies after the year 9999")
+    return found
+
+
+def _unreadable(text: str, name: str, problem: str) -> InvalidParameter:
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return InvalidParameter(f"{name}={shown!r} {problem}. {ALLOWED}")

@@ -1,0 +1,131 @@
+"""python -m app.processes.demo: the same service against a stand-in exchange, without a network.
+
+Prices are simulated and say so. Everything else is real: the loader asks the stand-in over HTTP, and
+the API reads from a SQLite file of its own, data/demo.db.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from http.client import HTTPException
+from typing import Any, Final
+
+from app import serve
+from app.core.errors import ConfigurationError
+from app.core.market import Interval
+from app.core.setting_files import SUFFIX
+from app.core.settings import Settings, load_settings
+from app.processes.local import serve_and_keep
+from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
+from app.sandbox.prices import SimulatedPrices
+from app.sandbox.server import serve as serve_exchange
+from app.sandbox.simulation import BASE_PRICES, Simulation
+
+DATABASE: Final = "sqlite:///./data/demo.db"
+SEED: Final = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until told to stop. Exit 0 after a stop, 2 where it could not start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m app.processes.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serve.add_address(parser)
+    options = parser.parse_args(argv)
+    try:
+        return _demonstrate(load_settings(**serve.address(options)))
+    except ConfigurationError as error:
+        sys.stderr.write(f"demo: could not start: {error}\n")
+        return 2
+
+
+def _demonstrate(own: Settings) -> int:
+    pairs = {**BASE_PRICES, **dict.fromkeys(set(own.allowed_pairs) - BASE_PRICES.keys())}
+    prices = SimulatedPrices(SEED, own.allowed_symbols)
+    exchange = Exchange(Simulation(SEED, pairs), clock=time.time, prices=prices)
+    with serve_exchange(exchange) as exchange_url:
+        changed = {
+            "ENV": "dev",
+            "DB_URL": DATABASE,
+            "DB_READ_URL": "none://",
+            "CANDLE_SOURCE": "mercado_bitcoin",
+            "MB_API_BASE_URL": exchange_url + V4_PATH,
+            "MB_REQUESTS_PER_SECOND": "1000",
+            "COINGECKO_API_BASE_URL": exchange_url + COINGECKO_PATH,
+            "COINGECKO_REQUESTS_PER_SECOND": "1000",
+            "PRICE_POLL_SECONDS": "10",
+        }
+        kept = {n: v for n, v in os.environ.items() if n.removesuffix(SUFFIX) not in changed}
+        environment = {**kept, **changed}
+        overrides: dict[str, Any] = {name.lower(): value for name, value in changed.items()}
+        port = _free_port(own.host, own.port)
+        settings = load_settings(**overrides, host=own.host, port=port)
+        print_line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
+        return serve_and_keep(settings, environment, lambda base_url: show(base_url, settings))
+
+
+def show(base_url: str, settings: Settings) -> None:
+    """Print the three addresses worth opening, and one question with its answer."""
+    interval = "" if Interval.DAY in settings.intervals else f"&interval={settings.intervals[0]}"
+    question = f"{base_url}/{settings.allowed_pairs[0]}/mms?range=20{interval}"
+    print_line(f"""
+Worth opening:
+  {base_url}/docs
+  {base_url}/pairs
+  {base_url}/history/{settings.allowed_symbols[0].symbol}
+
+An example:
+  $ curl '{question}'
+  {_answer(question)}
+
+Stop with Ctrl-C.""")
+
+
+def _answer(question: str) -> str:
+    """What our own API answers, shortened; where it does not, why."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
+    try:
+        with opener.open(question, timeout=10) as reply:
+            return _shortened(reply.read().decode())
+    except (OSError, HTTPException) as error:
+        return f"No answer now: {error}"
+
+
+def _shortened(answer: str) -> str:
+    """The first and the last rows of a JSON array, and how many there are."""
+    rows = answer.strip("[]").split("},")
+    if len(rows) <= 3:
+        return answer
+    return f"[{rows[0]}}}, {rows[1]}}}, … {rows[-1]}]   ({len(rows)} rows)"
+
+
+def _free_port(host: str, port: int) -> int:
+    """`port`, or another one where it is in use: a demo need not fail because something else runs."""
+    try:
+        serve.listen(host, port).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return port  # the server is going to say what is wrong with it
+        with serve.listen(host, 0) as other:
+            free: int = other.getsockname()[1]
+        print_line(f"Port {port} is in use; using {free}.")
+        return free
+    return port
+
+
+def print_line(text: str) -> None:
+    """Show text to the person at the terminal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

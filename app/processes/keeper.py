@@ -1,0 +1,266 @@
+"""Keeps a database current beside a server that is already answering: the loaders, as child processes.
+
+At start the initial loader fills what is missing; then, shortly after each candle closes, the
+incremental loader runs. When the exchange is away it says so once in plain words, goes on trying, at
+each close at the latest, and says once when it is back. Loads run in child processes, so that their work
+and their memory are not the server's; they end with it, however it ends (`app.processes.child`).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
+
+import structlog
+
+from app.core import waits
+from app.core.market import Interval
+from app.core.ports import Clock
+
+INITIAL: Final = "app.workers.initial_loader"
+INCREMENTAL: Final = "app.workers.incremental_loader"
+COLLECTOR: Final = "app.workers.price_collector"
+MONITOR: Final = "app.monitoring.gap_monitor"
+
+AFTER_CLOSE: Final = 30.0
+"""Seconds after a candle's close at which it is fetched; a tenth of a short interval at most."""
+
+FIRST_RETRY: Final = 60.0
+LAST_RETRY: Final = 900.0
+"""Seconds between tries after failures: doubling from the first to the last."""
+
+STOP_WITHIN: Final = 5.0
+"""Seconds that a running load gets to end after a stop was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnd:
+    """How a child ended: its exit code, and the JSON summary it printed, None where it printed none."""
+
+    code: int
+    summary: Mapping[str, Any] | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a Ctrl-C ended it.
+
+        That reaches all of a terminal's processes, and is no failure: the order to stop follows.
+        """
+        return self.code in (-signal.SIGINT, 128 + signal.SIGINT)
+
+
+def next_run(now: float, interval: Interval, failures: int) -> float:
+    """When to load next: after the interval's next close, or sooner to retry after `failures`."""
+    delay = min(AFTER_CLOSE, interval.seconds / 10)
+    due = interval.floor(now) + delay
+    close = due if due > now else due + interval.seconds
+    if failures == 0:
+        return close
+    return min(close, now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10)))
+
+
+class Beside(threading.Thread, ABC):
+    """A thread that runs one child after another. `stop` ends it and the child it may have running.
+
+    `wait(seconds)` returns True as soon as it is to stop.
+    """
+
+    def __init__(
+        self, name: str, children: Children, wait: Callable[[float], bool] | None = None
+    ) -> None:
+        super().__init__(name=name)
+        self._children = children
+        self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
+
+    @abstractmethod
+    def _next(self) -> Sequence[str]:
+        """The module to run, and its arguments."""
+
+    @abstractmethod
+    def _after(self, end: ChildEnd) -> float:
+        """What the end of that child means; returns the seconds until the next one."""
+
+    def run(self) -> None:
+        """Run a child, wait, run the next, until told to stop."""
+        while not self._stopped.is_set():
+            try:
+                end = self._children.run(*self._next())
+                if self._stopped.is_set():
+                    return
+                pause = self._after(end)
+            except Exception:  # noqa: BLE001 - nobody else would start it again
+                structlog.get_logger().exception("keeper_crashed", thread=self.name)
+                pause = FIRST_RETRY
+            if self._wait(pause):
+                return
+
+    def stop(self) -> None:
+        """End the thread; returns when it and its child are gone."""
+        self._stopped.set()
+        self._children.stop()
+        if self.is_alive():
+            waits.join(self)
+
+
+class Keeper(Beside):
+    """The thread that runs the loaders.
+
+    `say` shows a line to a person; `loaded` is called once, after the first load that got a series.
+    """
+
+    def __init__(
+        self,
+        intervals: Sequence[Interval],
+        children: Children,
+        *,
+        clock: Clock,
+        say: Callable[[str], None],
+        loaded: Callable[[], None] = lambda: None,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        super().__init__("keeper", children, wait)
+        self._interval = min(intervals, key=lambda interval: interval.seconds)
+        self._clock = clock
+        self._say = say
+        self._loaded = loaded
+        self._failures = 0
+        self._away = False
+        self._greeted = False
+
+    def _next(self) -> Sequence[str]:
+        # A series that the first load did not get has no need of another one: the incremental loader
+        # gives it its whole history, without looking through that of all others each time.
+        return [INCREMENTAL if self._greeted else INITIAL]
+
+    def _after(self, end: ChildEnd) -> float:
+        if end.interrupted:
+            return FIRST_RETRY
+        series = _series(end)
+        ends = [each.get("status") for each in series]
+        reasons = [str(each.get("reason")) for each in series if each.get("unreachable")]
+        if end.code == 0:
+            # What another loader is at may lie there: it may have died, and its lease ends by itself.
+            self._failures, tries = 0, int("taken" in ends)
+        else:
+            self._failures = tries = self._failures + 1
+            structlog.get_logger().warning("scheduled_load_failed", exit_code=end.code)
+        if reasons and not self._away:
+            self._away = True
+            self._say(_plain_words(reasons[0]))
+        elif self._away and "ok" in ends and not reasons:
+            self._away = False
+            loaded = "; what was missed has been loaded" if end.code == 0 else ""
+            self._say(f"The exchange answers again{loaded}.")
+        if "ok" in ends and not self._greeted:
+            self._greeted = True
+            self._loaded()
+        now = self._clock()
+        return max(0.0, next_run(now, self._interval, tries) - now)
+
+
+class Periodic(Beside):
+    """A thread that runs one command, waits, and runs it again, whatever it ended with."""
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        children: Children,
+        *,
+        every: float,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        super().__init__(module, children, wait)
+        self._command = [module, *arguments]
+        self._every = every
+
+    def _next(self) -> Sequence[str]:
+        return self._command
+
+    def _after(self, end: ChildEnd) -> float:
+        if not end.interrupted:
+            tell = structlog.get_logger()
+            say = tell.warning if end.code else tell.info
+            say("scheduled_run_finished", command=self._command[0], exit_code=end.code)
+        return self._every
+
+
+class Children:
+    """Runs one loader at a time as a child process with the given environment."""
+
+    def __init__(self, environment: Mapping[str, str], log: TextIO | None = None) -> None:
+        self._environment = dict(environment)
+        self._log = log
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[str] | None = None
+        self._stopped = False
+
+    def run(self, module: str, *arguments: str) -> ChildEnd:
+        """Run `python -m module --json`, with more arguments where given, to its end.
+
+        Raises OSError where the system cannot start it, for want of memory for example.
+        """
+        with self._lock:
+            if self._stopped:
+                return ChildEnd(-1, None)
+            child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
+                [sys.executable, "-m", "app.processes.child", module, "--json", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                stdin=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+            )
+            self._running = child
+        # Not `communicate`, which closes the child's input: that is how it learns of our end.
+        with child:
+            assert child.stdout is not None
+            printed = child.stdout.read()
+        with self._lock:
+            self._running = None
+        return ChildEnd(child.returncode, _last_json(printed))
+
+    def stop(self) -> None:
+        """Terminate the child that may be running, and start no other."""
+        with self._lock:
+            self._stopped = True
+            child = self._running
+        if child is None:
+            return
+        child.terminate()
+        try:
+            child.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+def _last_json(printed: str) -> Mapping[str, Any] | None:
+    """The summary that a command prints as its last line with --json."""
+    lines = printed.strip().splitlines()
+    try:
+        summary = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def _series(end: ChildEnd) -> Sequence[Mapping[str, Any]]:
+    """How each series fared, as the loaders print it."""
+    found: Sequence[Mapping[str, Any]] = (end.summary or {}).get("series", [])
+    return found
+
+
+def _plain_words(reason: str) -> str:
+    return (
+        f"The exchange could not be asked: {reason}\n"
+        "What is stored is served meanwhile, and the loader keeps trying.\n"
+        "To see the service work without a network: make demo"
+    )

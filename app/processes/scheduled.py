@@ -1,0 +1,65 @@
+"""python -m app.processes.scheduled: run the loader after each candle, or the monitor every hour, for ever.
+
+For containers, where there is neither cron nor systemd: `load` loads what is missing and then each new
+candle shortly after its close, as `make run_local` does; `monitor` looks for what is missing and fetches
+it. Each run is a process of its own, and its log is this one's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from app.core import waits
+from app.core.errors import ConfigurationError
+from app.core.logging import configure
+from app.core.settings import Settings, load_settings
+from app.processes.keeper import MONITOR, Beside, Children, Keeper, Periodic
+
+HOUR: Final = 3_600
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the two until told to stop. Exit 0 after a stop, 2 where it could not start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m app.processes.scheduled",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=["load", "monitor"])
+    options = parser.parse_args(argv)
+    stopped = waits.StopSignals()
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        sys.stderr.write(f"scheduled: could not start: {error}\n")
+        return 2
+    configure(settings.log_level, settings.log_format)
+    thread = scheduled(options.what, settings, os.environ)
+    thread.start()
+    stopped.wait()
+    thread.stop()
+    structlog.get_logger().info("schedule_stopped", what=options.what)
+    return 0
+
+
+def scheduled(what: str, settings: Settings, environment: Mapping[str, str]) -> Beside:
+    """The thread that runs `load` or `monitor`; `environment` is what its processes get."""
+    children = Children(environment)
+    if what == "monitor":
+        return Periodic(MONITOR, ["--repair"], children, every=HOUR)
+    return Keeper(settings.intervals, children, clock=time.time, say=_say)
+
+
+def _say(text: str) -> None:
+    structlog.get_logger().warning("schedule_notice", notice=text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""Candles and averages in memory: the reference that the stores of the database are held against.
+
+It ships with the package for tests and demonstrations; nothing outlives the process.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from app.core.market import (
+    EMPTY_SERIES,
+    WINDOWS,
+    Absent,
+    AverageRow,
+    AverageSlice,
+    Candle,
+    CandleRevision,
+    Interval,
+    Pair,
+    QuarantinedCandle,
+    RefusedCandle,
+    SeriesState,
+    Window,
+)
+from app.core.ports import SeriesStore, SeriesUnit
+from app.domain import rendering
+from app.domain.revisions import SALT_BITS, next_revision
+
+Result = TypeVar("Result")
+
+_Key = tuple[Pair, Interval]
+_NO_AVERAGES: Final = (None,) * len(WINDOWS)
+
+
+@dataclass(slots=True)
+class _Series:
+    """One state of a series. Once committed it is not changed: a commit puts another in its place."""
+
+    revision: int = 0
+    checked_at: int | None = None
+    candles: dict[int, Candle] = field(default_factory=dict)
+    averages: dict[int, AverageRow] = field(default_factory=dict)
+    absent: dict[int, Absent] = field(default_factory=dict)
+    quarantine: dict[tuple[int, str], QuarantinedCandle] = field(default_factory=dict)
+    revised: tuple[CandleRevision, ...] = ()
+    buckets: tuple[int, ...] = ()
+
+    def copy(self) -> _Series:
+        """The same, to be changed."""
+        return replace(
+            self,
+            candles=dict(self.candles),
+            averages=dict(self.averages),
+            absent=dict(self.absent),
+            quarantine=dict(self.quarantine),
+        )
+
+    @property
+    def state(self) -> SeriesState:
+        if not self.buckets:
+            return replace(EMPTY_SERIES, revision=self.revision, checked_at=self.checked_at)
+        return SeriesState(self.revision, self.buckets[0], self.buckets[-1], self.checked_at)
+
+    def within(self, first: int, last: int) -> tuple[int, ...]:
+        """The buckets in [first, last] that have a candle, ascending."""
+        return self.buckets[bisect_left(self.buckets, first) : bisect_right(self.buckets, last)]
+
+
+class MemorySeriesStore:
+    """SeriesStore and AverageStore without a database. Safe to share between threads.
+
+    Writers of one series wait for each other. Readers never wait: they see the last commit whole.
+    """
+
+    def __init__(self) -> None:
+        self._series: dict[_Key, _Series] = {}
+        self._writing: dict[_Key, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def begin(self, pair: Pair, interval: Interval) -> Iterator[SeriesUnit]:
+        """Open one transaction on one series: committed at the end, undone on any error."""
+        key = (pair, interval)
+        with self._guard:
+            lock = self._writing.setdefault(key, threading.Lock())
+        with lock:
+            series = self._committed(pair, interval).copy()
+            yield MemorySeriesUnit(series)
+            series.buckets = tuple(sorted(series.candles))
+            self._series[key] = series
+
+    def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
+        """What `ask` gets from a store whose answers all come from one server."""
+        return ask(self)
+
+    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+        """What is known of the series; EMPTY_SERIES where it was never loaded."""
+        return self._committed(pair, interval).state
+
+    def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+        """The buckets in [first, last] that have a candle, ascending."""
+        return list(self._committed(pair, interval).within(first, last))
+
+    def absences(self, pair: Pair, interval: Interval, first: int, last: int) -> list[Absent]:
+        """The buckets in [first, last] that the exchange did not have when asked, ascending."""
+        noted = self._committed(pair, interval).absent
+        return [noted[bucket] for bucket in sorted(noted) if first <= bucket <= last]
+
+    def settled(self, pair: Pair, interval: Interval, first: int, last: int) -> int:
+        """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
+        series = self._committed(pair, interval)
+        return len(series.within(first, last)) + sum(first <= b <= last for b in series.absent)
+
+    def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+        """The buckets in [first, last], ascending, whose averages contradict the candles."""
+        series = self._committed(pair, interval)
+        found = {b for b in series.within(first, last) if _contradicts(series, interval, b)}
+        orphans = {b for b in series.averages if first <= b <= last and b not in series.candles}
+        return sorted(found | orphans)
+
+    def quarantined(
+        self, pair: Pair, interval: Interval, first: int, last: int, limit: int | None = None
+    ) -> list[QuarantinedCandle]:
+        """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
+        found = [
+            item
+            for item in self._committed(pair, interval).quarantine.values()
+            if item.bucket is None or first <= item.bucket <= last
+        ]
+        found.sort(key=lambda item: (-item.last_seen_at, -(item.bucket or 0), item.reason))
+        return found[:limit]
+
+    def revisions(self, pair: Pair, interval: Interval, limit: int) -> list[CandleRevision]:
+        """Closed candles that the exchange revised, the last noticed ones first."""
+        found = self._committed(pair, interval).revised
+        return sorted(found, key=lambda r: (-r.noticed_at, -r.old.bucket))[:limit]
+
+    def rows(
+        self, pair: Pair, interval: Interval, first: int, last: int
+    ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
+        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
+        series = self._committed(pair, interval)
+        rows = [
+            (series.candles[b], series.averages.get(b) or AverageRow(b, _NO_AVERAGES))
+            for b in series.within(first, last)
+        ]
+        return series.state, rows
+
+    def means(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> tuple[SeriesState, list[tuple[int, int]]]:
+        """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
+        series = self._committed(pair, interval)
+        column = WINDOWS.index(window)
+        rows = (series.averages.get(b) for b in series.within(first, last))
+        means = [(row.bucket, row.values[column]) for row in rows if row is not None]
+        return series.state, [(bucket, value) for bucket, value in means if value is not None]
+
+    def read(
+        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+    ) -> AverageSlice:
+        """The averages that exist in the buckets [first, last], rendered, ascending."""
+        state, means = self.means(pair, interval, window, first, last)
+        return AverageSlice(state, len(means), rendering.averages(means))
+
+    def _committed(self, pair: Pair, interval: Interval) -> _Series:
+        return self._series.get((pair, interval), _Series())
+
+
+class MemorySeriesUnit:
+    """One series inside one transaction, on a copy. Made by `MemorySeriesStore.begin`."""
+
+    def __init__(self, series: _Series) -> None:
+        self.state = series.state
+        self._series = series
+        self._revised: Sequence[tuple[Candle, Candle]] = ()
+
+    def candles(self, first: int, last: int) -> list[Candle]:
+        """The stored candles of the buckets [first, last], ascending."""
+        buckets = sorted(bucket for bucket in self._series.candles if first <= bucket <= last)
+        return [self._series.candles[bucket] for bucket in buckets]
+
+    def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
+        """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
+        found = self.candles(first, last)
+        return [candle.bucket for candle in found], [candle.close for candle in found]
+
+    def put_candles(self, candles: Sequence[Candle]) -> None:
+        """Insert or replace candles; ascending and unique. What has come is no longer absent."""
+        for candle in candles:
+            self._series.candles[candle.bucket] = candle
+            self._series.absent.pop(candle.bucket, None)
+
+    def put_averages(self, rows: Sequence[AverageRow]) -> None:
+        """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
+        self._series.averages.update((row.bucket, row) for row in rows)
+
+    def drop_orphans(self, first: int, last: int) -> int:
+        """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
+        lost = [
+            b for b in self._series.averages if first <= b <= last and b not in self._series.candles
+        ]
+        for bucket in lost:
+            del self._series.averages[bucket]
+        return len(lost)
+
+    def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
+        """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
+        for bucket in buckets:
+            known = self._series.absent.get(bucket)
+            first = asked_at if known is None else known.first_asked_at
+            self._series.absent[bucket] = Absent(bucket, first, asked_at)
+
+    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
+        """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
+        for item in refused:
+            key = (item.bucket or 0, item.reason)
+            known = self._series.quarantine.get(key)
+            first = seen_at if known is None else known.first_seen_at
+            self._series.quarantine[key] = QuarantinedCandle(
+                item.bucket, item.reason, first, seen_at
+            )
+
+    def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
+        """Keep (old, new) of revised candles, to be written with the revision of `finish`."""
+        self._revised = changed
+
+    def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
+        """End the unit at unix time `now`, with a new revision where data changed; returns it."""
+        series = self._series
+        if changed:
+            series.revision = next_revision(series.revision, now, secrets.randbits(SALT_BITS))
+        series.revised += tuple(
+            CandleRevision(old, new, series.revision, int(now)) for old, new in self._revised
+        )
+        if checked:
+            series.checked_at = int(now)
+        return series.revision
+
+
+class MemoryLeases:
+    """Leases of one holder among those that share `table`: name → (holder, expiry in unix seconds)."""
+
+    _guard: Final = threading.Lock()  # of all holders, whichever table they share
+
+    def __init__(self, holder: str, table: dict[str, tuple[str, float]], seconds: float) -> None:
+        self._holder = holder
+        self._table = table
+        self._seconds = seconds
+
+    def take(self, name: str, now: float) -> str | None:
+        """Take or renew a lease at unix time `now`; returns None where it is ours, else its holder."""
+        with self._guard:
+            holder, until = self._table.get(name, (self._holder, now))
+            # No lease can end that far ahead: then the clock of whoever took it was wrong.
+            if holder != self._holder and now < until <= now + 2 * self._seconds:
+                return holder
+            self._table[name] = (self._holder, now + self._seconds)
+            return None
+
+    def release(self, name: str) -> None:
+        """Give the lease back if it is ours."""
+        with self._guard:
+            if self._table.get(name, ("", 0.0))[0] == self._holder:
+                del self._table[name]
+
+
+def _contradicts(series: _Series, interval: Interval, bucket: int) -> bool:
+    """Whether an average of the bucket is there without its window's candles, or the reverse."""
+    row = series.averages.get(bucket)
+    for window, value in zip(WINDOWS, row.values if row else _NO_AVERAGES, strict=True):
+        needed = range(bucket, bucket - window * interval.seconds, -interval.seconds)
+        if (value is None) == all(item in series.candles for item in needed):
+            return True
+    return False

@@ -1,3 +1,0 @@
-"""Gates, with real services."""
-
-from tests.contracts.test_gates import *

@@ -1,0 +1,3 @@
+"""Gates, with real services."""
+
+from tests.contracts.test_rate_limiters import *

@@ -1,0 +1,221 @@
+"""Rows from an exchange are taken whole and beyond doubt, or refused with a reason."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.core.market import MAX_PRICE, MAX_VOLUME, OLDEST_BUCKET, Candle, Interval, RefusedCandle
+from app.domain import fixed_point
+from app.domain.candles import AHEAD, SETTLING, RawCandle, closed_page, judged
+
+DAY = Interval.DAY
+FIRST = 1_711_584_000  # 2024-03-28
+STEP = DAY.seconds
+LAST = FIRST + 9 * STEP
+
+
+def row(bucket: object = FIRST, **changes: object) -> RawCandle:
+    """A good row, but for the named changes."""
+    good = RawCandle(bucket, "355889.5582945", "356834.98169774", 348861, "353446.62655678", "15.6")
+    return good._replace(**changes)
+
+
+def reasons(*rows: RawCandle, interval: Interval = DAY) -> list[str]:
+    """Why rows are refused; asserts that nothing of them is taken."""
+    candles, refused = judged(rows, interval, FIRST, LAST)
+    assert candles == ()
+    return [item.reason for item in refused]
+
+
+units = st.integers(1, MAX_PRICE)
+
+
+@st.composite
+def candle(draw: st.DrawFn) -> Candle:
+    """Any valid candle of the ten days."""
+    low, first, second, high = sorted(draw(st.tuples(units, units, units, units)))
+    opened, closed = draw(st.permutations([first, second]))
+    bucket = FIRST + draw(st.integers(0, 9)) * STEP
+    return Candle(bucket, opened, high, low, closed, draw(st.integers(0, MAX_VOLUME)))
+
+
+def unique(candles: list[Candle]) -> list[Candle]:
+    return list({item.bucket: item for item in candles}.values())
+
+
+def raw(item: Candle) -> RawCandle:
+    values = (item.open, item.high, item.low, item.close, item.volume)
+    return RawCandle(item.bucket, *(fixed_point.text(value) for value in values))
+
+
+@given(st.lists(candle()).map(unique))
+def test_valid_rows_in_any_order_come_out_ascending_and_unchanged(candles: list[Candle]) -> None:
+    taken, refused = judged((raw(item) for item in candles), DAY, FIRST, LAST)
+    assert list(taken) == sorted(candles, key=lambda item: item.bucket)
+    assert refused == ()
+
+
+@given(st.lists(candle(), min_size=1).map(unique), st.data())
+def test_a_row_that_comes_again_counts_once(candles: list[Candle], data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(candles)))
+    rows = data.draw(st.permutations([raw(item) for item in candles + again]))
+    assert judged(rows, DAY, FIRST, LAST) == judged(map(raw, candles), DAY, FIRST, LAST)
+
+
+@given(st.permutations([row(), row(close="353446.62655679"), row()]))
+def test_rows_of_one_bucket_that_differ_leave_a_hole_rather_than_a_guess(
+    rows: list[RawCandle],
+) -> None:
+    other = row(FIRST + STEP)
+    taken, refused = judged([*rows, other], DAY, FIRST, LAST)
+    assert [item.bucket for item in taken] == [FIRST + STEP]
+    assert [item.bucket for item in refused] == [FIRST]
+    assert "more than once" in refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "names"),
+    [
+        ({"close": "0"}, "close '0' is not above zero"),
+        ({"open": "-353446.1"}, "open '-353446.1' is not above zero"),
+        ({"close": "353446.123456789"}, "finer than 1e-8"),
+        ({"close": None}, "close is missing"),
+        ({"high": "NaN"}, "high cannot be used"),
+        ({"close": True}, "close True is no number"),
+        ({"close": [1]}, "close (a list) is no number"),
+        ({"high": fixed_point.text(MAX_PRICE + 1)}, "highest price"),
+        ({"high": "353446.62655677"}, "lies above the high"),
+        ({"low": "353446.62655679"}, "lies below the low"),
+        ({"volume": "-0.00000001"}, "volume '-0.00000001' is negative"),
+        ({"volume": None}, "volume is missing"),
+        ({"volume": "92233720368.547758075"}, "64 bits"),
+    ],
+)
+def test_a_row_with_a_bad_value_is_refused_by_the_value_s_name(
+    changed: dict[str, object], names: str
+) -> None:
+    (reason,) = reasons(row(**changed))
+    assert names in reason
+    assert reason.endswith(".")
+
+
+@given(st.decimals("0", "90000000000", places=15))
+def test_a_volume_finer_than_the_tick_is_rounded_half_to_even(volume: Decimal) -> None:
+    (taken,), _ = judged([row(volume=format(volume, "f"))], DAY, FIRST, LAST)
+    exact = int(volume * 10**15)
+    down, rest = divmod(exact, 10**7)
+    up = rest > 5 * 10**6 or (rest == 5 * 10**6 and down % 2 == 1)
+    assert taken.volume == down + up
+
+
+@pytest.mark.parametrize(
+    ("stamp", "names"),
+    [
+        (FIRST * 1_000, "not in unix seconds"),
+        (0, "before 2011"),
+        (OLDEST_BUCKET - STEP, "before 2011"),
+        (None, "stamp is missing"),
+        ({}, "no number"),
+        ("2024-03-28", "cannot be used"),
+        (f"{FIRST}.5", "no whole number of seconds"),
+    ],
+)
+def test_a_stamp_that_no_exchange_can_mean_is_refused_wherever_it_lies(
+    stamp: object, names: str
+) -> None:
+    candles, refused = judged([row(stamp)], DAY, FIRST, LAST)
+    assert candles == ()
+    (refusal,) = refused
+    assert refusal.bucket is None
+    assert names in refusal.reason
+
+
+def test_a_value_nested_to_the_edge_of_the_stack_is_refused_like_any_other() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for field in RawCandle._fields:
+        (reason,) = reasons(row()._replace(**{field: deep}))
+        assert "(a list) is no number" in reason
+
+
+def test_a_stamp_beside_the_grid_is_refused_and_names_the_interval() -> None:
+    (reason,) = reasons(row(FIRST + 10_800))
+    assert "1d" in reason
+    assert str(FIRST + 10_800) in reason
+    _, refused = judged([row(LAST + 10_800), row(FIRST + 1)], DAY, FIRST, LAST)
+    assert [item.bucket for item in refused] == [FIRST, LAST]
+
+
+stamps = st.sampled_from([FIRST + number * STEP for number in range(-2, 13)])
+anything = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=6)
+    | st.lists(st.none(), max_size=1)
+    | st.sampled_from(["353446.62655678", "1", 1, "0.00000001", "1e5"])
+)
+
+
+@given(st.lists(st.builds(RawCandle, stamps | anything, *[anything] * 5)))
+def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
+    rows: list[RawCandle],
+) -> None:
+    candles, refused = judged(rows, DAY, FIRST, LAST)
+    buckets = [item.bucket for item in candles]
+    assert buckets == sorted(set(buckets))
+    for item in candles:
+        assert item.bucket % STEP == 0
+        assert FIRST <= item.bucket <= LAST
+        assert 0 < item.low <= min(item.open, item.close)
+        assert max(item.open, item.close) <= item.high <= MAX_PRICE
+        assert 0 <= item.volume <= MAX_VOLUME
+    answered = {*buckets, *(item.bucket for item in refused)}
+    for sent in rows:
+        if type(sent.bucket) is int and FIRST <= sent.bucket <= LAST:
+            assert DAY.floor(sent.bucket) in answered
+
+
+@given(now=st.integers(FIRST - 2 * STEP, LAST + 3 * STEP))
+@example(now=LAST + STEP + SETTLING - 1)
+@example(now=LAST + STEP + SETTLING)
+@example(now=FIRST)
+def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: int) -> None:
+    rows = [row(bucket) for bucket in range(FIRST, min(now, LAST) + 1, STEP)]
+    page = closed_page(rows, DAY, FIRST, LAST, now)
+    assert [item.bucket for item in page.candles] == [
+        bucket for bucket in range(FIRST, LAST + 1, STEP) if bucket + STEP + SETTLING <= now
+    ]
+    assert page.first == FIRST
+    assert page.last == min(LAST, DAY.last_closed(now - SETTLING))
+    assert page.complete == (now < LAST + STEP + SETTLING)
+    assert page.exchange_time == now
+    assert page.refused == ()
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_a_candle_of_the_future_is_refused_and_one_that_has_just_begun_is_not(
+    interval: Interval,
+) -> None:
+    now = FIRST + 10 * STEP
+    ahead = max(AHEAD, interval.seconds)
+    rows = [row(now), row(now + interval.seconds), row(now + ahead), row(now + ahead + 1)]
+    page = closed_page(rows, interval, FIRST, now + 500 * STEP, now)
+    assert page.candles == ()
+    (refusal,) = page.refused
+    assert refusal.bucket is None
+    assert "lies in the future" in refusal.reason
+
+
+def test_the_running_candle_is_left_out_without_a_word_however_odd_it_is() -> None:
+    rows = [row(FIRST), row(FIRST + STEP, volume=None)]
+    page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING - 1)
+    assert [item.bucket for item in page.candles] == [FIRST]
+    assert page.refused == ()
+    closed = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING)
+    assert closed.refused == (RefusedCandle(FIRST + STEP, "The volume is missing."),)

@@ -1,0 +1,118 @@
+"""Decimal text and whole multiples of 1e-8: exact both ways, or refused."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.errors import UnrepresentablePrice
+from app.domain.fixed_point import SCALE, exact, rounded, text
+
+LIMIT = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0, "0.0"),
+        (1, "0.00000001"),
+        (-1, "-0.00000001"),
+        (SCALE, "1.0"),
+        (-SCALE - 20, "-1.0000002"),
+        (19_366_952_350_168, "193669.52350168"),
+        (LIMIT, "92233720368.54775807"),
+    ],
+)
+def test_a_number_is_written_as_short_as_a_float_can_be(value: int, written: str) -> None:
+    assert text(value) == written
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1", SCALE),
+        ("007", 7 * SCALE),
+        ("1.5", 15 * SCALE // 10),
+        ("0.00000001", 1),
+        ("-0.00000001", -1),
+        ("-0", 0),
+        ("1e-8", 1),
+        ("92233720368.54775807", LIMIT),
+        ("-92233720368.54775807", -LIMIT),
+        ("0e9999", 0),
+    ],
+)
+def test_every_way_to_write_a_decimal_is_read_exactly(written: str, value: int) -> None:
+    assert exact(written) == rounded(written) == value
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "92233720368.54775808",
+        "-92233720368.54775808",
+        "1e11",
+        "1e9999",
+    ],
+)
+def test_what_does_not_fit_in_64_bits_is_refused_whole(written: str) -> None:
+    for read in (exact, rounded):
+        with pytest.raises(UnrepresentablePrice) as refused:
+            read(written)
+        assert "does not fit in 64 bits" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", " 1", "1 ", "1\n", "+1", "-", "--1", "1.", ".5", "1,5", "1_000", "١", "0x10"),
+        *("1e", "e5", "1e12345", "NaN", "Infinity", "1" * 41, "1." + "1" * 41),
+    ],
+)
+def test_what_is_no_decimal_number_is_refused_as_such(written: str) -> None:
+    for read in (exact, rounded):
+        with pytest.raises(UnrepresentablePrice) as refused:
+            read(written)
+        assert "is not a decimal number" in str(refused.value)
+
+
+@pytest.mark.parametrize("written", ["0.000000001", "-1.123456789", "1e-9", "1e-9999"])
+def test_what_is_finer_than_the_tick_is_refused_where_it_must_be_exact(written: str) -> None:
+    with pytest.raises(UnrepresentablePrice, match="finer than 1e-8"):
+        exact(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("0.000000005", 0),
+        ("0.0000000050000000001", 1),
+        # 41 digits: rounding to 28 of them first would leave a tie, which goes to the even neighbour.
+        ("12345678901.000000005" + "0" * 20 + "1", 1_234_567_890_100_000_001),
+        ("0.000000015", 2),
+        ("0.000000025", 2),
+        ("-0.000000015", -2),
+        ("1e-9999", 0),
+        ("92233720368.5477580749", LIMIT),
+        ("-92233720368.5477580749", -LIMIT),
+    ],
+)
+def test_what_is_finer_than_the_tick_is_rounded_half_to_even_where_it_may_be(
+    written: str, value: int
+) -> None:
+    assert rounded(written) == value
+
+
+@given(st.decimals("-92233720368", "92233720368", places=12))
+def test_rounding_is_that_of_decimal_arithmetic(value: Decimal) -> None:
+    written = format(value, "f")
+    right = (value * SCALE).to_integral_value(ROUND_HALF_EVEN)
+    assert rounded(written) == right
+    if right == value * SCALE:
+        assert exact(written) == right
+    else:
+        with pytest.raises(UnrepresentablePrice, match="finer"):
+            exact(written)
