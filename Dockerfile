@@ -27,7 +27,7 @@ RUN find /opt/mms/app -type f ! -name "*.py" -delete \
         /opt/venv/lib /opt/mms/app
 
 FROM ${BASE}
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG REVISION=unknown
 ARG BASE
 LABEL org.opencontainers.image.title="mms-api" \

@@ -196,15 +196,19 @@ infra-check: ready-dev ## Plan, assert and scan the Terraform of infra/terraform
 	@sh scripts/tools.sh checkov
 	@$(PY) -m checks.infra $(ARGS)
 
-lock: ready-dev ## Pin requirements*.in into requirements*.txt with hashes (ARGS=--upgrade)
-	@for name in requirements requirements-dev requirements-checks requirements-checkov requirements-deploy \
-		requirements-rehearsal requirements-audit; do \
-		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-			--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links \
-			$(ARGS) --output-file $$name.txt $$name.in || exit 1; \
+# Each list begins with the command that makes it alone. dev and checks hold the application's own list.
+COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-strip-extras $(ARGS) --output-file
+
+lock: ready-dev ## Pin the lists of pyproject.toml with hashes (ARGS=--upgrade)
+	@$(COMPILE) requirements.txt pyproject.toml
+	@$(COMPILE) requirements/dev.txt pyproject.toml --group dev
+	@$(COMPILE) requirements/checks.txt pyproject.toml --group checks
+	@for group in deploy rehearsal audit checkov; do \
+		$(COMPILE) requirements/$$group.txt --group $$group || exit 1; \
 	done
 
 clean: ## Remove .venv, caches and reports; never data or .env
 	@rm -rf .venv .venv.old.* .venv.lock .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-		.import_linter_cache .coverage .coverage.* htmlcov
+		.import_linter_cache .coverage .coverage.* htmlcov build dist mms_api.egg-info
 	@find app tests -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -35,7 +35,7 @@ if [ -z "$base" ]; then
     [ -n "$base" ] || base=$tag # made on this machine: no registry has given it a digest
 fi
 
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' app/__init__.py)
 revision=unknown
 if [ -e .git ]; then
     revision=$(git rev-parse HEAD)

@@ -14,7 +14,7 @@ case ${1:-} in
         exit 2
         ;;
 esac
-requirements=requirements-$1.txt
+requirements=requirements/$1.txt
 folder=.tools/$1
 
 say() { printf '%s\n' "$*" >&2; }

@@ -13,8 +13,8 @@ set -eu
 
 case ${1:-} in
     run) requirements=requirements.txt stamps=run ;;
-    dev) requirements=requirements-dev.txt stamps='run dev' ;; # the tools' list holds the other
-    checks) requirements=requirements-checks.txt stamps='run dev checks' ;;
+    dev) requirements=requirements/dev.txt stamps='run dev' ;; # the tools' list holds the other
+    checks) requirements=requirements/checks.txt stamps='run dev checks' ;;
     *) echo "usage: sh scripts/venv.sh run|dev|checks" >&2; exit 2 ;;
 esac
 wanted=$1
@@ -140,11 +140,18 @@ install() {
         say "that pip is configured for. Type the same command again to retry."
         exit 1
     fi
+    # For developers the project itself, so that `mms` is in .venv/bin and finds the files as they are.
+    # setuptools is in their list: nothing is fetched.
+    if [ "$wanted" != run ] && ! .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check \
+        --no-index --no-deps --no-build-isolation --editable .; then
+        say "The project could not be installed into .venv; what pip says stands above."
+        exit 1
+    fi
     for name in $stamps; do
         case $name in
             run) cp requirements.txt .venv/.stamp ;;
-            dev) cp requirements-dev.txt .venv/.stamp ;;
-            checks) cp requirements-checks.txt .venv/.stamp ;;
+            dev) cp requirements/dev.txt .venv/.stamp ;;
+            checks) cp requirements/checks.txt .venv/.stamp ;;
         esac
         mv .venv/.stamp ".venv/.installed-$name" # a rename: a stamp is never there in part
     done

@@ -30,7 +30,7 @@ SCHEMAS = {
     ".github/dependabot.yml": "vendor.dependabot",
     "docker-compose.yml": "vendor.compose-spec",
 }
-LISTS = ("requirements.txt", "requirements-deploy.txt")
+LISTS = ("requirements.txt", "requirements/deploy.txt")
 """What runs in production, and what ships it; the other lists are for machines that are thrown away."""
 
 

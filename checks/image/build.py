@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import platform
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from app import __version__
 from checks import commands, standin
 from checks.engine import Engine
 from checks.image.context import ROOT, Context, revision
@@ -50,8 +50,7 @@ def prepare_base(engine: Engine, folder: Path, *, pull: bool) -> Base:
 
 def build(engine: Engine, folder: Path, context: Context, base: Base) -> str:
     """Build the image as TAG, with a secret in the builder's environment; returns its id."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    given = {"BASE": base.name, "VERSION": version, "REVISION": revision()}
+    given = {"BASE": base.name, "VERSION": __version__, "REVISION": revision()}
     words = [word for item in given.items() for word in ("--build-arg", "=".join(item))]
     environment = {**engine.environment, "REGISTRY_PASSWORD": context.mark}
     if engine.is_docker:

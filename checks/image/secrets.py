@@ -17,7 +17,7 @@ from checks.report import Report
 _MOUNT = "/run/secrets"
 
 # Our own things that must not be there either, as they lie in a layer.
-_NOT_SHIPPED = ("tests/", "docs/", "benchmarks/", "checks/", ".git/", "requirements-dev")
+_NOT_SHIPPED = ("tests/", "docs/", "benchmarks/", "checks/", ".git/", "requirements/")
 
 
 def prove_image(

@@ -34,6 +34,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from app import __version__
 from infra.release import image, infrastructure
 from infra.release.running import CommandFailed, Run, runner
 
@@ -148,15 +149,12 @@ def _source(environment: Mapping[str, str]) -> image.Source:
     named = {"DEPLOY_REPOSITORY": environment.get("DEPLOY_REPOSITORY") or _repository(environment)}
     repository = _needed(named, "DEPLOY_REPOSITORY", wanted, "REGISTRY/NAME")
     commit = _needed(environment, "DEPLOY_COMMIT", "[0-9a-f]{40}", "a whole commit's name")
-    version = re.search(r'(?m)^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text())
-    if version is None:
-        raise NotStarted("pyproject.toml names no version")
     base = environment.get("IMAGE_BASE")
     if not base:
         base = image.wanted_base((ROOT / "Dockerfile").read_text(encoding="utf-8"))
     elif not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", base):
         raise NotStarted(f"IMAGE_BASE={base!r}: it has to be NAME@sha256:…, or nothing")
-    return image.Source(repository, commit, version[1], base)
+    return image.Source(repository, commit, __version__, base)
 
 
 def _repository(environment: Mapping[str, str]) -> str:

@@ -36,7 +36,6 @@ BUILT_FROM: Final = (
     "requirements.txt",
     "app",
     "infra/image",
-    "pyproject.toml",
 )
 """What goes into the build or decides it."""
 

@@ -12,7 +12,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 def test_the_application_is_nothing_but_python_since_the_image_drops_the_rest() -> None:
     assert '-type f ! -name "*.py" -delete' in DOCKERFILE
     files = [path for path in (ROOT / "app").rglob("*") if path.is_file()]
-    assert {path.suffix for path in files if "__pycache__" not in path.parts} == {".py"}
+    others = {path.name for path in files if path.suffix != ".py" and path.suffix != ".pyc"}
+    assert others == {"py.typed"}  # for type checkers of what imports us
 
 
 def test_both_stages_have_one_base_and_the_last_takes_only_what_the_first_one_made() -> None:
@@ -22,8 +23,3 @@ def test_both_stages_have_one_base_and_the_last_takes_only_what_the_first_one_ma
     copies = re.findall(r"(?m)^COPY (.*)$", last)
     assert copies
     assert [line for line in copies if not line.startswith("--from=build /opt/")] == []
-
-
-def test_the_image_has_the_version_of_the_project() -> None:
-    version = re.findall(r'(?m)^version = "(.*)"$', (ROOT / "pyproject.toml").read_text())
-    assert re.findall(r"(?m)^ARG VERSION=(.*)$", DOCKERFILE) == version

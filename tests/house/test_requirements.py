@@ -1,4 +1,4 @@
-"""The pinned requirements belong to the short lists, and name no machine and no registry."""
+"""The pins belong to the lists in pyproject.toml, and name no machine and no registry."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL = sorted(path.stem for path in ROOT.glob("requirements*.in"))
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LISTS = {
+    "requirements": ROOT / "requirements.txt",
+    **{group: ROOT / f"requirements/{group}.txt" for group in PYPROJECT["dependency-groups"]},
+}
+"""Every list of pins by its name: the run-time list, and one for each dependency group."""
+
+RUN_BESIDE = {"dev", "checks"}
+"""The groups that are installed together with the application."""
+
+BY_ITS_PRESENCE = {"httptools", "uvloop"}
+"""What uvicorn uses where it is installed; nothing of ours imports it."""
 
 
 def plain(name: str) -> str:
@@ -20,48 +33,69 @@ def plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def asked(stem: str) -> set[str]:
-    """The names in a short list, with those of the list that it includes."""
-    names: set[str] = set()
-    for line in (ROOT / f"{stem}.in").read_text().splitlines():
-        text = line.partition("#")[0].strip()
-        if text.startswith("-r "):
-            names |= asked(text.removeprefix("-r ").removesuffix(".in"))
-        elif text and (match := re.match(r"[A-Za-z0-9._-]+", text)):
-            names.add(plain(match[0]))
-    return names
+def names(entries: list[Any]) -> set[str]:
+    """The projects that a list in pyproject.toml names, with those of the groups it includes."""
+    projects: set[str] = set()
+    for entry in entries:
+        if isinstance(entry, dict):
+            projects |= names(PYPROJECT["dependency-groups"][entry["include-group"]])
+        elif match := re.match(r"[A-Za-z0-9._-]+", entry):
+            projects.add(plain(match[0]))
+    return projects
 
 
-def pinned(stem: str) -> dict[str, tuple[str, int]]:
+def declared(name: str) -> set[str]:
+    """The projects that pyproject.toml names for a list of pins."""
+    projects = names(PYPROJECT["dependency-groups"].get(name, []))
+    if name in RUN_BESIDE or name == "requirements":
+        projects |= names(PYPROJECT["project"]["dependencies"])
+    return projects
+
+
+def pinned(name: str) -> dict[str, tuple[str, int]]:
     """Each pinned project with its version and its number of hashes."""
-    text = re.sub(r"\\\n", " ", (ROOT / f"{stem}.txt").read_text())
+    text = re.sub(r"\\\n", " ", LISTS[name].read_text())
     lines = re.findall(r"(?m)^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)(.*)$", text)
-    return {plain(name): (version, rest.count("--hash=sha256:")) for name, version, rest in lines}
+    return {
+        plain(project): (version, rest.count("--hash=sha256:")) for project, version, rest in lines
+    }
 
 
-@pytest.mark.parametrize("stem", ALL)
-def test_a_list_is_pinned_whole_with_hashes_and_from_no_particular_index(stem: str) -> None:
-    text = (ROOT / f"{stem}.txt").read_text()
-    # uv notes under each pin who wants it: a list, or another package.
+def test_every_list_belongs_to_a_group() -> None:
+    assert {*(ROOT / "requirements").iterdir()} | {*ROOT.glob("requirements*.*")} == {
+        *LISTS.values()
+    }
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_is_pinned_whole_with_hashes_and_from_no_particular_index(name: str) -> None:
+    text = LISTS[name].read_text()
+    # uv notes under each pin what needs it: pyproject.toml, or another package.
     pins = re.split(r"(?m)^(?=[A-Za-z0-9])", text)
-    from_a_list = {plain(pin.split("==")[0].split("[")[0]) for pin in pins if "-r req" in pin}
-    assert from_a_list == asked(stem), "run `make lock`"
-    assert [name for name, (_, hashes) in pinned(stem).items() if not hashes] == []
-    both = text + (ROOT / f"{stem}.in").read_text()
-    assert re.findall(r"(?m)^--(?!hash)\S+|://|index-url|find-links|trusted-host", both) == []
+    direct = {
+        plain(pin.split("==")[0].split("[")[0]) for pin in pins[1:] if "(pyproject.toml" in pin
+    }
+    assert direct == declared(name), "run `make lock`"
+    assert [project for project, (_, hashes) in pinned(name).items() if not hashes] == []
+    assert re.findall(r"(?m)^--(?!hash)\S+|://|index-url|find-links|trusted-host", text) == []
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_begins_with_the_command_that_makes_it(name: str) -> None:
+    """A bot that raises a version runs it again: without --universal it would pin for one machine."""
+    _, command, *_ = LISTS[name].read_text().splitlines()
+    assert command.startswith("#    uv pip compile --universal --python-version 3.11 ")
+    assert f"--output-file {LISTS[name].relative_to(ROOT)}" in command
+    assert command.endswith("pyproject.toml" if name == "requirements" else f"--group {name}")
 
 
 @pytest.mark.parametrize(
     ("inner", "outer"),
-    [
-        ("requirements", "requirements-dev"),
-        ("requirements", "requirements-checks"),
-        ("requirements-deploy", "requirements-rehearsal"),
-    ],
+    [("requirements", "dev"), ("dev", "checks"), ("deploy", "rehearsal")],
 )
 def test_what_is_tested_are_the_very_versions_that_run(inner: str, outer: str) -> None:
-    everything, run_time = pinned(outer), pinned(inner)
-    assert {name: everything.get(name) for name in run_time} == run_time
+    everything, part = pinned(outer), pinned(inner)
+    assert {project: everything.get(project) for project in part} == part
 
 
 @pytest.mark.parametrize(
@@ -80,7 +114,7 @@ def test_what_is_pinned_is_whole_and_fits_together() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_application_imports_only_what_the_run_time_requirements_install() -> None:
+def test_the_dependencies_are_what_the_application_imports() -> None:
     imported: set[str] = set()
     for path in (ROOT / "app").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -89,9 +123,10 @@ def test_the_application_imports_only_what_the_run_time_requirements_install() -
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
     owners = packages_distributions()
-    others = imported - {"app"} - sys.stdlib_module_names
-    missing = {
-        n for n in others if not {plain(d) for d in owners.get(n, [])} & set(pinned("requirements"))
-    }
-    assert missing == set()
-    assert {"boto3", "moto"}.isdisjoint(pinned("requirements-dev"))
+    projects = {plain(owners[name][0]) for name in imported - {"app"} - sys.stdlib_module_names}
+    assert declared("requirements") == projects | BY_ITS_PRESENCE
+
+
+def test_what_ships_and_what_builds_is_not_beside_the_application() -> None:
+    assert {"boto3", "moto"}.isdisjoint(pinned("checks"))
+    assert {"pip", "setuptools", "wheel"}.isdisjoint(pinned("requirements"))
