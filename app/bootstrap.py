@@ -23,8 +23,8 @@ from app.core.ports import (
     SeriesStore,
 )
 from app.core.prices import Coin, PriceReply, PriceSource, PriceStore
-from app.core.settings import Settings, cache_nodes
-from app.core.upstream import host_of
+from app.core.setting_urls import cache_nodes, host_of
+from app.core.settings import Settings
 from app.db.cache.averages import CachedAverageStore
 from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
@@ -85,7 +85,8 @@ def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
     """Open what the API works with: a database in which no request waits for ever, and its replica.
 
     A collection asks the price source once and gives up soon: somebody waits for the answer. Raises
-    StoreError where the database cannot be used, ConfigurationError where a URL cannot be read.
+    StoreError where the database cannot be used, ConfigurationError where there can be no SQLite file
+    at DB_URL.
     """
     database = open_for_api(settings.db_url, settings.db_read_url, migrate=settings.env == "dev")
     return _wired(settings, clock, database, coingecko.POLICY)
