@@ -14,9 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.dependencies import AVERAGES, CANDLES
-from app.api.price_requests import ANOMALIES, HISTORY
-from app.api.query import Query
+from app.api.parameters import ANOMALIES, AVERAGES, CANDLES, HISTORY, Query
 from app.core.errors import ConfigurationError, InvalidRequest, StoreUnusable, UpstreamError
 from app.core.market import DAY, Interval, Pair
 from app.core.prices import COIN_IDS, Coin
