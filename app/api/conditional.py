@@ -42,7 +42,7 @@ def answered(
 def _etag(kind: str, asked: Asked, found: Reading) -> str:
     """The entity tag of one representation."""
     period = f"{asked.first} {min(asked.last, asked.closed)}"
-    named = f"{kind} {asked.pair.symbol} {asked.interval} {period}"
+    named = f"{kind} {asked.series.pair.symbol} {asked.series.interval} {period}"
     named = f"{named} {found.state.revision} {found.missing}"
     return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}"'
 
@@ -53,7 +53,7 @@ def _headers(asked: Asked, found: Reading, tag: str, window: Window | None) -> d
     headers = {
         "ETag": tag,
         "Cache-Control": _CACHING,
-        "X-Data-Stale": "true" if is_stale(state, asked.interval, asked.now) else "false",
+        "X-Data-Stale": "true" if is_stale(state, asked.series.interval, asked.now) else "false",
         "X-Data-Missing": str(found.missing),
     }
     if state.revision:

@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from app.api.context import Context
 from app.api.query import Parameter, Query, shortened
 from app.core.errors import InvalidParameter, UnsupportedRange
-from app.core.market import WINDOWS, Interval, Pair, Window
+from app.core.market import WINDOWS, Interval, Series, Window
 from app.domain.times import moment
 from app.services.averages import Asked, asked
 
@@ -97,15 +97,15 @@ async def _candles(request: Request, context: ContextDep) -> tuple[Asked, tuple[
     return period(request, context, values), windows
 
 
-async def _series(request: Request, context: ContextDep) -> tuple[Pair, Interval]:
+async def _series(request: Request, context: ContextDep) -> Series:
     values = GAPS.read(request.scope["query_string"])
-    return _pair_and_interval(request, context, values)
+    return _named_series(request, context, values)
 
 
-async def _records(request: Request, context: ContextDep) -> tuple[Pair, Interval, int]:
+async def _records(request: Request, context: ContextDep) -> tuple[Series, int]:
     values = RECORDS.read(request.scope["query_string"])
-    pair, interval = _pair_and_interval(request, context, values)
-    return pair, interval, whole_number(values.get("limit", "100"), "limit", 1_000)
+    series = _named_series(request, context, values)
+    return series, whole_number(values.get("limit", "100"), "limit", 1_000)
 
 
 async def _nothing(request: Request) -> None:
@@ -124,19 +124,19 @@ AveragesDep = Annotated[tuple[Asked, Window], Depends(_averages)]
 """The buckets, and the window whose averages are wanted."""
 CandlesDep = Annotated[tuple[Asked, tuple[Window, ...]], Depends(_candles)]
 """The buckets, and the windows whose averages are wanted beside the candles, ascending."""
-RecordsDep = Annotated[tuple[Pair, Interval, int], Depends(_records)]
+RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 """The series, and how many records of it."""
-SeriesDep = Annotated[tuple[Pair, Interval], Depends(_series)]
+SeriesDep = Annotated[Series, Depends(_series)]
 NoParameters = Depends(_nothing)
 
 
 def period(request: Request, context: Context, values: dict[str, str]) -> Asked:
     """The series and the buckets that a request asks for, from its path and query values."""
     runtime = context.runtime
-    pair, interval = _pair_and_interval(request, context, values)
+    series = _named_series(request, context, values)
     since = moment(values["from"], "from") if "from" in values else None
     until = moment(values["to"], "to") if "to" in values else None
-    return asked(pair, interval, since, until, runtime.settings.history_days, runtime.clock())
+    return asked(series, since, until, runtime.settings.history_days, runtime.clock())
 
 
 def whole_number(text: str, name: str, most: int) -> int:
@@ -147,11 +147,9 @@ def whole_number(text: str, name: str, most: int) -> int:
     return number
 
 
-def _pair_and_interval(
-    request: Request, context: Context, values: dict[str, str]
-) -> tuple[Pair, Interval]:
+def _named_series(request: Request, context: Context, values: dict[str, str]) -> Series:
     pair = context.pair(request.path_params["pair"])
-    return pair, context.interval(values.get("interval", Interval.DAY.value))
+    return Series(pair, context.interval(values.get("interval", Interval.DAY.value)))
 
 
 def _window(text: str, name: str) -> Window:

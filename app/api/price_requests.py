@@ -86,7 +86,7 @@ async def _anomaly(request: Request, context: ContextDep) -> tuple[Coin, Rule]:
 async def _anomalies(request: Request, context: ContextDep) -> tuple[Asked, Rule]:
     values = ANOMALIES.read(request.scope["query_string"])
     asked = period(request, context, values)
-    default = context.runtime.settings.anomaly_threshold.of(asked.pair.base)
+    default = context.runtime.settings.anomaly_threshold.of(asked.series.pair.base)
     return asked, _rule(values, default)
 
 

@@ -68,14 +68,12 @@ def anomalies(request: AnomaliesDep, context: ContextDep, if_none_match: IfNoneM
     """
     runtime, (asked, rule) = context.runtime, request
     span = limited(runtime.averages, asked)
-    state, closes = judge_closes(
-        runtime.series, asked.pair, asked.interval, span.first, span.last, rule
-    )
+    state, closes = judge_closes(runtime.series, asked.series, span.first, span.last, rule)
     rows = b",".join(rendering.flat(_point(point)) for point in closes.anomalies)
     head = rendering.flat(
         {
-            "pair": asked.pair.legacy,
-            "interval": asked.interval.value,
+            "pair": asked.series.pair.legacy,
+            "interval": asked.series.interval.value,
             "method": rule.method.value,
             "judged": closes.judged,
             "insufficient": closes.insufficient,

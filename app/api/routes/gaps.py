@@ -75,15 +75,15 @@ def gaps(series: SeriesDep, context: ContextDep) -> Response:
     run asked for it in vain. That is not kept, so here the range has the cause that it had before.
     """
     runtime = context.runtime
-    found = inspect(runtime.series, *series, runtime.settings.history_days, runtime.clock())
+    found = inspect(runtime.series, series, runtime.settings.history_days, runtime.clock())
     return JsonBytes(_reply(found).model_dump_json().encode())
 
 
 def _reply(found: Inspection) -> Gaps:
     return Gaps(
-        pair=found.pair.legacy,
-        symbol=found.pair.symbol,
-        interval=found.interval.value,
+        pair=found.series.pair.legacy,
+        symbol=found.series.pair.symbol,
+        interval=found.series.interval.value,
         first=iso(found.served.first),
         last=iso(found.served.last),
         expected=found.expected,

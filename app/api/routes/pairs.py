@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from app.api.dependencies import ContextDep, NoParameters
 from app.api.openapi import JsonBytes, json_reply, problems
 from app.core.errors import StoreUnavailable
-from app.core.market import WINDOWS
+from app.core.market import WINDOWS, Series
 from app.domain.times import iso
 from app.schemas.replies import Pairs, SeriesStatus
 from app.services.averages import nothing_stored
@@ -58,7 +58,7 @@ def pairs(context: ContextDep) -> Response:
     settings = context.runtime.settings
     now = context.runtime.clock()
     found = [
-        context.coverage.coverage(pair, interval, now)
+        context.coverage.coverage(Series(pair, interval), now)
         for pair, interval in product(settings.allowed_pairs, settings.intervals)
     ]
     body = Pairs(pairs=tuple(map(_status, found)))
@@ -67,9 +67,9 @@ def pairs(context: ContextDep) -> Response:
 
 def _status(found: Coverage) -> SeriesStatus:
     status = SeriesStatus(
-        pair=found.pair.legacy,
-        symbol=found.pair.symbol,
-        interval=found.interval.value,
+        pair=found.series.pair.legacy,
+        symbol=found.series.pair.symbol,
+        interval=found.series.interval.value,
         windows=WINDOWS,
         first=_iso(found.first),
         last=_iso(found.last),
@@ -82,7 +82,7 @@ def _status(found: Coverage) -> SeriesStatus:
         checked_at=_iso(found.checked_at),
     )
     if found.as_of is None:
-        message = nothing_stored(found.pair, found.interval)
+        message = nothing_stored(found.series)
         return status.model_copy(update={"message": message})
     return status
 
