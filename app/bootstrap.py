@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from app.core.market import AverageSlice, Interval, Pair, Window
+from app.core.market import AverageSlice, Series, Window
 from app.core.ports import (
     AverageStore,
     Cache,
@@ -164,10 +164,10 @@ def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> List
     shared = settings.cache_url.startswith("memcached://")
     if shared and isinstance(averages, CachedAverageStore):
 
-        def read(pair: Pair, interval: Interval, window: Window) -> AverageSlice:
-            period = served_period(interval, settings.history_days, clock())
-            averages.refresh(pair, interval)
-            return averages.read(pair, interval, window, period.first, period.last)
+        def read(series: Series, window: Window) -> AverageSlice:
+            period = served_period(series.interval, settings.history_days, clock())
+            averages.refresh(series)
+            return averages.read(series, window, period.first, period.last)
 
         # Only a shared cache is of use to other processes, and only others serve what is loaded here.
         heard[AveragesCalculated].append(listeners.cache_warming(read))

@@ -29,7 +29,7 @@ from app.core.errors import (
     UnknownParameter,
     UnsupportedRange,
 )
-from app.core.market import WINDOWS, Interval, Pair, Window
+from app.core.market import WINDOWS, Interval, Series, Window
 from app.core.prices import Coin, parse_threshold
 from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
 from app.domain.times import iso, moment
@@ -288,15 +288,15 @@ async def _candles(request: Request, context: ContextDep) -> tuple[Asked, tuple[
     return _period(request, context, values), windows
 
 
-async def _series(request: Request, context: ContextDep) -> tuple[Pair, Interval]:
+async def _series(request: Request, context: ContextDep) -> Series:
     values = GAPS.read(request.scope["query_string"])
-    return _pair_and_interval(request, context, values)
+    return _named_series(request, context, values)
 
 
-async def _records(request: Request, context: ContextDep) -> tuple[Pair, Interval, int]:
+async def _records(request: Request, context: ContextDep) -> tuple[Series, int]:
     values = RECORDS.read(request.scope["query_string"])
-    pair, interval = _pair_and_interval(request, context, values)
-    return pair, interval, _whole_number(values.get("limit", "100"), "limit", 1_000)
+    series = _named_series(request, context, values)
+    return series, _whole_number(values.get("limit", "100"), "limit", 1_000)
 
 
 async def _coin(request: Request, context: ContextDep) -> Coin:
@@ -329,7 +329,7 @@ async def _anomaly(request: Request, context: ContextDep) -> tuple[Coin, Rule]:
 async def _anomalies(request: Request, context: ContextDep) -> tuple[Asked, Rule]:
     values = ANOMALIES.read(request.scope["query_string"])
     buckets = _period(request, context, values)
-    default = context.runtime.settings.anomaly_threshold.of(buckets.pair.base)
+    default = context.runtime.settings.anomaly_threshold.of(buckets.series.pair.base)
     return buckets, _rule(values, default)
 
 
@@ -349,9 +349,9 @@ AveragesDep = Annotated[tuple[Asked, Window], Depends(_averages)]
 """The buckets, and the window of the averages."""
 CandlesDep = Annotated[tuple[Asked, tuple[Window, ...]], Depends(_candles)]
 """The buckets, and the windows of the averages beside the candles, ascending."""
-RecordsDep = Annotated[tuple[Pair, Interval, int], Depends(_records)]
+RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 """The series, and how many records of it."""
-SeriesDep = Annotated[tuple[Pair, Interval], Depends(_series)]
+SeriesDep = Annotated[Series, Depends(_series)]
 CoinDep = Annotated[Coin, Depends(_coin)]
 HistoryDep = Annotated[tuple[Coin, int, int | None, int | None], Depends(_history)]
 """The coin, how many prices, and the first and last unix second where they are given."""
@@ -366,17 +366,15 @@ NoParameters = Depends(_nothing)
 def _period(request: Request, context: Context, values: dict[str, str]) -> Asked:
     """The series and the buckets of a request, from its path and its query values."""
     runtime = context.runtime
-    pair, interval = _pair_and_interval(request, context, values)
+    series = _named_series(request, context, values)
     since = moment(values["from"], "from") if "from" in values else None
     until = moment(values["to"], "to") if "to" in values else None
-    return asked(pair, interval, since, until, runtime.settings.history_days, runtime.clock())
+    return asked(series, since, until, runtime.settings.history_days, runtime.clock())
 
 
-def _pair_and_interval(
-    request: Request, context: Context, values: dict[str, str]
-) -> tuple[Pair, Interval]:
+def _named_series(request: Request, context: Context, values: dict[str, str]) -> Series:
     pair = context.pair(request.path_params["pair"])
-    return pair, context.interval(values.get("interval", Interval.DAY.value))
+    return Series(pair, context.interval(values.get("interval", Interval.DAY.value)))
 
 
 def _whole_number(text: str, name: str, most: int) -> int:

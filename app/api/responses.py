@@ -62,7 +62,7 @@ def series_reply(
 def _etag(kind: str, buckets: Asked, reading: Reading) -> str:
     """The entity tag of one representation."""
     period = f"{buckets.first} {min(buckets.last, buckets.closed)}"
-    named = f"{kind} {buckets.pair.symbol} {buckets.interval} {period}"
+    named = f"{kind} {buckets.series.pair.symbol} {buckets.series.interval} {period}"
     named = f"{named} {reading.state.revision} {reading.missing}"
     return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}"'
 
@@ -73,7 +73,9 @@ def _headers(buckets: Asked, reading: Reading, tag: str, window: Window | None) 
     headers = {
         "ETag": tag,
         "Cache-Control": _CACHING,
-        "X-Data-Stale": "true" if is_stale(state, buckets.interval, buckets.now) else "false",
+        "X-Data-Stale": (
+            "true" if is_stale(state, buckets.series.interval, buckets.now) else "false"
+        ),
         "X-Data-Missing": str(reading.missing),
     }
     if state.revision:

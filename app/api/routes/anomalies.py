@@ -39,14 +39,12 @@ def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> 
     """
     runtime, (buckets, rule) = context.runtime, request
     span = limited(runtime.averages, buckets)
-    state, closes = judge_closes(
-        runtime.series, buckets.pair, buckets.interval, span.first, span.last, rule
-    )
+    state, closes = judge_closes(runtime.series, buckets.series, span.first, span.last, rule)
     rows = b",".join(rendering.flat(_point(point)) for point in closes.anomalies)
     head = rendering.flat(
         {
-            "pair": buckets.pair.legacy,
-            "interval": buckets.interval.value,
+            "pair": buckets.series.pair.legacy,
+            "interval": buckets.series.interval.value,
             "method": rule.method.value,
             "judged": closes.judged,
             "insufficient": closes.insufficient,

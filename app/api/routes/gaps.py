@@ -37,15 +37,15 @@ def gaps(series: SeriesDep, context: ContextDep) -> Response:
     run asked for it in vain. That is not kept, so here the range has the cause that it had before.
     """
     runtime = context.runtime
-    inspection = inspect(runtime.series, *series, runtime.settings.history_days, runtime.clock())
+    inspection = inspect(runtime.series, series, runtime.settings.history_days, runtime.clock())
     return JsonBytes(_reply(inspection).model_dump_json().encode())
 
 
 def _reply(inspection: Inspection) -> Gaps:
     return Gaps(
-        pair=inspection.pair.legacy,
-        symbol=inspection.pair.symbol,
-        interval=inspection.interval.value,
+        pair=inspection.series.pair.legacy,
+        symbol=inspection.series.pair.symbol,
+        interval=inspection.series.interval.value,
         first=iso(inspection.served.first),
         last=iso(inspection.served.last),
         expected=inspection.expected,

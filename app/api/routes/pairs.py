@@ -10,7 +10,7 @@ from app.api.models import PAIRS_EXAMPLE, Pairs, SeriesStatus
 from app.api.parameters import ContextDep, NoParameters
 from app.api.responses import JsonBytes, json_reply, problems
 from app.core.errors import StoreUnavailable
-from app.core.market import WINDOWS
+from app.core.market import WINDOWS, Series
 from app.domain.times import iso
 from app.services.averages import nothing_stored
 from app.services.coverage import Coverage
@@ -37,7 +37,7 @@ def pairs(context: ContextDep) -> Response:
     settings = context.runtime.settings
     now = context.runtime.clock()
     coverages = [
-        context.coverage.coverage(pair, interval, now)
+        context.coverage.coverage(Series(pair, interval), now)
         for pair, interval in product(settings.allowed_pairs, settings.intervals)
     ]
     body = Pairs(pairs=tuple(map(_status, coverages)))
@@ -46,9 +46,9 @@ def pairs(context: ContextDep) -> Response:
 
 def _status(coverage: Coverage) -> SeriesStatus:
     status = SeriesStatus(
-        pair=coverage.pair.legacy,
-        symbol=coverage.pair.symbol,
-        interval=coverage.interval.value,
+        pair=coverage.series.pair.legacy,
+        symbol=coverage.series.pair.symbol,
+        interval=coverage.series.interval.value,
         windows=WINDOWS,
         first=_iso(coverage.first),
         last=_iso(coverage.last),
@@ -61,7 +61,7 @@ def _status(coverage: Coverage) -> SeriesStatus:
         checked_at=_iso(coverage.checked_at),
     )
     if coverage.as_of is None:
-        message = nothing_stored(coverage.pair, coverage.interval)
+        message = nothing_stored(coverage.series)
         return status.model_copy(update={"message": message})
     return status
 

@@ -31,8 +31,8 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
     `timestamp` is null where the candle's stamp could not be read. A bucket whose candle came right
     later stays here as a record.
     """
-    pair, interval, limit = request
-    candles = context.runtime.series.quarantined(pair, interval, 0, LATEST, limit)
+    series, limit = request
+    candles = context.runtime.series.quarantined(series, 0, LATEST, limit)
     return _listed(_quarantined(item) for item in candles)
 
 
