@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from app.core.market import AverageSlice, Interval, Pair, Window
+from app.core.market import AverageSlice, Series, Window
 from app.core.ports import (
     AverageStore,
     Cache,
@@ -23,8 +23,8 @@ from app.core.ports import (
     SeriesStore,
 )
 from app.core.prices import Coin, PriceReply, PriceSource, PriceStore
-from app.core.settings import Settings, cache_nodes
-from app.core.upstream import host_of
+from app.core.setting_urls import cache_nodes, host_of
+from app.core.settings import Settings
 from app.db.cache.averages import CachedAverageStore
 from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
@@ -85,7 +85,8 @@ def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
     """Open what the API works with: a database in which no request waits for ever, and its replica.
 
     A collection asks the price source once and gives up soon: somebody waits for the answer. Raises
-    StoreError where the database cannot be used, ConfigurationError where a URL cannot be read.
+    StoreError where the database cannot be used, ConfigurationError where there can be no SQLite file
+    at DB_URL.
     """
     database = open_for_api(settings.db_url, settings.db_read_url, migrate=settings.env == "dev")
     return _wired(settings, clock, database, coingecko.POLICY)
@@ -163,10 +164,10 @@ def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> List
     shared = settings.cache_url.startswith("memcached://")
     if shared and isinstance(averages, CachedAverageStore):
 
-        def read(pair: Pair, interval: Interval, window: Window) -> AverageSlice:
-            period = served_period(interval, settings.history_days, clock())
-            averages.refresh(pair, interval)
-            return averages.read(pair, interval, window, period.first, period.last)
+        def read(series: Series, window: Window) -> AverageSlice:
+            period = served_period(series.interval, settings.history_days, clock())
+            averages.refresh(series)
+            return averages.read(series, window, period.first, period.last)
 
         # Only a shared cache is of use to other processes, and only others serve what is loaded here.
         heard[AveragesCalculated].append(listeners.cache_warming(read))

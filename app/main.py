@@ -16,7 +16,7 @@ from app import bootstrap
 from app.api.context import Context
 from app.api.errors import handle_errors
 from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary
-from app.api.openapi import wrong_method
+from app.api.responses import wrong_method
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
 from app.core.logging import configure

@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 PROBLEM_JSON: Final = "application/problem+json"
 _LONGEST_PATH: Final = 200
+_SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,11 @@ def reply(
     """The error reply to the request of `scope`."""
     body = json.dumps(problem(answer, detail, scope["state"]["request_id"]))
     return Response(body, answer.status, dict(headers or {}), PROBLEM_JSON)
+
+
+def shortened(text: str) -> str:
+    """What a client sent, short enough to be repeated in a message."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def handle_errors(app: FastAPI) -> None:

@@ -131,6 +131,26 @@ _SECONDS: Final = {"1m": 60, "15m": 900, "1h": 3_600, "3h": 10_800, "1d": DAY}
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """The candles of a pair at an interval: what is loaded, stored, locked and served as one."""
+
+    pair: Pair
+    interval: Interval
+
+    @property
+    def step(self) -> int:
+        """Seconds from one bucket to the next."""
+        return self.interval.seconds
+
+    def named(self) -> dict[str, str]:
+        """The two names, as log lines and JSON have them."""
+        return {"pair": str(self.pair), "interval": str(self.interval)}
+
+    def __str__(self) -> str:
+        return f"{self.pair} {self.interval}"
+
+
+@dataclass(frozen=True, slots=True)
 class Candle:
     """One closed bucket of trading. Prices and volume in 1e-8; `bucket` in unix seconds, UTC."""
 

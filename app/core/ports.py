@@ -13,10 +13,9 @@ from app.core.market import (
     Candle,
     CandlePage,
     CandleRevision,
-    Interval,
-    Pair,
     QuarantinedCandle,
     RefusedCandle,
+    Series,
     SeriesState,
     Window,
 )
@@ -34,7 +33,7 @@ class CandleSource(Protocol):
     def page_size(self) -> int:
         """The most buckets that one `page` call may ask for."""
 
-    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+    def page(self, series: Series, first: int, last: int) -> CandlePage:
         """Ask for the closed candles of the buckets [first, last], one request.
 
         `first` and `last` are bucket starts, at most `page_size` buckets; `last` may lie in the
@@ -86,7 +85,7 @@ class SeriesUnit(Protocol):
 class SeriesStore(Protocol):
     """Candles and averages at rest: the writing side and the plain reads."""
 
-    def begin(self, pair: Pair, interval: Interval) -> AbstractContextManager[SeriesUnit]:
+    def begin(self, series: Series) -> AbstractContextManager[SeriesUnit]:
         """Open one transaction on one series: committed at the end, undone on any error."""
 
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
@@ -95,19 +94,19 @@ class SeriesStore(Protocol):
         They are no snapshot: a load may commit between two of them. `ask` may be called twice.
         """
 
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+    def state(self, series: Series) -> SeriesState:
         """What is known of the series; EMPTY_SERIES where it was never loaded."""
 
-    def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+    def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
 
-    def absences(self, pair: Pair, interval: Interval, first: int, last: int) -> list[Absent]:
+    def absences(self, series: Series, first: int, last: int) -> list[Absent]:
         """The buckets in [first, last] that the exchange did not have when asked, ascending."""
 
-    def settled(self, pair: Pair, interval: Interval, first: int, last: int) -> int:
+    def settled(self, series: Series, first: int, last: int) -> int:
         """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
 
-    def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+    def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles.
 
         That is a candle without an average though the window's buckets are all there, or with one
@@ -115,15 +114,15 @@ class SeriesStore(Protocol):
         """
 
     def quarantined(
-        self, pair: Pair, interval: Interval, first: int, last: int, limit: int | None = None
+        self, series: Series, first: int, last: int, limit: int | None = None
     ) -> list[QuarantinedCandle]:
         """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
 
-    def revisions(self, pair: Pair, interval: Interval, limit: int) -> list[CandleRevision]:
+    def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
         """Closed candles that the exchange revised, the last noticed ones first."""
 
     def rows(
-        self, pair: Pair, interval: Interval, first: int, last: int
+        self, series: Series, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
         """Candles of [first, last] with their averages, ascending, and the state they belong to."""
 
@@ -131,12 +130,10 @@ class SeriesStore(Protocol):
 class AverageStore(Protocol):
     """One window's averages, for reading."""
 
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+    def state(self, series: Series) -> SeriesState:
         """What is known of the series; EMPTY_SERIES where it was never loaded."""
 
-    def read(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
+    def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
 
 

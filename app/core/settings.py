@@ -1,15 +1,14 @@
-"""Settings: read once from the environment and `.env`, checked, frozen, and passed down.
+"""Settings: read once from their sources, checked, frozen, and passed down.
 
 A bad value raises ConfigurationError with one line that names the setting, what is wrong with the
 value and how to write it. `.env.example` lists every setting with its default; a test keeps the two
-equal. What is secret may also come from a file that `NAME_FILE` names.
+equal.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -22,67 +21,83 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.core.database_urls import replica_problem, scheme
-from app.core.env_file import read_env_file
+from app.core import setting_urls
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
-from app.core.setting_files import SUFFIX, read_setting_files
-from app.core.upstream import base_url, can_be_key
+from app.core.setting_sources import EnvFileSource, PlaceSource
 
 ENV_FILE: Final = Path(".env")
 
-SECRETS: Final = ("DB_URL", "DB_READ_URL", "COINGECKO_API_KEY")
-"""Settings whose value is never shown, and may come from a file that NAME_FILE names."""
+_HIDDEN: Final[Any] = Field(repr=False)
+"""Marks what may hold a password or a key: neither an error nor `repr` shows its value."""
 
-BASE_URLS: Final = ("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
-
-_DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
+_KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 
 
 class Settings(BaseSettings):
-    """Every setting of the product, with its default. Upper-case names in the environment."""
+    """Every setting of the product, with its default. Upper-case names in the environment.
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    `env_file` is an argument without being a setting: the path of the `.env` to read, if any.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     env: Literal["dev", "prod"] = "dev"
-    db_url: str = "sqlite:///./data/mms.db"
-    db_read_url: str | None = None
+    db_url: Annotated[str, _HIDDEN] = "sqlite:///./data/mms.db"
+    db_read_url: Annotated[str | None, _HIDDEN] = None
     single_node: bool | None = None
 
-    cache_url: str = "memory://"
+    cache_url: Annotated[str, _HIDDEN] = "memory://"
     cache_ttl_seconds: int = Field(default=3_600, ge=1, le=2_592_000)
 
-    allowed_pairs: Annotated[tuple[Pair, ...], NoDecode] = (Pair("BTC", "BRL"), Pair("ETH", "BRL"))
-    intervals: Annotated[tuple[Interval, ...], NoDecode] = (Interval.DAY,)
+    allowed_pairs: tuple[Pair, ...] = (Pair("BTC", "BRL"), Pair("ETH", "BRL"))
+    intervals: tuple[Interval, ...] = (Interval.DAY,)
     history_days: int = Field(default=365, ge=1, le=10_000)
 
     candle_source: Literal["mercado_bitcoin", "mercado_bitcoin_legacy"] = "mercado_bitcoin"
-    mb_api_base_url: str = "https://api.mercadobitcoin.net/api/v4"
-    mb_legacy_api_base_url: str = "https://mobile.mercadobitcoin.com.br/v4"
+    mb_api_base_url: Annotated[str, _HIDDEN] = "https://api.mercadobitcoin.net/api/v4"
+    mb_legacy_api_base_url: Annotated[str, _HIDDEN] = "https://mobile.mercadobitcoin.com.br/v4"
     mb_requests_per_second: float = Field(default=1.0, ge=0.001, le=10_000)
     upstream_retry_seconds: float = Field(default=90.0, gt=0, le=3_600)
 
-    allowed_symbols: Annotated[tuple[Coin, ...], NoDecode] = tuple(
+    allowed_symbols: tuple[Coin, ...] = tuple(
         Coin(symbol, coin_id) for symbol, coin_id in COIN_IDS.items()
     )
-    coingecko_api_base_url: str = "https://api.coingecko.com/api/v3"
-    coingecko_api_key: SecretStr | None = None
+    coingecko_api_base_url: Annotated[str, _HIDDEN] = "https://api.coingecko.com/api/v3"
+    coingecko_api_key: Annotated[SecretStr | None, _HIDDEN] = None
     coingecko_requests_per_second: float = Field(default=0.5, ge=0.001, le=10_000)
     price_currency: Literal["usd", "brl", "eur"] = "usd"
     price_poll_seconds: int = Field(default=300, ge=1, le=86_400)
     price_stale_seconds: int = Field(default=900, ge=1, le=604_800)
     price_retention_days: int = Field(default=0, ge=0, le=36_500)
-    anomaly_threshold: Annotated[Thresholds, NoDecode] = Thresholds(Decimal("0.05"))
+    anomaly_threshold: Thresholds = Thresholds(Decimal("0.05"))
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     access_log: Literal["on", "off"] = "on"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "console", "json"] = "auto"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The sources, the strongest first: arguments, the environment, `.env`.
+
+        A stronger one wins in either form, NAME or NAME_FILE.
+        """
+        environment = PlaceSource(settings_cls, os.environ)
+        env_file = EnvFileSource(settings_cls, init_settings().get("env_file"))
+        return init_settings, environment, env_file
 
     @field_validator("allowed_pairs", mode="before")
     @classmethod
@@ -122,44 +137,28 @@ class Settings(BaseSettings):
     @field_validator("db_url")
     @classmethod
     def _database(cls, value: str) -> str:
-        if scheme(value) not in _DATABASES:
-            raise PydanticCustomError(
-                "db_url",
-                "is no URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
-                "postgresql://user:password@host:5432/name (a [ in the password as %5B)",
-            )
-        return value
+        return setting_urls.database_url(value)
 
     @field_validator("db_read_url")
     @classmethod
     def _replica(cls, value: str | None) -> str | None:
-        if not value or value == "none://":
-            return None
-        if scheme(value) not in _DATABASES[1:]:
-            raise PydanticCustomError(
-                "db_read_url",
-                "is no URL of a PostgreSQL replica; write "
-                "postgresql://user:password@replica:5432/name, or leave it empty",
-            )
-        return value
+        return None if value is None else setting_urls.replica_url(value)
 
     @field_validator("cache_url")
     @classmethod
     def _cache(cls, value: str) -> str:
-        if value not in ("memory://", "none://"):
-            cache_nodes(value)
-        return value
+        return setting_urls.cache_url(value)
 
-    @field_validator(*BASE_URLS)
+    @field_validator("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
-        return base_url(value)
+        return setting_urls.base_url(value)
 
     @field_validator("coingecko_api_key")
     @classmethod
     def _api_key(cls, value: SecretStr | None) -> SecretStr | None:
         key = "" if value is None else value.get_secret_value().strip()
-        if key and not can_be_key(key):
+        if key and not _KEY.fullmatch(key):  # it travels as a header
             raise PydanticCustomError(
                 "api_key",
                 "holds characters that no key has (a space, a quote, a line break?); copy it again "
@@ -183,7 +182,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:
-        if self.env == "prod" and self.db_url.startswith("sqlite") and self.single_node is not True:
+        sqlite = setting_urls.is_sqlite(self.db_url)
+        if self.env == "prod" and sqlite and self.single_node is not True:
             raise PydanticCustomError(
                 "single_node",
                 "DB_URL is SQLite and ENV is prod: several tasks cannot share one file; "
@@ -194,40 +194,19 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _replica_of_this_database(self) -> Self:
         if self.db_read_url is not None:
-            problem = replica_problem(self.db_url, self.db_read_url)
+            problem = setting_urls.replica_problem(self.db_url, self.db_read_url)
             if problem:
                 raise PydanticCustomError("replica", "{problem}", {"problem": problem})
         return self
 
 
-def cache_nodes(cache_url: str) -> list[tuple[str, int]]:
-    """The (host, port) of each node of a `memcached://host:port[,host:port…]` URL."""
-    scheme, _, rest = cache_url.partition("://")
-    nodes = []
-    for item in rest.rstrip("/").split(","):
-        host, _, port = item.strip().rpartition(":")
-        usable = port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65_536
-        if scheme != "memcached" or not host or not usable:
-            raise PydanticCustomError(
-                "cache_url",
-                "is no cache; write memory://, none://, or memcached://host:port[,host:port…]",
-            )
-        nodes.append((host.strip("[]"), int(port)))
-    return list(dict.fromkeys(nodes))
-
-
 def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
     """Read the settings: `overrides`, then the environment, then `env_file`, then the defaults.
 
-    Environment and `env_file` give a secret itself or, as NAME_FILE, the file that holds it.
     Raises ConfigurationError: one line that names the setting, the problem and the fix.
     """
-    written = {} if env_file is None else read_env_file(env_file)
-    _refuse_misspelt(written, env_file)
-    files = read_setting_files(SECRETS, [os.environ, written])
-    from_files = {name.lower(): value for name, value in files.items()}
     try:
-        return Settings(_env_file=env_file, **{**from_files, **overrides})
+        return Settings(env_file=env_file, **overrides)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_line(item) for item in error.errors())) from None
 
@@ -245,24 +224,10 @@ def _listed(value: Any, parse: Any) -> Any:
         raise PydanticCustomError("item", "{reason}", {"reason": str(error)}) from None
 
 
-def _line(item: Any) -> str:
-    """One validation problem as `NAME=value: problem`; what may hold a secret is not repeated."""
+def _line(item: ErrorDetails) -> str:
+    """One validation problem as `NAME=value: problem`, without the value where it is hidden."""
     if not item["loc"]:
-        return str(item["msg"])
-    name = str(item["loc"][0]).upper()
-    # A URL may hold a password, too.
-    shown = "" if name in SECRETS or name.lower() in BASE_URLS else f"={item['input']}"
-    return f"{name}{shown}: {item['msg']}"
-
-
-def _refuse_misspelt(written: Iterable[str], env_file: Path | None) -> None:
-    """A name in `.env` that is almost a setting's is a typing error, not another program's."""
-    known = [*map(str.upper, Settings.model_fields), *(name + SUFFIX for name in SECRETS)]
-    for name in written:
-        if name.upper() in known:
-            continue
-        close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.85)
-        if close:
-            raise ConfigurationError(
-                f"{name} in {env_file} is not a setting; {close[0]} is: rename it or remove the line"
-            )
+        return item["msg"]
+    name = str(item["loc"][0])
+    shown = f"={item['input']}" if Settings.model_fields[name].repr else ""
+    return f"{name.upper()}{shown}: {item['msg']}"

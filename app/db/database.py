@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
-from app.core.errors import ConfigurationError
 from app.core.prices import PriceStore
+from app.core.setting_urls import is_sqlite
 from app.db import schema, session, sqlite
 from app.db.stores.prices import SqlPriceStore
 from app.db.stores.series import SqlSeriesStore
@@ -52,7 +51,7 @@ def open_for_command(
     A SQLite file is checked for damage first. With `create` it may be missing, and a large one is not
     checked: a loader must start quickly. With `migrate` the schema is brought to this version.
     `busy_seconds` is how long a write waits for a locked SQLite file. Raises StoreError where the
-    database cannot be used, ConfigurationError where DB_URL cannot be read.
+    database cannot be used, ConfigurationError where there can be no SQLite file at DB_URL.
     """
     if not create:
         require_file(db_url)
@@ -82,26 +81,15 @@ def open_for_api(db_url: str, read_url: str | None, *, migrate: bool = False) ->
 
 
 def open_engine(db_url: str, busy_seconds: int = sqlite.BUSY_SECONDS) -> Engine:
-    """An engine for SQLite or PostgreSQL; nothing is connected yet.
+    """An engine for SQLite or PostgreSQL; nothing is connected yet. The settings have checked the URL.
 
-    Raises ConfigurationError where the URL cannot be read.
+    Raises ConfigurationError where there can be no SQLite file at it.
     """
     if is_sqlite(db_url):
         return sqlite.open_file(make_url(db_url), busy_seconds)
     from app.db import postgres  # noqa: PLC0415 - SQLite alone does without its driver
 
-    return postgres.open_server(postgres.server_url("DB_URL", db_url), {}, pool_pre_ping=True)
-
-
-def is_sqlite(db_url: str) -> bool:
-    """Whether the URL names a SQLite file. Raises ConfigurationError where it cannot be read."""
-    try:
-        return make_url(db_url).get_backend_name() == session.SQLITE
-    except (ArgumentError, ValueError):
-        raise ConfigurationError(
-            "DB_URL is no database URL: write sqlite:///./data/mms.db or "
-            "postgresql://user:password@host:5432/name, with %40 for an @ inside the password"
-        ) from None
+    return postgres.open_server(postgres.server_url(db_url), {}, pool_pre_ping=True)
 
 
 def require_file(db_url: str) -> None:

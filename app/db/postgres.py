@@ -17,9 +17,7 @@ import structlog
 from psycopg.abc import PQGen
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
-from app.core.errors import ConfigurationError
 from app.db.session import CONNECT_SECONDS
 
 Result = TypeVar("Result")
@@ -85,15 +83,9 @@ class BoundedConnection(psycopg.Connection[Any]):
             pass  # a refusal is an answer
 
 
-def server_url(setting: str, value: str) -> URL:
-    """The URL of a PostgreSQL and of our driver. Raises ConfigurationError, which names `setting`."""
-    try:
-        return make_url(value).set(drivername="postgresql+psycopg")
-    except (ArgumentError, ValueError):
-        raise ConfigurationError(
-            f"{setting} is no database URL: write postgresql://user:password@host:5432/name, with %40 "
-            "for an @ inside the password"
-        ) from None
+def server_url(value: str) -> URL:
+    """The URL of a PostgreSQL and of our driver."""
+    return make_url(value).set(drivername="postgresql+psycopg")
 
 
 def open_server(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
@@ -111,24 +103,22 @@ def open_server(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
 def open_primary(db_url: str) -> Engine:
     """An engine for PostgreSQL, to write and to read what was just written.
 
-    A connection is tried before each use: what is written cannot simply be tried again. Raises
-    ConfigurationError where the URL is unreadable.
+    A connection is tried before each use: what is written cannot simply be tried again.
     """
-    return _bounded(server_url("DB_URL", db_url), {}, pool_pre_ping=True)
+    return _bounded(server_url(db_url), {}, pool_pre_ping=True)
 
 
 def open_reads(db_url: str, read_url: str | None, recycle: float = RECYCLE) -> Engine:
     """An engine for reads: the servers of `read_url`, where there are any, then those of `db_url`.
 
     User, password, database and options are those of `db_url`. A new connection goes to the first
-    server that takes it, and is replaced after `recycle` seconds. Raises ConfigurationError where a URL
-    is unreadable.
+    server that takes it, and is replaced after `recycle` seconds.
     """
-    url = server_url("DB_URL", db_url)
+    url = server_url(db_url)
     where = {"target_session_attrs": "any"}
     if read_url is None:
         return _bounded(url, where, pool_recycle=recycle)
-    servers = _servers(server_url("DB_READ_URL", read_url)) + _servers(url)
+    servers = _servers(server_url(read_url)) + _servers(url)
     where["host"], where["port"] = (",".join(each) for each in zip(*servers, strict=True))
     engine = _bounded(url, where, pool_recycle=recycle)
     _tell_moves(engine, *servers[0])

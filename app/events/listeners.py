@@ -9,19 +9,24 @@ from typing import Final
 
 import structlog
 
-from app.core.market import WINDOWS, AverageSlice, Interval, Pair, Window
+from app.core.market import WINDOWS, AverageSlice, Series, Window
 from app.domain.fixed_point import text
 from app.events.types import AnomalyDetected, AveragesCalculated, Event, PriceCollected
 
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
-Read = Callable[[Pair, Interval, Window], AverageSlice]
+Read = Callable[[Series, Window], AverageSlice]
 
 
 def log_line(event: Event) -> None:
-    """Log the event under its own name (`candles_loaded`), with its values."""
-    found = {field.name: getattr(event, field.name) for field in fields(event)}
-    values = {k: v if isinstance(v, int | bool) else str(v) for k, v in found.items()}
+    """Log the event under its own name (`candles_loaded`), with its values; a series is two of them."""
+    values: dict[str, object] = {}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, Series):
+            values |= value.named()
+        else:
+            values[field.name] = value if isinstance(value, int | bool) else str(value)
     structlog.get_logger().info(_CAPITAL.sub("_", type(event).__name__).lower(), **values)
 
 
@@ -30,7 +35,7 @@ def cache_warming(read: Read) -> Callable[[AveragesCalculated], None]:
 
     def warm(event: AveragesCalculated) -> None:
         for window in WINDOWS:
-            read(event.pair, event.interval, window)
+            read(event.series, window)
 
     return warm
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.core.market import Interval, Pair
+from app.core.market import Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,7 @@ class Event:
 class SeriesEvent(Event):
     """Something that has happened to one series."""
 
-    pair: Pair
-    interval: Interval
+    series: Series
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from app.commands.command import (
 )
 from app.core.errors import StoreError, UpstreamError
 from app.core.logging import always
-from app.core.market import DAY
+from app.core.market import DAY, Series
 from app.core.settings import Settings
 from app.domain.times import iso
 from app.events.types import GapDetected
@@ -96,10 +96,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> int:
     report.strict = options.strict
-    series = series_of(settings, options)
+    series = [Series(*item) for item in series_of(settings, options)]
     with runtime(settings, create=False) as made:
         report.found = [
-            inspect(made.series, *item, settings.history_days, made.clock()) for item in series
+            inspect(made.series, item, settings.history_days, made.clock()) for item in series
         ]
         if options.repair and not report.complete:
             _repair(made, report, report.found)
@@ -112,7 +112,7 @@ def _repair(made: Runtime, report: _Report, found: list[Inspection]) -> None:
     away: UpstreamError | None = None
     with bootstrap.open_candle_source(made.settings, made.limiter_for) as source:
         for number, item in enumerate(found):
-            name = f"{item.pair} {item.interval}"
+            name = str(item.series)
             try:
                 found[number], trouble = repair(made, source, item, strict=report.strict, away=away)
             except StoreError as error:  # what was found before it went away stays true
@@ -133,8 +133,7 @@ def _publish(made: Runtime, found: Sequence[Inspection]) -> None:
             causes[gap.cause.value] += gap.count
         made.events.publish(
             GapDetected(
-                item.pair,
-                item.interval,
+                item.series,
                 item.gaps[0].first,
                 item.gaps[-1].last,
                 len(item.gaps),
@@ -172,7 +171,7 @@ def _show(report: _Report) -> None:
         return
     output.table(_HEAD, [_row(item, strict=report.strict) for item in report.found])
     for item in report.found:
-        name = f"{item.pair} {item.interval}"
+        name = str(item.series)
         for gap in item.gaps:
             period = _period(item, gap.first, gap.last)
             part = " before the served period" if gap.warm_up else ""
@@ -182,7 +181,7 @@ def _show(report: _Report) -> None:
         if item.quarantined:
             output.line(
                 f"{name} has {item.quarantined} refusals on record: "
-                f"GET /{item.pair}/quarantine?interval={item.interval}"
+                f"GET /{item.series.pair}/quarantine?interval={item.series.interval}"
             )
         if item.stale:
             newest = _iso(item.newest) or "none"
@@ -193,8 +192,8 @@ def _show(report: _Report) -> None:
 
 def _row(item: Inspection, *, strict: bool) -> list[object]:
     values = (
-        item.pair,
-        item.interval,
+        item.series.pair,
+        item.series.interval,
         "complete" if item.complete(strict=strict) else "incomplete",
         item.stored,
         item.expected,
@@ -213,7 +212,7 @@ def _iso(at: int | None) -> str | None:
 
 def _period(item: Inspection, first: int, last: int) -> str:
     """A range of buckets as ISO dates; with the time where a bucket is shorter than a day."""
-    long = item.interval.seconds < DAY
+    long = item.series.step < DAY
     ends = [iso(bucket) if long else iso(bucket)[:10] for bucket in (first, last)]
     return ends[0] if first == last else f"{ends[0]}..{ends[1]}"
 
@@ -226,8 +225,7 @@ def _summary(code: int, end: Ending, report: _Report) -> dict[str, Any]:
 
 def _as_json(item: Inspection, report: _Report) -> dict[str, Any]:
     return {
-        "pair": str(item.pair),
-        "interval": str(item.interval),
+        **item.series.named(),
         "first": iso(item.served.first),
         "last": iso(item.served.last),
         "expected": item.expected,

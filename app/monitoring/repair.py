@@ -51,17 +51,17 @@ def repair(
     ]
     trouble: MmsError | None = None
     try:
-        with leased(made.leases, f"load {found.pair} {found.interval}", made.clock) as renew:
+        with leased(made.leases, f"load {found.series}", made.clock) as renew:
             if spans:
                 trouble = away or _fetch(made, source, found, spans, renew)
             # As the candles are now: those that came have set much right.
-            period = warmed_up(found.served, found.interval)
-            wrong = made.series.wrong_averages(found.pair, found.interval, *period)
-            mend_averages(made.series, made.clock, found.pair, found.interval, wrong)
+            period = warmed_up(found.served, found.series.interval)
+            wrong = made.series.wrong_averages(found.series, *period)
+            mend_averages(made.series, made.clock, found.series, wrong)
     except (TakenByAnother, UnrepresentablePrice) as error:
         trouble = trouble or error
     days = made.settings.history_days
-    again = inspect(made.series, found.pair, found.interval, days, made.clock())
+    again = inspect(made.series, found.series, days, made.clock())
     return (again.unanswered() if isinstance(trouble, AWAY) else again), trouble
 
 
@@ -78,8 +78,7 @@ def _fetch(
             made.series,
             source,
             made.clock,
-            found.pair,
-            found.interval,
+            found.series,
             spans,
             on_page=lambda _buckets: renew(),
             publish=made.events.publish,
@@ -88,11 +87,10 @@ def _fetch(
         kind, reason = type(error).__name__, str(error)
         structlog.get_logger().error(
             "repair_failed",
-            pair=str(found.pair),
-            interval=str(found.interval),
+            **found.series.named(),
             error=kind,
             reason=reason,
         )
-        made.events.publish(LoadFailed(found.pair, found.interval, kind, reason))
+        made.events.publish(LoadFailed(found.series, kind, reason))
         return error
     return None

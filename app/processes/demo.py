@@ -19,7 +19,7 @@ from typing import Any, Final
 from app import serve
 from app.core.errors import ConfigurationError
 from app.core.market import Interval
-from app.core.setting_files import SUFFIX
+from app.core.setting_sources import SUFFIX
 from app.core.settings import Settings, load_settings
 from app.processes.local import serve_and_keep
 from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange

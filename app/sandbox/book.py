@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
 
-from app.core.market import Interval, Pair
+from app.core.market import Pair, Series
 
 Span = tuple[int, int]
 """Unix seconds from the first (inclusive) to the second (exclusive)."""
@@ -41,12 +41,10 @@ class CandleBook(Protocol):
         """The pairs that it has candles of."""
         ...
 
-    def candles(
-        self, pair: Pair, interval: Interval, first: int, last: int, now: float
-    ) -> Sequence[Bar]:
+    def candles(self, series: Series, first: int, last: int, now: float) -> Sequence[Bar]:
         """The candles whose stamps lie in [first, last], ascending, as they stand at `now`.
 
-        None starts after `now` (unix seconds); the newest may still be running. `pair` is one of
+        None starts after `now` (unix seconds); the newest may still be running. Its pair is one of
         `pairs`; an interval without candles gives an empty answer.
         """
         ...
@@ -55,15 +53,13 @@ class CandleBook(Protocol):
 class ReplayBook:
     """Candles that were loaded beforehand, sent exactly as they are."""
 
-    def __init__(self, series: Mapping[tuple[Pair, Interval], Sequence[Bar]]) -> None:
+    def __init__(self, series: Mapping[Series, Sequence[Bar]]) -> None:
         self._series = {key: tuple(sorted(bars, key=_stamp)) for key, bars in series.items()}
-        self.pairs = tuple(dict.fromkeys(pair for pair, _ in self._series))
+        self.pairs = tuple(dict.fromkeys(series.pair for series in self._series))
 
-    def candles(
-        self, pair: Pair, interval: Interval, first: int, last: int, now: float
-    ) -> Sequence[Bar]:
+    def candles(self, series: Series, first: int, last: int, now: float) -> Sequence[Bar]:
         """The loaded candles in [first, last] that have begun at `now`."""
-        bars = self._series.get((pair, interval), ())
+        bars = self._series.get(series, ())
         begin = bisect_left(bars, first, key=_stamp)
         return bars[begin : bisect_right(bars, min(last, now), key=_stamp)]
 
@@ -79,7 +75,7 @@ class EditableBook:
         self._base = base
         self._lock = threading.Lock()
         self._holes: dict[Pair, list[Span]] = {}
-        self._replaced: dict[tuple[Pair, Interval], dict[int, Bar]] = {}
+        self._replaced: dict[Series, dict[int, Bar]] = {}
         self.pairs = base.pairs
 
     def remove(self, pair: Pair, span: Span) -> None:
@@ -92,11 +88,10 @@ class EditableBook:
         with self._lock:
             self._holes[pair].remove(span)
 
-    def replace(self, pair: Pair, interval: Interval, bars: Iterable[Bar]) -> None:
+    def replace(self, series: Series, bars: Iterable[Bar]) -> None:
         """Send these candles from now on, in place of (or beside) what the base book has."""
         with self._lock:
-            series = self._replaced.setdefault((pair, interval), {})
-            series.update((bar.stamp, bar) for bar in bars)
+            self._replaced.setdefault(series, {}).update((bar.stamp, bar) for bar in bars)
 
     def reset(self) -> None:
         """Undo every removal and replacement."""
@@ -104,14 +99,12 @@ class EditableBook:
             self._holes.clear()
             self._replaced.clear()
 
-    def candles(
-        self, pair: Pair, interval: Interval, first: int, last: int, now: float
-    ) -> Sequence[Bar]:
+    def candles(self, series: Series, first: int, last: int, now: float) -> Sequence[Bar]:
         """The base book's candles with the replacements in place and the holes left out."""
         with self._lock:
-            holes = tuple(self._holes.get(pair, ()))
-            replaced = dict(self._replaced.get((pair, interval), {}))
-        bars = self._base.candles(pair, interval, first, last, now)
+            holes = tuple(self._holes.get(series.pair, ()))
+            replaced = dict(self._replaced.get(series, {}))
+        bars = self._base.candles(series, first, last, now)
         if replaced:
             own = [bar for bar in replaced.values() if first <= bar.stamp <= min(last, now)]
             bars = sorted([*own, *(bar for bar in bars if bar.stamp not in replaced)], key=_stamp)
@@ -121,13 +114,13 @@ class EditableBook:
             bar
             for bar in bars
             if not any(
-                start <= bar.stamp and bar.stamp + interval.seconds <= end for start, end in holes
+                start <= bar.stamp and bar.stamp + series.step <= end for start, end in holes
             )
         ]
 
 
 def newest(
-    book: CandleBook, pair: Pair, interval: Interval, first: int, last: int, now: float, limit: int
+    book: CandleBook, series: Series, first: int, last: int, now: float, limit: int
 ) -> list[Bar]:
     """The newest `limit` candles with stamps in [first, last], ascending.
 
@@ -138,8 +131,8 @@ def newest(
     end = min(last, int(now))
     buckets = limit
     while len(found) < limit and end >= first:
-        start = max(first, end - buckets * interval.seconds + 1)
-        found = [*book.candles(pair, interval, start, end, now), *found]
+        start = max(first, end - buckets * series.step + 1)
+        found = [*book.candles(series, start, end, now), *found]
         end = start - 1
         buckets = max(buckets * 2, _FIRST_STEP)
     return found[-limit:]

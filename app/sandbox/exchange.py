@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from app.core.market import Interval, Pair
+from app.core.market import Interval, Series
 from app.core.ports import Clock
 from app.sandbox import wire
 from app.sandbox.book import Bar, CandleBook, EditableBook, newest
@@ -134,7 +134,7 @@ class Exchange:
             words = f"The param {{resolution}} must be one of {_RESOLUTIONS}"
             raise Refused("RESOLUTION_IS_INVALID", words)
         first = _integer(query, "from") if query.get("from") else 0
-        return self._bars(pair, interval, first, _integer(query, "to"), now, due)
+        return self._bars(Series(pair, interval), first, _integer(query, "to"), now, due)
 
     def _legacy_candles(
         self, name: str, query: Query, now: float, due: Sequence[Fault]
@@ -147,18 +147,17 @@ class Exchange:
         if interval is None:
             raise Refused("PRECISION_IS_INVALID", "The param {precision} is invalid")
         first, last = _integer(query, "from"), _integer(query, "to")
-        return self._bars(pair, interval, first, last, now, due)
+        return self._bars(Series(pair, interval), first, last, now, due)
 
     def _bars(
         self,
-        pair: Pair,
-        interval: Interval,
+        series: Series,
         first: int,
         last: int,
         now: float,
         due: Sequence[Fault],
     ) -> Sequence[Bar]:
-        bars = newest(self.book, pair, interval, max(0, first), last, now, PAGE_LIMIT)
+        bars = newest(self.book, series, max(0, first), last, now, PAGE_LIMIT)
         # What is no number any more comes last, because nothing can be reckoned with it.
         for fault in sorted(due, key=lambda fault: isinstance(fault, Value)):
             bars = list(fault.candles(bars))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.errors import ConfigurationError
-from app.core.market import Interval, Pair
+from app.core.market import Pair, Series
 from app.core.ports import Clock
 from app.sandbox.book import Bar, CandleBook, ReplayBook
 from app.sandbox.exchange import Exchange
@@ -135,8 +135,8 @@ def _book(options: argparse.Namespace, recordings: Sequence[Recording]) -> Candl
     if not recordings:
         return Simulation(options.seed, {**BASE_PRICES, **dict.fromkeys(options.pair)})
     pairs = options.pair or [FIRST_PAIR]
-    series: dict[tuple[Pair, Interval], Sequence[Bar]] = {
-        (pair, recording.interval): recording.bars
+    series: dict[Series, Sequence[Bar]] = {
+        Series(pair, recording.interval): recording.bars
         for pair, recording in zip(pairs, recordings, strict=False)
     }
     if not len(series) == len(pairs) == len(recordings):

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from app.core.errors import ConfigurationError
-from app.core.market import Interval, Pair
+from app.core.market import Interval, Pair, Series
 from app.core.prices import COIN_IDS, Coin
 from app.sandbox.book import newest
 from app.sandbox.simulation import BASE_PRICES, Simulation
@@ -60,7 +60,7 @@ class SimulatedPrices:
         quotes = {}
         for coin_id in ids:
             pair = self._pairs.get(coin_id)
-            bars = pair and newest(self._market, pair, Interval.MINUTE, 0, int(now), now, 1)
+            bars = pair and newest(self._market, Series(pair, Interval.MINUTE), 0, int(now), now, 1)
             if bars:
                 brl = bars[-1].close
                 others = {name: _FULL.divide(brl, rate) for name, rate in BRL_PER.items()}

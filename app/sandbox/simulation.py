@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.market import DAY, OLDEST_BUCKET, Interval, Pair
+from app.core.market import DAY, OLDEST_BUCKET, Pair, Series
 from app.domain.fixed_point import PLACES, SCALE
 from app.sandbox.book import Bar
 
@@ -80,10 +80,9 @@ class Simulation:
         }
         self.pairs = tuple(self._base)
 
-    def candles(
-        self, pair: Pair, interval: Interval, first: int, last: int, now: float
-    ) -> Sequence[Bar]:
+    def candles(self, series: Series, first: int, last: int, now: float) -> Sequence[Bar]:
         """The simulated candles with stamps in [first, last]; the running one ends with `now`."""
+        interval = series.interval
         low = interval.ceil(max(first, OLDEST_BUCKET))
         high = interval.floor(min(last, now))
         if low > high:
@@ -92,7 +91,7 @@ class Simulation:
         bars: list[Bar] = []
         for day in range(first_day, last_day + 1, _BATCH_DAYS):
             days = np.arange(day, min(day + _BATCH_DAYS, last_day + 1), dtype=np.int64)
-            candles = _aggregate(self._minutes(pair, days, now), interval.seconds // _MINUTE)
+            candles = _aggregate(self._minutes(series.pair, days, now), interval.seconds // _MINUTE)
             stamps = day * DAY + np.arange(candles.traded.size) * interval.seconds
             bars += _bars(stamps, candles, candles.traded & (low <= stamps) & (stamps <= high))
         return bars

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.core.market import Interval, Pair, SeriesState
+from app.core.market import Series, SeriesState
 from app.core.ports import SeriesStore
 from app.core.prices import PriceStore, StoredPrice, Thresholds
 from app.domain.anomalies import (
@@ -124,11 +124,11 @@ def _order(price: StoredPrice) -> tuple[int, int]:
 
 
 def judge_closes(
-    store: SeriesStore, pair: Pair, interval: Interval, first: int, last: int, rule: Rule
+    store: SeriesStore, series: Series, first: int, last: int, rule: Rule
 ) -> tuple[SeriesState, SeriesJudgement]:
     """Judge the stored closes of the buckets [first, last]. Raises StoreError."""
-    step = interval.seconds
-    state, rows = store.rows(pair, interval, first - warm_up(rule) * step, last)
+    step = series.step
+    state, rows = store.rows(series, first - warm_up(rule) * step, last)
     buckets = [candle.bucket for candle, _ in rows]
     closes = [candle.close for candle, _ in rows]
-    return state, judge_series(buckets, closes, step, rule, interval.ceil(first))
+    return state, judge_series(buckets, closes, step, rule, series.interval.ceil(first))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.errors import InvalidParameter, ReversedPeriod
-from app.core.market import DAY, OLDEST_BUCKET, Interval, Pair, SeriesState, Window
+from app.core.market import DAY, OLDEST_BUCKET, Series, SeriesState, Window
 from app.core.ports import AverageStore, SeriesStore
 from app.domain import rendering
 from app.domain.gaps import Span
@@ -25,8 +25,7 @@ class Asked:
     the unix time of the request, `history_days` how many days are served.
     """
 
-    pair: Pair
-    interval: Interval
+    series: Series
     first: int
     last: int
     now: float
@@ -35,12 +34,12 @@ class Asked:
     @property
     def closed(self) -> int:
         """The newest bucket that had ended by our clock when the request came."""
-        return self.interval.last_closed(self.now)
+        return self.series.interval.last_closed(self.now)
 
     @property
     def expected(self) -> int:
         """How many of the asked buckets have ended, so that a value can be expected of them."""
-        return self.interval.count(self.first, min(self.last, self.closed))
+        return self.series.interval.count(self.first, min(self.last, self.closed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,7 @@ class Reading:
 
 
 def asked(
-    pair: Pair,
-    interval: Interval,
+    series: Series,
     since: Moment | None,
     until: Moment | None,
     history_days: int,
@@ -69,6 +67,7 @@ def asked(
     `until` defaults to the last closed bucket, `since` to `history_days` - 1 days before `until`, or
     to what `MAX_POINTS` allows where that is later. Raises ReversedPeriod.
     """
+    interval = series.interval
     closed = interval.last_closed(now)
     if since and until and min(since.first, since.last) > until.last:
         raise ReversedPeriod(
@@ -80,8 +79,8 @@ def asked(
         newest = min(last, closed)
         days = newest - (history_days - 1) * DAY
         points = newest - (MAX_POINTS - 1) * interval.seconds
-        return Asked(pair, interval, max(0, days, points), last, now, history_days)
-    return Asked(pair, interval, interval.ceil(since.first), last, now, history_days)
+        return Asked(series, max(0, days, points), last, now, history_days)
+    return Asked(series, interval.ceil(since.first), last, now, history_days)
 
 
 def read_averages(averages: AverageStore, window: Window, asked: Asked) -> Reading:
@@ -90,26 +89,26 @@ def read_averages(averages: AverageStore, window: Window, asked: Asked) -> Readi
     Raises InvalidParameter where the reply would span more than `MAX_POINTS`; StoreError.
     """
     span = limited(averages, asked)
-    found = averages.read(asked.pair, asked.interval, window, span.first, span.last)
+    found = averages.read(asked.series, window, span.first, span.last)
     return Reading(found.body, found.state, max(0, asked.expected - found.count))
 
 
 def read_candles(
-    series: SeriesStore, averages: AverageStore, windows: Sequence[Window], asked: Asked
+    store: SeriesStore, averages: AverageStore, windows: Sequence[Window], asked: Asked
 ) -> Reading:
     """The candles stored in the asked buckets, each with its averages of `windows`.
 
     Raises as `read_averages` does.
     """
     span = limited(averages, asked)
-    state, rows = series.rows(asked.pair, asked.interval, span.first, span.last)
+    state, rows = store.rows(asked.series, span.first, span.last)
     body = rendering.candles(rows, windows)
     return Reading(body, state, max(0, asked.expected - len(rows)))
 
 
-def nothing_stored(pair: Pair, interval: Interval) -> str:
+def nothing_stored(series: Series) -> str:
     """Why a read of this series is empty, and the command that fills it."""
-    return f"Nothing is stored for {pair} at {interval} yet: run make initial_load."
+    return f"Nothing is stored for {series.pair} at {series.interval} yet: run make initial_load."
 
 
 def why_absent(asked: Asked, state: SeriesState, window: Window | None = None) -> str | None:
@@ -117,16 +116,17 @@ def why_absent(asked: Asked, state: SeriesState, window: Window | None = None) -
 
     None where none does; what is missing after that is a gap. ASCII, at most 300 characters.
     """
+    series = asked.series
     if state.first is None or state.last is None:
-        return nothing_stored(asked.pair, asked.interval)
+        return nothing_stored(series)
     begins, averages = state.first, ""
     if window is not None:
-        begins += (window - 1) * asked.interval.seconds
+        begins += (window - 1) * series.step
         averages = f"; the first average over {window} can be that of {iso(begins)}"
     if asked.first >= begins or asked.expected <= 0:
         return None
     return (
-        f"{asked.pair} at {asked.interval} is stored from {iso(state.first)} to {iso(state.last)}"
+        f"{series.pair} at {series.interval} is stored from {iso(state.first)} to {iso(state.last)}"
         f"{averages}. To go further back, raise HISTORY_DAYS ({asked.history_days}) and run "
         "make initial_load."
     )
@@ -137,11 +137,11 @@ def limited(averages: AverageStore, asked: Asked) -> Span:
 
     The store is asked for the series' bounds only where the period alone does not settle it.
     """
-    interval = asked.interval
+    interval = asked.series.interval
     first, last = max(asked.first, OLDEST_BUCKET), asked.last
     if interval.count(first, min(last, asked.closed)) <= MAX_POINTS:
         return Span(first, last)
-    state = averages.state(asked.pair, interval)
+    state = averages.state(asked.series)
     if state.first is None or state.last is None:
         return Span(first, last)
     first, last = max(first, state.first), min(last, state.last)

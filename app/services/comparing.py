@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Final
 
 from app.core.errors import PriceScaleChanged, UpstreamError, UpstreamNonsense
-from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
+from app.core.market import Candle, CandlePage, RefusedCandle, Series
 from app.core.ports import CandleSource, SeriesStore
 from app.domain.gaps import Span, anchored, pages
 from app.domain.price_scale import scale_change
@@ -25,8 +25,7 @@ COMPARED: Final = 3
 
 def requests(
     store: SeriesStore,
-    pair: Pair,
-    interval: Interval,
+    series: Series,
     spans: Sequence[Span],
     size: int,
     pages_a_commit: int,
@@ -40,15 +39,15 @@ def requests(
     """
     if not spans:
         return []
-    step = interval.seconds
+    step = series.step
     reach = COMPARED * step
     first, last = spans[0].first, spans[-1].last
-    state = store.state(pair, interval)
+    state = store.state(series)
     stored: list[int] = []
     if state.first is not None and state.last is not None:
         low, high = min(first, state.last) - reach, max(last, state.first) + reach
         # Where nothing is near, the two ends of the series are all that is known of it.
-        stored = store.buckets(pair, interval, low, high) or [state.first, state.last]
+        stored = store.buckets(series, low, high) or [state.first, state.last]
     asked = list(pages(anchored(spans, stored, step, COMPARED), step, size, COMPARED))
     committed = asked[:pages_a_commit]
     following = bisect_left(stored, committed[0].first)
@@ -61,8 +60,7 @@ def requests(
 
 def ask(
     source: CandleSource,
-    pair: Pair,
-    interval: Interval,
+    series: Series,
     request: Span,
     on_page: Callable[[int], None],
 ) -> list[CandlePage]:
@@ -72,13 +70,13 @@ def ask(
     beginning is asked for once more, together with the first that came, until nothing older comes.
     `on_page` is told of no buckets after each question but the last. Raises as `source` does.
     """
-    found = [source.page(pair, interval, request.first, request.last)]
+    found = [source.page(series, request.first, request.last)]
     while (earliest := _earliest(found[0])) is not None and earliest > request.first:
-        last = earliest + (COMPARED - 1) * interval.seconds
+        last = earliest + (COMPARED - 1) * series.step
         if last >= found[0].last:
             break  # that would be the same question
         on_page(0)
-        more = source.page(pair, interval, request.first, last)
+        more = source.page(series, request.first, last)
         older = _earliest(more)
         if older is None or older >= earliest:
             break
@@ -123,14 +121,14 @@ class Answer:
         self.stored |= found
         self._asked.update(range(page.first, page.last + 1, step))
 
-    def judged(self, pair: Pair, interval: Interval) -> UpstreamError | None:
+    def judged(self, series: Series) -> UpstreamError | None:
         """Why none of the candles is to be used, None where they are; then all of them are refused."""
-        quarantine = f"in quarantine (GET /{pair}/quarantine?interval={interval})"
+        quarantine = f"in quarantine (GET /{series.pair}/quarantine?interval={series.interval})"
         if self.factor is not None:
             times = f"prices multiplied by {float(self.factor):g}"
             self._refuse_all(f"This came with {times}: a change of scale.")
             return PriceScaleChanged(
-                f"The candles of {pair} {interval} came with {times}, against those that are stored or "
+                f"The candles of {series} came with {times}, against those that are stored or "
                 f"came just before: none of them is stored, they are {quarantine}. If the exchange "
                 "really changed its scale, move the database away and load anew.",
                 host="the exchange",
@@ -141,7 +139,7 @@ class Answer:
                 "This came without any candle that is known: its scale cannot be told."
             )
             return UpstreamNonsense(
-                f"The candles of {pair} {interval} from {first} to {last} came without a usable one of "
+                f"The candles of {series} from {first} to {last} came without a usable one of "
                 "those that are known of that time, so nobody can tell whether their prices are of the "
                 f"same scale: none of them is stored, they are {quarantine}. Try again later; should "
                 "the exchange have withdrawn the newest ones for good, compare with more: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 
-from app.core.market import WARM_UP, Interval, Pair
+from app.core.market import WARM_UP, Series
 from app.core.ports import SeriesStore
 from app.domain.gaps import Span
 from app.domain.times import served_period, warmed_up
@@ -23,8 +23,7 @@ class Coverage:
     `app.services.gaps.is_stale`.
     """
 
-    pair: Pair
-    interval: Interval
+    series: Series
     first: int | None
     last: int | None
     expected: int
@@ -46,41 +45,38 @@ class CoverageCounter:
     A year of minutes is half a million buckets; between two loads their count does not change.
     """
 
-    def __init__(self, series: SeriesStore, history_days: int) -> None:
-        self._series = series
+    def __init__(self, store: SeriesStore, history_days: int) -> None:
+        self._store = store
         self._history_days = history_days
-        self._counts: dict[tuple[Pair, Interval], tuple[int, Span, Coverage]] = {}
+        self._counts: dict[Series, tuple[int, Span, Coverage]] = {}
 
-    def coverage(self, pair: Pair, interval: Interval, now: float) -> Coverage:
+    def coverage(self, series: Series, now: float) -> Coverage:
         """What is stored of the series at the unix time `now`. Raises StoreError."""
-        return self._series.together(lambda series: self._coverage(series, pair, interval, now))
+        return self._store.together(lambda store: self._coverage(store, series, now))
 
-    def _coverage(
-        self, series: SeriesStore, pair: Pair, interval: Interval, now: float
-    ) -> Coverage:
-        state = series.state(pair, interval)
-        served = served_period(interval, self._history_days, now)
-        counted = self._counts.get((pair, interval))
+    def _coverage(self, store: SeriesStore, series: Series, now: float) -> Coverage:
+        state = store.state(series)
+        served = served_period(series.interval, self._history_days, now)
+        counted = self._counts.get(series)
         if counted is None or counted[:2] != (state.revision, served):
-            counted = state.revision, served, _count(series, pair, interval, served)
+            counted = state.revision, served, _count(store, series, served)
             # Between the two reads a load may have committed: then this is nothing to remember, and
             # the next request counts again.
-            if series.state(pair, interval).revision == state.revision:
-                self._counts[pair, interval] = counted
-        stale = is_stale(state, interval, now)
+            if store.state(series).revision == state.revision:
+                self._counts[series] = counted
+        stale = is_stale(state, series.interval, now)
         return replace(counted[2], as_of=state.last, checked_at=state.checked_at, stale=stale)
 
 
-def _count(series: SeriesStore, pair: Pair, interval: Interval, served: Span) -> Coverage:
-    found = series.buckets(pair, interval, *warmed_up(served, interval))
+def _count(store: SeriesStore, series: Series, served: Span) -> Coverage:
+    found = store.buckets(series, *warmed_up(served, series.interval))
     warm_up = bisect_left(found, served.first)
     buckets = found[warm_up:]
     return Coverage(
-        pair,
-        interval,
+        series,
         first=buckets[0] if buckets else None,
         last=buckets[-1] if buckets else None,
-        expected=served.count(interval.seconds),
+        expected=served.count(series.step),
         stored=len(buckets),
         warm_up_missing=WARM_UP - warm_up,
     )

@@ -8,7 +8,7 @@ from enum import Enum
 from itertools import groupby
 from typing import Final
 
-from app.core.market import DAY, Absent, Interval, Pair, QuarantinedCandle, SeriesState
+from app.core.market import DAY, Absent, Interval, QuarantinedCandle, Series, SeriesState
 from app.core.ports import SeriesStore
 from app.domain.gaps import Span, missing, spans_of
 from app.domain.times import served_period, warmed_up
@@ -69,8 +69,7 @@ class Inspection:
     the refusals on record.
     """
 
-    pair: Pair
-    interval: Interval
+    series: Series
     served: Span
     expected: int
     gaps: tuple[Gap, ...]
@@ -124,24 +123,21 @@ def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
     return state.checked_at is None or state.checked_at < due + interval.seconds
 
 
-def inspect(
-    store: SeriesStore, pair: Pair, interval: Interval, history_days: int, now: float
-) -> Inspection:
+def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -> Inspection:
     """Compare what is stored of the served period and its warm-up with what should be.
 
     Raises StoreError.
     """
-    step = interval.seconds
+    step, interval = series.step, series.interval
     served = served_period(interval, history_days, now)
     watched = warmed_up(served, interval)
     state, present, absent, refused, wrong = store.together(
-        lambda one: _of_one_revision(one, pair, interval, watched)
+        lambda one: _of_one_revision(one, series, watched)
     )
     holes = missing(*watched, step, present)
     checked_at = state.checked_at
     return Inspection(
-        pair,
-        interval,
+        series,
         served,
         expected=served.count(step),
         gaps=tuple(explain(holes, absent, refused, step, served.first)),
@@ -156,7 +152,7 @@ def inspect(
 
 
 def _of_one_revision(
-    store: SeriesStore, pair: Pair, interval: Interval, period: Span
+    store: SeriesStore, series: Series, period: Span
 ) -> tuple[SeriesState, list[int], list[Absent], list[QuarantinedCandle], list[int]]:
     """What is stored of the period, read again where a load has committed meanwhile.
 
@@ -164,13 +160,13 @@ def _of_one_revision(
     """
     for _ in range(_READINGS):
         found = (
-            store.state(pair, interval),
-            store.buckets(pair, interval, *period),
-            store.absences(pair, interval, *period),
-            store.quarantined(pair, interval, *period),
-            store.wrong_averages(pair, interval, *period),
+            store.state(series),
+            store.buckets(series, *period),
+            store.absences(series, *period),
+            store.quarantined(series, *period),
+            store.wrong_averages(series, *period),
         )
-        if store.state(pair, interval).revision == found[0].revision:
+        if store.state(series).revision == found[0].revision:
             break
     return found
 

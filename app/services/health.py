@@ -8,7 +8,7 @@ from itertools import product
 import structlog
 
 from app.core.errors import StoreError
-from app.core.market import Interval, Pair
+from app.core.market import Interval, Pair, Series
 from app.core.ports import Cache, SeriesStore
 
 
@@ -34,7 +34,7 @@ class Health:
 
 
 def anything_stored(
-    series: SeriesStore, pairs: Iterable[Pair], intervals: Iterable[Interval]
+    store: SeriesStore, pairs: Iterable[Pair], intervals: Iterable[Interval]
 ) -> bool:
     """Whether at least one of the served series holds a candle. Raises StoreError."""
-    return any(series.state(*each).last is not None for each in product(pairs, intervals))
+    return any(store.state(Series(*each)).last is not None for each in product(pairs, intervals))

@@ -26,9 +26,8 @@ from app.core.market import (
     AverageRow,
     Candle,
     CandlePage,
-    Interval,
-    Pair,
     RefusedCandle,
+    Series,
 )
 from app.core.ports import CandleSource, Clock, SeriesStore, SeriesUnit
 from app.domain.averages import moving_averages
@@ -77,8 +76,7 @@ class LoadReport:
     was asked for that is as new.
     """
 
-    pair: Pair
-    interval: Interval
+    series: Series
     inserted: int = 0
     revised: int = 0
     unchanged: int = 0
@@ -111,8 +109,7 @@ def load(
     store: SeriesStore,
     source: CandleSource,
     clock: Clock,
-    pair: Pair,
-    interval: Interval,
+    series: Series,
     spans: Sequence[Span],
     *,
     on_page: OnPage = ignore,
@@ -130,26 +127,24 @@ def load(
     of them says that the prices are of another scale, or that nobody can tell, what came since is in
     quarantine, and nothing of it is used.
     """
-    report = LoadReport(pair, interval)
+    report = LoadReport(series)
     batch: list[CandlePage] = []
-    wanted = requests(store, pair, interval, spans, source.page_size, pages_a_commit)
+    wanted = requests(store, series, spans, source.page_size, pages_a_commit)
     for number, request in enumerate(wanted, start=1):
-        batch += ask(source, pair, interval, request, on_page)
+        batch += ask(source, series, request, on_page)
         page = batch[-1]
-        on_page(interval.count(page.first, page.last))
+        on_page(series.interval.count(page.first, page.last))
         if page.complete:
             break
         if number % pages_a_commit == 0:
-            report += _announced(_commit(store, pair, interval, batch, clock()), publish)
+            report += _announced(_commit(store, series, batch, clock()), publish)
             batch = []
     if batch:
-        report += _announced(_commit(store, pair, interval, batch, clock()), publish)
+        report += _announced(_commit(store, series, batch, clock()), publish)
     return report
 
 
-def mend_averages(
-    store: SeriesStore, clock: Clock, pair: Pair, interval: Interval, buckets: Sequence[int]
-) -> int:
+def mend_averages(store: SeriesStore, clock: Clock, series: Series, buckets: Sequence[int]) -> int:
     """Recompute the averages that contain these buckets (ascending) from the stored closes.
 
     Averages among them whose candle is gone go as well. Returns how many rows were written or deleted.
@@ -157,8 +152,8 @@ def mend_averages(
     """
     if not buckets:
         return 0
-    with store.begin(pair, interval) as unit:
-        written = _recompute(unit, interval, buckets, unit.state.last)
+    with store.begin(series) as unit:
+        written = _recompute(unit, series.step, buckets, unit.state.last)
         written += unit.drop_orphans(buckets[0], buckets[-1])
         unit.finish(changed=bool(written), now=clock(), checked=False)
     return written
@@ -166,31 +161,29 @@ def mend_averages(
 
 def _announced(report: LoadReport, publish: Publish) -> LoadReport:
     """Publish what one commit did, and pass its report on."""
-    pair, interval = report.pair, report.interval
+    series = report.series
     if report.newest is not None and (report.inserted or report.revised):
         publish(
-            CandlesLoaded(
-                pair, interval, report.inserted, report.revised, report.newest, report.revision
-            )
+            CandlesLoaded(series, report.inserted, report.revised, report.newest, report.revision)
         )
     if report.averages:
-        publish(AveragesCalculated(pair, interval, report.averages, report.revision))
+        publish(AveragesCalculated(series, report.averages, report.revision))
     for old, new in report.revisions:
-        publish(CandleRevised(pair, interval, old.bucket, old.close, new.close, report.revision))
+        publish(CandleRevised(series, old.bucket, old.close, new.close, report.revision))
     if report.refused:
-        publish(CandlesRefused(pair, interval, len(report.refused)))
+        publish(CandlesRefused(series, len(report.refused)))
     return report
 
 
 def _commit(
-    store: SeriesStore, pair: Pair, interval: Interval, batch: Sequence[CandlePage], now: float
+    store: SeriesStore, series: Series, batch: Sequence[CandlePage], now: float
 ) -> LoadReport:
     """Write the pages in one transaction; compare with what is stored only once it is locked."""
     answer = Answer()
-    with store.begin(pair, interval) as unit:
+    with store.begin(series) as unit:
         for page in batch:
-            answer.add(page, unit.candles(page.first, page.last), interval.seconds)
-        stored, refusal = answer.stored, answer.judged(pair, interval)
+            answer.add(page, unit.candles(page.first, page.last), series.step)
+        stored, refusal = answer.stored, answer.judged(series)
         changed = [c for _, c in sorted(answer.candles.items()) if stored.get(c.bucket) != c]
         revised = tuple((stored[c.bucket], c) for c in changed if c.bucket in stored)
         absent = answer.absent()
@@ -204,15 +197,14 @@ def _commit(
         closes = [
             c.bucket for c in changed if c.bucket not in stored or stored[c.bucket].close != c.close
         ]
-        averages = _recompute(unit, interval, closes, newest)
+        averages = _recompute(unit, series.step, closes, newest)
         newer = _newer(answer.refused, newest, batch[-1])
         checked = batch[-1].complete and refusal is None and not newer
         revision = unit.finish(changed=bool(changed), now=now, checked=checked)
     if refusal is not None:
         raise refusal
     return LoadReport(
-        pair,
-        interval,
+        series,
         inserted=len(changed) - len(revised),
         revised=len(revised),
         unchanged=len(answer.candles) - len(changed),
@@ -238,9 +230,7 @@ def _newer(
     return tuple(r for r in refused if r.bucket is None or newest is None or r.bucket > newest)
 
 
-def _recompute(
-    unit: SeriesUnit, interval: Interval, changed: Sequence[int], newest: int | None
-) -> int:
+def _recompute(unit: SeriesUnit, step: int, changed: Sequence[int], newest: int | None) -> int:
     """Recompute the averages that may contain a changed close, from the stored closes.
 
     Reads and writes no more than the changed buckets and one longest window on each side. Returns
@@ -248,7 +238,6 @@ def _recompute(
     """
     if not changed or newest is None:
         return 0
-    step = interval.seconds
     written = 0
     for span in affected(changed, step, WINDOWS[-1], newest):
         buckets, closes = unit.closes(span.first - WARM_UP * step, span.last)
@@ -288,19 +277,18 @@ def load_initial(
     store: SeriesStore,
     source: CandleSource,
     clock: Clock,
-    pair: Pair,
-    interval: Interval,
+    series: Series,
     *,
     history_days: int,
     **options: Unpack[LoadOptions],
 ) -> LoadReport:
     """Load what the served history lacks, then go on as `load_incremental` does. Raises as `load`."""
-    lacking = to_fetch(store, pair, interval, history_days, clock())
-    report = load(store, source, clock, pair, interval, lacking, **options)
-    if store.state(pair, interval).last is None:
+    lacking = to_fetch(store, series, history_days, clock())
+    report = load(store, source, clock, series, lacking, **options)
+    if store.state(series).last is None:
         return report  # there is nothing to go on from
     return report + load_incremental(
-        store, source, clock, pair, interval, history_days=history_days, **options
+        store, source, clock, series, history_days=history_days, **options
     )
 
 
@@ -308,8 +296,7 @@ def load_incremental(
     store: SeriesStore,
     source: CandleSource,
     clock: Clock,
-    pair: Pair,
-    interval: Interval,
+    series: Series,
     *,
     history_days: int,
     reread: int = REREAD,
@@ -320,36 +307,31 @@ def load_incremental(
     What was overlooked before it comes after it. A series with nothing stored (a pair that was just
     configured) gets its whole history. Raises as `load`.
     """
-    if store.state(pair, interval).last is None:
-        return load_initial(
-            store, source, clock, pair, interval, history_days=history_days, **options
-        )
-    report = LoadReport(pair, interval)
-    for spans in to_catch_up(store, pair, interval, history_days, reread, clock()):
-        report += load(store, source, clock, pair, interval, spans, **options)
+    if store.state(series).last is None:
+        return load_initial(store, source, clock, series, history_days=history_days, **options)
+    report = LoadReport(series)
+    for spans in to_catch_up(store, series, history_days, reread, clock()):
+        report += load(store, source, clock, series, spans, **options)
     return report
 
 
-def to_fetch(
-    store: SeriesStore, pair: Pair, interval: Interval, history_days: int, now: float
-) -> list[Span]:
+def to_fetch(store: SeriesStore, series: Series, history_days: int, now: float) -> list[Span]:
     """What an initial load still has to ask for, so that the whole served period has its averages.
 
     That is the served period and the `WARM_UP` buckets before it, less what is stored, less what the
     exchange said within the last day that it does not have.
     """
-    wanted = warmed_up(served_period(interval, history_days, now), interval)
-    stored = store.buckets(pair, interval, *wanted)
-    absences = store.absences(pair, interval, *wanted)
+    wanted = warmed_up(served_period(series.interval, history_days, now), series.interval)
+    stored = store.buckets(series, *wanted)
+    absences = store.absences(series, *wanted)
     lacking = (item.bucket for item in absences if item.last_asked_at > now - DAY)
     settled = sorted(chain(stored, lacking))
-    return missing(*wanted, interval.seconds, settled)
+    return missing(*wanted, series.step, settled)
 
 
 def to_catch_up(
     store: SeriesStore,
-    pair: Pair,
-    interval: Interval,
+    series: Series,
     history_days: int,
     reread: int,
     now: float,
@@ -358,31 +340,29 @@ def to_catch_up(
 
     The newest candles come first: trouble with an old bucket must not keep them away.
     """
-    recent = since_last(store, pair, interval, reread, now)
+    recent = since_last(store, series, reread, now)
     if not recent:
-        return [to_fetch(store, pair, interval, history_days, now)]
-    lost = overlooked(store, pair, interval, history_days, recent[0].first, now)
+        return [to_fetch(store, series, history_days, now)]
+    lost = overlooked(store, series, history_days, recent[0].first, now)
     return [recent, lost] if lost else [recent]
 
 
-def since_last(
-    store: SeriesStore, pair: Pair, interval: Interval, reread: int, now: float
-) -> list[Span]:
+def since_last(store: SeriesStore, series: Series, reread: int, now: float) -> list[Span]:
     """What an incremental load asks for: from the last stored candle to the exchange's newest one.
 
     Begins `reread` buckets back, the newest stored one included, and ends beyond our own clock, in
     case the exchange's is ahead. Empty where nothing is stored: that is the initial loader's work.
     """
-    newest = store.state(pair, interval).last
+    newest = store.state(series).last
     if newest is None:
         return []
-    first = newest - (reread - 1) * interval.seconds
-    ahead = max(LOOK_AHEAD * interval.seconds, LEAST_LOOK_AHEAD)
-    return [Span(first, max(newest, interval.last_closed(now)) + ahead)]
+    first = newest - (reread - 1) * series.step
+    ahead = max(LOOK_AHEAD * series.step, LEAST_LOOK_AHEAD)
+    return [Span(first, max(newest, series.interval.last_closed(now)) + ahead)]
 
 
 def overlooked(
-    store: SeriesStore, pair: Pair, interval: Interval, history_days: int, before: int, now: float
+    store: SeriesStore, series: Series, history_days: int, before: int, now: float
 ) -> list[Span]:
     """What is missing `before` a bucket, of the served period and its warm-up, and nobody asked for.
 
@@ -391,14 +371,14 @@ def overlooked(
     what lies before an exchange's first candle. Any may be the one of a candle that was refused because
     its stamp could not be read, so nothing is asked for a day after such a one came.
     """
-    wanted = warmed_up(served_period(interval, history_days, now), interval)
-    period = Span(wanted.first, min(wanted.last, before - interval.seconds))
-    if store.settled(pair, interval, *period) == interval.count(*period):
+    wanted = warmed_up(served_period(series.interval, history_days, now), series.interval)
+    period = Span(wanted.first, min(wanted.last, before - series.step))
+    if store.settled(series, *period) == series.interval.count(*period):
         return []  # as nearly always: a count costs a tenth of reading a year of minutes
-    stored = store.buckets(pair, interval, *period)
-    absent = (item.bucket for item in store.absences(pair, interval, *period))
-    refused = store.quarantined(pair, interval, *period)
+    stored = store.buckets(series, *period)
+    absent = (item.bucket for item in store.absences(series, *period))
+    refused = store.quarantined(series, *period)
     if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
         return []
     placed = (item.bucket for item in refused if item.bucket is not None)
-    return missing(*period, interval.seconds, sorted(chain(stored, absent, placed)))
+    return missing(*period, series.step, sorted(chain(stored, absent, placed)))

@@ -20,7 +20,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.core.errors import (
-    ConfigurationError,
     UnrepresentablePrice,
     UpstreamBlocked,
     UpstreamError,
@@ -31,7 +30,6 @@ from app.core.errors import (
 from app.core.market import DAY
 from app.core.ports import Clock
 from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
-from app.core.upstream import can_be_key
 from app.domain.fixed_point import PLACES, rounded
 from app.domain.times import iso
 from app.sources.host_clock import TOLERANCE, HostClock
@@ -102,19 +100,13 @@ class Unusable(ValueError):
 def key_headers(base_url: str, api_key: str | None) -> dict[str, str]:
     """The header that carries the API key, for `UpstreamHttp(secrets=…)`; without a key, none.
 
-    The pro host has a name of its own for it; every other host is asked as the public one is.
-    Raises ConfigurationError, which does not repeat the key, where this cannot be one.
+    The pro host has a name of its own for it; every other host is asked as the public one is. The
+    settings have checked the key.
     """
-    key = (api_key or "").strip()
-    if not key:
+    if api_key is None:
         return {}
-    if not can_be_key(key):
-        raise ConfigurationError(
-            "COINGECKO_API_KEY holds characters that no key has (a space, a quote, a line break?): "
-            "copy it again from CoinGecko's dashboard, or remove it to ask without a key"
-        )
     pro = urlsplit(base_url).hostname == _PRO_HOST
-    return {"x-cg-pro-api-key" if pro else "x-cg-demo-api-key": key}
+    return {"x-cg-pro-api-key" if pro else "x-cg-demo-api-key": api_key}
 
 
 def over_budget(base_url: str, poll_seconds: int) -> int | None:

@@ -127,10 +127,12 @@ class UpstreamHttp:
                 transport=transport,
             )
         except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
+            # Words about a URL may repeat a part of it, and with it a password.
+            reason = str(error) if isinstance(error, ImportError | OSError) else "a URL is unusable"
             raise ConfigurationError(
-                f"No client can be made for the base URL ({error}): check the base URL, and "
+                f"No client can be made for the base URL ({reason}): check the base URL, and "
                 "HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE in the environment"
-            ) from error
+            ) from None
         self._host = url.netloc.decode("ascii")
 
     @property

@@ -17,7 +17,7 @@ from app.core.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from app.core.market import CandlePage, Interval, Pair
+from app.core.market import CandlePage, Series
 from app.core.ports import Clock
 from app.domain.candles import RawCandle, closed_page
 from app.sources.host_clock import HostClock
@@ -69,18 +69,23 @@ class MercadoBitcoin:
         """See CandleSource.page_size."""
         return PAGE_SIZE
 
-    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+    def page(self, series: Series, first: int, last: int) -> CandlePage:
         """See CandleSource.page."""
         reply = self._http.get_json(
             "candles",
-            {"symbol": pair.symbol, "resolution": interval.value, "from": first, "to": last},
+            {
+                "symbol": series.pair.symbol,
+                "resolution": series.interval.value,
+                "from": first,
+                "to": last,
+            },
         )
         exchange_time = self._time.read(reply.server_time)
-        rows = _rows(reply.data, pair, interval, self._http.host)
-        return closed_page(rows, interval, first, last, exchange_time)
+        rows = _rows(reply.data, series, self._http.host)
+        return closed_page(rows, series.interval, first, last, exchange_time)
 
 
-def _rows(data: object, pair: Pair, interval: Interval, host: str) -> list[RawCandle]:
+def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
     """The columns as rows. Raises UpstreamNonsense where they are not six of one length."""
     problem = ""
     columns: list[list[object]] = []
@@ -98,8 +103,8 @@ def _rows(data: object, pair: Pair, interval: Interval, host: str) -> list[RawCa
             problem = f"have columns of different lengths ({sizes})"
     if problem:
         raise UpstreamNonsense(
-            f"The candles of {pair.symbol} {interval} from {host} {problem}: none of them is used. "
-            "Check the base URL; if it is right, the exchange has changed its format.",
+            f"The candles of {series.pair.symbol} {series.interval} from {host} {problem}: "
+            "none of them is used. Check the base URL; if it is right, the exchange has changed its format.",
             host=host,
         )
     return [RawCandle(*row) for row in zip(*columns, strict=True)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.core.errors import UpstreamError, UpstreamNonsense, UpstreamRejected, UpstreamUnavailable
-from app.core.market import CandlePage, Interval, Pair
+from app.core.market import CandlePage, Series
 from app.domain.candles import RawCandle, closed_page
 from app.sources.mercado_bitcoin import MercadoBitcoin
 from app.sources.mercado_bitcoin import read_error as read_v4_error
@@ -36,23 +36,24 @@ def read_error(data: object) -> ErrorBody | None:
 class MercadoBitcoinLegacy(MercadoBitcoin):
     """A CandleSource: v4's, but for how candles are asked for and how they come, errors included."""
 
-    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+    def page(self, series: Series, first: int, last: int) -> CandlePage:
         """See CandleSource.page."""
         reply = self._http.get_json(
-            f"{pair.legacy}/candle", {"from": first, "to": last, "precision": interval.value}
+            f"{series.pair.legacy}/candle",
+            {"from": first, "to": last, "precision": series.interval.value},
         )
-        rows = _rows(reply.data, pair, interval, self._http.host)
+        rows = _rows(reply.data, series, self._http.host)
         stamped = plausible_time(reply.data.get("server_unix_timestamp")) or reply.server_time
-        return closed_page(rows, interval, first, last, self._time.read(stamped))
+        return closed_page(rows, series.interval, first, last, self._time.read(stamped))
 
 
-def _rows(data: object, pair: Pair, interval: Interval, host: str) -> list[RawCandle]:
+def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
     """The objects as rows. Raises UpstreamNonsense where they are no list of objects."""
     candles = data.get("candles") if isinstance(data, dict) else None
     if not isinstance(candles, list) or not all(isinstance(item, dict) for item in candles):
         raise UpstreamNonsense(
-            f"The candles of {pair.symbol} {interval} from {host} are no list of objects under "
-            "'candles': none of them is used. Check the base URL; if it is right, the exchange has "
+            f"The candles of {series.pair.symbol} {series.interval} from {host} are no list of "
+            "objects under 'candles': none of them is used. Check the base URL; if it is right, the exchange has "
             "changed its format.",
             host=host,
         )

@@ -21,10 +21,9 @@ from app.core.market import (
     AverageSlice,
     Candle,
     CandleRevision,
-    Interval,
-    Pair,
     QuarantinedCandle,
     RefusedCandle,
+    Series,
     SeriesState,
     Window,
 )
@@ -34,12 +33,11 @@ from app.domain.revisions import SALT_BITS, next_revision
 
 Result = TypeVar("Result")
 
-_Key = tuple[Pair, Interval]
 _NO_AVERAGES: Final = (None,) * len(WINDOWS)
 
 
 @dataclass(slots=True)
-class _Series:
+class _Stored:
     """One state of a series. Once committed it is not changed: a commit puts another in its place."""
 
     revision: int = 0
@@ -51,7 +49,7 @@ class _Series:
     revised: tuple[CandleRevision, ...] = ()
     buckets: tuple[int, ...] = ()
 
-    def copy(self) -> _Series:
+    def copy(self) -> _Stored:
         """The same, to be changed."""
         return replace(
             self,
@@ -79,112 +77,109 @@ class MemorySeriesStore:
     """
 
     def __init__(self) -> None:
-        self._series: dict[_Key, _Series] = {}
-        self._writing: dict[_Key, threading.Lock] = {}
+        self._series: dict[Series, _Stored] = {}
+        self._writing: dict[Series, threading.Lock] = {}
         self._guard = threading.Lock()
 
     @contextmanager
-    def begin(self, pair: Pair, interval: Interval) -> Iterator[SeriesUnit]:
+    def begin(self, series: Series) -> Iterator[SeriesUnit]:
         """Open one transaction on one series: committed at the end, undone on any error."""
-        key = (pair, interval)
         with self._guard:
-            lock = self._writing.setdefault(key, threading.Lock())
+            lock = self._writing.setdefault(series, threading.Lock())
         with lock:
-            series = self._committed(pair, interval).copy()
-            yield MemorySeriesUnit(series)
-            series.buckets = tuple(sorted(series.candles))
-            self._series[key] = series
+            stored = self._committed(series).copy()
+            yield MemorySeriesUnit(stored)
+            stored.buckets = tuple(sorted(stored.candles))
+            self._series[series] = stored
 
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
         """What `ask` gets from a store whose answers all come from one server."""
         return ask(self)
 
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+    def state(self, series: Series) -> SeriesState:
         """What is known of the series; EMPTY_SERIES where it was never loaded."""
-        return self._committed(pair, interval).state
+        return self._committed(series).state
 
-    def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+    def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
-        return list(self._committed(pair, interval).within(first, last))
+        return list(self._committed(series).within(first, last))
 
-    def absences(self, pair: Pair, interval: Interval, first: int, last: int) -> list[Absent]:
+    def absences(self, series: Series, first: int, last: int) -> list[Absent]:
         """The buckets in [first, last] that the exchange did not have when asked, ascending."""
-        noted = self._committed(pair, interval).absent
+        noted = self._committed(series).absent
         return [noted[bucket] for bucket in sorted(noted) if first <= bucket <= last]
 
-    def settled(self, pair: Pair, interval: Interval, first: int, last: int) -> int:
+    def settled(self, series: Series, first: int, last: int) -> int:
         """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
-        series = self._committed(pair, interval)
-        return len(series.within(first, last)) + sum(first <= b <= last for b in series.absent)
+        stored = self._committed(series)
+        return len(stored.within(first, last)) + sum(first <= b <= last for b in stored.absent)
 
-    def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+    def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles."""
-        series = self._committed(pair, interval)
-        found = {b for b in series.within(first, last) if _contradicts(series, interval, b)}
-        orphans = {b for b in series.averages if first <= b <= last and b not in series.candles}
+        stored = self._committed(series)
+        found = {b for b in stored.within(first, last) if _contradicts(stored, series.step, b)}
+        orphans = {b for b in stored.averages if first <= b <= last and b not in stored.candles}
         return sorted(found | orphans)
 
     def quarantined(
-        self, pair: Pair, interval: Interval, first: int, last: int, limit: int | None = None
+        self, series: Series, first: int, last: int, limit: int | None = None
     ) -> list[QuarantinedCandle]:
         """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
         found = [
             item
-            for item in self._committed(pair, interval).quarantine.values()
+            for item in self._committed(series).quarantine.values()
             if item.bucket is None or first <= item.bucket <= last
         ]
         found.sort(key=lambda item: (-item.last_seen_at, -(item.bucket or 0), item.reason))
         return found[:limit]
 
-    def revisions(self, pair: Pair, interval: Interval, limit: int) -> list[CandleRevision]:
+    def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
         """Closed candles that the exchange revised, the last noticed ones first."""
-        found = self._committed(pair, interval).revised
+        found = self._committed(series).revised
         return sorted(found, key=lambda r: (-r.noticed_at, -r.old.bucket))[:limit]
 
     def rows(
-        self, pair: Pair, interval: Interval, first: int, last: int
+        self, series: Series, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
         """Candles of [first, last] with their averages, ascending, and the state they belong to."""
-        series = self._committed(pair, interval)
+        stored = self._committed(series)
         rows = [
-            (series.candles[b], series.averages.get(b) or AverageRow(b, _NO_AVERAGES))
-            for b in series.within(first, last)
+            (stored.candles[b], stored.averages.get(b) or AverageRow(b, _NO_AVERAGES))
+            for b in stored.within(first, last)
         ]
-        return series.state, rows
+        return stored.state, rows
 
     def means(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+        self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
         """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
-        series = self._committed(pair, interval)
+        stored = self._committed(series)
         column = WINDOWS.index(window)
-        rows = (series.averages.get(b) for b in series.within(first, last))
+        rows = (stored.averages.get(b) for b in stored.within(first, last))
         means = [(row.bucket, row.values[column]) for row in rows if row is not None]
-        return series.state, [(bucket, value) for bucket, value in means if value is not None]
+        return stored.state, [(bucket, value) for bucket, value in means if value is not None]
 
-    def read(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
+    def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
-        state, means = self.means(pair, interval, window, first, last)
+        state, means = self.means(series, window, first, last)
         return AverageSlice(state, len(means), rendering.averages(means))
 
-    def _committed(self, pair: Pair, interval: Interval) -> _Series:
-        return self._series.get((pair, interval), _Series())
+    def _committed(self, series: Series) -> _Stored:
+        return self._series.get(series, _Stored())
 
 
 class MemorySeriesUnit:
     """One series inside one transaction, on a copy. Made by `MemorySeriesStore.begin`."""
 
-    def __init__(self, series: _Series) -> None:
-        self.state = series.state
-        self._series = series
+    def __init__(self, stored: _Stored) -> None:
+        self.state = stored.state
+        self._stored = stored
         self._revised: Sequence[tuple[Candle, Candle]] = ()
 
     def candles(self, first: int, last: int) -> list[Candle]:
         """The stored candles of the buckets [first, last], ascending."""
-        buckets = sorted(bucket for bucket in self._series.candles if first <= bucket <= last)
-        return [self._series.candles[bucket] for bucket in buckets]
+        buckets = sorted(bucket for bucket in self._stored.candles if first <= bucket <= last)
+        return [self._stored.candles[bucket] for bucket in buckets]
 
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
@@ -194,36 +189,36 @@ class MemorySeriesUnit:
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique. What has come is no longer absent."""
         for candle in candles:
-            self._series.candles[candle.bucket] = candle
-            self._series.absent.pop(candle.bucket, None)
+            self._stored.candles[candle.bucket] = candle
+            self._stored.absent.pop(candle.bucket, None)
 
     def put_averages(self, rows: Sequence[AverageRow]) -> None:
         """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
-        self._series.averages.update((row.bucket, row) for row in rows)
+        self._stored.averages.update((row.bucket, row) for row in rows)
 
     def drop_orphans(self, first: int, last: int) -> int:
         """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
         lost = [
-            b for b in self._series.averages if first <= b <= last and b not in self._series.candles
+            b for b in self._stored.averages if first <= b <= last and b not in self._stored.candles
         ]
         for bucket in lost:
-            del self._series.averages[bucket]
+            del self._stored.averages[bucket]
         return len(lost)
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
         for bucket in buckets:
-            known = self._series.absent.get(bucket)
+            known = self._stored.absent.get(bucket)
             first = asked_at if known is None else known.first_asked_at
-            self._series.absent[bucket] = Absent(bucket, first, asked_at)
+            self._stored.absent[bucket] = Absent(bucket, first, asked_at)
 
     def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
         """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
         for item in refused:
             key = (item.bucket or 0, item.reason)
-            known = self._series.quarantine.get(key)
+            known = self._stored.quarantine.get(key)
             first = seen_at if known is None else known.first_seen_at
-            self._series.quarantine[key] = QuarantinedCandle(
+            self._stored.quarantine[key] = QuarantinedCandle(
                 item.bucket, item.reason, first, seen_at
             )
 
@@ -233,15 +228,15 @@ class MemorySeriesUnit:
 
     def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
         """End the unit at unix time `now`, with a new revision where data changed; returns it."""
-        series = self._series
+        stored = self._stored
         if changed:
-            series.revision = next_revision(series.revision, now, secrets.randbits(SALT_BITS))
-        series.revised += tuple(
-            CandleRevision(old, new, series.revision, int(now)) for old, new in self._revised
+            stored.revision = next_revision(stored.revision, now, secrets.randbits(SALT_BITS))
+        stored.revised += tuple(
+            CandleRevision(old, new, stored.revision, int(now)) for old, new in self._revised
         )
         if checked:
-            series.checked_at = int(now)
-        return series.revision
+            stored.checked_at = int(now)
+        return stored.revision
 
 
 class MemoryLeases:
@@ -271,11 +266,11 @@ class MemoryLeases:
                 del self._table[name]
 
 
-def _contradicts(series: _Series, interval: Interval, bucket: int) -> bool:
+def _contradicts(stored: _Stored, step: int, bucket: int) -> bool:
     """Whether an average of the bucket is there without its window's candles, or the reverse."""
-    row = series.averages.get(bucket)
+    row = stored.averages.get(bucket)
     for window, value in zip(WINDOWS, row.values if row else _NO_AVERAGES, strict=True):
-        needed = range(bucket, bucket - window * interval.seconds, -interval.seconds)
-        if (value is None) == all(item in series.candles for item in needed):
+        needed = range(bucket, bucket - window * step, -step)
+        if (value is None) == all(item in stored.candles for item in needed):
             return True
     return False

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from app import bootstrap
 from app.commands.command import parser, positive, run, runtime, series_of
-from app.core.market import Interval, Pair
+from app.core.market import Series
 from app.core.settings import Settings
 from app.domain.gaps import Span
 from app.services.loading import REREAD, LoadReport, OnPage, load_incremental, to_catch_up
@@ -37,41 +37,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
-    series = series_of(settings, options)
+    selection = [Series(*item) for item in series_of(settings, options)]
     with (
         runtime(settings) as made,
         bootstrap.open_candle_source(settings, made.limiter_for) as source,
     ):
 
-        def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
+        def work(series: Series, on_page: OnPage) -> LoadReport:
             return load_incremental(
                 made.series,
                 source,
                 made.clock,
-                pair,
-                interval,
+                series,
                 history_days=settings.history_days,
                 reread=options.reread,
                 on_page=on_page,
                 publish=made.events.publish,
             )
 
-        def parts(pair: Pair, interval: Interval) -> list[list[Span]]:
+        def parts(series: Series) -> list[list[Span]]:
             days, now = settings.history_days, made.clock()
-            return to_catch_up(made.series, pair, interval, days, options.reread, now)
+            return to_catch_up(made.series, series, days, options.reread, now)
 
         now = made.clock()
         totals = [
             sum(
-                interval.count(span.first, min(span.last, interval.last_closed(now)))
-                for spans in parts(pair, interval)
+                series.interval.count(span.first, min(span.last, series.interval.last_closed(now)))
+                for spans in parts(series)
                 for span in spans
             )
-            for pair, interval in series
+            for series in selection
         ]
         # Once the newest candles are there, what is left is what was overlooked before them.
         ends = loads.load_all(
-            made, series, totals, work, lacking=lambda *item: len(parts(*item)) > 1
+            made, selection, totals, work, lacking=lambda series: len(parts(series)) > 1
         )
         return outcomes.conclude(COMMAND, made, ends, as_json=options.json)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from app import bootstrap
 from app.commands.command import parser, positive, run, runtime, series_of
-from app.core.market import Interval, Pair
+from app.core.market import Series
 from app.core.settings import Settings
 from app.services.loading import LoadReport, OnPage, load_initial, to_fetch
 from app.workers import loads, outcomes
@@ -34,31 +34,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
-    series = series_of(settings, options)
+    selection = [Series(*item) for item in series_of(settings, options)]
     days = options.days or settings.history_days
     with (
         runtime(settings) as made,
         bootstrap.open_candle_source(settings, made.limiter_for) as source,
     ):
 
-        def missing(pair: Pair, interval: Interval) -> int:
-            spans = to_fetch(made.series, pair, interval, days, made.clock())
-            return sum(span.count(interval.seconds) for span in spans)
+        def missing(series: Series) -> int:
+            spans = to_fetch(made.series, series, days, made.clock())
+            return sum(span.count(series.step) for span in spans)
 
-        def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
+        def work(series: Series, on_page: OnPage) -> LoadReport:
             return load_initial(
                 made.series,
                 source,
                 made.clock,
-                pair,
-                interval,
+                series,
                 history_days=days,
                 on_page=on_page,
                 publish=made.events.publish,
             )
 
-        totals = [missing(pair, interval) for pair, interval in series]
-        ends = loads.load_all(made, series, totals, work, lacking=lambda *item: missing(*item) > 0)
+        totals = [missing(series) for series in selection]
+        ends = loads.load_all(
+            made, selection, totals, work, lacking=lambda series: missing(series) > 0
+        )
         return outcomes.conclude(COMMAND, made, ends, as_json=options.json)
 
 

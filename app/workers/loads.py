@@ -21,7 +21,7 @@ from app.bootstrap import Runtime
 from app.commands import output
 from app.core import waits
 from app.core.errors import MmsError, StoreError, TakenByAnother
-from app.core.market import Interval, Pair
+from app.core.market import Series
 from app.core.ports import Leases
 from app.services.leasing import leased
 from app.services.loading import LoadReport, OnPage
@@ -38,21 +38,21 @@ PATIENCE: Final = 300.0
 
 _ASK_EVERY: Final = 0.5
 
-Work = Callable[[Pair, Interval, OnPage], LoadReport]
+Work = Callable[[Series, OnPage], LoadReport]
 """Loads one series, telling of each page that was answered."""
 
 
-Lacking = Callable[[Pair, Interval], bool]
+Lacking = Callable[[Series], bool]
 """Whether a series that is current still lacks something of what is to be loaded."""
 
 
 def load_all(
     made: Runtime,
-    series: Sequence[tuple[Pair, Interval]],
+    selection: Sequence[Series],
     totals: Sequence[int],
     work: Work,
     *,
-    lacking: Lacking = lambda _pair, _interval: False,
+    lacking: Lacking = lambda _series: False,
     patience: float = PATIENCE,
 ) -> list[Outcome]:
     """Do `work` for each series under its lease; `totals` are the buckets each will ask for.
@@ -61,15 +61,15 @@ def load_all(
     up to its newest candle, and nothing is `lacking`, there is nothing left to do; where it ends without
     that, it is this one's turn.
     """
-    names = [f"{pair} {interval}" for pair, interval in series]
+    names = [str(series) for series in selection]
     stopped = threading.Event()
     leases = UntilStopped(made.leases, stopped)
     # What is known before the lease is asked for: whatever is newer afterwards, another has loaded.
-    checked = [made.series.state(*item).checked_at for item in series]
+    checked = [made.series.state(series).checked_at for series in selection]
     with output.progress(dict(zip(names, totals, strict=True))) as advance:
 
         def one(number: int) -> Outcome:
-            name, (pair, interval) = names[number], series[number]
+            name, series = names[number], selection[number]
             until = time.monotonic() + patience
 
             def on_page(buckets: int) -> None:
@@ -79,31 +79,31 @@ def load_all(
                 renew()
 
             def loaded() -> bool:
-                known = made.series.state(pair, interval).checked_at
-                return known != checked[number] and not lacking(pair, interval)
+                known = made.series.state(series).checked_at
+                return known != checked[number] and not lacking(series)
 
             waits = False
             while True:
                 try:
                     with leased(leases, _lease(name), made.clock) as renew:
                         if loaded():
-                            return _taken(pair, interval)
-                        return Outcome(pair, interval, work(pair, interval, on_page))
+                            return _taken(series)
+                        return Outcome(series, work(series, on_page))
                 except TakenByAnother:
                     if loaded():
-                        return _taken(pair, interval)
+                        return _taken(series)
                 except MmsError as error:
-                    return Outcome(pair, interval, error=error)
+                    return Outcome(series, error=error)
                 left = until - time.monotonic()
                 if left <= 0:
-                    return _given_up(pair, interval, patience)
+                    return _given_up(series, patience)
                 if not waits:
                     structlog.get_logger().info("load_waits_for_another", task=name, seconds=left)
                     waits = True
                 if stopped.wait(min(left, _ASK_EVERY)):
                     raise Stopped
 
-        ends = _side_by_side(one, len(series), stopped)
+        ends = _side_by_side(one, len(selection), stopped)
         try:
             return [told(_result(end), made.events.publish) for end in ends]
         except BaseException:
@@ -154,17 +154,17 @@ def _result(end: Future[Outcome]) -> Outcome:
     return end.result()
 
 
-def _taken(pair: Pair, interval: Interval) -> Outcome:
-    said = TakenByAnother(f"{pair} {interval}: another loader has just loaded it")
-    return Outcome(pair, interval, error=said, taken=True)
+def _taken(series: Series) -> Outcome:
+    said = TakenByAnother(f"{series}: another loader has just loaded it")
+    return Outcome(series, error=said, taken=True)
 
 
-def _given_up(pair: Pair, interval: Interval, patience: float) -> Outcome:
+def _given_up(series: Series, patience: float) -> Outcome:
     said = TakenByAnother(
         f"another process has been at it for more than {patience:.0f} s, and what was asked for is not "
         "all there yet: run this again when that one has ended"
     )
-    return Outcome(pair, interval, error=said)
+    return Outcome(series, error=said)
 
 
 def _lease(name: str) -> str:

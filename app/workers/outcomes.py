@@ -12,7 +12,7 @@ from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.command import DONE, SOME_FAILED
 from app.core.errors import MmsError, UpstreamBlocked, UpstreamError, UpstreamUnavailable
-from app.core.market import Interval, Pair, RefusedCandle
+from app.core.market import RefusedCandle, Series
 from app.domain.times import iso
 from app.events.types import LoadFailed
 from app.services.loading import LoadReport, Publish
@@ -26,8 +26,7 @@ class Outcome:
     `error` then says so.
     """
 
-    pair: Pair
-    interval: Interval
+    series: Series
     report: LoadReport | None = None
     error: MmsError | None = None
     taken: bool = False
@@ -44,9 +43,9 @@ class Outcome:
             return None
         if self.error is not None:
             return str(self.error)
-        series, report = f"{self.pair} {self.interval}", self.report
+        series, report = self.series, self.report
         if report is not None and report.newer_refused:
-            where = f"GET /{self.pair}/quarantine?interval={self.interval} has the reasons"
+            where = f"GET /{series.pair}/quarantine?interval={series.interval} has the reasons"
             if report.newest is None:
                 refused = _counted(report.refused)
                 return f"every candle of {series} that came was refused ({refused}): {where}"
@@ -82,7 +81,7 @@ def _counted(refused: Sequence[RefusedCandle]) -> str:
 
 def told(outcome: Outcome, publish: Publish) -> Outcome:
     """Say how the load ended, in the log and as an event."""
-    log = structlog.get_logger().bind(pair=str(outcome.pair), interval=str(outcome.interval))
+    log = structlog.get_logger().bind(**outcome.series.named())
     report, problem = outcome.report, outcome.problem
     if outcome.taken:
         log.info("load_left_to_another", reason=str(outcome.error))
@@ -92,7 +91,7 @@ def told(outcome: Outcome, publish: Publish) -> Outcome:
         log.warning("candles_not_used", count=len(refused), first=refused[0].reason)
     if problem is not None or report is None:
         log.error("load_failed", error=outcome.kind, reason=problem)
-        publish(LoadFailed(outcome.pair, outcome.interval, outcome.kind, problem or ""))
+        publish(LoadFailed(outcome.series, outcome.kind, problem or ""))
         return outcome
     log.info(
         "load_finished",
@@ -112,7 +111,7 @@ def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_jso
     code = SOME_FAILED if failed else DONE
     output.table(_HEAD, [_row(outcome) for outcome in outcomes])
     for outcome in failed:
-        output.line(f"{outcome.pair} {outcome.interval} failed: {outcome.problem}")
+        output.line(f"{outcome.series} failed: {outcome.problem}")
     for outcome in outcomes:
         if outcome.taken:
             output.line(str(outcome.error))
@@ -144,13 +143,13 @@ _HEAD: Final = (
 
 
 def _row(outcome: Outcome) -> list[object]:
-    report = outcome.report
+    series, report = outcome.series, outcome.report
     if report is None:
         status = "taken" if outcome.taken else "failed"
-        return [outcome.pair, outcome.interval, status, *["-"] * 7]
+        return [series.pair, series.interval, status, *["-"] * 7]
     return [
-        outcome.pair,
-        outcome.interval,
+        series.pair,
+        series.interval,
         "ok" if outcome.problem is None else "failed",
         report.inserted,
         report.revised,
@@ -164,7 +163,7 @@ def _row(outcome: Outcome) -> list[object]:
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     named = dict(zip(_HEAD, _row(outcome), strict=True))
-    named |= {"pair": str(outcome.pair), "interval": str(outcome.interval)}
+    named |= outcome.series.named()
     if outcome.problem is not None or outcome.taken:
         named = {key: value for key, value in named.items() if value != "-"}
         named |= {

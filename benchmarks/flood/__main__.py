@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.core.errors import UpstreamError
-from app.core.market import Interval, Pair
+from app.core.market import Interval, Pair, Series
 from app.sandbox.exchange import V4_PATH, Exchange
 from app.sandbox.fault_kinds import Fault
 from app.sandbox.faults import fault
@@ -36,7 +36,7 @@ MOST_SECONDS: Final = 20.0
 MOST_MEGABYTES: Final = 50.0
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_BTC: Final = Pair("BTC", "BRL")
+_SERIES: Final = Series(Pair("BTC", "BRL"), Interval.DAY)
 _DAYS: Final = 500
 _STATUS: Final = Path("/proc/self/status")
 _CLEAR: Final = Path("/proc/self/clear_refs")
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     rows = []
     print(f"{'the host sends':42}{'seconds':>9}{'MB above base':>15}  the caller gets")
-    exchange = Exchange(Simulation(1, {_BTC: None}), clock=time.time)
+    exchange = Exchange(Simulation(1, {_SERIES.pair: None}), clock=time.time)
     with serve(exchange) as url:
         for name, trouble in cases(options.megabytes, quick=options.quick).items():
             row = _in_a_process(exchange, url, trouble)
@@ -129,8 +129,8 @@ def measured(url: str) -> dict[str, Any]:
 
 
 def _page(source: MercadoBitcoin) -> None:
-    last = Interval.DAY.last_closed(time.time())
-    source.page(_BTC, Interval.DAY, last - (_DAYS - 1) * Interval.DAY.seconds, last)
+    last = _SERIES.interval.last_closed(time.time())
+    source.page(_SERIES, last - (_DAYS - 1) * _SERIES.step, last)
 
 
 def _resident() -> float:

@@ -10,20 +10,20 @@ import sys
 import time
 
 from app import bootstrap
-from app.core.market import Interval
+from app.core.market import Interval, Series
 from app.core.settings import load_settings
 
 
 def main(questions: str) -> int:
     """Ask, and end."""
-    settings, day = load_settings(), Interval.DAY
-    pair, *_ = settings.allowed_pairs
+    settings = load_settings()
+    series = Series(settings.allowed_pairs[0], Interval.DAY)
     made = bootstrap.for_command(settings)
     try:
         with bootstrap.open_candle_source(settings, made.limiter_for) as source:
             for _ in range(int(questions)):
-                bucket = day.last_closed(time.time())
-                source.page(pair, day, bucket, bucket)
+                bucket = series.interval.last_closed(time.time())
+                source.page(series, bucket, bucket)
     finally:
         made.close()
     return 0

@@ -30,7 +30,7 @@ from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
 from benchmarks.reliability.rig import Where
-from tests.support.candles import BTC, DAY
+from tests.support.candles import BTC_DAILY, DAY
 from tests.support.history import History
 from tests.support.memcached import Memcached, program, running
 from tests.support.patience import until
@@ -176,7 +176,7 @@ def _fail(history: History, ways: dict[str, Way], times: Times, breaks: Callable
         way.ready()
         before = way.timed.seconds if way.timed else 0.0
         begun = time.perf_counter()
-        found = way.store.read(BTC, DAY, 20, first, last)
+        found = way.store.read(BTC_DAILY, 20, first, last)
         whole = time.perf_counter() - begun
         if found.body != right:
             times.wrong.append(f"{name}: {found.count} averages that are not those stored")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, text
 
-from app.core.market import Interval, Pair
+from app.core.market import Series
 from app.db.session import for_reading, reading
 from app.db.stores.series import SqlSeriesStore
 
@@ -66,15 +66,15 @@ class Content:
         return digest.hexdigest()
 
 
-def content(engine: Engine, pair: Pair, interval: Interval) -> Content:
+def content(engine: Engine, series: Series) -> Content:
     """Everything that is stored of a series."""
-    which = {"pair": pair.symbol, "interval": interval.value}
+    which = {"pair": series.pair.symbol, "interval": series.interval.value}
     with reading(for_reading(engine)) as connection:
-        series = connection.execute(_SERIES, which).one_or_none()
+        state = connection.execute(_SERIES, which).one_or_none()
         candles = connection.execute(_CANDLES, which).all()
         averages = {row[0]: tuple(row) for row in connection.execute(_AVERAGES, which)}
     rows = tuple(Row(*row, *averages.pop(row[0], _NONE)) for row in candles)
-    revision, checked_at = series if series is not None else (0, None)
+    revision, checked_at = state if state is not None else (0, None)
     return Content(rows, revision, checked_at, len(averages))
 
 
@@ -97,9 +97,9 @@ def disagreements(found: Content, step: int) -> list[str]:
     return troubles
 
 
-def contradicted(engine: Engine, pair: Pair, interval: Interval) -> list[str]:
+def contradicted(engine: Engine, series: Series) -> list[str]:
     """The buckets that the product's own check finds wrong."""
-    wrong = SqlSeriesStore(engine).wrong_averages(pair, interval, 0, 2**40)
+    wrong = SqlSeriesStore(engine).wrong_averages(series, 0, 2**40)
     return [f"wrong_averages names {len(wrong)} buckets"] if wrong else []
 
 

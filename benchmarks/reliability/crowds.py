@@ -9,13 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.core.market import Interval, Pair
+from app.core.market import Interval, Pair, Series
 from benchmarks.reliability import rig
 from benchmarks.reliability.content import content, contradicted, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
 
-PAIRS: Final = (rig.BTC, rig.ETH)
 DAY: Final = Interval.DAY
+SERIES: Final = (Series(rig.BTC, DAY), Series(rig.ETH, DAY))
 
 
 @dataclass
@@ -48,10 +48,10 @@ def measure(
             tally.rounds += 1
             if _hashes(db) != alone:
                 tally.troubles.append("the tables are not those that one loader leaves")
-            for pair in PAIRS:
-                found = content(db.engine, pair, DAY)
+            for series in SERIES:
+                found = content(db.engine, series)
                 tally.troubles += disagreements(found, DAY.seconds)
-                tally.troubles += contradicted(db.engine, pair, DAY)
+                tally.troubles += contradicted(db.engine, series)
             step()
     asked = ", ".join(f"{n} requests x {count}" for n, count in sorted(tally.asked.items()))
     return [
@@ -79,7 +79,7 @@ def _round(
     """
     db.empty()
     stage.forget_requests()
-    names = ",".join(pair.legacy for pair in PAIRS)
+    names = ",".join(series.pair.legacy for series in SERIES)
     begun: list[subprocess.Popen[str]] = []
     statuses: Counter[str] = Counter()
     again = 0
@@ -102,17 +102,17 @@ def _round(
             if code != 0:
                 tally.troubles.append(f"exit {code}: {said[-300:]}")
             else:
-                series = json.loads(out.splitlines()[-1])["series"]
-                statuses.update(item["status"] for item in series)
+                ends = json.loads(out.splitlines()[-1])["series"]
+                statuses.update(item["status"] for item in ends)
     tally.loaded += statuses["ok"]
     tally.left += statuses["taken"]
     tally.asked[len(stage.requests)] += 1
     tally.again += again
-    for pair in PAIRS:
-        most = _most_often_asked(stage, pair)
+    for series in SERIES:
+        most = _most_often_asked(stage, series.pair)
         tally.most = max(tally.most, most)
         if most > usual + again:
-            tally.troubles.append(f"a candle of {pair} was asked for {most} times")
+            tally.troubles.append(f"a candle of {series.pair} was asked for {most} times")
 
 
 def _most_often_asked(stage: rig.Stage, pair: Pair) -> int:
@@ -138,4 +138,4 @@ def _alone(db: rig.Database, stage: rig.Stage, base_url: str) -> tuple[list[str]
 
 
 def _hashes(db: rig.Database) -> list[str]:
-    return [content(db.engine, pair, DAY).hash for pair in PAIRS]
+    return [content(db.engine, series).hash for series in SERIES]

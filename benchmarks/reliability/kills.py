@@ -20,12 +20,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.core.market import Interval
+from app.core.market import Interval, Series
 from benchmarks.reliability import rig
 from benchmarks.reliability.content import Content, content, contradicted, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
 
-INTERVAL: Final = Interval.MINUTE
+SERIES: Final = Series(rig.BTC, Interval.MINUTE)
 MOST_KILLS: Final = 3
 """How often the load of one database is killed at the most, before one runs to its end."""
 
@@ -111,7 +111,9 @@ class _Killer:
         self.db.wait_two_minutes()
         self.stage.asked.clear()
         pages = f"--pages-a-commit={plan.pages_a_commit}"
-        child = rig.Watched(rig.start_loader(self.db, self.base_url, INTERVAL, plan.days, pages))
+        child = rig.Watched(
+            rig.start_loader(self.db, self.base_url, SERIES.interval, plan.days, pages)
+        )
         give_up = time.monotonic() + rig.PATIENCE
         while not self.stage.asked.wait(0.02) and child.process.poll() is None:
             assert time.monotonic() < give_up, "the loader asks for nothing"
@@ -141,7 +143,7 @@ class _Killer:
 
     def found(self) -> Content:
         """What is stored now."""
-        return content(self.db.engine, rig.BTC, INTERVAL)
+        return content(self.db.engine, SERIES)
 
     def one_database(
         self, plan: Plan, reference: Reference, tally: Tally, most: int, step: Step
@@ -161,7 +163,7 @@ class _Killer:
             self.db.wait_two_minutes()
             tally.lost += _lost(found, reference.content, told)
             tally.disagree += _disagree(found, reference.content, told)
-            tally.disagree += contradicted(self.db.engine, rig.BTC, INTERVAL)
+            tally.disagree += contradicted(self.db.engine, SERIES)
             left = 1 - len(found.rows) / len(reference.content.rows)
             step()
         self.to_its_end(plan)
@@ -169,7 +171,7 @@ class _Killer:
         tally.finals += 1
         if found.hash != reference.content.hash:
             tally.unequal.append(f"{len(found.rows)} rows, hash {found.hash[:16]}")
-        tally.disagree += disagreements(found, INTERVAL.seconds)
+        tally.disagree += disagreements(found, SERIES.step)
 
     def _killed(
         self, plan: Plan, reference: Reference, left: float, *, aimed: bool
@@ -207,7 +209,7 @@ def _lost(found: Content, whole: Content, told: list[dict[str, Any]]) -> list[st
 
 def _disagree(found: Content, whole: Content, told: list[dict[str, Any]]) -> list[str]:
     """Contradictions inside what is stored, and with what an uninterrupted load stores."""
-    troubles = disagreements(found, INTERVAL.seconds)
+    troubles = disagreements(found, SERIES.step)
     if found.rows != whole.rows[: len(found.rows)]:
         troubles.append("the rows are no beginning of the uninterrupted load's")
     if found.checked_at is not None and len(found.rows) < len(whole.rows):

@@ -18,7 +18,7 @@ from typing import Any
 
 from app import bootstrap
 from app.commands.command import command_parser, run
-from app.core.market import Interval, Pair
+from app.core.market import Series
 from app.core.ports import SeriesStore, SeriesUnit
 from app.core.settings import Settings
 from app.events.types import CandlesLoaded, Event
@@ -36,10 +36,10 @@ class Marked:
         return getattr(self._store, name)
 
     @contextmanager
-    def begin(self, pair: Pair, interval: Interval) -> Iterator[SeriesUnit]:
+    def begin(self, series: Series) -> Iterator[SeriesUnit]:
         """See SeriesStore.begin."""
         say("begin")
-        with self._store.begin(pair, interval) as unit:
+        with self._store.begin(series) as unit:
             yield unit
             say("commit")
         say("end")
@@ -55,27 +55,26 @@ def main() -> int:
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
-    series = [
-        (pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs
+    selection = [
+        Series(pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs
     ]
     made = bootstrap.for_command(settings, lambda: options.now)
     try:
         with bootstrap.open_candle_source(settings, made.limiter_for, made.clock) as source:
 
-            def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
+            def work(series: Series, on_page: OnPage) -> LoadReport:
                 return load_initial(
                     Marked(made.series),
                     source,
                     made.clock,
-                    pair,
-                    interval,
+                    series,
                     history_days=options.days,
                     on_page=on_page,
                     publish=tell,
                     pages_a_commit=options.pages_a_commit,
                 )
 
-            ends = loads.load_all(made, series, [0] * len(series), work)
+            ends = loads.load_all(made, selection, [0] * len(selection), work)
             return outcomes.conclude("loader", made, ends, as_json=True)
     finally:
         made.close()

@@ -18,7 +18,7 @@ from typing import Final
 import psycopg
 
 from app.core.errors import StoreError
-from app.core.market import Interval
+from app.core.market import Interval, Series
 from benchmarks.reliability import rig
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
@@ -178,7 +178,7 @@ def _judge_loader(
         tally.loader_troubles.append(f"exit {code}: {said[-300:]}")
     if code == 1 and "the database does not answer" not in out:
         tally.loader_troubles.append(f"no clear line: {out[-300:]}")
-    found = content(loading.engine, rig.BTC, Interval.MINUTE)
+    found = content(loading.engine, Series(rig.BTC, Interval.MINUTE))
     tally.loader_troubles += disagreements(found, Interval.MINUTE.seconds)
 
 

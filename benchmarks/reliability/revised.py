@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from typing import Final
 
-from app.core.market import WINDOWS, Interval
+from app.core.market import WINDOWS, Interval, Series
 from app.core.settings import load_settings
 from app.db.stores.series import SqlSeriesStore
 from app.domain.revisions import changed_at
@@ -18,6 +18,7 @@ from benchmarks.reliability.content import Content, content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
 
 DAY: Final = Interval.DAY
+SERIES: Final = Series(rig.BTC, DAY)
 HISTORY: Final = 365
 MOST: Final = 5
 """Candles that are revised together, at the most."""
@@ -38,7 +39,7 @@ def measure(
         store = SqlSeriesStore(db.engine)
         rig.load(db, base_url, DAY, HISTORY)
         for number in range(runs):
-            before = content(db.engine, rig.BTC, DAY)
+            before = content(db.engine, SERIES)
             chosen = sorted(chance.sample(before.rows, chance.randint(1, MOST)))
             revised = {row.bucket: _revise(stage, row.bucket, chance) for row in chosen}
             now = rig.NOW + 60 * (number + 1)
@@ -47,13 +48,12 @@ def measure(
                 store,
                 source,
                 lambda now=now: now,  # type: ignore[misc] # a clock that stands
-                rig.BTC,
-                DAY,
+                SERIES,
                 history_days=HISTORY,
                 reread=len(before.rows),
                 publish=told.append,
             )
-            after = content(db.engine, rig.BTC, DAY)
+            after = content(db.engine, SERIES)
             troubles += _troubles(before, after, revised, now)
             troubles += disagreements(after, DAY.seconds)
             heard = {event.bucket for event in told if isinstance(event, CandleRevised)}
@@ -75,11 +75,11 @@ def measure(
 
 def _revise(stage: rig.Stage, bucket: int, chance: random.Random) -> Bar:
     """Let the exchange change its mind about a closed candle; returns what it says now."""
-    bar = stage.book.candles(rig.BTC, DAY, bucket, bucket, rig.NOW)[0]
+    bar = stage.book.candles(SERIES, bucket, bucket, rig.NOW)[0]
     close = bar.low + (bar.high - bar.low) * chance.randint(0, 1_000) / 1_000
     ticks = close.quantize(bar.close) if close != bar.close else bar.high
     new = replace(bar, close=ticks, volume=bar.volume + 1)
-    stage.book.replace(rig.BTC, DAY, [new])
+    stage.book.replace(SERIES, [new])
     return new
 
 
@@ -111,7 +111,7 @@ def _change(bucket: int, revised: dict[int, Bar], closes: dict[int, int]) -> int
 
 def _recorded(db: rig.Database) -> list[str]:
     """Each record of a revision must begin where the one before it ended."""
-    found = SqlSeriesStore(db.engine).revisions(rig.BTC, DAY, 100_000)
+    found = SqlSeriesStore(db.engine).revisions(SERIES, 100_000)
     last: dict[int, int] = {}
     troubles = []
     for item in reversed(found):

@@ -19,7 +19,7 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from app import bootstrap
-from app.core.market import Interval, Pair
+from app.core.market import Interval, Pair, Series
 from app.core.ports import CandleSource
 from app.core.settings import Settings, load_settings
 from app.db import schema
@@ -120,7 +120,7 @@ def load(
     """Load BTC in this process, as the initial loader does."""
     with candle_source(load_settings(None, mb_api_base_url=base_url), clock) as source:
         store = SqlSeriesStore(db.engine)
-        load_initial(store, source, clock, BTC, interval, history_days=days)
+        load_initial(store, source, clock, Series(BTC, interval), history_days=days)
 
 
 @dataclass(frozen=True)

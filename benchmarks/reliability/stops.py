@@ -20,7 +20,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from app.core.market import Interval
+from app.core.market import Interval, Series
 from app.db.session import reading
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step, spread
@@ -39,7 +39,7 @@ from benchmarks.reliability.rig import (
 
 WITHIN: Final = 5.0
 TERMINATED: Final = 128 + signal.SIGTERM
-INTERVAL: Final = Interval.MINUTE
+SERIES: Final = Series(BTC, Interval.MINUTE)
 
 SITUATIONS: Final = ("loading", "no answer", "waiting for its turn", "trying again")
 LATEST: Final = 1.5
@@ -100,7 +100,7 @@ def measure(
 
 
 def _start(db: Database, base_url: str, situation: str) -> subprocess.Popen[str]:
-    settings = {"INTERVALS": INTERVAL.value, "HISTORY_DAYS": "120"}
+    settings = {"INTERVALS": str(SERIES.interval), "HISTORY_DAYS": "120"}
     if situation == "trying again":
         # A port of ours on which nobody listens: every attempt is refused at once.
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
@@ -130,8 +130,8 @@ def _stop(
     took = time.monotonic() - begun
     tally.seconds.append(took)
     tally.codes[code] += 1
-    found = content(db.engine, BTC, INTERVAL)
-    troubles = disagreements(found, INTERVAL.seconds)
+    found = content(db.engine, SERIES)
+    troubles = disagreements(found, SERIES.step)
     if took > within:
         troubles.append(f"it took {took:.1f} s")
     if code != TERMINATED:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from app.core.market import DAY as SECONDS
-from app.core.market import WARM_UP, Interval, Pair
+from app.core.market import WARM_UP, Interval, Pair, Series
 from app.sandbox.book import Bar
 from app.sandbox.exchange import Exchange
 from benchmarks.reliability.content import Mean, Row, recomputed
@@ -78,7 +78,7 @@ class Market:
             # The opening price instead, or the highest: it stays a candle.
             close = bar.open if bar.open != bar.close else bar.high
             bar = self._bars[pair][before] = replace(bar, close=close)
-            self._exchange.book.replace(pair, DAY, [bar])
+            self._exchange.book.replace(Series(pair, DAY), [bar])
         self._note()
         return self.newest
 
@@ -95,7 +95,7 @@ class Market:
 
     def _simulated(self, pair: Pair) -> dict[int, Bar]:
         now = time.time()
-        found = self._exchange.book.candles(pair, DAY, self.first, self.today, now)
+        found = self._exchange.book.candles(Series(pair, DAY), self.first, self.today, now)
         return {bar.stamp: bar for bar in found}
 
 

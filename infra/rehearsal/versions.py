@@ -64,7 +64,7 @@ def every(head: str) -> dict[str, tuple[Changes, dict[str, str]]]:
 
     add = {f"{_MIGRATIONS}/v{adding}.py": _ADDING.format(new=adding, old=head)}
     fail = {f"{_MIGRATIONS}/v{broken}.py": _BROKEN.format(new=broken, old=adding)}
-    header = ('"X-Data-Missing": str(found.missing)', '"X-Data-Mislaid": str(found.missing)')
+    header = ('"X-Data-Missing": str(reading.missing)', '"X-Data-Mislaid": str(reading.missing)')
     serve = (
         '"""Serve as the settings and the command line say; returns the exit code."""',
         "return 1",
@@ -74,7 +74,7 @@ def every(head: str) -> dict[str, tuple[Changes, dict[str, str]]]:
         "second": ({**version("0.2.0"), **needs(adding)}, add),
         "bad-migration": ({**version("0.3.0"), **needs(broken)}, {**add, **fail}),
         "bad-replies": (
-            {**version("0.4.0"), **needs(adding), "app/api/conditional.py": header},
+            {**version("0.4.0"), **needs(adding), "app/api/responses.py": header},
             add,
         ),
         "bad-start": ({**version("0.5.0"), **needs(adding), "app/serve.py": serve}, add),

@@ -19,6 +19,7 @@ from app.core.market import (
     Candle,
     Interval,
     Pair,
+    Series,
 )
 from app.core.ports import AverageStore, Cache, SeriesStore
 from app.db import schema
@@ -64,17 +65,15 @@ class Stand:
 
     written: SeriesStore
     make: Callable[[], AverageStore]
-    pair: Pair
+    series: Series
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.store = self.make()
 
-    def commit(
-        self, averages: Averages, pair: Pair | None = None, interval: Interval = MINUTE
-    ) -> int:
+    def commit(self, averages: Averages, series: Series | None = None) -> int:
         """Write in one unit and return the revision."""
-        with self.written.begin(pair or self.pair, interval) as unit:
+        with self.written.begin(series or self.series) as unit:
             unit.put_candles([Candle(bucket, 2, 3, 1, 2, 0) for bucket in sorted(averages)])
             unit.put_averages([AverageRow(b, averages[b]) for b in sorted(averages)])
             return unit.finish(changed=True, now=NOW)
@@ -84,7 +83,7 @@ class Stand:
         self.clock.now += CHECK_EVERY
 
     def read(self, window: int, first: int, last: int) -> AverageSlice:
-        return self.store.read(self.pair, MINUTE, window, first, last)
+        return self.store.read(self.series, window, first, last)
 
 
 @dataclass
@@ -126,12 +125,12 @@ def _store(
 def stand(
     request: pytest.FixtureRequest, stores: Stores, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stand]:
-    """Each kind of store, with a pair of the test's own of which nothing is stored."""
+    """Each kind of store, with a series of the test's own of which nothing is stored."""
     database, *caches = request.param.split(" behind ")
-    pair = Pair(f"T{next(_numbers)}", "BRL")
+    series = Series(Pair(f"T{next(_numbers)}", "BRL"), MINUTE)
     if database == "memory":
         memory = MemorySeriesStore()
-        yield Stand(memory, lambda: memory, pair)
+        yield Stand(memory, lambda: memory, series)
         return
     sql = _store(database, stores, request, tmp_path_factory)
     clock = Clock()
@@ -144,7 +143,7 @@ def stand(
         opened.append(layers[0] if len(layers) == 1 else LayeredCache(*layers))
         return CachedAverageStore(sql, opened[-1], monotonic=clock)
 
-    yield Stand(sql, cached, pair, clock)
+    yield Stand(sql, cached, series, clock)
     for cache in opened:
         cache.close()
 
@@ -189,7 +188,7 @@ def edges(averages: Averages) -> list[int]:
 def test_a_series_that_was_never_loaded_is_empty(stand: Stand) -> None:
     for first, last in [(0, FAR), (FAR, 0), (BOUND, BOUND), (-FAR, FAR)]:
         assert stand.read(20, first, last) == AverageSlice(EMPTY_SERIES, 0, b"[]")
-    assert stand.store.state(stand.pair, MINUTE) == EMPTY_SERIES
+    assert stand.store.state(stand.series) == EMPTY_SERIES
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -211,7 +210,7 @@ def test_any_period_is_its_part_of_the_whole(stand: Stand, seed: int) -> None:
         assert found.body == body(averages, window, first, last), (window, first, last)
         assert found.count == len(rows_in(found.body))
         assert found.state.revision == revision
-        assert found.state == stand.written.state(stand.pair, MINUTE)
+        assert found.state == stand.written.state(stand.series)
 
 
 def test_a_commit_is_seen_in_time_and_never_in_part(stand: Stand) -> None:
@@ -236,27 +235,24 @@ def test_a_commit_is_seen_in_time_and_never_in_part(stand: Stand) -> None:
         stand.later()
         for window in WINDOWS:
             found = stand.read(window, BOUND - 5 * STEP, FAR)
-            assert found.state == stand.written.state(stand.pair, MINUTE)
+            assert found.state == stand.written.state(stand.series)
             assert found.body == body(averages, window, BOUND - 5 * STEP, FAR)
-        assert stand.store.state(stand.pair, MINUTE) == stand.written.state(
-            stand.pair, MINUTE
-        ), turn
+        assert stand.store.state(stand.series) == stand.written.state(stand.series), turn
 
 
 def test_pairs_and_intervals_do_not_see_each_other(stand: Stand) -> None:
-    one, other = stand.pair, Pair(f"{stand.pair.base}X", "BRL")
-    series_of = {
-        (pair, interval): {
-            BLOCK * 10 * Interval.DAY.seconds: (number + 1, number + 10, number + 20)
-        }
-        for number, (pair, interval) in enumerate(
-            [(one, MINUTE), (other, MINUTE), (one, Interval.DAY), (other, Interval.DAY)]
-        )
+    one = stand.series.pair
+    other = Pair(f"{one.base}X", "BRL")
+    bucket = BLOCK * 10 * Interval.DAY.seconds
+    each = [Series(pair, interval) for interval in (MINUTE, Interval.DAY) for pair in (one, other)]
+    averages_of = {
+        series: {bucket: (number + 1, number + 10, number + 20)}
+        for number, series in enumerate(each)
     }
-    for (pair, interval), averages in series_of.items():
-        stand.commit(averages, pair, interval)
+    for series, averages in averages_of.items():
+        stand.commit(averages, series)
     for _ in range(2):
-        for (pair, interval), averages in series_of.items():
+        for series, averages in averages_of.items():
             for window in WINDOWS:
-                found = stand.store.read(pair, interval, window, 0, FAR)
+                found = stand.store.read(series, window, 0, FAR)
                 assert found.body == body(averages, window, 0, FAR)

@@ -19,12 +19,13 @@ from app.core.market import (
     Interval,
     QuarantinedCandle,
     RefusedCandle,
+    Series,
 )
 from app.db import schema
 from app.db.database import open_engine
 from app.db.stores.series import SqlSeriesStore
 from app.testing.series import MemorySeriesStore, MemorySeriesUnit
-from tests.support.candles import BTC, DAY, ETH, candle, daily, day
+from tests.support.candles import BTC, BTC_DAILY, ETH_DAILY, candle, daily, day
 
 ALONE = {"store": ["memory", "sqlite"]}
 SERVICES = {"store": ["postgres"]}
@@ -47,7 +48,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 
 def put(store: Store, candles: list[Candle], rows: list[AverageRow], now: int = NOW) -> int:
     """Write in one unit and return the revision."""
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.put_candles(candles)
         unit.put_averages(rows)
         return unit.finish(changed=True, now=now)
@@ -55,7 +56,7 @@ def put(store: Store, candles: list[Candle], rows: list[AverageRow], now: int = 
 
 def put_elsewhere(store: Store, candles: list[Candle]) -> None:
     """Another series of the same store."""
-    with store.begin(ETH, DAY) as unit:
+    with store.begin(ETH_DAILY) as unit:
         unit.put_candles(candles)
         unit.put_averages([AverageRow(item.bucket, (7, None, None)) for item in candles])
         unit.finish(changed=True, now=NOW)
@@ -64,9 +65,9 @@ def put_elsewhere(store: Store, candles: list[Candle]) -> None:
 def lose_candle(store: Store, number: int) -> None:
     """Delete a day's candle as someone does who holds the database to none of its rules."""
     if isinstance(store, MemorySeriesStore):
-        with store.begin(BTC, DAY) as unit:
+        with store.begin(BTC_DAILY) as unit:
             assert isinstance(unit, MemorySeriesUnit)
-            del unit._series.candles[day(number)]
+            del unit._stored.candles[day(number)]
         return
     lawless = {
         "sqlite": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"),
@@ -86,15 +87,15 @@ def lose_candle(store: Store, number: int) -> None:
 
 def absent(store: Store, first: int, last: int) -> list[int]:
     """The buckets that are noted as absent."""
-    return [item.bucket for item in store.absences(BTC, DAY, first, last)]
+    return [item.bucket for item in store.absences(BTC_DAILY, first, last)]
 
 
 def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
-    assert store.state(BTC, DAY) == EMPTY_SERIES
-    assert store.buckets(BTC, DAY, 0, NOW) == []
-    assert store.rows(BTC, DAY, 0, NOW) == (EMPTY_SERIES, [])
+    assert store.state(BTC_DAILY) == EMPTY_SERIES
+    assert store.buckets(BTC_DAILY, 0, NOW) == []
+    assert store.rows(BTC_DAILY, 0, NOW) == (EMPTY_SERIES, [])
     assert absent(store, 0, NOW) == []
-    found = store.read(BTC, DAY, 20, 0, NOW)
+    found = store.read(BTC_DAILY, 20, 0, NOW)
     assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]")
 
 
@@ -105,30 +106,30 @@ def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:
     ]
     rows = [AverageRow(day(1), (1, None, MAX_PRICE)), AverageRow(day(2), (7, 8, 9))]
     revision = put(store, candles, rows)
-    state, found = store.rows(BTC, DAY, day(0), day(9))
+    state, found = store.rows(BTC_DAILY, day(0), day(9))
     assert found == list(zip(candles, rows, strict=True))
     assert (state.revision, state.first, state.last) == (revision, day(1), day(2))
-    assert state == store.state(BTC, DAY)
+    assert state == store.state(BTC_DAILY)
     assert state.checked_at == NOW
 
 
 def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> None:
     candles = daily(range(10))
     put(store, candles, [AverageRow(item.bucket, (1, 1, 1)) for item in candles])
-    assert store.buckets(BTC, DAY, day(3), day(5)) == [day(3), day(4), day(5)]
-    assert [c.bucket for c, _ in store.rows(BTC, DAY, day(3), day(5))[1]] == [
+    assert store.buckets(BTC_DAILY, day(3), day(5)) == [day(3), day(4), day(5)]
+    assert [c.bucket for c, _ in store.rows(BTC_DAILY, day(3), day(5))[1]] == [
         day(3),
         day(4),
         day(5),
     ]
-    assert store.read(BTC, DAY, 20, day(3), day(5)).count == 3
-    assert store.read(BTC, DAY, 20, day(5), day(3)).count == 0
+    assert store.read(BTC_DAILY, 20, day(3), day(5)).count == 3
+    assert store.read(BTC_DAILY, 20, day(5), day(3)).count == 0
 
 
 def test_a_second_write_replaces_and_leaves_the_rest(store: Store) -> None:
     put(store, daily([1, 2, 3]), [AverageRow(day(n), (n, n, n)) for n in (1, 2, 3)])
     put(store, [candle(day(2), 777)], [AverageRow(day(2), (None, 5, None))])
-    found = {c.bucket: (c.close, row.values) for c, row in store.rows(BTC, DAY, 0, NOW)[1]}
+    found = {c.bucket: (c.close, row.values) for c, row in store.rows(BTC_DAILY, 0, NOW)[1]}
     assert found[day(2)] == (777, (None, 5, None))
     assert found[day(1)][1] == (1, 1, 1)
     assert len(found) == 3
@@ -138,7 +139,7 @@ def test_an_error_undoes_the_whole_unit(store: Store) -> None:
     revision = put(store, daily([1]), [])
 
     def fail_at_the_end() -> None:
-        with store.begin(BTC, DAY) as unit:
+        with store.begin(BTC_DAILY) as unit:
             unit.put_candles(daily([2, 3]))
             unit.note_absent([day(4)], NOW)
             unit.finish(changed=True, now=NOW + 99)
@@ -146,10 +147,10 @@ def test_an_error_undoes_the_whole_unit(store: Store) -> None:
 
     with pytest.raises(RuntimeError, match="halfway"):
         fail_at_the_end()
-    assert store.buckets(BTC, DAY, 0, NOW) == [day(1)]
+    assert store.buckets(BTC_DAILY, 0, NOW) == [day(1)]
     assert absent(store, 0, NOW) == []
-    assert store.state(BTC, DAY).revision == revision
-    assert store.state(BTC, DAY).checked_at == NOW
+    assert store.state(BTC_DAILY).revision == revision
+    assert store.state(BTC_DAILY).checked_at == NOW
 
 
 def test_a_revision_grows_with_every_change_even_when_the_clock_does_not(store: Store) -> None:
@@ -163,17 +164,17 @@ def test_a_load_that_changes_nothing_keeps_the_revision_and_notes_the_check_if_i
     store: Store,
 ) -> None:
     revision = put(store, daily([1]), [])
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         assert unit.finish(changed=False, now=NOW + 60) == revision
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.finish(changed=False, now=NOW + 90, checked=False)
-    assert store.state(BTC, DAY).revision == revision
-    assert store.state(BTC, DAY).checked_at == NOW + 60
+    assert store.state(BTC_DAILY).revision == revision
+    assert store.state(BTC_DAILY).checked_at == NOW + 60
 
 
 def test_a_unit_reads_its_own_writes(store: Store) -> None:
     candles = daily(range(5))
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.put_candles(candles)
         assert unit.candles(day(1), day(3)) == candles[1:4]
         assert unit.closes(day(1), day(3)) == (
@@ -184,14 +185,14 @@ def test_a_unit_reads_its_own_writes(store: Store) -> None:
 
 
 def test_absent_buckets_are_remembered_with_the_time_they_were_asked(store: Store) -> None:
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.note_absent([day(3), day(4)], NOW)
         unit.finish(changed=False, now=NOW)
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.note_absent([day(4), day(5)], NOW + 100)
         unit.finish(changed=False, now=NOW + 100)
     assert absent(store, 0, NOW) == [day(3), day(4), day(5)]
-    assert store.absences(BTC, DAY, 0, NOW) == [
+    assert store.absences(BTC_DAILY, 0, NOW) == [
         Absent(day(3), NOW, NOW),
         Absent(day(4), NOW, NOW + 100),
         Absent(day(5), NOW + 100, NOW + 100),
@@ -208,7 +209,7 @@ def test_writers_of_one_series_wait_for_each_other(store: Store) -> None:
     def write() -> None:
         start.wait(timeout=10)
         for _ in range(rounds):
-            with store.begin(BTC, DAY) as unit:
+            with store.begin(BTC_DAILY) as unit:
                 buckets, _closes = unit.closes(0, NOW)
                 unit.put_candles(daily([len(buckets)]))
                 unit.finish(changed=True, now=NOW)
@@ -218,20 +219,20 @@ def test_writers_of_one_series_wait_for_each_other(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
-    assert store.buckets(BTC, DAY, 0, NOW) == [day(number) for number in range(writers * rounds)]
+    assert store.buckets(BTC_DAILY, 0, NOW) == [day(number) for number in range(writers * rounds)]
 
 
 def test_more_rows_than_one_statement_takes_are_written_whole(store: Store) -> None:
-    minutes = Interval.MINUTE
+    minutes = Series(BTC, Interval.MINUTE)
     candles = [candle(day(0) + 60 * number, 100 + number) for number in range(10_001)]
-    with store.begin(BTC, minutes) as unit:
+    with store.begin(minutes) as unit:
         unit.put_candles(candles)
         unit.put_averages([AverageRow(item.bucket, (1, None, 2)) for item in candles])
         unit.note_absent([day(30) + 60 * number for number in range(10_001)], NOW)
         unit.finish(changed=True, now=NOW)
-    assert store.buckets(BTC, minutes, 0, NOW) == [item.bucket for item in candles]
-    assert store.read(BTC, minutes, 200, 0, NOW).count == 10_001
-    assert len(store.absences(BTC, minutes, 0, NOW)) == 10_001
+    assert store.buckets(minutes, 0, NOW) == [item.bucket for item in candles]
+    assert store.read(minutes, 200, 0, NOW).count == 10_001
+    assert len(store.absences(minutes, 0, NOW)) == 10_001
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -246,20 +247,20 @@ def test_averages_that_contradict_the_candles_are_named(store: Store, window: in
         number: [7 if whole(number, length) else None for length in WINDOWS] for number in numbers
     }
     put(store, daily(numbers), [AverageRow(day(n), tuple(means)) for n, means in rows.items()])
-    assert store.wrong_averages(BTC, DAY, day(0), day(449)) == []
+    assert store.wrong_averages(BTC_DAILY, day(0), day(449)) == []
     spoilt = {n: list(rows[n]) for n in (5, window - 1, 229, 231, 230 + window, 449)}
     for means in spoilt.values():
         means[column] = None if means[column] else 7
     put(store, [], [AverageRow(day(n), tuple(means)) for n, means in sorted(spoilt.items())])
-    assert store.wrong_averages(BTC, DAY, day(0), day(449)) == [day(n) for n in sorted(spoilt)]
-    assert store.wrong_averages(BTC, DAY, day(300), day(449)) == [
+    assert store.wrong_averages(BTC_DAILY, day(0), day(449)) == [day(n) for n in sorted(spoilt)]
+    assert store.wrong_averages(BTC_DAILY, day(300), day(449)) == [
         day(n) for n in sorted(spoilt) if n >= 300
     ]
 
 
 def test_a_candle_without_a_row_of_averages_is_named_once_its_window_is_whole(store: Store) -> None:
     put(store, daily(range(25)), [])
-    assert store.wrong_averages(BTC, DAY, day(0), day(24)) == [day(n) for n in range(19, 25)]
+    assert store.wrong_averages(BTC_DAILY, day(0), day(24)) == [day(n) for n in range(19, 25)]
 
 
 def test_averages_whose_candle_is_gone_are_named_and_can_be_dropped(store: Store) -> None:
@@ -267,75 +268,75 @@ def test_averages_whose_candle_is_gone_are_named_and_can_be_dropped(store: Store
     put(store, daily(range(25)), [AverageRow(day(n), (None,) * 3) for n in range(19)])
     put(store, [], [AverageRow(day(n), (7, None, None)) for n in range(19, 25)])
     put_elsewhere(store, daily(range(25)))
-    assert store.wrong_averages(BTC, DAY, day(0), day(24)) == []
+    assert store.wrong_averages(BTC_DAILY, day(0), day(24)) == []
     for number in lost:
         lose_candle(store, number)
     # Those that contain one of them are wrong as well.
-    assert store.wrong_averages(BTC, DAY, day(0), day(24)) == [
+    assert store.wrong_averages(BTC_DAILY, day(0), day(24)) == [
         day(5),
         day(10),
         *map(day, range(19, 25)),
     ]
-    assert store.wrong_averages(BTC, DAY, day(6), day(10)) == [day(10)]
-    with store.begin(BTC, DAY) as unit:
+    assert store.wrong_averages(BTC_DAILY, day(6), day(10)) == [day(10)]
+    with store.begin(BTC_DAILY) as unit:
         assert unit.drop_orphans(day(6), day(23)) == 1
         unit.finish(changed=True, now=NOW)
-    assert store.wrong_averages(BTC, DAY, day(0), day(12)) == [day(5)]
-    with store.begin(BTC, DAY) as unit:
+    assert store.wrong_averages(BTC_DAILY, day(0), day(12)) == [day(5)]
+    with store.begin(BTC_DAILY) as unit:
         assert unit.drop_orphans(day(0), day(24)) == 2
         assert unit.drop_orphans(day(0), day(24)) == 0
         unit.finish(changed=True, now=NOW)
-    assert store.wrong_averages(BTC, DAY, day(0), day(24)) == [day(n) for n in range(19, 24)]
-    assert store.read(BTC, DAY, 20, day(24), day(24)).count == 0
-    assert store.read(ETH, DAY, 20, day(0), day(24)).count == 25
+    assert store.wrong_averages(BTC_DAILY, day(0), day(24)) == [day(n) for n in range(19, 24)]
+    assert store.read(BTC_DAILY, 20, day(24), day(24)).count == 0
+    assert store.read(ETH_DAILY, 20, day(0), day(24)).count == 25
 
 
 def test_buckets_with_a_candle_or_a_note_that_there_is_none_are_settled(store: Store) -> None:
-    assert store.settled(BTC, DAY, 0, NOW) == 0
+    assert store.settled(BTC_DAILY, 0, NOW) == 0
     put(store, daily([1, 2, 5]), [])
     put_elsewhere(store, daily(range(9)))
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.note_absent([day(3), day(4), day(8)], NOW)
         unit.quarantine([RefusedCandle(day(6), "odd")], NOW)
         unit.finish(changed=False, now=NOW)
-    assert store.settled(BTC, DAY, day(0), day(9)) == 6
-    assert store.settled(BTC, DAY, day(2), day(4)) == 3
-    assert store.settled(BTC, DAY, day(6), day(7)) == 0
-    assert store.settled(BTC, DAY, day(4), day(3)) == 0
+    assert store.settled(BTC_DAILY, day(0), day(9)) == 6
+    assert store.settled(BTC_DAILY, day(2), day(4)) == 3
+    assert store.settled(BTC_DAILY, day(6), day(7)) == 0
+    assert store.settled(BTC_DAILY, day(4), day(3)) == 0
 
 
 def test_refused_candles_are_kept_once_per_reason_with_both_sights(store: Store) -> None:
     odd, other = RefusedCandle(day(3), "odd"), RefusedCandle(None, "no stamp")
     for now, refused in ((NOW, [odd, odd, other]), (NOW + 60, [odd]), (NOW + 90, [])):
-        with store.begin(BTC, DAY) as unit:
+        with store.begin(BTC_DAILY) as unit:
             unit.quarantine(refused, now)
             unit.finish(changed=False, now=now)
-    assert store.quarantined(BTC, DAY, 0, NOW) == [
+    assert store.quarantined(BTC_DAILY, 0, NOW) == [
         QuarantinedCandle(day(3), "odd", NOW, NOW + 60),
         QuarantinedCandle(None, "no stamp", NOW, NOW),
     ]
-    assert store.quarantined(BTC, DAY, day(4), NOW) == [
+    assert store.quarantined(BTC_DAILY, day(4), NOW) == [
         QuarantinedCandle(None, "no stamp", NOW, NOW)
     ]
-    assert len(store.quarantined(BTC, DAY, 0, NOW, 1)) == 1
-    assert store.quarantined(ETH, DAY, 0, NOW) == []
+    assert len(store.quarantined(BTC_DAILY, 0, NOW, 1)) == 1
+    assert store.quarantined(ETH_DAILY, 0, NOW) == []
 
 
 def test_a_revised_candle_is_kept_as_it_was_and_as_it_is(store: Store) -> None:
     old, new = daily([1, 2, 3]), daily([1, 2, 3], seed=2)
     put(store, old, [])
     for now, numbers in ((NOW + 60, (0, 2)), (NOW + 90, (1,))):
-        with store.begin(BTC, DAY) as unit:
+        with store.begin(BTC_DAILY) as unit:
             unit.put_candles([new[number] for number in numbers])
             unit.note_revised([(old[number], new[number]) for number in numbers])
             unit.finish(changed=True, now=now)
-    found = store.revisions(BTC, DAY, 10)
+    found = store.revisions(BTC_DAILY, 10)
     assert [(r.old, r.new, r.noticed_at) for r in found] == [
         (old[1], new[1], NOW + 90),
         (old[2], new[2], NOW + 60),
         (old[0], new[0], NOW + 60),
     ]
-    assert found[0].revision == store.state(BTC, DAY).revision
+    assert found[0].revision == store.state(BTC_DAILY).revision
     assert found[1].revision == found[2].revision < found[0].revision
-    assert store.revisions(BTC, DAY, 1) == found[:1]
-    assert store.revisions(ETH, DAY, 10) == []
+    assert store.revisions(BTC_DAILY, 1) == found[:1]
+    assert store.revisions(ETH_DAILY, 10) == []

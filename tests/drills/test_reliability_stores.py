@@ -20,7 +20,6 @@ from app.services.loading import LoadReport, load_incremental
 from benchmarks.reliability import revised
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.rig import (
-    BTC,
     NOW,
     Where,
     candle_source,
@@ -28,6 +27,7 @@ from benchmarks.reliability.rig import (
     exchange,
 )
 from tests.support import postgres
+from tests.support.candles import BTC_DAILY
 from tests.support.history import History
 from tests.support.patience import until
 from tests.support.postgres import Postgres
@@ -97,24 +97,23 @@ def test_a_revision_is_written_with_its_averages_and_its_record_or_not_at_all(
                 store,
                 source,
                 lambda: NOW,
-                BTC,
-                Interval.DAY,
+                BTC_DAILY,
                 history_days=30,
                 reread=100,
                 publish=told.append,
             )
 
         load()
-        before = content(db.engine, BTC, Interval.DAY)
+        before = content(db.engine, BTC_DAILY)
         told.clear()
         stage.faults.add(f"revise=1.5,candle={before.rows[-60].bucket}")
         db.execute(refuse.format(table=table, when=when))
         with pytest.raises((IntegrityError, StoreError), match="refused by the test"):
             load()
-        assert content(db.engine, BTC, Interval.DAY) == before
-        assert (store.revisions(BTC, Interval.DAY, 9), told) == ([], [])
+        assert content(db.engine, BTC_DAILY) == before
+        assert (store.revisions(BTC_DAILY, 9), told) == ([], [])
         db.execute(allow)
-        assert (load().revised, len(store.revisions(BTC, Interval.DAY, 9))) == (1, 1)
-        after = content(db.engine, BTC, Interval.DAY)
+        assert (load().revised, len(store.revisions(BTC_DAILY, 9))) == (1, 1)
+        after = content(db.engine, BTC_DAILY)
         assert disagreements(after, Interval.DAY.seconds) == []
         assert [type(event) for event in told] == [CandlesLoaded, AveragesCalculated, CandleRevised]

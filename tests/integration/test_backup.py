@@ -35,7 +35,7 @@ from tests.support.backups import (
     rows_of,
     unchanged,
 )
-from tests.support.candles import BTC, DAY, daily, day
+from tests.support.candles import BTC_DAILY, daily, day
 from tests.support.logs import log_as_before
 from tests.support.processes import ended, process
 
@@ -133,7 +133,7 @@ def test_a_backup_comes_back_into_either_database_with_its_revisions_and_ids(
     assert restore(empty, tmp_path / "b.mmsb", replace=False) == content
     assert rows_of(empty) == rows_of(engine)
     schema.require(empty)
-    assert SqlSeriesStore(empty).state(BTC, DAY).revision == REVISION
+    assert SqlSeriesStore(empty).state(BTC_DAILY).revision == REVISION
     assert next_id(empty) == HIGHEST_ID + MANY + 1
 
 
@@ -178,7 +178,7 @@ def test_a_backup_is_of_one_moment_whatever_is_written_meanwhile(
 
     def clock() -> float:
         """Asked once the backup has begun, and before it has read a row."""
-        with SqlSeriesStore(engine).begin(BTC, DAY) as unit:
+        with SqlSeriesStore(engine).begin(BTC_DAILY) as unit:
             unit.put_candles(daily(range(30, 60), seed=2))
             unit.finish(changed=True, now=day(70))
         next_id(engine)

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from app.core.market import DAY, WINDOWS, Interval
+from app.core.market import DAY, WINDOWS
 from app.sandbox.exchange import Exchange
 from app.sandbox.simulation import Simulation
 from app.sandbox.wire import Reply
+from tests.support.candles import BTC_DAILY
 from tests.support.commands import BTC, Service, days_ago, service
 from tests.support.patience import until
 from tests.support.processes import DEADLINE, process
@@ -90,9 +91,9 @@ def test_missed_days_and_an_old_revision_end_as_a_clean_load(shop: Service, cloc
     before = shop.rows()
     assert before == by_hand(before)
     revised = days_ago(150)
-    [old] = shop.exchange.book.candles(BTC, Interval.DAY, revised, revised, clock.now)
+    [old] = shop.exchange.book.candles(BTC_DAILY, revised, revised, clock.now)
     new = replace(old, close=old.low if old.close != old.low else old.high)
-    shop.exchange.book.replace(BTC, Interval.DAY, [new])
+    shop.exchange.book.replace(BTC_DAILY, [new])
     assert shop.run("workers.incremental_loader").series["revised"] == 0
     report = shop.run("workers.incremental_loader", "--reread", "200").series
     assert (report["revised"], report["averages"]) == (1, 151)

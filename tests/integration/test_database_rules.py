@@ -23,7 +23,7 @@ from app.db.models import Base
 from app.db.session import ping, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.series import SqlSeriesStore
-from tests.support.candles import BTC, DAY, daily, day
+from tests.support.candles import BTC_DAILY, daily, day
 from tests.support.postgres import Postgres
 
 
@@ -110,7 +110,7 @@ def test_an_empty_database_is_refused_with_the_command_that_mends_it(db_url: str
         with pytest.raises(StoreUnusable, match="make migrate"):
             ping(engine)
         with pytest.raises(StoreUnusable, match="make migrate"):
-            SqlSeriesStore(engine).state(BTC, DAY)
+            SqlSeriesStore(engine).state(BTC_DAILY)
     finally:
         engine.dispose()
 
@@ -176,7 +176,7 @@ def test_a_locked_sqlite_file_is_an_answer_in_time_not_a_crash(sqlite_url: str) 
             pass
         impatient.dispose()
         # Readers do not wait for a writer.
-        assert SqlSeriesStore(engine).state(BTC, DAY).revision == 0
+        assert SqlSeriesStore(engine).state(BTC_DAILY).revision == 0
     finally:
         foreign.close()
         engine.dispose()
@@ -194,13 +194,13 @@ def test_a_full_disk_is_named_and_nothing_of_the_transaction_stays(sqlite_url: s
     engine.dispose()
 
     def write() -> None:
-        with store.begin(BTC, DAY) as unit:
+        with store.begin(BTC_DAILY) as unit:
             unit.put_candles(daily(range(5_000)))
             unit.finish(changed=True, now=day(6_000))
 
     with pytest.raises(StoreUnavailable, match="make room"):
         write()
-    assert (store.state(BTC, DAY).revision, store.rows(BTC, DAY, 0, day(9))[1]) == (0, [])
+    assert (store.state(BTC_DAILY).revision, store.rows(BTC_DAILY, 0, day(9))[1]) == (0, [])
     engine.dispose()
 
 
@@ -269,12 +269,12 @@ def test_the_migrate_command_says_what_it_did(
 
 def test_a_read_during_a_write_sees_the_last_commit_whole(engine: Engine) -> None:
     store = SqlSeriesStore(engine)
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.put_candles(daily([1]))
         unit.finish(changed=True, now=day(5))
-    before = store.rows(BTC, DAY, 0, day(9))
-    with store.begin(BTC, DAY) as unit:
+    before = store.rows(BTC_DAILY, 0, day(9))
+    with store.begin(BTC_DAILY) as unit:
         unit.put_candles(daily([1, 2, 3], seed=2))
         unit.finish(changed=True, now=day(6))
-        assert store.rows(BTC, DAY, 0, day(9)) == before
-    assert len(store.rows(BTC, DAY, 0, day(9))[1]) == 3
+        assert store.rows(BTC_DAILY, 0, day(9)) == before
+    assert len(store.rows(BTC_DAILY, 0, day(9))[1]) == 3

@@ -10,7 +10,7 @@ from app.db.cache.averages import CachedAverageStore
 from app.db.cache.memory import MemoryCache
 from app.db.database import open_engine
 from app.db.stores.series import SqlSeriesStore
-from tests.support.candles import BTC, DAY
+from tests.support.candles import BTC_DAILY
 from tests.support.history import History
 from tests.support.statements import statements
 
@@ -28,7 +28,7 @@ def test_five_hundred_cold_reads_of_one_series_are_two_statements(db_url: str) -
         def read(number: int) -> bytes:
             window, first, last = periods[number]
             start.wait(timeout=60)
-            return store.read(BTC, DAY, window, first, last).body
+            return store.read(BTC_DAILY, window, first, last).body
 
         with ThreadPoolExecutor(READERS) as pool:
             bodies = list(pool.map(read, range(READERS)))

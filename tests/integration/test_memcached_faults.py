@@ -12,7 +12,7 @@ import structlog
 
 from app.db.cache.averages import CachedAverageStore
 from app.db.cache.memcached import MemcachedRing
-from tests.support.candles import BTC, DAY
+from tests.support.candles import BTC_DAILY
 from tests.support.history import History
 from tests.support.memcached import Memcached
 from tests.support.patience import until
@@ -40,7 +40,7 @@ def check(store: CachedAverageStore, history: History, count: int) -> None:
     """Read so many mixed periods, each of which must be right."""
     for _ in range(count):
         window, first, last = history.period()
-        found = store.read(BTC, DAY, window, first, last)
+        found = store.read(BTC_DAILY, window, first, last)
         assert found.body == history.body(0, window, first, last)
         assert found.state.revision == history.revisions[0]
 

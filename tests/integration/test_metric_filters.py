@@ -16,7 +16,7 @@ import pytest
 from app.commands.command import command_parser, run
 from app.core.errors import UpstreamUnavailable
 from app.core.logging import configure
-from app.core.market import AverageSlice, Interval, Pair, Window
+from app.core.market import AverageSlice, Series, Window
 from app.core.prices import Coin, SpotPrice
 from app.core.settings import Settings
 from app.services.prices import Collection
@@ -132,9 +132,7 @@ def test_a_request_that_fails_for_the_upstream_counts_and_one_that_succeeds_does
 class BrokenStore(MemorySeriesStore):
     """A store with a fault of ours in it."""
 
-    def read(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
+    def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         raise ZeroDivisionError
 
 

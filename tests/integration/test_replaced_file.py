@@ -13,7 +13,7 @@ from app.db import schema
 from app.db.database import open_engine
 from app.db.session import ping, reading, transaction
 from app.db.stores.series import SqlSeriesStore
-from tests.support.candles import BTC, DAY
+from tests.support.candles import BTC_DAILY
 from tests.support.processes import api_server, ended, process
 
 
@@ -41,7 +41,7 @@ def remove(file: Path) -> None:
 
 def test_a_file_that_is_not_there_is_named_and_not_made(file: Path) -> None:
     engine = open_engine(f"sqlite:///{file}")
-    for ask in (ping, lambda engine: SqlSeriesStore(engine).state(BTC, DAY)):
+    for ask in (ping, lambda engine: SqlSeriesStore(engine).state(BTC_DAILY)):
         with pytest.raises(StoreUnusable, match=f"no database at {file}.*make migrate"):
             ask(engine)
     with pytest.raises(StoreUnusable, match="no database at"), transaction(engine):

@@ -20,7 +20,7 @@ from app.db.session import SQLITE, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.series import SqlSeriesStore
 from tests.support.backups import DAYS, ROWS, execute, fill, rows_of, unchanged
-from tests.support.candles import BTC, DAY, daily, day
+from tests.support.candles import BTC_DAILY, daily, day
 from tests.support.postgres import Postgres
 
 OLDER = [f"{number:04}" for number in range(1, int(schema.HEAD))]
@@ -64,10 +64,10 @@ def test_a_database_of_any_older_version_keeps_every_row(engine: Engine, version
         found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
         assert found == []
     store = SqlSeriesStore(engine)
-    with store.begin(BTC, DAY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.put_candles(daily([*DAYS, 41], seed=2))
         unit.finish(changed=True, now=day(60))
-    assert [candle for candle, _ in store.rows(BTC, DAY, 0, day(99))[1]] == daily(
+    assert [candle for candle, _ in store.rows(BTC_DAILY, 0, day(99))[1]] == daily(
         [*DAYS, 41], seed=2
     )
 

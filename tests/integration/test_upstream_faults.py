@@ -33,7 +33,7 @@ from app.sources import mercado_bitcoin_legacy as legacy
 from app.sources.http import Bounds, UpstreamHttp
 from app.sources.local_rate_limiter import LocalRateLimiter
 from app.sources.retry import RetryPolicy
-from tests.support.candles import BTC
+from tests.support.candles import BTC_DAILY
 
 DAY = Interval.DAY
 NOW = 1_711_829_417
@@ -73,17 +73,17 @@ class Rig:
 
     def load(self, source: CandleSource) -> LoadReport:
         """The initial load, which ends with an incremental one."""
-        return load_initial(self.store, source, lambda: NOW, BTC, DAY, history_days=SERVED)
+        return load_initial(self.store, source, lambda: NOW, BTC_DAILY, history_days=SERVED)
 
     def reread(self, source: CandleSource, buckets: int) -> LoadReport:
         """An incremental load that reads so many stored buckets again."""
         return load_incremental(
-            self.store, source, lambda: NOW, BTC, DAY, history_days=SERVED, reread=buckets
+            self.store, source, lambda: NOW, BTC_DAILY, history_days=SERVED, reread=buckets
         )
 
     def stored(self) -> Rows:
         """Everything that is stored."""
-        return self.store.rows(BTC, DAY, 0, 2**40)[1]
+        return self.store.rows(BTC_DAILY, 0, 2**40)[1]
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def rig(sqlite_url: str) -> Iterator[Rig]:
 @cache
 def market() -> ReplayBook:
     """A simulated market's days up to the running one, at NOW."""
-    return ReplayBook({(BTC, DAY): Simulation(7).candles(BTC, DAY, FIRST, NOW, NOW)})
+    return ReplayBook({BTC_DAILY: Simulation(7).candles(BTC_DAILY, FIRST, NOW, NOW)})
 
 
 @cache
@@ -108,7 +108,7 @@ def truth() -> tuple[Candle, ...]:
     """The candles of the closed days, as they must be stored."""
     return tuple(
         Candle(bar.stamp, *(exact(f"{number:f}") for number in numbers))
-        for bar in market().candles(BTC, DAY, FIRST, LAST, NOW)
+        for bar in market().candles(BTC_DAILY, FIRST, LAST, NOW)
         for numbers in [(bar.open, bar.high, bar.low, bar.close, bar.volume)]
     )
 
@@ -176,12 +176,12 @@ def test_wrong_candles_are_refused_one_by_one_leave_holes_and_come_back_with_the
     for item in report.refused:
         assert REFUSED[wrong[item.bucket or 0]] in item.reason
     assert rig.stored() == by_hand([candle for candle in truth() if candle.bucket not in wrong])
-    kept = rig.store.quarantined(BTC, DAY, FIRST, LAST)
+    kept = rig.store.quarantined(BTC_DAILY, FIRST, LAST)
     assert {(item.bucket, item.reason) for item in kept} == {
         (item.bucket, item.reason) for item in report.refused
     }
     # It is not said that the exchange has no such candles: so they are asked for again.
-    assert (report.absent, rig.store.absences(BTC, DAY, FIRST, LAST)) == (0, [])
+    assert (report.absent, rig.store.absences(BTC_DAILY, FIRST, LAST)) == (0, [])
     rig.exchange.faults.clear()
     assert rig.load(source).inserted == len(wrong)
     assert rig.stored() == by_hand()
@@ -191,12 +191,12 @@ def test_wrong_candles_are_refused_one_by_one_leave_holes_and_come_back_with_the
 def test_a_wrong_candle_never_replaces_a_right_one(rig: Rig, spec: str) -> None:
     source = rig.source()
     rig.load(source)
-    before = rig.store.state(BTC, DAY).revision
+    before = rig.store.state(BTC_DAILY).revision
     rig.exchange.faults.add(f"{spec},candle={LAST - DAY.seconds}")
     report = rig.reread(source, 3)
     assert (report.inserted, report.revised) == (0, 0)
     assert rig.stored() == by_hand()
-    assert rig.store.state(BTC, DAY).revision == before
+    assert rig.store.state(BTC_DAILY).revision == before
 
 
 def test_a_revised_close_is_noticed_when_it_is_read_again_and_corrects_its_averages(
@@ -208,7 +208,7 @@ def test_a_revised_close_is_noticed_when_it_is_read_again_and_corrects_its_avera
     assert rig.reread(source, 3).revised == 0
     assert rig.stored() == by_hand()
     assert rig.reread(source, 30).revised == 1
-    (revision,) = rig.store.revisions(BTC, DAY, 10)
+    (revision,) = rig.store.revisions(BTC_DAILY, 10)
     old, new = revision.old, revision.new
     assert old == next(candle for candle in truth() if candle.bucket == BAD)
     assert new.close == pytest.approx(old.close / 2, abs=1)

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from app.bootstrap import Runtime
 from app.core.errors import StoreError, UpstreamError
-from app.core.market import DAY, WINDOWS, AverageRow, Candle, Interval, Pair
+from app.core.market import DAY, WINDOWS, AverageRow, Candle, Pair, Series
 from app.core.ports import AverageStore
 from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
 from app.core.settings import Settings, load_settings
@@ -29,6 +29,7 @@ from app.services.health import Health
 from app.sources.local_rate_limiter import LocalRateLimiter
 from app.testing.prices import MemoryPriceStore
 from app.testing.series import MemoryLeases, MemorySeriesStore
+from tests.support.candles import BTC_DAILY
 
 BTC = Pair("BTC", "BRL")
 ETH = Pair("ETH", "BRL")
@@ -122,17 +123,16 @@ def close_of(number: int) -> int:
 
 def load(
     store: MemorySeriesStore,
-    pair: Pair = BTC,
-    interval: Interval = Interval.DAY,
+    series: Series = BTC_DAILY,
     *,
     last: int = LAST,
     count: int = 564,
     without: Iterable[int] = (),
 ) -> list[int]:
     """Store `count` candles up to `last`, less the buckets `without`, with their averages."""
-    step = interval.seconds
+    step = series.step
     candles, averages = _series(step, last, count, frozenset(without))
-    with store.begin(pair, interval) as unit:
+    with store.begin(series) as unit:
         unit.put_candles(candles)
         unit.put_averages(averages)
         unit.finish(changed=True, now=last + step + 300)

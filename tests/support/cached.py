@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from app.core.market import AverageSlice, Interval
+from app.core.market import AverageSlice, Interval, Series
 from app.core.ports import Cache
 from app.db.cache import blocks
 from app.db.cache.averages import CachedAverageStore
@@ -13,8 +13,8 @@ from app.db.cache.memory import MemoryCache
 from tests.support.candles import BTC
 from tests.support.means import RecordingMeans
 
-MINUTE = Interval.MINUTE
-STEP = MINUTE.seconds
+BTC_MINUTES = Series(BTC, Interval.MINUTE)
+STEP = BTC_MINUTES.step
 SIZE = blocks.BLOCK * STEP
 START = 3_400 * SIZE
 """Where a block of minutes begins."""
@@ -64,7 +64,7 @@ class Stand:
         self.store = CachedAverageStore(self.source, self.cache, monotonic=self.clock)
 
     def read(self, first: int = 0, last: int = EVER, window: int = 20) -> AverageSlice:
-        return self.store.read(BTC, MINUTE, window, first, last)
+        return self.store.read(BTC_MINUTES, window, first, last)
 
     def questions(self) -> list[str]:
         """What the source was asked since this was last called."""

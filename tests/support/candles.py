@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from app.core.errors import MmsError
-from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
+from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle, Series
 from app.domain.gaps import Span
 
 BTC = Pair("BTC", "BRL")
 ETH = Pair("ETH", "BRL")
 DAY = Interval.DAY
+BTC_DAILY = Series(BTC, DAY)
+ETH_DAILY = Series(ETH, DAY)
 EPOCH = 1_600_041_600 // 86_400 * 86_400
 """A midnight to count days from."""
 
@@ -52,13 +54,13 @@ class FakeExchange:
         """An exchange with these candles at this time."""
         return cls(now, {item.bucket: item for item in candles}, page_size=page_size)
 
-    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
+    def page(self, series: Series, first: int, last: int) -> CandlePage:
         """Answer from what the test has set."""
         self.asked.append(Span(first, last))
-        assert interval.count(first, last) <= self.page_size
+        assert series.interval.count(first, last) <= self.page_size
         if (error := self.trouble.get(len(self.asked) - 1)) is not None:
             raise error
-        closed = interval.last_closed(self.now)
+        closed = series.interval.last_closed(self.now)
         end = min(last, closed)
         return CandlePage(
             first,

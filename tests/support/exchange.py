@@ -6,11 +6,11 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from app.core.market import DAY, Interval
+from app.core.market import DAY
 from app.sandbox.book import Bar, ReplayBook
 from app.sandbox.exchange import Exchange
 from app.sandbox.simulation import Simulation
-from tests.support.candles import BTC
+from tests.support.candles import BTC_DAILY
 
 T = 1_700_006_400  # 2023-11-15 00:00 UTC
 FAR = T + 9000 * DAY
@@ -24,7 +24,7 @@ def bar(stamp: int, close: str = "262064") -> Bar:
 
 
 def ten_days(now: float = T + 9 * DAY + 5) -> Exchange:
-    book = ReplayBook({(BTC, Interval.DAY): [bar(T + n * DAY) for n in range(10)]})
+    book = ReplayBook({BTC_DAILY: [bar(T + n * DAY) for n in range(10)]})
     return Exchange(book, clock=lambda: now)
 
 

@@ -8,12 +8,12 @@ from bisect import bisect_left, bisect_right
 from operator import itemgetter
 
 from app.core.market import DAY as SECONDS
-from app.core.market import WINDOWS, Interval
+from app.core.market import WINDOWS
 from app.db import schema
 from app.db.database import open_engine
 from app.db.stores.series import SqlSeriesStore
 from app.services.loading import load_incremental, load_initial
-from tests.support.candles import BTC, DAY, FakeExchange, candle
+from tests.support.candles import BTC_DAILY, DAY, FakeExchange, candle
 from tests.support.means import row_of
 
 Averages = dict[int, tuple[int | None, ...]]
@@ -41,7 +41,7 @@ class History:
         self._chance = chance
         self._rendered: dict[tuple[int, int], list[tuple[int, str]]] = {}
         load_initial(
-            self.store, self.exchange, self._clock, BTC, DAY, history_days=days - WINDOWS[-1] + 1
+            self.store, self.exchange, self._clock, BTC_DAILY, history_days=days - WINDOWS[-1] + 1
         )
         self._note()
 
@@ -58,7 +58,7 @@ class History:
         old = self._chance.choice(sorted(self.exchange.candles)[-150:-100])
         self.exchange.candles[old] = candle(old, self._chance.randrange(10**13, 9 * 10**13))
         load_incremental(
-            self.store, self.exchange, self._clock, BTC, DAY, history_days=365, reread=200
+            self.store, self.exchange, self._clock, BTC_DAILY, history_days=365, reread=200
         )
         self._note()
 
@@ -94,6 +94,6 @@ class History:
         return self.exchange.now
 
     def _note(self) -> None:
-        state, rows = self.store.rows(BTC, Interval.DAY, 0, 2**40)
+        state, rows = self.store.rows(BTC_DAILY, 0, 2**40)
         self.versions.append({row.bucket: row.values for _, row in rows})
         self.revisions.append(state.revision)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from app.core.market import EMPTY_SERIES, Interval, Pair, SeriesState, Window
+from app.core.market import EMPTY_SERIES, Series, SeriesState, Window
 
 Rows = Mapping[int, int]
 """Bucket → average in 1e-8."""
@@ -35,7 +35,7 @@ class RecordingMeans:
         self.revision += 1
         return self.revision
 
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+    def state(self, series: Series) -> SeriesState:
         """What is known of the series."""
         self.asked.append("state")
         found = self._state()
@@ -43,7 +43,7 @@ class RecordingMeans:
         return found
 
     def means(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+        self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
         """The averages in [first, last], with their state."""
         self.asked.append("means")

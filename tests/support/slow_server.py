@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from app.core.logging import configure
-from app.core.market import AverageSlice, Interval, Pair, Window
+from app.core.market import AverageSlice, Series, Window
 from app.serve import run
 from app.testing.series import MemorySeriesStore
 from tests.support.api import FakeRuntime, load, settings
@@ -17,12 +17,10 @@ from tests.support.api import FakeRuntime, load, settings
 class WaitingStore(MemorySeriesStore):
     """Answers a read of averages once a line comes in."""
 
-    def read(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
+    def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         say("asked")
         sys.stdin.readline()
-        return super().read(pair, interval, window, first, last)
+        return super().read(series, window, first, last)
 
 
 def say(text: str) -> None:

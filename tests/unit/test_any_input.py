@@ -14,17 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.dependencies import AVERAGES, CANDLES
-from app.api.price_requests import ANOMALIES, HISTORY
-from app.api.query import Query
+from app.api.parameters import ANOMALIES, AVERAGES, CANDLES, HISTORY, Query
 from app.core.errors import ConfigurationError, InvalidRequest, StoreUnusable, UpstreamError
-from app.core.market import DAY, Interval, Pair
+from app.core.market import DAY
 from app.core.prices import COIN_IDS, Coin
 from app.db.backup import archive
 from app.db.schema import HEAD
 from app.sources import coingecko, mercado_bitcoin, mercado_bitcoin_legacy
 from app.sources.replies import ErrorReader, JsonRefused, RawReply, Reply, judge, loads
 from tests.support.api import Client, FakePrices, FakeRuntime, load, serving
+from tests.support.candles import BTC_DAILY
 
 NOW = 1_711_794_030
 FIRST, LAST = 1_711_497_600, 1_711_756_800
@@ -120,7 +119,7 @@ def test_a_reply_becomes_closed_candles_of_the_grid_or_an_upstream_error(
     door = Door(data, module.read_error)
     source = module.MercadoBitcoinLegacy(door, now) if legacy else module.MercadoBitcoin(door, now)
     try:
-        page = source.page(Pair("BTC", "BRL"), Interval.DAY, FIRST, LAST)
+        page = source.page(BTC_DAILY, FIRST, LAST)
     except UpstreamError:
         return
     stamps = [candle.bucket for candle in page.candles]

@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import GAPS, ContextDep, SeriesDep
-from app.api.openapi import SERIES_ERRORS, JsonBytes, json_reply, problems, series_parameters
+from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
+from app.api.parameters import GAPS, ContextDep, SeriesDep, series_parameters
+from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
 from app.domain.times import iso
-from app.schemas.replies import GapRange, Gaps
 from app.services.gaps import Inspection, inspect
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
-
-_EXAMPLE: Final = {
-    "pair": "BRLBTC",
-    "symbol": "BTC-BRL",
-    "interval": "1d",
-    "first": "2023-03-31T00:00:00Z",
-    "last": "2024-03-29T00:00:00Z",
-    "expected": 365,
-    "stored": 363,
-    "missing": 2,
-    "warm_up_missing": 1,
-    "complete": False,
-    "stale": False,
-    "as_of": "2024-03-29T00:00:00Z",
-    "age_seconds": 36_000,
-    "checked_at": "2024-03-30T00:05:02Z",
-    "checked_age_seconds": 35_698,
-    "gaps": [
-        {
-            "first": "2023-02-14T00:00:00Z",
-            "last": "2023-02-14T00:00:00Z",
-            "count": 1,
-            "cause": "never-fetched",
-            "warm_up": True,
-        },
-        {
-            "first": "2023-12-24T00:00:00Z",
-            "last": "2023-12-25T00:00:00Z",
-            "count": 2,
-            "cause": "absent",
-            "warm_up": False,
-        },
-    ],
-    "quarantined": 0,
-    "wrong_averages": [],
-}
 
 
 @router.get(
     "/{pair}/gaps",
     summary="Which buckets are missing, and why",
     responses={
-        200: json_reply("What is missing.", Gaps, _EXAMPLE),
+        200: json_reply("What is missing.", Gaps, GAPS_EXAMPLE),
         **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(GAPS),
@@ -75,37 +37,39 @@ def gaps(series: SeriesDep, context: ContextDep) -> Response:
     run asked for it in vain. That is not kept, so here the range has the cause that it had before.
     """
     runtime = context.runtime
-    found = inspect(runtime.series, *series, runtime.settings.history_days, runtime.clock())
-    return JsonBytes(_reply(found).model_dump_json().encode())
+    inspection = inspect(runtime.series, series, runtime.settings.history_days, runtime.clock())
+    return JsonBytes(_reply(inspection).model_dump_json().encode())
 
 
-def _reply(found: Inspection) -> Gaps:
+def _reply(inspection: Inspection) -> Gaps:
     return Gaps(
-        pair=found.pair.legacy,
-        symbol=found.pair.symbol,
-        interval=found.interval.value,
-        first=iso(found.served.first),
-        last=iso(found.served.last),
-        expected=found.expected,
-        stored=found.stored,
-        missing=found.missing,
-        warm_up_missing=found.warm_up_missing,
-        complete=found.complete(),
-        stale=found.stale,
-        as_of=None if found.newest is None else iso(found.newest),
-        age_seconds=found.age,
-        checked_at=None if found.checked_at is None else iso(found.checked_at),
-        checked_age_seconds=found.checked_age,
+        pair=inspection.series.pair.legacy,
+        symbol=inspection.series.pair.symbol,
+        interval=inspection.series.interval.value,
+        first=iso(inspection.served.first),
+        last=iso(inspection.served.last),
+        expected=inspection.expected,
+        stored=inspection.stored,
+        missing=inspection.missing,
+        warm_up_missing=inspection.warm_up_missing,
+        complete=inspection.complete(),
+        stale=inspection.stale,
+        as_of=None if inspection.newest is None else iso(inspection.newest),
+        age_seconds=inspection.age,
+        checked_at=None if inspection.checked_at is None else iso(inspection.checked_at),
+        checked_age_seconds=inspection.checked_age,
         gaps=tuple(
             GapRange(
-                first=iso(g.first),
-                last=iso(g.last),
-                count=g.count,
-                cause=g.cause.value,
-                warm_up=g.warm_up,
+                first=iso(gap.first),
+                last=iso(gap.last),
+                count=gap.count,
+                cause=gap.cause.value,
+                warm_up=gap.warm_up,
             )
-            for g in found.gaps
+            for gap in inspection.gaps
         ),
-        quarantined=found.quarantined,
-        wrong_averages=tuple((iso(span.first), iso(span.last)) for span in found.wrong_averages),
+        quarantined=inspection.quarantined,
+        wrong_averages=tuple(
+            (iso(span.first), iso(span.last)) for span in inspection.wrong_averages
+        ),
     )

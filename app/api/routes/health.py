@@ -9,31 +9,37 @@ from typing import Final, Literal
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import ContextDep
-from app.api.openapi import JsonBytes, json_reply
+from app.api.models import (
+    ALIVE_EXAMPLE,
+    DRAINING,
+    HEALTH_EXAMPLE,
+    NO_DATA,
+    NO_HEALTH_EXAMPLE,
+    NOT_READY_EXAMPLE,
+    READY_EXAMPLE,
+    Alive,
+    Health,
+    Readiness,
+    Reply,
+)
+from app.api.parameters import ContextDep
+from app.api.responses import JsonBytes, json_reply
 from app.core.errors import StoreError
-from app.schemas.replies import Alive, Health, Readiness, Reply
 from app.services.health import anything_stored
 
 router = APIRouter(tags=["Health"], default_response_class=JsonBytes)
 
 State = Literal["ok", "degraded"]
 
-_EMPTY: Final = "No data yet: run make initial_load."
 _NO_DATABASE: Final = "The database does not answer; the service's log says why."
-_DRAINING: Final = "This process is shutting down."
 
 
 @router.get(
     "/health",
     summary="Whether the service, its database and its cache work",
     responses={
-        200: json_reply("It works.", Health, {"status": "ok", "database": "ok", "cache": "ok"}),
-        503: json_reply(
-            "The database is unusable.",
-            Health,
-            {"status": "unavailable", "database": "unavailable", "cache": "ok"},
-        ),
+        200: json_reply("It works.", Health, HEALTH_EXAMPLE),
+        503: json_reply("The database is unusable.", Health, NO_HEALTH_EXAMPLE),
     },
 )
 def health(context: ContextDep) -> Response:
@@ -50,7 +56,7 @@ def health(context: ContextDep) -> Response:
 @router.get(
     "/healthz",
     summary="Whether the process is alive",
-    responses={200: json_reply("It is.", Alive, {"status": "alive"})},
+    responses={200: json_reply("It is.", Alive, ALIVE_EXAMPLE)},
 )
 def alive() -> Response:
     """Always 200: restart the process where this does not answer."""
@@ -61,14 +67,8 @@ def alive() -> Response:
     "/readyz",
     summary="Whether to send requests here",
     responses={
-        200: json_reply(
-            "Send them.",
-            Readiness,
-            {"status": "ready", "data": "empty", "cache": "ok", "message": _EMPTY},
-        ),
-        503: json_reply(
-            "Send them elsewhere.", Readiness, {"status": "unavailable", "message": _DRAINING}
-        ),
+        200: json_reply("Send them.", Readiness, READY_EXAMPLE),
+        503: json_reply("Send them elsewhere.", Readiness, NOT_READY_EXAMPLE),
     },
 )
 def ready(context: ContextDep) -> Response:
@@ -79,7 +79,7 @@ def ready(context: ContextDep) -> Response:
     """
     runtime = context.runtime
     if context.draining.is_set():
-        return _reply(503, Readiness(status="unavailable", message=_DRAINING))
+        return _reply(503, Readiness(status="unavailable", message=DRAINING))
     if not runtime.health.database_works():
         return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
     settings = runtime.settings
@@ -90,7 +90,7 @@ def ready(context: ContextDep) -> Response:
     if present:
         return _reply(200, Readiness(status="ready", data="present", cache=_cache(context)))
     return _reply(
-        200, Readiness(status="ready", data="empty", cache=_cache(context), message=_EMPTY)
+        200, Readiness(status="ready", data="empty", cache=_cache(context), message=NO_DATA)
     )
 
 

@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Final
 
 from fastapi import APIRouter, Response
 
-from app.api.dependencies import ContextDep, NoParameters
-from app.api.openapi import JsonBytes, json_reply, problems
+from app.api.models import PAIRS_EXAMPLE, Pairs, SeriesStatus
+from app.api.parameters import ContextDep, NoParameters
+from app.api.responses import JsonBytes, json_reply, problems
 from app.core.errors import StoreUnavailable
-from app.core.market import WINDOWS
+from app.core.market import WINDOWS, Series
 from app.domain.times import iso
-from app.schemas.replies import Pairs, SeriesStatus
 from app.services.averages import nothing_stored
 from app.services.coverage import Coverage
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
-
-_EXAMPLE: Final = {
-    "pairs": [
-        {
-            "pair": "BRLBTC",
-            "symbol": "BTC-BRL",
-            "interval": "1d",
-            "windows": list(WINDOWS),
-            "first": "2023-03-31T00:00:00Z",
-            "last": "2024-03-29T00:00:00Z",
-            "expected": 365,
-            "stored": 365,
-            "missing": 0,
-            "warm_up_missing": 0,
-            "stale": False,
-            "as_of": "2024-03-29T00:00:00Z",
-            "checked_at": "2024-03-30T00:05:02Z",
-        },
-    ]
-}
 
 
 @router.get(
     "/pairs",
     summary="What is served, how complete and how fresh",
     responses={
-        200: json_reply("Every served series.", Pairs, _EXAMPLE),
+        200: json_reply("Every served series.", Pairs, PAIRS_EXAMPLE),
         **problems(StoreUnavailable),
     },
     dependencies=[NoParameters],
@@ -57,32 +36,32 @@ def pairs(context: ContextDep) -> Response:
     """
     settings = context.runtime.settings
     now = context.runtime.clock()
-    found = [
-        context.coverage.coverage(pair, interval, now)
+    coverages = [
+        context.coverage.coverage(Series(pair, interval), now)
         for pair, interval in product(settings.allowed_pairs, settings.intervals)
     ]
-    body = Pairs(pairs=tuple(map(_status, found)))
+    body = Pairs(pairs=tuple(map(_status, coverages)))
     return JsonBytes(body.model_dump_json(exclude_unset=True).encode())
 
 
-def _status(found: Coverage) -> SeriesStatus:
+def _status(coverage: Coverage) -> SeriesStatus:
     status = SeriesStatus(
-        pair=found.pair.legacy,
-        symbol=found.pair.symbol,
-        interval=found.interval.value,
+        pair=coverage.series.pair.legacy,
+        symbol=coverage.series.pair.symbol,
+        interval=coverage.series.interval.value,
         windows=WINDOWS,
-        first=_iso(found.first),
-        last=_iso(found.last),
-        expected=found.expected,
-        stored=found.stored,
-        missing=found.missing,
-        warm_up_missing=found.warm_up_missing,
-        stale=found.stale,
-        as_of=_iso(found.as_of),
-        checked_at=_iso(found.checked_at),
+        first=_iso(coverage.first),
+        last=_iso(coverage.last),
+        expected=coverage.expected,
+        stored=coverage.stored,
+        missing=coverage.missing,
+        warm_up_missing=coverage.warm_up_missing,
+        stale=coverage.stale,
+        as_of=_iso(coverage.as_of),
+        checked_at=_iso(coverage.checked_at),
     )
-    if found.as_of is None:
-        message = nothing_stored(found.pair, found.interval)
+    if coverage.as_of is None:
+        message = nothing_stored(coverage.series)
         return status.model_copy(update={"message": message})
     return status
 

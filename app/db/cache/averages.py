@@ -14,7 +14,7 @@ from functools import partial
 from itertools import groupby
 from typing import Final, Protocol
 
-from app.core.market import AverageSlice, Interval, Pair, SeriesState, Window
+from app.core.market import AverageSlice, Interval, Series, SeriesState, Window
 from app.core.ports import Cache
 from app.db.cache import blocks
 from app.db.cache.blocks import BLOCK, Block
@@ -27,12 +27,12 @@ CHECK_EVERY: Final = 0.5
 class MeansSource(Protocol):
     """Where averages come from when they are not cached."""
 
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+    def state(self, series: Series) -> SeriesState:
         """What is known of the series."""
         ...
 
     def means(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+        self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, Sequence[tuple[int, int]]]:
         """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
         ...
@@ -67,78 +67,74 @@ class CachedAverageStore:
         self._monotonic = monotonic
         self._check_every = check_every
         self._flights = SingleFlight()
-        self._known: dict[tuple[Pair, Interval], _Known] = {}
+        self._known: dict[Series, _Known] = {}
 
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+    def state(self, series: Series) -> SeriesState:
         """What is known of the series, at most `check_every` seconds old."""
-        not_before = self._not_before(pair, interval)
+        not_before = self._not_before(series)
         while True:
-            known = self._believed(pair, interval)
+            known = self._believed(series)
             if known is None:
-                known = self._flights.do((pair, interval), lambda: self._ask(pair, interval))
+                known = self._flights.do(series, lambda: self._ask(series))
             asked_at, state = known
             if asked_at >= not_before:
                 return state
 
-    def read(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
+    def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
-        not_before = self._not_before(pair, interval)
+        not_before = self._not_before(series)
         while True:
-            state = self.state(pair, interval)
-            wanted = _extent(state, interval, first, last)
-            found = self._cached(pair, interval, window, wanted, state)
+            state = self.state(series)
+            wanted = _extent(state, series.interval, first, last)
+            found = self._cached(series, window, wanted, state)
             if found is not None:
                 return _slice(state, found, first, last)
-            loaded = self._flights.do(
-                (pair, interval, window), partial(self._load, pair, interval, window, wanted)
-            )
-            needed = _extent(loaded.state, interval, first, last)
+            loaded = self._flights.do((series, window), partial(self._load, series, window, wanted))
+            needed = _extent(loaded.state, series.interval, first, last)
             # What others asked for may be other blocks, or an answer from before a commit that we
             # should see. And a load may just have committed the first bucket of the next block.
             if loaded.asked_at >= not_before and all(n in loaded.blocks for n in needed):
                 return _slice(loaded.state, [loaded.blocks[n] for n in needed], first, last)
 
-    def refresh(self, pair: Pair, interval: Interval) -> SeriesState:
+    def refresh(self, series: Series) -> SeriesState:
         """Ask for the newest revision now, whatever is believed."""
-        return self._ask(pair, interval)[1]
+        return self._ask(series)[1]
 
-    def _believed(self, pair: Pair, interval: Interval) -> _Known | None:
+    def _believed(self, series: Series) -> _Known | None:
         """When the state was asked for and what it was, unless that is too long ago."""
-        known = self._known.get((pair, interval))
+        known = self._known.get(series)
         if known is not None and self._monotonic() - known[0] < self._check_every:
             return known
         return None
 
-    def _not_before(self, pair: Pair, interval: Interval) -> float:
+    def _not_before(self, series: Series) -> float:
         """When the answer that a caller gets who comes now must have been asked for, at the earliest.
 
         That is `check_every` ago, and not before what somebody has been told already.
         """
         oldest = self._monotonic() - self._check_every
-        known = self._known.get((pair, interval))
+        known = self._known.get(series)
         return oldest if known is None else max(oldest, known[0])
 
-    def _ask(self, pair: Pair, interval: Interval) -> _Known:
+    def _ask(self, series: Series) -> _Known:
         asked_at = self._monotonic()
-        state = self._source.state(pair, interval)
-        self._learn(pair, interval, asked_at, state)
+        state = self._source.state(series)
+        self._learn(series, asked_at, state)
         return asked_at, state
 
-    def _learn(self, pair: Pair, interval: Interval, asked_at: float, state: SeriesState) -> None:
+    def _learn(self, series: Series, asked_at: float, state: SeriesState) -> None:
         # Two questions may overlap; the one that was asked later knows better.
-        known = self._known.get((pair, interval))
+        known = self._known.get(series)
         if known is None or known[0] <= asked_at:
-            self._known[pair, interval] = (asked_at, state)
+            self._known[series] = (asked_at, state)
 
     def _cached(
-        self, pair: Pair, interval: Interval, window: Window, wanted: range, state: SeriesState
+        self, series: Series, window: Window, wanted: range, state: SeriesState
     ) -> list[Block] | None:
         """All the wanted blocks at the state's revision, None where one of them is not cached."""
         found = []
         for number in wanted:
-            key = _key(pair, interval, window, state.revision, number)
+            key = _key(series, window, state.revision, number)
             packed = self._cache.get(key)
             block = blocks.unpack(key, packed) if packed is not None else None
             if block is None:
@@ -146,26 +142,27 @@ class CachedAverageStore:
             found.append(block)
         return found
 
-    def _load(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:
+    def _load(self, series: Series, window: Window, wanted: range) -> _Loaded:
         """The wanted blocks, from the source unless another caller finished before our turn."""
-        asked_at, state = self._known[pair, interval]
-        found = self._cached(pair, interval, window, wanted, state)
+        asked_at, state = self._known[series]
+        found = self._cached(series, window, wanted, state)
         if found is not None:
             return _Loaded(asked_at, state, dict(zip(wanted, found, strict=True)))
-        return self._fetch(pair, interval, window, wanted)
+        return self._fetch(series, window, wanted)
 
-    def _fetch(self, pair: Pair, interval: Interval, window: Window, wanted: range) -> _Loaded:
+    def _fetch(self, series: Series, window: Window, wanted: range) -> _Loaded:
         """The wanted blocks, at least one, from the source, in one query."""
         asked_at = self._monotonic()
+        interval = series.interval
         first, last = blocks.bounds(interval, wanted[0])[0], blocks.bounds(interval, wanted[-1])[1]
-        state, rows = self._source.means(pair, interval, window, first, last)
-        self._learn(pair, interval, asked_at, state)
+        state, rows = self._source.means(series, window, first, last)
+        self._learn(series, asked_at, state)
         size = BLOCK * interval.seconds
         by_number = {n: list(run) for n, run in groupby(rows, lambda row: row[0] // size)}
         found = {}
         for number in wanted:
             block = found[number] = blocks.render(by_number.get(number, ()))
-            key = _key(pair, interval, window, state.revision, number)
+            key = _key(series, window, state.revision, number)
             self._cache.set(key, blocks.pack(key, block))
         return _Loaded(asked_at, state, found)
 
@@ -183,5 +180,5 @@ def _extent(state: SeriesState, interval: Interval, first: int, last: int) -> ra
     return blocks.numbers(interval, first, last) if first <= last else range(0)
 
 
-def _key(pair: Pair, interval: Interval, window: Window, revision: int, number: int) -> str:
-    return f"mms:1:{pair.symbol}:{interval.value}:{window}:{revision}:{number}"
+def _key(series: Series, window: Window, revision: int, number: int) -> str:
+    return f"mms:1:{series.pair.symbol}:{series.interval.value}:{window}:{revision}:{number}"

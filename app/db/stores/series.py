@@ -17,10 +17,9 @@ from app.core.market import (
     AverageSlice,
     Candle,
     CandleRevision,
-    Interval,
-    Pair,
     QuarantinedCandle,
     RefusedCandle,
+    Series,
     SeriesState,
     Window,
 )
@@ -51,10 +50,10 @@ class SqlSeriesStore:
         self._connection = connection
 
     @contextmanager
-    def begin(self, pair: Pair, interval: Interval) -> Iterator[SeriesUnit]:
+    def begin(self, series: Series) -> Iterator[SeriesUnit]:
         """Open one transaction on one series, locked against other writers."""
         with transaction(self._engine) as connection:
-            yield SqlSeriesUnit(connection, pair, interval)
+            yield SqlSeriesUnit(connection, series)
 
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
         """What `ask` gets from a store whose answers all come from one server."""
@@ -62,48 +61,46 @@ class SqlSeriesStore:
             lambda connection: ask(SqlSeriesStore(self._engine, self._reads, connection))
         )
 
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+    def state(self, series: Series) -> SeriesState:
         """What is known of the series; EMPTY_SERIES where it was never loaded."""
-        return self._read(lambda connection: statements.read_state(connection, pair, interval))
+        return self._read(lambda connection: statements.read_state(connection, series))
 
-    def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+    def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
-        found = self._rows(statements.candles(pair, interval, first, last, "bucket"))
+        found = self._rows(statements.candles(series, first, last, "bucket"))
         return [row[0] for row in found]
 
-    def absences(self, pair: Pair, interval: Interval, first: int, last: int) -> list[Absent]:
+    def absences(self, series: Series, first: int, last: int) -> list[Absent]:
         """The buckets in [first, last] that the exchange did not have when asked, ascending."""
-        return [
-            Absent(*row) for row in self._rows(statements.absences(pair, interval, first, last))
-        ]
+        return [Absent(*row) for row in self._rows(statements.absences(series, first, last))]
 
-    def settled(self, pair: Pair, interval: Interval, first: int, last: int) -> int:
+    def settled(self, series: Series, first: int, last: int) -> int:
         """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
-        ((count,),) = self._rows(statements.settled(pair, interval, first, last))
+        ((count,),) = self._rows(statements.settled(series, first, last))
         return int(count)
 
-    def wrong_averages(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+    def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles."""
-        found = self._rows(statements.wrong_averages(pair, interval, first, last))
+        found = self._rows(statements.wrong_averages(series, first, last))
         return [row[0] for row in found]
 
     def quarantined(
-        self, pair: Pair, interval: Interval, first: int, last: int, limit: int | None = None
+        self, series: Series, first: int, last: int, limit: int | None = None
     ) -> list[QuarantinedCandle]:
         """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
-        found = self._rows(statements.quarantined(pair, interval, first, last, limit))
+        found = self._rows(statements.quarantined(series, first, last, limit))
         return [statements.as_quarantined(row) for row in found]
 
-    def revisions(self, pair: Pair, interval: Interval, limit: int) -> list[CandleRevision]:
+    def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
         """Closed candles that the exchange revised, the last noticed ones first."""
-        found = self._rows(statements.revisions(pair, interval, limit))
+        found = self._rows(statements.revisions(series, limit))
         return [statements.as_revision(row) for row in found]
 
     def rows(
-        self, pair: Pair, interval: Interval, first: int, last: int
+        self, series: Series, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
         """Candles of [first, last] with their averages, ascending, and the state they belong to."""
-        found = self._rows(statements.candles_with_averages(pair, interval, first, last))
+        found = self._rows(statements.candles_with_averages(series, first, last))
         rows = [
             (
                 Candle(*row[STATE_WIDTH:_AVERAGES_FROM]),
@@ -115,18 +112,16 @@ class SqlSeriesStore:
         return (SeriesState(*found[0][:STATE_WIDTH]) if found else EMPTY_SERIES), rows
 
     def means(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+        self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
         """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
-        found = self._rows(statements.means(pair, interval, window, first, last))
+        found = self._rows(statements.means(series, window, first, last))
         state = SeriesState(*found[0][:STATE_WIDTH]) if found else EMPTY_SERIES
         return state, [(row[4], row[5]) for row in found if row[4] is not None]
 
-    def read(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
+    def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
-        state, means = self.means(pair, interval, window, first, last)
+        state, means = self.means(series, window, first, last)
         return AverageSlice(state, len(means), rendering.averages(means))
 
     def _rows(self, wanted: Executable) -> Sequence[Any]:
@@ -149,37 +144,35 @@ any order: with 40,000 minutes such a read took four minutes."""
 class SqlSeriesUnit:
     """A SeriesUnit; made by `SqlSeriesStore.begin`, which commits or undoes it."""
 
-    def __init__(self, connection: Connection, pair: Pair, interval: Interval) -> None:
+    def __init__(self, connection: Connection, series: Series) -> None:
         self._connection = connection
-        self._pair = pair
-        self._interval = interval
-        self._name = (pair.symbol, interval.value)
+        self._series = series
+        self._name = (series.pair.symbol, series.interval.value)
         self._revised: Sequence[tuple[Candle, Candle]] = ()
         self._written = 0
         self._lock()
-        self.state = statements.read_state(connection, pair, interval)
+        self.state = statements.read_state(connection, series)
 
     def _lock(self) -> None:
         # SQLite's transaction holds the only write lock already; PostgreSQL locks the series' row.
         dialect = sqlite if self._connection.dialect.name == SQLITE else postgresql
-        row = dialect.insert(StoredSeries).values(
-            pair=self._pair.symbol, interval=self._interval.value, revision=0
-        )
+        pair, interval = self._name
+        row = dialect.insert(StoredSeries).values(pair=pair, interval=interval, revision=0)
         self._connection.execute(row.on_conflict_do_nothing())
         self._connection.execute(
             select(StoredSeries.revision)
-            .where(*is_series(StoredSeries, self._pair, self._interval))
+            .where(*is_series(StoredSeries, self._series))
             .with_for_update()
         )
 
     def candles(self, first: int, last: int) -> list[Candle]:
         """The stored candles of the buckets [first, last], ascending."""
-        wanted = statements.candles(self._pair, self._interval, first, last, "bucket", *PRICES)
+        wanted = statements.candles(self._series, first, last, "bucket", *PRICES)
         return [Candle(*row) for row in self._connection.execute(wanted)]
 
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
-        wanted = statements.candles(self._pair, self._interval, first, last, "bucket", "close")
+        wanted = statements.candles(self._series, first, last, "bucket", "close")
         rows = self._connection.execute(wanted).all()
         return [row[0] for row in rows], [row[1] for row in rows]
 
@@ -191,14 +184,12 @@ class SqlSeriesUnit:
         upsert(self._connection, "candles", KEY, PRICES, rows)
         self._written += len(rows)
         arrived = exists().where(
-            *is_series(StoredCandle, self._pair, self._interval),
+            *is_series(StoredCandle, self._series),
             StoredCandle.bucket == Absence.bucket,
         )
         first, last = candles[0].bucket, candles[-1].bucket
         self._connection.execute(
-            delete(Absence).where(
-                *within(Absence, self._pair, self._interval, first, last), arrived
-            )
+            delete(Absence).where(*within(Absence, self._series, first, last), arrived)
         )
 
     def put_averages(self, rows: Sequence[AverageRow]) -> None:
@@ -208,7 +199,7 @@ class SqlSeriesUnit:
 
     def drop_orphans(self, first: int, last: int) -> int:
         """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
-        lost = statements.orphans(self._pair, self._interval, first, last)
+        lost = statements.orphans(self._series, first, last)
         return self._connection.execute(delete(StoredAverages).where(*lost)).rowcount
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
@@ -232,7 +223,7 @@ class SqlSeriesUnit:
         statements.put_revisions(self._connection, self._name, self._revised, revision, int(now))
         self._connection.execute(
             update(StoredSeries)
-            .where(*is_series(StoredSeries, self._pair, self._interval))
+            .where(*is_series(StoredSeries, self._series))
             .values(revision=revision, checked_at=int(now) if checked else self.state.checked_at)
         )
         if self._written >= _MANY and self._connection.dialect.name != SQLITE:

@@ -24,10 +24,9 @@ from app.core.market import (
     WINDOWS,
     Candle,
     CandleRevision,
-    Interval,
-    Pair,
     QuarantinedCandle,
     RefusedCandle,
+    Series,
     SeriesState,
     Window,
 )
@@ -52,30 +51,28 @@ _MEAN: Final = {
 }
 
 
-def is_series(table: Any, pair: Pair, interval: Interval) -> tuple[ColumnElement[bool], ...]:
+def is_series(table: Any, series: Series) -> tuple[ColumnElement[bool], ...]:
     """The conditions that pick one series' rows."""
-    return table.pair == pair.symbol, table.interval == interval.value
+    return table.pair == series.pair.symbol, table.interval == series.interval.value
 
 
-def within(
-    table: Any, pair: Pair, interval: Interval, first: int, last: int
-) -> tuple[ColumnElement[bool], ...]:
+def within(table: Any, series: Series, first: int, last: int) -> tuple[ColumnElement[bool], ...]:
     """The conditions that pick one series' rows of the buckets [first, last]."""
-    return (*is_series(table, pair, interval), table.bucket >= first, table.bucket <= last)
+    return (*is_series(table, series), table.bucket >= first, table.bucket <= last)
 
 
-def candles(pair: Pair, interval: Interval, first: int, last: int, *columns: str) -> Select[Any]:
+def candles(series: Series, first: int, last: int, *columns: str) -> Select[Any]:
     """These columns of the candles of [first, last], ascending."""
     return (
         select(*(getattr(StoredCandle, name) for name in columns))
-        .where(*within(StoredCandle, pair, interval, first, last))
+        .where(*within(StoredCandle, series, first, last))
         .order_by(StoredCandle.bucket)
     )
 
 
-def state_columns(pair: Pair, interval: Interval) -> tuple[Any, ...]:
+def state_columns(series: Series) -> tuple[Any, ...]:
     """The columns of SeriesState, in its order; oldest and newest come from the key's two ends."""
-    stored = is_series(StoredCandle, pair, interval)
+    stored = is_series(StoredCandle, series)
     return (
         StoredSeries.revision,
         select(func.min(StoredCandle.bucket)).where(*stored).scalar_subquery(),
@@ -84,14 +81,14 @@ def state_columns(pair: Pair, interval: Interval) -> tuple[Any, ...]:
     )
 
 
-def read_state(connection: Connection, pair: Pair, interval: Interval) -> SeriesState:
+def read_state(connection: Connection, series: Series) -> SeriesState:
     """What is known of the series; EMPTY_SERIES where it was never loaded."""
-    wanted = select(*state_columns(pair, interval)).where(*is_series(StoredSeries, pair, interval))
+    wanted = select(*state_columns(series)).where(*is_series(StoredSeries, series))
     row = connection.execute(wanted).one_or_none()
     return SeriesState(*row) if row is not None else EMPTY_SERIES
 
 
-def candles_with_averages(pair: Pair, interval: Interval, first: int, last: int) -> Select[Any]:
+def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
     """State, candle and averages in one statement, so that all are of one snapshot.
 
     One row with only the state where the series has no candle in [first, last].
@@ -101,73 +98,73 @@ def candles_with_averages(pair: Pair, interval: Interval, first: int, last: int)
     )
     return (
         select(
-            *state_columns(pair, interval),
+            *state_columns(series),
             *(getattr(StoredCandle, name) for name in ("bucket", *PRICES)),
             *_MEAN.values(),
         )
         .select_from(StoredSeries)
-        .outerjoin(StoredCandle, and_(*within(StoredCandle, pair, interval, first, last)))
+        .outerjoin(StoredCandle, and_(*within(StoredCandle, series, first, last)))
         .outerjoin(StoredAverages, same)
-        .where(*is_series(StoredSeries, pair, interval))
+        .where(*is_series(StoredSeries, series))
         .order_by(StoredCandle.bucket)
     )
 
 
-def means(pair: Pair, interval: Interval, window: Window, first: int, last: int) -> Select[Any]:
+def means(series: Series, window: Window, first: int, last: int) -> Select[Any]:
     """State, bucket and average in one statement; one row with only the state where none exists."""
     mean = _MEAN[window]
-    rows = and_(*within(StoredAverages, pair, interval, first, last), mean.is_not(None))
+    rows = and_(*within(StoredAverages, series, first, last), mean.is_not(None))
     return (
-        select(*state_columns(pair, interval), StoredAverages.bucket, mean)
+        select(*state_columns(series), StoredAverages.bucket, mean)
         .select_from(StoredSeries)
         .outerjoin(StoredAverages, rows)
-        .where(*is_series(StoredSeries, pair, interval))
+        .where(*is_series(StoredSeries, series))
         .order_by(StoredAverages.bucket)
     )
 
 
-def absences(pair: Pair, interval: Interval, first: int, last: int) -> Select[int, int, int]:
+def absences(series: Series, first: int, last: int) -> Select[int, int, int]:
     """The columns of Absent for [first, last], ascending."""
     return (
         select(Absence.bucket, Absence.first_asked_at, Absence.last_asked_at)
-        .where(*within(Absence, pair, interval, first, last))
+        .where(*within(Absence, series, first, last))
         .order_by(Absence.bucket)
     )
 
 
-def settled(pair: Pair, interval: Interval, first: int, last: int) -> Select[int]:
+def settled(series: Series, first: int, last: int) -> Select[int]:
     """How many buckets of [first, last] have a candle or are noted as absent; none has both."""
     counts = [
-        select(func.count()).where(*within(table, pair, interval, first, last)).scalar_subquery()
+        select(func.count()).where(*within(table, series, first, last)).scalar_subquery()
         for table in (StoredCandle, Absence)
     ]
     return select(counts[0] + counts[1])
 
 
-def orphans(pair: Pair, interval: Interval, first: int, last: int) -> tuple[Any, ...]:
+def orphans(series: Series, first: int, last: int) -> tuple[Any, ...]:
     """The conditions that pick the averages of [first, last] whose candle is gone.
 
     The schema forbids them, but SQLite holds a program to its foreign keys only where that program
     asks for it.
     """
     same = (getattr(StoredCandle, name) == getattr(StoredAverages, name) for name in KEY)
-    return *within(StoredAverages, pair, interval, first, last), not_(exists().where(*same))
+    return *within(StoredAverages, series, first, last), not_(exists().where(*same))
 
 
-def wrong_averages(pair: Pair, interval: Interval, first: int, last: int) -> CompoundSelect[Any]:
+def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]:
     """The buckets of [first, last] where an average is absent that should exist, or the reverse.
 
     Rows are unique and ascending on the grid, so the window of N buckets that ends at a row is whole
     exactly when the row N - 1 before it lies N - 1 steps back.
     """
-    step = interval.seconds
+    step = series.step
     bucket = StoredCandle.bucket
     back = {n: func.lag(bucket, n - 1).over(order_by=bucket).label(f"back_{n}") for n in WINDOWS}
     same = and_(*(getattr(StoredAverages, name) == getattr(StoredCandle, name) for name in KEY))
     rows = (
         select(bucket, *_MEAN.values(), *back.values())
         .outerjoin(StoredAverages, same)
-        .where(*within(StoredCandle, pair, interval, first - (WINDOWS[-1] - 1) * step, last))
+        .where(*within(StoredCandle, series, first - (WINDOWS[-1] - 1) * step, last))
         .subquery()
     )
     wrong = []
@@ -177,7 +174,7 @@ def wrong_averages(pair: Pair, interval: Interval, first: int, last: int) -> Com
         whole = func.coalesce(rows.c[f"back_{window}"] == start, false())
         wrong += [and_(mean.is_(None), whole), and_(mean.is_not(None), not_(whole))]
     contradicting = select(rows.c.bucket).where(rows.c.bucket >= first, or_(*wrong))
-    lost = select(StoredAverages.bucket).where(*orphans(pair, interval, first, last))
+    lost = select(StoredAverages.bucket).where(*orphans(series, first, last))
     return contradicting.union_all(lost).order_by("bucket")
 
 
@@ -219,12 +216,10 @@ def put_revisions(
     upsert(connection, "candle_revisions", (*KEY, "revision"), ("noticed_at", *_OLD, *_NEW), rows)
 
 
-def quarantined(
-    pair: Pair, interval: Interval, first: int, last: int, limit: int | None
-) -> CompoundSelect[Any]:
+def quarantined(series: Series, first: int, last: int, limit: int | None) -> CompoundSelect[Any]:
     """Refused candles of the buckets [first, last] and those without a bucket, newest sight first."""
-    known = within(Quarantined, pair, interval, first, last)
-    unknown = (*is_series(Quarantined, pair, interval), Quarantined.bucket == UNKNOWN_BUCKET)
+    known = within(Quarantined, series, first, last)
+    unknown = (*is_series(Quarantined, series), Quarantined.bucket == UNKNOWN_BUCKET)
     columns = (Quarantined.bucket, Quarantined.reason, *(getattr(Quarantined, n) for n in _SEEN))
     return (
         select(*columns)
@@ -243,7 +238,7 @@ def as_quarantined(row: Sequence[Any]) -> QuarantinedCandle:
     )
 
 
-def revisions(pair: Pair, interval: Interval, limit: int) -> Select[Any]:
+def revisions(series: Series, limit: int) -> Select[Any]:
     """Revised candles, the newest notice first."""
     return (
         select(
@@ -252,7 +247,7 @@ def revisions(pair: Pair, interval: Interval, limit: int) -> Select[Any]:
             RevisedCandle.noticed_at,
             *(getattr(RevisedCandle, name) for name in (*_OLD, *_NEW)),
         )
-        .where(*is_series(RevisedCandle, pair, interval))
+        .where(*is_series(RevisedCandle, series))
         .order_by(RevisedCandle.noticed_at.desc(), RevisedCandle.bucket.desc())
         .limit(limit)
     )

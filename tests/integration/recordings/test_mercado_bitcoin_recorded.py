@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import UpstreamBlocked, UpstreamRejected, UpstreamUnavailable
-from app.core.market import Candle, Interval, Pair
+from app.core.market import Candle, Interval, Series
 from app.domain.candles import SETTLING
+from tests.support.candles import BTC, BTC_DAILY
 from tests.unit.sources.upstream_fakes import FakeHost, answer, legacy, v4
-
-BTC = Pair("BTC", "BRL")
-DAY = Interval.DAY
 
 
 def exactly(value: str) -> int:
@@ -35,7 +33,7 @@ def test_the_recorded_legacy_reply_is_read_to_the_last_digit(recordings: Path) -
             for line in csv.DictReader(table)
         ]
     first, last = expected[0].bucket, expected[-1].bucket
-    page = legacy(FakeHost([answer(body=body)])).page(BTC, DAY, first, last)
+    page = legacy(FakeHost([answer(body=body)])).page(BTC_DAILY, first, last)
     assert (len(expected), len(page.candles)) == (819, 818)
     assert list(page.candles) == expected[:-1]
     assert page.refused == ()
@@ -43,7 +41,7 @@ def test_the_recorded_legacy_reply_is_read_to_the_last_digit(recordings: Path) -
     assert page.exchange_time == 1_711_829_417
     later = {"server_unix_timestamp": last + 86_400 + SETTLING}
     whole = json.loads(body, parse_float=str) | later
-    page = legacy(FakeHost([answer(whole)])).page(BTC, DAY, first, last)
+    page = legacy(FakeHost([answer(whole)])).page(BTC_DAILY, first, last)
     assert list(page.candles) == expected
 
 
@@ -55,7 +53,7 @@ def test_the_recorded_minutes_are_read_with_their_holes(recordings: Path) -> Non
     data = {name: [line[name] for line in lines] for name in "ohlcv"} | {"t": buckets}
     now = {"date": "Sun, 01 Sep 2024 12:00:00 GMT"}
     source = v4(FakeHost([answer(data, headers=now)]))
-    page = source.page(BTC, Interval.MINUTE, buckets[0], buckets[-1])
+    page = source.page(Series(BTC, Interval.MINUTE), buckets[0], buckets[-1])
     assert [item.bucket for item in page.candles] == buckets
     assert [item.close for item in page.candles] == [exactly(line["c"]) for line in lines]
     assert len(buckets) < Interval.MINUTE.count(page.first, page.last)
@@ -68,7 +66,7 @@ def test_the_recorded_v4_snippet_is_read(recordings: Path) -> None:
     (data,) = (body for name, body in snippets.items() if name.startswith("GET /candles"))
     now = {"date": "Sun, 27 Sep 2026 12:00:02 GMT"}
     page = v4(FakeHost([answer(data, headers=now)])).page(
-        BTC, Interval.HOUR, data["t"][0], data["t"][-1]
+        Series(BTC, Interval.HOUR), data["t"][0], data["t"][-1]
     )
     assert [item.close for item in page.candles] == [exactly(close) for close in data["c"]]
 
@@ -87,7 +85,7 @@ def test_every_recorded_error_body_is_understood(recordings: Path) -> None:
     for item in errors:
         with pytest.raises(UpstreamRejected) as caught:
             v4(FakeHost([answer(item["body"], item["status"])])).page(
-                BTC, DAY, 1_711_584_000, 1_711_756_800
+                BTC_DAILY, 1_711_584_000, 1_711_756_800
             )
         assert item["body"]["code"] in str(caught.value)
         assert str(item["status"]) in str(caught.value)
@@ -99,5 +97,5 @@ def test_every_recorded_error_body_is_understood(recordings: Path) -> None:
     ):
         with pytest.raises(kind):
             v4(FakeHost([answer(documented[status], int(status))])).page(
-                BTC, DAY, 1_711_584_000, 1_711_756_800
+                BTC_DAILY, 1_711_584_000, 1_711_756_800
             )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.bootstrap import Runtime, for_command, open_candle_source
-from app.core.market import WINDOWS, Interval
+from app.core.market import WINDOWS, Interval, Series
 from app.core.settings import load_settings
 from app.domain.candles import SETTLING
 from app.domain.fixed_point import SCALE, exact
@@ -58,12 +58,14 @@ def exchange_and_service(
 def load_into(made: Runtime, interval: Interval, days: int) -> LoadReport:
     """One initial load over HTTP."""
     with open_candle_source(made.settings) as source:
-        return load_initial(made.series, source, made.clock, BTC, interval, history_days=days)
+        return load_initial(
+            made.series, source, made.clock, Series(BTC, interval), history_days=days
+        )
 
 
 def stored(made: Runtime, interval: Interval = Interval.DAY) -> dict[int, tuple[int | None, ...]]:
     """The stored averages by bucket."""
-    rows = made.series.rows(BTC, interval, 0, 2**40)[1]
+    rows = made.series.rows(Series(BTC, interval), 0, 2**40)[1]
     return {candle.bucket: averages.values for candle, averages in rows}
 
 

@@ -23,8 +23,7 @@ from app.db.stores.series import SqlSeriesStore
 from app.services.coverage import CoverageCounter
 from app.services.gaps import inspect
 from tests.support.api import settings
-from tests.support.candles import BTC
-from tests.support.candles import DAY as INTERVAL
+from tests.support.candles import BTC_DAILY
 from tests.support.history import History
 from tests.support.memcached import Memcached
 from tests.support.patience import until
@@ -43,7 +42,7 @@ def reading(store: SqlSeriesStore, history: History) -> Iterator[Callable[[], in
 
     def read(number: int) -> None:
         while not ended:
-            state, rows = store.rows(BTC, INTERVAL, 0, history.last)
+            state, rows = store.rows(BTC_DAILY, 0, history.last)
             assert (state.revision, len(rows)) == (revision, len(history.versions[-1]))
             done[number] += 1
 
@@ -105,7 +104,7 @@ def test_commands_read_where_they_write(pair: Pair, history: History) -> None:
         history.next()
         made = bootstrap.for_command(chosen)
         try:
-            assert made.series.state(BTC, INTERVAL).revision == history.revisions[-1]
+            assert made.series.state(BTC_DAILY).revision == history.revisions[-1]
         finally:
             made.close()
 
@@ -115,9 +114,9 @@ def test_what_takes_several_reads_has_them_from_one_server(pair: Pair, history: 
     connections: list[object] = []
     event.listen(engine, "checkout", lambda used, *_: connections.append(used))
     store = SqlSeriesStore(engine)
-    inspect(store, BTC, INTERVAL, 60, time.time())
+    inspect(store, BTC_DAILY, 60, time.time())
     assert len(connections) == 1
-    CoverageCounter(store, 60).coverage(BTC, INTERVAL, time.time())
+    CoverageCounter(store, 60).coverage(BTC_DAILY, time.time())
     assert len(connections) == 2
     engine.dispose()
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
 from app.core.errors import StoreUnavailable, UnrepresentablePrice
-from app.core.market import AverageSlice, Interval, Pair, Window
+from app.core.market import AverageSlice, Series, Window
 from app.main import create_app
 from app.testing.series import MemorySeriesStore
 from tests.support.api import Client, FakeRuntime, serving, settings, started
@@ -33,9 +33,7 @@ class BrokenStore(MemorySeriesStore):
         super().__init__()
         self.error = error
 
-    def read(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
-    ) -> AverageSlice:
+    def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         raise self.error
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.market import DAY, Interval, Pair, RefusedCandle, SeriesState, Window
+from app.core.market import DAY, Interval, RefusedCandle, Series, SeriesState, Window
 from app.db.cache.averages import CachedAverageStore
 from app.db.cache.memory import MemoryCache
 from app.testing.series import MemorySeriesStore
-from tests.support.api import BTC, LAST, NOW, Client, FakeRuntime, load, serving
+from tests.support.api import LAST, NOW, Client, FakeRuntime, load, serving
+from tests.support.candles import BTC_DAILY
 
 DAILY = Interval.DAY
 
@@ -23,15 +24,15 @@ class CountingSource:
         self.store = store
         self.asked: list[str] = []
 
-    def state(self, pair: Pair, interval: Interval) -> SeriesState:
+    def state(self, series: Series) -> SeriesState:
         self.asked.append("state")
-        return self.store.state(pair, interval)
+        return self.store.state(series)
 
     def means(
-        self, pair: Pair, interval: Interval, window: Window, first: int, last: int
+        self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, Sequence[tuple[int, int]]]:
         self.asked.append("means")
-        return self.store.means(pair, interval, window, first, last)
+        return self.store.means(series, window, first, last)
 
 
 @pytest.fixture
@@ -135,9 +136,9 @@ def test_old_data_is_marked_stale_an_hour_after_a_newer_close(
 
 
 def test_quarantine_and_revisions_are_served(runtime: FakeRuntime, api: Client) -> None:
-    before = runtime.store.rows(BTC, DAILY, LAST, LAST)[1][0][0]
+    before = runtime.store.rows(BTC_DAILY, LAST, LAST)[1][0][0]
     after = replace(before, close=before.close + 1)
-    with runtime.store.begin(BTC, DAILY) as unit:
+    with runtime.store.begin(BTC_DAILY) as unit:
         unit.quarantine([RefusedCandle(LAST, "odd"), RefusedCandle(None, "no stamp")], NOW)
         unit.note_revised([(before, after)])
         unit.finish(changed=True, now=NOW)
@@ -150,7 +151,7 @@ def test_quarantine_and_revisions_are_served(runtime: FakeRuntime, api: Client) 
     assert (revised["timestamp"], revised["noticed"]) == (LAST, NOW)
     assert int(revised["new_close"].scaleb(8)) == after.close
     assert int(revised["old_close"].scaleb(8)) == before.close
-    assert int(revised["revision"]) == runtime.store.state(BTC, DAILY).revision
+    assert int(revised["revision"]) == runtime.store.state(BTC_DAILY).revision
     assert api.get("/BRLBTC/gaps").json()["quarantined"] == 2
     for path in ("quarantine", "revisions"):
         assert len(api.get(f"/BRLBTC/{path}?limit=1").json()) == 1

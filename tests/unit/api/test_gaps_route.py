@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.market import DAY, WARM_UP, Interval
-from tests.support.api import BTC, LAST, NOW, FakeRuntime, load, serving
+from app.core.market import DAY, WARM_UP
+from tests.support.api import LAST, NOW, FakeRuntime, load, serving
+from tests.support.candles import BTC_DAILY
 
 SERVED_FROM = LAST - 364 * DAY
 
@@ -33,7 +34,7 @@ def test_a_hole_before_the_served_period_explains_the_averages_that_lack_it(
 def test_gaps_are_named_with_their_cause_and_the_series_with_its_age() -> None:
     runtime = FakeRuntime()
     load(runtime.store, without=[LAST - 2 * DAY, LAST - 3 * DAY, LAST - 9 * DAY])
-    with runtime.store.begin(BTC, Interval.DAY) as unit:
+    with runtime.store.begin(BTC_DAILY) as unit:
         unit.note_absent([LAST - 9 * DAY], NOW - 2 * DAY)
         unit.note_absent([LAST - 9 * DAY], NOW)
         unit.finish(changed=False, now=NOW - 60)

@@ -13,8 +13,8 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from app.api.errors import ANSWERS
+from app.api.models import Problem
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
-from app.schemas.replies import Problem
 from tests.support.api import Answer, Client, FakePrices, FakeRuntime, load, serving
 
 PATHS = {

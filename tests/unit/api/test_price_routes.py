@@ -9,7 +9,7 @@ import pytest
 
 from app.core.errors import UpstreamBlocked, UpstreamUnavailable
 from app.core.market import DAY
-from tests.support.api import BTC, LAST, NOW, Client, FakePrices, FakeRuntime, load, serving
+from tests.support.api import LAST, NOW, Client, FakePrices, FakeRuntime, load, serving
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def source() -> FakePrices:
 @pytest.fixture
 def api(source: FakePrices) -> Iterator[Client]:
     runtime = FakeRuntime(price_source=source)
-    load(runtime.store, BTC)
+    load(runtime.store)
     with serving(runtime) as client:
         yield client
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from app.core.market import DAY, Interval
-from tests.support.api import LAST, Client, FakeRuntime, load, serving
+from app.core.market import DAY, Interval, Series
+from tests.support.api import BTC, LAST, Client, FakeRuntime, load, serving
 
 HOUR = Interval.HOUR
 
@@ -18,7 +18,7 @@ def api() -> Iterator[Client]:
     """BTC daily with two holes and hourly for a while; ETH served but not loaded."""
     runtime = FakeRuntime()
     load(runtime.store, without=[LAST - 30 * DAY, LAST - 300 * DAY])
-    load(runtime.store, interval=HOUR, last=LAST + DAY - 3600, count=400)
+    load(runtime.store, Series(BTC, HOUR), last=LAST + DAY - 3600, count=400)
     with serving(runtime, intervals="1d,1h") as client:
         yield client
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_answered_is_refused_with_what_is_allowed(
 
 def test_more_than_ten_thousand_points_are_to_be_asked_in_parts() -> None:
     runtime = FakeRuntime()
-    load(runtime.store, interval=Interval.MINUTE, last=LAST + DAY, count=10_001)
+    load(runtime.store, Series(BTC, Interval.MINUTE), last=LAST + DAY, count=10_001)
     with serving(runtime, intervals="1m") as api:
         got = api.get("/BRLBTC/candles?interval=1m&from=0")
         assert (got.status, got.json()["code"]) == (422, "invalid-parameter")

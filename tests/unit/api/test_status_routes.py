@@ -7,7 +7,7 @@ from threading import Event
 from app.core.errors import StoreUnavailable, StoreUnusable
 from app.core.market import DAY
 from app.main import create_app
-from tests.support.api import BTC, LAST, FakeRuntime, load, serving, settings, started
+from tests.support.api import LAST, FakeRuntime, load, serving, settings, started
 
 
 def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
@@ -65,7 +65,7 @@ def test_an_empty_database_is_ready_and_says_what_to_run() -> None:
         got = api.get("/readyz")
         assert (got.status, got.json()["data"]) == (200, "empty")
         assert "make initial_load" in got.json()["message"]
-        load(runtime.store, BTC)
+        load(runtime.store)
         assert api.get("/readyz").json() == {"status": "ready", "data": "present", "cache": "ok"}
 
 

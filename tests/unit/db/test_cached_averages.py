@@ -9,8 +9,8 @@ from app.core.market import EMPTY_SERIES
 from app.db.cache.averages import CHECK_EVERY
 from tests.support.cached import (
     ACROSS,
+    BTC_MINUTES,
     EVER,
-    MINUTE,
     SIZE,
     START,
     STEP,
@@ -18,7 +18,6 @@ from tests.support.cached import (
     Spoilable,
     Stand,
 )
-from tests.support.candles import BTC
 from tests.support.means import between, rows_in
 
 
@@ -68,7 +67,7 @@ def test_refresh_makes_a_commit_seen_at_once() -> None:
     stand.source.commit(WITHIN)
     stand.read()
     second = stand.source.commit(ACROSS)
-    assert stand.store.refresh(BTC, MINUTE).revision == second
+    assert stand.store.refresh(BTC_MINUTES).revision == second
     assert rows_in(stand.read().body) == ACROSS
 
 
@@ -146,7 +145,7 @@ def test_trouble_with_the_source_is_told_and_over_once_it_is_over() -> None:
     with pytest.raises(StoreUnavailable, match="gone"):
         stand.read()
     with pytest.raises(StoreUnavailable, match="gone"):
-        stand.store.state(BTC, MINUTE)
+        stand.store.state(BTC_MINUTES)
     stand.source.error = None
     assert stand.read().count == 50
 

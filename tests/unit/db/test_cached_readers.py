@@ -10,8 +10,17 @@ import pytest
 
 from app.core.market import AverageSlice
 from app.db.cache.averages import CHECK_EVERY
-from tests.support.cached import ACROSS, EVER, MINUTE, SIZE, START, STEP, WITHIN, Spoilable, Stand
-from tests.support.candles import BTC
+from tests.support.cached import (
+    ACROSS,
+    BTC_MINUTES,
+    EVER,
+    SIZE,
+    START,
+    STEP,
+    WITHIN,
+    Spoilable,
+    Stand,
+)
 from tests.support.means import Rows, between, rows_in
 from tests.support.patience import until, waiting_in
 
@@ -57,7 +66,7 @@ def test_many_reads_at_once_ask_for_the_revision_once() -> None:
 def test_a_slow_answer_is_not_given_to_who_came_after_a_commit() -> None:
     stand = Stand()
     stand.source.commit(WITHIN)
-    stand.store.state(BTC, MINUTE)
+    stand.store.state(BTC_MINUTES)
     stand.source.held = True
     with ThreadPoolExecutor(2) as pool:
         early = pool.submit(stand.read)
@@ -75,7 +84,7 @@ def test_a_slow_answer_is_not_given_to_who_came_after_a_commit() -> None:
 def test_who_has_been_told_of_a_commit_is_not_shown_what_was_before_it() -> None:
     stand = Stand()
     stand.source.commit(WITHIN)
-    stand.store.state(BTC, MINUTE)
+    stand.store.state(BTC_MINUTES)
     period = (START, START + SIZE - STEP)
     stand.source.held = True
     with ThreadPoolExecutor(2) as pool:
@@ -84,7 +93,7 @@ def test_who_has_been_told_of_a_commit_is_not_shown_what_was_before_it() -> None
         second = stand.source.commit(ACROSS)
         stand.clock.now += 0.01
         stand.source.held = False
-        assert stand.store.refresh(BTC, MINUTE).revision == second
+        assert stand.store.refresh(BTC_MINUTES).revision == second
         late = pool.submit(stand.read, *period)
         until(lambda: waiting_in(Future.result) == 1 or late.done())
         stand.source.let_go()
@@ -92,7 +101,7 @@ def test_who_has_been_told_of_a_commit_is_not_shown_what_was_before_it() -> None
         found = late.result(timeout=20)
     assert (found.state.revision, rows_in(found.body)) == (second, between(ACROSS, *period))
     # The late answer to the early question has not replaced what is known since.
-    assert stand.store.state(BTC, MINUTE).revision == second
+    assert stand.store.state(BTC_MINUTES).revision == second
     assert stand.read(*period).state.revision == second
 
 

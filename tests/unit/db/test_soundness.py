@@ -16,7 +16,7 @@ from app.db.database import open_engine
 from app.db.sqlite import QUICK, require_sound
 from app.db.stores.series import SqlSeriesStore
 from tests.support.api import settings
-from tests.support.candles import BTC, DAY, candle, day
+from tests.support.candles import BTC_DAILY, candle, day
 
 PAGE = 4_096
 
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "mms.db"
     engine = open_engine(f"sqlite:///{path}")
     schema.migrate(engine)
-    with SqlSeriesStore(engine).begin(BTC, DAY) as unit:
+    with SqlSeriesStore(engine).begin(BTC_DAILY) as unit:
         unit.put_candles([candle(day(number), 10**10 + number) for number in range(1_000)])
         unit.finish(changed=True, now=day(1_000))
     engine.dispose()

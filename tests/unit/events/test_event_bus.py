@@ -19,17 +19,17 @@ from app.events.types import (
     PriceRefused,
     SeriesEvent,
 )
-from tests.support.candles import BTC, DAY
+from tests.support.candles import BTC_DAILY
 from tests.support.loopback import nothing_left_behind
 from tests.support.patience import until
 
 
 def refused(count: int) -> CandlesRefused:
-    return CandlesRefused(BTC, DAY, count)
+    return CandlesRefused(BTC_DAILY, count)
 
 
-LOADED = CandlesLoaded(BTC, DAY, inserted=1, revised=0, newest=0, revision=7)
-CALCULATED = AveragesCalculated(BTC, DAY, buckets=1, revision=7)
+LOADED = CandlesLoaded(BTC_DAILY, inserted=1, revised=0, newest=0, revision=7)
+CALCULATED = AveragesCalculated(BTC_DAILY, buckets=1, revision=7)
 
 
 @dataclass
@@ -171,7 +171,7 @@ def test_a_bus_that_was_stopped_while_it_started_its_thread_can_be_closed(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", interrupted)
         with pytest.raises(Stopped):
-            bus.publish(CandlesLoaded(BTC, DAY, 1, 0, 1, 1))
+            bus.publish(CandlesLoaded(BTC_DAILY, 1, 0, 1, 1))
     assert bus.close()
 
 

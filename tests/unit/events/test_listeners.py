@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 import structlog
 
-from app.core.market import EMPTY_SERIES, WINDOWS, AverageSlice, Interval, Pair, Window
+from app.core.market import EMPTY_SERIES, WINDOWS, AverageSlice, Series, Window
 from app.events import types
 from app.events.bus import EventBus
 from app.events.listeners import AnomalyEpisodes, cache_warming, log_line
@@ -18,12 +18,12 @@ from app.events.types import (
     GapDetected,
     PriceCollected,
 )
-from tests.support.candles import BTC, DAY
+from tests.support.candles import BTC_DAILY
 
 
 def made(kind: type[Event]) -> Event:
     """An event of this kind, whatever its fields are."""
-    known: dict[str, object] = {"pair": BTC, "interval": DAY}
+    known: dict[str, object] = {"series": BTC_DAILY}
     return kind(**{item.name: known.get(item.name, 1) for item in fields(kind)})
 
 
@@ -36,7 +36,7 @@ KINDS = [
 
 def test_the_log_line_has_the_events_name_and_its_values() -> None:
     with structlog.testing.capture_logs() as logged:
-        log_line(GapDetected(BTC, DAY, 86_400, 172_800, gaps=1, count=2, causes="absent 2"))
+        log_line(GapDetected(BTC_DAILY, 86_400, 172_800, gaps=1, count=2, causes="absent 2"))
     said = {"first": 86_400, "last": 172_800, "gaps": 1, "count": 2, "causes": "absent 2"}
     of_series = {"pair": "BRLBTC", "interval": "1d", "log_level": "info"}
     assert logged == [{"event": "gap_detected", **said, **of_series}]
@@ -47,7 +47,11 @@ def test_every_kind_of_event_can_be_logged(kind: type[Event]) -> None:
     with structlog.testing.capture_logs() as logged:
         log_line(made(kind))
     [line] = logged
-    assert line.keys() >= {item.name for item in fields(kind)}
+    assert line.keys() - {"event", "log_level"} == {
+        name
+        for item in fields(kind)
+        for name in (["pair", "interval"] if item.name == "series" else [item.name])
+    }
 
 
 def test_events_are_counted_by_kind() -> None:
@@ -98,11 +102,11 @@ def test_an_anomaly_is_warned_of_once_until_the_price_is_normal_again() -> None:
 
 
 def test_the_cache_is_warmed_with_each_window_of_the_series() -> None:
-    read: list[tuple[Pair, Interval, Window]] = []
+    read: list[tuple[Series, Window]] = []
 
-    def record(pair: Pair, interval: Interval, window: Window) -> AverageSlice:
-        read.append((pair, interval, window))
+    def record(series: Series, window: Window) -> AverageSlice:
+        read.append((series, window))
         return AverageSlice(EMPTY_SERIES, 0, b"[]")
 
-    cache_warming(record)(AveragesCalculated(BTC, DAY, buckets=3, revision=9))
-    assert read == [(BTC, DAY, window) for window in WINDOWS]
+    cache_warming(record)(AveragesCalculated(BTC_DAILY, buckets=3, revision=9))
+    assert read == [(BTC_DAILY, window) for window in WINDOWS]

@@ -22,7 +22,7 @@ from app.db.stores.series import SqlSeriesStore
 from app.domain.times import iso
 from app.monitoring.gap_monitor import main
 from app.services.loading import load_initial
-from tests.support.candles import BTC, FakeExchange, candle
+from tests.support.candles import BTC_DAILY, FakeExchange, candle
 from tests.support.logs import log_as_before
 
 SECONDS = 86_400
@@ -69,9 +69,7 @@ class Service:
         buckets = range(self.ago(DAYS + WARM_UP), self.ago(last) + 1, SECONDS)
         now = self.ago(last) + SECONDS + 60
         exchange = FakeExchange.of([candle(b, 10**9 + b) for b in buckets if b not in gone], now)
-        load_initial(
-            self.store, exchange, lambda: now - hours * 3600, BTC, Interval.DAY, history_days=DAYS
-        )
+        load_initial(self.store, exchange, lambda: now - hours * 3600, BTC_DAILY, history_days=DAYS)
 
     def change(self, statement: str, *values: object) -> None:
         """Change the database behind the service's back, and its rules'."""
@@ -144,7 +142,7 @@ def test_a_complete_series_is_one_line_and_exit_0(service: Service) -> None:
 
 def test_each_range_is_named_with_its_cause_and_counted_in_the_heartbeat(service: Service) -> None:
     service.fill(without=[2, 5, 6])
-    with service.store.begin(BTC, Interval.DAY) as unit:
+    with service.store.begin(BTC_DAILY) as unit:
         unit.quarantine([RefusedCandle(service.ago(4), "odd")], int(time.time()))
         unit.finish(changed=False, now=time.time(), checked=False)
     service.change("DELETE FROM averages WHERE bucket = ?", service.ago(8))

@@ -27,7 +27,7 @@ from app.services.gaps import Cause, Inspection, inspect
 from app.services.loading import load_initial
 from app.testing.series import MemoryLeases
 from tests.support.api import FakeRuntime, settings
-from tests.support.candles import BTC, DAY, FakeExchange, daily, day
+from tests.support.candles import BTC_DAILY, FakeExchange, daily, day
 
 DAYS = 101
 ALL = daily(range(300))
@@ -70,7 +70,7 @@ class Stand:
             clock=lambda: self.exchange.now,
         )
         self.store = fake.store
-        load_initial(self.store, self.exchange, self.runtime.clock, BTC, DAY, history_days=DAYS)
+        load_initial(self.store, self.exchange, self.runtime.clock, BTC_DAILY, history_days=DAYS)
         self.exchange.asked.clear()
 
     def has(self, *numbers: int) -> None:
@@ -78,7 +78,7 @@ class Stand:
         self.exchange.candles |= {day(number): ALL[number] for number in numbers}
 
     def look(self) -> Inspection:
-        return inspect(self.store, BTC, DAY, DAYS, self.exchange.now)
+        return inspect(self.store, BTC_DAILY, DAYS, self.exchange.now)
 
     def repair(self, *, strict: bool = False, away: UpstreamError | None = None) -> Repaired:
         return Repaired(*repair(self.runtime, self.exchange, self.look(), strict=strict, away=away))
@@ -90,7 +90,7 @@ class Stand:
 
     def spoil(self, *numbers: int) -> None:
         """These days lose their averages."""
-        with self.store.begin(BTC, DAY) as unit:
+        with self.store.begin(BTC_DAILY) as unit:
             unit.put_averages([AverageRow(day(n), (None, None, None)) for n in numbers])
             unit.finish(changed=True, now=self.exchange.now)
 
@@ -118,7 +118,7 @@ def test_what_is_missing_is_asked_for_with_its_neighbours_and_stored() -> None:
 
 def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> None:
     stand = Stand(lacking=(250, 280))
-    with stand.store.begin(BTC, DAY) as unit:
+    with stand.store.begin(BTC_DAILY) as unit:
         unit.note_absent([day(250)], day(302))
         unit.finish(changed=False, now=stand.exchange.now)
     stand.has(250, 280)
@@ -132,12 +132,12 @@ def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> N
 
 def test_averages_that_vanished_are_mended_without_a_question() -> None:
     stand = Stand(lacking=())
-    whole = stand.store.rows(BTC, DAY, 0, day(999))[1]
+    whole = stand.store.rows(BTC_DAILY, 0, day(999))[1]
     stand.spoil(270, 271, 290)
     assert stand.look().wrong_averages == (Span(day(270), day(271)), Span(day(290), day(290)))
     assert stand.repair() == Repaired(stand.look())
     assert stand.look().wrong_averages == ()
-    assert stand.store.rows(BTC, DAY, 0, day(999))[1] == whole
+    assert stand.store.rows(BTC_DAILY, 0, day(999))[1] == whole
     assert stand.exchange.asked == []
 
 
@@ -152,7 +152,7 @@ def test_an_exchange_that_gives_no_answer_is_the_cause_and_the_trouble(
     assert done.trouble is error
     assert stand.causes(done.found) == [(day(250), Cause.UNREACHABLE)]
     assert stand.leases == {}
-    assert stand.told() == [LoadFailed(BTC, DAY, kind.__name__, "The exchange is away.")]
+    assert stand.told() == [LoadFailed(BTC_DAILY, kind.__name__, "The exchange is away.")]
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -173,12 +173,12 @@ def test_an_answer_that_cannot_be_used_is_trouble_and_no_other_cause() -> None:
     done = stand.repair()
     assert str(done.trouble) == "No list of candles."
     assert stand.causes(done.found) == [(day(250), Cause.ABSENT)]
-    assert stand.told() == [LoadFailed(BTC, DAY, "UpstreamNonsense", "No list of candles.")]
+    assert stand.told() == [LoadFailed(BTC_DAILY, "UpstreamNonsense", "No list of candles.")]
 
 
 def test_closes_that_cannot_be_averaged_are_trouble_and_leave_the_rest_as_it_is() -> None:
     stand = Stand(lacking=())
-    with stand.store.begin(BTC, DAY) as unit:
+    with stand.store.begin(BTC_DAILY) as unit:
         unit.put_candles([Candle(day(290), 2**62, 2**62, 2**62, 2**62, 0)])
         unit.finish(changed=True, now=stand.exchange.now)
     stand.spoil(295)

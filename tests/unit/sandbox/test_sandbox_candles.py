@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from app.core.market import DAY, Interval
+from app.core.market import DAY
 from app.sandbox.book import Bar, ReplayBook
 from app.sandbox.exchange import PAGE_LIMIT, Exchange
-from tests.support.candles import BTC
+from tests.support.candles import BTC_DAILY
 from tests.support.exchange import CANDLES, FAR, T, ask, bar, sent, simulated, ten_days
 
 # v4 candles
@@ -17,7 +17,7 @@ from tests.support.exchange import CANDLES, FAR, T, ask, bar, sent, simulated, t
 
 def test_v4_candles_are_columns_with_decimal_strings_of_eight_places() -> None:
     book = ReplayBook(
-        {(BTC, Interval.DAY): [Bar(T, *map(Decimal, ("1", "2.5", "0.1", "1.00000001", "7E+2")))]}
+        {BTC_DAILY: [Bar(T, *map(Decimal, ("1", "2.5", "0.1", "1.00000001", "7E+2")))]}
     )
     reply = Exchange(book, clock=lambda: T).answer(f"{CANDLES}&to={T}")
     assert reply.body == (
@@ -27,7 +27,7 @@ def test_v4_candles_are_columns_with_decimal_strings_of_eight_places() -> None:
 
 
 def test_a_price_finer_than_the_tick_is_sent_with_all_its_digits() -> None:
-    market = Exchange(ReplayBook({(BTC, Interval.DAY): [bar(T, "1.000000001")]}), clock=lambda: T)
+    market = Exchange(ReplayBook({BTC_DAILY: [bar(T, "1.000000001")]}), clock=lambda: T)
     assert ask(market, f"{CANDLES}&to={T}")["c"] == ["1.000000001"]
 
 
@@ -82,7 +82,7 @@ def test_a_wrong_request_is_refused_with_the_exchange_s_code(query: str, error: 
 
 def test_legacy_candles_are_objects_with_json_numbers_under_the_server_s_time() -> None:
     book = ReplayBook(
-        {(BTC, Interval.DAY): [Bar(T, *map(Decimal, ("1.50", "2.5", "0.1", "262064.0", "7E+2")))]}
+        {BTC_DAILY: [Bar(T, *map(Decimal, ("1.50", "2.5", "0.1", "262064.0", "7E+2")))]}
     )
     market = Exchange(book, clock=lambda: T + 7.9)
     reply = market.answer(f"/v4/BRLBTC/candle?from={T}&to={FAR}&precision=1d")

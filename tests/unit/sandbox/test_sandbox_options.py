@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.core.market import DAY, Interval, Pair
+from app.core.market import DAY, Interval, Pair, Series
 from app.sandbox.__main__ import main
 from app.sandbox.book import newest
 from app.sandbox.exchange import Exchange
@@ -55,7 +55,9 @@ def build(*argv: str, wall: Wall | None = None) -> Exchange:
 def daily(exchange: Exchange, pair: Pair = BTC) -> dict[int, Decimal]:
     """Closes by day, counted from T, as the exchange has them at its own time."""
     now = exchange.clock()
-    bars = newest(exchange.book, pair, Interval.DAY, 0, int(now) + 9000 * DAY, now, limit=20)
+    bars = newest(
+        exchange.book, Series(pair, Interval.DAY), 0, int(now) + 9000 * DAY, now, limit=20
+    )
     return {(bar.stamp - T) // DAY: bar.close for bar in bars}
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import InvalidParameter, ReversedPeriod
-from app.core.market import DAY, OLDEST_BUCKET, Interval, SeriesState, Window
+from app.core.market import DAY, OLDEST_BUCKET, Interval, Series, SeriesState, Window
 from app.domain.times import LATEST, Moment, moment
 from app.services.averages import (
     MAX_POINTS,
@@ -24,9 +24,9 @@ from app.services.averages import (
 )
 from app.testing.series import MemorySeriesStore
 from tests.support.api import BTC, LAST, NOW, load
+from tests.support.candles import BTC_DAILY
 
-DAILY: Final = Interval.DAY
-MINUTE: Final = Interval.MINUTE
+MINUTES: Final = Series(BTC, Interval.MINUTE)
 
 
 def at(second: int) -> Moment:
@@ -36,10 +36,10 @@ def at(second: int) -> Moment:
 def wanted(
     since: Moment | None = None,
     until: Moment | None = None,
-    interval: Interval = DAILY,
+    series: Series = BTC_DAILY,
     days: int = 365,
 ) -> Asked:
-    return asked(BTC, interval, since, until, days, NOW)
+    return asked(series, since, until, days, NOW)
 
 
 def points(body: bytes) -> list[int]:
@@ -53,10 +53,10 @@ def test_without_a_period_the_last_365_closed_days_are_meant() -> None:
 
 
 def test_a_default_period_below_a_day_is_at_most_ten_thousand_buckets() -> None:
-    found = wanted(interval=MINUTE)
+    found = wanted(series=MINUTES)
     assert found.expected == MAX_POINTS
-    assert wanted(interval=Interval.HOUR).expected == 364 * 24 + 1
-    assert wanted(interval=MINUTE, days=30).history_days == 30
+    assert wanted(series=Series(BTC, Interval.HOUR)).expected == 364 * 24 + 1
+    assert wanted(series=MINUTES, days=30).history_days == 30
 
 
 def test_a_period_that_ends_before_it_begins_is_refused_with_both_ends() -> None:
@@ -80,7 +80,7 @@ def test_what_is_asked_lies_on_the_grid_and_within_the_period(
     since: Moment | None, until: Moment | None, interval: Interval, days: int
 ) -> None:
     try:
-        found = wanted(since, until, interval, days)
+        found = wanted(since, until, Series(BTC, interval), days)
     except ReversedPeriod:
         assert since is not None
         assert until is not None
@@ -118,31 +118,31 @@ def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
     found = read_averages(store, 20, wanted())
     assert (found.body, found.state.last, found.missing) == (b"[]", None, 365)
     assert read_candles(store, store, (), wanted()).state.last is None
-    assert "make initial_load" in nothing_stored(BTC, DAILY)
+    assert "make initial_load" in nothing_stored(BTC_DAILY)
 
 
 def test_more_than_ten_thousand_stored_buckets_are_refused_with_the_first_part_to_ask() -> None:
     store = MemorySeriesStore()
-    newest = MINUTE.last_closed(NOW)
-    buckets = load(store, interval=MINUTE, last=newest, count=MAX_POINTS + 1)
+    newest = MINUTES.interval.last_closed(NOW)
+    buckets = load(store, MINUTES, last=newest, count=MAX_POINTS + 1)
     with pytest.raises(InvalidParameter, match="10,001 stored buckets of 1m") as refused:
-        read_candles(store, store, (), wanted(at(0), None, MINUTE))
+        read_candles(store, store, (), wanted(at(0), None, MINUTES))
     assert f"from={buckets[0]}&to={buckets[-2]}" in str(refused.value)
-    part = read_candles(store, store, (), wanted(at(buckets[0]), at(buckets[-2]), MINUTE))
+    part = read_candles(store, store, (), wanted(at(buckets[0]), at(buckets[-2]), MINUTES))
     assert len(points(part.body)) == MAX_POINTS
 
 
 def test_a_wide_period_over_nothing_stays_what_was_asked_for_from_2011_on() -> None:
-    asked_for = wanted(at(0), at(LATEST), MINUTE)
+    asked_for = wanted(at(0), at(LATEST), MINUTES)
     found = limited(MemorySeriesStore(), asked_for)
     assert found == (OLDEST_BUCKET, asked_for.last)
 
 
 def test_a_wide_period_over_few_stored_buckets_is_answered() -> None:
     store = MemorySeriesStore()
-    newest = MINUTE.last_closed(NOW)
-    buckets = load(store, interval=MINUTE, last=newest, count=300)
-    found = read_averages(store, 200, wanted(at(0), at(LATEST), MINUTE))
+    newest = MINUTES.interval.last_closed(NOW)
+    buckets = load(store, MINUTES, last=newest, count=300)
+    found = read_averages(store, 200, wanted(at(0), at(LATEST), MINUTES))
     assert points(found.body) == buckets[199:]
 
 

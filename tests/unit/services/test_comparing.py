@@ -9,12 +9,12 @@ from fractions import Fraction
 import pytest
 
 from app.core.errors import PriceScaleChanged, UpstreamNonsense
-from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle
+from app.core.market import Candle, CandlePage, RefusedCandle, Series
 from app.domain.gaps import Span
 from app.services.comparing import COMPARED, requests
 from app.services.loading import LoadReport, load, load_incremental, load_initial
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC, DAY, FakeExchange, candle, day
+from tests.support.candles import BTC_DAILY, DAY, FakeExchange, candle, day
 
 FACTORS = [Fraction(100), Fraction(1, 1000)]
 
@@ -31,8 +31,8 @@ class Rescaling(FakeExchange):
     factor: Fraction = Fraction(1)
     wrong: Callable[[int], bool] = field(default=lambda number: True)
 
-    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
-        page = super().page(pair, interval, first, last)
+    def page(self, series: Series, first: int, last: int) -> CandlePage:
+        page = super().page(series, first, last)
         if not self.wrong(len(self.asked) - 1):
             return page
         return replace(page, candles=tuple(times(item, self.factor) for item in page.candles))
@@ -44,8 +44,8 @@ class Short(Rescaling):
 
     limit: int = 500
 
-    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
-        page = super().page(pair, interval, first, last)
+    def page(self, series: Series, first: int, last: int) -> CandlePage:
+        page = super().page(series, first, last)
         return replace(page, candles=page.candles[-self.limit :])
 
 
@@ -70,14 +70,14 @@ def stored(market: FakeExchange, *spans: tuple[int, int]) -> MemorySeriesStore:
     """A store that holds these days, first and last."""
     store = MemorySeriesStore()
     for first, last in spans:
-        with store.begin(BTC, DAY) as unit:
+        with store.begin(BTC_DAILY) as unit:
             unit.put_candles([market.candles[day(n)] for n in range(first, last + 1)])
             unit.finish(changed=True, now=market.now)
     return store
 
 
 def rows(store: MemorySeriesStore) -> object:
-    return store.rows(BTC, DAY, 0, 2**40)
+    return store.rows(BTC_DAILY, 0, 2**40)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -97,16 +97,16 @@ def test_nothing_at_another_scale_is_stored_wherever_it_belongs(
 ) -> None:
     market = exchange()
     store = stored(market, *there)
-    before, state = rows(store), store.state(BTC, DAY)
+    before, state = rows(store), store.state(BTC_DAILY)
     market.factor = factor
     with pytest.raises(PriceScaleChanged, match=f"multiplied by {float(factor):g}, "):
-        load_initial(store, market, lambda: market.now, BTC, DAY, history_days=101)
-    assert (rows(store), store.state(BTC, DAY)) == (before, state)
-    assert store.absences(BTC, DAY, 0, day(999)) == []
-    assert store.quarantined(BTC, DAY, 0, day(999)) != []
+        load_initial(store, market, lambda: market.now, BTC_DAILY, history_days=101)
+    assert (rows(store), store.state(BTC_DAILY)) == (before, state)
+    assert store.absences(BTC_DAILY, 0, day(999)) == []
+    assert store.quarantined(BTC_DAILY, 0, day(999)) != []
     market.factor = Fraction(1)
-    load_initial(store, market, lambda: market.now, BTC, DAY, history_days=101)
-    assert [item for item, _ in store.rows(BTC, DAY, 0, 2**40)[1]] == calm(range(300))
+    load_initial(store, market, lambda: market.now, BTC_DAILY, history_days=101)
+    assert [item for item, _ in store.rows(BTC_DAILY, 0, 2**40)[1]] == calm(range(300))
 
 
 def test_a_history_of_many_commits_is_compared_before_the_first() -> None:
@@ -116,12 +116,12 @@ def test_a_history_of_many_commits_is_compared_before_the_first() -> None:
     market.factor = Fraction(100)
     span = [Span(day(0), day(289))]
     with pytest.raises(PriceScaleChanged):
-        load(store, market, lambda: market.now, BTC, DAY, span, pages_a_commit=2)
+        load(store, market, lambda: market.now, BTC_DAILY, span, pages_a_commit=2)
     assert rows(store) == before
     assert market.asked[0] == Span(day(290), day(292))
     assert len(market.asked) == 2
     market.factor = Fraction(1)
-    report = load(store, market, lambda: market.now, BTC, DAY, span, pages_a_commit=2)
+    report = load(store, market, lambda: market.now, BTC_DAILY, span, pages_a_commit=2)
     assert report.inserted == 290
 
 
@@ -134,8 +134,8 @@ def test_one_reply_among_many_at_another_scale_is_noticed_though_nothing_is_stor
     store = MemorySeriesStore()
     span = [Span(day(0), day(299))]
     with pytest.raises(PriceScaleChanged):
-        load(store, market, lambda: market.now, BTC, DAY, span)
-    assert store.buckets(BTC, DAY, 0, 2**40) == []
+        load(store, market, lambda: market.now, BTC_DAILY, span)
+    assert store.buckets(BTC_DAILY, 0, 2**40) == []
 
 
 def test_a_market_that_crashed_while_nobody_loaded_is_stored() -> None:
@@ -143,7 +143,7 @@ def test_a_market_that_crashed_while_nobody_loaded_is_stored() -> None:
     store = stored(market, (0, 250))
     for number in range(251, 300):
         market.candles[day(number)] = times(market.candles[day(number)], Fraction(1, 20))
-    report = load_incremental(store, market, lambda: market.now, BTC, DAY, history_days=101)
+    report = load_incremental(store, market, lambda: market.now, BTC_DAILY, history_days=101)
     assert (report.inserted, report.revised, report.refused) == (49, 0, ())
 
 
@@ -153,14 +153,14 @@ def test_a_reply_without_any_of_the_candles_that_are_known_is_not_believed() -> 
     for number in range(200, 203):
         del market.candles[day(number)]
     with pytest.raises(UpstreamNonsense, match="of the same scale: none of them is stored") as told:
-        load(store, market, lambda: market.now, BTC, DAY, [Span(day(100), day(199))])
+        load(store, market, lambda: market.now, BTC_DAILY, [Span(day(100), day(199))])
     assert 'make incremental ARGS="--reread' in str(told.value)
-    assert store.buckets(BTC, DAY, 0, 2**40) == [day(number) for number in range(200, 300)]
-    assert store.absences(BTC, DAY, 0, 2**40) == []
-    refused = store.quarantined(BTC, DAY, 0, 2**40)
+    assert store.buckets(BTC_DAILY, 0, 2**40) == [day(number) for number in range(200, 300)]
+    assert store.absences(BTC_DAILY, 0, 2**40) == []
+    refused = store.quarantined(BTC_DAILY, 0, 2**40)
     assert {item.bucket for item in refused} == {day(number) for number in range(100, 200)}
     # What is compared with more of them is believed.
-    report = load(store, market, lambda: market.now, BTC, DAY, [Span(day(100), day(299))])
+    report = load(store, market, lambda: market.now, BTC_DAILY, [Span(day(100), day(299))])
     assert (report.inserted, report.absent) == (100, 0)
 
 
@@ -173,18 +173,18 @@ def test_new_candles_beside_newest_ones_that_cannot_be_compared_wait(lost: str) 
         if lost == "refused":
             market.refused.append(RefusedCandle(day(number), "odd"))
     market.factor = Fraction(100)
-    before = store.state(BTC, DAY)
+    before = store.state(BTC_DAILY)
 
     def catch_up(reread: int = 3) -> LoadReport:
         return load_incremental(
-            store, market, lambda: market.now, BTC, DAY, history_days=90, reread=reread
+            store, market, lambda: market.now, BTC_DAILY, history_days=90, reread=reread
         )
 
     with pytest.raises(UpstreamNonsense):
         catch_up()
     with pytest.raises(PriceScaleChanged):
         catch_up(reread=300)
-    after = store.state(BTC, DAY)
+    after = store.state(BTC_DAILY)
     assert (after.last, after.checked_at) == (before.last, before.checked_at)
 
 
@@ -194,7 +194,7 @@ def test_a_host_that_sends_fewer_candles_than_it_is_asked_for_is_asked_on(limit:
     store = MemorySeriesStore()
     told: list[int] = []
     span = [Span(day(0), day(299))]
-    report = load(store, market, lambda: market.now, BTC, DAY, span, on_page=told.append)
+    report = load(store, market, lambda: market.now, BTC_DAILY, span, on_page=told.append)
     assert (report.inserted, report.absent) == (300, 0)
     assert sum(told) == 300 + 3 * COMPARED
     assert told.count(0) == len(market.asked) - 4  # so that a lease is renewed meanwhile
@@ -205,7 +205,7 @@ def test_a_beginning_that_is_missing_is_asked_for_once_more_and_then_believed() 
     for number in range(100):
         del market.candles[day(number)]
     store = MemorySeriesStore()
-    report = load(store, market, lambda: market.now, BTC, DAY, [Span(day(0), day(299))])
+    report = load(store, market, lambda: market.now, BTC_DAILY, [Span(day(0), day(299))])
     assert (report.inserted, report.absent) == (200, 100)
     assert market.asked == [Span(day(0), day(299)), Span(day(0), day(99 + COMPARED))]
 
@@ -216,9 +216,9 @@ def test_what_two_replies_repeat_is_counted_and_noted_once() -> None:
     market.refused = [RefusedCandle(day(99), "odd")]
     store = MemorySeriesStore()
     span = [Span(day(0), day(299))]
-    report = load(store, market, lambda: market.now, BTC, DAY, span)
+    report = load(store, market, lambda: market.now, BTC_DAILY, span)
     assert (report.inserted, report.absent, len(report.refused)) == (298, 1, 1)
-    assert [item.bucket for item in store.absences(BTC, DAY, 0, 2**40)] == [day(98)]
+    assert [item.bucket for item in store.absences(BTC_DAILY, 0, 2**40)] == [day(98)]
 
 
 def asked(
@@ -230,7 +230,7 @@ def asked(
     """The requests for spans of days, where these days are stored, as days."""
     store = stored(exchange(1000), *there)
     wanted = [Span(day(first), day(last)) for first, last in spans]
-    found = requests(store, BTC, DAY, wanted, size, pages_a_commit)
+    found = requests(store, BTC_DAILY, wanted, size, pages_a_commit)
     return [((s.first - day(0)) // DAY.seconds, (s.last - day(0)) // DAY.seconds) for s in found]
 
 

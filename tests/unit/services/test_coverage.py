@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from app.core.market import DAY, WARM_UP, Interval, Pair
+from app.core.market import DAY, WARM_UP, Interval, Series
 from app.services.coverage import CoverageCounter
 from app.testing.series import MemorySeriesStore
-from tests.support.api import BTC, LAST, NOW, load
+from tests.support.api import LAST, NOW, load
+from tests.support.candles import BTC_DAILY
 
 DAILY = Interval.DAY
 
@@ -17,16 +18,16 @@ class CountingStore(MemorySeriesStore):
         super().__init__()
         self.reads = 0
 
-    def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
+    def buckets(self, series: Series, first: int, last: int) -> list[int]:
         self.reads += 1
-        return super().buckets(pair, interval, first, last)
+        return super().buckets(series, first, last)
 
 
 def test_a_whole_series_misses_nothing() -> None:
     store = MemorySeriesStore()
     load(store)
-    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
-    assert (found.pair, found.interval) == (BTC, DAILY)
+    found = CoverageCounter(store, 365).coverage(BTC_DAILY, NOW)
+    assert found.series == BTC_DAILY
     assert (found.first, found.last) == (LAST - 364 * DAY, LAST)
     assert (found.expected, found.stored, found.missing) == (365, 365, 0)
     assert found.stale is False
@@ -38,10 +39,10 @@ def test_holes_in_the_warm_up_are_counted_by_themselves() -> None:
     store = MemorySeriesStore()
     first = LAST - (364 + WARM_UP) * DAY
     load(store, count=600, without=[first - DAY, first, first + DAY, LAST - 365 * DAY])
-    found = CoverageCounter(store, 365).coverage(BTC, DAILY, NOW)
+    found = CoverageCounter(store, 365).coverage(BTC_DAILY, NOW)
     assert (found.stored, found.missing, found.warm_up_missing) == (365, 0, 3)
     assert found.first == LAST - 364 * DAY
-    empty = CoverageCounter(MemorySeriesStore(), 365).coverage(BTC, DAILY, NOW)
+    empty = CoverageCounter(MemorySeriesStore(), 365).coverage(BTC_DAILY, NOW)
     assert empty.warm_up_missing == WARM_UP
 
 
@@ -50,19 +51,19 @@ def test_buckets_are_counted_again_only_after_a_load_or_in_a_new_period() -> Non
     load(store, without=[LAST])
     counter = CoverageCounter(store, 365)
     for _ in range(3):
-        assert counter.coverage(BTC, DAILY, NOW).missing == 1
+        assert counter.coverage(BTC_DAILY, NOW).missing == 1
     assert store.reads == 1
     load(store)
-    assert counter.coverage(BTC, DAILY, NOW).missing == 0
+    assert counter.coverage(BTC_DAILY, NOW).missing == 0
     assert store.reads == 2
-    assert counter.coverage(BTC, DAILY, NOW + DAY).missing == 1
+    assert counter.coverage(BTC_DAILY, NOW + DAY).missing == 1
     assert store.reads == 3
 
 
 def test_a_load_between_the_two_reads_is_counted_anew_by_the_next_request() -> None:
     class Loading(CountingStore):
-        def buckets(self, pair: Pair, interval: Interval, first: int, last: int) -> list[int]:
-            found = super().buckets(pair, interval, first, last)
+        def buckets(self, series: Series, first: int, last: int) -> list[int]:
+            found = super().buckets(series, first, last)
             if self.reads == 1:
                 load(self)
             return found
@@ -70,7 +71,7 @@ def test_a_load_between_the_two_reads_is_counted_anew_by_the_next_request() -> N
     store = Loading()
     load(store, without=[LAST])
     counter = CoverageCounter(store, 365)
-    assert counter.coverage(BTC, DAILY, NOW).missing == 1
-    assert counter.coverage(BTC, DAILY, NOW).missing == 0
-    assert counter.coverage(BTC, DAILY, NOW).missing == 0
+    assert counter.coverage(BTC_DAILY, NOW).missing == 1
+    assert counter.coverage(BTC_DAILY, NOW).missing == 0
+    assert counter.coverage(BTC_DAILY, NOW).missing == 0
     assert store.reads == 2

@@ -18,13 +18,14 @@ from app.core.market import (
     Interval,
     QuarantinedCandle,
     RefusedCandle,
+    Series,
     SeriesState,
 )
 from app.domain.gaps import Span
 from app.services.gaps import Cause, Gap, Inspection, explain, inspect, is_stale
 from app.services.loading import load_initial
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC, ETH, FakeExchange, daily, day
+from tests.support.candles import BTC, BTC_DAILY, ETH_DAILY, FakeExchange, daily, day
 from tests.support.candles import DAY as DAILY
 
 MINUTE = Interval.MINUTE
@@ -33,12 +34,12 @@ MINUTE = Interval.MINUTE
 def loaded(exchange: FakeExchange, days: int) -> MemorySeriesStore:
     """A store after an initial load by the exchange's clock."""
     store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now, BTC, DAILY, history_days=days)
+    load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=days)
     return store
 
 
 def test_a_series_that_was_never_loaded_lacks_everything_and_is_stale() -> None:
-    found = inspect(MemorySeriesStore(), BTC, DAILY, 100, day(300))
+    found = inspect(MemorySeriesStore(), BTC_DAILY, 100, day(300))
     assert found.gaps == (
         Gap(day(1), day(199), WARM_UP, Cause.NEVER_FETCHED, warm_up=True),
         Gap(day(200), day(299), 100, Cause.NEVER_FETCHED, warm_up=False),
@@ -73,19 +74,18 @@ def test_an_inspection_is_of_one_series_its_served_period_and_the_warm_up() -> N
     exchange = FakeExchange.of(daily(n for n in range(-50, 300) if n != 250), now=day(300) + 600)
     store = loaded(exchange, 150)
     # What lies before the warm-up, or belongs to another series, is not counted.
-    marks = [(BTC, DAILY, 0), (BTC, DAILY, 1), (BTC, DAILY, 299), (BTC, DAILY, 300)]
-    marks += [(ETH, DAILY, 220), (BTC, MINUTE, 220)]
-    for pair, interval, number in marks:
-        with store.begin(pair, interval) as unit:
+    marks = [(BTC_DAILY, 0), (BTC_DAILY, 1), (BTC_DAILY, 299), (BTC_DAILY, 300)]
+    marks += [(ETH_DAILY, 220), (Series(BTC, MINUTE), 220)]
+    for series, number in marks:
+        with store.begin(series) as unit:
             unit.quarantine([RefusedCandle(day(number), "odd")], 1)
             unit.finish(changed=False, now=1, checked=False)
     lost = AverageRow(day(0), (None, None, None))
-    with store.begin(BTC, DAILY) as unit:
+    with store.begin(BTC_DAILY) as unit:
         unit.put_averages([replace(lost, bucket=day(n)) for n in (0, 1, 2, 299)])
         unit.finish(changed=True, now=day(300) + 60, checked=False)
-    assert inspect(store, BTC, DAILY, 100, exchange.now + 60) == Inspection(
-        BTC,
-        DAILY,
+    assert inspect(store, BTC_DAILY, 100, exchange.now + 60) == Inspection(
+        BTC_DAILY,
         Span(day(200), day(299)),
         expected=100,
         gaps=(Gap(day(250), day(250), 1, Cause.ABSENT, warm_up=False),),
@@ -101,7 +101,7 @@ def test_an_inspection_is_of_one_series_its_served_period_and_the_warm_up() -> N
 
 def test_a_repair_without_an_answer_is_the_cause_of_every_gap_that_is_not_confirmed() -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300) + 600)
-    whole = inspect(loaded(exchange, 100), BTC, DAILY, 100, exchange.now)
+    whole = inspect(loaded(exchange, 100), BTC_DAILY, 100, exchange.now)
     gaps = tuple(Gap(day(n), day(n), 1, cause, n % 2 == 0) for n, cause in enumerate(Cause))
     causes = [gap.cause for gap in replace(whole, gaps=gaps).unanswered().gaps]
     assert causes == [c if c is Cause.CONFIRMED else Cause.UNREACHABLE for c in Cause]
@@ -113,7 +113,7 @@ def test_a_repair_without_an_answer_is_the_cause_of_every_gap_that_is_not_confir
 def test_the_gaps_are_exactly_the_missing_buckets(holes: set[int]) -> None:
     candles = [c for n, c in zip(range(100), daily(range(100)), strict=True) if n not in holes]
     exchange = FakeExchange.of(candles, now=day(100))
-    found = inspect(loaded(exchange, 50), BTC, DAILY, 50, exchange.now)
+    found = inspect(loaded(exchange, 50), BTC_DAILY, 50, exchange.now)
     named = {
         warm_up: [n for g in gaps for n in range(g.first, g.last + 1, DAY)]
         for warm_up, gaps in groupby(found.gaps, lambda gap: gap.warm_up)
@@ -167,7 +167,7 @@ class LoadedMeanwhile(MemorySeriesStore):
         """What another process does."""
         days = 300 - self.times
         exchange = FakeExchange.of(daily(range(days)), now=day(days) + 600)
-        load_initial(self, exchange, lambda: exchange.now, BTC, DAILY, history_days=50)
+        load_initial(self, exchange, lambda: exchange.now, BTC_DAILY, history_days=50)
 
     def quarantined(self, *asked: Any) -> list[QuarantinedCandle]:
         """Refused candles; then a load commits."""
@@ -184,7 +184,7 @@ def test_a_series_that_changes_meanwhile_is_read_again_a_few_times(
     loads: int, missing: int
 ) -> None:
     store = LoadedMeanwhile(loads)
-    assert inspect(store, BTC, DAILY, 50, day(300) + 600).missing == missing
+    assert inspect(store, BTC_DAILY, 50, day(300) + 600).missing == missing
     assert store.times == 0
     # Once more for each load, but not for ever; once where nothing changes.
     assert store.readings == min(loads + 1, 3)

@@ -13,20 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import UpstreamUnavailable
-from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, CandlePage, Interval, Pair
+from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, CandlePage, Interval, Series
 from app.core.ports import SeriesUnit
 from app.domain.gaps import Span
 from app.services.comparing import COMPARED
 from app.services.loading import PAGES_A_COMMIT, LoadReport, load, load_incremental, load_initial
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC, DAY, EPOCH, FakeExchange, candle, daily, day
+from tests.support.candles import BTC, BTC_DAILY, DAY, EPOCH, FakeExchange, candle, daily, day
 
 Rows = list[tuple[Candle, AverageRow]]
 
 
 def rows_of(store: MemorySeriesStore, interval: Interval = DAY) -> Rows:
     """Everything that is stored of the series."""
-    return store.rows(BTC, interval, 0, 2**40)[1]
+    return store.rows(Series(BTC, interval), 0, 2**40)[1]
 
 
 def by_hand(candles: list[Candle]) -> Rows:
@@ -46,7 +46,7 @@ def _mean(close: dict[int, int], bucket: int, window: int) -> int | None:
 
 def initial(store: MemorySeriesStore, exchange: FakeExchange, days: int = 365) -> LoadReport:
     """An initial load by the exchange's own clock."""
-    return load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=days)
+    return load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=days)
 
 
 def incremental(
@@ -54,7 +54,7 @@ def incremental(
 ) -> LoadReport:
     """An incremental load by the exchange's own clock."""
     return load_incremental(
-        store, exchange, lambda: exchange.now, BTC, DAY, history_days=days, reread=reread
+        store, exchange, lambda: exchange.now, BTC_DAILY, history_days=days, reread=reread
     )
 
 
@@ -101,7 +101,7 @@ def test_any_split_of_the_history_ends_as_one_load_of_it_all(
     for stop in [*stops, 300]:
         exchange.now = day(stop) + 7
         load_incremental(
-            store, exchange, lambda: exchange.now, BTC, DAY, history_days=101, reread=reread
+            store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101, reread=reread
         )
     first = min((item.bucket for item, _ in rows_of(store)), default=0)
     assert rows_of(store) == by_hand([item for item in candles if item.bucket >= first])
@@ -119,7 +119,7 @@ def test_revised_closes_correct_exactly_the_averages_that_contain_them(
 ) -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300))
     store = MemorySeriesStore()
-    load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(0), day(299))])
+    load(store, exchange, lambda: exchange.now, BTC_DAILY, [Span(day(0), day(299))])
     for number, close in revised.items():
         exchange.candles[day(number)] = candle(day(number), close)
     for number in volume_only - revised.keys():
@@ -138,7 +138,7 @@ def test_revised_closes_correct_exactly_the_averages_that_contain_them(
 def test_an_incremental_load_reads_no_more_than_the_new_candles_and_one_window() -> None:
     exchange = FakeExchange.of(daily(range(1001)), now=day(1000))
     store = _CountingStore()
-    load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(0), day(999))])
+    load(store, exchange, lambda: exchange.now, BTC_DAILY, [Span(day(0), day(999))])
     store.read_closes = 0
     exchange.now = day(1001)
     report = incremental(store, exchange)
@@ -152,8 +152,8 @@ class _CountingStore(MemorySeriesStore):
     read_closes = 0
 
     @contextmanager
-    def begin(self, pair: Pair, interval: Interval) -> Iterator[SeriesUnit]:
-        with super().begin(pair, interval) as unit:
+    def begin(self, series: Series) -> Iterator[SeriesUnit]:
+        with super().begin(series) as unit:
             yield cast(SeriesUnit, _CountingUnit(self, unit))
 
 
@@ -178,7 +178,7 @@ def test_a_stored_candle_that_the_exchange_no_longer_has_stays() -> None:
     del exchange.candles[day(298)]
     report = incremental(store, exchange, days=101)
     assert report.absent == 0
-    assert day(298) in store.buckets(BTC, DAY, 0, day(300))
+    assert day(298) in store.buckets(BTC_DAILY, 0, day(300))
 
 
 def test_a_long_load_that_is_cut_keeps_its_commits_and_goes_on_from_there() -> None:
@@ -202,15 +202,15 @@ def test_a_long_load_that_is_cut_keeps_its_commits_and_goes_on_from_there() -> N
 def test_the_exchanges_clock_decides_what_is_closed(skew: int) -> None:
     exchange = FakeExchange.of(daily(range(302)), now=day(300))
     store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now + skew, BTC, DAY, history_days=50)
+    load_initial(store, exchange, lambda: exchange.now + skew, BTC_DAILY, history_days=50)
     assert rows_of(store)[-1][0].bucket == day(299)
 
 
 class Midnight(FakeExchange):
     """An exchange whose day ends after the first request."""
 
-    def page(self, pair: Pair, interval: Interval, first: int, last: int) -> CandlePage:
-        found = super().page(pair, interval, first, last)
+    def page(self, series: Series, first: int, last: int) -> CandlePage:
+        found = super().page(series, first, last)
         if len(self.asked) == 1:
             self.now += 86_400
         return found

@@ -10,13 +10,13 @@ from app.events.types import CandleRevised, Event
 from app.services.gaps import Cause, inspect, is_stale
 from app.services.loading import load, load_incremental, load_initial, mend_averages
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC, DAY, FakeExchange, candle, daily, day
+from tests.support.candles import BTC_DAILY, DAY, FakeExchange, candle, daily, day
 
 
 def loaded(exchange: FakeExchange) -> MemorySeriesStore:
     """A store after an initial load of 101 days."""
     store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
     return store
 
 
@@ -27,8 +27,7 @@ def incremental(store: MemorySeriesStore, exchange: FakeExchange, reread: int = 
         store,
         exchange,
         lambda: exchange.now,
-        BTC,
-        DAY,
+        BTC_DAILY,
         history_days=101,
         reread=reread,
         publish=published.append,
@@ -45,16 +44,16 @@ def test_a_refused_candle_is_in_quarantine_and_the_cause_of_its_gap() -> None:
     exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300))
     exchange.refused = [RefusedCandle(day(250), "The close lies above the high.")]
     store = loaded(exchange)
-    (kept,) = store.quarantined(BTC, DAY, 0, day(300))
+    (kept,) = store.quarantined(BTC_DAILY, 0, day(300))
     assert (kept.bucket, kept.reason) == (day(250), "The close lies above the high.")
-    found = inspect(store, BTC, DAY, 101, exchange.now)
+    found = inspect(store, BTC_DAILY, 101, exchange.now)
     assert [(gap.first, gap.cause) for gap in found.gaps] == [(day(250), Cause.REFUSED)]
     assert found.quarantined == 1
     exchange.refused = []
     exchange.candles[day(250)] = candle(day(250), 10**10)
-    load_initial(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
-    assert inspect(store, BTC, DAY, 101, exchange.now).complete()
-    assert len(store.quarantined(BTC, DAY, 0, day(300))) == 1
+    load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
+    assert inspect(store, BTC_DAILY, 101, exchange.now).complete()
+    assert len(store.quarantined(BTC_DAILY, 0, day(300))) == 1
 
 
 @pytest.mark.parametrize("bucket", [day(309), None])
@@ -64,14 +63,14 @@ def test_refused_newest_candles_leave_a_series_as_stale_as_it_was(bucket: int | 
     exchange.now = day(310) + 7_200
     exchange.refused = [RefusedCandle(bucket, "The stamp lies in the future.")]
     for load_again in (load_incremental, load_initial):
-        report = load_again(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+        report = load_again(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
         assert report.newer_refused == tuple(exchange.refused)
-        assert store.state(BTC, DAY).checked_at == day(300)
-        assert is_stale(store.state(BTC, DAY), DAY, exchange.now)
+        assert store.state(BTC_DAILY).checked_at == day(300)
+        assert is_stale(store.state(BTC_DAILY), DAY, exchange.now)
     exchange.refused = []
-    report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    report = load_incremental(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
     assert report.newer_refused == ()
-    assert not is_stale(store.state(BTC, DAY), DAY, exchange.now)
+    assert not is_stale(store.state(BTC_DAILY), DAY, exchange.now)
 
 
 @pytest.mark.parametrize("bucket", [day(298), None])
@@ -84,10 +83,10 @@ def test_a_refused_candle_beside_the_newest_one_that_came_leaves_the_series_curr
     exchange.candles[day(300)] = candle(day(300), 10**10)
     exchange.candles.pop(day(298))
     exchange.refused = [RefusedCandle(bucket, "odd")]
-    report = load_incremental(store, exchange, lambda: exchange.now, BTC, DAY, history_days=101)
+    report = load_incremental(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
     assert (report.newest, report.newer_refused) == (day(300), ())
     assert len(report.refused) == 1
-    assert store.state(BTC, DAY).checked_at == day(301)
+    assert store.state(BTC_DAILY).checked_at == day(301)
 
 
 def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() -> None:
@@ -97,55 +96,55 @@ def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() ->
     new = exchange.candles[day(298)] = candle(day(298), 10**10 + 4_242, volume=9)
     exchange.now += 60
     published = incremental(store, exchange)
-    (kept,) = store.revisions(BTC, DAY, 10)
+    (kept,) = store.revisions(BTC_DAILY, 10)
     assert (kept.old, kept.new, kept.noticed_at) == (old, new, day(300) + 60)
-    assert kept.revision == store.state(BTC, DAY).revision
-    assert CandleRevised(BTC, DAY, day(298), old.close, new.close, kept.revision) in published
+    assert kept.revision == store.state(BTC_DAILY).revision
+    assert CandleRevised(BTC_DAILY, day(298), old.close, new.close, kept.revision) in published
     assert incremental(store, exchange) == []
-    assert len(store.revisions(BTC, DAY, 10)) == 1
+    assert len(store.revisions(BTC_DAILY, 10)) == 1
 
 
 def test_averages_that_were_lost_are_mended_from_the_stored_closes() -> None:
     exchange = FakeExchange.of(calm(range(300)), now=day(300))
     store = loaded(exchange)
-    whole = store.rows(BTC, DAY, 0, day(999))
-    with store.begin(BTC, DAY) as unit:
+    whole = store.rows(BTC_DAILY, 0, day(999))
+    with store.begin(BTC_DAILY) as unit:
         unit.put_averages([AverageRow(day(280), (None, None, None))])
         unit.finish(changed=True, now=day(301))
-    spoilt = store.state(BTC, DAY)
-    assert store.wrong_averages(BTC, DAY, 0, day(999)) == [day(280)]
-    assert mend_averages(store, lambda: day(302), BTC, DAY, [day(280)]) == 20
-    assert store.rows(BTC, DAY, 0, day(999))[1] == whole[1]
-    mended = store.state(BTC, DAY)
+    spoilt = store.state(BTC_DAILY)
+    assert store.wrong_averages(BTC_DAILY, 0, day(999)) == [day(280)]
+    assert mend_averages(store, lambda: day(302), BTC_DAILY, [day(280)]) == 20
+    assert store.rows(BTC_DAILY, 0, day(999))[1] == whole[1]
+    mended = store.state(BTC_DAILY)
     assert mended.revision > spoilt.revision
     assert mended.checked_at == spoilt.checked_at
-    assert mend_averages(store, lambda: day(303), BTC, DAY, []) == 0
-    assert store.state(BTC, DAY) == mended
+    assert mend_averages(store, lambda: day(303), BTC_DAILY, []) == 0
+    assert store.state(BTC_DAILY) == mended
 
 
 def test_averages_without_a_candle_go_and_are_counted_with_those_that_are_mended() -> None:
     store = loaded(FakeExchange.of(calm(range(300)), now=day(300)))
-    whole = store.rows(BTC, DAY, 0, day(999))
-    with store.begin(BTC, DAY) as unit:
+    whole = store.rows(BTC_DAILY, 0, day(999))
+    with store.begin(BTC_DAILY) as unit:
         unit.put_averages([AverageRow(day(305), (1, None, None))])
         unit.finish(changed=True, now=day(301))
-    assert mend_averages(store, lambda: day(302), BTC, DAY, [day(280), day(305)]) == 20 + 1
-    assert store.rows(BTC, DAY, 0, day(999))[1] == whole[1]
-    assert store.wrong_averages(BTC, DAY, 0, day(999)) == []
+    assert mend_averages(store, lambda: day(302), BTC_DAILY, [day(280), day(305)]) == 20 + 1
+    assert store.rows(BTC_DAILY, 0, day(999))[1] == whole[1]
+    assert store.wrong_averages(BTC_DAILY, 0, day(999)) == []
 
 
 def test_a_page_that_ends_before_it_begins_brings_nothing() -> None:
     exchange = FakeExchange.of(calm(range(10)), now=day(5))
     store = MemorySeriesStore()
-    report = load(store, exchange, lambda: exchange.now, BTC, DAY, [Span(day(7), day(9))])
+    report = load(store, exchange, lambda: exchange.now, BTC_DAILY, [Span(day(7), day(9))])
     assert (report.inserted, report.absent, report.newest) == (0, 0, None)
-    assert store.state(BTC, DAY).checked_at == day(5)
+    assert store.state(BTC_DAILY).checked_at == day(5)
 
 
 def test_a_refused_candle_without_a_place_makes_no_bucket_absent() -> None:
     exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300))
     exchange.refused = [RefusedCandle(None, "The stamp cannot be read.")]
     store = loaded(exchange)
-    assert store.absences(BTC, DAY, 0, day(300)) == []
-    found = inspect(store, BTC, DAY, 101, exchange.now)
+    assert store.absences(BTC_DAILY, 0, day(300)) == []
+    found = inspect(store, BTC_DAILY, 101, exchange.now)
     assert [gap.cause for gap in found.gaps] == [Cause.NEVER_FETCHED]

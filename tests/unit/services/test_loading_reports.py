@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from app.core.market import Candle, Pair
+from app.core.market import Candle, Series
 from app.domain.gaps import Span
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
 from app.services.loading import LoadReport, load
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC, DAY, ETH, FakeExchange, candle, day
+from tests.support.candles import BTC_DAILY, ETH_DAILY, FakeExchange, candle, day
 
 ALL = Span(day(0), day(299))
 
@@ -25,7 +25,7 @@ def run(
     exchange: FakeExchange,
     spans: Sequence[Span] = (ALL,),
     *,
-    pair: Pair = BTC,
+    series: Series = BTC_DAILY,
     pages_a_commit: int = 20,
 ) -> tuple[LoadReport, list[Event]]:
     """One load: its report, and what it published."""
@@ -34,8 +34,7 @@ def run(
         store,
         exchange,
         lambda: exchange.now,
-        pair,
-        DAY,
+        series,
         spans,
         publish=heard.append,
         pages_a_commit=pages_a_commit,
@@ -43,29 +42,28 @@ def run(
     return report, heard
 
 
-def revision(store: MemorySeriesStore, pair: Pair = BTC) -> int:
-    return store.state(pair, DAY).revision
+def revision(store: MemorySeriesStore, series: Series = BTC_DAILY) -> int:
+    return store.state(series).revision
 
 
 def test_a_first_load_reports_and_publishes_all_that_came() -> None:
     exchange = FakeExchange.of(calm(n for n in range(300) if n != 150), now=day(300))
     store = MemorySeriesStore()
-    report, heard = run(store, exchange, pair=ETH)
-    assert revision(store, ETH) > 0
+    report, heard = run(store, exchange, series=ETH_DAILY)
+    assert revision(store, ETH_DAILY) > 0
     assert report == LoadReport(
-        ETH,
-        DAY,
+        ETH_DAILY,
         inserted=299,
         absent=1,
         averages=299,
-        revision=revision(store, ETH),
+        revision=revision(store, ETH_DAILY),
         newest=day(299),
     )
     assert heard == [
-        CandlesLoaded(ETH, DAY, 299, 0, day(299), report.revision),
-        AveragesCalculated(ETH, DAY, 299, report.revision),
+        CandlesLoaded(ETH_DAILY, 299, 0, day(299), report.revision),
+        AveragesCalculated(ETH_DAILY, 299, report.revision),
     ]
-    assert store.state(BTC, DAY).last is None
+    assert store.state(BTC_DAILY).last is None
 
 
 def test_what_was_revised_and_what_is_new_are_told_apart() -> None:
@@ -79,8 +77,7 @@ def test_what_was_revised_and_what_is_new_are_told_apart() -> None:
     report, heard = run(store, exchange)
     assert report.revision > before.revision
     assert report == LoadReport(
-        BTC,
-        DAY,
+        BTC_DAILY,
         inserted=1,
         revised=2,
         unchanged=297,
@@ -90,10 +87,10 @@ def test_what_was_revised_and_what_is_new_are_told_apart() -> None:
         revisions=tuple(zip(old, revised, strict=True)),
     )
     assert heard == [
-        CandlesLoaded(BTC, DAY, 1, 2, day(299), report.revision),
-        AveragesCalculated(BTC, DAY, 200, report.revision),
+        CandlesLoaded(BTC_DAILY, 1, 2, day(299), report.revision),
+        AveragesCalculated(BTC_DAILY, 200, report.revision),
         *(
-            CandleRevised(BTC, DAY, a.bucket, a.close, b.close, report.revision)
+            CandleRevised(BTC_DAILY, a.bucket, a.close, b.close, report.revision)
             for a, b in zip(old, revised, strict=True)
         ),
     ]
@@ -106,7 +103,7 @@ def test_a_single_bucket_that_the_exchange_lacks_is_absent() -> None:
     del exchange.candles[day(20)]
     report, _ = run(store, exchange, [Span(day(20), day(20))])
     assert report.absent == 1
-    assert [item.bucket for item in store.absences(BTC, DAY, 0, day(999))] == [day(20)]
+    assert [item.bucket for item in store.absences(BTC_DAILY, 0, day(999))] == [day(20)]
     # One that is stored already is compared with what is stored.
     report, heard = run(store, exchange, [Span(day(5), day(5))])
     assert (report.unchanged, report.inserted, heard) == (1, 0, [])

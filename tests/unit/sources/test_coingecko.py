@@ -10,14 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.errors import (
-    ConfigurationError,
     UpstreamError,
     UpstreamNonsense,
     UpstreamUnavailable,
 )
 from app.core.prices import PriceReply, SpotPrice
 from app.sources.coingecko import (
-    key_headers,
     over_budget,
 )
 from tests.unit.sources.coingecko_fakes import (
@@ -204,19 +202,11 @@ def test_the_key_travels_in_the_header_that_its_host_reads_and_nowhere_else(
     base_url: str, header: str
 ) -> None:
     host = FakeHost([answer(GOOD)])
-    coingecko(host, base_url=base_url, api_key=f" {KEY}\n").prices([BTC], "usd")
+    coingecko(host, base_url=base_url, api_key=KEY).prices([BTC], "usd")
     (request,) = host.requests
     sent = {name: value for name, value in request.headers.items() if name.startswith("x-cg-")}
     assert sent == {header: KEY}
     assert KEY not in str(request.url)
-
-
-@pytest.mark.parametrize("api_key", ["CG-a b", "CG-ä", '"CG-a"', "CG-a\r\nX-A: b", "k" * 513])
-def test_what_cannot_be_a_key_is_refused_without_being_shown(api_key: str) -> None:
-    with pytest.raises(ConfigurationError, match="COINGECKO_API_KEY") as caught:
-        key_headers(BASE_URL, api_key)
-    assert api_key not in str(caught.value)
-    assert "CG-" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

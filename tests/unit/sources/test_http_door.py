@@ -112,12 +112,16 @@ def test_a_wait_longer_than_the_total_closes_the_gate_and_is_handed_to_the_calle
     assert len(host.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "proxy", ["gopher://mms:secret@proxy.example", "http://mms:secret/s@proxy.example"]
+)
 def test_a_proxy_that_no_client_understands_is_a_setting_to_change(
-    monkeypatch: pytest.MonkeyPatch,
+    proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "gopher://proxy.example")
-    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
         UpstreamHttp(f"https://{HOST}", OpenGate())
+    assert "secret" not in str(caught.value)
 
 
 def test_the_host_is_named_with_its_port_and_never_with_its_password() -> None:

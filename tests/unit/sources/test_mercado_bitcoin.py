@@ -17,12 +17,11 @@ from app.core.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from app.core.market import Candle, CandlePage, Interval, Pair
+from app.core.market import Candle, CandlePage, Interval, Series
 from app.core.ports import CandleSource
+from tests.support.candles import BTC, BTC_DAILY, DAY
 from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, answer, legacy, v4
 
-BTC = Pair("BTC", "BRL")
-DAY = Interval.DAY
 TODAY = DAY.floor(NOW)
 FIRST = TODAY - 2 * DAY.seconds
 ROWS = [
@@ -59,8 +58,8 @@ PAGE = CandlePage(FIRST, TODAY - 86_400, CANDLES, (), NOW, complete=True)
 
 
 def test_both_formats_give_the_same_page_of_closed_candles() -> None:
-    assert v4(FakeHost([answer(columns(ROWS))])).page(BTC, DAY, FIRST, TODAY) == PAGE
-    assert legacy(FakeHost([answer(body=objects(ROWS))])).page(BTC, DAY, FIRST, TODAY) == PAGE
+    assert v4(FakeHost([answer(columns(ROWS))])).page(BTC_DAILY, FIRST, TODAY) == PAGE
+    assert legacy(FakeHost([answer(body=objects(ROWS))])).page(BTC_DAILY, FIRST, TODAY) == PAGE
 
 
 def test_each_format_tolerates_the_other_s_way_with_numbers_and_fields_it_does_not_know() -> None:
@@ -71,15 +70,15 @@ def test_each_format_tolerates_the_other_s_way_with_numbers_and_fields_it_does_n
         for value in row[1:]:
             text = text.replace(f'"{value}"', value)
     assert text.count('"') < json.dumps(mixed).count('"')
-    assert v4(FakeHost([answer(body=text.encode())])).page(BTC, DAY, FIRST, TODAY) == PAGE
+    assert v4(FakeHost([answer(body=text.encode())])).page(BTC_DAILY, FIRST, TODAY) == PAGE
     strings = json.loads(numbers, parse_float=str, parse_int=str)
     strings |= {"status_code": 100, "server_unix_timestamp": NOW, "extra": {}}
-    assert legacy(FakeHost([answer(strings)])).page(BTC, DAY, FIRST, TODAY) == PAGE
+    assert legacy(FakeHost([answer(strings)])).page(BTC_DAILY, FIRST, TODAY) == PAGE
 
 
 def test_the_questions_are_asked_as_the_exchange_documents_them() -> None:
     host = FakeHost([answer(columns([]))])
-    v4(host).page(BTC, Interval.THREE_HOURS, 10_800, 21_600)
+    v4(host).page(Series(BTC, Interval.THREE_HOURS), 10_800, 21_600)
     assert host.requests[0].url.path == "/api/v4/candles"
     assert dict(host.requests[0].url.params) == {
         "symbol": "BTC-BRL",
@@ -88,7 +87,7 @@ def test_the_questions_are_asked_as_the_exchange_documents_them() -> None:
         "to": "21600",
     }
     host = FakeHost([answer(body=objects([]))])
-    legacy(host).page(BTC, DAY, FIRST, TODAY)
+    legacy(host).page(BTC_DAILY, FIRST, TODAY)
     assert host.requests[0].url.path == "/api/v4/BRLBTC/candle"
     assert dict(host.requests[0].url.params) == {
         "from": str(FIRST),
@@ -104,7 +103,7 @@ def test_a_page_is_one_request_and_holds_five_hundred_buckets(source: Build) -> 
     )
     under_test = source(host)
     assert under_test.page_size == 500
-    page = under_test.page(BTC, DAY, FIRST, TODAY)
+    page = under_test.page(BTC_DAILY, FIRST, TODAY)
     assert page == replace(PAGE, candles=())
     assert len(host.requests) == 1
 
@@ -115,8 +114,8 @@ def test_the_exchange_s_clock_and_not_ours_says_what_is_closed() -> None:
     ours = TODAY + 86_400 + 30.0
     host = FakeHost([answer(columns(ROWS), headers=early), answer(columns(ROWS), headers=late)])
     source = v4(host, clock=ours)
-    assert len(source.page(BTC, DAY, FIRST, TODAY).candles) == 2
-    assert len(source.page(BTC, DAY, FIRST, TODAY).candles) == 3
+    assert len(source.page(BTC_DAILY, FIRST, TODAY).candles) == 2
+    assert len(source.page(BTC_DAILY, FIRST, TODAY).candles) == 3
 
 
 @pytest.mark.parametrize(("skew", "warnings"), [(-121, 1), (120, 0), (121, 1)])
@@ -126,7 +125,7 @@ def test_clocks_that_differ_by_more_than_two_minutes_are_reported_once(
     source = v4(FakeHost([answer(columns(ROWS))]), clock=NOW + skew)
     with capture_logs() as logs:
         for _ in range(3):
-            assert source.page(BTC, DAY, FIRST, TODAY).exchange_time == NOW
+            assert source.page(BTC_DAILY, FIRST, TODAY).exchange_time == NOW
     assert [line["event"] for line in logs] == ["exchange_clock_skew"] * warnings
     for line in logs:
         assert (line["exchange_time"], line["our_time"]) == (NOW, NOW + skew)
@@ -147,7 +146,7 @@ GOOD = columns(ROWS)
 )
 def test_a_v4_reply_that_is_no_table_is_nonsense_as_a_whole(data: object) -> None:
     with pytest.raises(UpstreamNonsense, match=r"BTC-BRL 1d from exchange\.example"):
-        v4(FakeHost([answer(data)])).page(BTC, DAY, FIRST, TODAY)
+        v4(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,7 @@ def test_a_v4_reply_that_is_no_table_is_nonsense_as_a_whole(data: object) -> Non
 )
 def test_a_legacy_reply_that_is_no_list_of_candles_is_nonsense_as_a_whole(data: object) -> None:
     with pytest.raises(UpstreamNonsense, match=r"BTC-BRL 1d from exchange\.example"):
-        legacy(FakeHost([answer(data)])).page(BTC, DAY, FIRST, TODAY)
+        legacy(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY)
 
 
 def coded(code: str, status: int = 200) -> Answer:
@@ -183,7 +182,7 @@ def test_the_exchange_s_own_codes_decide_what_an_error_means(
     source: Build, reply: Answer, kind: type[UpstreamError]
 ) -> None:
     with pytest.raises(UpstreamError) as caught:
-        source(FakeHost([reply])).page(BTC, DAY, FIRST, TODAY)
+        source(FakeHost([reply])).page(BTC_DAILY, FIRST, TODAY)
     assert type(caught.value) is kind
 
 
@@ -199,4 +198,4 @@ def test_a_legacy_status_code_other_than_success_is_an_error(
 ) -> None:
     data = {"status_code": status, "status_message": "Moeda inválida", "candles": []}
     with pytest.raises(kind, match=f"{status}: Moeda inválida"):
-        legacy(FakeHost([answer(data)])).page(BTC, DAY, FIRST, TODAY)
+        legacy(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY)

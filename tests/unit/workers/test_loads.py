@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from app.core.market import Interval, Pair
+from app.core.market import Series
 from app.services.loading import LoadReport, OnPage, load_incremental, load_initial, to_fetch
 from app.testing.series import MemoryLeases
 from app.workers.loads import Stopped, UntilStopped, load_all
 from app.workers.outcomes import Outcome
 from tests.support.api import FakeRuntime, settings
-from tests.support.candles import BTC, DAY, FakeExchange, daily, day
+from tests.support.candles import BTC_DAILY, FakeExchange, daily, day
 from tests.support.logs import log_as_before
 
 LEASE = "load BRLBTC 1d"
@@ -40,25 +40,22 @@ class Stand:
     def initial(self, patience: float = 30) -> Outcome:
         """What the initial loader does."""
 
-        def work(pair: Pair, interval: Interval, on_page: OnPage) -> LoadReport:
+        def work(series: Series, on_page: OnPage) -> LoadReport:
             return load_initial(
                 self.store,
                 self.exchange,
                 self.made.clock,
-                pair,
-                interval,
+                series,
                 history_days=DAYS,
                 on_page=on_page,
             )
 
         (end,) = load_all(
             self.made,
-            [(BTC, DAY)],
+            [BTC_DAILY],
             [0],
             work,
-            lacking=lambda pair, interval: bool(
-                to_fetch(self.store, pair, interval, DAYS, self.exchange.now)
-            ),
+            lacking=lambda series: bool(to_fetch(self.store, series, DAYS, self.exchange.now)),
             patience=patience,
         )
         return end
@@ -83,15 +80,15 @@ class Stand:
         """What an incremental loader leaves whose history is one day."""
         self.exchange.now += 60
         load_incremental(
-            self.store, self.exchange, self.made.clock, BTC, DAY, history_days=1, reread=3
+            self.store, self.exchange, self.made.clock, BTC_DAILY, history_days=1, reread=3
         )
 
     def initial_elsewhere(self) -> None:
         """What another initial loader leaves."""
-        load_initial(self.store, self.exchange, self.made.clock, BTC, DAY, history_days=DAYS)
+        load_initial(self.store, self.exchange, self.made.clock, BTC_DAILY, history_days=DAYS)
 
     def days(self) -> int:
-        return len(self.store.buckets(BTC, DAY, 0, day(999)))
+        return len(self.store.buckets(BTC_DAILY, 0, day(999)))
 
 
 @pytest.fixture
@@ -114,7 +111,7 @@ def test_what_another_has_not_loaded_is_loaded_once_it_has_ended(stand: Stand) -
 def test_an_incremental_load_meanwhile_is_not_what_an_initial_one_was_asked_for(
     stand: Stand,
 ) -> None:
-    with stand.store.begin(BTC, DAY) as unit:
+    with stand.store.begin(BTC_DAILY) as unit:
         unit.put_candles([stand.exchange.candles[day(299)]])
         unit.finish(changed=True, now=day(300))
     stand.another()
@@ -135,7 +132,7 @@ def test_what_another_has_loaded_meanwhile_is_not_asked_for_again(stand: Stand) 
 
 
 def test_once_all_is_there_nobody_waits_for_the_lease(stand: Stand) -> None:
-    checked = stand.store.state(BTC, DAY).checked_at
+    checked = stand.store.state(BTC_DAILY).checked_at
     stand.another()
 
     def loaded() -> None:
@@ -147,7 +144,7 @@ def test_once_all_is_there_nobody_waits_for_the_lease(stand: Stand) -> None:
     end = stand.initial()
     timer.join()
     assert end.taken
-    assert stand.store.state(BTC, DAY).checked_at != checked
+    assert stand.store.state(BTC_DAILY).checked_at != checked
     assert stand.leases[LEASE][0] == "host:42"
 
 

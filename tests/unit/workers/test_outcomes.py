@@ -14,21 +14,21 @@ from app.events.types import Event, LoadFailed
 from app.services.loading import LoadReport
 from app.workers.outcomes import Outcome, conclude, told
 from tests.support.api import FakeRuntime, settings
-from tests.support.candles import BTC, DAY, ETH, day
+from tests.support.candles import BTC_DAILY, ETH_DAILY, day
 
 ODD = tuple(
     RefusedCandle(day(number), f"The close {number} lies above the high.") for number in range(40)
 )
-FINE = Outcome(BTC, DAY, LoadReport(BTC, DAY, inserted=3, newest=day(9), revision=7))
+FINE = Outcome(BTC_DAILY, LoadReport(BTC_DAILY, inserted=3, newest=day(9), revision=7))
 
 
 def failed(report: LoadReport) -> tuple[str | None, str]:
-    end = Outcome(BTC, DAY, report)
+    end = Outcome(BTC_DAILY, report)
     return end.problem, end.kind
 
 
 def test_an_exchange_without_a_candle_is_a_problem_of_the_name_or_the_period() -> None:
-    problem, kind = failed(LoadReport(BTC, DAY))
+    problem, kind = failed(LoadReport(BTC_DAILY))
     assert kind == "NoCandles"
     assert problem is not None
     assert "no candle of BRLBTC 1d" in problem
@@ -36,7 +36,7 @@ def test_an_exchange_without_a_candle_is_a_problem_of_the_name_or_the_period() -
 
 
 def test_candles_that_were_all_refused_are_counted_and_the_first_one_says_why() -> None:
-    problem, kind = failed(LoadReport(BTC, DAY, refused=ODD, newer_refused=ODD[20:]))
+    problem, kind = failed(LoadReport(BTC_DAILY, refused=ODD, newer_refused=ODD[20:]))
     assert kind == "CandlesRefused"
     assert problem is not None
     assert "(40, the first because: The close 0 lies above the high)" in problem
@@ -44,7 +44,7 @@ def test_candles_that_were_all_refused_are_counted_and_the_first_one_says_why() 
 
 
 def test_newest_candles_that_were_refused_are_a_problem_that_says_where_the_series_ends() -> None:
-    report = LoadReport(BTC, DAY, inserted=5, refused=ODD, newer_refused=ODD[38:], newest=day(37))
+    report = LoadReport(BTC_DAILY, inserted=5, refused=ODD, newer_refused=ODD[38:], newest=day(37))
     problem, kind = failed(report)
     assert kind == "CandlesRefused"
     assert problem is not None
@@ -54,13 +54,13 @@ def test_newest_candles_that_were_refused_are_a_problem_that_says_where_the_seri
 
 def test_refused_candles_are_counted_in_the_log_and_a_failed_load_is_told() -> None:
     published: list[Event] = []
-    lacking = Outcome(BTC, DAY, LoadReport(BTC, DAY, refused=ODD, newer_refused=ODD))
+    lacking = Outcome(BTC_DAILY, LoadReport(BTC_DAILY, refused=ODD, newer_refused=ODD))
     with capture_logs() as lines:
         told(lacking, published.append)
     counted, ended = lines
     assert (counted["count"], counted["first"]) == (40, ODD[0].reason)
     assert (ended["event"], ended["error"]) == ("load_failed", "CandlesRefused")
-    assert published == [LoadFailed(BTC, DAY, "CandlesRefused", ended["reason"])]
+    assert published == [LoadFailed(BTC_DAILY, "CandlesRefused", ended["reason"])]
 
 
 def test_the_summary_names_who_failed_who_was_late_and_who_is_fine(
@@ -69,14 +69,14 @@ def test_the_summary_names_who_failed_who_was_late_and_who_is_fine(
     made = FakeRuntime(events=EventBus({})).build(settings())
     late = TakenByAnother("BRLETH 1d: another loader has just loaded it")
     away = UpstreamUnavailable("The exchange is away.", host="example")
-    ends = [FINE, Outcome(ETH, DAY, error=late, taken=True)]
+    ends = [FINE, Outcome(ETH_DAILY, error=late, taken=True)]
     assert conclude("loader", made, ends, as_json=True) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[-2] == "BRLETH 1d: another loader has just loaded it"
     series = json.loads(shown[-1])["series"]
     assert [item["status"] for item in series] == ["ok", "taken"]
     assert (series[1]["error"], series[1]["reason"]) == ("TakenByAnother", str(late))
-    ends = [FINE, Outcome(ETH, DAY, error=late), Outcome(BTC, DAY, error=away)]
+    ends = [FINE, Outcome(ETH_DAILY, error=late), Outcome(BTC_DAILY, error=away)]
     assert conclude("loader", made, ends, as_json=True) == 1
     shown = capsys.readouterr().out.splitlines()
     assert shown[-3:-1] == [f"BRLETH 1d failed: {late}", "BRLBTC 1d failed: The exchange is away."]

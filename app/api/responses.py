@@ -1,13 +1,20 @@
-"""What /docs says about each request: its parameters, and an example for every reply."""
+"""Replies: their bytes, what /docs says of them, and the reply to a client that has one already.
+
+The models of the bodies are in `app.api.models`.
+"""
 
 from __future__ import annotations
 
+import re
+from email.utils import formatdate
+from hashlib import blake2b
 from typing import Any, Final
 
+from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from app.api.errors import PROBLEM_JSON, Answer, answer_to, of_status, problem
-from app.api.query import Query
+from app.api.models import Problem
 from app.core.errors import (
     InvalidParameter,
     MmsError,
@@ -17,7 +24,78 @@ from app.core.errors import (
     UnsupportedInterval,
     UnsupportedPair,
 )
-from app.schemas.replies import Problem
+from app.core.market import Window
+from app.domain.revisions import changed_at
+from app.domain.times import iso
+from app.services.averages import Asked, Reading, why_absent
+from app.services.gaps import is_stale
+
+# A stored reply may be used only after asking whether it is still right; asking costs little.
+_CACHING: Final = "public, no-cache"
+_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
+
+
+class JsonBytes(JSONResponse):
+    """JSON that is already rendered."""
+
+    def render(self, content: bytes) -> bytes:
+        """The bytes as they are."""
+        return content
+
+
+def series_reply(
+    kind: str, buckets: Asked, reading: Reading, held: str | None, window: Window | None = None
+) -> Response:
+    """The reply with what was read, or 304 where the client holds it.
+
+    `kind` is the endpoint with what else shapes the body, `held` the request's If-None-Match, and
+    `window` that of the averages, if any. The ETag names the revision and the buckets. So it
+    changes with every change of the body and, for a period that ends now, with every new bucket.
+    """
+    tag = _etag(kind, buckets, reading)
+    headers = _headers(buckets, reading, tag, window)
+    if _is_held(held, tag):
+        return Response(status_code=304, headers=headers)
+    return JsonBytes(reading.body, headers=headers)
+
+
+def _etag(kind: str, buckets: Asked, reading: Reading) -> str:
+    """The entity tag of one representation."""
+    period = f"{buckets.first} {min(buckets.last, buckets.closed)}"
+    named = f"{kind} {buckets.series.pair.symbol} {buckets.series.interval} {period}"
+    named = f"{named} {reading.state.revision} {reading.missing}"
+    return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}"'
+
+
+def _headers(buckets: Asked, reading: Reading, tag: str, window: Window | None) -> dict[str, str]:
+    """The headers of a read, whether its body is sent or not."""
+    state = reading.state
+    headers = {
+        "ETag": tag,
+        "Cache-Control": _CACHING,
+        "X-Data-Stale": (
+            "true" if is_stale(state, buckets.series.interval, buckets.now) else "false"
+        ),
+        "X-Data-Missing": str(reading.missing),
+    }
+    if state.revision:
+        headers["Last-Modified"] = formatdate(changed_at(state.revision), usegmt=True)
+    if state.last is not None:
+        headers["X-Data-As-Of"] = iso(state.last)
+    reason = why_absent(buckets, state, window)
+    if reason is not None:
+        headers["X-Data-Reason"] = reason
+    return headers
+
+
+def _is_held(if_none_match: str | None, tag: str) -> bool:
+    """Whether the client's If-None-Match (RFC 9110, 13.1.2) names this representation."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or tag in _TAG.findall(if_none_match)
+
+
+# What /docs says of replies.
 
 SERIES_ERRORS: Final = (
     RepeatedParameter,
@@ -28,28 +106,10 @@ SERIES_ERRORS: Final = (
 """What a request for a series may be answered with, whatever its query."""
 
 
-def _in_path(name: str, description: str, example: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": {"type": "string"},
-        "example": example,
-    }
-
-
 def _header(description: str, example: str | int) -> dict[str, Any]:
     kind = "integer" if isinstance(example, int) else "string"
     return {"description": description, "schema": {"type": kind}, "example": example}
 
-
-SYMBOL: Final = _in_path(
-    "symbol", "`BTC`, any case; `/supported-symbols` lists what is collected.", "BTC"
-)
-_PAIR: Final = _in_path(
-    "pair", "`BRLBTC` or `BTC-BRL`, any case; `/pairs` lists what is served.", "BRLBTC"
-)
 
 HEADERS: Final = {
     "X-Request-ID": _header(
@@ -71,7 +131,8 @@ SERIES_HEADERS: Final = {
         "false",
     ),
     "ETag": _header(
-        "Names this reply. Sent as If-None-Match it is answered with 304 while nothing has changed.",
+        "Names this reply. Sent as If-None-Match it is answered with 304 while nothing has "
+        "changed.",
         '"0f41c2a7d95be8630f41c2a7"',
     ),
     "Cache-Control": _header(
@@ -95,14 +156,6 @@ NOT_MODIFIED: Final = {
 }
 
 
-class JsonBytes(JSONResponse):
-    """JSON that is already rendered."""
-
-    def render(self, content: bytes) -> bytes:
-        """The bytes as they are."""
-        return content
-
-
 def json_reply(
     description: str, model: Any, example: Any, headers: dict[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -112,6 +165,17 @@ def json_reply(
         "model": model,
         "content": {"application/json": {"example": example}},
         "headers": headers or HEADERS,
+    }
+
+
+def series_replies(
+    description: str, model: Any, example: Any, *errors: type[MmsError]
+) -> dict[int | str, dict[str, Any]]:
+    """The documented replies to a read of a series, by status; `errors` besides the usual ones."""
+    return {
+        200: json_reply(description, model, example, SERIES_HEADERS),
+        304: NOT_MODIFIED,
+        **problems(*SERIES_ERRORS, *errors),
     }
 
 
@@ -155,8 +219,3 @@ def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detai
         "summary": answer.title,
         "value": problem(answer, detail, "5f0c2a9e41d3b786"),
     }
-
-
-def series_parameters(query: Query) -> dict[str, Any]:
-    """The pair and the query parameters of a request for a series."""
-    return {"parameters": [_PAIR, *query.documented()]}

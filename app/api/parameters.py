@@ -1,0 +1,417 @@
+"""What a request may ask: its path, its query and its conditions, read and judged once.
+
+The query has a parser of its own, which reads by the same declarations that /docs shows. FastAPI's
+parameters cost three quarters of a read, and cannot refuse a name that is given twice (decision
+0002).
+
+What FastAPI calls here are coroutines, because it would send plain functions through the thread
+pool. None of them waits for anything.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Depends, Request
+
+from app.api.context import Context
+from app.api.errors import shortened
+from app.core.errors import (
+    InvalidParameter,
+    RepeatedParameter,
+    ReversedPeriod,
+    UnknownParameter,
+    UnsupportedRange,
+)
+from app.core.market import WINDOWS, Interval, Series, Window
+from app.core.prices import Coin, parse_threshold
+from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
+from app.domain.times import iso, moment
+from app.services.averages import Asked, asked
+
+LONGEST: Final = 2_048
+"""The most bytes of query string that are read."""
+
+MOST_PRICES: Final = 10_000
+DEFAULT_PRICES: Final = 100
+
+_WINDOWS: Final = {str(window): window for window in WINDOWS}
+_WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)
+_INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter: its spellings, and what /docs says about it."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    example: Any
+    other_name: str | None = None
+    required: bool = False
+
+    def documented(self) -> list[dict[str, Any]]:
+        """The parameter, and its other spelling, as OpenAPI Parameter Objects."""
+        first = self._object(self.name, self.description)
+        if self.other_name is None:
+            return [first]
+        return [first, self._object(self.other_name, f"Another name of `{self.name}`.")]
+
+    def _object(self, name: str, description: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "in": "query",
+            # With two names for one parameter neither can be required by itself.
+            "required": self.required and self.other_name is None,
+            "description": description,
+            "schema": dict(self.schema),
+            "example": self.example,
+        }
+
+
+class Query:
+    """The query parameters that one kind of request takes."""
+
+    def __init__(self, *parameters: Parameter) -> None:
+        self.parameters = parameters
+        # By every spelling, in the order of their declaration: the name that it means.
+        self._names = {
+            spelling: parameter.name
+            for parameter in parameters
+            for spelling in (parameter.name, parameter.other_name)
+            if spelling is not None
+        }
+
+    def read(self, raw: bytes) -> dict[str, str]:
+        """The values in the query string `raw`, by parameter name.
+
+        Raises UnknownParameter, RepeatedParameter (also for two spellings of one parameter), and
+        InvalidParameter where it is too long, is not UTF-8 or lacks what is required.
+        """
+        if len(raw) > LONGEST:
+            raise InvalidParameter(
+                f"The query is {len(raw):,} bytes long; at most {LONGEST:,} are read."
+            )
+        values: dict[str, str] = {}
+        spelt: dict[str, str] = {}
+        for item in raw.split(b"&"):
+            if not item:
+                continue
+            before, _, after = item.partition(b"=")
+            spelling = _decoded(before)
+            name = self._names.get(spelling)
+            if name is None:
+                raise self._unknown(spelling)
+            if name in values:
+                raise _repeated(spelt[name], spelling)
+            spelt[name] = spelling
+            values[name] = _decoded(after)
+        for parameter in self.parameters:
+            if parameter.required and parameter.name not in values:
+                raise InvalidParameter(f"{parameter.name} is required. {parameter.description}")
+        return values
+
+    def documented(self) -> list[dict[str, Any]]:
+        """Every spelling of every parameter as OpenAPI Parameter Objects."""
+        return [item for parameter in self.parameters for item in parameter.documented()]
+
+    def _unknown(self, spelling: str) -> UnknownParameter:
+        shown = shortened(spelling)
+        if not self._names:
+            return UnknownParameter(f"{shown!r} is no parameter of this request: it takes none.")
+        close = difflib.get_close_matches(shown.lower(), self._names, n=1)
+        hint = f" ({close[0]} is)" if close else ""
+        allowed = ", ".join(self._names)
+        return UnknownParameter(f"{shown!r} is no parameter of this request{hint}: use {allowed}.")
+
+
+def _repeated(first: str, second: str) -> RepeatedParameter:
+    if first == second:
+        return RepeatedParameter(f"{first} is given more than once: give it once.")
+    return RepeatedParameter(f"{first} and {second} mean the same: give one of them, once.")
+
+
+def _decoded(part: bytes) -> str:
+    try:
+        return unquote_to_bytes(part.replace(b"+", b" ")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidParameter(
+            "The query is not valid UTF-8: percent-encode the bytes of UTF-8 text."
+        ) from None
+
+
+# What each request may ask, as /docs shows it.
+
+_MOMENT: Final = (
+    "Unix seconds (`1704067200`), a date (`2024-01-01`) or a date-time with its zone "
+    "(`2024-01-01T00:00:00Z`), inclusive."
+)
+
+FROM: Final = Parameter(
+    "from",
+    f"First moment. {_MOMENT} Default: `HISTORY_DAYS` - 1 days before `to`, for intervals below "
+    "`1d` at most 10,000 buckets.",
+    {"type": "string"},
+    "2024-03-01",
+    other_name="from_ts",
+)
+TO: Final = Parameter(
+    "to",
+    f"Last moment. {_MOMENT} A date means all of its day. Default: the last closed bucket.",
+    {"type": "string"},
+    "2024-03-29",
+    other_name="to_ts",
+)
+RANGE: Final = Parameter(
+    "range",
+    "Length of the averaging window in buckets: 20, 50 or 200.",
+    {"type": "integer", "enum": list(WINDOWS)},
+    20,
+    other_name="range_days",
+    required=True,
+)
+ROWS_WINDOWS: Final = Parameter(
+    "windows",
+    "Averages to put beside each candle: any of 20, 50 and 200, with commas between.",
+    {"type": "string"},
+    "20,50,200",
+)
+INTERVAL: Final = Parameter(
+    "interval",
+    "Length of a candle. Default `1d`.",
+    {"type": "string", "enum": [interval.value for interval in Interval], "default": "1d"},
+    "1d",
+)
+RECORDS_LIMIT: Final = Parameter(
+    "limit",
+    "How many, 1 to 1,000. Default 100.",
+    {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
+    100,
+)
+PRICES_LIMIT: Final = Parameter(
+    "limit",
+    f"How many prices, 1 to {MOST_PRICES:,}. Default {DEFAULT_PRICES}.",
+    {"type": "integer", "minimum": 1, "maximum": MOST_PRICES, "default": DEFAULT_PRICES},
+    100,
+)
+COLLECTED_FROM: Final = Parameter(
+    "from",
+    "Collected at or after: unix seconds, a date or a date-time with its zone.",
+    {"type": "string"},
+    "2024-03-01",
+    other_name="from_ts",
+)
+COLLECTED_TO: Final = Parameter(
+    "to",
+    "Collected at or before; a date means all of its day.",
+    {"type": "string"},
+    "2030-01-01",
+    other_name="to_ts",
+)
+THRESHOLD: Final = Parameter(
+    "threshold",
+    "Relative change that must be exceeded, for `method=relative`. Default: ANOMALY_THRESHOLD.",
+    {"type": "number"},
+    0.05,
+)
+METHOD: Final = Parameter(
+    "method",
+    "`relative` (default) or `robust`.",
+    {"type": "string", "enum": [method.value for method in Method], "default": "relative"},
+    "relative",
+)
+
+AVERAGES: Final = Query(FROM, TO, RANGE, INTERVAL)
+CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, INTERVAL)
+ANOMALIES: Final = Query(FROM, TO, INTERVAL, THRESHOLD, METHOD)
+GAPS: Final = Query(INTERVAL)
+RECORDS: Final = Query(INTERVAL, RECORDS_LIMIT)
+HISTORY: Final = Query(PRICES_LIMIT, COLLECTED_FROM, COLLECTED_TO)
+ANOMALY: Final = Query(THRESHOLD, METHOD)
+NOTHING: Final = Query()
+
+
+def series_parameters(query: Query = NOTHING) -> dict[str, Any]:
+    """The pair and the query parameters of a request for a series, for /docs."""
+    pair = _in_path(
+        "pair", "`BRLBTC` or `BTC-BRL`, any case; `/pairs` lists what is served.", "BRLBTC"
+    )
+    return {"parameters": [pair, *query.documented()]}
+
+
+def symbol_parameters(query: Query = NOTHING) -> dict[str, Any]:
+    """The symbol and the query parameters of a request about a coin, for /docs."""
+    symbol = _in_path(
+        "symbol", "`BTC`, any case; `/supported-symbols` lists what is collected.", "BTC"
+    )
+    return {"parameters": [symbol, *query.documented()]}
+
+
+def _in_path(name: str, description: str, example: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string"},
+        "example": example,
+    }
+
+
+# What a route takes: an annotated type for each kind of request.
+
+
+async def _context(request: Request) -> Context:
+    context = request.scope["state"]["context"]
+    assert isinstance(context, Context)
+    return context
+
+
+ContextDep = Annotated[Context, Depends(_context)]
+
+
+async def _averages(request: Request, context: ContextDep) -> tuple[Asked, Window]:
+    values = AVERAGES.read(request.scope["query_string"])
+    return _period(request, context, values), _window(values["range"], "range")
+
+
+async def _candles(request: Request, context: ContextDep) -> tuple[Asked, tuple[Window, ...]]:
+    values = CANDLES.read(request.scope["query_string"])
+    windows = _windows(values["windows"]) if "windows" in values else ()
+    return _period(request, context, values), windows
+
+
+async def _series(request: Request, context: ContextDep) -> Series:
+    values = GAPS.read(request.scope["query_string"])
+    return _named_series(request, context, values)
+
+
+async def _records(request: Request, context: ContextDep) -> tuple[Series, int]:
+    values = RECORDS.read(request.scope["query_string"])
+    series = _named_series(request, context, values)
+    return series, _whole_number(values.get("limit", "100"), "limit", 1_000)
+
+
+async def _coin(request: Request, context: ContextDep) -> Coin:
+    return context.coin(request.path_params["symbol"])
+
+
+async def _history(
+    request: Request, context: ContextDep
+) -> tuple[Coin, int, int | None, int | None]:
+    coin = context.coin(request.path_params["symbol"])
+    values = HISTORY.read(request.scope["query_string"])
+    since = moment(values["from"], "from").first if "from" in values else None
+    until = moment(values["to"], "to").last if "to" in values else None
+    if since is not None and until is not None and since > until:
+        raise ReversedPeriod(
+            f"The period is reversed: from ({iso(since)}) lies after to ({iso(until)}). "
+            "Exchange them."
+        )
+    limit = _whole_number(values.get("limit", str(DEFAULT_PRICES)), "limit", MOST_PRICES)
+    return coin, limit, since, until
+
+
+async def _anomaly(request: Request, context: ContextDep) -> tuple[Coin, Rule]:
+    coin = context.coin(request.path_params["symbol"])
+    values = ANOMALY.read(request.scope["query_string"])
+    default = context.runtime.settings.anomaly_threshold.of(coin.symbol)
+    return coin, _rule(values, default)
+
+
+async def _anomalies(request: Request, context: ContextDep) -> tuple[Asked, Rule]:
+    values = ANOMALIES.read(request.scope["query_string"])
+    buckets = _period(request, context, values)
+    default = context.runtime.settings.anomaly_threshold.of(buckets.series.pair.base)
+    return buckets, _rule(values, default)
+
+
+async def _nothing(request: Request) -> None:
+    NOTHING.read(request.scope["query_string"])
+
+
+async def _if_none_match(request: Request) -> str | None:
+    # Several lines are one list (RFC 9110, 5.3). If-Modified-Since is not read: it knows whole
+    # seconds, and two loads may end within one.
+    lines = request.headers.getlist("if-none-match")
+    return ", ".join(lines) if lines else None
+
+
+IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
+AveragesDep = Annotated[tuple[Asked, Window], Depends(_averages)]
+"""The buckets, and the window of the averages."""
+CandlesDep = Annotated[tuple[Asked, tuple[Window, ...]], Depends(_candles)]
+"""The buckets, and the windows of the averages beside the candles, ascending."""
+RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
+"""The series, and how many records of it."""
+SeriesDep = Annotated[Series, Depends(_series)]
+CoinDep = Annotated[Coin, Depends(_coin)]
+HistoryDep = Annotated[tuple[Coin, int, int | None, int | None], Depends(_history)]
+"""The coin, how many prices, and the first and last unix second where they are given."""
+AnomalyDep = Annotated[tuple[Coin, Rule], Depends(_anomaly)]
+AnomaliesDep = Annotated[tuple[Asked, Rule], Depends(_anomalies)]
+NoParameters = Depends(_nothing)
+
+
+# What each parameter means.
+
+
+def _period(request: Request, context: Context, values: dict[str, str]) -> Asked:
+    """The series and the buckets of a request, from its path and its query values."""
+    runtime = context.runtime
+    series = _named_series(request, context, values)
+    since = moment(values["from"], "from") if "from" in values else None
+    until = moment(values["to"], "to") if "to" in values else None
+    return asked(series, since, until, runtime.settings.history_days, runtime.clock())
+
+
+def _named_series(request: Request, context: Context, values: dict[str, str]) -> Series:
+    pair = context.pair(request.path_params["pair"])
+    return Series(pair, context.interval(values.get("interval", Interval.DAY.value)))
+
+
+def _whole_number(text: str, name: str, most: int) -> int:
+    """A whole number from 1 to `most`. Raises InvalidParameter, which names the parameter."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= number <= most:
+        raise InvalidParameter(f"{name}={shortened(text)!r} is no whole number from 1 to {most:,}.")
+    return number
+
+
+def _window(text: str, name: str) -> Window:
+    window = _WINDOWS.get(text)
+    if window is not None:
+        return window
+    shown = shortened(text)
+    if _INTEGER.fullmatch(text):
+        raise UnsupportedRange(f"{name}={shown} is not computed: {_WHICH_WINDOWS}.")
+    raise InvalidParameter(f"{name}={shown!r} is not a whole number: {_WHICH_WINDOWS}.")
+
+
+def _windows(text: str) -> tuple[Window, ...]:
+    windows = [_window(item, "windows") for item in text.split(",")]
+    if len(set(windows)) < len(windows):
+        raise InvalidParameter(f"windows={shortened(text)} names one of them twice: name it once.")
+    return tuple(sorted(windows))
+
+
+def _rule(values: dict[str, str], default: Decimal) -> Rule:
+    name = values.get("method", Method.RELATIVE.value)
+    if name == Method.RELATIVE.value:
+        given = values.get("threshold")
+        return RelativeRule(default if given is None else parse_threshold(given))
+    if name != Method.ROBUST.value:
+        raise InvalidParameter(f"method={shortened(name)!r} is unknown: use relative or robust.")
+    if "threshold" in values:
+        raise InvalidParameter(
+            "threshold belongs to method=relative: the robust method takes its measure from the "
+            "recent changes. Leave one of the two out."
+        )
+    return RobustRule()

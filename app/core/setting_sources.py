@@ -1,0 +1,162 @@
+"""Where settings stand: the environment and `.env`. Either gives a secret itself or as NAME_FILE.
+
+NAME_FILE holds the path of a file whose content is the value of NAME. Container engines hand over
+secrets that way: the value is then neither in the container's description nor in its environment.
+
+Names have any case, and an empty value means that nothing is set. No message repeats a value: a URL
+or a key may have been written into the wrong line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+from dotenv.parser import Binding, parse_stream
+from dotenv.variables import parse_variables
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from app.core.errors import ConfigurationError
+
+SUFFIX: Final = "_FILE"
+
+SECRETS: Final = ("DB_URL", "DB_READ_URL", "COINGECKO_API_KEY")
+"""Settings that may stand in a file of their own."""
+
+_NAME: Final = re.compile(r"[\w.-]+")
+_SINGLE_QUOTED: Final = re.compile(r"[^=]*=[^\S\r\n]*'")
+
+
+class PlaceSource(PydanticBaseSettingsSource):
+    """The settings in one place, such as the process's environment.
+
+    A setting that a stronger source gives, in either form, is not looked for. Raises
+    ConfigurationError where the place gives both forms of a secret, or names a file that cannot be
+    used.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], place: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self._place = {name.upper(): value for name, value in place.items() if value}
+
+    def get_field_value(
+        self, field: FieldInfo, field_name: str  # noqa: ARG002 - the name is enough
+    ) -> tuple[Any, str, bool]:
+        """The value as text or None, the field's name, and False: the text is no JSON."""
+        name = field_name.upper()
+        value = self._place.get(name)
+        path = self._place.get(name + SUFFIX) if name in SECRETS else None
+        if path is not None and value is not None:
+            raise ConfigurationError(
+                f"{name} and {name}{SUFFIX} are both set, in the same place; remove one"
+            )
+        return value if path is None else _secret(name, Path(path)), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The values of this place, by the field's name."""
+        values = {}
+        for name, field in self.settings_cls.model_fields.items():
+            if name not in self.current_state:
+                value, key, _ = self.get_field_value(field, name)
+                if value is not None:
+                    values[key] = value
+        return values
+
+
+class EnvFileSource(PlaceSource):
+    """A `.env` file, where there is one.
+
+    Raises ConfigurationError also where the file cannot be read, and where a name in it is almost a
+    setting's: that is a typing error, not another program's variable.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], path: Path | None) -> None:
+        place = {} if path is None else read_env_file(path)
+        names = [*map(str.upper, settings_cls.model_fields), *(name + SUFFIX for name in SECRETS)]
+        for name in place:
+            close = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.85)
+            if close and name.upper() not in names:
+                raise ConfigurationError(
+                    f"{name} in {path} is not a setting; {close[0]} is: "
+                    "rename it or remove the line"
+                )
+        super().__init__(settings_cls, place)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The values in the file, by name as written there; nothing where there is no such file.
+
+    Variables are expanded as python-dotenv does it, but not in single quotes: a password may hold
+    `${`. Raises ConfigurationError where it is no regular file, cannot be read, is no UTF-8 text,
+    or has a line that is neither NAME=value nor a comment. Dropped in silence, that line would put
+    a default in its place, and the default's database with it.
+    """
+    if not os.path.lexists(path):
+        return {}
+    values: dict[str, str] = {}
+    for binding in parse_stream(StringIO(_env_text(path))):
+        name, value = binding.key, binding.value
+        if name is None and not binding.error:  # a comment, or empty lines at the end
+            continue
+        # To the parser a name alone is no mistake, and neither is a URL before an equals sign.
+        if name is None or value is None or not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{path}, line {_line(binding)}, is no NAME=value, or opens a quote and does not "
+                "close it: correct the line, or put # before it"
+            )
+        if not _SINGLE_QUOTED.match(binding.original.string):
+            variables = {**os.environ, **values}
+            value = "".join(atom.resolve(variables) for atom in parse_variables(value))
+        values[name] = value
+    return values
+
+
+def _env_text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise ConfigurationError(
+                f"{path} is no regular file: write the settings into one, or remove it"
+            )
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read ({error.strerror}): let this process read it, or remove it"
+        ) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"{path}, line {line}, is no UTF-8 text: save the file as UTF-8"
+        ) from None
+
+
+def _line(binding: Binding) -> int:
+    """The number of the binding's line; the parser counts from the empty lines before it."""
+    text = binding.original.string
+    empty = text[: len(text) - len(text.lstrip())]
+    return binding.original.line + empty.count("\n")
+
+
+def _secret(name: str, path: Path) -> str:
+    """The content of the file without the line ends that editors leave there.
+
+    The path is not repeated either: it may be the secret itself, in the wrong setting.
+    """
+    try:
+        value = path.read_text(encoding="utf-8").rstrip("\r\n")
+        problem = "is empty"
+    except OSError as error:
+        value, problem = "", f"cannot be read ({error.strerror})"
+    except ValueError:
+        value, problem = "", "is no UTF-8 text"
+    if not value:
+        raise ConfigurationError(
+            f"{name}{SUFFIX}: the file {problem}; give the path of one that holds the value of "
+            f"{name} alone"
+        )
+    return value

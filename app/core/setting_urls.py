@@ -1,0 +1,168 @@
+"""URLs among the settings: what each may say. No message repeats one: it may hold a password.
+
+A function that checks a URL raises PydanticCustomError. Its message follows the setting's name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import HttpUrl, ValidationError
+from pydantic_core import PydanticCustomError
+
+# The URLs that SQLAlchemy reads, less those that it misunderstands. A second @ belongs to a password
+# that was not escaped: what stands between the two would be shown as part of a host's name.
+_FILE: Final = re.compile(r"sqlite://(?:[/?].*)?")
+_SERVER: Final = re.compile(
+    r"""postgresql(?:\+psycopg)?://
+    (?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?
+    (?:\[[^@/?\[\]]+\]|[^@:/?\[\]]*)
+    (?::(?P<port>[0-9]{1,5}))?
+    (?:/(?P<database>[^@?]*))?
+    (?:\?(?P<query>[^@]*))?""",
+    re.VERBOSE,
+)
+_HOST_AND_PORT: Final = re.compile(r"[^:,]*(?::[0-9]*)?")
+_PORTS: Final = re.compile(r"[0-9]*(?:,[0-9]*)*")
+_NODE: Final = re.compile(
+    r"(?P<host>[^\s:/?#@\[\]]+|\[[^\s/?#@\[\]]+\]|[0-9a-fA-F:]+):(?P<port>[0-9]{1,5})"
+)
+_PLACES: Final = ("host", "port", "target_session_attrs")
+
+
+def database_url(url: str) -> str:
+    """The URL of a SQLite file or of a PostgreSQL, as it came."""
+    if not (url.isprintable() and (_FILE.fullmatch(url) or _server(url))):
+        raise PydanticCustomError(
+            "db_url",
+            "is no URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
+            "postgresql://user:password@host:5432/name, with %40 for an @ in the password",
+        )
+    return url
+
+
+def replica_url(url: str) -> str | None:
+    """The URL of a PostgreSQL, as it came; None where it is empty or `none://`."""
+    if not url or url == "none://":
+        return None
+    if not (url.isprintable() and _server(url)):
+        raise PydanticCustomError(
+            "db_read_url",
+            "is no URL of a PostgreSQL replica; write "
+            "postgresql://user:password@replica:5432/name, with %40 for an @ in the password, "
+            "or leave it empty",
+        )
+    return url
+
+
+def is_sqlite(db_url: str) -> bool:
+    """Whether a database's URL names a SQLite file."""
+    return db_url.startswith("sqlite:")
+
+
+def replica_problem(db_url: str, read_url: str) -> str | None:
+    """Why the API cannot read at `read_url` what is written at `db_url`; None where it can."""
+    if is_sqlite(db_url):
+        return (
+            "DB_READ_URL names a replica and DB_URL is SQLite, which has none: "
+            "set DB_URL to the PostgreSQL primary, or leave DB_READ_URL empty"
+        )
+    own, other = _login(db_url), _login(read_url)
+    unlike = ", ".join(name for name in own if own[name] != other[name])
+    if unlike:
+        return (
+            f"DB_READ_URL differs from DB_URL in {unlike}, and a connection to either is made "
+            "alike: write DB_URL with the replica's host and port, or leave DB_READ_URL empty"
+        )
+    return None
+
+
+def cache_url(url: str) -> str:
+    """The URL of a cache, as it came."""
+    if url not in ("memory://", "none://"):
+        cache_nodes(url)
+    return url
+
+
+def cache_nodes(url: str) -> list[tuple[str, int]]:
+    """The (host, port) of each node of a `memcached://host:port[,host:port…]` URL."""
+    scheme, _, rest = url.partition("://")
+    matches = [_NODE.fullmatch(item.strip()) for item in rest.rstrip("/").split(",")]
+    nodes = [(match["host"].strip("[]"), int(match["port"])) for match in matches if match]
+    usable = all(matches) and all(0 < port < 65_536 for _, port in nodes)
+    if scheme != "memcached" or not usable:
+        raise PydanticCustomError(
+            "cache_url",
+            "is no cache; write memory://, none://, or memcached://host:port[,host:port…], "
+            "without a user or password",
+        )
+    return list(dict.fromkeys(nodes))
+
+
+def base_url(url: str) -> str:
+    """A host's base URL, as pydantic writes it and without slashes at its end."""
+    try:
+        parts = HttpUrl(url)
+        (parts.host or "").encode("idna")  # as Python does before it looks up the address
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Input should be a valid URL, ")
+    except UnicodeError:
+        problem = "a part of its host is empty or too long"
+    else:
+        if parts.query is None and parts.fragment is None:
+            return str(parts).rstrip("/")
+        problem = "it has a query or a fragment"
+    raise PydanticCustomError(
+        "base_url",
+        "is no base URL ({problem}); write https://host/path or https://host:port/path, "
+        "without a query",
+        {"problem": problem},
+    )
+
+
+def host_of(base_url: str) -> str:
+    """Host, port and path of a base URL, without user and password.
+
+    The path is in it because the sandbox is two hosts in one.
+    """
+    parts = urlsplit(base_url)
+    return f"{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
+
+
+def _server(url: str) -> re.Match[str] | None:
+    """The parts of a PostgreSQL's URL; None where it is none."""
+    match = _SERVER.fullmatch(url)
+    if match is None or int(match["port"] or 1) not in range(1, 65_536):
+        return None
+    return match if _names_servers(match["query"] or "") else None
+
+
+def _names_servers(query: str) -> bool:
+    """Whether the hosts and ports of a query, where there are any, belong together.
+
+    One form is `host=a:5432&host=b:5432`, the other one `host=a,b&port=5432,5432`.
+    """
+    values = parse_qsl(query)
+    hosts = [value for name, value in values if name == "host"]
+    ports = [value for name, value in values if name == "port"]
+    if len(hosts) > 1 or ":" in "".join(hosts):
+        return not ports and all(_HOST_AND_PORT.fullmatch(host) for host in hosts)
+    if not all(_PORTS.fullmatch(port) for port in ports):
+        return False
+    return not ports or ",".join(ports).count(",") == "".join(hosts).count(",")
+
+
+def _login(url: str) -> dict[str, Any]:
+    """What both servers of a pair must have alike, by its name."""
+    parts = _SERVER.fullmatch(url)
+    assert parts is not None  # checked before
+    return {
+        "user": unquote(parts["user"] or ""),
+        "password": unquote(parts["password"] or ""),
+        "database": unquote(parts["database"] or ""),
+        "options": sorted(
+            each for each in parse_qsl(parts["query"] or "") if each[0] not in _PLACES
+        ),
+    }

@@ -1,0 +1,229 @@
+"""Where settings stand: `.env`, and secrets in files of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import ConfigurationError
+from app.core.setting_sources import SECRETS, read_env_file
+from app.core.settings import Settings, load_settings
+from app.workers import incremental_loader
+
+SECRET = "quite-secret"
+URL = f"postgresql://mms:{SECRET}@db:5432/mms"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    return tmp_path / ".env"
+
+
+def refused(env_file: Path) -> str:
+    """What is said of a file that cannot be used; one line, and no value of the file in it."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(env_file)
+    said = str(caught.value)
+    assert said.startswith(str(env_file))
+    assert "\n" not in said
+    assert SECRET not in said
+    return said
+
+
+def test_lines_of_names_and_values_are_read(env_file: Path) -> None:
+    env_file.write_text(
+        '\ufeff# a comment\n\nexport HOST = ::1 # here\nDB_URL="sqlite:///a b.db"\nAPI=\n'
+    )
+    assert read_env_file(env_file) == {"HOST": "::1", "DB_URL": "sqlite:///a b.db", "API": ""}
+    assert load_settings(env_file).host == "::1"
+
+
+def test_variables_are_expanded_but_not_in_single_quotes(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTSIDE", "around")
+    env_file.write_text(
+        "HOST=${OUTSIDE}.${ABSENT:-here}\n"
+        'DB_URL="postgresql://mms:p@${HOST}/mms"\n'
+        "export COINGECKO_API_KEY = '${HOST} \\'$'  # a comment\n"
+        "MB_API_BASE_URL=${ABSENT}\n"
+    )
+    assert read_env_file(env_file) == {
+        "HOST": "around.here",
+        "DB_URL": "postgresql://mms:p@around.here/mms",
+        "COINGECKO_API_KEY": "${HOST} '$",
+        "MB_API_BASE_URL": "",
+    }
+
+
+def test_a_password_in_single_quotes_is_taken_as_it_is_written(env_file: Path) -> None:
+    env_file.write_text("DB_URL='postgresql://mms:a${b}c@db/mms'\n")
+    assert load_settings(env_file).db_url == "postgresql://mms:a${b}c@db/mms"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"PORT=8001\n\n\n  DB_URL='postgresql://mms:{SECRET}@db/mms\nHOST=::1\n", 4),
+        # The quote closes where the next one opens, and what follows that is too much.
+        (f'PORT=8001\nDB_URL="postgresql://mms:{SECRET}@db/mms\nHOST="::1"\n', 2),
+        (f"# database\nDB_URL:postgresql://mms:{SECRET}@db/mms\n", 2),
+        (f"DB_URL:postgresql://mms:{SECRET}@db/mms?sslmode=require\n", 1),
+        ("PORT=8001\nDB_URL\n", 2),
+        ("=8001\n", 1),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_and_never_dropped(
+    env_file: Path, text: str, line: int
+) -> None:
+    env_file.write_text(text)
+    said = refused(env_file)
+    assert f", line {line}, is no NAME=value" in said
+    assert "correct the line" in said
+
+
+def test_a_name_that_is_almost_a_settings_is_refused(env_file: Path) -> None:
+    for wrong, right in (("CACHE_URI", "CACHE_URL"), ("DB_URI_FILE", "DB_URL_FILE")):
+        env_file.write_text(f"{wrong}={SECRET}\nOTHER_PROGRAMS=1\n")
+        with pytest.raises(
+            ConfigurationError, match=f"^{wrong} .* {right} is: rename it"
+        ) as caught:
+            load_settings(env_file)
+        assert SECRET not in str(caught.value)
+
+
+def test_a_file_that_is_no_utf_8_is_refused_with_the_line(env_file: Path) -> None:
+    env_file.write_bytes("PORT=8001\n# preços\nHOST=::1\n".encode("latin-1"))
+    said = refused(env_file)
+    assert ", line 2, is no UTF-8 text" in said
+    assert "save the file as UTF-8" in said
+
+
+def test_what_is_no_file_or_cannot_be_read_is_refused_and_not_waited_for(env_file: Path) -> None:
+    os.mkfifo(env_file)
+    assert "is no regular file" in refused(env_file)
+    env_file.unlink()
+    env_file.symlink_to("absent")
+    assert "is no regular file" in refused(env_file)
+    unreadable = Path("/proc/self/mem")
+    if unreadable.exists():  # a file that even root cannot read
+        env_file.unlink()
+        env_file.symlink_to(unreadable)
+        assert "cannot be read" in refused(env_file)
+
+
+def test_a_command_ends_with_2_and_one_line(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(env_file.parent)
+    for content in (b"PORT=\xff\n", b'DB_URL="sqlite:///mine.db\n'):
+        env_file.write_bytes(content)
+        assert incremental_loader.main([]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("incremental_loader: could not start: .env, line 1, is no ")
+        assert said.count("\n") == 1
+    assert list(env_file.parent.iterdir()) == [env_file]
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    file = tmp_path / "db_url"
+    file.write_text(f"{URL}\n")
+    return file
+
+
+@pytest.mark.parametrize("name", ["DB_URL_FILE", "db_url_file"])
+def test_the_content_of_the_file_is_the_value_without_its_line_end(
+    name: str, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(secret))
+    assert load_settings(None).db_url == URL
+
+
+def test_both_forms_in_one_place_are_refused(
+    secret: Path, env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file.write_text(f"DB_URL={URL}\nDB_URL_FILE={secret}\n")
+    with pytest.raises(ConfigurationError, match="DB_URL and DB_URL_FILE are both set"):
+        load_settings(env_file)
+    monkeypatch.setenv("DB_URL", "sqlite:///x.db")
+    assert load_settings(env_file).db_url == "sqlite:///x.db"
+    monkeypatch.setenv("DB_URL_FILE", str(secret))
+    with pytest.raises(ConfigurationError, match="DB_URL and DB_URL_FILE are both set"):
+        load_settings(None)
+    assert load_settings(None, db_url="sqlite:///y.db").db_url == "sqlite:///y.db"
+
+
+def test_an_empty_value_means_that_nothing_is_set(
+    secret: Path, env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file.write_text(f"DB_URL_FILE={secret}\nPORT=\n")
+    for name in ("DB_URL", "DB_URL_FILE", "PORT"):
+        monkeypatch.setenv(name, "")
+    assert load_settings(env_file).db_url == URL
+    assert load_settings(env_file).port == 8000
+
+
+def test_the_env_file_may_name_files_and_the_environment_is_stronger_in_either_form(
+    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file = tmp_path / ".env"
+    # ENV_FILE and its like are other programs' variables.
+    env_file.write_text(f"DB_URL_FILE={secret}\nENV_FILE=absent\n")
+    assert load_settings(env_file).db_url == URL
+    monkeypatch.setenv("DB_URL", "sqlite:///other.db")
+    assert load_settings(env_file).db_url == "sqlite:///other.db"
+    monkeypatch.delenv("DB_URL")
+    env_file.write_text("DB_URL_FILE=never-opened\n")
+    monkeypatch.setenv("DB_URL_FILE", str(secret))
+    assert load_settings(env_file).db_url == URL
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read"),
+        (b"\n\n", "is empty"),
+        (b"\xff\xfe", "is no UTF-8 text"),
+    ],
+)
+def test_a_file_that_cannot_be_used_stops_the_start_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, problem: str
+) -> None:
+    file = tmp_path / SECRET  # as where the key itself was written there
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("COINGECKO_API_KEY_FILE", str(file))
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(None)
+    assert str(caught.value).startswith(f"COINGECKO_API_KEY_FILE: the file {problem}")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_bad_value_from_a_file_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "db_url"
+    file.write_text(f"mysql://mms:{SECRET}@db/mms")
+    monkeypatch.setenv("DB_URL_FILE", str(file))
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(None)
+    assert str(caught.value).startswith("DB_URL: is no URL of SQLite or PostgreSQL")
+    assert SECRET not in str(caught.value)
+
+
+def test_the_readme_names_every_setting_that_may_come_from_a_file() -> None:
+    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+    (paragraph,) = re.findall(r"(?s)\*\*Secrets in files\.\*\*.*?\n\n", readme)
+    assert set(re.findall(r"`([A-Z_]+)`", paragraph)) >= set(SECRETS)
+    assert {name.lower() for name in SECRETS} <= set(Settings.model_fields)
