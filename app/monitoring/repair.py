@@ -22,7 +22,7 @@ from app.domain.times import warmed_up
 from app.events.types import LoadFailed
 from app.services.gaps import Cause, Inspection, inspect
 from app.services.leasing import leased
-from app.services.loading import load, mend_averages
+from app.services.loading import Plan, load, mend_averages
 
 AWAY: Final = (UpstreamUnavailable, UpstreamBlocked)
 """Trouble by which the exchange gives no answer: it will give the next question none."""
@@ -75,11 +75,10 @@ def _fetch(
     """Ask for the spans and store what comes; returns what went wrong, once it is told."""
     try:
         load(
+            Plan.of_gaps(found.series, spans),
             made.series,
             source,
             made.clock,
-            found.series,
-            spans,
             on_page=lambda _buckets: renew(),
             publish=made.events.publish,
         )

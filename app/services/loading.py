@@ -1,12 +1,13 @@
 """Loading: candles from an exchange into the store, with the averages they change.
 
-One function does it for every loader. A unit of work is one pair at one interval: pages are fetched,
-then one transaction writes the candles, recomputes exactly the affected averages, notes what the
-exchange did not have and gives the series a new revision. A load longer than `PAGES_A_COMMIT` pages
-commits on the way, each time in that same complete form, so that a stop loses little and a later run
-goes on from there.
+A load is a plan, and one function that carries it out. The plan says which spans are asked for and
+why; every loader makes its own. A unit of work is one series: pages are fetched, then one
+transaction writes the candles, recomputes exactly the affected averages, notes what the exchange did
+not have and gives the series a new revision. A load longer than `PAGES_A_COMMIT` pages commits on
+the way, each time in that same complete form. So a stop loses little, and a later run goes on from
+there.
 
-Every reply is compared with candles that are known (`app.services.comparing`), so that one at another
+Every reply is compared with candles that are known (`app.services.comparing`). So one at another
 price scale is noticed before any of it is stored, wherever in the series it belongs.
 """
 
@@ -14,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from itertools import chain
-from typing import Final, TypedDict, Unpack
+from typing import Final
 
 import numpy as np
 
@@ -42,6 +44,15 @@ from app.events.types import (
 )
 from app.services.comparing import Answer, ask, requests
 
+REREAD: Final = 3
+"""Newest stored buckets that a load reads again, to notice that the exchange revised them."""
+
+LOOK_AHEAD: Final = 500
+"""Buckets beyond our own clock that a load may ask for; the exchange's clock decides."""
+
+LEAST_LOOK_AHEAD: Final = 2 * DAY
+"""Seconds that this is at the least: a machine's clock may be hours behind, and 500 minutes are few."""
+
 PAGES_A_COMMIT: Final = 20
 """Pages between two commits of one load: 10,000 candles, decades of daily ones."""
 
@@ -52,16 +63,107 @@ Publish = Callable[[Event], None]
 """Told what has happened, after it was committed. Must not raise."""
 
 
-def ignore(_told: object) -> None:
-    """Listen to nothing."""
+class Why(Enum):
+    """Why a part of a plan is asked for."""
+
+    NEWEST = "newest"
+    """It leads from the newest stored candles, which are read again, to the exchange's newest."""
+
+    MISSING = "missing"
+    """It is neither stored nor settled: nobody asked for it, or it is time to ask again."""
 
 
-class LoadOptions(TypedDict, total=False):
-    """What `load` takes by name; the loaders hand it on."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Spans, ascending and disjoint, that are asked for together and for one reason."""
 
-    on_page: OnPage
-    publish: Publish
-    pages_a_commit: int
+    spans: tuple[Span, ...]
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one load asks for, part by part."""
+
+    series: Series
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of_gaps(cls, series: Series, spans: Sequence[Span]) -> Plan:
+        """A plan that asks for these gaps and for nothing else."""
+        return cls(series, (Part(tuple(spans), Why.MISSING),) if spans else ())
+
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether it asks for more than the newest candles."""
+        return any(part.why is Why.MISSING for part in self.parts)
+
+    def buckets(self, now: float) -> int:
+        """How many buckets it asks for that have ended at unix time `now`."""
+        interval = self.series.interval
+        closed = interval.last_closed(now)
+        spans = chain.from_iterable(part.spans for part in self.parts)
+        return sum(interval.count(span.first, min(span.last, closed)) for span in spans)
+
+
+def plan_load(
+    store: SeriesStore,
+    series: Series,
+    now: float,
+    *,
+    history_days: int,
+    reread: int = REREAD,
+    ask_absent_again: bool = False,
+) -> Plan:
+    """Plan what to ask for at unix time `now`, so that the served period has all its averages.
+
+    The newest candles come first: trouble with an old bucket must not keep them away. They begin with
+    the `reread` newest stored ones, however long ago, and end beyond our own clock, in case the
+    exchange's is ahead. What is missing before them, of the served period and its warm-up, comes
+    second. A series with nothing stored is one part, from its first warm-up bucket to beyond our
+    clock. Raises StoreError.
+
+    Missing is what is neither stored nor settled. What the exchange did not have, or what was refused,
+    is settled for good; with `ask_absent_again`, or where nothing is stored, only for a day and only
+    what it did not have.
+    """
+    period = warmed_up(served_period(series.interval, history_days, now), series.interval)
+    ahead = max(LOOK_AHEAD * series.step, LEAST_LOOK_AHEAD)
+    newest = store.state(series).last
+    if newest is None:
+        whole = Span(period.first, period.last + ahead)
+        spans = _gaps(store, series, whole, now, ask_absent_again=True)
+        # What lies beyond our clock alone is no reason to ask.
+        return Plan.of_gaps(series, [span for span in spans if span.first <= period.last])
+    recent = Span(newest - (reread - 1) * series.step, max(newest, period.last) + ahead)
+    before = Span(period.first, min(period.last, recent.first - series.step))
+    spans = _gaps(store, series, before, now, ask_absent_again=ask_absent_again)
+    gaps = Plan.of_gaps(series, spans).parts
+    return Plan(series, (Part((recent,), Why.NEWEST), *gaps))
+
+
+def _gaps(
+    store: SeriesStore, series: Series, period: Span, now: float, *, ask_absent_again: bool
+) -> list[Span]:
+    """What is neither stored nor settled in the period; see `plan_load`.
+
+    Absences and refused candles that are settled for good are left to the gap monitor. Else each run
+    would ask again for what lies before an exchange's first candle. A refused candle whose stamp could
+    not be read may be any that seems to be missing, so for a day after it there are no gaps.
+    """
+    if ask_absent_again:
+        absences = store.absences(series, *period)
+        settled = [item.bucket for item in absences if item.last_asked_at > now - DAY]
+    elif store.settled(series, *period) == series.interval.count(*period):
+        return []  # as nearly always: a count costs a tenth of reading a year of minutes
+    else:
+        refused = store.quarantined(series, *period)
+        if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
+            return []
+        settled = [item.bucket for item in store.absences(series, *period)]
+        settled += [item.bucket for item in refused if item.bucket is not None]
+    stored = store.buckets(series, *period)
+    return missing(*period, series.step, sorted(chain(stored, settled)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,42 +207,43 @@ class LoadReport:
         )
 
 
+def ignore(_told: object) -> None:
+    """Listen to nothing."""
+
+
 def load(
+    plan: Plan,
     store: SeriesStore,
     source: CandleSource,
     clock: Clock,
-    series: Series,
-    spans: Sequence[Span],
     *,
     on_page: OnPage = ignore,
     publish: Publish = ignore,
     pages_a_commit: int = PAGES_A_COMMIT,
 ) -> LoadReport:
-    """Ask `source` for the closed candles of `spans` (ascending, disjoint) and store what it has.
+    """Ask `source` for the closed candles of the plan, part by part, and store what it has.
 
-    Where the exchange's clock turns out to be ahead of the last span's end nothing more is asked:
-    say a `last` in the future to get everything up to its newest closed candle. Loading the same
-    twice changes nothing the second time. Where a span holds nothing that is stored, the stored
-    candles nearest to it are asked for, too.
+    A part that ends in the future brings everything up to the exchange's newest closed candle, and no
+    more of it is asked once that has come. Loading the same twice changes nothing the second time.
+    Where a span holds nothing that is stored, the stored candles nearest to it are asked for, too.
 
     Raises UpstreamError, StoreError or UnrepresentablePrice; what was committed before stays. Where one
     of them says that the prices are of another scale, or that nobody can tell, what came since is in
     quarantine, and nothing of it is used.
     """
-    report = LoadReport(series)
-    batch: list[CandlePage] = []
-    wanted = requests(store, series, spans, source.page_size, pages_a_commit)
-    for number, request in enumerate(wanted, start=1):
-        batch += ask(source, series, request, on_page)
-        page = batch[-1]
-        on_page(series.interval.count(page.first, page.last))
-        if page.complete:
-            break
-        if number % pages_a_commit == 0:
-            report += _announced(_commit(store, series, batch, clock()), publish)
-            batch = []
-    if batch:
-        report += _announced(_commit(store, series, batch, clock()), publish)
+    series, report = plan.series, LoadReport(plan.series)
+    for part in plan.parts:
+        batch: list[CandlePage] = []
+        questions = requests(store, series, part.spans, source.page_size, pages_a_commit)
+        for number, request in enumerate(questions, start=1):
+            batch += ask(source, series, request, on_page)
+            page = batch[-1]
+            on_page(series.interval.count(page.first, page.last))
+            if page.complete or number == len(questions) or number % pages_a_commit == 0:
+                report += _announced(_commit(store, series, batch, clock()), publish)
+                batch = []
+            if page.complete:
+                break
     return report
 
 
@@ -261,124 +364,3 @@ def average_rows(buckets: Sequence[int], closes: Sequence[int], step: int) -> li
         AverageRow(bucket, means)
         for bucket, means in zip(buckets, zip(*columns, strict=True), strict=True)
     ]
-
-
-REREAD: Final = 3
-"""Closed buckets that an incremental load reads again, to notice that the exchange revised them."""
-
-LOOK_AHEAD: Final = 500
-"""Buckets beyond our own clock that an incremental load may ask for; the exchange's clock decides."""
-
-LEAST_LOOK_AHEAD: Final = 2 * DAY
-"""Seconds that this is at the least: a machine's clock may be hours behind, and 500 minutes are few."""
-
-
-def load_initial(
-    store: SeriesStore,
-    source: CandleSource,
-    clock: Clock,
-    series: Series,
-    *,
-    history_days: int,
-    **options: Unpack[LoadOptions],
-) -> LoadReport:
-    """Load what the served history lacks, then go on as `load_incremental` does. Raises as `load`."""
-    lacking = to_fetch(store, series, history_days, clock())
-    report = load(store, source, clock, series, lacking, **options)
-    if store.state(series).last is None:
-        return report  # there is nothing to go on from
-    return report + load_incremental(
-        store, source, clock, series, history_days=history_days, **options
-    )
-
-
-def load_incremental(
-    store: SeriesStore,
-    source: CandleSource,
-    clock: Clock,
-    series: Series,
-    *,
-    history_days: int,
-    reread: int = REREAD,
-    **options: Unpack[LoadOptions],
-) -> LoadReport:
-    """Load everything since the newest stored candle, however long ago, and re-read the last few.
-
-    What was overlooked before it comes after it. A series with nothing stored (a pair that was just
-    configured) gets its whole history. Raises as `load`.
-    """
-    if store.state(series).last is None:
-        return load_initial(store, source, clock, series, history_days=history_days, **options)
-    report = LoadReport(series)
-    for spans in to_catch_up(store, series, history_days, reread, clock()):
-        report += load(store, source, clock, series, spans, **options)
-    return report
-
-
-def to_fetch(store: SeriesStore, series: Series, history_days: int, now: float) -> list[Span]:
-    """What an initial load still has to ask for, so that the whole served period has its averages.
-
-    That is the served period and the `WARM_UP` buckets before it, less what is stored, less what the
-    exchange said within the last day that it does not have.
-    """
-    wanted = warmed_up(served_period(series.interval, history_days, now), series.interval)
-    stored = store.buckets(series, *wanted)
-    absences = store.absences(series, *wanted)
-    lacking = (item.bucket for item in absences if item.last_asked_at > now - DAY)
-    settled = sorted(chain(stored, lacking))
-    return missing(*wanted, series.step, settled)
-
-
-def to_catch_up(
-    store: SeriesStore,
-    series: Series,
-    history_days: int,
-    reread: int,
-    now: float,
-) -> list[list[Span]]:
-    """What an incremental load asks for, in the order of its parts; see `load_incremental`.
-
-    The newest candles come first: trouble with an old bucket must not keep them away.
-    """
-    recent = since_last(store, series, reread, now)
-    if not recent:
-        return [to_fetch(store, series, history_days, now)]
-    lost = overlooked(store, series, history_days, recent[0].first, now)
-    return [recent, lost] if lost else [recent]
-
-
-def since_last(store: SeriesStore, series: Series, reread: int, now: float) -> list[Span]:
-    """What an incremental load asks for: from the last stored candle to the exchange's newest one.
-
-    Begins `reread` buckets back, the newest stored one included, and ends beyond our own clock, in
-    case the exchange's is ahead. Empty where nothing is stored: that is the initial loader's work.
-    """
-    newest = store.state(series).last
-    if newest is None:
-        return []
-    first = newest - (reread - 1) * series.step
-    ahead = max(LOOK_AHEAD * series.step, LEAST_LOOK_AHEAD)
-    return [Span(first, max(newest, series.interval.last_closed(now)) + ahead)]
-
-
-def overlooked(
-    store: SeriesStore, series: Series, history_days: int, before: int, now: float
-) -> list[Span]:
-    """What is missing `before` a bucket, of the served period and its warm-up, and nobody asked for.
-
-    As after HISTORY_DAYS was raised, or a candle deleted. A bucket that the exchange was asked for in
-    vain, or whose candle was refused, is left to the gap monitor: else every run would ask again for
-    what lies before an exchange's first candle. Any may be the one of a candle that was refused because
-    its stamp could not be read, so nothing is asked for a day after such a one came.
-    """
-    wanted = warmed_up(served_period(series.interval, history_days, now), series.interval)
-    period = Span(wanted.first, min(wanted.last, before - series.step))
-    if store.settled(series, *period) == series.interval.count(*period):
-        return []  # as nearly always: a count costs a tenth of reading a year of minutes
-    stored = store.buckets(series, *period)
-    absent = (item.bucket for item in store.absences(series, *period))
-    refused = store.quarantined(series, *period)
-    if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
-        return []
-    placed = (item.bucket for item in refused if item.bucket is not None)
-    return missing(*period, series.step, sorted(chain(stored, absent, placed)))

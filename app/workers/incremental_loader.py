@@ -11,14 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from app import bootstrap
-from app.commands.command import parser, positive, run, runtime, series_of
-from app.core.market import Series
+from app.commands.command import parser, positive, run
 from app.core.settings import Settings
-from app.domain.gaps import Span
-from app.services.loading import REREAD, LoadReport, OnPage, load_incremental, to_catch_up
-from app.workers import loads, outcomes
+from app.services.loading import REREAD, plan_load
+from app.workers import loads
 
 COMMAND = "incremental_loader"
 
@@ -37,42 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
-    selection = [Series(*item) for item in series_of(settings, options)]
-    with (
-        runtime(settings) as made,
-        bootstrap.open_candle_source(settings, made.limiter_for) as source,
-    ):
-
-        def work(series: Series, on_page: OnPage) -> LoadReport:
-            return load_incremental(
-                made.series,
-                source,
-                made.clock,
-                series,
-                history_days=settings.history_days,
-                reread=options.reread,
-                on_page=on_page,
-                publish=made.events.publish,
-            )
-
-        def parts(series: Series) -> list[list[Span]]:
-            days, now = settings.history_days, made.clock()
-            return to_catch_up(made.series, series, days, options.reread, now)
-
-        now = made.clock()
-        totals = [
-            sum(
-                series.interval.count(span.first, min(span.last, series.interval.last_closed(now)))
-                for spans in parts(series)
-                for span in spans
-            )
-            for series in selection
-        ]
-        # Once the newest candles are there, what is left is what was overlooked before them.
-        ends = loads.load_all(
-            made, selection, totals, work, lacking=lambda series: len(parts(series)) > 1
-        )
-        return outcomes.conclude(COMMAND, made, ends, as_json=options.json)
+    planner = partial(plan_load, history_days=settings.history_days, reread=options.reread)
+    return loads.load_selected(COMMAND, settings, options, planner)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 For each pair and interval it asks the exchange for the candles of HISTORY_DAYS days and the 199
 buckets before them, so that the first served day has all three averages; what is stored already is
-not asked again. Then it goes on as the incremental loader does.
+not asked again. What the exchange did not have is asked for again after a day.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from app import bootstrap
-from app.commands.command import parser, positive, run, runtime, series_of
-from app.core.market import Series
+from app.commands.command import parser, positive, run
 from app.core.settings import Settings
-from app.services.loading import LoadReport, OnPage, load_initial, to_fetch
-from app.workers import loads, outcomes
+from app.services.loading import plan_load
+from app.workers import loads
 
 COMMAND = "initial_loader"
 
@@ -34,33 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
-    selection = [Series(*item) for item in series_of(settings, options)]
     days = options.days or settings.history_days
-    with (
-        runtime(settings) as made,
-        bootstrap.open_candle_source(settings, made.limiter_for) as source,
-    ):
-
-        def missing(series: Series) -> int:
-            spans = to_fetch(made.series, series, days, made.clock())
-            return sum(span.count(series.step) for span in spans)
-
-        def work(series: Series, on_page: OnPage) -> LoadReport:
-            return load_initial(
-                made.series,
-                source,
-                made.clock,
-                series,
-                history_days=days,
-                on_page=on_page,
-                publish=made.events.publish,
-            )
-
-        totals = [missing(series) for series in selection]
-        ends = loads.load_all(
-            made, selection, totals, work, lacking=lambda series: missing(series) > 0
-        )
-        return outcomes.conclude(COMMAND, made, ends, as_json=options.json)
+    planner = partial(plan_load, history_days=days, ask_absent_again=True)
+    return loads.load_selected(COMMAND, settings, options, planner)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ is being committed and for nothing else: a thread that waits for the exchange is
 
 from __future__ import annotations
 
+import argparse
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,15 +18,18 @@ from typing import Final
 
 import structlog
 
+from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
+from app.commands.command import runtime, series_of
 from app.core import waits
 from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Series
-from app.core.ports import Leases
+from app.core.ports import Leases, SeriesStore
+from app.core.settings import Settings
 from app.services.leasing import leased
-from app.services.loading import LoadReport, OnPage
-from app.workers.outcomes import Outcome, told
+from app.services.loading import LoadReport, OnPage, Plan, load
+from app.workers.outcomes import Outcome, conclude, told
 
 SIDE_BY_SIDE: Final = 8
 
@@ -38,34 +42,61 @@ PATIENCE: Final = 300.0
 
 _ASK_EVERY: Final = 0.5
 
-Work = Callable[[Series, OnPage], LoadReport]
-"""Loads one series, telling of each page that was answered."""
+Planner = Callable[[SeriesStore, Series, float], Plan]
+"""Plans the load of one series at a unix time; `plan_load` with what the command's options say."""
+
+Work = Callable[[Plan, OnPage], LoadReport]
+"""Carries out a plan, telling of each page that was answered."""
 
 
-Lacking = Callable[[Series], bool]
-"""Whether a series that is current still lacks something of what is to be loaded."""
+def load_selected(
+    command: str, settings: Settings, options: argparse.Namespace, planner: Planner
+) -> int:
+    """Load the series that the options leave, and say how it ended. Returns the exit code."""
+    selection = [Series(*item) for item in series_of(settings, options)]
+    with (
+        runtime(settings) as made,
+        bootstrap.open_candle_source(settings, made.limiter_for) as source,
+    ):
+
+        def work(plan: Plan, on_page: OnPage) -> LoadReport:
+            return load(
+                plan,
+                made.series,
+                source,
+                made.clock,
+                on_page=on_page,
+                publish=made.events.publish,
+            )
+
+        ends = load_all(made, selection, planner, work)
+        return conclude(command, made, ends, as_json=options.json)
 
 
 def load_all(
     made: Runtime,
     selection: Sequence[Series],
-    totals: Sequence[int],
+    planner: Planner,
     work: Work,
     *,
-    lacking: Lacking = lambda _series: False,
     patience: float = PATIENCE,
 ) -> list[Outcome]:
-    """Do `work` for each series under its lease; `totals` are the buckets each will ask for.
+    """Do `work` for each series under its lease, by a plan that is made under it.
 
     Where another process is at a series, wait `patience` seconds for it. Once it has asked the exchange
-    up to its newest candle, and nothing is `lacking`, there is nothing left to do; where it ends without
-    that, it is this one's turn.
+    up to its newest candle, and the plan fills no gaps, there is nothing left to do; where it ends
+    without that, it is this one's turn.
     """
     names = [str(series) for series in selection]
     stopped = threading.Event()
     leases = UntilStopped(made.leases, stopped)
+
+    def planned(series: Series) -> Plan:
+        return planner(made.series, series, made.clock())
+
     # What is known before the lease is asked for: whatever is newer afterwards, another has loaded.
     checked = [made.series.state(series).checked_at for series in selection]
+    totals = [planned(series).buckets(made.clock()) for series in selection]
     with output.progress(dict(zip(names, totals, strict=True))) as advance:
 
         def one(number: int) -> Outcome:
@@ -79,8 +110,8 @@ def load_all(
                 renew()
 
             def loaded() -> bool:
-                known = made.series.state(series).checked_at
-                return known != checked[number] and not lacking(series)
+                checked_at = made.series.state(series).checked_at
+                return checked_at != checked[number] and not planned(series).fills_gaps
 
             waits = False
             while True:
@@ -88,7 +119,7 @@ def load_all(
                     with leased(leases, _lease(name), made.clock) as renew:
                         if loaded():
                             return _taken(series)
-                        return Outcome(series, work(series, on_page))
+                        return Outcome(series, work(planned(series), on_page))
                 except TakenByAnother:
                     if loaded():
                         return _taken(series)

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from app import bootstrap
@@ -22,7 +23,7 @@ from app.core.market import Series
 from app.core.ports import SeriesStore, SeriesUnit
 from app.core.settings import Settings
 from app.events.types import CandlesLoaded, Event
-from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage, load_initial
+from app.services.loading import PAGES_A_COMMIT, LoadReport, OnPage, Plan, load, plan_load
 from app.workers import loads, outcomes
 
 
@@ -62,19 +63,19 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
     try:
         with bootstrap.open_candle_source(settings, made.limiter_for, made.clock) as source:
 
-            def work(series: Series, on_page: OnPage) -> LoadReport:
-                return load_initial(
+            def work(plan: Plan, on_page: OnPage) -> LoadReport:
+                return load(
+                    plan,
                     Marked(made.series),
                     source,
                     made.clock,
-                    series,
-                    history_days=options.days,
                     on_page=on_page,
                     publish=tell,
                     pages_a_commit=options.pages_a_commit,
                 )
 
-            ends = loads.load_all(made, selection, [0] * len(selection), work)
+            planner = partial(plan_load, history_days=options.days, ask_absent_again=True)
+            ends = loads.load_all(made, selection, planner, work)
             return outcomes.conclude("loader", made, ends, as_json=True)
     finally:
         made.close()

@@ -12,7 +12,7 @@ from app.db.stores.series import SqlSeriesStore
 from app.domain.revisions import changed_at
 from app.events.types import CandleRevised, Event
 from app.sandbox.book import Bar
-from app.services.loading import load_incremental
+from app.services.loading import load, plan_load
 from benchmarks.reliability import rig
 from benchmarks.reliability.content import Content, content, disagreements
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
@@ -44,13 +44,12 @@ def measure(
             revised = {row.bucket: _revise(stage, row.bucket, chance) for row in chosen}
             now = rig.NOW + 60 * (number + 1)
             told: list[Event] = []
-            report = load_incremental(
+            plan = plan_load(store, SERIES, now, history_days=HISTORY, reread=len(before.rows))
+            report = load(
+                plan,
                 store,
                 source,
                 lambda now=now: now,  # type: ignore[misc] # a clock that stands
-                SERIES,
-                history_days=HISTORY,
-                reread=len(before.rows),
                 publish=told.append,
             )
             after = content(db.engine, SERIES)

@@ -31,7 +31,7 @@ from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from app.sandbox.wire import Reply
-from app.services.loading import load_initial
+from app.services import loading
 from tests.support import postgres
 from tests.support.processes import Server, environment
 
@@ -120,7 +120,9 @@ def load(
     """Load BTC in this process, as the initial loader does."""
     with candle_source(load_settings(None, mb_api_base_url=base_url), clock) as source:
         store = SqlSeriesStore(db.engine)
-        load_initial(store, source, clock, Series(BTC, interval), history_days=days)
+        series = Series(BTC, interval)
+        plan = loading.plan_load(store, series, clock(), history_days=days, ask_absent_again=True)
+        loading.load(plan, store, source, clock)
 
 
 @dataclass(frozen=True)

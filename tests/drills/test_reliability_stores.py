@@ -16,7 +16,7 @@ from app.core.market import Interval
 from app.core.settings import load_settings
 from app.db.stores.series import SqlSeriesStore
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
-from app.services.loading import LoadReport, load_incremental
+from app.services.loading import LoadReport
 from benchmarks.reliability import revised
 from benchmarks.reliability.content import content, disagreements
 from benchmarks.reliability.rig import (
@@ -29,6 +29,7 @@ from benchmarks.reliability.rig import (
 from tests.support import postgres
 from tests.support.candles import BTC_DAILY
 from tests.support.history import History
+from tests.support.loads import incremental
 from tests.support.patience import until
 from tests.support.postgres import Postgres
 from tests.support.reliability import kept
@@ -93,11 +94,10 @@ def test_a_revision_is_written_with_its_averages_and_its_record_or_not_at_all(
         told: list[Event] = []
 
         def load() -> LoadReport:
-            return load_incremental(
+            return incremental(
                 store,
                 source,
                 lambda: NOW,
-                BTC_DAILY,
                 history_days=30,
                 reread=100,
                 publish=told.append,

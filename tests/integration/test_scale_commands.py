@@ -39,7 +39,8 @@ def test_a_deeper_history_at_another_scale_is_not_stored_and_comes_once_it_is_ri
 ) -> None:
     assert shop.run(LOADER).code == 0
     before = shop.rows()
-    shop.exchange.faults.add("scale=100")
+    # The first request is for the newest candles, which come as they should.
+    shop.exchange.faults.add("scale=100,after=1")
     done = shop.run(LOADER, HISTORY_DAYS="30")
     assert (done.code, done.series["error"]) == (1, "PriceScaleChanged")
     assert shop.rows() == before

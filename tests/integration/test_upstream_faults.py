@@ -27,13 +27,14 @@ from app.sandbox.book import ReplayBook
 from app.sandbox.exchange import LEGACY_PATH, V4_PATH, Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
-from app.services.loading import LoadReport, load_incremental, load_initial
+from app.services.loading import LoadReport
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
 from app.sources.http import Bounds, UpstreamHttp
 from app.sources.local_rate_limiter import LocalRateLimiter
 from app.sources.retry import RetryPolicy
 from tests.support.candles import BTC_DAILY
+from tests.support.loads import incremental, initial
 
 DAY = Interval.DAY
 NOW = 1_711_829_417
@@ -72,14 +73,12 @@ class Rig:
         return SOURCES[path](self.closing.enter_context(http))
 
     def load(self, source: CandleSource) -> LoadReport:
-        """The initial load, which ends with an incremental one."""
-        return load_initial(self.store, source, lambda: NOW, BTC_DAILY, history_days=SERVED)
+        """The initial load."""
+        return initial(self.store, source, lambda: NOW, history_days=SERVED)
 
     def reread(self, source: CandleSource, buckets: int) -> LoadReport:
         """An incremental load that reads so many stored buckets again."""
-        return load_incremental(
-            self.store, source, lambda: NOW, BTC_DAILY, history_days=SERVED, reread=buckets
-        )
+        return incremental(self.store, source, lambda: NOW, history_days=SERVED, reread=buckets)
 
     def stored(self) -> Rows:
         """Everything that is stored."""

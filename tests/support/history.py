@@ -12,8 +12,8 @@ from app.core.market import WINDOWS
 from app.db import schema
 from app.db.database import open_engine
 from app.db.stores.series import SqlSeriesStore
-from app.services.loading import load_incremental, load_initial
 from tests.support.candles import BTC_DAILY, DAY, FakeExchange, candle
+from tests.support.loads import incremental, initial
 from tests.support.means import row_of
 
 Averages = dict[int, tuple[int | None, ...]]
@@ -40,9 +40,7 @@ class History:
         self.revisions: list[int] = []
         self._chance = chance
         self._rendered: dict[tuple[int, int], list[tuple[int, str]]] = {}
-        load_initial(
-            self.store, self.exchange, self._clock, BTC_DAILY, history_days=days - WINDOWS[-1] + 1
-        )
+        initial(self.store, self.exchange, self._clock, history_days=days - WINDOWS[-1] + 1)
         self._note()
 
     @property
@@ -57,9 +55,7 @@ class History:
         self.exchange.candles[following.bucket] = following
         old = self._chance.choice(sorted(self.exchange.candles)[-150:-100])
         self.exchange.candles[old] = candle(old, self._chance.randrange(10**13, 9 * 10**13))
-        load_incremental(
-            self.store, self.exchange, self._clock, BTC_DAILY, history_days=365, reread=200
-        )
+        incremental(self.store, self.exchange, self._clock, history_days=365, reread=200)
         self._note()
 
     def period(self) -> tuple[int, int, int]:

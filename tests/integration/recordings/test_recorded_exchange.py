@@ -21,8 +21,9 @@ from app.domain.candles import SETTLING
 from app.domain.fixed_point import SCALE, exact
 from app.sandbox.options import build_exchange, parser
 from app.sandbox.server import serve
-from app.services.loading import LoadReport, load_initial
+from app.services.loading import LoadReport
 from tests.support.candles import BTC
+from tests.support.loads import initial
 
 REPLY = "mb_api/legacy_v4_candle_BRLBTC_1d_2022-01-02_2024-03.raw.json"
 ORACLE = "sma_oracle/exact/BRLBTC_1d.csv"
@@ -58,9 +59,8 @@ def exchange_and_service(
 def load_into(made: Runtime, interval: Interval, days: int) -> LoadReport:
     """One initial load over HTTP."""
     with open_candle_source(made.settings) as source:
-        return load_initial(
-            made.series, source, made.clock, Series(BTC, interval), history_days=days
-        )
+        series = Series(BTC, interval)
+        return initial(made.series, source, made.clock, history_days=days, series=series)
 
 
 def stored(made: Runtime, interval: Interval = Interval.DAY) -> dict[int, tuple[int | None, ...]]:

@@ -21,8 +21,8 @@ from app.db.database import open_engine
 from app.db.stores.series import SqlSeriesStore
 from app.domain.times import iso
 from app.monitoring.gap_monitor import main
-from app.services.loading import load_initial
 from tests.support.candles import BTC_DAILY, FakeExchange, candle
+from tests.support.loads import initial
 from tests.support.logs import log_as_before
 
 SECONDS = 86_400
@@ -69,7 +69,7 @@ class Service:
         buckets = range(self.ago(DAYS + WARM_UP), self.ago(last) + 1, SECONDS)
         now = self.ago(last) + SECONDS + 60
         exchange = FakeExchange.of([candle(b, 10**9 + b) for b in buckets if b not in gone], now)
-        load_initial(self.store, exchange, lambda: now - hours * 3600, BTC_DAILY, history_days=DAYS)
+        initial(self.store, exchange, lambda: now - hours * 3600, history_days=DAYS)
 
     def change(self, statement: str, *values: object) -> None:
         """Change the database behind the service's back, and its rules'."""

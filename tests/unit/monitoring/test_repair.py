@@ -24,10 +24,10 @@ from app.events.bus import EventBus
 from app.events.types import CandlesLoaded, Event, LoadFailed
 from app.monitoring.repair import repair
 from app.services.gaps import Cause, Inspection, inspect
-from app.services.loading import load_initial
 from app.testing.series import MemoryLeases
 from tests.support.api import FakeRuntime, settings
 from tests.support.candles import BTC_DAILY, FakeExchange, daily, day
+from tests.support.loads import initial
 
 DAYS = 101
 ALL = daily(range(300))
@@ -70,7 +70,7 @@ class Stand:
             clock=lambda: self.exchange.now,
         )
         self.store = fake.store
-        load_initial(self.store, self.exchange, self.runtime.clock, BTC_DAILY, history_days=DAYS)
+        initial(self.store, self.exchange, self.runtime.clock, history_days=DAYS)
         self.exchange.asked.clear()
 
     def has(self, *numbers: int) -> None:

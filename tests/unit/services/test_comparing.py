@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,10 @@ from app.core.errors import PriceScaleChanged, UpstreamNonsense
 from app.core.market import Candle, CandlePage, RefusedCandle, Series
 from app.domain.gaps import Span
 from app.services.comparing import COMPARED, requests
-from app.services.loading import LoadReport, load, load_incremental, load_initial
+from app.services.loading import LoadReport, Plan, load, plan_load
 from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC_DAILY, DAY, FakeExchange, candle, day
+from tests.support.loads import incremental, initial
 
 FACTORS = [Fraction(100), Fraction(1, 1000)]
 
@@ -76,6 +78,14 @@ def stored(market: FakeExchange, *spans: tuple[int, int]) -> MemorySeriesStore:
     return store
 
 
+def fetch(
+    store: MemorySeriesStore, market: FakeExchange, first: int, last: int, **options: Any
+) -> LoadReport:
+    """Load these days, first and last."""
+    plan = Plan.of_gaps(BTC_DAILY, [Span(day(first), day(last))])
+    return load(plan, store, market, lambda: market.now, **options)
+
+
 def rows(store: MemorySeriesStore) -> object:
     return store.rows(BTC_DAILY, 0, 2**40)
 
@@ -98,14 +108,16 @@ def test_nothing_at_another_scale_is_stored_wherever_it_belongs(
     market = exchange()
     store = stored(market, *there)
     before, state = rows(store), store.state(BTC_DAILY)
+    plan = plan_load(store, BTC_DAILY, market.now, history_days=101)
     market.factor = factor
-    with pytest.raises(PriceScaleChanged, match=f"multiplied by {float(factor):g}, "):
-        load_initial(store, market, lambda: market.now, BTC_DAILY, history_days=101)
-    assert (rows(store), store.state(BTC_DAILY)) == (before, state)
+    for part in plan.parts:
+        with pytest.raises(PriceScaleChanged, match=f"multiplied by {float(factor):g}, "):
+            load(replace(plan, parts=(part,)), store, market, lambda: market.now)
+        assert (rows(store), store.state(BTC_DAILY)) == (before, state)
     assert store.absences(BTC_DAILY, 0, day(999)) == []
     assert store.quarantined(BTC_DAILY, 0, day(999)) != []
     market.factor = Fraction(1)
-    load_initial(store, market, lambda: market.now, BTC_DAILY, history_days=101)
+    initial(store, market, lambda: market.now, history_days=101)
     assert [item for item, _ in store.rows(BTC_DAILY, 0, 2**40)[1]] == calm(range(300))
 
 
@@ -114,14 +126,13 @@ def test_a_history_of_many_commits_is_compared_before_the_first() -> None:
     store = stored(market, (290, 299))
     before = rows(store)
     market.factor = Fraction(100)
-    span = [Span(day(0), day(289))]
     with pytest.raises(PriceScaleChanged):
-        load(store, market, lambda: market.now, BTC_DAILY, span, pages_a_commit=2)
+        fetch(store, market, 0, 289, pages_a_commit=2)
     assert rows(store) == before
     assert market.asked[0] == Span(day(290), day(292))
     assert len(market.asked) == 2
     market.factor = Fraction(1)
-    report = load(store, market, lambda: market.now, BTC_DAILY, span, pages_a_commit=2)
+    report = fetch(store, market, 0, 289, pages_a_commit=2)
     assert report.inserted == 290
 
 
@@ -132,9 +143,8 @@ def test_one_reply_among_many_at_another_scale_is_noticed_though_nothing_is_stor
     market = exchange(page_size=100)
     market.factor, market.wrong = Fraction(100), lambda request: request == number
     store = MemorySeriesStore()
-    span = [Span(day(0), day(299))]
     with pytest.raises(PriceScaleChanged):
-        load(store, market, lambda: market.now, BTC_DAILY, span)
+        fetch(store, market, 0, 299)
     assert store.buckets(BTC_DAILY, 0, 2**40) == []
 
 
@@ -143,7 +153,7 @@ def test_a_market_that_crashed_while_nobody_loaded_is_stored() -> None:
     store = stored(market, (0, 250))
     for number in range(251, 300):
         market.candles[day(number)] = times(market.candles[day(number)], Fraction(1, 20))
-    report = load_incremental(store, market, lambda: market.now, BTC_DAILY, history_days=101)
+    report = incremental(store, market, lambda: market.now, history_days=101)
     assert (report.inserted, report.revised, report.refused) == (49, 0, ())
 
 
@@ -153,14 +163,14 @@ def test_a_reply_without_any_of_the_candles_that_are_known_is_not_believed() -> 
     for number in range(200, 203):
         del market.candles[day(number)]
     with pytest.raises(UpstreamNonsense, match="of the same scale: none of them is stored") as told:
-        load(store, market, lambda: market.now, BTC_DAILY, [Span(day(100), day(199))])
+        fetch(store, market, 100, 199)
     assert 'make incremental ARGS="--reread' in str(told.value)
     assert store.buckets(BTC_DAILY, 0, 2**40) == [day(number) for number in range(200, 300)]
     assert store.absences(BTC_DAILY, 0, 2**40) == []
     refused = store.quarantined(BTC_DAILY, 0, 2**40)
     assert {item.bucket for item in refused} == {day(number) for number in range(100, 200)}
     # What is compared with more of them is believed.
-    report = load(store, market, lambda: market.now, BTC_DAILY, [Span(day(100), day(299))])
+    report = fetch(store, market, 100, 299)
     assert (report.inserted, report.absent) == (100, 0)
 
 
@@ -176,9 +186,7 @@ def test_new_candles_beside_newest_ones_that_cannot_be_compared_wait(lost: str) 
     before = store.state(BTC_DAILY)
 
     def catch_up(reread: int = 3) -> LoadReport:
-        return load_incremental(
-            store, market, lambda: market.now, BTC_DAILY, history_days=90, reread=reread
-        )
+        return incremental(store, market, lambda: market.now, history_days=90, reread=reread)
 
     with pytest.raises(UpstreamNonsense):
         catch_up()
@@ -193,8 +201,7 @@ def test_a_host_that_sends_fewer_candles_than_it_is_asked_for_is_asked_on(limit:
     market = short(limit)
     store = MemorySeriesStore()
     told: list[int] = []
-    span = [Span(day(0), day(299))]
-    report = load(store, market, lambda: market.now, BTC_DAILY, span, on_page=told.append)
+    report = fetch(store, market, 0, 299, on_page=told.append)
     assert (report.inserted, report.absent) == (300, 0)
     assert sum(told) == 300 + 3 * COMPARED
     assert told.count(0) == len(market.asked) - 4  # so that a lease is renewed meanwhile
@@ -205,7 +212,7 @@ def test_a_beginning_that_is_missing_is_asked_for_once_more_and_then_believed() 
     for number in range(100):
         del market.candles[day(number)]
     store = MemorySeriesStore()
-    report = load(store, market, lambda: market.now, BTC_DAILY, [Span(day(0), day(299))])
+    report = fetch(store, market, 0, 299)
     assert (report.inserted, report.absent) == (200, 100)
     assert market.asked == [Span(day(0), day(299)), Span(day(0), day(99 + COMPARED))]
 
@@ -215,8 +222,7 @@ def test_what_two_replies_repeat_is_counted_and_noted_once() -> None:
     del market.candles[day(98)], market.candles[day(99)]
     market.refused = [RefusedCandle(day(99), "odd")]
     store = MemorySeriesStore()
-    span = [Span(day(0), day(299))]
-    report = load(store, market, lambda: market.now, BTC_DAILY, span)
+    report = fetch(store, market, 0, 299)
     assert (report.inserted, report.absent, len(report.refused)) == (298, 1, 1)
     assert [item.bucket for item in store.absences(BTC_DAILY, 0, 2**40)] == [day(98)]
 

@@ -23,10 +23,10 @@ from app.core.market import (
 )
 from app.domain.gaps import Span
 from app.services.gaps import Cause, Gap, Inspection, explain, inspect, is_stale
-from app.services.loading import load_initial
 from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC, BTC_DAILY, ETH_DAILY, FakeExchange, daily, day
 from tests.support.candles import DAY as DAILY
+from tests.support.loads import initial
 
 MINUTE = Interval.MINUTE
 
@@ -34,7 +34,7 @@ MINUTE = Interval.MINUTE
 def loaded(exchange: FakeExchange, days: int) -> MemorySeriesStore:
     """A store after an initial load by the exchange's clock."""
     store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=days)
+    initial(store, exchange, lambda: exchange.now, history_days=days)
     return store
 
 
@@ -167,7 +167,7 @@ class LoadedMeanwhile(MemorySeriesStore):
         """What another process does."""
         days = 300 - self.times
         exchange = FakeExchange.of(daily(range(days)), now=day(days) + 600)
-        load_initial(self, exchange, lambda: exchange.now, BTC_DAILY, history_days=50)
+        initial(self, exchange, lambda: exchange.now, history_days=50)
 
     def quarantined(self, *asked: Any) -> list[QuarantinedCandle]:
         """Refused candles; then a load commits."""

@@ -1,4 +1,4 @@
-"""Which buckets the two loaders ask for, and that their callers hear of all that they do."""
+"""What a load plans to ask for and why, and that its caller hears of all that it does."""
 
 from __future__ import annotations
 
@@ -14,17 +14,38 @@ from app.services.loading import (
     LOOK_AHEAD,
     REREAD,
     LoadReport,
-    load_incremental,
-    load_initial,
-    overlooked,
-    since_last,
-    to_catch_up,
-    to_fetch,
+    Part,
+    Plan,
+    Why,
+    load,
+    plan_load,
 )
 from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC, BTC_DAILY, FakeExchange, candle, daily, day
+from tests.support.loads import incremental, initial
 
 SECONDS = 86_400
+AHEAD = LOOK_AHEAD * SECONDS
+
+
+def gaps(
+    store: MemorySeriesStore,
+    now: float,
+    *,
+    history_days: int = 101,
+    reread: int = REREAD,
+    ask_absent_again: bool = False,
+) -> list[Span]:
+    """What a load at this time would ask for because it is missing."""
+    plan = plan_load(
+        store,
+        BTC_DAILY,
+        now,
+        history_days=history_days,
+        reread=reread,
+        ask_absent_again=ask_absent_again,
+    )
+    return [span for part in plan.parts if part.why is Why.MISSING for span in part.spans]
 
 
 def catch_up(
@@ -32,59 +53,54 @@ def catch_up(
 ) -> LoadReport:
     """An incremental load by the exchange's own clock; `asked` is of this load alone."""
     exchange.asked.clear()
-    return load_incremental(
-        store,
-        exchange,
-        lambda: exchange.now,
-        BTC_DAILY,
-        history_days=history_days,
-        reread=reread,
+    return incremental(
+        store, exchange, lambda: exchange.now, history_days=history_days, reread=reread
     )
 
 
 def loaded(exchange: FakeExchange, history_days: int) -> MemorySeriesStore:
     """A store after an initial load by the exchange's own clock."""
     store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=history_days)
+    initial(store, exchange, lambda: exchange.now, history_days=history_days)
     return store
 
 
-def test_an_initial_load_tells_of_every_page_and_every_commit() -> None:
+def test_a_load_tells_of_every_page_and_every_commit() -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300), page_size=100)
     told: list[int] = []
     heard: list[Event] = []
-    report = load_initial(
-        MemorySeriesStore(),
+    store = MemorySeriesStore()
+    report = load(
+        plan_load(store, BTC_DAILY, exchange.now, history_days=101),
+        store,
         exchange,
         lambda: exchange.now,
-        BTC_DAILY,
-        history_days=101,
         on_page=told.append,
         publish=heard.append,
         pages_a_commit=1,
     )
-    # The whole history, each page with the last three of the one before and committed at once, then the
-    # newest three again.
-    assert told == [100, 100, 100, 9, 3]
+    # Each page comes with the last three of the one before, and is committed at once.
+    assert told == [100, 100, 100, 9]
     assert [type(event) for event in heard] == [CandlesLoaded, AveragesCalculated] * 4
     inserted = [event.inserted for event in heard if isinstance(event, CandlesLoaded)]
     assert inserted == [100, 97, 97, 6]
-    assert (report.inserted, report.unchanged, report.newest) == (300, 9 + 3, day(299))
+    assert (report.inserted, report.unchanged, report.newest) == (300, 9, day(299))
 
 
 def test_what_the_exchange_lacked_is_asked_for_again_after_exactly_a_day() -> None:
     exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300))
     store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
-    again = Span(day(250), day(250))
-    assert to_fetch(store, BTC_DAILY, 101, day(301) - 1) == []
-    assert again in to_fetch(store, BTC_DAILY, 101, day(301))
+    initial(store, exchange, lambda: exchange.now, history_days=101)
+    assert gaps(store, day(301) - 1, ask_absent_again=True) == []
+    assert gaps(store, day(301), ask_absent_again=True) == [Span(day(250), day(250))]
+    assert gaps(store, day(301)) == []
 
 
 def test_a_pair_of_which_the_exchange_has_nothing_is_asked_for_once_a_day() -> None:
     exchange = FakeExchange.of([], now=day(300))
     store = loaded(exchange, 101)
-    assert since_last(store, BTC_DAILY, REREAD, exchange.now) == []
+    assert len(exchange.asked) == 1
+    assert plan_load(store, BTC_DAILY, exchange.now, history_days=101) == Plan(BTC_DAILY, ())
     assert catch_up(store, exchange, 101) == LoadReport(BTC_DAILY)
     assert exchange.asked == []
     exchange.now = day(301)
@@ -101,20 +117,24 @@ def test_a_pair_of_which_the_exchange_has_nothing_is_asked_for_once_a_day() -> N
         (Interval.DAY, LOOK_AHEAD * SECONDS),
     ],
 )
-def test_an_incremental_load_asks_beyond_its_own_clock_and_beyond_what_is_stored(
+def test_the_newest_are_asked_for_beyond_our_own_clock_and_beyond_what_is_stored(
     interval: Interval, seconds: int
 ) -> None:
-    store = MemorySeriesStore()
-    newest = day(300) - interval.seconds
-    with store.begin(Series(BTC, interval)) as unit:
+    store, series = MemorySeriesStore(), Series(BTC, interval)
+    newest = day(300) - series.step
+    with store.begin(series) as unit:
         unit.put_candles([candle(newest, 10**9)])
         unit.finish(changed=True, now=day(300))
-    first = newest - 2 * interval.seconds
-    assert since_last(store, Series(BTC, interval), 3, day(300)) == [Span(first, newest + seconds)]
+    first = newest - 2 * series.step
+
+    def recent(now: float) -> Part:
+        return plan_load(store, series, now, history_days=1).parts[0]
+
+    assert recent(day(300)) == Part((Span(first, newest + seconds),), Why.NEWEST)
     # The clock went on, or is behind what is stored already.
-    later = day(310) - interval.seconds
-    assert since_last(store, Series(BTC, interval), 3, day(310)) == [Span(first, later + seconds)]
-    assert since_last(store, Series(BTC, interval), 3, day(290)) == [Span(first, newest + seconds)]
+    later = day(310) - series.step
+    assert recent(day(310)) == Part((Span(first, later + seconds),), Why.NEWEST)
+    assert recent(day(290)) == Part((Span(first, newest + seconds),), Why.NEWEST)
 
 
 def test_a_history_that_was_made_longer_is_fetched_once_and_equals_a_clean_load() -> None:
@@ -138,12 +158,12 @@ def test_a_hole_that_nobody_asked_for_is_filled_wherever_an_average_needs_it() -
         with store.begin(BTC_DAILY) as unit:
             unit.put_candles([item for item, _ in whole if item.bucket != day(hole)])
             unit.finish(changed=True, now=day(300))
-        assert overlooked(store, BTC_DAILY, 101, day(297), day(300)) == [Span(day(hole), day(hole))]
+        assert gaps(store, day(300)) == [Span(day(hole), day(hole))]
         assert catch_up(store, exchange, 101).inserted == 1
         (asked,) = exchange.asked[1:]
         assert asked.first <= day(hole) <= asked.last
         assert asked.count(SECONDS) <= 1 + 2 * COMPARED  # with some of its neighbours
-        assert overlooked(store, BTC_DAILY, 101, day(297), day(300)) == []
+        assert gaps(store, day(300)) == []
 
 
 def test_what_the_exchange_never_had_or_what_was_refused_costs_no_request_at_any_run() -> None:
@@ -170,12 +190,12 @@ def test_a_hole_that_may_be_a_refused_candle_without_a_place_is_left_alone_for_a
     store = loaded(exchange, 101)
     hole = Span(day(250), day(250))
     for now, lost in ((day(300), []), (day(301) - 1, []), (day(301), [hole])):
-        assert overlooked(store, BTC_DAILY, 101, day(297), now) == lost
+        assert gaps(store, now) == lost
     exchange.refused = []
     exchange.candles[day(250)] = candle(day(250), 10**9)
     exchange.now = day(301)
     assert catch_up(store, exchange, 101).inserted == 2
-    assert overlooked(store, BTC_DAILY, 101, day(297), day(301)) == []
+    assert gaps(store, day(301)) == []
 
 
 def test_trouble_with_an_old_bucket_does_not_keep_the_newest_away() -> None:
@@ -189,6 +209,41 @@ def test_trouble_with_an_old_bucket_does_not_keep_the_newest_away() -> None:
     assert store.state(BTC_DAILY).checked_at == day(301)
 
 
-def test_a_series_with_nothing_stored_is_caught_up_from_the_beginning_of_its_history() -> None:
-    store, now = MemorySeriesStore(), day(300)
-    assert to_catch_up(store, BTC_DAILY, 101, REREAD, now) == [to_fetch(store, BTC_DAILY, 101, now)]
+@pytest.mark.parametrize("ask_absent_again", [False, True])
+def test_a_series_with_nothing_stored_is_one_part_from_its_warm_up_to_beyond_our_clock(
+    ask_absent_again: bool,
+) -> None:
+    plan = plan_load(
+        MemorySeriesStore(),
+        BTC_DAILY,
+        day(300) + 60,
+        history_days=101,
+        ask_absent_again=ask_absent_again,
+    )
+    whole = Span(day(0), day(299) + AHEAD)
+    assert plan == Plan(BTC_DAILY, (Part((whole,), Why.MISSING),))
+    assert (plan.fills_gaps, plan.buckets(day(300) + 60)) == (True, 300)
+
+
+def test_the_newest_come_first_and_then_what_is_missing_before_them() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    store = loaded(exchange, 50)
+    plan = plan_load(store, BTC_DAILY, day(301), history_days=101)
+    assert plan == Plan(
+        BTC_DAILY,
+        (
+            Part((Span(day(297), day(300) + AHEAD),), Why.NEWEST),
+            Part((Span(day(1), day(50)),), Why.MISSING),
+        ),
+    )
+    assert (plan.fills_gaps, plan.buckets(day(301))) == (True, 4 + 50)
+    assert not plan_load(store, BTC_DAILY, day(301), history_days=51).fills_gaps
+
+
+def test_a_year_of_days_is_asked_for_in_two_requests_and_brought_up_to_date_by_one() -> None:
+    exchange = FakeExchange.of(daily(range(600)), now=day(600) + 60)
+    store = loaded(exchange, 365)
+    assert len(exchange.asked) == 2
+    exchange.now += SECONDS
+    assert catch_up(store, exchange, 365).newest == day(599)
+    assert len(exchange.asked) == 1

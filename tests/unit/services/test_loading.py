@@ -17,8 +17,9 @@ from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, CandlePage, In
 from app.core.ports import SeriesUnit
 from app.domain.gaps import Span
 from app.services.comparing import COMPARED
-from app.services.loading import PAGES_A_COMMIT, LoadReport, load, load_incremental, load_initial
+from app.services.loading import PAGES_A_COMMIT, LoadReport, Plan, load
 from app.testing.series import MemorySeriesStore
+from tests.support import loads
 from tests.support.candles import BTC, BTC_DAILY, DAY, EPOCH, FakeExchange, candle, daily, day
 
 Rows = list[tuple[Candle, AverageRow]]
@@ -46,15 +47,15 @@ def _mean(close: dict[int, int], bucket: int, window: int) -> int | None:
 
 def initial(store: MemorySeriesStore, exchange: FakeExchange, days: int = 365) -> LoadReport:
     """An initial load by the exchange's own clock."""
-    return load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=days)
+    return loads.initial(store, exchange, lambda: exchange.now, history_days=days)
 
 
 def incremental(
     store: MemorySeriesStore, exchange: FakeExchange, reread: int = 3, days: int = 365
 ) -> LoadReport:
     """An incremental load by the exchange's own clock."""
-    return load_incremental(
-        store, exchange, lambda: exchange.now, BTC_DAILY, history_days=days, reread=reread
+    return loads.incremental(
+        store, exchange, lambda: exchange.now, history_days=days, reread=reread
     )
 
 
@@ -100,9 +101,7 @@ def test_any_split_of_the_history_ends_as_one_load_of_it_all(
     store = MemorySeriesStore()
     for stop in [*stops, 300]:
         exchange.now = day(stop) + 7
-        load_incremental(
-            store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101, reread=reread
-        )
+        incremental(store, exchange, reread, days=101)
     first = min((item.bucket for item, _ in rows_of(store)), default=0)
     assert rows_of(store) == by_hand([item for item in candles if item.bucket >= first])
     if not stops:
@@ -119,7 +118,7 @@ def test_revised_closes_correct_exactly_the_averages_that_contain_them(
 ) -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300))
     store = MemorySeriesStore()
-    load(store, exchange, lambda: exchange.now, BTC_DAILY, [Span(day(0), day(299))])
+    load(Plan.of_gaps(BTC_DAILY, [Span(day(0), day(299))]), store, exchange, lambda: exchange.now)
     for number, close in revised.items():
         exchange.candles[day(number)] = candle(day(number), close)
     for number in volume_only - revised.keys():
@@ -138,7 +137,7 @@ def test_revised_closes_correct_exactly_the_averages_that_contain_them(
 def test_an_incremental_load_reads_no_more_than_the_new_candles_and_one_window() -> None:
     exchange = FakeExchange.of(daily(range(1001)), now=day(1000))
     store = _CountingStore()
-    load(store, exchange, lambda: exchange.now, BTC_DAILY, [Span(day(0), day(999))])
+    load(Plan.of_gaps(BTC_DAILY, [Span(day(0), day(999))]), store, exchange, lambda: exchange.now)
     store.read_closes = 0
     exchange.now = day(1001)
     report = incremental(store, exchange)
@@ -202,7 +201,7 @@ def test_a_long_load_that_is_cut_keeps_its_commits_and_goes_on_from_there() -> N
 def test_the_exchanges_clock_decides_what_is_closed(skew: int) -> None:
     exchange = FakeExchange.of(daily(range(302)), now=day(300))
     store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now + skew, BTC_DAILY, history_days=50)
+    loads.initial(store, exchange, lambda: exchange.now + skew, history_days=50)
     assert rows_of(store)[-1][0].bucket == day(299)
 
 

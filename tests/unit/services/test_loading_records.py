@@ -8,31 +8,24 @@ from app.core.market import AverageRow, Candle, RefusedCandle
 from app.domain.gaps import Span
 from app.events.types import CandleRevised, Event
 from app.services.gaps import Cause, inspect, is_stale
-from app.services.loading import load, load_incremental, load_initial, mend_averages
+from app.services.loading import Plan, load, mend_averages
 from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC_DAILY, DAY, FakeExchange, candle, daily, day
+from tests.support.loads import incremental, initial
 
 
 def loaded(exchange: FakeExchange) -> MemorySeriesStore:
     """A store after an initial load of 101 days."""
     store = MemorySeriesStore()
-    load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
+    initial(store, exchange, lambda: exchange.now, history_days=101)
     return store
 
 
-def incremental(store: MemorySeriesStore, exchange: FakeExchange, reread: int = 3) -> list[Event]:
-    """An incremental load; returns what it published."""
-    published: list[Event] = []
-    load_incremental(
-        store,
-        exchange,
-        lambda: exchange.now,
-        BTC_DAILY,
-        history_days=101,
-        reread=reread,
-        publish=published.append,
-    )
-    return published
+def published(store: MemorySeriesStore, exchange: FakeExchange) -> list[Event]:
+    """What an incremental load publishes."""
+    heard: list[Event] = []
+    incremental(store, exchange, lambda: exchange.now, history_days=101, publish=heard.append)
+    return heard
 
 
 def calm(numbers: range) -> list[Candle]:
@@ -51,7 +44,7 @@ def test_a_refused_candle_is_in_quarantine_and_the_cause_of_its_gap() -> None:
     assert found.quarantined == 1
     exchange.refused = []
     exchange.candles[day(250)] = candle(day(250), 10**10)
-    load_initial(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
+    initial(store, exchange, lambda: exchange.now, history_days=101)
     assert inspect(store, BTC_DAILY, 101, exchange.now).complete()
     assert len(store.quarantined(BTC_DAILY, 0, day(300))) == 1
 
@@ -62,13 +55,13 @@ def test_refused_newest_candles_leave_a_series_as_stale_as_it_was(bucket: int | 
     store = loaded(exchange)
     exchange.now = day(310) + 7_200
     exchange.refused = [RefusedCandle(bucket, "The stamp lies in the future.")]
-    for load_again in (load_incremental, load_initial):
-        report = load_again(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
+    for load_again in (incremental, initial):
+        report = load_again(store, exchange, lambda: exchange.now, history_days=101)
         assert report.newer_refused == tuple(exchange.refused)
         assert store.state(BTC_DAILY).checked_at == day(300)
         assert is_stale(store.state(BTC_DAILY), DAY, exchange.now)
     exchange.refused = []
-    report = load_incremental(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
+    report = incremental(store, exchange, lambda: exchange.now, history_days=101)
     assert report.newer_refused == ()
     assert not is_stale(store.state(BTC_DAILY), DAY, exchange.now)
 
@@ -83,7 +76,7 @@ def test_a_refused_candle_beside_the_newest_one_that_came_leaves_the_series_curr
     exchange.candles[day(300)] = candle(day(300), 10**10)
     exchange.candles.pop(day(298))
     exchange.refused = [RefusedCandle(bucket, "odd")]
-    report = load_incremental(store, exchange, lambda: exchange.now, BTC_DAILY, history_days=101)
+    report = incremental(store, exchange, lambda: exchange.now, history_days=101)
     assert (report.newest, report.newer_refused) == (day(300), ())
     assert len(report.refused) == 1
     assert store.state(BTC_DAILY).checked_at == day(301)
@@ -95,12 +88,12 @@ def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() ->
     old = exchange.candles[day(298)]
     new = exchange.candles[day(298)] = candle(day(298), 10**10 + 4_242, volume=9)
     exchange.now += 60
-    published = incremental(store, exchange)
+    heard = published(store, exchange)
     (kept,) = store.revisions(BTC_DAILY, 10)
     assert (kept.old, kept.new, kept.noticed_at) == (old, new, day(300) + 60)
     assert kept.revision == store.state(BTC_DAILY).revision
-    assert CandleRevised(BTC_DAILY, day(298), old.close, new.close, kept.revision) in published
-    assert incremental(store, exchange) == []
+    assert CandleRevised(BTC_DAILY, day(298), old.close, new.close, kept.revision) in heard
+    assert published(store, exchange) == []
     assert len(store.revisions(BTC_DAILY, 10)) == 1
 
 
@@ -136,7 +129,9 @@ def test_averages_without_a_candle_go_and_are_counted_with_those_that_are_mended
 def test_a_page_that_ends_before_it_begins_brings_nothing() -> None:
     exchange = FakeExchange.of(calm(range(10)), now=day(5))
     store = MemorySeriesStore()
-    report = load(store, exchange, lambda: exchange.now, BTC_DAILY, [Span(day(7), day(9))])
+    report = load(
+        Plan.of_gaps(BTC_DAILY, [Span(day(7), day(9))]), store, exchange, lambda: exchange.now
+    )
     assert (report.inserted, report.absent, report.newest) == (0, 0, None)
     assert store.state(BTC_DAILY).checked_at == day(5)
 

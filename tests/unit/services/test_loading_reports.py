@@ -8,7 +8,7 @@ from dataclasses import replace
 from app.core.market import Candle, Series
 from app.domain.gaps import Span
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
-from app.services.loading import LoadReport, load
+from app.services.loading import LoadReport, Plan, load
 from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC_DAILY, ETH_DAILY, FakeExchange, candle, day
 
@@ -31,11 +31,10 @@ def run(
     """One load: its report, and what it published."""
     heard: list[Event] = []
     report = load(
+        Plan.of_gaps(series, spans),
         store,
         exchange,
         lambda: exchange.now,
-        series,
-        spans,
         publish=heard.append,
         pages_a_commit=pages_a_commit,
     )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 
-from app.core.market import Series
-from app.services.loading import LoadReport, OnPage, load_incremental, load_initial, to_fetch
+from app.domain.gaps import Span
+from app.services.comparing import COMPARED
+from app.services.loading import LoadReport, OnPage, Plan, load, plan_load
 from app.testing.series import MemoryLeases
 from app.workers.loads import Stopped, UntilStopped, load_all
 from app.workers.outcomes import Outcome
 from tests.support.api import FakeRuntime, settings
 from tests.support.candles import BTC_DAILY, FakeExchange, daily, day
+from tests.support.loads import incremental, initial
 from tests.support.logs import log_as_before
 
 LEASE = "load BRLBTC 1d"
@@ -40,24 +43,11 @@ class Stand:
     def initial(self, patience: float = 30) -> Outcome:
         """What the initial loader does."""
 
-        def work(series: Series, on_page: OnPage) -> LoadReport:
-            return load_initial(
-                self.store,
-                self.exchange,
-                self.made.clock,
-                series,
-                history_days=DAYS,
-                on_page=on_page,
-            )
+        def work(plan: Plan, on_page: OnPage) -> LoadReport:
+            return load(plan, self.store, self.exchange, self.made.clock, on_page=on_page)
 
-        (end,) = load_all(
-            self.made,
-            [BTC_DAILY],
-            [0],
-            work,
-            lacking=lambda series: bool(to_fetch(self.store, series, DAYS, self.exchange.now)),
-            patience=patience,
-        )
+        planner = partial(plan_load, history_days=DAYS, ask_absent_again=True)
+        (end,) = load_all(self.made, [BTC_DAILY], planner, work, patience=patience)
         return end
 
     def another(self) -> None:
@@ -79,13 +69,11 @@ class Stand:
     def incremental(self) -> None:
         """What an incremental loader leaves whose history is one day."""
         self.exchange.now += 60
-        load_incremental(
-            self.store, self.exchange, self.made.clock, BTC_DAILY, history_days=1, reread=3
-        )
+        incremental(self.store, self.exchange, self.made.clock, history_days=1)
 
-    def initial_elsewhere(self) -> None:
+    def initial_elsewhere(self, history_days: int = DAYS) -> None:
         """What another initial loader leaves."""
-        load_initial(self.store, self.exchange, self.made.clock, BTC_DAILY, history_days=DAYS)
+        initial(self.store, self.exchange, self.made.clock, history_days=history_days)
 
     def days(self) -> int:
         return len(self.store.buckets(BTC_DAILY, 0, day(999)))
@@ -128,7 +116,17 @@ def test_what_another_has_loaded_meanwhile_is_not_asked_for_again(stand: Stand) 
     timer.join()
     assert (end.problem, end.taken) == (None, True)
     assert str(end.error) == "BRLBTC 1d: another loader has just loaded it"
-    assert len(stand.exchange.asked) == 2
+    assert len(stand.exchange.asked) == 1
+
+
+def test_what_another_has_loaded_in_part_leaves_the_rest_to_be_asked_for(stand: Stand) -> None:
+    stand.another()
+    timer = stand.after_a_while(lambda: stand.initial_elsewhere(50))
+    end = stand.initial()
+    timer.join()
+    assert (end.problem, end.taken, stand.days()) == (None, False, 300)
+    _, newest, older = stand.exchange.asked
+    assert (newest.first, older) == (day(297), Span(day(0), day(50 + COMPARED)))
 
 
 def test_once_all_is_there_nobody_waits_for_the_lease(stand: Stand) -> None:
