@@ -3,6 +3,8 @@
 import signal
 import sys
 
+__version__ = "0.2.0"
+
 if sys.version_info < (3, 11):  # noqa: UP036 - the point is to tell users of older ones
     raise SystemExit(
         "MMS API needs Python 3.11 or newer; this is "
