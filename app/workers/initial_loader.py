@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from app import bootstrap
-from app.commands.command import parser, positive, run, runtime, series_of
+from app.commands.command import run, whole_number
+from app.commands.series import runtime, series_of, series_parser
 from app.core.market import Interval, Pair
 from app.core.settings import Settings
 from app.services.loading import LoadReport, OnPage, load_initial, to_fetch
@@ -21,16 +22,16 @@ from app.workers import loads, outcomes
 COMMAND = "initial_loader"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = f"python -m app.workers.{COMMAND}") -> int:
     """Run the command. Exit 0 all series loaded, 1 some failed, 2 could not start."""
-    known = parser(f"app.workers.{COMMAND}", __doc__)
-    known.add_argument(
+    parser = series_parser(prog, __doc__)
+    parser.add_argument(
         "--days",
-        type=positive(10_000),
+        type=whole_number(1, 10_000),
         metavar="N",
         help="load so many days, instead of HISTORY_DAYS (the next incremental load brings the rest)",
     )
-    return run(COMMAND, known, argv, _load)
+    return run(COMMAND, parser, argv, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:
