@@ -11,15 +11,10 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the point is to tell users of ol
         f"{sys.version_info[0]}.{sys.version_info[1]} (3.10 is out of support since October 2026)."
     )
 
-
-def raise_interrupts() -> None:
-    """Let a Ctrl-C raise KeyboardInterrupt: for a command that has something to undo or to say then."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-# While `python -m app.…` imports this, its own name is not known yet. What follows takes a second or two.
-# Raised in the middle of that, an interrupt is a traceback, or what a library makes of it; so until the
-# command says otherwise the process just ends by it. A shell that has switched it off is heeded.
-if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+# The imports of a command take a second or two. An interrupt raised in the middle of them is a
+# traceback, or what a library makes of it. So an interrupt just ends the process until the command
+# says otherwise (app.commands.command). A shell that has switched interrupts off is heeded.
+# While `python -m app.…` imports this, the program is not named yet: "-m" stands in its place.
+_program = sys.argv[0].rpartition("/")[2] if sys.argv else ""
+if _program in ("-m", "mms") and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 from starlette.requests import Request
 
-from app import bootstrap
+from app import __version__, bootstrap
 from app.api.context import Context
 from app.api.errors import handle_errors
 from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary
@@ -59,7 +59,7 @@ def create_app(
         docs_url="/docs",
         redoc_url=None,
         title="MMS API",
-        version="0.1.0",
+        version=__version__,
         description=_ABOUT,
         lifespan=lifespan,
         responses=wrong_method(),

@@ -1,4 +1,4 @@
-"""python -m app.serve: the API under our own signal handling and deadlines."""
+"""The API under our own signal handling and deadlines."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from app import bootstrap
 from app.api.corked import Corked
 from app.bootstrap import Runtime
+from app.commands import command
 from app.core import waits
-from app.core.errors import ConfigurationError, StoreError
-from app.core.logging import configure
-from app.core.settings import Settings, load_settings
+from app.core.errors import ConfigurationError
+from app.core.settings import Settings
 from app.main import create_app
 
 log = structlog.get_logger()
 
-OK: Final = 0
+COMMAND = "serve"
+
 OVERDUE: Final = 1
-NOT_STARTED: Final = 2
+"""The exit code where a request would not end."""
 
 GRACE: Final = 5
 """Seconds that requests in flight get to finish."""
@@ -66,20 +67,17 @@ def run(
     may ask the server something. A child process that dies with the thread that started it must not
     be started there. Call `run` on the main thread: signals arrive only there.
 
-    What prevents the start is said in one line on standard error; the exit code is then 2.
+    Raises ConfigurationError or StoreError where it cannot start.
     """
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
-        return _cannot_start(
+        raise ConfigurationError(
             f"HOST={settings.host}, PORT={settings.port} cannot be listened on ({error.strerror or error}): "
             "choose another address with --host and --port, or with HOST and PORT"
-        )
+        ) from error
     with closing(listener):
-        try:
-            runtime = build(settings)
-        except (ConfigurationError, StoreError) as error:
-            return _cannot_start(error)
+        runtime = build(settings)
         draining = threading.Event()
         config = uvicorn.Config(
             create_app(settings, lambda _settings: runtime, draining=draining),
@@ -104,7 +102,7 @@ def run(
         finally:
             server.overdue.cancel()
     log.info("server_stopped")
-    return OK
+    return command.DONE
 
 
 class _Server(uvicorn.Server):
@@ -203,11 +201,6 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _cannot_start(why: object) -> int:
-    sys.stderr.write(f"The API cannot start: {why}\n")
-    return NOT_STARTED
-
-
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Let a command that serves be told where to listen."""
     parser.add_argument("--host", help="address to listen on (setting HOST)")
@@ -220,33 +213,28 @@ def address(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m app.serve") -> int:
     """Serve as the settings and the command line say; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m app.serve", description="Serve the API.")
+    parser = command.plain_parser(prog, "Serve the API.")
     add_address(parser)
+    seconds = command.whole_number(0, 3_600)
     parser.add_argument(
-        "--grace", type=_seconds, default=GRACE, help="seconds for requests in flight (5)"
+        "--grace", type=seconds, default=GRACE, help="seconds for requests in flight (5)"
     )
     parser.add_argument(
         "--drain",
-        type=_seconds,
+        type=seconds,
         default=0,
         help="seconds of answering 503 on /readyz before connections are refused (0)",
     )
-    options = parser.parse_args(argv)
-    try:
-        settings = load_settings(**address(options))
-    except ConfigurationError as error:
-        return _cannot_start(error)
-    configure(settings.log_level, settings.log_format)
-    return run(settings, grace=options.grace, drain=options.drain)
-
-
-def _seconds(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 3600:
-        raise argparse.ArgumentTypeError("use a whole number of seconds, 0 to 3600")
-    return value
+    return command.run(
+        COMMAND,
+        parser,
+        argv,
+        lambda settings, options: run(settings, grace=options.grace, drain=options.drain),
+        overrides=address,
+        own_signals=True,
+    )
 
 
 if __name__ == "__main__":

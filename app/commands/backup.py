@@ -1,4 +1,4 @@
-"""python -m app.commands.backup: back a database up, or restore it.
+"""Back a database up, or restore it.
 
 A backup is one file that SQLite and PostgreSQL share: it is restored into either. It is of one moment,
 whatever is written meanwhile. Its hash is the same for the same content of either database.
@@ -10,55 +10,56 @@ nothing was changed; 2 something must be changed first: a setting, the file, the
 from __future__ import annotations
 
 import argparse
-import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from app import raise_interrupts
-from app.core import logging
+from app.commands import output
+from app.commands.command import (
+    DONE,
+    NOT_STARTED,
+    SOME_FAILED,
+    CommandFailed,
+    Parser,
+    add_json,
+    plain_parser,
+    run,
+)
 from app.core.errors import MmsError, StoreUnavailable
 from app.core.ports import Clock
-from app.core.settings import load_settings
+from app.core.settings import Settings
 from app.db.backup.archive import Content
 from app.db.backup.content import back_up, restore
 from app.db.database import open_engine, require_file
 
-DONE: Final = 0
-FAILED: Final = 1
-REFUSED: Final = 2
 
-
-def main(argv: Sequence[str] | None = None, clock: Clock = time.time) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    prog: str = "python -m app.commands.backup",
+    clock: Clock = time.time,
+) -> int:
     """Run the command. Exit 0 done, 1 failed and nothing changed, 2 refused."""
-    options = _parser().parse_args(argv)
-    command: str = options.command
-    logging.configure()
-    try:
-        raise_interrupts()
-        settings = load_settings()
-        logging.configure(settings.log_level, settings.log_format)
-        content = _run(options, settings.db_url, clock)
-    except StoreUnavailable as error:
-        sys.stderr.write(f"{command}: {error}; nothing was changed\n")
-        return FAILED
-    except OSError as error:
-        sys.stderr.write(f"{command}: {options.file}: {error.strerror}; nothing was changed\n")
-        return FAILED
-    except MmsError as error:
-        sys.stderr.write(f"{command}: {error}\n")
-        return REFUSED
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{command}: interrupted; nothing was changed\n")
-        return 128 + signal.SIGINT
-    _say(options, content)
-    return DONE
+    given = sys.argv[1:] if argv is None else argv
+    command = "restore" if given[:1] == ["restore"] else "backup"
+
+    def work(settings: Settings, options: argparse.Namespace) -> int:
+        try:
+            content = _content(options, settings.db_url, clock)
+        except StoreUnavailable as error:
+            raise CommandFailed(SOME_FAILED, f"{error}; nothing was changed") from error
+        except OSError as error:
+            reason = f"{options.file}: {error.strerror}; nothing was changed"
+            raise CommandFailed(SOME_FAILED, reason) from error
+        except MmsError as error:
+            raise CommandFailed(NOT_STARTED, str(error)) from error
+        _say(options, content)
+        return DONE
+
+    return run(command, _parser(prog), given, work, stays="nothing was changed")
 
 
-def _run(options: argparse.Namespace, db_url: str, clock: Clock) -> Content:
+def _content(options: argparse.Namespace, db_url: str, clock: Clock) -> Content:
     if options.command != "restore":
         require_file(db_url)
     engine = open_engine(db_url)
@@ -70,12 +71,8 @@ def _run(options: argparse.Namespace, db_url: str, clock: Clock) -> Content:
         engine.dispose()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m app.commands.backup",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser(prog: str) -> Parser:
+    parser = plain_parser(prog, __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     back, put = (
         commands.add_parser(name, help=text, description=text)
@@ -86,9 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (back, put):
         command.add_argument("file", type=Path, metavar="FILE")
-        command.add_argument(
-            "--json", action="store_true", help="end with one line of JSON on standard output"
-        )
+        add_json(command)
     put.add_argument(
         "--replace", action="store_true", help="the database need not be empty; lose what is there"
     )
@@ -98,22 +93,16 @@ def _parser() -> argparse.ArgumentParser:
 def _say(options: argparse.Namespace, content: Content) -> None:
     """For people on standard error, for programs on standard output."""
     command: str = options.command
-    if options.json:
-        tables = {name: {"rows": rows} for name, rows in content.rows.items()}
-        said = {"command": command, "schema": content.schema, "sha256": content.sha256}
-        sys.stdout.write(json.dumps({**said, "tables": tables}) + "\n")
-    done = "written to" if command == "backup" else "restored from"
-    sys.stderr.write(
-        f"{command}: {sum(content.rows.values())} rows of {len(content.rows)} tables {done} "
-        f"{options.file} (schema {content.schema}, sha256 {content.sha256})\n"
+    verb = "written to" if command == "backup" else "restored from"
+    output.say(
+        f"{command}: {sum(content.rows.values())} rows of {len(content.rows)} tables {verb} "
+        f"{options.file} (schema {content.schema}, sha256 {content.sha256})"
     )
-
-
-def _terminated(_signal: int, _frame: object) -> None:
-    """End as an interrupt would, so that nothing half-written is left lying about."""
-    sys.exit(128 + signal.SIGTERM)
+    if options.json:
+        report = {"command": command, "exit": DONE, "schema": content.schema}
+        tables = {name: {"rows": rows} for name, rows in content.rows.items()}
+        output.json_line({**report, "sha256": content.sha256, "tables": tables})
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(main())

@@ -1,9 +1,12 @@
-"""What every command has in common: its options, its start, its end, and what its exit code says.
+"""What every command has in common: its command line, its start, its end, and its exit code.
 
 0   everything that was asked for is done
 1   some of it failed; what failed is named, the rest is stored
 2   it could not start: a setting, the database, the command line
+3   it is done, but standard output did not take the result
 130 / 143   interrupted or terminated; what was committed before stays
+
+A command that serves until it is told to stop takes both signals itself, and ends with 0 after one.
 """
 
 from __future__ import annotations
@@ -11,22 +14,18 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 import structlog
 
-from app import bootstrap, raise_interrupts
-from app.bootstrap import Runtime
 from app.commands import output
 from app.core import logging
-from app.core.errors import ConfigurationError, MmsError, StoreError, UnsupportedInterval
-from app.core.market import Interval, Pair
+from app.core.errors import ConfigurationError, InvalidRequest, MmsError, StoreError
 from app.core.settings import Settings, load_settings
-from app.db.sqlite import BUSY_SECONDS
 
 DONE: Final = 0
 SOME_FAILED: Final = 1
@@ -40,6 +39,25 @@ class Terminated(BaseException):
 class BadCommandLine(Exception):
     """The arguments cannot be understood; the message says which one, and why."""
 
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class HelpPrinted(SystemExit):
+    """There was --help, and nothing else is to be done."""
+
+
+class CommandFailed(Exception):
+    """Work that ends early with an exit code and a sentence of its own; raise it from the cause."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+PlainWork = Callable[[argparse.Namespace], int]
+"""What a command does with its options; returns the exit code."""
 
 Work = Callable[[Settings, argparse.Namespace], int]
 """What a command does with its settings and its options; returns the exit code."""
@@ -47,11 +65,12 @@ Work = Callable[[Settings, argparse.Namespace], int]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a command ended. `error` and `reason` say what ended it early; None where its work is done.
+    """How a command ended. `error` and `reason` say what ended it early; None where it is done.
 
     `as_json` says that the command line asks for a last line of JSON.
     """
 
+    command: str
     code: int
     as_json: bool
     error: str | None = None
@@ -63,146 +82,181 @@ class Ending:
         return {} if self.error is None else {"error": self.error, "reason": self.reason}
 
 
-class _Parser(argparse.ArgumentParser):
+Conclude = Callable[[Ending], int]
+"""Says on standard output what came of the work; returns the exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are raised, and whose help is a result."""
+
     def error(self, message: str) -> NoReturn:
-        raise BadCommandLine(message)
+        """Raise BadCommandLine."""
+        raise BadCommandLine(message, self.format_usage())
+
+    def exit(self, status: int = 0, _message: str | None = None) -> NoReturn:
+        """Raise HelpPrinted: nothing else gets here."""
+        raise HelpPrinted(status)
+
+    def print_help(self, _file: object = None) -> None:
+        """Print the help to standard output."""
+        output.result(self.format_help().rstrip("\n"))
 
 
-def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser with what every command has; `description` is the module's docstring."""
-    made = _Parser(
-        prog=f"python -m {module}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def plain_parser(prog: str, description: str | None) -> Parser:
+    """A parser without options. `prog` is what was typed, `description` the module's docstring."""
+    return Parser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument(
+
+
+def command_parser(prog: str, description: str | None) -> Parser:
+    """A parser with --json: what every command has that comes to an end by itself."""
+    parser = plain_parser(prog, description)
+    add_json(parser)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Give a command its --json."""
+    parser.add_argument(
         "--json", action="store_true", help="end with one line of JSON on standard output"
     )
-    return made
 
 
-def parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options of every command that works on series."""
-    made = command_parser(module, description)
-    made.add_argument(
-        "--pairs", metavar="LIST", help="only these of ALLOWED_PAIRS, such as BRLBTC,ETH-BRL"
-    )
-    made.add_argument(
-        "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
-    )
-    return made
-
-
-def positive(most: int) -> Callable[[str], int]:
-    """An argument type: a whole number from 1 to `most`."""
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `least` to `most`, which are not negative."""
 
     def read(text: str) -> int:
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
-        if not 1 <= number <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {most}")
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
         return number
 
     return read
 
 
-def run(
-    command: str, known: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work
-) -> int:
-    """Read the command line and the settings, do the work, and return the exit code.
-
-    With --json an early end has its line of JSON as well: what the work would have printed last.
-    """
-    end = attempt(command, known, argv, work)
+def json_of_an_early_end(end: Ending) -> int:
+    """With --json, print in the place of what the work would have printed what ended it early."""
     if end.as_json and end.error is not None:
-        output.json_line({"command": command, "exit": end.code, **end.cause})
+        output.json_line({"command": end.command, "exit": end.code, **end.cause})
     return end.code
 
 
-def attempt(
-    command: str, known: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work
-) -> Ending:
-    """Set up the log, do the work, and say on standard error what ended it early.
+def _nothing(_options: argparse.Namespace) -> Mapping[str, Any]:
+    return {}
 
-    With --help it prints that and raises SystemExit.
+
+def run(
+    command: str,
+    parser: Parser,
+    argv: Sequence[str] | None,
+    work: Work,
+    *,
+    overrides: Callable[[argparse.Namespace], Mapping[str, Any]] = _nothing,
+    conclude: Conclude = json_of_an_early_end,
+    own_signals: bool = False,
+    stays: str = "what was committed stays",
+) -> int:
+    """Read the command line and the settings, set up the log, do the work; returns the exit code.
+
+    What ends it early is said in one sentence on standard error. `overrides` are the settings that
+    the options give in the place of the environment's. `conclude` has the last word, `stays` is
+    what an interrupt leaves. A command with `own_signals` handles SIGINT and SIGTERM itself.
     """
-    logging.configure()  # what goes wrong before the settings are known is logged, too
+
+    def configured(options: argparse.Namespace) -> int:
+        settings = load_settings(**overrides(options))
+        logging.configure(settings.log_level, settings.log_format)
+        return work(settings, options)
+
+    return run_without_settings(
+        command,
+        parser,
+        argv,
+        configured,
+        conclude=conclude,
+        own_signals=own_signals,
+        stays=stays,
+    )
+
+
+def run_without_settings(
+    command: str,
+    parser: Parser,
+    argv: Sequence[str] | None,
+    work: PlainWork,
+    *,
+    conclude: Conclude = json_of_an_early_end,
+    own_signals: bool = False,
+    stays: str = "what was committed stays",
+) -> int:
+    """As `run`, for work that needs no settings."""
+
+    def whole() -> int:
+        try:
+            end = _attempt(command, parser, argv, work, own_signals=own_signals, stays=stays)
+        except HelpPrinted:
+            return DONE
+        return conclude(end)
+
+    return output.delivered(command, whole)
+
+
+def _attempt(
+    command: str,
+    parser: Parser,
+    argv: Sequence[str] | None,
+    work: PlainWork,
+    *,
+    own_signals: bool,
+    stays: str,
+) -> Ending:
+    """Do the work, and say on standard error what ended it early."""
+    logging.configure()  # what goes wrong before the settings are read is logged, too
     given = sys.argv[1:] if argv is None else argv
     as_json = "--json" in given
-
-    def early(code: int, error: BaseException, reason: str) -> Ending:
-        sys.stderr.write(f"{command}: {reason}\n")
-        return Ending(code, as_json, type(error).__name__, reason)
-
     try:
-        raise_interrupts()
-        options = known.parse_args(given)
-        as_json = options.json
-        settings = load_settings()
-        logging.configure(settings.log_level, settings.log_format)
-        with _terminable():
-            return Ending(work(settings, options), as_json)
-    except BadCommandLine as error:
-        known.print_usage(sys.stderr)
-        return early(NOT_STARTED, error, str(error))
-    except (ConfigurationError, StoreError, UnsupportedInterval) as error:
-        return early(NOT_STARTED, error, f"could not start: {error}")
-    except (KeyboardInterrupt, Terminated) as stop:
-        terminated = isinstance(stop, Terminated)
-        code = 128 + (signal.SIGTERM if terminated else signal.SIGINT)
-        word = "terminated" if terminated else "interrupted"
-        return early(code, stop, f"{word}; what was committed stays")
-    except MmsError as error:
-        return early(SOME_FAILED, error, str(error))
-    except Exception as error:  # noqa: BLE001 - a command's last line of defence
-        structlog.get_logger().exception("command_crashed", command=command)
-        return early(SOME_FAILED, error, "crashed; the log says where")
+        if not own_signals:
+            _raise_interrupts()
+        options = parser.parse_args(given)
+        as_json = getattr(options, "json", False)
+        with nullcontext() if own_signals else _terminable():
+            return Ending(command, work(options), as_json)
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - last defence
+        if isinstance(error, BadCommandLine):
+            output.say(error.usage.rstrip("\n"))
+        code, reason = _meaning(error, command, stays)
+        output.say(f"{command}: {reason}")
+        cause = error.__cause__ if isinstance(error, CommandFailed) else None
+        return Ending(command, code, as_json, type(cause or error).__name__, reason)
 
 
-@contextmanager
-def runtime(
-    settings: Settings, *, create: bool = True, busy_seconds: int = BUSY_SECONDS
-) -> Iterator[Runtime]:
-    """The wired-up process, closed at the end; see `bootstrap.build`."""
-    made = bootstrap.for_command(settings, create=create, busy_seconds=busy_seconds)
-    try:
-        yield made
-    finally:
-        made.close()
+def _meaning(  # noqa: PLR0911 - a table
+    error: BaseException, command: str, stays: str
+) -> tuple[int, str]:
+    """The exit code that an error means, and the sentence that says why the command ended."""
+    match error:
+        case BadCommandLine():
+            return NOT_STARTED, str(error)
+        case CommandFailed():
+            return error.code, str(error)
+        case ConfigurationError() | InvalidRequest() | StoreError():
+            return NOT_STARTED, f"could not start: {error}"
+        case MmsError():
+            return SOME_FAILED, str(error)
+        case KeyboardInterrupt():
+            return 128 + signal.SIGINT, f"interrupted; {stays}"
+        case Terminated():
+            return 128 + signal.SIGTERM, f"terminated; {stays}"
+        case _:
+            structlog.get_logger().error("command_crashed", command=command, exc_info=error)
+            return SOME_FAILED, "crashed; the log says where"
 
 
-def series_of(settings: Settings, options: argparse.Namespace) -> list[tuple[Pair, Interval]]:
-    """The configured series that `--pairs` and `--interval` leave, pair by pair.
-
-    Raises ConfigurationError where they name one that is not configured.
-    """
-    pairs = settings.allowed_pairs
-    if options.pairs is not None:
-        pairs = tuple(
-            dict.fromkeys(_configured(settings, text) for text in options.pairs.split(","))
-        )
-    intervals: Sequence[Interval] = settings.intervals
-    if options.interval is not None:
-        interval = Interval.parse(options.interval)
-        if interval not in intervals:
-            served = ", ".join(item.value for item in intervals)
-            raise ConfigurationError(
-                f"--interval {interval} is not among INTERVALS ({served}); add it there"
-            )
-        intervals = [interval]
-    return [(pair, interval) for interval in intervals for pair in pairs]
-
-
-def _configured(settings: Settings, text: str) -> Pair:
-    try:
-        pair = Pair.parse(text)
-    except MmsError as error:
-        raise ConfigurationError(f"--pairs: {error}") from None
-    if pair not in settings.allowed_pairs:
-        served = ", ".join(str(item) for item in settings.allowed_pairs)
-        raise ConfigurationError(
-            f"--pairs {pair} is not among ALLOWED_PAIRS ({served}); add it there"
-        )
-    return pair
+def _raise_interrupts() -> None:
+    """Let a Ctrl-C raise KeyboardInterrupt: there is something to undo or to say then (see app)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""python -m app.commands.migrate: bring the database to the schema that this version needs."""
+"""Bring the database to the schema that this version needs.
+
+exit codes: 0 it is at that version; 2 it could not be brought there, and nothing was changed
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,40 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from app.commands import output
+from app.commands.command import DONE, NOT_STARTED, CommandFailed, command_parser, run
 from app.core.errors import MmsError
-from app.core.settings import load_settings
+from app.core.settings import Settings
 from app.db import schema
 from app.db.database import open_engine
 from app.db.sqlite import require_sound
 
+COMMAND = "migrate"
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Migrate. Exit 0 when the database is at the newest version, 2 when it could not be brought there."""
-    parser = argparse.ArgumentParser(prog="python -m app.commands.migrate", description=__doc__)
-    parser.parse_args(argv)
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m app.commands.migrate") -> int:
+    """Migrate. Exit 0 when the database is at this version's schema, 2 when that failed."""
+    parser = command_parser(prog, __doc__)
+    return run(COMMAND, parser, argv, _migrate, stays="nothing was changed")
+
+
+def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     try:
-        engine = open_engine(load_settings().db_url)
+        engine = open_engine(settings.db_url)
         try:
             require_sound(engine)
-            done = schema.migrate(engine)
-            found = schema.version(engine)
+            migrated = schema.migrate(engine)
+            version = schema.version(engine)
         finally:
             engine.dispose()
     except MmsError as error:
-        sys.stderr.write(f"migrate: {error}\n")
-        return 2
-    state = "migrated to" if done else "already at"
-    sys.stderr.write(f"migrate: the database is {state} version {found}\n")
-    return 0
+        raise CommandFailed(NOT_STARTED, str(error)) from error
+    state = "migrated to" if migrated else "already at"
+    output.say(f"{COMMAND}: the database is {state} version {version}")
+    if options.json:
+        report = {"command": COMMAND, "exit": DONE, "migrated": migrated, "version": version}
+        output.json_line(report)
+    return DONE
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
-"""What commands show: progress with an ETA while they work, a summary and JSON at the end."""
+"""What commands show: progress with an ETA while they work, a summary and JSON at the end.
+
+Standard output may be a pipe that nobody reads any more, or a file on a full disk. That ends no
+work (`delivered`). `mms --help` imports this module, so what progress needs is imported only then.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
-import structlog
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+UNDELIVERED: Final = 3
+"""The exit code of a command that did its work and could not deliver its result."""
 
 Advance = Callable[[str, int], None]
 """Told the name of a task and how many of its units were just done."""
@@ -33,6 +37,15 @@ def progress(totals: Mapping[str, int]) -> Iterator[Advance]:
 
 @contextmanager
 def _bars(totals: Mapping[str, int]) -> Iterator[Advance]:
+    from rich.console import Console  # noqa: PLC0415 - only a load on a terminal needs it
+    from rich.progress import (  # noqa: PLC0415 - likewise
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,6 +59,8 @@ def _bars(totals: Mapping[str, int]) -> Iterator[Advance]:
 
 def lines(totals: Mapping[str, int], clock: Callable[[], float]) -> Advance:
     """Progress as log lines, at most one every `LINE_EVERY` seconds, with the time that is left."""
+    import structlog  # noqa: PLC0415 - only a load needs it
+
     log = structlog.get_logger()
     lock = Lock()
     begun = said = clock()
@@ -66,21 +81,88 @@ def lines(totals: Mapping[str, int], clock: Callable[[], float]) -> Advance:
     return advance
 
 
+class _StandardOutput:
+    """Standard output that takes what it can, and after the first failure nothing more.
+
+    `lost` is that failure. `undelivered` says that a result was lost.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self.lost: OSError | None = None
+        self.undelivered = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, unless something was lost before."""
+        if self._stream is not None and self.lost is None:
+            try:
+                return self._stream.write(text)
+            except OSError as error:
+                self._lose(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, unless something was lost before."""
+        if self._stream is not None and self.lost is None:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        self.lost = error
+        # What is left in the buffer would fail again when the interpreter ends.
+        with suppress(OSError):
+            descriptor = cast(TextIO, self._stream).fileno()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+
+
+def delivered(command: str, work: Callable[[], int | None]) -> int:
+    """Do the work, whatever becomes of what it prints; returns its exit code, 0 where it has none.
+
+    What standard output does not take is dropped, and one line on standard error says so. Where a
+    `result` was among it, an exit code of 0 becomes UNDELIVERED.
+    """
+    stdout = _StandardOutput(sys.stdout)
+    with redirect_stdout(cast(TextIO, stdout)):
+        code = work() or 0
+    if stdout.lost is None:
+        return code
+    reason = stdout.lost.strerror or stdout.lost
+    say(f"{command}: ended, but its output is lost (standard output: {reason})")
+    return UNDELIVERED if stdout.undelivered and code == 0 else code
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under their headings, in aligned columns, to standard output."""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(head))]
     for row in cells:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+        line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def line(text: str) -> None:
-    """Print one line to standard output."""
-    print(text)
+    """Print one line to standard output: for people, and not the result itself."""
+    print(text, flush=True)
+
+
+def result(text: str) -> None:
+    """Print what the command was asked for to standard output."""
+    line(text)
+    if isinstance(sys.stdout, _StandardOutput):
+        sys.stdout.undelivered = sys.stdout.lost is not None
 
 
 def json_line(value: Mapping[str, Any]) -> None:
-    """Print one line of JSON to standard output: the machine's summary, always the last line."""
-    print(json.dumps(value, separators=(",", ":")), flush=True)
+    """Print one line of JSON as a result: the machine's summary, always the last line."""
+    result(json.dumps(value, separators=(",", ":")))
+
+
+def say(text: str) -> None:
+    """Print one line to standard error: how a command goes on, or why it ended."""
+    print(text, file=sys.stderr, flush=True)

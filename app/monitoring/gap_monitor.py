@@ -19,19 +19,11 @@ from typing import Any, Final
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
-from app.commands.command import (
-    DONE,
-    NOT_STARTED,
-    SOME_FAILED,
-    Ending,
-    attempt,
-    parser,
-    runtime,
-    series_of,
-)
+from app.commands.command import DONE, NOT_STARTED, SOME_FAILED, Ending, run
+from app.commands.series import runtime, series_of, series_parser
 from app.core.errors import StoreError, UpstreamError
 from app.core.logging import always
-from app.core.market import DAY, Series
+from app.core.market import DAY
 from app.core.settings import Settings
 from app.domain.times import iso
 from app.events.types import GapDetected
@@ -71,19 +63,31 @@ class _Report:
         return all(item.complete(strict=self.strict) for item in self.found or ())
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None, prog: str = f"python -m app.monitoring.{COMMAND}"
+) -> int:
     """Run the command. Exit 0 complete, 1 gaps or stale, 2 could not check."""
-    known = parser(f"app.monitoring.{COMMAND}", __doc__)
-    known.add_argument(
+    parser = series_parser(prog, __doc__)
+    parser.add_argument(
         "--repair",
         action="store_true",
         help="ask the exchange for what is missing, then look again",
     )
-    known.add_argument(
+    parser.add_argument(
         "--strict", action="store_true", help="confirmed absences are a reason for exit 1 as well"
     )
     report = _Report()
-    end = attempt(COMMAND, known, argv, lambda settings, options: _check(settings, options, report))
+    return run(
+        COMMAND,
+        parser,
+        argv,
+        lambda settings, options: _check(settings, options, report),
+        conclude=lambda end: _conclude(end, report),
+    )
+
+
+def _conclude(end: Ending, report: _Report) -> int:
+    """Log the heartbeat, show what is known however the check ended, and return the exit code."""
     code = end.code
     if code == SOME_FAILED and report.found is None:
         code = NOT_STARTED  # what failed is the check itself, not the data
@@ -96,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> int:
     report.strict = options.strict
-    series = [Series(*item) for item in series_of(settings, options)]
+    series = series_of(settings, options)
     with runtime(settings, create=False) as made:
         report.found = [
             inspect(made.series, item, settings.history_days, made.clock()) for item in series

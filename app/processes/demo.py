@@ -1,4 +1,4 @@
-"""python -m app.processes.demo: the same service against a stand-in exchange, without a network.
+"""The same service against a stand-in exchange, without a network.
 
 Prices are simulated and say so. Everything else is real: the loader asks the stand-in over HTTP, and
 the API reads from a SQLite file of its own, data/demo.db.
@@ -6,7 +6,6 @@ the API reads from a SQLite file of its own, data/demo.db.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
@@ -17,7 +16,7 @@ from http.client import HTTPException
 from typing import Any, Final
 
 from app import serve
-from app.core.errors import ConfigurationError
+from app.commands import command, output
 from app.core.market import Interval
 from app.core.setting_sources import SUFFIX
 from app.core.settings import Settings, load_settings
@@ -27,24 +26,24 @@ from app.sandbox.prices import SimulatedPrices
 from app.sandbox.server import serve as serve_exchange
 from app.sandbox.simulation import BASE_PRICES, Simulation
 
+COMMAND = "demo"
+
 DATABASE: Final = "sqlite:///./data/demo.db"
 SEED: Final = 1
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m app.processes.demo") -> int:
     """Serve until told to stop. Exit 0 after a stop, 2 where it could not start."""
-    parser = argparse.ArgumentParser(
-        prog="python -m app.processes.demo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.plain_parser(prog, __doc__)
     serve.add_address(parser)
-    options = parser.parse_args(argv)
-    try:
-        return _demonstrate(load_settings(**serve.address(options)))
-    except ConfigurationError as error:
-        sys.stderr.write(f"demo: could not start: {error}\n")
-        return 2
+    return command.run(
+        COMMAND,
+        parser,
+        argv,
+        lambda settings, _options: _demonstrate(settings),
+        overrides=serve.address,
+        own_signals=True,
+    )
 
 
 def _demonstrate(own: Settings) -> int:
@@ -68,7 +67,7 @@ def _demonstrate(own: Settings) -> int:
         overrides: dict[str, Any] = {name.lower(): value for name, value in changed.items()}
         port = _free_port(own.host, own.port)
         settings = load_settings(**overrides, host=own.host, port=port)
-        print_line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
+        output.line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
         return serve_and_keep(settings, environment, lambda base_url: show(base_url, settings))
 
 
@@ -76,7 +75,7 @@ def show(base_url: str, settings: Settings) -> None:
     """Print the three addresses worth opening, and one question with its answer."""
     interval = "" if Interval.DAY in settings.intervals else f"&interval={settings.intervals[0]}"
     question = f"{base_url}/{settings.allowed_pairs[0]}/mms?range=20{interval}"
-    print_line(f"""
+    output.line(f"""
 Worth opening:
   {base_url}/docs
   {base_url}/pairs
@@ -116,15 +115,9 @@ def _free_port(host: str, port: int) -> int:
             return port  # the server is going to say what is wrong with it
         with serve.listen(host, 0) as other:
             free: int = other.getsockname()[1]
-        print_line(f"Port {port} is in use; using {free}.")
+        output.line(f"Port {port} is in use; using {free}.")
         return free
     return port
-
-
-def print_line(text: str) -> None:
-    """Show text to the person at the terminal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

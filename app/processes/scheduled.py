@@ -1,4 +1,4 @@
-"""python -m app.processes.scheduled: run the loader after each candle, or the monitor every hour, for ever.
+"""Run the loader after each candle, or the monitor every hour, for ever.
 
 For containers, where there is neither cron nor systemd: `load` loads what is missing and then each new
 candle shortly after its close, as `make run_local` does; `monitor` looks for what is missing and fetches
@@ -16,37 +16,31 @@ from typing import Final
 
 import structlog
 
+from app.commands import command
 from app.core import waits
-from app.core.errors import ConfigurationError
-from app.core.logging import configure
-from app.core.settings import Settings, load_settings
+from app.core.settings import Settings
 from app.processes.keeper import MONITOR, Beside, Children, Keeper, Periodic
+
+COMMAND = "scheduled"
 
 HOUR: Final = 3_600
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m app.processes.scheduled") -> int:
     """Run one of the two until told to stop. Exit 0 after a stop, 2 where it could not start."""
-    parser = argparse.ArgumentParser(
-        prog="python -m app.processes.scheduled",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.plain_parser(prog, __doc__)
     parser.add_argument("what", choices=["load", "monitor"])
-    options = parser.parse_args(argv)
+    return command.run(COMMAND, parser, argv, _work, own_signals=True)
+
+
+def _work(settings: Settings, options: argparse.Namespace) -> int:
     stopped = waits.StopSignals()
-    try:
-        settings = load_settings()
-    except ConfigurationError as error:
-        sys.stderr.write(f"scheduled: could not start: {error}\n")
-        return 2
-    configure(settings.log_level, settings.log_format)
     thread = scheduled(options.what, settings, os.environ)
     thread.start()
     stopped.wait()
     thread.stop()
     structlog.get_logger().info("schedule_stopped", what=options.what)
-    return 0
+    return command.DONE
 
 
 def scheduled(what: str, settings: Settings, environment: Mapping[str, str]) -> Beside:

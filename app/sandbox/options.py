@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from app.commands.command import Parser, plain_parser
 from app.core.errors import ConfigurationError
 from app.core.market import Pair, Series
 from app.core.ports import Clock
@@ -17,6 +18,8 @@ from app.sandbox.prices import SimulatedPrices, read_prices
 from app.sandbox.recording import Recording, read_recording, shift_to_yesterday
 from app.sandbox.server import HOST
 from app.sandbox.simulation import BASE_PRICES, Simulation
+
+PROG: Final = "python -m app.sandbox"
 
 FIRST_PAIR: Final = Pair("BTC", "BRL")
 """What the first replayed file is where no --pair says so."""
@@ -43,17 +46,13 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = PROG) -> Parser:
     """The command line. PAIR is written `BRLBTC` or `BTC-BRL`, any case.
 
     A PAIR that is none raises UnsupportedPair.
     """
-    parse = argparse.ArgumentParser(
-        prog="python -m app.sandbox",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parse = plain_parser(prog, _DESCRIPTION)
+    parse.epilog = _EPILOG
     add = parse.add_argument
     add("--host", default=HOST, help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=0, help="0, the default, takes a free one and prints it")

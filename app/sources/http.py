@@ -18,6 +18,7 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 import structlog
 
+from app import __version__
 from app.core import waits
 from app.core.errors import (
     ConfigurationError,
@@ -39,7 +40,7 @@ from app.sources.retry import RetryPolicy, decide
 ENCODINGS: Final = "gzip"
 """What requests offer in `Accept-Encoding`, and all that `read_body` unpacks."""
 
-USER_AGENT: Final = "mms-api/0.1.0 (+self-hosted)"
+USER_AGENT: Final = f"mms-api/{__version__} (+self-hosted)"
 
 # No keep-alive: the gate spaces requests about a second apart, so a kept connection gains little,
 # and httpx announces only a new connection to the trace that hands its socket to the deadline.

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from app.commands.command import parser, positive, run
+from app.commands.command import run, whole_number
+from app.commands.series import series_parser
 from app.core.settings import Settings
 from app.services.loading import REREAD, plan_load
 from app.workers import loads
@@ -21,17 +22,17 @@ from app.workers import loads
 COMMAND = "incremental_loader"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = f"python -m app.workers.{COMMAND}") -> int:
     """Run the command. Exit 0 all series loaded, 1 some failed, 2 could not start."""
-    known = parser(f"app.workers.{COMMAND}", __doc__)
-    known.add_argument(
+    parser = series_parser(prog, __doc__)
+    parser.add_argument(
         "--reread",
-        type=positive(100_000),
+        type=whole_number(1, 100_000),
         default=REREAD,
         metavar="N",
         help=f"closed candles to read again (default {REREAD})",
     )
-    return run(COMMAND, known, argv, _load)
+    return run(COMMAND, parser, argv, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:

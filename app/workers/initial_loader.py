@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from app.commands.command import parser, positive, run
+from app.commands.command import run, whole_number
+from app.commands.series import series_parser
 from app.core.settings import Settings
 from app.services.loading import plan_load
 from app.workers import loads
@@ -20,16 +21,16 @@ from app.workers import loads
 COMMAND = "initial_loader"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = f"python -m app.workers.{COMMAND}") -> int:
     """Run the command. Exit 0 all series loaded, 1 some failed, 2 could not start."""
-    known = parser(f"app.workers.{COMMAND}", __doc__)
-    known.add_argument(
+    parser = series_parser(prog, __doc__)
+    parser.add_argument(
         "--days",
-        type=positive(10_000),
+        type=whole_number(1, 10_000),
         metavar="N",
         help="load so many days, instead of HISTORY_DAYS (the next incremental load brings the rest)",
     )
-    return run(COMMAND, known, argv, _load)
+    return run(COMMAND, parser, argv, _load)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> int:

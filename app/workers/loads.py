@@ -21,7 +21,7 @@ import structlog
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
-from app.commands.command import runtime, series_of
+from app.commands.series import runtime, series_of
 from app.core import waits
 from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Series
@@ -53,7 +53,7 @@ def load_selected(
     command: str, settings: Settings, options: argparse.Namespace, planner: Planner
 ) -> int:
     """Load the series that the options leave, and say how it ended. Returns the exit code."""
-    selection = [Series(*item) for item in series_of(settings, options)]
+    selection = series_of(settings, options)
     with (
         runtime(settings) as made,
         bootstrap.open_candle_source(settings, made.limiter_for) as source,

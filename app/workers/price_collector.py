@@ -22,7 +22,8 @@ import structlog
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
-from app.commands.command import DONE, SOME_FAILED, Terminated, command_parser, run, runtime
+from app.commands.command import DONE, SOME_FAILED, Terminated, command_parser, run
+from app.commands.series import runtime
 from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
@@ -40,13 +41,13 @@ BUSY_SECONDS: Final = 3
 """How long a write waits for a locked SQLite file: no signal ends that wait, and a stop has 5 s."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = f"python -m app.workers.{COMMAND}") -> int:
     """Run the command. Exit 0 done or stopped, 1 some prices are missing, 2 could not start."""
-    known = command_parser(f"app.workers.{COMMAND}", __doc__)
-    which = known.add_mutually_exclusive_group()
+    parser = command_parser(prog, __doc__)
+    which = parser.add_mutually_exclusive_group()
     which.add_argument("--once", action="store_true", help="collect once, then end")
     which.add_argument("--fetch", metavar="SYMBOL", help="print one price, store nothing")
-    return run(COMMAND, known, argv, _work)
+    return run(COMMAND, parser, argv, _work)
 
 
 def _work(settings: Settings, options: argparse.Namespace) -> int:
@@ -65,7 +66,7 @@ def _fetch(settings: Settings, options: argparse.Namespace) -> int:
     if not reply.prices:
         return _ended(SOME_FAILED, {"refused": _reasons(reply.refused)}, as_json=options.json)
     (price,) = reply.prices
-    output.line(f"{coin} {text(price.price)} {price.currency} as of {iso(price.priced_at)}")
+    output.result(f"{coin} {text(price.price)} {price.currency} as of {iso(price.priced_at)}")
     found = {
         "symbol": coin.symbol,
         "price": text(price.price),

@@ -48,7 +48,7 @@ class Marked:
 
 def main() -> int:
     """Load every configured series once. Exits as the loaders' commands do."""
-    parser = command_parser("benchmarks.reliability.loader", __doc__)
+    parser = command_parser("python -m benchmarks.reliability.loader", __doc__)
     parser.add_argument("--now", type=float, required=True)
     parser.add_argument("--days", type=int, required=True)
     parser.add_argument("--pages-a-commit", type=int, default=PAGES_A_COMMIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from app import __version__
 from infra.rehearsal import images
 from infra.rehearsal.stage import Stage
 
@@ -57,7 +58,8 @@ def every(head: str) -> dict[str, tuple[Changes, dict[str, str]]]:
     broken = f"{number + 2:04d}"
 
     def version(text: str) -> Changes:
-        return {"app/main.py": ('version="0.1.0"', f'version="{text}"')}
+        old, new = (f'__version__ = "{number}"' for number in (__version__, text))
+        return {"app/__init__.py": (old, new)}
 
     def needs(new: str) -> Changes:
         return {"app/db/schema.py": (f'HEAD: Final = "{head}"', f'HEAD: Final = "{new}"')}
@@ -70,7 +72,7 @@ def every(head: str) -> dict[str, tuple[Changes, dict[str, str]]]:
         "return 1",
     )
     return {
-        "first": ({}, {}),
+        "first": (version("0.1.0"), {}),
         "second": ({**version("0.2.0"), **needs(adding)}, add),
         "bad-migration": ({**version("0.3.0"), **needs(broken)}, {**add, **fail}),
         "bad-replies": (

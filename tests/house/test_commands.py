@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from app.__main__ import COMMANDS
 from benchmarks.mutation.modules import TESTS
 from tests.conftest import absent
 
@@ -23,8 +24,10 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 FENCE = re.compile(r"^```(?P<kind>\w*)[^\n]*\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 SHELLS = {"", "sh", "bash", "shell", "console"}
-INLINE = re.compile(r"`((?:make|python|python3|uvicorn|pytest|\.ci/run)\b[^`\n]*)`")
+INLINE = re.compile(r"`((?:make|mms|python|python3|uvicorn|pytest|\.ci/run)\b[^`\n]*)`")
 RUN = re.compile(r"(?m)^\s*(?:- )?run: *(.*?)(?: #.*)?$")
+JOINS = {"&&", "||", "|", "&"}
+MMS_ITSELF = {"--help", "--version"}
 ALLOWED = re.compile(r"\.ci/run|(?:exec )?make ([a-z-]+)")
 
 
@@ -53,14 +56,14 @@ def unknown(command: str) -> list[str]:
         return []
     missing = []
     for here, word in enumerate(words):
-        rest = list(
-            itertools.takewhile(lambda w: w not in ("&&", "||", "|", "&"), words[here + 1 :])
-        )
+        rest = list(itertools.takewhile(lambda w: w not in JOINS, words[here + 1 :]))
         if word == "make":
             asked = (name for name in rest if "=" not in name and not name.startswith("-"))
             missing += [f"make {name}" for name in asked if name not in targets()]
         elif word in ("python", "python3") and rest[:1] == ["-m"] and rest[1].startswith("app"):
             missing += [] if _is_program(rest[1]) else [f"python -m {rest[1]}"]
+        elif word == "mms" and rest and (here == 0 or words[here - 1] in JOINS):
+            missing += [] if rest[0] in {*COMMANDS, *MMS_ITSELF} else [f"mms {rest[0]}"]
         elif word == "uvicorn" and rest and rest[0].startswith("app"):
             module, _, attribute = rest[0].partition(":")
             missing += [] if _has(module, attribute) else [rest[0]]
@@ -102,13 +105,15 @@ def test_a_command_that_does_not_exist_would_be_noticed() -> None:
     text = (
         '`make moon` and `make test`\n\n```sh\n$ make demo ARGS="--port 1" && curl -s localhost\n'
         "python -m app.workers.nobody \\\n  --pairs BRLBTC   # a comment\npython -m app.core\n"
-        "python -m app.sandbox --help\nuvicorn app.main:nothing\n```\n```json\nmake nothing\n```\n"
+        "python -m app.sandbox --help\nuvicorn app.main:nothing\nmms backup b | mms fly\n"
+        "psql -U mms fly\n```\n```json\nmake nothing\n```\n"
     )
     missing = [name for line in commands(text) for name in unknown(line)]
     assert missing == [
         "python -m app.workers.nobody",
         "python -m app.core",
         "app.main:nothing",
+        "mms fly",
         "make moon",
     ]
 

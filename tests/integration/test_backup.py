@@ -370,7 +370,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         monkeypatch.setenv("DB_URL", db_url)
         monkeypatch.setenv("LOG_FORMAT", "json")
         capsys.readouterr()
-        code = main([str(argument) for argument in arguments], lambda: NOW)
+        code = main([str(argument) for argument in arguments], clock=lambda: NOW)
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -416,6 +416,10 @@ def test_what_must_be_changed_first_ends_with_2_and_one_line(
         assert (code, shown) == (2, ""), said
         assert line in said
         assert said.count("\n") == 1
+    code, shown, said = run(filled, "restore", file, "--json")
+    summary = json.loads(shown)
+    assert said == f"restore: {summary.pop('reason')}\n"
+    assert summary == {"command": "restore", "exit": 2, "error": "StoreUnusable"}
     assert not (tmp_path / "none.db").exists()
     assert not (tmp_path / "b.mmsb").exists()
 

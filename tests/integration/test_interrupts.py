@@ -15,7 +15,11 @@ import pytest
 from tests.support.patience import until
 from tests.support.processes import DEADLINE, ROOT, ended, environment, process, url_in_log
 
-RUN_BY_ANOTHER = {"app.processes.child": ["app.processes.child", "app.workers.price_collector"]}
+RUN_BY_ANOTHER = {
+    "app.__main__": ["app", "serve"],
+    "app.processes.child": ["app.processes.child", "app.workers.price_collector"],
+}
+CONSOLE_SCRIPT = "import sys\nfrom app.__main__ import main\nsys.exit(main())\n"
 INTERRUPTED = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
 
 
@@ -28,13 +32,21 @@ def commands() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("arguments", [RUN_BY_ANOTHER.get(name, [name]) for name in commands()])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["-m", *RUN_BY_ANOTHER.get(name, [name])] for name in commands()),
+        ["mms", "serve"],
+    ],
+    ids=" ".join,
+)
 def test_an_interrupt_while_a_command_is_being_imported_is_no_traceback(
     tmp_path: Path, arguments: list[str]
 ) -> None:
     # Everybody imports this library, and here it is interrupted.
     (tmp_path / "pydantic.py").write_text(INTERRUPTED)
-    with process(tmp_path, "-m", *arguments, PYTHONPATH=f"{tmp_path}:{ROOT}") as child:
+    (tmp_path / "mms").write_text(CONSOLE_SCRIPT)  # as pip installs it
+    with process(tmp_path, *arguments, PYTHONPATH=f"{tmp_path}:{ROOT}") as child:
         child.wait(DEADLINE)  # with its standard input open, whose end is a reason to end, too
         code, said = ended(child)
     # Ended by the signal: a shell reports that as 130.
@@ -59,28 +71,48 @@ def test_an_interrupt_that_is_switched_off_stays_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "number", "said"),
     [
-        (["app.workers.initial_loader"], "initial_loader: interrupted; what was committed stays\n"),
-        (["app.commands.backup", "backup", "f"], "backup: interrupted; nothing was changed\n"),
+        (
+            ["-m", "app.workers.initial_loader"],
+            signal.SIGINT,
+            "initial_loader: interrupted; what was committed stays\n",
+        ),
+        (
+            ["-m", "app.commands.backup", "backup", "f"],
+            signal.SIGINT,
+            "backup: interrupted; nothing was changed\n",
+        ),
+        (
+            ["mms", "backup", "f"],
+            signal.SIGTERM,
+            "backup: terminated; nothing was changed\n",
+        ),
+        (
+            ["mms", "migrate"],
+            signal.SIGINT,
+            "migrate: interrupted; nothing was changed\n",
+        ),
     ],
+    ids=["load", "backup", "mms backup", "mms migrate"],
 )
-def test_an_interrupt_of_a_command_at_work_has_its_line_and_130(
-    tmp_path: Path, arguments: list[str], said: str
+def test_a_signal_to_a_command_at_work_has_its_line_and_its_exit_code(
+    tmp_path: Path, arguments: list[str], number: signal.Signals, said: str
 ) -> None:
+    (tmp_path / "mms").write_text(CONSOLE_SCRIPT)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(DEADLINE)
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        changed = {"MB_API_BASE_URL": f"http://{address}/api/v4"}
-        if "app.commands.backup" in arguments:
-            changed = {"DB_URL": f"postgresql://mms@{address}/mms"}
-        with process(tmp_path, "-m", *arguments, **changed) as child:
+        changed = {"DB_URL": f"postgresql://mms@{address}/mms"}
+        if "app.workers.initial_loader" in arguments:
+            changed = {"MB_API_BASE_URL": f"http://{address}/api/v4"}
+        with process(tmp_path, *arguments, **changed) as child:
             # Who is asked something and does not answer is being waited for.
             connection, _ = silent.accept()
             with connection:
                 assert connection.recv(1)
-                child.send_signal(signal.SIGINT)
-                assert ended(child) == (130, said)
+                child.send_signal(number)
+                assert ended(child) == (128 + number, said)
 
 
 def test_a_second_interrupt_ends_a_server_at_once_and_without_a_traceback(tmp_path: Path) -> None:

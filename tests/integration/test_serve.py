@@ -68,7 +68,7 @@ def refused(folder: Path, *arguments: str, module: str = "serve", **settings: st
 
 
 def test_a_bad_setting_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    assert refused(tmp_path, PORT="x").startswith("The API cannot start: PORT=x")
+    assert refused(tmp_path, PORT="x").startswith("serve: could not start: PORT=x")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,15 +6,23 @@ import json
 import os
 import signal
 import time
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.commands.command import Terminated, command_parser, run
-from app.core.errors import StoreUnavailable, UpstreamNonsense
+from app.commands.command import (
+    CommandFailed,
+    Ending,
+    Terminated,
+    command_parser,
+    plain_parser,
+    run,
+    whole_number,
+)
+from app.core.errors import StoreUnavailable, UnsupportedPair, UpstreamNonsense
 from app.core.settings import Settings
 from app.monitoring import gap_monitor
 from app.workers import incremental_loader, initial_loader, price_collector
@@ -96,6 +104,7 @@ def test_what_prevents_a_start_is_a_line_of_json_where_that_is_wanted(
     [
         (StoreUnavailable("The database is away."), 2, "could not start: The database is away."),
         (UpstreamNonsense("No list.", host="exchange"), 1, "No list."),
+        (UnsupportedPair("No pair."), 2, "could not start: No pair."),
         (ZeroDivisionError(), 1, "crashed; the log says where"),
         (KeyboardInterrupt(), 130, "interrupted; what was committed stays"),
         (Terminated(), 143, "terminated; what was committed stays"),
@@ -111,6 +120,81 @@ def test_what_ends_the_work_early_has_its_exit_code_and_its_reason(
     ]
     again, out, err = ending(capsys, raising(error))
     assert (again, out, err[-1]) == (code, [], f"tried: {reason}")
+
+
+def test_work_may_have_an_exit_code_and_a_sentence_of_its_own_and_names_the_cause(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work() -> int:
+        try:
+            raise StoreUnavailable("The database is away.")
+        except StoreUnavailable as error:
+            raise CommandFailed(1, f"{error} Nothing was changed.") from error
+
+    reason = "The database is away. Nothing was changed."
+    code, out, err = ending(capsys, work, "--json")
+    assert (code, err) == (1, [f"tried: {reason}"])
+    assert [json.loads(line) for line in out] == [
+        {"command": "tried", "exit": 1, "error": "StoreUnavailable", "reason": reason}
+    ]
+
+
+def test_a_command_that_ends_by_itself_may_say_what_an_interrupt_leaves_and_have_the_last_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(_settings: Settings, _options: Namespace) -> int:
+        raise KeyboardInterrupt
+
+    ends: list[Ending] = []
+
+    def conclude(end: Ending) -> int:
+        ends.append(end)
+        return 7
+
+    def tried(*arguments: str) -> int:
+        parser = command_parser("tried", None)
+        return run(
+            "tried", parser, arguments, interrupted, conclude=conclude, stays="all of it stays"
+        )
+
+    assert tried("--json") == 7
+    reason = "interrupted; all of it stays"
+    assert ends == [Ending("tried", 130, True, "KeyboardInterrupt", reason)]
+    # Help is no end of any work.
+    assert tried("--help") == 0
+    assert len(ends) == 1
+    assert capsys.readouterr().out.startswith("usage: tried ")
+
+
+def test_a_command_that_serves_has_its_own_signals_and_settings_from_its_options() -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    parser = plain_parser("tried", None)
+    parser.add_argument("--port")
+    ports: list[int] = []
+
+    def work(settings: Settings, _options: Namespace) -> int:
+        ports.append(settings.port)
+        assert [signal.getsignal(number) for number in numbers] == before
+        return 0
+
+    code = run(
+        "tried",
+        parser,
+        ["--port", "81"],
+        work,
+        overrides=lambda options: {"port": options.port},
+        own_signals=True,
+    )
+    assert (code, ports) == (0, [81])
+
+
+@pytest.mark.parametrize("text", ["-1", "3601", "1.5", "", "x", "9" * 20, "٣"])
+def test_a_number_that_is_none_or_out_of_bounds_is_refused_with_the_bounds(text: str) -> None:
+    read = whole_number(0, 3_600)
+    assert [read("0"), read("3600")] == [0, 3_600]
+    with pytest.raises(ArgumentTypeError, match="is no whole number from 0 to 3600"):
+        read(text)
 
 
 @pytest.mark.parametrize("code", [0, 1])

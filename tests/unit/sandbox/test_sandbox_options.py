@@ -117,7 +117,7 @@ def test_a_bad_file_ends_the_command_with_2_and_one_line(
     assert main(["--replay", str(path)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"sandbox: {path}: row 2 ")
+    assert err.startswith(f"sandbox: could not start: {path}: row 2 ")
     assert err.count("\n") == 1
 
 

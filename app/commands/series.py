@@ -1,0 +1,74 @@
+"""What commands that work on stored series share: which of them, and the wired-up process."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from app import bootstrap
+from app.bootstrap import Runtime
+from app.commands.command import Parser, command_parser
+from app.core.errors import ConfigurationError, MmsError
+from app.core.market import Interval, Pair, Series
+from app.core.settings import Settings
+from app.db.sqlite import BUSY_SECONDS
+
+
+def series_parser(prog: str, description: str | None) -> Parser:
+    """A parser with the options of every command that works on series."""
+    parser = command_parser(prog, description)
+    parser.add_argument(
+        "--pairs", metavar="LIST", help="only these of ALLOWED_PAIRS, such as BRLBTC,ETH-BRL"
+    )
+    parser.add_argument(
+        "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
+    )
+    return parser
+
+
+@contextmanager
+def runtime(
+    settings: Settings, *, create: bool = True, busy_seconds: int = BUSY_SECONDS
+) -> Iterator[Runtime]:
+    """The wired-up process, closed at the end; see `bootstrap.for_command`."""
+    made = bootstrap.for_command(settings, create=create, busy_seconds=busy_seconds)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def series_of(settings: Settings, options: argparse.Namespace) -> list[Series]:
+    """The configured series that `--pairs` and `--interval` leave, pair by pair.
+
+    Raises ConfigurationError where they name one that is not configured.
+    """
+    pairs = settings.allowed_pairs
+    if options.pairs is not None:
+        pairs = tuple(
+            dict.fromkeys(_configured(settings, text) for text in options.pairs.split(","))
+        )
+    intervals: Sequence[Interval] = settings.intervals
+    if options.interval is not None:
+        interval = Interval.parse(options.interval)
+        if interval not in intervals:
+            served = ", ".join(item.value for item in intervals)
+            raise ConfigurationError(
+                f"--interval {interval} is not among INTERVALS ({served}); add it there"
+            )
+        intervals = [interval]
+    return [Series(pair, interval) for interval in intervals for pair in pairs]
+
+
+def _configured(settings: Settings, text: str) -> Pair:
+    try:
+        pair = Pair.parse(text)
+    except MmsError as error:
+        raise ConfigurationError(f"--pairs: {error}") from None
+    if pair not in settings.allowed_pairs:
+        served = ", ".join(str(item) for item in settings.allowed_pairs)
+        raise ConfigurationError(
+            f"--pairs {pair} is not among ALLOWED_PAIRS ({served}); add it there"
+        )
+    return pair

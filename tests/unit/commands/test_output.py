@@ -1,0 +1,71 @@
+"""A standard output that is closed or full ends no work, and its loss is said once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+
+import pytest
+
+from app.commands.output import UNDELIVERED, delivered, line, result, table
+
+
+class Full(StringIO):
+    """A file on a disk that is full: it takes a write, and fails when that has to be kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 0
+
+    def flush(self) -> None:
+        self.failures += 1
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def people(code: int) -> int:
+    table(("pair",), [("BTC-BRL",)])
+    line("all is well")
+    return code
+
+
+def people_and_machines(code: int) -> int:
+    people(code)
+    result("{}")
+    return code
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "expected"),
+    [
+        (people, 0, 0),
+        (people, 1, 1),
+        (people_and_machines, 0, UNDELIVERED),
+        (people_and_machines, 1, 1),
+    ],
+)
+def test_only_a_lost_result_changes_an_exit_code_and_only_that_of_success(
+    capsys: pytest.CaptureFixture[str], work: Callable[[int], int], code: int, expected: int
+) -> None:
+    full = Full()
+    with redirect_stdout(full):
+        assert delivered("tried", lambda: work(code)) == expected
+    lost = "tried: ended, but its output is lost (standard output: No space left on device)\n"
+    assert capsys.readouterr().err == lost
+    assert full.failures == 1  # whatever follows the first failure is dropped
+
+
+def test_a_command_that_prints_nothing_needs_no_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with redirect_stdout(Full()):
+        assert delivered("tried", lambda: 0) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_printed_arrives(capsys: pytest.CaptureFixture[str]) -> None:
+    assert delivered("tried", lambda: people_and_machines(0)) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("pair\nBTC-BRL\nall is well\n{}\n", "")
