@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import ConfigurationError
 from app.core.setting_files import read_setting_files
-from app.core.settings import SECRETS, Settings, load_settings
+from app.core.settings import SECRETS, load_settings
 
 URL = "postgresql://mms:quite-secret@db:5432/mms"
 
@@ -85,10 +84,3 @@ def test_a_bad_value_from_a_file_is_not_repeated(
         load_settings(None)
     assert str(caught.value).startswith("DB_URL: is no URL of SQLite or PostgreSQL")
     assert "quite-secret" not in str(caught.value)
-
-
-def test_the_readme_names_every_setting_that_may_come_from_a_file() -> None:
-    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
-    (paragraph,) = re.findall(r"(?s)\*\*Secrets in files\.\*\*.*?\n\n", readme)
-    assert set(re.findall(r"`([A-Z_]+)`", paragraph)) >= set(SECRETS)
-    assert {name.lower() for name in SECRETS} <= set(Settings.model_fields)
