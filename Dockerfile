@@ -1,5 +1,5 @@
 # One image for everything: the API, the migration, the loaders, the collector and the monitor.
-# docs/deployment.md says how it is built, pinned, run and checked (make image-check).
+# docs/deploying.md says how it is built, pinned, run and checked (make image-check).
 #
 # BASE takes any Python image of Debian's kind, best by digest:
 #   docker build --build-arg BASE=docker.io/library/python:3.13-slim-trixie@sha256:... .

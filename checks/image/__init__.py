@@ -1,1 +1,1 @@
-"""`make image-check`: build the image and prove what docs/deployment.md says of it."""
+"""`make image-check`: build the image and prove what docs/deploying.md says of it."""

@@ -1,4 +1,4 @@
-"""`make image-check`: build the image and prove what docs/deployment.md says of it.
+"""`make image-check`: build the image and prove what docs/deploying.md says of it.
 
 With Docker the base image is pulled, known by its digest, and built upon; that is what CI does. Without
 an engine that answers, buildah and podman do it as root, in a storage of their own, on a stand-in of the

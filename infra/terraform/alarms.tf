@@ -1,4 +1,4 @@
-# Every alarm goes to one topic, when it begins and when it ends. docs/aws.md says what to do about each.
+# Every alarm goes to one topic, when it begins and when it ends. docs/deploying-aws.md says what to do about each.
 
 resource "aws_sns_topic" "alarms" {
   name              = "${local.name}-alarms"

@@ -101,6 +101,6 @@ resource "aws_lb_listener" "https" {
 check "https" {
   assert {
     condition     = var.environment != "prod" || !var.enable_load_balancer || var.certificate_arn != null
-    error_message = "The load balancer of prod speaks plain HTTP: give it a certificate_arn (docs/aws.md)."
+    error_message = "The load balancer of prod speaks plain HTTP: give it a certificate_arn (docs/deploying-aws.md)."
   }
 }

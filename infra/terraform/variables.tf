@@ -105,12 +105,12 @@ variable "deletion_protection" {
 
   validation {
     condition     = var.deletion_protection || var.environment != "prod"
-    error_message = "deletion_protection stays true in prod; to take prod down, see docs/aws.md."
+    error_message = "deletion_protection stays true in prod; to take prod down, see docs/deploying-aws.md."
   }
 }
 
 variable "settings" {
-  description = "Settings of the application that are not secret, such as ALLOWED_PAIRS (README.md lists them)."
+  description = "Settings of the application that are not secret, such as ALLOWED_PAIRS (docs/settings.md lists them)."
   type        = map(string)
   default     = {}
 

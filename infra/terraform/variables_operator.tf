@@ -32,7 +32,7 @@ variable "latency_alarm_seconds" {
 }
 
 variable "monthly_budget_usd" {
-  description = "What the account may cost a month, in US dollars (docs/aws.md has the arithmetic); 0 for no budget, where the account has one already."
+  description = "What the account may cost a month, in US dollars (docs/deploying-aws.md has the arithmetic); 0 for no budget, where the account has one already."
   type        = number
   default     = 400
 

@@ -9,7 +9,7 @@ terraform {
     }
   }
 
-  # Bucket, key and region are given at `terraform init`, one key an environment: docs/aws.md.
+  # Bucket, key and region are given at `terraform init`, one key an environment: docs/deploying-aws.md.
   backend "s3" {
     encrypt      = true
     use_lockfile = true

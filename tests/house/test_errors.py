@@ -44,9 +44,9 @@ def test_the_codes_have_the_statuses_of_the_contract_and_no_wrong_request_is_our
     assert all(400 <= status < 500 for status in wrong)
 
 
-def test_the_readme_gives_each_code_the_status_that_it_has() -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    rows = re.findall(r"(?m)^\| ((?:`[a-z-]+`(?:, )?)+)[^|]*\| (\d{3}) \|", readme)
+def test_the_api_page_gives_each_code_the_status_that_it_has() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
+    rows = re.findall(r"(?m)^\| ((?:`[a-z-]+`(?:, )?)+)[^|]*\| (\d{3}) \|", page)
     told = {code: int(status) for codes, status in rows for code in re.findall(r"`([^`]+)`", codes)}
     answered = {answer.code: answer.status for answer in [*ANSWERS.values(), INTERNAL]}
     # The router's own answer to a method that the address does not know; see `_of_routing`.

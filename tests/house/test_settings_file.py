@@ -1,4 +1,4 @@
-"""`.env.example`, the README and the settings in code say the same."""
+"""`.env.example` and the settings in code say the same."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings, load_settings
+from tests.support.settings import declared
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / ".env.example"
 SETTING = re.compile(r"#(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
-
-
-def written(value: object) -> str:
-    """A default as a person would write it into the file."""
-    if value is None:
-        return ""
-    if isinstance(value, tuple):
-        return ",".join(str(item) for item in value)
-    return str(value)
 
 
 def documented() -> list[tuple[str, str]]:
@@ -29,27 +21,8 @@ def documented() -> list[tuple[str, str]]:
     return [(match["name"], match["value"]) for match in found if match]
 
 
-def declared() -> dict[str, str]:
-    return {name.upper(): written(field.default) for name, field in Settings.model_fields.items()}
-
-
-def tabulated() -> dict[str, str]:
-    """The settings in the README's table; a row may name several, with their defaults in order."""
-    section = (ROOT / "README.md").read_text().split("\n## Settings\n")[1].split("\n## ")[0]
-    found: dict[str, str] = {}
-    for row in re.findall(r"(?m)^\| (`[A-Z].*)$", section):
-        names, defaults = (re.findall(r"`([^`]*)`|(–)", cell) for cell in row.split(" | ")[:2])
-        pairs = zip(names, defaults, strict=True)
-        found |= {name: default for (name, _), (default, _) in pairs}
-    return found
-
-
 def test_the_example_lists_every_setting_once_with_its_default_in_the_order_of_the_code() -> None:
     assert documented() == list(declared().items())
-
-
-def test_the_readme_lists_every_setting_with_its_default_and_nothing_else() -> None:
-    assert tabulated() == declared()
 
 
 def test_every_setting_in_the_example_has_a_sentence_above_it() -> None:

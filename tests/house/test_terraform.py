@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK = ROOT / "infra" / "terraform"
 FILES = sorted(STACK.rglob("*.tf"))
 TASKS = (STACK / "tasks.tf").read_text()
-DOCUMENT = (ROOT / "docs" / "aws.md").read_text()
+DOCUMENT = (ROOT / "docs" / "deploying-aws.md").read_text()
 SETTINGS = {name.upper() for name in Settings.model_fields}
 OF_LIBPQ = {"PGPASSWORD"}
 

@@ -19,14 +19,14 @@ from app.sandbox.exchange import Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from tests.conftest import absent
+from tests.support.documents import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 CRONTAB = ROOT / "infra" / "cron" / "mms-api.crontab"
 UNITS = ROOT / "infra" / "systemd"
 HOME = "/opt/mms-api"
 SERVICES = ("mms-loader", "mms-monitor")
-README = (ROOT / "README.md").read_text()
-SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+PAGE = ROOT / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -102,6 +102,11 @@ def test_the_two_cron_lines_load_watch_and_speak_up_only_when_something_is_missi
     assert log.endswith(watched.stderr)
 
 
+def test_the_page_shows_the_lines_of_the_crontab() -> None:
+    (shown,) = [block.text for block in blocks(PAGE) if block.kind == "crontab"]
+    assert shown in CRONTAB.read_text()
+
+
 def test_a_monitor_that_cannot_check_mails_why_and_logs_it(
     home: tuple[Path, dict[str, str], Exchange],
 ) -> None:
@@ -173,14 +178,14 @@ def recorded(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     return programs, {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
 
 
-def test_the_lines_of_the_readme_install_every_unit_and_start_the_timers(
+def test_the_lines_of_the_page_install_every_unit_and_start_the_timers(
     tmp_path: Path, recorded: tuple[Path, dict[str, str]]
 ) -> None:
     programs, environment = recorded
     system = tmp_path / "system"
     system.mkdir()
     (tmp_path / "infra").symlink_to(ROOT / "infra")
-    (block,) = [text for text in SHELL.findall(README) if "systemctl" in text]
+    (block,) = [each.text for each in blocks(PAGE) if "systemctl" in each.text]
     command = f"set -e\n{block}".replace("/etc/systemd/system/", f"{system}/")
     done = shell(command, tmp_path, environment)
     assert done.returncode == 0, done.stderr
