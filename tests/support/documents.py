@@ -192,8 +192,8 @@ def translation_problems(original: Path, translation: Path) -> list[str]:
 def map_problems(page: str, root: Path = ROOT) -> list[str]:
     """The folders that the map of a page lacks, or names although they are not there."""
     named = set(re.findall(r"(?m)^([a-z_/]+)/(?: |$)", page))
-    app = [path for path in (root / "app").rglob("*") if path.is_dir()]
-    there = {"app", *(str(path.relative_to(root)) for path in app if path.name != "__pycache__")}
+    modules = (root / "app").rglob("*.py")  # a folder that only holds byte code is a leftover
+    there = {str(path.parent.relative_to(root)) for path in modules}
     lacking = [f"{folder}/ is not in the map" for folder in sorted(there - named)]
     return lacking + [
         f"{folder}/ is in the map and not there"

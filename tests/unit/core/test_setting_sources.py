@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import ConfigurationError
 from app.core.setting_sources import SECRETS, read_env_file
-from app.core.settings import Settings, load_settings
+from app.core.settings import load_settings
 from app.workers import incremental_loader
 
 SECRET = "quite-secret"
@@ -220,10 +219,3 @@ def test_a_bad_value_from_a_file_is_not_repeated(
         load_settings(None)
     assert str(caught.value).startswith("DB_URL: is no URL of SQLite or PostgreSQL")
     assert SECRET not in str(caught.value)
-
-
-def test_the_readme_names_every_setting_that_may_come_from_a_file() -> None:
-    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
-    (paragraph,) = re.findall(r"(?s)\*\*Secrets in files\.\*\*.*?\n\n", readme)
-    assert set(re.findall(r"`([A-Z_]+)`", paragraph)) >= set(SECRETS)
-    assert {name.lower() for name in SECRETS} <= set(Settings.model_fields)
