@@ -268,8 +268,10 @@ def test_the_floors_are_those_that_the_linter_holds() -> None:
 def test_a_folder_that_the_map_lacks_is_noticed(
     tmp_path: Path, lines: str, problem: str | None
 ) -> None:
-    for folder in ("app/db/__pycache__", "tests"):
+    for folder in ("app/db", "app/gone/__pycache__", "tests"):
         (tmp_path / folder).mkdir(parents=True)
+    for module in ("app/__init__.py", "app/db/__init__.py"):
+        (tmp_path / module).touch()
     found = map_problems(f"# House\n\n```text\n{lines}```\n", tmp_path)
     assert found == ([] if problem is None else [problem])
 
