@@ -33,7 +33,7 @@ from app.core.market import WINDOWS, Interval, Series, Window
 from app.core.prices import Coin, parse_threshold
 from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
 from app.domain.times import iso, moment
-from app.services.averages import Asked, asked
+from app.services.averages import Selection, select
 
 LONGEST: Final = 2_048
 """The most bytes of query string that are read."""
@@ -277,12 +277,12 @@ async def _context(request: Request) -> Context:
 ContextDep = Annotated[Context, Depends(_context)]
 
 
-async def _averages(request: Request, context: ContextDep) -> tuple[Asked, Window]:
+async def _averages(request: Request, context: ContextDep) -> tuple[Selection, Window]:
     values = AVERAGES.read(request.scope["query_string"])
     return _period(request, context, values), _window(values["range"], "range")
 
 
-async def _candles(request: Request, context: ContextDep) -> tuple[Asked, tuple[Window, ...]]:
+async def _candles(request: Request, context: ContextDep) -> tuple[Selection, tuple[Window, ...]]:
     values = CANDLES.read(request.scope["query_string"])
     windows = _windows(values["windows"]) if "windows" in values else ()
     return _period(request, context, values), windows
@@ -326,7 +326,7 @@ async def _anomaly(request: Request, context: ContextDep) -> tuple[Coin, Rule]:
     return coin, _rule(values, default)
 
 
-async def _anomalies(request: Request, context: ContextDep) -> tuple[Asked, Rule]:
+async def _anomalies(request: Request, context: ContextDep) -> tuple[Selection, Rule]:
     values = ANOMALIES.read(request.scope["query_string"])
     buckets = _period(request, context, values)
     default = context.runtime.settings.anomaly_threshold.of(buckets.series.pair.base)
@@ -345,9 +345,9 @@ async def _if_none_match(request: Request) -> str | None:
 
 
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
-AveragesDep = Annotated[tuple[Asked, Window], Depends(_averages)]
+AveragesDep = Annotated[tuple[Selection, Window], Depends(_averages)]
 """The buckets, and the window of the averages."""
-CandlesDep = Annotated[tuple[Asked, tuple[Window, ...]], Depends(_candles)]
+CandlesDep = Annotated[tuple[Selection, tuple[Window, ...]], Depends(_candles)]
 """The buckets, and the windows of the averages beside the candles, ascending."""
 RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 """The series, and how many records of it."""
@@ -356,20 +356,20 @@ CoinDep = Annotated[Coin, Depends(_coin)]
 HistoryDep = Annotated[tuple[Coin, int, int | None, int | None], Depends(_history)]
 """The coin, how many prices, and the first and last unix second where they are given."""
 AnomalyDep = Annotated[tuple[Coin, Rule], Depends(_anomaly)]
-AnomaliesDep = Annotated[tuple[Asked, Rule], Depends(_anomalies)]
+AnomaliesDep = Annotated[tuple[Selection, Rule], Depends(_anomalies)]
 NoParameters = Depends(_nothing)
 
 
 # What each parameter means.
 
 
-def _period(request: Request, context: Context, values: dict[str, str]) -> Asked:
+def _period(request: Request, context: Context, values: dict[str, str]) -> Selection:
     """The series and the buckets of a request, from its path and its query values."""
     runtime = context.runtime
     series = _named_series(request, context, values)
     since = moment(values["from"], "from") if "from" in values else None
     until = moment(values["to"], "to") if "to" in values else None
-    return asked(series, since, until, runtime.settings.history_days, runtime.clock())
+    return select(series, since, until, runtime.settings.history_days, runtime.clock())
 
 
 def _named_series(request: Request, context: Context, values: dict[str, str]) -> Series:

@@ -27,7 +27,7 @@ from app.core.errors import (
 from app.core.market import Window
 from app.domain.revisions import changed_at
 from app.domain.times import iso
-from app.services.averages import Asked, Reading, why_absent
+from app.services.averages import Reading, Selection, why_absent
 from app.services.gaps import is_stale
 
 # A stored reply may be used only after asking whether it is still right; asking costs little.
@@ -44,7 +44,7 @@ class JsonBytes(JSONResponse):
 
 
 def series_reply(
-    kind: str, buckets: Asked, reading: Reading, held: str | None, window: Window | None = None
+    kind: str, buckets: Selection, reading: Reading, held: str | None, window: Window | None = None
 ) -> Response:
     """The reply with what was read, or 304 where the client holds it.
 
@@ -59,7 +59,7 @@ def series_reply(
     return JsonBytes(reading.body, headers=headers)
 
 
-def _etag(kind: str, buckets: Asked, reading: Reading) -> str:
+def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
     """The entity tag of one representation."""
     period = f"{buckets.first} {min(buckets.last, buckets.closed)}"
     named = f"{kind} {buckets.series.pair.symbol} {buckets.series.interval} {period}"
@@ -67,7 +67,9 @@ def _etag(kind: str, buckets: Asked, reading: Reading) -> str:
     return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}"'
 
 
-def _headers(buckets: Asked, reading: Reading, tag: str, window: Window | None) -> dict[str, str]:
+def _headers(
+    buckets: Selection, reading: Reading, tag: str, window: Window | None
+) -> dict[str, str]:
     """The headers of a read, whether its body is sent or not."""
     state = reading.state
     headers = {

@@ -1,4 +1,4 @@
-"""Reading a series: which buckets a request means, and what the reply holds."""
+"""Reading a series: which buckets a request selects, and what the reply holds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MAX_POINTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The buckets of one series that a request asks for.
+class Selection:
+    """The buckets of one series that a request selects.
 
     `first` and `last` are bucket starts, `last` possibly before `first` or in the future; `now` is
     the unix time of the request, `history_days` how many days are served.
@@ -38,7 +38,7 @@ class Asked:
 
     @property
     def expected(self) -> int:
-        """How many of the asked buckets have ended, so that a value can be expected of them."""
+        """How many selected buckets have ended, so that each should have a value."""
         return self.series.interval.count(self.first, min(self.last, self.closed))
 
 
@@ -46,8 +46,8 @@ class Asked:
 class Reading:
     """A rendered reply and what it says about the data.
 
-    `state` is the series' as the body shows it. `missing` counts the asked and closed buckets that
-    have no value in `body`.
+    `state` is the series' state that the body shows. `missing` counts the selected closed buckets
+    that have no value in `body`.
     """
 
     body: bytes
@@ -55,13 +55,13 @@ class Reading:
     missing: int
 
 
-def asked(
+def select(
     series: Series,
     since: Moment | None,
     until: Moment | None,
     history_days: int,
     now: float,
-) -> Asked:
+) -> Selection:
     """The buckets from `since` to `until`, both inclusive, with the defaults where one is None.
 
     `until` defaults to the last closed bucket, `since` to `history_days` - 1 days before `until`, or
@@ -79,31 +79,31 @@ def asked(
         newest = min(last, closed)
         days = newest - (history_days - 1) * DAY
         points = newest - (MAX_POINTS - 1) * interval.seconds
-        return Asked(series, max(0, days, points), last, now, history_days)
-    return Asked(series, interval.ceil(since.first), last, now, history_days)
+        return Selection(series, max(0, days, points), last, now, history_days)
+    return Selection(series, interval.ceil(since.first), last, now, history_days)
 
 
-def read_averages(averages: AverageStore, window: Window, asked: Asked) -> Reading:
-    """The averages of one window that exist in the asked buckets.
+def read_averages(averages: AverageStore, window: Window, selection: Selection) -> Reading:
+    """The averages of one window that exist in the selected buckets.
 
     Raises InvalidParameter where the reply would span more than `MAX_POINTS`; StoreError.
     """
-    span = limited(averages, asked)
-    found = averages.read(asked.series, window, span.first, span.last)
-    return Reading(found.body, found.state, max(0, asked.expected - found.count))
+    span = limited(averages, selection)
+    values = averages.read(selection.series, window, span.first, span.last)
+    return Reading(values.body, values.state, max(0, selection.expected - values.count))
 
 
 def read_candles(
-    store: SeriesStore, averages: AverageStore, windows: Sequence[Window], asked: Asked
+    store: SeriesStore, averages: AverageStore, windows: Sequence[Window], selection: Selection
 ) -> Reading:
-    """The candles stored in the asked buckets, each with its averages of `windows`.
+    """The candles stored in the selected buckets, each with its averages of `windows`.
 
     Raises as `read_averages` does.
     """
-    span = limited(averages, asked)
-    state, rows = store.rows(asked.series, span.first, span.last)
+    span = limited(averages, selection)
+    state, rows = store.rows(selection.series, span.first, span.last)
     body = rendering.candles(rows, windows)
-    return Reading(body, state, max(0, asked.expected - len(rows)))
+    return Reading(body, state, max(0, selection.expected - len(rows)))
 
 
 def nothing_stored(series: Series) -> str:
@@ -111,37 +111,39 @@ def nothing_stored(series: Series) -> str:
     return f"Nothing is stored for {series.pair} at {series.interval} yet: run make initial_load."
 
 
-def why_absent(asked: Asked, state: SeriesState, window: Window | None = None) -> str | None:
-    """Why asked buckets lie before all that can have a value: a candle, or the average of a `window`.
+def why_absent(
+    selection: Selection, state: SeriesState, window: Window | None = None
+) -> str | None:
+    """Why the first selected buckets can have no value: no candle, or no average over `window`.
 
-    None where none does; what is missing after that is a gap. ASCII, at most 300 characters.
+    None where all can: what is missing then is a gap. ASCII, at most 300 characters.
     """
-    series = asked.series
+    series = selection.series
     if state.first is None or state.last is None:
         return nothing_stored(series)
     begins, averages = state.first, ""
     if window is not None:
         begins += (window - 1) * series.step
         averages = f"; the first average over {window} can be that of {iso(begins)}"
-    if asked.first >= begins or asked.expected <= 0:
+    if selection.first >= begins or selection.expected <= 0:
         return None
     return (
         f"{series.pair} at {series.interval} is stored from {iso(state.first)} to {iso(state.last)}"
-        f"{averages}. To go further back, raise HISTORY_DAYS ({asked.history_days}) and run "
+        f"{averages}. To go further back, raise HISTORY_DAYS ({selection.history_days}) and run "
         "make initial_load."
     )
 
 
-def limited(averages: AverageStore, asked: Asked) -> Span:
-    """The asked buckets that can hold anything, refused where they are too many for one reply.
+def limited(averages: AverageStore, selection: Selection) -> Span:
+    """Limit the selection to buckets that can hold a value. Refuse more than `MAX_POINTS`.
 
-    The store is asked for the series' bounds only where the period alone does not settle it.
+    Reads the series' bounds from the store only where the period alone is too long.
     """
-    interval = asked.series.interval
-    first, last = max(asked.first, OLDEST_BUCKET), asked.last
-    if interval.count(first, min(last, asked.closed)) <= MAX_POINTS:
+    interval = selection.series.interval
+    first, last = max(selection.first, OLDEST_BUCKET), selection.last
+    if interval.count(first, min(last, selection.closed)) <= MAX_POINTS:
         return Span(first, last)
-    state = averages.state(asked.series)
+    state = averages.state(selection.series)
     if state.first is None or state.last is None:
         return Span(first, last)
     first, last = max(first, state.first), min(last, state.last)

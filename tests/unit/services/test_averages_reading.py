@@ -14,12 +14,12 @@ from app.core.market import DAY, OLDEST_BUCKET, Interval, Series, SeriesState, W
 from app.domain.times import LATEST, Moment, moment
 from app.services.averages import (
     MAX_POINTS,
-    Asked,
-    asked,
+    Selection,
     limited,
     nothing_stored,
     read_averages,
     read_candles,
+    select,
     why_absent,
 )
 from app.testing.series import MemorySeriesStore
@@ -38,8 +38,8 @@ def wanted(
     until: Moment | None = None,
     series: Series = BTC_DAILY,
     days: int = 365,
-) -> Asked:
-    return asked(series, since, until, days, NOW)
+) -> Selection:
+    return select(series, since, until, days, NOW)
 
 
 def points(body: bytes) -> list[int]:
@@ -95,7 +95,9 @@ def test_what_is_asked_lies_on_the_grid_and_within_the_period(
         assert found.expected <= MAX_POINTS
 
 
-def averages(store: MemorySeriesStore, what: Asked, window: Window = 20) -> tuple[list[int], int]:
+def averages(
+    store: MemorySeriesStore, what: Selection, window: Window = 20
+) -> tuple[list[int], int]:
     found = read_averages(store, window, what)
     return points(found.body), found.missing
 
