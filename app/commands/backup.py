@@ -1,7 +1,7 @@
 """Back a database up, or restore it.
 
-A backup is one file that SQLite and PostgreSQL share: it is restored into either. It is of one moment,
-whatever is written meanwhile. Its hash is the same for the same content of either database.
+A backup is one file that can be restored into SQLite or PostgreSQL. It is a snapshot of one moment,
+whatever is written meanwhile. The same content has the same hash, from either database.
 
 exit codes: 0 done; 1 it did not work this time (the database does not answer, the disk is full) and
 nothing was changed; 2 something must be changed first: a setting, the file, the database

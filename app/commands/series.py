@@ -1,4 +1,4 @@
-"""What commands that work on stored series share: which of them, and the wired-up process."""
+"""Options and runtime of the commands that work on stored series."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.db.sqlite import BUSY_SECONDS
 
 
 def series_parser(prog: str, description: str | None) -> Parser:
-    """A parser with the options of every command that works on series."""
+    """Build a parser with the options of every command that works on series."""
     parser = command_parser(prog, description)
     parser.add_argument(
         "--pairs", metavar="LIST", help="only these of ALLOWED_PAIRS, such as BRLBTC,ETH-BRL"
@@ -28,21 +28,21 @@ def series_parser(prog: str, description: str | None) -> Parser:
 
 
 @contextmanager
-def runtime(
+def open_runtime(
     settings: Settings, *, create: bool = True, busy_seconds: int = BUSY_SECONDS
 ) -> Iterator[Runtime]:
-    """The wired-up process, closed at the end; see `bootstrap.for_command`."""
-    made = bootstrap.for_command(settings, create=create, busy_seconds=busy_seconds)
+    """Open a runtime with `bootstrap.for_command`, and close it at the end."""
+    runtime = bootstrap.for_command(settings, create=create, busy_seconds=busy_seconds)
     try:
-        yield made
+        yield runtime
     finally:
-        made.close()
+        runtime.close()
 
 
 def series_of(settings: Settings, options: argparse.Namespace) -> list[Series]:
-    """The configured series that `--pairs` and `--interval` leave, pair by pair.
+    """Return the configured series that `--pairs` and `--interval` select, pair by pair.
 
-    Raises ConfigurationError where they name one that is not configured.
+    Raises ConfigurationError if they name one that is not configured.
     """
     pairs = settings.allowed_pairs
     if options.pairs is not None:

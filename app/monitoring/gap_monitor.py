@@ -1,10 +1,10 @@
-"""Compare what is stored with what should be, name every missing range, and say so by exit code.
+"""Compare stored candles and averages with the expected ones; report every gap.
 
-Made for cron: it prints what is missing and why, always logs one heartbeat line, and exits with
-0 where nothing needs doing, 1 where candles or averages are missing or the data is stale, 2 where it
-could not check. What is missing of the 199 buckets before the served period counts as well: the first
-averages need them. A bucket that the exchange did not have when asked twice, a day or more apart, is
-listed but no reason for 1, unless --strict.
+For cron: it prints what is missing and why, and always logs one heartbeat line. It exits with 0
+if nothing needs doing, 1 if candles or averages are missing or the data is stale, and 2 if it could
+not check. Gaps in the 199 buckets before the served period count as well: the first averages need
+them. A confirmed absence (the exchange had no candle at two requests, a day or more apart) is
+listed, but is a reason for 1 only with --strict.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.command import DONE, NOT_STARTED, SOME_FAILED, Ending, run
-from app.commands.series import runtime, series_of, series_parser
+from app.commands.series import open_runtime, series_of, series_parser
 from app.core.errors import StoreError, UpstreamError
 from app.core.logging import always
 from app.core.market import DAY
@@ -48,19 +48,19 @@ _HEAD: Final = (
 
 @dataclass(slots=True)
 class _Report:
-    """What is known so far: a stop in a repair must not take with it what was found before.
+    """The results so far, kept outside the work so that a stop during a repair does not lose them.
 
-    `found` is None until every series has been looked at.
+    `inspections` is None until every series was inspected.
     """
 
     strict: bool = False
-    found: list[Inspection] | None = None
+    inspections: list[Inspection] | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        """Whether nothing needs doing, as far as is known."""
-        return all(item.complete(strict=self.strict) for item in self.found or ())
+        """Whether nothing needs doing, as far as was inspected."""
+        return all(item.complete(strict=self.strict) for item in self.inspections or ())
 
 
 def main(
@@ -87,10 +87,10 @@ def main(
 
 
 def _conclude(end: Ending, report: _Report) -> int:
-    """Log the heartbeat, show what is known however the check ended, and return the exit code."""
+    """Log the heartbeat, print the report however the check ended, and return the exit code."""
     code = end.code
-    if code == SOME_FAILED and report.found is None:
-        code = NOT_STARTED  # what failed is the check itself, not the data
+    if code == SOME_FAILED and report.inspections is None:
+        code = NOT_STARTED  # the check failed, not the data
     _heartbeat(code, report)
     _show(report)
     if end.as_json:
@@ -101,25 +101,27 @@ def _conclude(end: Ending, report: _Report) -> int:
 def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> int:
     report.strict = options.strict
     series = series_of(settings, options)
-    with runtime(settings, create=False) as made:
-        report.found = [
-            inspect(made.series, item, settings.history_days, made.clock()) for item in series
+    with open_runtime(settings, create=False) as runtime:
+        report.inspections = [
+            inspect(runtime.series, item, settings.history_days, runtime.clock()) for item in series
         ]
         if options.repair and not report.complete:
-            _repair(made, report, report.found)
-        _publish(made, report.found)
+            _repair(runtime, report, report.inspections)
+        _publish(runtime, report.inspections)
     return DONE if report.complete else SOME_FAILED
 
 
-def _repair(made: Runtime, report: _Report, found: list[Inspection]) -> None:
-    """Repair one series after the other; an exchange that is away is not asked for the others."""
+def _repair(runtime: Runtime, report: _Report, inspections: list[Inspection]) -> None:
+    """Repair one series after another; once the exchange is away, fetch nothing more."""
     away: UpstreamError | None = None
-    with bootstrap.open_candle_source(made.settings, made.limiter_for) as source:
-        for number, item in enumerate(found):
+    with bootstrap.open_candle_source(runtime.settings, runtime.limiter_for) as source:
+        for number, item in enumerate(inspections):
             name = str(item.series)
             try:
-                found[number], trouble = repair(made, source, item, strict=report.strict, away=away)
-            except StoreError as error:  # what was found before it went away stays true
+                inspections[number], trouble = repair(
+                    runtime, source, item, strict=report.strict, away=away
+                )
+            except StoreError as error:  # the inspections made before stay valid
                 report.notes.append(f"{name} not repaired: {error}")
                 return
             if trouble is not None:
@@ -128,14 +130,14 @@ def _repair(made: Runtime, report: _Report, found: list[Inspection]) -> None:
                 away = trouble
 
 
-def _publish(made: Runtime, found: Sequence[Inspection]) -> None:
-    for item in found:
+def _publish(runtime: Runtime, inspections: Sequence[Inspection]) -> None:
+    for item in inspections:
         if not item.gaps:
             continue
         causes: Counter[str] = Counter()
         for gap in item.gaps:
             causes[gap.cause.value] += gap.count
-        made.events.publish(
+        runtime.events.publish(
             GapDetected(
                 item.series,
                 item.gaps[0].first,
@@ -148,33 +150,33 @@ def _publish(made: Runtime, found: Sequence[Inspection]) -> None:
 
 
 def _heartbeat(code: int, report: _Report) -> None:
-    """One line whatever happened: a monitor that says nothing is itself the trouble.
+    """Log one line whatever happened: a silent monitor is itself a failure.
 
-    Where nothing was checked it has no numbers, since a 0 would be one.
+    If nothing was checked it has no numbers: a 0 would be a claim.
     """
-    found = report.found
-    if found is None:
+    inspections = report.inspections
+    if inspections is None:
         always().info("monitor_heartbeat", status="could_not_check", exit_code=code)
         return
     always().info(
         "monitor_heartbeat",
         status="complete" if report.complete else "incomplete",
         exit_code=code,
-        series=len(found),
-        gaps=sum(len(item.gaps) for item in found),
-        missing=sum(item.missing for item in found),
-        warm_up_missing=sum(item.warm_up_missing for item in found),
-        wrong_averages=sum(len(item.wrong_averages) for item in found),
-        stale=sum(item.stale for item in found),
-        quarantined=sum(item.quarantined for item in found),
+        series=len(inspections),
+        gaps=sum(len(item.gaps) for item in inspections),
+        missing=sum(item.missing for item in inspections),
+        warm_up_missing=sum(item.warm_up_missing for item in inspections),
+        wrong_averages=sum(len(item.wrong_averages) for item in inspections),
+        stale=sum(item.stale for item in inspections),
+        quarantined=sum(item.quarantined for item in inspections),
     )
 
 
 def _show(report: _Report) -> None:
-    if report.found is None:
+    if report.inspections is None:
         return
-    output.table(_HEAD, [_row(item, strict=report.strict) for item in report.found])
-    for item in report.found:
+    output.table(_HEAD, [_row(item, strict=report.strict) for item in report.inspections])
+    for item in report.inspections:
         name = str(item.series)
         for gap in item.gaps:
             period = _period(item, gap.first, gap.last)
@@ -215,16 +217,20 @@ def _iso(at: int | None) -> str | None:
 
 
 def _period(item: Inspection, first: int, last: int) -> str:
-    """A range of buckets as ISO dates; with the time where a bucket is shorter than a day."""
+    """A range of buckets as ISO dates, with the time if a bucket is shorter than a day."""
     long = item.series.step < DAY
     ends = [iso(bucket) if long else iso(bucket)[:10] for bucket in (first, last)]
     return ends[0] if first == last else f"{ends[0]}..{ends[1]}"
 
 
 def _summary(code: int, end: Ending, report: _Report) -> dict[str, Any]:
-    """The line of JSON; without `series` where nothing was checked."""
-    known = {} if report.found is None else {"series": [_as_json(i, report) for i in report.found]}
-    return {"command": COMMAND, "exit": code, **end.cause, **known}
+    """The JSON summary; without `series` if nothing was checked."""
+    checked = (
+        {}
+        if report.inspections is None
+        else {"series": [_as_json(i, report) for i in report.inspections]}
+    )
+    return {"command": COMMAND, "exit": code, **end.cause, **checked}
 
 
 def _as_json(item: Inspection, report: _Report) -> dict[str, Any]:

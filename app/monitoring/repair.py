@@ -1,4 +1,4 @@
-"""Repairing a series: ask the exchange for what is missing, mend averages, and look again."""
+"""Repair a series: fetch missing candles, correct averages, and inspect again."""
 
 from __future__ import annotations
 
@@ -25,71 +25,71 @@ from app.services.leasing import leased
 from app.services.loading import Plan, load, mend_averages
 
 AWAY: Final = (UpstreamUnavailable, UpstreamBlocked)
-"""Trouble by which the exchange gives no answer: it will give the next question none."""
+"""Errors after which the exchange will not answer the next request either."""
 
 
 def repair(
-    made: Runtime,
+    runtime: Runtime,
     source: CandleSource,
-    found: Inspection,
+    inspection: Inspection,
     *,
     strict: bool,
     away: UpstreamError | None = None,
 ) -> tuple[Inspection, MmsError | None]:
-    """Fetch what `found` lacks, mend the averages that contradict the candles, and look again.
+    """Fetch the missing candles, correct averages that contradict the candles, and inspect again.
 
-    Returns what is found then, and why the repair did not work, None where it did. Confirmed absences
-    are asked for again only if `strict`; nothing is where the exchange was `away` a moment ago. Averages
-    are mended in any case, unless another process is at the series. Raises StoreError.
+    Returns the new inspection, and the error that prevented the repair or None. Confirmed absences
+    are fetched again only if `strict`. Nothing is fetched if the exchange was just `away`. Averages
+    are corrected in any case, unless another process holds the lease. Raises StoreError.
     """
-    if found.complete(strict=strict):
-        return found, None
+    if inspection.complete(strict=strict):
+        return inspection, None
     spans = [
         Span(gap.first, gap.last)
-        for gap in found.gaps
+        for gap in inspection.gaps
         if strict or gap.cause is not Cause.CONFIRMED
     ]
     trouble: MmsError | None = None
     try:
-        with leased(made.leases, f"load {found.series}", made.clock) as renew:
+        with leased(runtime.leases, f"load {inspection.series}", runtime.clock) as renew:
             if spans:
-                trouble = away or _fetch(made, source, found, spans, renew)
-            # As the candles are now: those that came have set much right.
-            period = warmed_up(found.served, found.series.interval)
-            wrong = made.series.wrong_averages(found.series, *period)
-            mend_averages(made.series, made.clock, found.series, wrong)
+                trouble = away or _fetch(runtime, source, inspection, spans, renew)
+            # Checked after the fetch: the new candles have already corrected many averages.
+            period = warmed_up(inspection.served, inspection.series.interval)
+            wrong = runtime.series.wrong_averages(inspection.series, *period)
+            mend_averages(runtime.series, runtime.clock, inspection.series, wrong)
     except (TakenByAnother, UnrepresentablePrice) as error:
         trouble = trouble or error
-    days = made.settings.history_days
-    again = inspect(made.series, found.series, days, made.clock())
+    days = runtime.settings.history_days
+    again = inspect(runtime.series, inspection.series, days, runtime.clock())
     return (again.unanswered() if isinstance(trouble, AWAY) else again), trouble
 
 
 def _fetch(
-    made: Runtime,
+    runtime: Runtime,
     source: CandleSource,
-    found: Inspection,
+    inspection: Inspection,
     spans: Sequence[Span],
     renew: Callable[[], None],
 ) -> MmsError | None:
-    """Ask for the spans and store what comes; returns what went wrong, once it is told."""
+    """Fetch and store the spans; log, publish and return the error, None if there is none."""
     try:
         load(
-            Plan.of_gaps(found.series, spans),
-            made.series,
+            Plan.of_gaps(inspection.series, spans),
+            runtime.series,
             source,
-            made.clock,
+            runtime.clock,
             on_page=lambda _buckets: renew(),
-            publish=made.events.publish,
+            publish=runtime.events.publish,
         )
     except (UpstreamError, UnrepresentablePrice) as error:
         kind, reason = type(error).__name__, str(error)
         structlog.get_logger().error(
             "repair_failed",
-            **found.series.named(),
+            **inspection.series.named(),
             error=kind,
             reason=reason,
         )
-        made.events.publish(LoadFailed(found.series, kind, reason))
+        runtime.events.publish(LoadFailed(inspection.series, kind, reason))
         return error
     return None

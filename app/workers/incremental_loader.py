@@ -1,9 +1,9 @@
 """Load everything since the last stored candle: the daily load, made for cron.
 
-However many days were missed, one run catches up; it reads the last few closed candles again, to
-notice that the exchange revised them. Then it asks for what is missing of the served period and of the
-199 buckets before it, unless the exchange was asked for that before: after HISTORY_DAYS was raised,
-say. A pair with nothing stored gets its whole history.
+One run catches up, however many days were missed. It reads the last few closed candles again, to
+notice revisions by the exchange. Then it backfills the served period and the 199 buckets before it,
+for example after HISTORY_DAYS was raised. Buckets that the exchange was asked for before are left
+out. A pair with nothing stored gets its whole history.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Load the served history and its warm-up, then everything since: the first load of a database.
 
 For each pair and interval it asks the exchange for the candles of HISTORY_DAYS days and the 199
-buckets before them, so that the first served day has all three averages; what is stored already is
-not asked again. What the exchange did not have is asked for again after a day.
+buckets before them, so that the first served day has all three averages. Stored candles are not
+fetched again. Buckets that the exchange did not have are retried after a day.
 """
 
 from __future__ import annotations

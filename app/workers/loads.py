@@ -1,8 +1,8 @@
-"""Loading many series side by side: what the initial and the incremental loader share.
+"""Load many series in parallel, for the initial and the incremental loader.
 
-A series that fails neither undoes nor stops another. The host's rate holds for all of them together;
-threads only keep one series' database work from holding up another's request. A stop waits for what
-is being committed and for nothing else: a thread that waits for the exchange is left behind.
+A series that fails neither undoes nor stops another. All share the host's rate limiter.
+Threads only keep one series' database work from delaying another's request. A stop waits for
+running commits and nothing else: a thread that waits for the exchange is abandoned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import structlog
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
-from app.commands.series import runtime, series_of
+from app.commands.series import open_runtime, series_of
 from app.core import waits
 from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Series
@@ -34,69 +34,69 @@ from app.workers.outcomes import Outcome, conclude, told
 SIDE_BY_SIDE: Final = 8
 
 STOP_WITHIN: Final = 1.0
-"""Seconds that loads under way get to end after a stop was asked for. What they commit they finish;
-what they still wait for then is given up, with their leases."""
+"""Seconds that running loads get to end after a stop. Commits are finished; what still waits
+then is abandoned, and its lease is released."""
 
 PATIENCE: Final = 300.0
-"""Seconds that a load waits for another process at its series; longer than the lease of a dead one lasts."""
+"""Seconds that a load waits for another process's lease; longer than a dead one's lease lasts."""
 
 _ASK_EVERY: Final = 0.5
 
 Planner = Callable[[SeriesStore, Series, float], Plan]
-"""Plans the load of one series at a unix time; `plan_load` with what the command's options say."""
+"""Plan the load of one series at a unix time: `plan_load` with the command's options."""
 
 Work = Callable[[Plan, OnPage], LoadReport]
-"""Carries out a plan, telling of each page that was answered."""
+"""Carry out a plan, and call `OnPage` for each page received."""
 
 
 def load_selected(
     command: str, settings: Settings, options: argparse.Namespace, planner: Planner
 ) -> int:
-    """Load the series that the options leave, and say how it ended. Returns the exit code."""
+    """Load the selected series and print how that ended; return the exit code."""
     selection = series_of(settings, options)
     with (
-        runtime(settings) as made,
-        bootstrap.open_candle_source(settings, made.limiter_for) as source,
+        open_runtime(settings) as runtime,
+        bootstrap.open_candle_source(settings, runtime.limiter_for) as source,
     ):
 
         def work(plan: Plan, on_page: OnPage) -> LoadReport:
             return load(
                 plan,
-                made.series,
+                runtime.series,
                 source,
-                made.clock,
+                runtime.clock,
                 on_page=on_page,
-                publish=made.events.publish,
+                publish=runtime.events.publish,
             )
 
-        ends = load_all(made, selection, planner, work)
-        return conclude(command, made, ends, as_json=options.json)
+        ends = load_all(runtime, selection, planner, work)
+        return conclude(command, runtime, ends, as_json=options.json)
 
 
 def load_all(
-    made: Runtime,
+    runtime: Runtime,
     selection: Sequence[Series],
     planner: Planner,
     work: Work,
     *,
     patience: float = PATIENCE,
 ) -> list[Outcome]:
-    """Do `work` for each series under its lease, by a plan that is made under it.
+    """Do `work` for each series under its lease, by a plan made under that lease.
 
-    Where another process is at a series, wait `patience` seconds for it. Once it has asked the exchange
-    up to its newest candle, and the plan fills no gaps, there is nothing left to do; where it ends
-    without that, it is this one's turn.
+    If another process holds the lease, wait up to `patience` seconds. If that process loads the
+    series to its newest candle and the plan fills no gaps, nothing is left to do. If it ends
+    without that, this process loads the series.
     """
     names = [str(series) for series in selection]
     stopped = threading.Event()
-    leases = UntilStopped(made.leases, stopped)
+    leases = UntilStopped(runtime.leases, stopped)
 
     def planned(series: Series) -> Plan:
-        return planner(made.series, series, made.clock())
+        return planner(runtime.series, series, runtime.clock())
 
-    # What is known before the lease is asked for: whatever is newer afterwards, another has loaded.
-    checked = [made.series.state(series).checked_at for series in selection]
-    totals = [planned(series).buckets(made.clock()) for series in selection]
+    # Read before the lease is taken: anything newer afterwards was loaded by another process.
+    checked = [runtime.series.state(series).checked_at for series in selection]
+    totals = [planned(series).buckets(runtime.clock()) for series in selection]
     with output.progress(dict(zip(names, totals, strict=True))) as advance:
 
         def one(number: int) -> Outcome:
@@ -110,13 +110,13 @@ def load_all(
                 renew()
 
             def loaded() -> bool:
-                checked_at = made.series.state(series).checked_at
+                checked_at = runtime.series.state(series).checked_at
                 return checked_at != checked[number] and not planned(series).fills_gaps
 
             waits = False
             while True:
                 try:
-                    with leased(leases, _lease(name), made.clock) as renew:
+                    with leased(leases, _lease(name), runtime.clock) as renew:
                         if loaded():
                             return _taken(series)
                         return Outcome(series, work(planned(series), on_page))
@@ -136,25 +136,25 @@ def load_all(
 
         ends = _side_by_side(one, len(selection), stopped)
         try:
-            return [told(_result(end), made.events.publish) for end in ends]
+            return [told(_result(end), runtime.events.publish) for end in ends]
         except BaseException:
             leases.stop()
             _, left = wait(ends, STOP_WITHIN)
-            with suppress(StoreError):  # it is going to end by itself
+            with suppress(StoreError):  # the lease expires by itself
                 for name, end in zip(names, ends, strict=True):
                     if end in left:
-                        made.leases.release(_lease(name))
+                        runtime.leases.release(_lease(name))
             raise
 
 
 class Stopped(BaseException):
-    """The command was told to stop. Like an interrupt, nothing on the way may catch it."""
+    """The command was told to stop. Like an interrupt, no handler on the way may catch it."""
 
 
 class UntilStopped:
-    """Leases of which none is taken, or renewed, once `stop` has returned.
+    """Leases that cannot be taken or renewed once `stop` has returned.
 
-    Otherwise a load that is left behind could take its lease again after the stop has released it.
+    Otherwise an abandoned load could take its lease again after the stop released it.
     """
 
     def __init__(self, leases: Leases, stopped: threading.Event) -> None:
@@ -174,7 +174,7 @@ class UntilStopped:
         self._leases.release(name)
 
     def stop(self) -> None:
-        """Set `stopped`; wait for a lease that is being taken, unless the database does not answer."""
+        """Set `stopped`, and wait at most STOP_WITHIN for a lease that is being taken."""
         self._stopped.set()
         if self._taking.acquire(timeout=STOP_WITHIN):
             self._taking.release()
@@ -186,16 +186,16 @@ def _result(end: Future[Outcome]) -> Outcome:
 
 
 def _taken(series: Series) -> Outcome:
-    said = TakenByAnother(f"{series}: another loader has just loaded it")
-    return Outcome(series, error=said, taken=True)
+    error = TakenByAnother(f"{series}: another loader has just loaded it")
+    return Outcome(series, error=error, taken=True)
 
 
 def _given_up(series: Series, patience: float) -> Outcome:
-    said = TakenByAnother(
+    error = TakenByAnother(
         f"another process has been at it for more than {patience:.0f} s, and what was asked for is not "
         "all there yet: run this again when that one has ended"
     )
-    return Outcome(series, error=said)
+    return Outcome(series, error=error)
 
 
 def _lease(name: str) -> str:
@@ -205,10 +205,10 @@ def _lease(name: str) -> str:
 def _side_by_side(
     one: Callable[[int], Outcome], count: int, stopped: threading.Event
 ) -> list[Future[Outcome]]:
-    """Call `one` for each number below `count`, several at a time; none begins once `stopped` is set.
+    """Call `one` for each number below `count` in parallel; start none once `stopped` is set.
 
-    The threads are daemons, unlike an executor's: the process may end while one of them still waits
-    for the exchange.
+    The threads are daemons, unlike an executor's: the process may end while one still waits for the
+    exchange.
     """
     ends: list[Future[Outcome]] = [Future() for _ in range(count)]
     numbers: SimpleQueue[int] = SimpleQueue()

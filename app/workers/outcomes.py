@@ -1,4 +1,4 @@
-"""How the loads of many series ended: in the log, in a summary for people and machines, as an exit code."""
+"""Report how the loads of many series ended: log, summary, JSON and exit code."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from app.services.loading import LoadReport, Publish
 class Outcome:
     """How the load of one series ended: a report, or the error that ended it.
 
-    `taken` is an end without a problem: while this one waited, another loader has done what was asked;
-    `error` then says so.
+    `taken` is no problem: another loader did the work while this one waited. `error` says so.
     """
 
     series: Series
@@ -33,11 +32,11 @@ class Outcome:
 
     @property
     def problem(self) -> str | None:
-        """Why the series is not loaded, as a sentence; None where it is.
+        """Why the series is not loaded, as a sentence; None if it is.
 
-        An exchange that answers but has not one candle is a problem too: an empty success would hide
-        a pair that was misspelt or delisted, or a clock that is years off. So are newest candles that
-        cannot be used: the series would be taken for current.
+        An answer without any candle is a problem too: an empty success would hide a misspelt or
+        delisted pair, or a clock that is years off. So are refused newest candles: the series would
+        look current.
         """
         if self.taken:
             return None
@@ -80,7 +79,7 @@ def _counted(refused: Sequence[RefusedCandle]) -> str:
 
 
 def told(outcome: Outcome, publish: Publish) -> Outcome:
-    """Say how the load ended, in the log and as an event."""
+    """Log how the load ended, and publish a failure as an event; return the outcome."""
     log = structlog.get_logger().bind(**outcome.series.named())
     report, problem = outcome.report, outcome.problem
     if outcome.taken:
@@ -105,7 +104,7 @@ def told(outcome: Outcome, publish: Publish) -> Outcome:
     return outcome
 
 
-def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
+def conclude(command: str, runtime: Runtime, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
     """Print the summary and return the exit code: 0 all series loaded, 1 some failed."""
     failed = [outcome for outcome in outcomes if outcome.problem is not None]
     code = SOME_FAILED if failed else DONE
@@ -116,13 +115,13 @@ def conclude(command: str, made: Runtime, outcomes: Sequence[Outcome], *, as_jso
         if outcome.taken:
             output.line(str(outcome.error))
     if as_json:
-        made.events.close()  # nothing more is published, and what is counted is complete
+        runtime.events.close()  # nothing more is published: the counts are final
         output.json_line(
             {
                 "command": command,
                 "exit": code,
                 "series": [_as_json(item) for item in outcomes],
-                "events": made.events.counts(),
+                "events": runtime.events.counts(),
             }
         )
     return code

@@ -1,9 +1,9 @@
 """Collect the spot prices of all symbols every PRICE_POLL_SECONDS: one request for all of them.
 
-The first collection is at once, the others keep to their schedule however long one takes. Trouble at
-the source is logged and survived: the next try is at the next slot, or later where the source asks to
-wait. SIGTERM and Ctrl-C end it with 0. With --once it collects once, for cron; with --fetch it prints
-one price and stores nothing.
+The first collection runs at once. The others keep to the schedule however long one takes. An error
+of the source is logged, and the next try is at the next slot, or later if the source asks to wait.
+SIGTERM and Ctrl-C end it with 0. With --once it collects once, for cron. With --fetch it prints one
+price and stores nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.command import DONE, SOME_FAILED, Terminated, command_parser, run
-from app.commands.series import runtime
+from app.commands.series import open_runtime
 from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
@@ -38,7 +38,7 @@ from app.workers.slots import Collector, Tally, Wait, tidy_up
 COMMAND = "price_collector"
 
 BUSY_SECONDS: Final = 3
-"""How long a write waits for a locked SQLite file: no signal ends that wait, and a stop has 5 s."""
+"""Seconds that a write waits for a locked SQLite file. No signal ends it, and a stop has 5 s."""
 
 
 def main(argv: Sequence[str] | None = None, prog: str = f"python -m app.workers.{COMMAND}") -> int:
@@ -57,7 +57,7 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
 def _fetch(settings: Settings, options: argparse.Namespace) -> int:
     coin = _coin(settings, options.fetch)
     try:
-        # One call, which opens no database: it waits for nobody's turn.
+        # One call without the database, so without the shared rate limiter.
         with bootstrap.open_price_source(settings) as source:
             reply = source.prices([coin], settings.price_currency)
     except UpstreamError as error:
@@ -67,40 +67,40 @@ def _fetch(settings: Settings, options: argparse.Namespace) -> int:
         return _ended(SOME_FAILED, {"refused": _reasons(reply.refused)}, as_json=options.json)
     (price,) = reply.prices
     output.result(f"{coin} {text(price.price)} {price.currency} as of {iso(price.priced_at)}")
-    found = {
+    summary = {
         "symbol": coin.symbol,
         "price": text(price.price),
         "currency": price.currency,
         "priced_at": price.priced_at,
     }
-    return _ended(DONE, found, as_json=options.json)
+    return _ended(DONE, summary, as_json=options.json)
 
 
 def _collect(settings: Settings, options: argparse.Namespace) -> int:
     rules = PriceRules(
         settings.price_currency, settings.anomaly_threshold, settings.price_stale_seconds
     )
-    with runtime(settings, busy_seconds=BUSY_SECONDS) as made:
+    with open_runtime(settings, busy_seconds=BUSY_SECONDS) as runtime:
 
         def once() -> Collection:
             return collect(
-                made.price_source,
-                made.prices,
-                made.clock,
+                runtime.price_source,
+                runtime.prices,
+                runtime.clock,
                 settings.allowed_symbols,
                 rules,
-                publish=made.events.publish,
+                publish=runtime.events.publish,
             )
 
         if options.once:
-            return collect_once(made, once, as_json=options.json)
+            return collect_once(runtime, once, as_json=options.json)
         warn_of_budget(settings)
-        said = {"slots": asdict(loop(made, once)), "events": _counted(made)}
-        return _ended(DONE, said, as_json=options.json)
+        summary = {"slots": asdict(loop(runtime, once)), "events": _counted(runtime)}
+        return _ended(DONE, summary, as_json=options.json)
 
 
 def _failed(error: MmsError, *, as_json: bool) -> int:
-    """Say why the collection failed; returns the exit code."""
+    """Log and print why the collection failed; return the exit code."""
     named = {"error": type(error).__name__, "reason": str(error)}
     structlog.get_logger().error("price_collection_failed", **named)
     output.line(f"the collection failed: {error}")
@@ -117,63 +117,65 @@ def _reasons(refused: Sequence[RefusedPrice]) -> dict[str, str]:
     return {item.coin.symbol: item.reason for item in refused}
 
 
-def _counted(made: Runtime) -> dict[str, int]:
-    """The events of this process, of which there come no more."""
-    made.events.close()
-    return made.events.counts()
+def _counted(runtime: Runtime) -> dict[str, int]:
+    """Close the event bus and return its final counts."""
+    runtime.events.close()
+    return runtime.events.counts()
 
 
-def _ended(code: int, said: Mapping[str, Any], *, as_json: bool) -> int:
-    """End with a line of JSON where that is wanted; returns the exit code."""
+def _ended(code: int, summary: Mapping[str, Any], *, as_json: bool) -> int:
+    """Print the JSON summary if `as_json`; return the exit code."""
     if as_json:
-        output.json_line({"command": COMMAND, "exit": code, **said})
+        output.json_line({"command": COMMAND, "exit": code, **summary})
     return code
 
 
-def collect_once(made: Runtime, once: Callable[[], Collection], *, as_json: bool) -> int:
-    """Collect and prune once, and say what came of it; returns the exit code."""
+def collect_once(runtime: Runtime, once: Callable[[], Collection], *, as_json: bool) -> int:
+    """Collect and prune once, and print the result; return the exit code."""
     try:
-        found = once()
+        collection = once()
     except (UpstreamError, StoreError) as error:
         return _failed(error, as_json=as_json)
-    pruned = tidy_up(lambda: _prune(made))
+    pruned = tidy_up(lambda: _prune(runtime))
     output.table(
         ("symbol", "price", "currency", "as of"),
-        [(p.symbol, text(p.price), p.currency, iso(p.priced_at)) for p in found.stored],
+        [(p.symbol, text(p.price), p.currency, iso(p.priced_at)) for p in collection.stored],
     )
-    _tell_refused(found.refused)
+    _tell_refused(collection.refused)
     if not pruned:
         output.line("old prices could not be removed; the log says why")
-    said = {
-        "stored": {p.symbol: text(p.price) for p in found.stored},
-        "refused": _reasons(found.refused),
-        "events": _counted(made),
+    summary = {
+        "stored": {p.symbol: text(p.price) for p in collection.stored},
+        "refused": _reasons(collection.refused),
+        "events": _counted(runtime),
     }
-    return _ended(DONE if pruned and not found.refused else SOME_FAILED, said, as_json=as_json)
+    return _ended(
+        DONE if pruned and not collection.refused else SOME_FAILED, summary, as_json=as_json
+    )
 
 
-def _prune(made: Runtime) -> int:
-    return prune(made.prices, made.settings.price_retention_days, made.clock())
+def _prune(runtime: Runtime) -> int:
+    return prune(runtime.prices, runtime.settings.price_retention_days, runtime.clock())
 
 
 def loop(
-    made: Runtime,
+    runtime: Runtime,
     once: Callable[[], Collection],
     *,
     monotonic: Callable[[], float] = time.monotonic,
     wait: Wait = waits.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> Tally:
-    """Collect and prune by the settings until a signal or `wait` ends it; returns what happened."""
-    settings = made.settings
+    """Collect and prune by the settings until a signal or `wait` ends it; return the tally."""
+    settings = runtime.settings
     collector = Collector(once, monotonic=monotonic, wait=wait)
-    with suppress(Terminated, KeyboardInterrupt):  # that is how it is stopped
-        collector.run(settings.price_poll_seconds, jitter=jitter, tidy=lambda: _prune(made))
+    with suppress(Terminated, KeyboardInterrupt):  # the normal way to stop it
+        collector.run(settings.price_poll_seconds, jitter=jitter, tidy=lambda: _prune(runtime))
     return collector.tally
 
 
 def warn_of_budget(settings: Settings) -> None:
-    """Say at the start that polling so often will spend the month's calls early."""
+    """Warn that this poll period spends the month's calls before its end."""
     calls = over_budget(settings.coingecko_api_base_url, settings.price_poll_seconds)
     if calls is not None:
         structlog.get_logger().warning(
@@ -186,9 +188,9 @@ def warn_of_budget(settings: Settings) -> None:
 
 def _coin(settings: Settings, name: str) -> Coin:
     """The configured coin, or any that Coin.parse knows. Raises ConfigurationError."""
-    known = {coin.symbol: coin for coin in settings.allowed_symbols}
+    coins = {coin.symbol: coin for coin in settings.allowed_symbols}
     try:
-        return known.get(spelt(name)) or Coin.parse(name)
+        return coins.get(spelt(name)) or Coin.parse(name)
     except MmsError as error:
         raise ConfigurationError(f"--fetch: {error}") from None
 

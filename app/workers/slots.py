@@ -1,4 +1,4 @@
-"""The collector's schedule: slots at fixed distances from the start, none twice, none unsaid."""
+"""The collector's schedule: slots at a fixed period. None runs twice; each missed one is logged."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from app.services.prices import PRUNE_EVERY, Collection
 
 JITTER_SHARE: Final = 0.05
 MOST_JITTER: Final = 10.0
-"""A collection begins up to this share of the period, or these seconds, after its slot: services that
-were started together do not come together for ever."""
+"""Most delay of a collection after its slot: a share of the period, at most these seconds.
+
+Without it, services that were started together would call the source together for ever."""
 
 
 Wait = Callable[[float], object]
-"""Waits so many seconds; what it returns ends the loop where it is true."""
+"""Wait this many seconds. A true result ends the loop."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many slots had a collection, one that failed, or none; and what was stored and refused."""
+    """Counts of slots by what came of them, and of prices stored and refused."""
 
     collected: int = 0
     failed: int = 0
@@ -35,12 +36,12 @@ class Tally:
 
 
 class Collector:
-    """Calls `collect` at every slot until told to stop, whatever the source does.
+    """Call `collect` at every slot until told to stop, whatever the source does.
 
-    The schedule hangs on `monotonic`, seconds that nobody sets. A failed collection is not repeated
-    before its next slot: it counts against the source's budget like a good one, and when the source
-    asks to wait, slots are skipped until then. Each slot without a collection leaves a line in the log
-    that says why. `tally` counts.
+    The schedule follows `monotonic`, which no clock change moves. A failed collection is not
+    retried before the next slot: it costs as much of the source's budget as a good one. When the
+    source asks to wait, slots are skipped until then. Each slot without a collection is logged
+    with the reason and counted in `tally`.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Collector:
             )
             return
         try:
-            found = self._collect()
+            collection = self._collect()
         except (UpstreamError, StoreError) as error:
             self.tally.failed += 1
             asked_to_wait = isinstance(error, UpstreamUnavailable) and error.retry_after
@@ -101,25 +102,25 @@ class Collector:
             tell = self._log.error if isinstance(error, StoreError) else self._log.warning
             tell("price_collection_failed", slot=slot, reason=str(error))
         else:
-            self._collected(slot, found)
+            self._collected(slot, collection)
 
-    def _collected(self, slot: int, found: Collection) -> None:
+    def _collected(self, slot: int, collection: Collection) -> None:
         self.tally.collected += 1
-        self.tally.stored += len(found.stored)
-        self.tally.refused += len(found.refused)
-        for refused in found.refused:
+        self.tally.stored += len(collection.stored)
+        self.tally.refused += len(collection.refused)
+        for refused in collection.refused:
             self._log.warning("price_refused", symbol=refused.coin.symbol, reason=refused.reason)
         self._log.info(
             "prices_collected",
             slot=slot,
-            stored=len(found.stored),
-            refused=len(found.refused),
-            prices=", ".join(f"{price.symbol} {text(price.price)}" for price in found.stored),
+            stored=len(collection.stored),
+            refused=len(collection.refused),
+            prices=", ".join(f"{price.symbol} {text(price.price)}" for price in collection.stored),
         )
 
 
 def tidy_up(tidy: Callable[[], int]) -> bool:
-    """Remove what is too old; returns whether that worked. Trouble is logged and survived."""
+    """Prune old prices; return whether that worked. An error is logged, not raised."""
     try:
         removed = tidy()
     except MmsError as error:
