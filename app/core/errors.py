@@ -86,7 +86,7 @@ class UpstreamError(MmsError):
 class UpstreamUnavailable(UpstreamError):
     """Temporary: the same question may succeed later.
 
-    `retry_after` is the number of seconds the host asked callers to wait, None where it did not say.
+    `retry_after` is the wait that the host requested, in seconds; None without a request.
     """
 
     def __init__(self, message: str, *, host: str, retry_after: float | None = None) -> None:
@@ -95,7 +95,7 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class OutOfTurn(UpstreamUnavailable):
-    """The host was not asked: the rate that it allows is spent, and its next turn comes too late."""
+    """The rate limiter sent no request: the next free turn comes too late."""
 
 
 class UpstreamBlocked(UpstreamError):
@@ -135,7 +135,7 @@ class UnrepresentablePrice(MmsError):
 
 
 def kept_out(host: str, wait: float, *, asked: bool) -> UpstreamUnavailable:
-    """What a gate raises where a request would have to wait for `wait` seconds, which is too long.
+    """The error of a rate limiter whose wait of `wait` seconds is too long.
 
     `asked` says that the host itself asked for the pause; else our own requests follow too closely.
     """

@@ -225,7 +225,7 @@ class AverageRow:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A closed bucket that the exchange did not have, and when (unix seconds) it was asked for it."""
+    """A closed bucket that the exchange lacked, with the times of the requests (unix seconds)."""
 
     bucket: int
     first_asked_at: int
@@ -234,11 +234,11 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class SeriesState:
-    """What is known of one stored series without reading it.
+    """The state of one stored series, without its rows.
 
     `revision` grows with every committed change of the series' data; 0 before the first.
     `first` and `last` are the oldest and newest stored buckets, None where nothing is stored.
-    `checked_at` is the unix time of the last load that asked the exchange up to its newest candle, None
+    `checked_at` is the unix time of the last load up to the newest candle of the exchange, None
     before the first.
     """
 

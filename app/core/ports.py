@@ -95,7 +95,7 @@ class SeriesStore(Protocol):
         """
 
     def state(self, series: Series) -> SeriesState:
-        """What is known of the series; EMPTY_SERIES where it was never loaded."""
+        """The state of the series; EMPTY_SERIES before its first load."""
 
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
@@ -116,7 +116,7 @@ class SeriesStore(Protocol):
     def quarantined(
         self, series: Series, first: int, last: int, limit: int | None = None
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
+        """Refused candles of [first, last] and those without a bucket, last seen first."""
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
         """Closed candles that the exchange revised, the last noticed ones first."""
@@ -131,7 +131,7 @@ class AverageStore(Protocol):
     """One window's averages, for reading."""
 
     def state(self, series: Series) -> SeriesState:
-        """What is known of the series; EMPTY_SERIES where it was never loaded."""
+        """The state of the series; EMPTY_SERIES before its first load."""
 
     def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
@@ -141,7 +141,7 @@ class Leases(Protocol):
     """Which process does a piece of work now."""
 
     def take(self, name: str, now: float) -> str | None:
-        """Take or renew a lease at unix time `now`; returns None where it is ours, else its holder."""
+        """Take or renew a lease at unix time `now`; None if it is ours, else its holder."""
 
     def release(self, name: str) -> None:
         """Give the lease back if it is ours."""

@@ -67,13 +67,13 @@ class Coin:
         """
         name, colon, coin_id = text.strip().partition(":")
         symbol = spelt(name)
-        found = coin_id.strip().lower() if colon else COIN_IDS.get(symbol, "")
-        if not symbol or _ID.fullmatch(found) is None:
+        source_id = coin_id.strip().lower() if colon else COIN_IDS.get(symbol, "")
+        if not symbol or _ID.fullmatch(source_id) is None:
             raise UnsupportedSymbol(
                 f"{text!r} is no known symbol: write one of {', '.join(COIN_IDS)}, or SYMBOL:id "
                 "with CoinGecko's id, such as XRP:ripple."
             )
-        return cls(symbol, found)
+        return cls(symbol, source_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +97,19 @@ class Thresholds:
 
         Whether there are such symbols is not judged. Raises InvalidParameter.
         """
-        found: dict[str, Decimal] = {}
+        thresholds: dict[str, Decimal] = {}
         for item in text.split(","):
             name, colon, number = item.strip().rpartition(":")
             symbol = spelt(name)
-            if symbol in found or (colon and not symbol):
+            if symbol in thresholds or (colon and not symbol):
                 raise InvalidParameter(
                     f"{item.strip()!r} is for no symbol, or for one a second time: {_WRITE_THRESHOLDS}"
                 )
-            found[symbol] = parse_threshold(number.strip())
-        default = found.pop("", None)
+            thresholds[symbol] = parse_threshold(number.strip())
+        default = thresholds.pop("", None)
         if default is None:
             raise InvalidParameter(f"no threshold for all symbols: {_WRITE_THRESHOLDS}")
-        return cls(default, tuple(sorted(found.items())))
+        return cls(default, tuple(sorted(thresholds.items())))
 
 
 def parse_threshold(value: str, name: str = "threshold") -> Decimal:
@@ -120,10 +120,10 @@ def parse_threshold(value: str, name: str = "threshold") -> Decimal:
     if _NUMBER.fullmatch(value) is None:
         problem = "is not a plain decimal number"
     else:
-        found = Decimal(value)
-        problem = threshold_problem(found)
+        threshold = Decimal(value)
+        problem = threshold_problem(threshold)
         if not problem:
-            return found
+            return threshold
     shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
     raise InvalidParameter(f"{name}={shown!r} {problem}. {ALLOWED_THRESHOLDS}")
 
@@ -153,7 +153,7 @@ class SpotPrice:
 
 @dataclass(frozen=True, slots=True)
 class RefusedPrice:
-    """A coin whose price the source did not give, or gave unusably, with the reason as a sentence."""
+    """A coin without a usable price, and the reason as a sentence."""
 
     coin: Coin
     reason: str
@@ -185,8 +185,8 @@ class PriceSource(Protocol):
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
         """Ask for all coins in one request.
 
-        Raises UpstreamError where nothing was answered, and StoreError where nothing was asked because
-        the database gives no turn.
+        Raises UpstreamError without an answer, StoreError where the database gives no turn: then
+        no request was sent.
         """
 
 
@@ -204,7 +204,7 @@ class PriceStore(Protocol):
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by time of collection, then id; collected in [first, last] where given."""
+        """The newest prices, by collection time, then id; [first, last] limits that time."""
 
     def prune(self, before: int) -> int:
         """Remove what was collected before that unix time; returns how many prices."""

@@ -1,8 +1,8 @@
 """Waits that a signal ends soon, for the main thread of a command.
 
-The kernel may hand a signal to any thread of a process; Python runs the handler on the main thread, once
-that executes Python code. A main thread that sleeps is not woken by a signal which another thread took
-(one that was just starting a thread, say). So it never sleeps for longer than one slice.
+The kernel may deliver a signal to any thread, but Python runs the handler on the main thread, once
+that executes Python code. A signal that another thread took does not wake a sleeping main thread.
+So the main thread never sleeps for longer than one slice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SLICE: Final = 0.2
 
 
 def until(ready: Callable[[float], object], seconds: float = math.inf) -> bool:
-    """Call `ready(s)`, which waits up to s seconds, until it returns something true; return whether it did.
+    """Call `ready(s)`, which waits up to s seconds, until it is true; return whether it was.
 
     Give up after `seconds`. `threading.Event.wait` is such a function.
     """

@@ -58,13 +58,13 @@ class BoundedConnection(psycopg.Connection[Any]):
         """The driver's own steps; it is given the chance to go on at least every `_LOOK_EVERY`."""
         until = time.monotonic() + PATIENCE
         try:
-            wanted = next(gen)
+            event_mask = next(gen)
             while True:
-                ready = yield wanted
+                ready = yield event_mask
                 if not ready and time.monotonic() >= until:
                     self._require_server()
                     until = time.monotonic() + PATIENCE
-                wanted = gen.send(ready)
+                event_mask = gen.send(ready)
         except StopIteration as end:
             result: Result = end.value
             return result

@@ -100,9 +100,9 @@ def require_file(url: URL) -> None:
 def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
     """Put a SQLite file into WAL mode, where readers and the writer do not wait for each other.
 
-    The file keeps the mode, so this is for whoever makes or migrates it (it is made here where there is
-    none): a connection that set it by itself would change the files of other programs. While anybody
-    else works on the file SQLite refuses the change at once, without the wait that it knows otherwise.
+    Creates the file if there is none. The file keeps the mode, so only creation and migration set
+    it: an ordinary connection would change the files of other programs. While another connection
+    uses the file SQLite refuses the change at once, without its usual wait.
     Raises StoreError, ConfigurationError where the file cannot be made.
     """
     if engine.dialect.name != SQLITE:
@@ -129,9 +129,9 @@ def require_sound(engine: Engine, most: int | None = None) -> None:
     if most is not None and file_of(engine.url).stat().st_size > most:
         return
     with reading(engine) as connection:
-        found = connection.scalars(text("PRAGMA quick_check(1)")).all()
-    if found != ["ok"]:
-        reason = " ".join(str(found[0]).split())
+        report = connection.scalars(text("PRAGMA quick_check(1)")).all()
+    if report != ["ok"]:
+        reason = " ".join(str(report[0]).split())
         raise StoreUnusable(
             f"DB_URL's file is damaged ({reason}): restore a backup, or move it away and load anew; it "
             "was not changed"
@@ -193,7 +193,7 @@ def _is_uri(url: URL) -> bool:
 def _at(path: Path) -> tuple[int, int] | None:
     """Which file is at the path; None where none is."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -42,16 +42,16 @@ class MemoryPriceStore:
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by time of collection, then id; collected in [first, last] where given."""
+        """The newest prices, by collection time, then id; [first, last] limits that time."""
         with self._lock:
-            found = [
+            prices = [
                 price
                 for price in self._prices
                 if (price.symbol, price.currency) == (symbol, currency)
                 and (first is None or price.collected_at >= first)
                 and (last is None or price.collected_at <= last)
             ]
-        return sorted(found, key=lambda p: (p.collected_at, p.id), reverse=True)[:limit]
+        return sorted(prices, key=lambda p: (p.collected_at, p.id), reverse=True)[:limit]
 
     def prune(self, before: int) -> int:
         """Remove what was collected before that unix time; returns how many prices."""

@@ -38,7 +38,7 @@ _NO_AVERAGES: Final = (None,) * len(WINDOWS)
 
 @dataclass(slots=True)
 class _Stored:
-    """One state of a series. Once committed it is not changed: a commit puts another in its place."""
+    """One state of a series. A commit replaces it and never changes it."""
 
     revision: int = 0
     checked_at: int | None = None
@@ -97,7 +97,7 @@ class MemorySeriesStore:
         return ask(self)
 
     def state(self, series: Series) -> SeriesState:
-        """What is known of the series; EMPTY_SERIES where it was never loaded."""
+        """The state of the series; EMPTY_SERIES before its first load."""
         return self._committed(series).state
 
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
@@ -105,7 +105,7 @@ class MemorySeriesStore:
         return list(self._committed(series).within(first, last))
 
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
-        """The buckets in [first, last] that the exchange did not have when asked, ascending."""
+        """The buckets of [first, last] that the exchange lacked at the last request, ascending."""
         noted = self._committed(series).absent
         return [noted[bucket] for bucket in sorted(noted) if first <= bucket <= last]
 
@@ -117,26 +117,26 @@ class MemorySeriesStore:
     def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles."""
         stored = self._committed(series)
-        found = {b for b in stored.within(first, last) if _contradicts(stored, series.step, b)}
+        wrong = {b for b in stored.within(first, last) if _contradicts(stored, series.step, b)}
         orphans = {b for b in stored.averages if first <= b <= last and b not in stored.candles}
-        return sorted(found | orphans)
+        return sorted(wrong | orphans)
 
     def quarantined(
         self, series: Series, first: int, last: int, limit: int | None = None
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
-        found = [
+        """Refused candles of [first, last] and those without a bucket, last seen first."""
+        candles = [
             item
             for item in self._committed(series).quarantine.values()
             if item.bucket is None or first <= item.bucket <= last
         ]
-        found.sort(key=lambda item: (-item.last_seen_at, -(item.bucket or 0), item.reason))
-        return found[:limit]
+        candles.sort(key=lambda item: (-item.last_seen_at, -(item.bucket or 0), item.reason))
+        return candles[:limit]
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
-        """Closed candles that the exchange revised, the last noticed ones first."""
-        found = self._committed(series).revised
-        return sorted(found, key=lambda r: (-r.noticed_at, -r.old.bucket))[:limit]
+        """Closed candles that the exchange revised, last noticed first."""
+        revised = self._committed(series).revised
+        return sorted(revised, key=lambda r: (-r.noticed_at, -r.old.bucket))[:limit]
 
     def rows(
         self, series: Series, first: int, last: int
@@ -152,7 +152,7 @@ class MemorySeriesStore:
     def means(
         self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
-        """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
+        """The (bucket, average in 1e-8) of [first, last], ascending, and their state."""
         stored = self._committed(series)
         column = WINDOWS.index(window)
         rows = (stored.averages.get(b) for b in stored.within(first, last))
@@ -183,8 +183,8 @@ class MemorySeriesUnit:
 
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
-        found = self.candles(first, last)
-        return [candle.bucket for candle in found], [candle.close for candle in found]
+        candles = self.candles(first, last)
+        return [candle.bucket for candle in candles], [candle.close for candle in candles]
 
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique. What has come is no longer absent."""
@@ -206,18 +206,18 @@ class MemorySeriesUnit:
         return len(lost)
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
-        """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
+        """Note that the exchange had no candle for these buckets at unix time `asked_at`."""
         for bucket in buckets:
-            known = self._stored.absent.get(bucket)
-            first = asked_at if known is None else known.first_asked_at
+            absence = self._stored.absent.get(bucket)
+            first = asked_at if absence is None else absence.first_asked_at
             self._stored.absent[bucket] = Absent(bucket, first, asked_at)
 
     def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
         """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
         for item in refused:
             key = (item.bucket or 0, item.reason)
-            known = self._stored.quarantine.get(key)
-            first = seen_at if known is None else known.first_seen_at
+            entry = self._stored.quarantine.get(key)
+            first = seen_at if entry is None else entry.first_seen_at
             self._stored.quarantine[key] = QuarantinedCandle(
                 item.bucket, item.reason, first, seen_at
             )
@@ -240,7 +240,7 @@ class MemorySeriesUnit:
 
 
 class MemoryLeases:
-    """Leases of one holder among those that share `table`: name → (holder, expiry in unix seconds)."""
+    """Leases of one holder. Holders share `table`: name → (holder, expiry in unix seconds)."""
 
     _guard: Final = threading.Lock()  # of all holders, whichever table they share
 
@@ -250,7 +250,7 @@ class MemoryLeases:
         self._seconds = seconds
 
     def take(self, name: str, now: float) -> str | None:
-        """Take or renew a lease at unix time `now`; returns None where it is ours, else its holder."""
+        """Take or renew a lease at unix time `now`; None if it is ours, else its holder."""
         with self._guard:
             holder, until = self._table.get(name, (self._holder, now))
             # No lease can end that far ahead: then the clock of whoever took it was wrong.

@@ -8,8 +8,8 @@
 
 Tables stand after those that they refer to. `zcat FILE | head` shows a file to people.
 
-Version 1, which program 0.1.0 wrote, has a hash for each table in its last line and is read as well: there
-gzip's own checksum answers for the bytes, and the last line for the number of rows.
+Version 1, written by program 0.1.0, can be read too. Its last line has a hash for each table; there
+gzip's own checksum covers the bytes, and the last line the number of rows.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _UNREADABLE: Final = (
 """What comes of a line that is another kind of JSON, or none."""
 
 Row = tuple[str, Any, bytes]
-"""A table's name, the columns that a backup names for it, whatever it names, and a row as its line."""
+"""A table's name, its columns as the backup names them (unchecked), and one row's line."""
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -117,7 +117,7 @@ class Reader:
         self._tally = _Tally(self.schema)
 
     def rows(self) -> Iterator[Row]:
-        """All rows, once. Raises StoreUnusable, perhaps only at the end: only then they are proven."""
+        """All rows, once. Raises StoreUnusable, at the end at the latest; do not commit before."""
         name, columns = "", None
         for line in self._lines:
             if line.startswith(b"["):
@@ -183,7 +183,7 @@ def writing(file: Path, schema: str, now: float) -> Iterator[Writer]:
 
 @contextmanager
 def reading(file: Path) -> Iterator[Reader]:
-    """A backup to be read. Raises StoreUnusable where it is foreign, damaged, or of a newer program.
+    """Open a backup. Raises StoreUnusable where it is foreign, damaged, or from a newer program.
 
     Raises ConfigurationError where there is no such file.
     """
@@ -197,16 +197,16 @@ def line_of(value: Any) -> bytes:
 
 
 def _lines(file: Path) -> Generator[bytes, None, None]:
-    found = False
+    started = False
     try:
         with gzip.open(file) as opened:
             while line := opened.readline(_LONGEST_LINE):
                 if not line.endswith(b"\n"):
                     raise EOFError("a line does not end")
                 yield line
-                found = True
+                started = True
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        if not found:
+        if not started:
             raise _foreign(file) from error
         raise _damaged(file, str(error)) from error
     except OSError as error:

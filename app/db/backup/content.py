@@ -65,8 +65,8 @@ _REFUSED: Final = (
 def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
     """Write everything that the database holds at this moment into `file`.
 
-    An earlier backup there is replaced once the new one is complete. Raises StoreError, also where `file`
-    is something else, ConfigurationError where it has no folder, OSError where it cannot be written.
+    The complete backup replaces an earlier one. Raises StoreError, also where `file` is something
+    else, ConfigurationError where it has no folder, OSError where it cannot be written.
     """
     with snapshot(engine) as connection:
         version = schema.version_of(connection)
@@ -123,9 +123,9 @@ def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
     """Leave the tables of schema `version` empty and ours alone."""
     postgres = connection.dialect.name != SQLITE
     schema.lock(connection)
-    found = schema.version_of(connection)
-    schema.refuse_newer(found)
-    tables = data_tables(connection) if found is not None else []
+    current = schema.version_of(connection)
+    schema.refuse_newer(current)
+    tables = data_tables(connection) if current is not None else []
     if tables and postgres:
         names = ", ".join(_quoted(connection, table.name) for table in tables)
         connection.execute(text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
@@ -135,7 +135,7 @@ def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
             f"the database is not empty (it holds {', '.join(held)}); nothing was changed: point "
             "DB_URL at an empty one, or add --replace to lose what is there"
         )
-    if found == version:
+    if current == version:
         # Not TRUNCATE: those who read now would wait for it, or find nothing.
         for table in reversed(tables):
             connection.execute(delete(table))
@@ -163,13 +163,12 @@ def data_tables(connection: Connection) -> list[Table]:
     """The tables that hold data, as the database has them, each after those that it refers to.
 
     Their columns are read from the database and not from the models, so that an older schema can be
-    read as well. A table that a later version does without must stay known here by its name.
+    read as well. A table that a later version does without must stay listed here by its name.
     """
-    known = set(Base.metadata.tables) - OPERATIONAL
-    names = known & set(inspect(connection).get_table_names())
-    found = MetaData()
-    found.reflect(connection, only=sorted(names))
-    return [table for table in found.sorted_tables if table.name in names]
+    names = (set(Base.metadata.tables) - OPERATIONAL) & set(inspect(connection).get_table_names())
+    metadata = MetaData()
+    metadata.reflect(connection, only=sorted(names))
+    return [table for table in metadata.sorted_tables if table.name in names]
 
 
 def columns_of(table: Table) -> list[str]:
@@ -179,11 +178,9 @@ def columns_of(table: Table) -> list[str]:
 
 def read(connection: Connection, table: Table) -> Generator[bytes, None, None]:
     """All rows of a table as lines; the table is never in memory as a whole."""
-    wanted = select(*(table.columns[name] for name in columns_of(table)))
-    wanted = wanted.order_by(
-        *(_ordered(connection, column) for column in table.primary_key.columns)
-    )
-    with connection.execute(wanted, execution_options={"yield_per": BLOCK}) as result:
+    query = select(*(table.columns[name] for name in columns_of(table)))
+    query = query.order_by(*(_ordered(connection, column) for column in table.primary_key.columns))
+    with connection.execute(query, execution_options={"yield_per": BLOCK}) as result:
         for row in result:
             yield archive.line_of(list(row))
 
@@ -203,8 +200,8 @@ def _number(connection: Connection) -> None:
         column = table.autoincrement_column
         if column is None:
             continue
-        asked = text("SELECT pg_get_serial_sequence(:table, :column)")
-        sequence = connection.scalar(asked, {"table": table.name, "column": column.name})
+        lookup = text("SELECT pg_get_serial_sequence(:table, :column)")
+        sequence = connection.scalar(lookup, {"table": table.name, "column": column.name})
         if sequence is not None:
             highest = connection.scalar(select(func.max(column))) or 0
             # Unlike setval, this is undone with the transaction.

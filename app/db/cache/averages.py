@@ -28,7 +28,7 @@ class MeansSource(Protocol):
     """Where averages come from when they are not cached."""
 
     def state(self, series: Series) -> SeriesState:
-        """What is known of the series."""
+        """What is entry of the series."""
         ...
 
     def means(
@@ -70,13 +70,13 @@ class CachedAverageStore:
         self._known: dict[Series, _Known] = {}
 
     def state(self, series: Series) -> SeriesState:
-        """What is known of the series, at most `check_every` seconds old."""
+        """The state of the series, at most `check_every` seconds old."""
         not_before = self._not_before(series)
         while True:
-            known = self._believed(series)
-            if known is None:
-                known = self._flights.do(series, lambda: self._ask(series))
-            asked_at, state = known
+            entry = self._believed(series)
+            if entry is None:
+                entry = self._flights.do(series, lambda: self._ask(series))
+            asked_at, state = entry
             if asked_at >= not_before:
                 return state
 
@@ -85,11 +85,11 @@ class CachedAverageStore:
         not_before = self._not_before(series)
         while True:
             state = self.state(series)
-            wanted = _extent(state, series.interval, first, last)
-            found = self._cached(series, window, wanted, state)
-            if found is not None:
-                return _slice(state, found, first, last)
-            loaded = self._flights.do((series, window), partial(self._load, series, window, wanted))
+            span = _extent(state, series.interval, first, last)
+            cached = self._cached(series, window, span, state)
+            if cached is not None:
+                return _slice(state, cached, first, last)
+            loaded = self._flights.do((series, window), partial(self._load, series, window, span))
             needed = _extent(loaded.state, series.interval, first, last)
             # What others asked for may be other blocks, or an answer from before a commit that we
             # should see. And a load may just have committed the first bucket of the next block.
@@ -101,20 +101,20 @@ class CachedAverageStore:
         return self._ask(series)[1]
 
     def _believed(self, series: Series) -> _Known | None:
-        """When the state was asked for and what it was, unless that is too long ago."""
-        known = self._known.get(series)
-        if known is not None and self._monotonic() - known[0] < self._check_every:
-            return known
+        """The cached fetch time and state, unless they are too old."""
+        entry = self._known.get(series)
+        if entry is not None and self._monotonic() - entry[0] < self._check_every:
+            return entry
         return None
 
     def _not_before(self, series: Series) -> float:
-        """When the answer that a caller gets who comes now must have been asked for, at the earliest.
+        """Oldest acceptable fetch time for a new caller.
 
-        That is `check_every` ago, and not before what somebody has been told already.
+        That is `check_every` seconds ago, but never before a fetch whose state was already served.
         """
         oldest = self._monotonic() - self._check_every
-        known = self._known.get(series)
-        return oldest if known is None else max(oldest, known[0])
+        entry = self._known.get(series)
+        return oldest if entry is None else max(oldest, entry[0])
 
     def _ask(self, series: Series) -> _Known:
         asked_at = self._monotonic()
@@ -123,52 +123,52 @@ class CachedAverageStore:
         return asked_at, state
 
     def _learn(self, series: Series, asked_at: float, state: SeriesState) -> None:
-        # Two questions may overlap; the one that was asked later knows better.
-        known = self._known.get(series)
-        if known is None or known[0] <= asked_at:
+        # Two fetches may overlap; the one that started later wins.
+        entry = self._known.get(series)
+        if entry is None or entry[0] <= asked_at:
             self._known[series] = (asked_at, state)
 
     def _cached(
-        self, series: Series, window: Window, wanted: range, state: SeriesState
+        self, series: Series, window: Window, span: range, state: SeriesState
     ) -> list[Block] | None:
-        """All the wanted blocks at the state's revision, None where one of them is not cached."""
-        found = []
-        for number in wanted:
+        """All the blocks at the state's revision, None where one is not cached."""
+        cached = []
+        for number in span:
             key = _key(series, window, state.revision, number)
             packed = self._cache.get(key)
             block = blocks.unpack(key, packed) if packed is not None else None
             if block is None:
                 return None
-            found.append(block)
-        return found
+            cached.append(block)
+        return cached
 
-    def _load(self, series: Series, window: Window, wanted: range) -> _Loaded:
-        """The wanted blocks, from the source unless another caller finished before our turn."""
+    def _load(self, series: Series, window: Window, span: range) -> _Loaded:
+        """The blocks, from the source unless another caller finished before our turn."""
         asked_at, state = self._known[series]
-        found = self._cached(series, window, wanted, state)
-        if found is not None:
-            return _Loaded(asked_at, state, dict(zip(wanted, found, strict=True)))
-        return self._fetch(series, window, wanted)
+        cached = self._cached(series, window, span, state)
+        if cached is not None:
+            return _Loaded(asked_at, state, dict(zip(span, cached, strict=True)))
+        return self._fetch(series, window, span)
 
-    def _fetch(self, series: Series, window: Window, wanted: range) -> _Loaded:
-        """The wanted blocks, at least one, from the source, in one query."""
+    def _fetch(self, series: Series, window: Window, span: range) -> _Loaded:
+        """The blocks, at least one, from the source, in one query."""
         asked_at = self._monotonic()
         interval = series.interval
-        first, last = blocks.bounds(interval, wanted[0])[0], blocks.bounds(interval, wanted[-1])[1]
+        first, last = blocks.bounds(interval, span[0])[0], blocks.bounds(interval, span[-1])[1]
         state, rows = self._source.means(series, window, first, last)
         self._learn(series, asked_at, state)
         size = BLOCK * interval.seconds
         by_number = {n: list(run) for n, run in groupby(rows, lambda row: row[0] // size)}
-        found = {}
-        for number in wanted:
-            block = found[number] = blocks.render(by_number.get(number, ()))
+        rendered = {}
+        for number in span:
+            block = rendered[number] = blocks.render(by_number.get(number, ()))
             key = _key(series, window, state.revision, number)
             self._cache.set(key, blocks.pack(key, block))
-        return _Loaded(asked_at, state, found)
+        return _Loaded(asked_at, state, rendered)
 
 
-def _slice(state: SeriesState, found: Sequence[Block], first: int, last: int) -> AverageSlice:
-    count, body = blocks.join([block.slice(first, last) for block in found])
+def _slice(state: SeriesState, parts: Sequence[Block], first: int, last: int) -> AverageSlice:
+    count, body = blocks.join([block.slice(first, last) for block in parts])
     return AverageSlice(state, count, body)
 
 

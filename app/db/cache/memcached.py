@@ -1,13 +1,12 @@
-"""A ring of memcached nodes that can only make reads faster: whatever goes wrong is a miss.
+"""A ring of memcached nodes as a cache: every error is a miss.
 
-The only door to pymemcache. Each node has its own pool of connections, because pymemcache's plain and
-hashing clients must not be shared between threads. A key belongs to the node that ranks highest for it
-(rendezvous hashing); while that node is broken, to the next in its ranking, so that a ring of n nodes
-keeps (n - 1)/n of its entries when one dies, and all of them when it is back.
+Only this module uses pymemcache. Each node has its own connection pool, because pymemcache's plain
+and hashing clients are not thread-safe. Rendezvous hashing picks the node of a key; while that node
+is broken, the next in the key's ranking. So a ring of n nodes keeps (n - 1)/n of its entries when
+one dies, and all of them when it is back.
 
-A node that fails once is left alone from that moment on: nobody waits for it. One background thread
-asks it now and then whether it is back. A node that answers that it will not store this value has not
-failed; that is said once.
+The first failure takes a node out of use, so that no request waits for it. One background thread
+probes it until it is back. A node that refuses to store a value has not failed; that is logged once.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ CONNECT_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 0.15
 PROBE_EVERY: Final = 2.0
 CLOSE_SECONDS: Final = 2.0
-"""Seconds that the end waits for the thread that asks broken nodes; it may be waiting for a name."""
+"""How long `close` waits for the probe thread, which may be resolving a host name."""
 
 IDLE_SECONDS: Final = 60
 LARGEST_VALUE: Final = 1_000_000
 """Bytes; memcached refuses values over 1 MiB unless it is told otherwise."""
 
 _PART: Final = 262_144
-"""Bytes of one read. pymemcache asks for 4 KB at a time, and among many threads each part waits for its
+"""Bytes of one read. pymemcache reads 4 KB at a time, and with many threads each read waits for its
 turn again: 40 readers of 0.5 MB took 20 times as long."""
 
 # What pymemcache raises on replies that are not memcached's is whatever its parsing runs into.
@@ -77,8 +76,8 @@ class Node:
 
     def get(self, key: str) -> bytes | None:
         """The value; raises what pymemcache and the network raise."""
-        found: bytes | None = self._client.get(key)
-        return found
+        value: bytes | None = self._client.get(key)
+        return value
 
     def set(self, key: str, value: bytes, ttl: int) -> None:
         """Store the value; raises likewise."""
@@ -153,14 +152,14 @@ class MemcachedRing:
             node.close()
 
     def _node(self, key: str) -> Node | None:
-        """The highest-ranking node of the key that is not broken; None where no node can be asked."""
+        """The highest-ranking usable node for the key; None where all are broken."""
         usable = [node for node in self._nodes if not node.broken]
         if len(usable) <= 1:
             return usable[0] if usable else None
         return max(usable, key=lambda node: blake2b(f"{node.name} {key}".encode()).digest())
 
     def _failed(self, node: Node, error: Exception) -> None:
-        """Tell an answer that says no from a node that does not answer."""
+        """Separate a refusal from a node that does not answer."""
         answered = isinstance(error, MemcacheServerError)
         if not answered or isinstance(error, MemcacheUnexpectedCloseError):
             self._broke(node, error)
@@ -172,7 +171,7 @@ class MemcachedRing:
         structlog.get_logger().warning("cache_refused", node=node.name, reason=_reason(error))
 
     def _broke(self, node: Node, error: Exception) -> None:
-        """Leave the node alone, say so once, and have it watched."""
+        """Take the node out of use, log it once, and start the probe."""
         with self._lock:
             if node.broken or self._closed.is_set():
                 return
@@ -183,7 +182,7 @@ class MemcachedRing:
                 self._prober.start()
 
     def _watch(self) -> None:
-        """Ask broken nodes whether they are back, until all are."""
+        """Probe broken nodes until all are back."""
         while not self._wait(self._closed, PROBE_EVERY):
             for node in filter(lambda node: node.broken, self._nodes):
                 if not self._closed.is_set() and node.alive():

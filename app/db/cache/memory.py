@@ -38,7 +38,7 @@ class MemoryCache:
             return self._entries.get(key)
 
     def set(self, key: str, value: bytes) -> None:
-        """Keep the value; what was used longest ago makes room. A value beyond all room is not kept."""
+        """Store the value, evicting the least recently used. Drop it if it exceeds the capacity."""
         with self._lock:
             self._entries.pop(key, None)
             with suppress(ValueError):  # The value is larger than the cache.

@@ -1,4 +1,4 @@
-"""One call for many callers: whoever comes while a piece of work is under way shares its outcome."""
+"""Single flight: concurrent callers of one key share one run and its outcome."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SingleFlight:
         if shared is not None:
             outcome: Result = shared.result()
             return outcome
-        # The work is forgotten before its outcome is told: whoever asks again gets new work.
+        # Forget the work before publishing its outcome, so that a later call starts anew.
         try:
             result = work()
         except BaseException as error:

@@ -1,8 +1,8 @@
-"""Leases: which process does a piece of work now, so that a second one leaves it alone.
+"""Leases: one process at a time does a piece of work.
 
-A row with an expiry in the database, not a file: it holds across machines, and the lease of a process
-that died ends by itself. Nothing depends on it for correctness (a series is written under its own
-lock); it keeps two loaders from asking the exchange for the same.
+A lease is a row with an expiry in the database, not a file. So it holds across machines, and the
+lease of a dead process expires. Correctness does not depend on it: a series is written under its
+own lock. It keeps two loaders from requesting the same data.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ LEASE_SECONDS: Final = 120
 """How long a lease lasts without being renewed."""
 
 FARTHEST: Final = 2 * LEASE_SECONDS
-"""Seconds from now beyond which no lease can end: the clocks of two machines may be a little apart."""
+"""Seconds ahead of now in which every valid lease ends. Allows for clock skew."""
 
-# One statement decides, on both databases: a row that is in the way is replaced only once it expired,
-# or where no lease can last that long: then the clock of whoever wrote it was wrong, or set back since.
+# One atomic statement for both databases. Another holder's row is replaced once it has expired, or
+# if it ends later than any lease can: its writer's clock was wrong, or was set back since.
 _TAKE: Final = text(
     "INSERT INTO leases (name, holder, expires_at) VALUES (:name, :holder, :expires_at) "
     "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at "
@@ -46,7 +46,7 @@ class SqlLeases:
 
         Returns None where it is ours now, else who holds it. Raises StoreError.
         """
-        wanted = {
+        values = {
             "name": name,
             "holder": self._holder,
             "now": int(now),
@@ -54,11 +54,11 @@ class SqlLeases:
             "expires_at": int(now) + LEASE_SECONDS,
         }
         with transaction(self._engine) as connection:
-            if connection.execute(_TAKE, wanted).rowcount:
+            if connection.execute(_TAKE, values).rowcount:
                 return None
         with reading(self._reads) as connection:
             other = connection.scalar(select(StoredLease.holder).where(StoredLease.name == name))
-        # It may have been given back between the two statements; it was not ours all the same.
+        # It may have been released between the two statements; it still was not ours.
         return other or "another process"
 
     def release(self, name: str) -> None:

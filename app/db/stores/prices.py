@@ -12,7 +12,7 @@ from app.db.models import CollectedPrice
 from app.db.session import for_reading, reading, transaction
 
 PRUNE_BATCH: Final = 5_000
-"""Rows that are removed in one transaction, so that pruning never holds up a collection for long."""
+"""Rows per transaction of a prune, so that it never delays a collection for long."""
 
 _COLUMNS: Final = (
     CollectedPrice.id,
@@ -64,19 +64,19 @@ class SqlPriceStore:
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by time of collection, then id; collected in [first, last] where given."""
-        wanted = (
+        """The newest prices, by collection time, then id; [first, last] limits that time."""
+        query = (
             select(*_COLUMNS)
             .where(CollectedPrice.symbol == symbol, CollectedPrice.currency == currency)
             .order_by(CollectedPrice.collected_at.desc(), CollectedPrice.id.desc())
             .limit(limit)
         )
         if first is not None:
-            wanted = wanted.where(CollectedPrice.collected_at >= first)
+            query = query.where(CollectedPrice.collected_at >= first)
         if last is not None:
-            wanted = wanted.where(CollectedPrice.collected_at <= last)
+            query = query.where(CollectedPrice.collected_at <= last)
         with reading(self._reads) as connection:
-            return [StoredPrice(*row) for row in connection.execute(wanted)]
+            return [StoredPrice(*row) for row in connection.execute(query)]
 
     def prune(self, before: int) -> int:
         """Remove what was collected before that unix time, in batches; returns how many rows."""
@@ -90,9 +90,9 @@ class SqlPriceStore:
         )
         while True:
             with transaction(self._engine) as connection:
-                found = connection.execute(
+                count = connection.execute(
                     delete(CollectedPrice).where(CollectedPrice.id.in_(oldest))
                 ).rowcount
-            removed += found
-            if found < PRUNE_BATCH:
+            removed += count
+            if count < PRUNE_BATCH:
                 return removed

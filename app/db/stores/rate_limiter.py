@@ -1,10 +1,9 @@
-"""The gate in front of a host, shared by every process that works on one database.
+"""A rate limiter per host, shared by all processes on one database.
 
-One row per host says when the next request may go out. Who finds that moment come takes it with one
-atomic statement; everybody else waits until the new one and asks again. Nothing is reserved ahead: a
-place that was promised to a process that sleeps too long, or dies, would let two requests go out side
-by side, or nobody. The spacing counts from the request that really went out last, and a closure
-reaches those who wait already.
+One row per host holds the time of the next turn. A process takes a due turn with one atomic
+statement; the others wait for the next and try again. Turns are never reserved: a holder that
+overslept or died would let two requests out together, or none. Spacing counts from the last
+request that was really sent. A closure also applies to those already waiting.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from app.core.ports import Clock
 from app.db.session import SQLITE, for_reading, reading, transaction
 
 LONGEST_CLOSURE: Final = 3_600.0
-"""Seconds. A host that asks for more is asked again after this, as `app.sources.retry` has it."""
+"""The longest closure, in seconds, whatever the host asks for; see `app.sources.retry`."""
 
 _SECOND: Final = 1_000_000
 """The columns are in microseconds."""
 
 _SLACK: Final = 60 * _SECOND
-"""How far beyond what this gate writes itself a stored time may lie before its clock was wrong."""
+"""How far a stored time may exceed the longest valid one before it is taken for a clock error."""
 
 _POSTGRES_NOW: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
-# A time that nobody can have meant (a clock was set back since it was written) holds nobody up.
+# An impossible time blocks nobody: a clock was set back after it was written.
 _READ: Final = """
     SELECT {now},
         CASE WHEN next_at > {now} + :farthest_turn THEN 0 ELSE next_at END,
@@ -61,12 +60,12 @@ _ADD: Final = """
 class SharedRateLimiter:
     """A RateLimiter for all processes on one database: one request per 1 / `rate` seconds to `host`.
 
-    `host` is the name of what is shared. While the database cannot be used nobody passes: an answer that
-    cannot be stored need not be asked for. Without a `clock` the time is PostgreSQL's own, so that
-    several machines agree on it, and with SQLite this machine's. Safe to share between threads.
+    `host` names the shared resource. Nobody passes while the database is down: an answer that cannot
+    be stored is not worth a request. The default clock is PostgreSQL's own, so that machines agree;
+    with SQLite it is this machine's. Thread-safe.
 
-    Of each process one thread at a time competes for the turn, and the others stand behind it: a
-    process that many ask does not crowd out one that asks once in a while.
+    One thread per process competes for a turn and the others queue behind it, so that a busy
+    process does not crowd out a quiet one.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class SharedRateLimiter:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._head = threading.Lock()
-        self._standing = 0  # how many threads compete or stand behind the one that does
+        self._standing = 0  # threads that compete or queue
         now = _POSTGRES_NOW if self._clock is None else ":now"
         self._read, self._take, self._close = (_at(now, sql) for sql in (_READ, _TAKE, _CLOSE))
         period = math.ceil(self._period * _SECOND)
@@ -105,11 +104,11 @@ class SharedRateLimiter:
         deadline = self._monotonic() + budget
         with self._ahead_of_the_others(deadline):
             while True:
-                wait, asked = self._wait()
+                wait, closed = self._wait()
                 if wait <= 0 and self._taken():
                     return
                 if wait > max(0.0, deadline - self._monotonic()) + 1 / _SECOND:
-                    raise kept_out(self._host, wait, asked=asked)
+                    raise kept_out(self._host, wait, asked=closed)
                 if wait > 0:
                     self._sleep(wait)
 
@@ -121,13 +120,13 @@ class SharedRateLimiter:
 
     @contextmanager
     def _ahead_of_the_others(self, deadline: float) -> Iterator[None]:
-        """Stand in the process's own line until this thread is its head. Raises OutOfTurn."""
+        """Queue until this thread is the first of its process. Raises OutOfTurn."""
         with self._lock:
             before = self._standing
             self._standing += 1
         try:
             left = max(0.0, deadline - self._monotonic())
-            # Each of those before takes a turn, and each turn a period.
+            # Each thread ahead takes one turn, and a turn lasts a period.
             soonest = before * self._period
             if soonest > left or not waits.until(self._head_taken, left):
                 raise kept_out(self._host, max(soonest, self._period), asked=False)
@@ -143,7 +142,7 @@ class SharedRateLimiter:
         return self._head.acquire(timeout=seconds)
 
     def _wait(self) -> tuple[float, bool]:
-        """Seconds until the next request may go out, by what is stored now, and if the host asked."""
+        """Seconds until the next turn, and whether a closure is the reason."""
         with reading(self._reads) as connection:
             row = connection.execute(self._read, self._bounds | self._now()).one_or_none()
         if row is None:
@@ -154,14 +153,14 @@ class SharedRateLimiter:
         return float(max(next_at, closed_until) - now) / _SECOND, closed_until > next_at
 
     def _taken(self) -> bool:
-        """Take the turn, if nobody was quicker."""
+        """Take the turn; False if another process was quicker."""
         with self._writing() as connection:
             return connection.execute(self._take, self._turn | self._now()).rowcount == 1
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        # SQLite waits for the write lock before the time is read: one that was read before could be
-        # seconds old when it is written. PostgreSQL reads its clock again after waiting for the row.
+        # On SQLite take the write lock before reading the time, which could otherwise be seconds
+        # old when written. PostgreSQL reads its clock again after waiting for the row.
         opened = transaction(self._engine) if self._sqlite else reading(self._reads)
         with opened as connection:
             yield connection

@@ -62,13 +62,13 @@ class SqlSeriesStore:
         )
 
     def state(self, series: Series) -> SeriesState:
-        """What is known of the series; EMPTY_SERIES where it was never loaded."""
+        """The state of the series; EMPTY_SERIES before its first load."""
         return self._read(lambda connection: statements.read_state(connection, series))
 
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
-        found = self._rows(statements.candles(series, first, last, "bucket"))
-        return [row[0] for row in found]
+        records = self._rows(statements.candles(series, first, last, "bucket"))
+        return [row[0] for row in records]
 
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
         """The buckets in [first, last] that the exchange did not have when asked, ascending."""
@@ -81,51 +81,51 @@ class SqlSeriesStore:
 
     def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles."""
-        found = self._rows(statements.wrong_averages(series, first, last))
-        return [row[0] for row in found]
+        records = self._rows(statements.wrong_averages(series, first, last))
+        return [row[0] for row in records]
 
     def quarantined(
         self, series: Series, first: int, last: int, limit: int | None = None
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last], and those without a bucket, the last seen ones first."""
-        found = self._rows(statements.quarantined(series, first, last, limit))
-        return [statements.as_quarantined(row) for row in found]
+        """Refused candles of [first, last] and those without a bucket, last seen first."""
+        records = self._rows(statements.quarantined(series, first, last, limit))
+        return [statements.as_quarantined(row) for row in records]
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
         """Closed candles that the exchange revised, the last noticed ones first."""
-        found = self._rows(statements.revisions(series, limit))
-        return [statements.as_revision(row) for row in found]
+        records = self._rows(statements.revisions(series, limit))
+        return [statements.as_revision(row) for row in records]
 
     def rows(
         self, series: Series, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
         """Candles of [first, last] with their averages, ascending, and the state they belong to."""
-        found = self._rows(statements.candles_with_averages(series, first, last))
+        records = self._rows(statements.candles_with_averages(series, first, last))
         rows = [
             (
                 Candle(*row[STATE_WIDTH:_AVERAGES_FROM]),
                 AverageRow(row[STATE_WIDTH], tuple(row[_AVERAGES_FROM:])),
             )
-            for row in found
+            for row in records
             if row[STATE_WIDTH] is not None
         ]
-        return (SeriesState(*found[0][:STATE_WIDTH]) if found else EMPTY_SERIES), rows
+        return (SeriesState(*records[0][:STATE_WIDTH]) if records else EMPTY_SERIES), rows
 
     def means(
         self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
-        """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
-        found = self._rows(statements.means(series, window, first, last))
-        state = SeriesState(*found[0][:STATE_WIDTH]) if found else EMPTY_SERIES
-        return state, [(row[4], row[5]) for row in found if row[4] is not None]
+        """The (bucket, average in 1e-8) of [first, last], ascending, and their state."""
+        records = self._rows(statements.means(series, window, first, last))
+        state = SeriesState(*records[0][:STATE_WIDTH]) if records else EMPTY_SERIES
+        return state, [(row[4], row[5]) for row in records if row[4] is not None]
 
     def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
         state, means = self.means(series, window, first, last)
         return AverageSlice(state, len(means), rendering.averages(means))
 
-    def _rows(self, wanted: Executable) -> Sequence[Any]:
-        return self._read(lambda connection: connection.execute(wanted).all())
+    def _rows(self, query: Executable) -> Sequence[Any]:
+        return self._read(lambda connection: connection.execute(query).all())
 
     def _read(self, ask: Callable[[Connection], Result]) -> Result:
         if self._connection is not None:
@@ -167,13 +167,13 @@ class SqlSeriesUnit:
 
     def candles(self, first: int, last: int) -> list[Candle]:
         """The stored candles of the buckets [first, last], ascending."""
-        wanted = statements.candles(self._series, first, last, "bucket", *PRICES)
-        return [Candle(*row) for row in self._connection.execute(wanted)]
+        query = statements.candles(self._series, first, last, "bucket", *PRICES)
+        return [Candle(*row) for row in self._connection.execute(query)]
 
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
-        wanted = statements.candles(self._series, first, last, "bucket", "close")
-        rows = self._connection.execute(wanted).all()
+        query = statements.candles(self._series, first, last, "bucket", "close")
+        rows = self._connection.execute(query).all()
         return [row[0] for row in rows], [row[1] for row in rows]
 
     def put_candles(self, candles: Sequence[Candle]) -> None:

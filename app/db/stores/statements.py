@@ -83,8 +83,8 @@ def state_columns(series: Series) -> tuple[Any, ...]:
 
 def read_state(connection: Connection, series: Series) -> SeriesState:
     """What is known of the series; EMPTY_SERIES where it was never loaded."""
-    wanted = select(*state_columns(series)).where(*is_series(StoredSeries, series))
-    row = connection.execute(wanted).one_or_none()
+    query = select(*state_columns(series)).where(*is_series(StoredSeries, series))
+    row = connection.execute(query).one_or_none()
     return SeriesState(*row) if row is not None else EMPTY_SERIES
 
 
@@ -194,10 +194,10 @@ def put_quarantined(
     seen_at: int,
 ) -> None:
     """Keep refused candles of the series `name` (pair, interval), each reason once per bucket."""
-    found = sorted(
+    entries = sorted(
         {(item.bucket or UNKNOWN_BUCKET, item.reason[:_REASON_LENGTH]) for item in refused}
     )
-    rows = [(*name, bucket, reason, seen_at, seen_at) for bucket, reason in found]
+    rows = [(*name, bucket, reason, seen_at, seen_at) for bucket, reason in entries]
     upsert(connection, "quarantine", (*KEY, "reason"), _SEEN, rows, keep=_SEEN[:1])
 
 
