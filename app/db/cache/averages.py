@@ -28,7 +28,7 @@ class MeansSource(Protocol):
     """Where averages come from when they are not cached."""
 
     def state(self, series: Series) -> SeriesState:
-        """What is entry of the series."""
+        """What is known of the series."""
         ...
 
     def means(
