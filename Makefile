@@ -1,6 +1,6 @@
-# Every target prepares .venv by itself (scripts/venv.sh): nothing has to be installed or activated
-# first, and when nothing changed that costs a few hundredths of a second. Works with GNU make 3.81
-# (macOS) as well, so no .ONESHELL and no grouped targets.
+# Every target prepares .venv itself (scripts/venv.sh), so there is nothing to install or activate
+# first. Without a change that costs a few hundredths of a second. GNU make 3.81 (macOS) must work
+# too, so no .ONESHELL and no grouped targets.
 #
 #   make initial_load ARGS="--pairs BRLBTC"    passes arguments to the command
 #   make install PYTHON=/path/to/python3       names the Python that .venv is made from
@@ -10,24 +10,24 @@
 
 PY := .venv/bin/python
 DEPLOY := .tools/deploy/bin/python
-# Where GitHub runs it, each command gets a token of its own; at home this changes nothing.
+# On GitHub each command gets its own token; elsewhere this changes nothing.
 AS_ROLE := $(DEPLOY) -m infra.release.identity $(DEPLOY)
 ARGS :=
 FILE := data/backup.mmsb
 IMAGE := mms-api
 BASE :=
 COVERAGE_FLOOR := 90
-# Most tests wait for processes that they start, so several run at a time (ARGS=-n0: one after the other).
+# Most tests wait for processes that they start, so several run at a time (ARGS=-n0: one by one).
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
 
-# The tests by folder: what needs nothing but Python; what needs services as well; and what is slow, or
-# matters only when its own folder changes. ARGS that name files or folders take their place.
+# The tests by folder: those that need only Python, those that need services, and those that are
+# slow or matter only when their subject changes. ARGS that name files or folders replace them.
 FAST := tests/unit tests/contracts tests/house
 SERVICES := tests/integration
 SLOW := tests/drills tests/tools
 tests = $(if $(findstring tests/,$(ARGS)),,$(1)) $(ARGS)
 
-# What every branch of is run by a test: loading, validation, averages, gaps, cache, and what stores them.
+# Modules whose every branch a test must run: loading, validation, averages, gaps, cache, stores.
 EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/averages.py \
 	app/services/gaps.py app/services/coverage.py app/services/leasing.py app/domain/candles.py \
 	app/domain/price_scale.py app/domain/fixed_point.py app/domain/averages.py app/domain/gaps.py \
@@ -36,10 +36,10 @@ EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/a
 comma := ,
 empty :=
 space := $(empty) $(empty)
-# Judged after a run of all tests only, and where PostgreSQL and memcached are; elsewhere it says why not.
+# Judged only after all tests, with PostgreSQL and memcached; otherwise it says why not.
 JUDGE_BRANCHES = $(PY) -m checks.branches '$(subst $(space),$(comma),$(strip $(EVERY_BRANCH)))'
 
-# ARGS are for the one command that was asked for, not for a make that this command may call.
+# ARGS are for the command on the command line, not for a make that it may call.
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
@@ -196,7 +196,7 @@ infra-check: ready-dev ## Plan, assert and scan the Terraform of infra/terraform
 	@sh scripts/tools.sh checkov
 	@$(PY) -m checks.infra $(ARGS)
 
-# Each list begins with the command that makes it alone. dev and checks hold the application's own list.
+# Each list begins with its own command. dev and checks include the application's list.
 COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras $(ARGS) --output-file
 

@@ -1,8 +1,8 @@
-"""python -m checks.branches PATTERN,PATTERN: whether the tests that have just run ran every branch there.
+"""python -m checks.branches PATTERN,PATTERN: whether the last test run took every branch there.
 
-Some branches are reached on PostgreSQL or through memcached alone. Where one of them is not installed the
-tests that need it were skipped: then nothing is judged, and one line says so. What MMS_TEST_REQUIRE names,
-as continuous integration does, is there, or tests have failed: so it always judges.
+Some branches are reached on PostgreSQL or through memcached alone. If one of them is missing, its
+tests were skipped: then nothing is judged, and one line says so. What MMS_TEST_REQUIRE names, as CI
+does, is there, or tests have failed: so CI always judges.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ NOT_RUN_BY_A_TEST: Final = 1
 
 
 def main(argv: Sequence[str]) -> int:
-    """Judge the patterns, or say why not. Exit 0 where every branch was run or nothing is judged, else 1."""
+    """Judge the patterns, or say why not. Exit 1 where a branch was not run, else 0."""
     (patterns,) = argv
-    found = {"postgres": postgres.tools(), "memcached": memcached.program()}
-    return judge(patterns, missing(found, os.environ.get("MMS_TEST_REQUIRE", "").split(",")))
+    programs = {"postgres": postgres.tools(), "memcached": memcached.program()}
+    return judge(patterns, missing(programs, os.environ.get("MMS_TEST_REQUIRE", "").split(",")))
 
 
-def missing(found: Mapping[str, Path | None], required: Collection[str]) -> list[str]:
+def missing(programs: Mapping[str, Path | None], required: Collection[str]) -> list[str]:
     """The programs that were neither found nor required."""
-    return [name for name, where in found.items() if where is None and name not in required]
+    return [name for name, where in programs.items() if where is None and name not in required]
 
 
 def judge(patterns: str, absent: Sequence[str], project: Path | None = None) -> int:
-    """What coverage's data in the folder say of the patterns, if nothing was absent; the exit code."""
+    """Judge the patterns by coverage's data, unless a program is absent. Returns the exit code."""
     if absent:
         sys.stdout.write(
             "Not judged here: whether a test runs every branch of loading, validation, averages, gaps "

@@ -1,7 +1,7 @@
 """Docker, or podman with buildah: whichever is at hand, driven through the same few words.
 
-Podman gets a storage and a configuration of its own in the folder of the check, so that nothing of the
-user's images, containers, volumes or settings is touched or needed.
+Podman gets its own storage and configuration in the folder of the check. So none of the user's
+images, containers, volumes or settings is touched or needed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from checks.commands import Done
 
 PODMAN_TOOLS: Final = ("buildah", "podman", "runc")
 
-# crun and the default limits fail on kernels without cgroup v2 or with few processes allowed; the log
-# of events goes to a file because there may be no journal.
+# crun and the default limits fail on kernels without cgroup v2 or with few processes allowed.
+# Events go to a file, because there may be no journal.
 _CONTAINERS: Final = """\
 [containers]
 default_ulimits = ["nofile=1024:20000", "nproc=1000:1000"]
@@ -41,7 +41,7 @@ driver = "overlay"
 graphroot = "{folder}/store"
 runroot = "{folder}/run"
 """
-# What podman says about its health timers where systemd does not run; it is neither ours nor an error.
+# podman says this about its health timers where systemd does not run; it is no error.
 _NOISE: Final = ("unable to get systemd connection",)
 
 
@@ -56,7 +56,7 @@ class Engine:
 
     @property
     def hard(self) -> tuple[str, ...]:
-        """The options of `run` for a root of which nothing can be written, and 512 MB without swap."""
+        """The options of `run` for a read-only root and 512 MB without swap."""
         if self.is_docker:
             return ("--read-only", "--memory", "512m", "--memory-swap", "512m")
         return ("--read-only", "--read-only-tmpfs=false", "--memory", "512m")
@@ -87,8 +87,8 @@ class Engine:
 
     def inspect(self, kind: str, name: str) -> Any:
         """What the engine knows about an image or a container."""
-        (found,) = json.loads(self.must(kind, "inspect", name))
-        return found
+        (description,) = json.loads(self.must(kind, "inspect", name))
+        return description
 
     def has_image(self, name: str) -> bool:
         """Whether the image is here already."""
@@ -113,12 +113,12 @@ def docker() -> Engine | None:
     """Docker, where its program is installed and its engine answers."""
     if shutil.which("docker") is None:
         return None
-    found = Engine("docker")
-    return found if found.call("info", timeout=20.0).code == 0 else None
+    engine = Engine("docker")
+    return engine if engine.call("info", timeout=20.0).code == 0 else None
 
 
 def podman(folder: Path, *, bridge: bool = False) -> Engine:
-    """Podman with everything that it keeps below `folder`; with `bridge`, networks of containers too."""
+    """Podman, with all of its data below `folder`; with `bridge`, networks of containers too."""
     for name in ("store", "run", "tmp", "networks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     configuration = _CONTAINERS + (_BRIDGE if bridge else "")

@@ -1,4 +1,4 @@
-"""One line for each thing that was tried, with the figure that was found, and an honest end."""
+"""One line for each check with its figure, and an honest end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, TextIO
 PASSED: Final = 0
 FAILED: Final = 1
 NOT_RUN: Final = 3
-"""Something that the check needs is missing: nothing is proved, and nothing is counted as passed."""
+"""The check lacks something that it needs: nothing is proved, and nothing counts as passed."""
 
 
 class CannotCheckError(Exception):
@@ -43,7 +43,7 @@ class Report:
         self._line(f"        {text}")
 
     def check(self, name: str, good: bool, figure: object) -> bool:
-        """One thing that was tried: whether it is as it must be, and what was found."""
+        """Report one check: whether it holds, and its figure."""
         self._line(f"{'ok' if good else 'FAILED':<7} {name:<34} {figure}")
         if good:
             self.passed += 1
@@ -51,10 +51,10 @@ class Report:
             self.failed.append(name)
         return good
 
-    def equal(self, name: str, found: object, wanted: object) -> bool:
-        """One thing whose value is known beforehand."""
-        good = found == wanted
-        return self.check(name, good, found if good else f"{found}, and should be {wanted}")
+    def equal(self, name: str, value: object, expected: object) -> bool:
+        """Report one check whose value must be `expected`."""
+        good = value == expected
+        return self.check(name, good, value if good else f"{value}, and should be {expected}")
 
     def leave_out(self, name: str, why: str) -> None:
         """Something that cannot be tried here. It is never counted as passed."""

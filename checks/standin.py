@@ -1,8 +1,8 @@
 """Base images made from Debian packages, for where no image registry can be reached.
 
-Such an image stands in for the one of a registry under the very same name, so that the Dockerfile is
-built as it is. It proves the Dockerfile and the application; it proves nothing about the registry's
-image, and whoever uses it says so.
+Such an image stands in for the one of a registry under the very same name, so that the Dockerfile
+is built as it is. It proves the Dockerfile and the application; it proves nothing about the
+registry's image, and whoever uses it says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Programs that a check needs: which are missing, how to get them, and getting them when asked to."""
+"""Programs that a check needs: which are missing, how to get them, and their installation."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Build the image and run docker-compose.yml with it, in the foreground, which `make run_in_docker` does:
+# Build the image and run docker-compose.yml with it in the foreground (`make run_in_docker`):
 #
 #   sh scripts/compose.sh [--profile full|demo] [OPTION...] [-- OPTION OF up...]
 #
-# Ctrl-C stops it; the data stay in their volumes. MMS_IMAGE is the image's name, BASE its base by digest.
+# Ctrl-C stops it; the data stay in their volumes. MMS_IMAGE is the image's name, BASE its base by
+# digest.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -26,7 +27,7 @@ case " $* " in
     *) set -- --profile laptop "$@" ;;
 esac
 
-# What stands behind -- is for `up`: each word moves from the front to the back, `up` in between.
+# Words after -- are for `up`: each word moves from the front to the back, with `up` in between.
 up=no
 for word do
     shift

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Build the container image: `sh scripts/image.sh NAME [BASE]`, which `make image` does.
 #
-# Without BASE the one of the Dockerfile is pulled and built upon by its digest, so that the image
-# names exactly what it stands on (label org.opencontainers.image.base.name). Without a network the one that
-# was pulled last is taken. ENGINE names the only engine to use.
+# Without BASE, the Dockerfile's base is pulled and used by its digest, so that the image names its
+# exact base (label org.opencontainers.image.base.name). Without a network the base that was pulled
+# last is used. ENGINE names the only engine to use.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the system programs that the larger checks need (Debian, Ubuntu), as root or through sudo:
-# `make programs`. What is there already is left alone. Nothing in the application needs them.
+# `make programs`. Installed programs are left alone. The application itself needs none of them.
 set -eu
 
 missing=''

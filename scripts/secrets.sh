@@ -1,7 +1,7 @@
 #!/bin/sh
-# Make the secrets of docker-compose.yml where they are missing: `sh scripts/secrets.sh FOLDER`. Those
-# that are there are kept. Nobody but their owner can enter the folder; the files themselves can be read
-# by anyone, because each container reads its own as a user of another number.
+# Make the missing secrets of docker-compose.yml: `sh scripts/secrets.sh FOLDER`. Existing ones
+# stay. Only the owner can enter the folder. The files are readable by anyone, because each
+# container reads its own as another user.
 set -eu
 
 folder=${1:?usage: sh scripts/secrets.sh FOLDER}
@@ -9,7 +9,7 @@ umask 022
 mkdir -p "$folder"
 chmod 0700 "$folder"
 
-# A file is there whole or not at all.
+# A file is whole or absent.
 put() {
     [ -s "$folder/$1" ] && return 0
     printf '%s\n' "$2" >"$folder/.$1"

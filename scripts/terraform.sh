@@ -1,11 +1,12 @@
 #!/bin/sh
-# Run Terraform where its registry may be out of reach: `sh scripts/terraform.sh ARGS...`, as terraform.
+# Run Terraform, also without its registry: `sh scripts/terraform.sh ARGS...`, as terraform.
 #
 # Only `init` needs the AWS provider from somewhere. It is taken from
 #   1. the folder that TF_PROVIDER_MIRROR names, laid out as `terraform providers mirror` makes it;
 #   2. else the registry;
 #   3. else such a folder at one of the places where machines have them.
-# The lock file's checksums hold for all three. Exit 3: none of them, or no Terraform; nothing was checked.
+# The lock file's checksums hold for all three. Exit 3: no provider or no Terraform; nothing was
+# checked.
 set -eu
 
 say() { printf 'terraform: %s\n' "$*" >&2; }
@@ -24,7 +25,7 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# A mirror is <folder>/<host>/hashicorp/aws; the folder is what Terraform wants to know.
+# A mirror is <folder>/<host>/hashicorp/aws; Terraform needs the folder.
 found_mirror() {
     for place in "${HOME:-/nowhere}/.terraform.d" /usr/local/share/terraform /usr/share/terraform \
         /usr/lib/terraform /var/lib/terraform /srv /opt; do

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Make the environment of one kind of tools ready: `sh scripts/tools.sh deploy`, `rehearsal`, `audit` or `checkov`.
+# Prepare one kind of tools: `sh scripts/tools.sh deploy`, `rehearsal`, `audit` or `checkov`.
 #
-# They stand in .tools/NAME, apart from .venv: what ships or judges the application must never decide
-# which versions the application runs with. Like scripts/venv.sh this costs nothing when nothing changed,
-# installs by hash, from wheels alone and without resolving anything, and starts anew after an
-# installation that was cut off.
+# They are in .tools/NAME, apart from .venv: tools that ship or judge the application must never
+# choose the versions that it runs with. As in scripts/venv.sh: no cost without a change,
+# installation by hash, wheels only, no resolving, and a new start after an interrupted
+# installation.
 set -eu
 
 case ${1:-} in

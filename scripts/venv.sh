@@ -1,12 +1,12 @@
 #!/bin/sh
-# Make .venv ready for what is about to run: `sh scripts/venv.sh run`, or `dev` for the tools too, or
-# `checks` for those of the image and the laptop stack as well.
+# Prepare .venv: `sh scripts/venv.sh run`, or `dev` with the tools, or `checks` with those of the
+# image and the laptop stack as well.
 #
-# Every make target calls this first, so it answers within milliseconds when nothing is to be done.
-# What it goes by, all inside .venv:
+# Every make target calls this first, so it takes milliseconds when nothing changed. Its marks, all
+# inside .venv:
 #   .installed-run, -dev, -checks     a copy of the requirements that were installed, written last
-#   .installing                      there while an installation runs; found afterwards, it says
-#                                    that one was cut off, and .venv is made anew
+#   .installing                      there while an installation runs; if it is left over, one was
+#                                    interrupted, and .venv is made anew
 #   .made-in                         the folder: the commands in .venv/bin work in no other
 # Written for the plain POSIX shell: it runs on Linux and macOS alike.
 set -eu
@@ -33,8 +33,8 @@ minor_of() { printf '%s' "${1%.*}"; }
 
 succeeds() { "$1" -c "$2" </dev/null >/dev/null 2>&1; }
 
-# A .venv outlives the Python it was made from (an upgrade, a removal), so it is asked as well.
-# Where PYTHON is given, .venv must be of that version.
+# A .venv outlives the Python it was made from (an upgrade, a removal), so its own Python is run
+# too. Where PYTHON is given, .venv must be of that version.
 usable() {
     [ ! -e .venv/.installing ] || return 1
     [ ! -e .venv/.made-in ] || [ "$(cat .venv/.made-in)" = "$(pwd -P)" ] || return 1
@@ -93,7 +93,7 @@ take_lock() {
     waited=0
     until mkdir "$lock" 2>/dev/null; do
         holder=$(cat "$lock/pid" 2>/dev/null || true)
-        # Its owner is gone, or was cut off before it could write its number.
+        # Its owner is gone, or was interrupted before it wrote its number.
         if { [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; } ||
             { [ -z "$holder" ] && [ "$waited" -ge 5 ]; }; then
             rm -rf "$lock"
@@ -115,7 +115,7 @@ take_lock() {
 
 create() {
     choose_python
-    # The rename comes first, so that a removal cut off half-way leaves no .venv that looks whole.
+    # The rename comes first: an interrupted removal must not leave a .venv that looks whole.
     if [ -e .venv ] || [ -L .venv ]; then
         say "The .venv that is here cannot be used (unfinished, moved, or of another Python)."
         mv .venv ".venv.old.$$"
@@ -131,17 +131,17 @@ create() {
 install() {
     : >.venv/.installing
     say "Installing what $requirements lists into .venv: once, about a minute."
-    # Wheels only: a source package would run its own, unpinned build on this machine. The list is
-    # whole, so nothing is resolved: an older pip would look at newer releases of what another package
-    # asks for with an extra, and refuse them. (tests/house says whether the list really is whole.)
+    # Wheels only: a source package would run its own, unpinned build here. The list is complete, so
+    # nothing is resolved: an older pip would look at newer releases of packages with an extra, and
+    # refuse them. (tests/house checks that the list is complete.)
     if ! .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check --no-deps \
         --require-hashes --only-binary :all: --requirement "$requirements"; then
         say "The installation failed; what pip says stands above. It needs the network, or a mirror"
         say "that pip is configured for. Type the same command again to retry."
         exit 1
     fi
-    # For developers the project itself, so that `mms` is in .venv/bin and finds the files as they are.
-    # setuptools is in their list: nothing is fetched.
+    # For developers also the project, editable, so that `mms` is in .venv/bin. setuptools is in
+    # their list: nothing is fetched.
     if [ "$wanted" != run ] && ! .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check \
         --no-index --no-deps --no-build-isolation --editable .; then
         say "The project could not be installed into .venv; what pip says stands above."
@@ -161,6 +161,6 @@ install() {
 if up_to_date; then exit 0; fi
 take_lock
 if up_to_date; then exit 0; fi # another command did it while this one waited
-# One made by hand has no stamps and is taken over as it is, if it has pip.
+# A .venv made by hand has no marks. It is used as it is, if it has pip.
 if ! usable || ! succeeds .venv/bin/python 'import pip'; then create; fi
 install

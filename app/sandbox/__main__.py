@@ -29,7 +29,7 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             address = stack.enter_context(serve(exchange, options.port, options.host))
         except (OSError, OverflowError) as error:
-            # Of the system's errors only a port that is taken can come this far.
+            # Only a port that is in use ends here.
             raise ConfigurationError(f"{error}; choose another --port, or 0") from error
         output.line(f"sandbox exchange on {address}")
         stop.wait()

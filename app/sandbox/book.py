@@ -1,7 +1,7 @@
-"""What the stand-in exchange knows: candles by pair and interval, from whichever source.
+"""The candles of the stand-in exchange, by pair and interval.
 
-A book may hold wrong candles, and it hands them out: refusing them is the reader's job. Hence its
-own `Bar` with decimals as they were written, instead of the product's checked fixed-point candle.
+A book may hold wrong candles and sends them: refusing them is the reader's job. So it has its own
+`Bar`, with decimals as they were written, instead of the checked fixed-point candle.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ class CandleBook(Protocol):
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """The pairs that it has candles of."""
+        """The pairs with candles."""
         ...
 
     def candles(self, series: Series, first: int, last: int, now: float) -> Sequence[Bar]:
         """The candles whose stamps lie in [first, last], ascending, as they stand at `now`.
 
-        None starts after `now` (unix seconds); the newest may still be running. Its pair is one of
-        `pairs`; an interval without candles gives an empty answer.
+        None starts after `now` (unix seconds); the newest may still be running. The pair must be
+        one of `pairs`. An interval without candles gives an empty sequence.
         """
         ...
 
 
 class ReplayBook:
-    """Candles that were loaded beforehand, sent exactly as they are."""
+    """Candles from a file, sent exactly as they are."""
 
     def __init__(self, series: Mapping[Series, Sequence[Bar]]) -> None:
         self._series = {key: tuple(sorted(bars, key=_stamp)) for key, bars in series.items()}
@@ -65,10 +65,10 @@ class ReplayBook:
 
 
 class EditableBook:
-    """Another book with holes and replaced candles, which may change while requests are answered.
+    """A book over another one, with holes and replaced candles. Safe to use from threads.
 
-    A hole hides what lies wholly inside it, at every interval; it does not change the candles
-    around it, so a day keeps its prices when some of its minutes are removed.
+    A hole hides the buckets that lie wholly inside it, at every interval. Other candles stay: a
+    day keeps its prices when some of its minutes are removed.
     """
 
     def __init__(self, base: CandleBook) -> None:
@@ -89,7 +89,7 @@ class EditableBook:
             self._holes[pair].remove(span)
 
     def replace(self, series: Series, bars: Iterable[Bar]) -> None:
-        """Send these candles from now on, in place of (or beside) what the base book has."""
+        """Send these candles from now on, in place of the base book's or beside them."""
         with self._lock:
             self._replaced.setdefault(series, {}).update((bar.stamp, bar) for bar in bars)
 
@@ -124,18 +124,18 @@ def newest(
 ) -> list[Bar]:
     """The newest `limit` candles with stamps in [first, last], ascending.
 
-    Walks back from `last` in steps that grow, because how many buckets hold a candle is known only
-    after asking, and the whole of [first, last] may be millions of simulated minutes.
+    Walks back from `last` in growing steps: [first, last] may be millions of simulated minutes, and
+    nobody can tell beforehand how many of them have a candle.
     """
-    found: list[Bar] = []
+    bars: list[Bar] = []
     end = min(last, int(now))
     buckets = limit
-    while len(found) < limit and end >= first:
+    while len(bars) < limit and end >= first:
         start = max(first, end - buckets * series.step + 1)
-        found = [*book.candles(series, start, end, now), *found]
+        bars = [*book.candles(series, start, end, now), *bars]
         end = start - 1
         buckets = max(buckets * 2, _FIRST_STEP)
-    return found[-limit:]
+    return bars[-limit:]
 
 
 def _stamp(bar: Bar) -> int:

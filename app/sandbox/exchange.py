@@ -1,9 +1,10 @@
-"""The stand-in exchange as an object: its books, clock, faults, and a memory of requests.
+"""The stand-in exchange as an object: its books, clock, faults and request log.
 
-It knows nothing of sockets: `answer` turns an address into a reply; `app.sandbox.server` puts it on a
-port. Seen or documented: the meaning of `to` and `from`, the codes for a wrong symbol, a wrong resolution's
-message. Inferred: the codes for other wrong parameters; that a request without `from` gets the newest page;
-everything about a wrong legacy request.
+It has no sockets: `answer` turns an address into a reply, and `app.sandbox.server` serves it.
+
+Seen or documented: the meaning of `to` and `from`, the codes for a wrong symbol, the message for a
+wrong resolution. Inferred: the codes for other wrong parameters, the newest page for a request
+without `from`, every reply to a wrong legacy request.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ Query = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """One request as it arrived; `at` is the exchange's own time in unix seconds."""
 
     at: float
@@ -66,9 +67,8 @@ class Refused(Exception):
 class Exchange:
     """A stand-in for Mercado Bitcoin and CoinGecko. Safe to use from several threads.
 
-    `clock` is the exchange's time: it decides which candles have begun and stands in every reply's
-    `Date`. `prices` are the spot prices, by default those of the first simulated market. `faults` is the
-    board of what is to go wrong, and may change at any time.
+    `clock` is the exchange's time: it decides which candles have begun and is every reply's `Date`.
+    `prices` are the spot prices, by default simulated with seed 1. `faults` may change at any time.
     """
 
     def __init__(self, book: CandleBook, *, clock: Clock, prices: PriceBook | None = None) -> None:
@@ -77,18 +77,18 @@ class Exchange:
         self.faults = FaultBoard()
         self.clock = clock
         self._lock = threading.Lock()
-        self._asked: deque[Asked] = deque(maxlen=MEMORY)
+        self._requests: deque[Request] = deque(maxlen=MEMORY)
 
     @property
-    def requests(self) -> tuple[Asked, ...]:
+    def requests(self) -> tuple[Request, ...]:
         """The newest requests (at most MEMORY), oldest first, refused ones included."""
         with self._lock:
-            return tuple(self._asked)
+            return tuple(self._requests)
 
     def forget_requests(self) -> None:
-        """Empty the memory of requests."""
+        """Empty the request log."""
         with self._lock:
-            self._asked.clear()
+            self._requests.clear()
 
     def answer(self, target: str) -> Reply:
         """The reply to a GET of `target`, the path and query of a URL."""
@@ -99,7 +99,7 @@ class Exchange:
         except ValueError:  # not a URL at all
             return wire.ROUTE_NOT_FOUND
         with self._lock:
-            self._asked.append(Asked(now, parts.path, query))
+            self._requests.append(Request(now, parts.path, query))
         due = self.faults.due(target)
         alone = next((fault for fault in due if fault.alone), None)
         if isinstance(alone, Status):
@@ -158,13 +158,13 @@ class Exchange:
         due: Sequence[Fault],
     ) -> Sequence[Bar]:
         bars = newest(self.book, series, max(0, first), last, now, PAGE_LIMIT)
-        # What is no number any more comes last, because nothing can be reckoned with it.
+        # Raw text comes last: nothing can be computed with it.
         for fault in sorted(due, key=lambda fault: isinstance(fault, Value)):
             bars = list(fault.candles(bars))
         return bars
 
     def _spot_prices(self, query: Query, now: float) -> Reply:
-        """CoinGecko's `/simple/price` in full precision; unknown ids and currencies are left out."""
+        """CoinGecko's `/simple/price`, full precision; unknown ids and currencies are left out."""
         for name in ("ids", "vs_currencies"):
             if not query.get(name, "").strip():
                 return wire.as_json({"error": f"Missing parameter {name}"}, 422)

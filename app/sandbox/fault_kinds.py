@@ -1,8 +1,7 @@
-"""What can be made to go wrong at the stand-in: one class for each kind of fault.
+"""The faults of the stand-in exchange: one class for each kind.
 
-The first line of a class's docstring is its help, its fields are its parameters (the one called `value`
-stands right after the name), and it overrides one of `Fault`'s three ways to interfere: with the candles
-of a reply, with the reply, or with how it is sent.
+The first line of a class's docstring is its help. Its fields are its parameters; `value` is the one
+right after the name. A class changes one thing: a reply's candles, the reply, or its sending.
 """
 
 from __future__ import annotations
@@ -37,19 +36,19 @@ Framing = Literal["length", "close"]
 
 
 class Fault(BaseModel):
-    """One fault: which requests it is for, and what it does to them.
+    """One fault: which requests it hits, and how.
 
-    `path` is a text in a request's path and query, `after` how many such requests pass first, `times`
-    how many it hits (else all).
+    `path` is a text in a request's path and query. `after` such requests pass first, then `times`
+    are hit (default: all).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     on: ClassVar[str] = ""
-    """A text in the paths of all requests that it can be about."""
+    """A text in the path of every request that this kind can hit."""
     alone: ClassVar[bool] = True
-    """Whether it spoils a whole reply: of those one acts at a time, the oldest."""
+    """Whether it spoils a whole reply. Of such faults only the oldest acts."""
 
     path: str = ""
     after: int = Field(0, ge=0)
@@ -74,7 +73,7 @@ class Status(Fault):
     location: str = ""
 
     def reply(self, target: str, now: float) -> Reply:
-        """What is answered: the usual error of the API that was asked, unless there is another body."""
+        """The reply: `body`, or the usual error of the API at `target`."""
         body = _error(self.value, target) if self.body is None else self.body
         pause = self.retry_after
         if pause.startswith("date+") and pause[5:].isdigit():
@@ -103,13 +102,15 @@ class _Candles(Fault):
 
 
 class _Chosen(_Candles):
-    """What is done to single candles. The last one of a reply is mostly the running one, so by default
-    the last but one is meant."""
+    """A fault of single candles.
+
+    The default is the last but one, because the last one of a reply is mostly still running.
+    """
 
     candle: str = Field("-2", pattern=r"^(all|-?[0-9]{1,12})$")
 
     def candles(self, bars: list[Bar]) -> Sequence[Bar]:
-        """Change those that are meant: by place (one beyond the ends is the end), stamp, or all."""
+        """Change the chosen candles: by place (one beyond the ends is the end), stamp, or all."""
         at = None if self.candle == "all" else int(self.candle)
         place = at
         if at is not None and abs(at) < _INDEXES:
@@ -121,7 +122,7 @@ class _Chosen(_Candles):
         ]
 
     def change(self, bar: Bar) -> Sequence[Bar]:
-        """What is sent in place of this one."""
+        """The candles that are sent in place of this one."""
         raise NotImplementedError
 
 
@@ -209,7 +210,7 @@ class Hang(Fault):
 
 
 class Trickle(Fault):
-    """trickle[=SECONDS][,at=head|body]: send a byte every so often, from the head or the body on."""
+    """trickle[=SECONDS][,at=head|body]: send byte by byte, from the head or the body on."""
 
     name = "trickle"
     value: float = Field(1, gt=0, le=_SECONDS)

@@ -1,4 +1,4 @@
-"""How a fault is written, and the board on which faults stand until they are used up.
+"""Reading faults, and the board that holds them until they are used up.
 
 A fault is written `KIND[=VALUE][,NAME=VALUE…]`, such as `status=429,retry-after=7,times=3`;
 `app.sandbox.fault_kinds` has the kinds.
@@ -37,7 +37,7 @@ def fault(spec: str) -> Fault:
 
 @dataclass(slots=True)
 class _Posted:
-    """A fault on the board: how many requests it was for (`seen`), how many it hit (`used`)."""
+    """A fault on the board: requests that it was for (`seen`), and that it hit (`used`)."""
 
     fault: Fault
     seen: int = 0
@@ -53,9 +53,9 @@ class FaultBoard:
 
     def add(self, *faults: Fault | str) -> None:
         """Set faults, all or none. Raises ConfigurationError."""
-        made = [_Posted(item if isinstance(item, Fault) else fault(item)) for item in faults]
+        posted = [_Posted(item if isinstance(item, Fault) else fault(item)) for item in faults]
         with self._lock:
-            self._posted += made
+            self._posted += posted
 
     def clear(self) -> None:
         """Remove all faults."""
@@ -63,9 +63,9 @@ class FaultBoard:
             self._posted.clear()
 
     def due(self, target: str) -> list[Fault]:
-        """The faults that hit this request, and count it: `target` is its path and query.
+        """Count a request, and return the faults that hit it. `target` is its path and query.
 
-        Of those that spoil a whole reply only the oldest is used, so that several make a sequence.
+        Of the faults that spoil a whole reply only the oldest is used: several make a sequence.
         """
         chosen: list[Fault] = []
         with self._lock:

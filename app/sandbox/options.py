@@ -1,4 +1,4 @@
-"""The options of `python -m app.sandbox`, and the exchange that they describe."""
+"""The options of `python -m app.sandbox`, and the exchange made from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.sandbox.simulation import BASE_PRICES, Simulation
 PROG: Final = "python -m app.sandbox"
 
 FIRST_PAIR: Final = Pair("BTC", "BRL")
-"""What the first replayed file is where no --pair says so."""
+"""The pair of a replayed file without --pair."""
 
 _DESCRIPTION: Final = f"""\
 A stand-in for Mercado Bitcoin and CoinGecko on this machine, for demos and tests. It speaks the v4
@@ -49,7 +49,7 @@ examples:
 def parser(prog: str = PROG) -> Parser:
     """The command line. PAIR is written `BRLBTC` or `BTC-BRL`, any case.
 
-    A PAIR that is none raises UnsupportedPair.
+    Raises UnsupportedPair for anything else.
     """
     parse = plain_parser(prog, _DESCRIPTION)
     parse.epilog = _EPILOG
@@ -105,7 +105,7 @@ def parser(prog: str = PROG) -> Parser:
 
 
 def build_exchange(options: argparse.Namespace, wall: Clock) -> Exchange:
-    """The exchange that the options ask for; `wall` is the real time.
+    """Build the exchange from its options; `wall` is the real time.
 
     Raises ConfigurationError: one line that says what to change.
     """
@@ -118,7 +118,7 @@ def build_exchange(options: argparse.Namespace, wall: Clock) -> Exchange:
         recordings = [shift_to_yesterday(item, at) for item in recordings]
     begin = options.now
     if begin is None:
-        # When the replies were recorded, the latest of them; formats that do not tell mean now.
+        # The latest recording time; a format without one means now.
         times = (item.server_time for item in recordings)
         begin = max((started if at is None else at for at in times), default=started)
     exchange = Exchange(

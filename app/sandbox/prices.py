@@ -1,6 +1,6 @@
-"""Spot prices of the stand-in: the simulated market's, or those of a file of recorded replies.
+"""Spot prices of the stand-in: simulated, or from a file of recorded replies.
 
-Like candles here, recorded prices may be wrong: refusing them is the reader's job.
+Recorded prices may be wrong, as candles may: refusing them is the reader's job.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class PriceBook(Protocol):
     """A source of spot prices for the stand-in exchange."""
 
     def quotes(self, ids: Iterable[str], now: float) -> Mapping[str, Quote]:
-        """One answer about these coins at `now` (unix seconds), without those it does not know."""
+        """The quotes of these coins at `now` (unix seconds); unknown coins are left out."""
         ...
 
 
 class SimulatedPrices:
     """The newest trade of each coin in the simulated market, in `brl`, `usd` and `eur`.
 
-    With the seed of the simulated candles the prices in `brl` are those that the candles end with.
-    They change with each minute that has a trade, and depend on seed and minute alone.
+    With the same seed, a price in `brl` is the close of the newest simulated candle. Prices change
+    with each minute that has a trade, and depend on seed and minute alone.
     """
 
     def __init__(self, seed: int = 1, coins: Iterable[Coin] = _USUAL_COINS) -> None:
@@ -69,7 +69,7 @@ class SimulatedPrices:
 
 
 class RecordedPrices:
-    """Recorded prices: each coin's in each currency in turn, one a request, the last one for ever."""
+    """Recorded prices by coin and currency: the next at each request, then the last for ever."""
 
     def __init__(self, columns: Mapping[str, Mapping[str, Sequence[Decimal | None]]]) -> None:
         self._columns = columns
@@ -93,8 +93,8 @@ class RecordedPrices:
 def read_prices(path: Path) -> PriceBook:
     """Read a file with one reply of `/simple/price` in each line, or one recorded interaction.
 
-    An interaction is an object with the `url`, `status` and `body` of one; those that are no good reply
-    of `/simple/price` are left out. Raises ConfigurationError: one line with the file and the problem.
+    An interaction is an object with `url`, `status` and `body`. Those of other paths or another
+    status than 200 are left out. Raises ConfigurationError: one line with the file and the problem.
     """
     columns: dict[str, dict[str, list[Decimal | None]]] = {}
     where = str(path)
@@ -114,14 +114,14 @@ def read_prices(path: Path) -> PriceBook:
 
 
 def _table(line: str) -> dict[str, Any]:
-    """The prices of one line by coin and currency; nothing where it is about something else."""
+    """The prices of one line by coin and currency; empty for another path or status."""
     reply: dict[str, Any] = _exact(line) if line.strip() else {}
     if not isinstance(reply.get("url"), str):
         return reply
-    found = urlsplit(reply["url"]).path.rstrip("/").endswith("/simple/price")
-    return _exact(reply["body"]) if found and reply["status"] == 200 else {}
+    is_price = urlsplit(reply["url"]).path.rstrip("/").endswith("/simple/price")
+    return _exact(reply["body"]) if is_price and reply["status"] == 200 else {}
 
 
 def _exact(text: str) -> Any:
-    # Through a binary float a price would lose its recorded digits.
+    # A binary float would lose recorded digits.
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)

@@ -1,11 +1,11 @@
-"""Candles from files: a recorded reply of either Mercado Bitcoin format, or a table as CSV.
+"""Candles from files: a recorded reply of either Mercado Bitcoin format, or CSV.
 
 Three shapes are read, each plain or gzipped:
 - a legacy reply, `{"server_unix_timestamp": …, "candles": [{"timestamp", "open", …}]}`;
 - a v4 reply, one object of columns `t o h l c v`;
 - CSV whose header has `timestamp,open,high,low,close,volume` or `t,o,h,l,c,v`, in any order and
   among others.
-Numbers keep the decimal text of the file. Whether a candle makes sense is not judged here.
+Numbers keep the decimal text of the file. Candles are not validated here.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from app.sandbox.wire import FIELDS
 class Recording:
     """The candles of one file, ascending by stamp; equal stamps keep the file's order.
 
-    `server_time` is the exchange's own time in unix seconds when the reply was recorded, None where
-    the format does not tell.
+    `server_time` is the exchange's own time in unix seconds at the recording, None where the
+    format has no such field.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Recording:
     server_time: int | None
 
     def last_closed(self) -> int | None:
-        """The newest stamp whose bucket had ended at the recording; without its time, the newest."""
-        seen = self.server_time
+        """The newest stamp that was closed at `server_time`; without that time, the newest."""
+        recorded_at = self.server_time
         closed = [
             bar.stamp
             for bar in self.bars
-            if seen is None or bar.stamp + self.interval.seconds <= seen
+            if recorded_at is None or bar.stamp + self.interval.seconds <= recorded_at
         ]
         return closed[-1] if closed else None
 
@@ -82,8 +82,8 @@ def parse_recording(text: str, name: str) -> Recording:
 def shift_to_yesterday(recording: Recording, now: float) -> Recording:
     """Move the stamps by whole buckets: the last closed candle becomes yesterday's last bucket.
 
-    Yesterday is the UTC day before `now`. A candle that was still running when the reply was
-    recorded becomes the running one of today. Raises ConfigurationError where none was closed.
+    Yesterday is the UTC day before `now`. A candle that was running at the recording becomes
+    today's running one. Raises ConfigurationError where none was closed.
     """
     closed = recording.last_closed()
     if closed is None:
@@ -97,12 +97,11 @@ def shift_to_yesterday(recording: Recording, now: float) -> Recording:
 
 
 Rows = Iterable[Mapping[str, Any]]
-"""The values of each candle by their full names. Numbers are text, because a binary float would not keep
-the recorded decimals."""
+"""Each candle's values by full name. Numbers are text: a float would not keep the decimals."""
 
 
 def _json_rows(text: str) -> tuple[int | None, Rows]:
-    """The server's time where told, and the rows."""
+    """The server's time or None, and the rows."""
     reply = json.loads(text, parse_float=str, parse_int=str)
     if isinstance(reply, dict) and isinstance(reply.get("candles"), list):
         if "server_unix_timestamp" not in reply:
@@ -129,7 +128,7 @@ def _csv_rows(text: str) -> Rows:
 def _bar(where: str, row: Mapping[str, Any]) -> Bar:
     try:
         stamp, *numbers = (Decimal(row[name]) for name in FIELDS)
-        # A table that went through a float column has 1641081600.0.
+        # A stamp from a float column reads 1641081600.0.
         whole = 0 <= stamp < FIRST_FINER_STAMP and stamp == int(stamp)
         if whole and all(number.is_finite() for number in numbers):
             return Bar(int(stamp), *numbers)
@@ -141,7 +140,7 @@ def _bar(where: str, row: Mapping[str, Any]) -> Bar:
 
 
 def _interval(bars: Sequence[Bar]) -> Interval:
-    """The smallest distance between two different stamps, which must be a known interval."""
+    """The smallest distance between two different stamps. Raises ValueError on any other."""
     steps = [later.stamp - bar.stamp for bar, later in pairwise(bars) if later.stamp != bar.stamp]
     if not steps:
         raise ValueError(f"has {len(bars)} candles; two of different times show their interval")

@@ -1,7 +1,6 @@
 """The stand-in exchange on a TCP port, with the standard library's threading HTTP server.
 
-The handler writes status line, headers and body itself in one piece, so that a reply can be sent
-whole, or be made to go wrong on the way.
+The handler writes status line, headers and body itself: so a fault can spoil any part of a reply.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ HOST: Final = "127.0.0.1"
 
 
 class SandboxServer(ThreadingHTTPServer):
-    """One exchange, one thread for each connection; `server_close` ends the connections, too."""
+    """One exchange, a thread for each connection; `server_close` ends the connections too."""
 
-    daemon_threads = False  # non-daemon ones are joined by server_close: nothing outlives it
+    daemon_threads = False  # server_close joins them: none outlives it
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], exchange: Exchange) -> None:
@@ -36,7 +35,7 @@ class SandboxServer(ThreadingHTTPServer):
         super().__init__(address, SandboxHandler)
 
     def server_bind(self) -> None:
-        """Bind without asking the name service for the host's full name, as the parent would."""
+        """Bind without the parent's name service lookup of the host's full name."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
@@ -56,13 +55,13 @@ class SandboxServer(ThreadingHTTPServer):
         """Close the port and every connection, and wait for their threads."""
         with self._open_lock:
             for connection in self._open:
-                # A client that keeps its connection open would keep its thread reading for ever.
+                # An idle client would keep its thread reading for ever.
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay quiet about a client that went away; anything else is a fault here and is shown."""
+        """Ignore a client that went away; show any other error, which is a defect here."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -75,7 +74,7 @@ class SandboxHandler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Answer what the exchange has at this address, or what its faults make of it."""
+        """Send the exchange's reply to this path, faults included."""
         self._send(self.server.exchange.answer(self.path))
 
     def log_message(self, format: str, *args: Any) -> None:

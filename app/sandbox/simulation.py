@@ -1,12 +1,11 @@
-"""A seeded market that never was: any candle of any pair, computed from its name alone.
+"""A simulated market with a seed: any candle of any pair, computed from (seed, pair, bucket).
 
 The price is a function of the minute: base × exp(several octaves of value noise), each octave a
-smooth curve through hashed values on its own grid. So a candle depends on (seed, pair, bucket) and
-on nothing else: not on when it is asked, nor on what was asked before. Candles longer than a minute
-are the exact aggregate of the minutes that had trades.
+smooth curve through hashed values on its own grid. So a candle does not depend on the time of the
+request, nor on earlier requests. Longer candles are the exact aggregate of their traded minutes.
 
-Only operations that IEEE 754 rounds in one way are used (no library exponential), so that every
-machine and every array length gives the same prices to the last digit.
+Only operations that IEEE 754 rounds in one way are used (no library exponential). So every machine
+and every array length gives the same prices to the last digit.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ BASE_PRICES: Final[Mapping[Pair, Decimal]] = {
     Pair("USDT", "BRL"): Decimal("5.5"),
     Pair("ADA", "BRL"): Decimal("3.5"),
 }
-"""The usual pairs, with the price that each one wanders around."""
+"""The usual pairs, each with the price that its curve stays around."""
 
 _MINUTE: Final = 60
 _MINUTES: Final = DAY // _MINUTE
@@ -66,10 +65,10 @@ class _Columns:
 
 
 class Simulation:
-    """A simulated market of `pairs`, each with the price that it wanders around.
+    """A simulated market of `pairs`, each with the price that its curve stays around.
 
-    A price of None means the usual one of that pair, or an invented one. The others must lie between
-    0.01 and 100,000,000, where no price and no day's volume leaves 64-bit fixed point.
+    None means the pair's usual price, or an invented one. Other prices must lie between 0.01 and
+    100,000,000: there every price and every day's volume fits 64-bit fixed point.
     """
 
     def __init__(self, seed: int, pairs: Mapping[Pair, Decimal | None] = BASE_PRICES) -> None:
@@ -97,7 +96,7 @@ class Simulation:
         return bars
 
     def _minutes(self, pair: Pair, days: Ints, now: float) -> _Columns:
-        """Every minute of `days` as (day, minute) columns; the one that `now` lies in is begun only."""
+        """Every minute of `days` as (day, minute) columns; the minute of `now` has just begun."""
         centre = self._curve(pair, days)
         number = days[:, None] * _MINUTES + np.arange(_MINUTES)
         shape = _fields(self._key(pair, "shape"), number)
@@ -107,7 +106,7 @@ class Simulation:
         end = centre * (1.0 + _BOUNCE * (shape[1] - 0.5))
         top = np.maximum(start, end) * (1.0 + _BOUNCE * shape[2] * shape[2])
         bottom = np.minimum(start, end) * (1.0 - _BOUNCE * shape[3] * shape[3])
-        # Real prices mostly sit on a coarse tick; some use the finest one, where rounding shows.
+        # Most real prices are on a coarse tick; some use the finest one, where rounding shows.
         tick = np.where(trade[1] < _FINE, 1.0, self._coarse_tick(pair))
         opens, highs, lows, closes = (_on_tick(p, tick) for p in (start, top, bottom, end))
         size = _TURNOVER * trade[2] * trade[2] * trade[3]
@@ -159,7 +158,7 @@ class Simulation:
         return 10.0 ** max(0, PLACES - places)
 
     def _invented_base(self, pair: Pair) -> Decimal:
-        """A price between 1 and 5,000 for a pair without a known one."""
+        """A price between 1 and 5,000 for a pair without a usual one."""
         return Decimal(1 + self._key(pair, "base") % 499_901) / 100 + 1
 
     def _key(self, pair: Pair, stream: str) -> int:

@@ -1,6 +1,6 @@
-"""What goes over the wire: a reply, and the bodies of Mercado Bitcoin and CoinGecko as bytes.
+"""The wire formats: a reply, and the bodies of Mercado Bitcoin and CoinGecko as bytes.
 
-Bodies with prices are written by hand, because the standard encoder knows no exact decimal number.
+Bodies with prices are written by hand: the standard encoder has no exact decimal number.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ FIELDS: Final = {
     "timestamp": "stamp",
     **{name: name for name in ("open", "high", "low", "close", "volume")},
 }
-"""What the legacy format calls a candle's fields, and what `Bar` does. v4 has the first letters."""
+"""The legacy format's field names → those of `Bar`. v4 uses the first letters."""
 
 
 class Raw(str):
-    """A piece of JSON that stands for a number and is sent as it is, right or wrong."""
+    """Text that is sent in place of a number as it is, valid JSON or not."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ class Raw(str):
 class Reply:
     """One HTTP reply; the server adds `Date`, `Server` and `Content-Length` to the headers.
 
-    `send` sends it in another way than whole and at once.
+    `send` replaces the usual sending, whole and at once.
     """
 
     status: int
@@ -47,19 +47,21 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A reply on its way: `head` makes the status line and the headers, with those that are given as
-    (name, value) beside the usual ones."""
+    """A reply and its connection.
+
+    `head` gives the status line and headers as bytes; further (name, value) headers are arguments.
+    """
 
     connection: socket.socket
     head: Callable[..., bytes]
     body: bytes
 
     def opening(self) -> bytes:
-        """The head that announces the true length."""
+        """The head with the true length."""
         return self.head(("Content-Length", str(len(self.body))))
 
     def waited(self, seconds: float) -> bool:
-        """Wait; False as soon as the client has gone, or the server has shut the connection down."""
+        """Wait; False as soon as the client has gone, or the server has closed the connection."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.connection.settimeout(left)
@@ -73,7 +75,7 @@ class Outgoing:
 
 
 def as_json(value: Any, status: int = 200) -> Reply:
-    """Any JSON."""
+    """A reply with any JSON."""
     return Reply(status, json.dumps(value, separators=(",", ":")).encode())
 
 
@@ -142,7 +144,7 @@ def number(value: Decimal | int | Raw | None) -> str:
 
 
 def _text(value: Decimal | int | Raw) -> str:
-    """v4's prices are text of eight decimal places; a finer one keeps all its digits."""
+    """v4's prices: text of eight decimal places; a finer price keeps all its digits."""
     if not isinstance(value, Decimal):
         return str(value)
     whole, _, fraction = format(value, "f").partition(".")

@@ -18,7 +18,7 @@ from typing import Final
 
 from app.core.market import DAY
 from app.domain.anomalies import RelativeRule, RobustRule, Rule, SeriesJudgement, judge_series
-from benchmarks.anomaly.series import KINDS, SIZES, Series, generated, recorded, with_spikes
+from benchmarks.anomaly.series import KINDS, SIZES, Closes, generated, recorded, with_spikes
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 POINTS: Final = 2_500
@@ -30,7 +30,7 @@ METHODS: Final[dict[str, Rule]] = {
     "robust": RobustRule(),
     "robust at 3.5": RobustRule(multiple=Decimal("3.5")),
 }
-"""The two defaults, and the robust rule with the multiple that is meant for normal distributions."""
+"""The two defaults, and the robust rule with the multiple for normal distributions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         f"Spikes in generated series (the truth is known)\n\n{table(in_generated(POINTS, SEEDS))}"
     )
-    found = [recorded(path) for path in sorted((folder / "daily").glob("*.csv"))]
-    if found:
+    recordings = [recorded(path) for path in sorted((folder / "daily").glob("*.csv"))]
+    if recordings:
         print(
             "\nSpikes in recorded series (other alarms may be real events, so precision is at least, and "
-            f"false alarms are at most, what is shown)\n\n{table(in_recorded(found, SEEDS))}"
+            f"false alarms are at most, what is shown)\n\n{table(in_recorded(recordings, SEEDS))}"
         )
     else:
         print(f"\nNo recorded daily closes in {folder}: set MARKET_DATA_DIR or give --data.")
@@ -93,19 +93,19 @@ def in_generated(points: int, seeds: int) -> Iterator[Row]:
     """Spikes in generated series, another series for each seed."""
     for size in SIZES:
         for kind in KINDS:
-            made = (generated(kind, points, seed) for seed in range(seeds))
-            yield kind, size.name, counted(with_spikes(s, size, n) for n, s in enumerate(made))
+            samples = (generated(kind, points, seed) for seed in range(seeds))
+            yield kind, size.name, counted(with_spikes(s, size, n) for n, s in enumerate(samples))
 
 
-def in_recorded(found: Sequence[Series], seeds: int) -> Iterator[Row]:
+def in_recorded(recordings: Sequence[Closes], seeds: int) -> Iterator[Row]:
     """Spikes in recorded series, in other places and of other sizes for each seed."""
     for size in SIZES:
-        for series in found:
+        for series in recordings:
             spoilt = (with_spikes(series, size, seed) for seed in range(seeds))
             yield series.name, size.name, counted(spoilt)
 
 
-def counted(spoilt: Iterable[tuple[Series, list[int]]]) -> dict[str, Count]:
+def counted(spoilt: Iterable[tuple[Closes, list[int]]]) -> dict[str, Count]:
     """Each method's count over series and the places of their spikes."""
     totals = dict.fromkeys(METHODS, Count())
     for series, places in spoilt:
@@ -118,15 +118,15 @@ def counted(spoilt: Iterable[tuple[Series, list[int]]]) -> dict[str, Count]:
 
 def count(judgement: SeriesJudgement, spikes: Sequence[int]) -> Count:
     """Count the alarms; `spikes` are the buckets with a wrong close."""
-    wanted = set(spikes)
-    true = wanted | {bucket + DAY for bucket in wanted}
+    wrong = set(spikes)
+    true = wrong | {bucket + DAY for bucket in wrong}
     alarms = [point.bucket for point in judgement.anomalies]
     return Count(
         judgement.judged,
         len(alarms),
         sum(bucket in true for bucket in alarms),
-        len(wanted),
-        sum(bucket in wanted for bucket in alarms),
+        len(wrong),
+        sum(bucket in wrong for bucket in alarms),
     )
 
 

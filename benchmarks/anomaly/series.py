@@ -24,7 +24,7 @@ KEPT_APART: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Closes:
     """Daily closes in 1e-8 by bucket start, ascending."""
 
     name: str
@@ -66,7 +66,7 @@ def _fat_tailed(generator: random.Random) -> Iterator[float]:
 
 
 def _clustered(generator: random.Random) -> Iterator[float]:
-    """GARCH(1, 1) (Bollerslev 1986): quiet and wild times follow each other, 4 % a day on average."""
+    """GARCH(1, 1) (Bollerslev 1986): quiet and wild times alternate, 4 % a day on average."""
     usual = variance = 0.04**2
     while True:
         change = generator.gauss(0, math.sqrt(variance))
@@ -82,7 +82,7 @@ KINDS: Final[dict[str, Callable[[random.Random], Iterator[float]]]] = {
 }
 
 
-def generated(kind: str, points: int, seed: int) -> Series:
+def generated(kind: str, points: int, seed: int) -> Closes:
     """A seeded series of one of KINDS, without any anomaly: whatever happens in it is its habit."""
     generator = random.Random(f"{kind}:{seed}")
     changes = KINDS[kind](generator)
@@ -91,14 +91,14 @@ def generated(kind: str, points: int, seed: int) -> Series:
         factor = BILLION + round(BILLION * max(-0.5, min(0.5, next(changes))))
         # Kept within bounds, as no fixed-point price can wander for ever.
         closes.append(min(max(closes[-1] * factor // BILLION, SCALE), 10**17))
-    return Series(kind, [at * DAY for at in range(points)], closes)
+    return Closes(kind, [at * DAY for at in range(points)], closes)
 
 
-def with_spikes(series: Series, size: Size, seed: int) -> tuple[Series, list[int]]:
-    """The series with single wrong closes, back to the true price at the next one, and where they are.
+def with_spikes(series: Closes, size: Size, seed: int) -> tuple[Closes, list[int]]:
+    """The series with single wrong closes, and their places.
 
-    Up is × (1 + s), down is ÷ (1 + s). Each replaces a close that has its neighbours, so that the
-    spike is a change and so is its end.
+    Up is × (1 + s), down is ÷ (1 + s). The next close has the true price again. Each spike has both
+    neighbours, so that its begin and its end are changes.
     """
     generator = random.Random(f"{series.name}:{size.name}:{seed}")
     closes, places = list(series.closes), []
@@ -112,16 +112,16 @@ def with_spikes(series: Series, size: Size, seed: int) -> tuple[Series, list[int
         close = closes[at] * factor // BILLION if upward else closes[at] * BILLION // factor
         closes[at] = max(1, close)
         places.append(at)
-    return Series(series.name, series.buckets, closes), places
+    return Closes(series.name, series.buckets, closes), places
 
 
-def usual_change(series: Series) -> float:
+def usual_change(series: Closes) -> float:
     """The median size of the series' relative changes."""
     closes = series.closes
     return median(abs(closes[at] / closes[at - 1] - 1) for at in range(1, len(closes)))
 
 
-def recorded(path: Path) -> Series:
+def recorded(path: Path) -> Closes:
     """Read `timestamp,…,close,…`. Raises ValueError where the file is no daily series."""
     buckets, closes = [], []
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -133,4 +133,4 @@ def recorded(path: Path) -> Series:
                 raise ValueError(f"{path}, row {len(buckets)}: {error!r}") from error
     if len(closes) < 2 * SPACING:
         raise ValueError(f"{path} has {len(closes)} closes: at least {2 * SPACING} are needed")
-    return Series(path.stem, buckets, closes)
+    return Closes(path.stem, buckets, closes)

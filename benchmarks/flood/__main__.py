@@ -1,9 +1,9 @@
 """How long one upstream call takes, and how much memory, when the host trickles or floods.
 
-Each case runs in a process of its own: it asks a stand-in once while that behaves, takes its resident
-memory as the base, then asks once more while it does not, within the default bounds and without a
-second attempt. `python -m benchmarks.flood [--quick]` prints a table and ends with 1 where a promise
-is broken: at most 20 s and 50 MB above base.
+Each case runs in its own process. A first request to a well-behaved stand-in gives the base of its
+resident memory. A second request meets the fault, with the default limits and without a retry.
+`python -m benchmarks.flood [--quick]` prints a table. It exits 1 where a promise is broken: at most
+20 s and 50 MB above base.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def cases(megabytes: int, *, quick: bool) -> dict[str, Fault]:
     """The faults by what they are; `quick` leaves out those that last until a time-out."""
     # Just below the longest body, of the JSON that takes most memory for its length.
     dense = f"[{('[' * 50 + ']' * 50 + ',') * 2_360}{'1.5,' * 170_000}0]"
-    found = {
+    faults = {
         f"{megabytes} MB body, its length announced": fault(f"flood={megabytes}"),
         f"{megabytes} MB body until close": fault(f"flood={megabytes},framing=close"),
         f"{megabytes} MB header": fault(f"flood={megabytes},at=head"),
@@ -55,14 +55,14 @@ def cases(megabytes: int, *, quick: bool) -> dict[str, Fault]:
         "dense JSON just below the longest body": fault(f"value={dense}"),
     }
     if not quick:
-        found |= {
+        faults |= {
             "one byte a second from the first one on": fault("trickle=1"),
             "one byte a second of the body": fault("trickle=1,at=body"),
             "ten bytes a second of the body": fault("trickle=0.1,at=body"),
             "silence": fault("hang"),
             "silence in the middle of the body": fault("hang,at=body"),
         }
-    return found
+    return faults
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,12 +105,12 @@ def _in_a_process(exchange: Exchange, url: str, trouble: Fault) -> dict[str, Any
     )
     if done.returncode != 0:
         raise SystemExit(f"the measuring process failed:\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measurement: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measurement
 
 
 def measured(url: str) -> dict[str, Any]:
-    """One good call, then one that is measured: seconds, megabytes above base, and what came of it."""
+    """Make one good call, then measure one: seconds, megabytes above base, and the outcome."""
     gate = LocalRateLimiter("loopback", 1_000.0)
     once = RetryPolicy(attempts=1)
     with UpstreamHttp(url + V4_PATH, gate, read_error=read_error, policy=once) as http:

@@ -1,7 +1,7 @@
 """How long the newest 100 prices take to read, with a thousand and with a million stored.
 
-Both amounts are read in turn, so that the machine's own ups and downs meet both alike; the figure is the
-ratio of the medians. `python -m benchmarks.history [--rows N] [--db sqlite|postgres]` ends with 1 where
+Both amounts are read in turn, so that other load on the machine meets both alike. The figure is the
+ratio of the medians. `python -m benchmarks.history [--rows N] [--db sqlite|postgres]` exits 1 where
 a ratio is above 1.3.
 """
 
@@ -66,9 +66,9 @@ def measured(where: Where, rows: int) -> float:
             symbol = SYMBOLS[number % len(SYMBOLS)]
             for amount, store in stores.items():
                 begun = time.perf_counter()
-                found = store.newest(symbol, "usd", 100)
+                prices = store.newest(symbol, "usd", 100)
                 times[amount].append(time.perf_counter() - begun)
-                assert len(found) == 100
+                assert len(prices) == 100
     medians = {amount: statistics.median(taken) for amount, taken in times.items()}
     for amount, median in medians.items():
         print(f"{where.kind}: newest 100 of {amount:>9,} prices: {median * 1e6:7.0f} us")

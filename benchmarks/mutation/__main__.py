@@ -1,10 +1,9 @@
 """python -m benchmarks.mutation: which share of small mistakes the tests notice.
 
-mutmut makes the mistakes (a < for a <=, a None for an argument, …) in a copy of the project, one at a
-time, and runs the unit and contract tests of that module. What is printed per module: how many mutants
-there are, how many the tests killed (failed on, or did not end on), how many survived, and each of these
-as a difference. Code that mutmut leaves alone (what stands outside of functions, and functions under a
-decorator) is not in the numbers.
+mutmut makes the mistakes (a < for a <=, a None for an argument, …) in a copy of the project, one at
+a time, and runs the unit and contract tests of that module. Printed per module: the mutants, those
+that the tests killed (by a failure, or by not ending), and those that survived, each as a diff.
+Code that mutmut does not change (outside of functions, or under a decorator) is not in the numbers.
 
 The exit code is 0 where everything was measured, 2 where it could not be.
 """
@@ -32,7 +31,7 @@ _HEAD: Final = ("module", "mutants", "killed", "survived", "score", "minutes")
 _ALIVE: Final = {"survived", "no tests"}
 _UNKNOWN: Final = {"not checked", "skipped"}
 
-# A mutant may run forever. It is given so many times the seconds that its tests take, and some more.
+# A mutant may run forever. Its limit is so many times the seconds of its tests, and some more.
 _PATIENCE: Final = 4
 _MORE_SECONDS: Final = 3
 
@@ -115,8 +114,8 @@ def _measured(program: Path, folder: Path, module: str, tests: Sequence[str], jo
         else:
             shutil.copy(_ROOT / name, folder / name)
     (folder / "setup.cfg").write_text(configuration(module, tests))
-    # What measures this process must not count the copy as the project. And tests that are skipped for
-    # want of a program would let everything live.
+    # Coverage of this process must not count the copy as the project. Tests that skip because a
+    # program is missing would let every mutant survive.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     environment |= {"MMS_TEST_REQUIRE": "memcached", "PYTHONDONTWRITEBYTECODE": "1"}
 

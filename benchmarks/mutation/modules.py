@@ -51,4 +51,4 @@ ONLY: Final[dict[str, str]] = {
     "app/db/cache/memcached.py": "not (layers or three)",
     "app/db/cache/memory.py": "memory",
 }
-"""Module → which of its tests, as pytest's -k has it: a contract's tests run for every kind of cache."""
+"""Module → which of its tests, as pytest's -k: a contract's tests run for every kind of cache."""

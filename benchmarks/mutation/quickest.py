@@ -1,7 +1,7 @@
 """A pytest plug-in for runs over mutants: quick tests first, the same random cases each time.
 
-A mutant is dead at its first failure, so what is quick to fail comes first, and Hypothesis does not go
-on to look for the smallest failing case. Cases depend on the test alone: one score each time.
+A mutant is dead at its first failure. So quick tests come first, and Hypothesis does not look for
+the smallest failing case. Its cases depend on the test alone: the score is the same each time.
 """
 
 from __future__ import annotations

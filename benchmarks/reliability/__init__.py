@@ -1,1 +1,1 @@
-"""What the service promises when things go wrong, measured; `docs/reliability.md` has the figures."""
+"""Measurements of what the service promises when things go wrong: docs/reliability.md."""

@@ -1,9 +1,8 @@
 """python -m benchmarks.reliability: measure what is promised for when things go wrong.
 
-Without a name everything is measured on both databases, which takes some half an hour, and the table of
-docs/reliability.md is printed. A measurement that needs what is not installed (PostgreSQL, memcached) is
-named as left out. The exit code is 0 where every promise was kept, 1 where one was not or something was
-left out.
+Without a name everything is measured on both databases, in half an hour, and the table of
+docs/reliability.md is printed. A measurement that needs a missing program (PostgreSQL, memcached)
+is named as left out. Exit 0: every promise was kept. 1: one was not, or something was left out.
 """
 
 from __future__ import annotations
@@ -88,19 +87,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.runs is not None and options.runs < 1:
         parser.error("--runs must be at least 1")
     logging.configure("ERROR", "console")
-    found: list[Figure] = []
+    figures: list[Figure] = []
     left_out: list[str] = []
     for name in options.name or MEASURES:
         for kind, usual in MEASURES[name].runs.items():
             if options.db in (None, kind):
                 try:
-                    found += _measured(name, kind, options.runs or usual)
+                    figures += _measured(name, kind, options.runs or usual)
                 except LookupError as error:
                     left_out.append(f"{name} ({kind}) was left out: {error}")
-    print(table(found))
+    print(table(figures))
     for line in left_out:
         print(line)
-    return 0 if found and not left_out and all(each.held for each in found) else 1
+    return 0 if figures and not left_out and all(each.held for each in figures) else 1
 
 
 def _measured(name: str, kind: str, runs: int) -> list[Figure]:

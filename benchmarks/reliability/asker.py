@@ -1,7 +1,7 @@
 """One of several processes that ask an exchange through the gate that all of them share.
 
-`python -m benchmarks.reliability.asker QUESTIONS` asks so many questions by the settings in the environment,
-as fast as it may. Exit 0 where all were answered.
+`python -m benchmarks.reliability.asker QUESTIONS` sends so many requests, as fast as the rate
+limiter allows. Settings come from the environment. Exit 0: all were answered.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ def main(questions: str) -> int:
     """Ask, and end."""
     settings = load_settings()
     series = Series(settings.allowed_pairs[0], Interval.DAY)
-    made = bootstrap.for_command(settings)
+    runtime = bootstrap.for_command(settings)
     try:
-        with bootstrap.open_candle_source(settings, made.limiter_for) as source:
+        with bootstrap.open_candle_source(settings, runtime.limiter_for) as source:
             for _ in range(int(questions)):
                 bucket = series.interval.last_closed(time.time())
                 source.page(series, bucket, bucket)
     finally:
-        made.close()
+        runtime.close()
     return 0
 
 

@@ -1,14 +1,13 @@
-"""A memcached that hangs or is killed: what it adds to a read, at its first failure and from then on.
+"""What a memcached that hangs or is killed adds to a read: at its first failure, and from then on.
 
-A year of daily averages is read through memcached alone, and as production reads, with a cache in the
-process before memcached. That one is emptied before each read, which is what a load's new revision does: who
-finds the block there never asks memcached. Beside them the same is read with no memcached behind the
-process's cache. Reads of all kinds take turns one by one, so that whatever else the machine does meets all
-alike.
+A year of daily averages is read in three ways: through memcached alone, as production reads (a
+cache in the process before memcached), and with that cache but no memcached. The process's cache is
+emptied before each read, as a load's new revision does: a hit there would never reach memcached.
+The three ways take turns, so that other load on the machine meets all alike.
 
-What memcached adds to a read is the time spent in calls to it. Where such a call waits for nothing, that is
-its processor time: how long others had the processor meanwhile says nothing about memcached. What is left is
-the read as it is without memcached, and the medians of whole reads must agree with that.
+memcached adds the time spent in calls to it. Where a call waits for nothing, that is its processor
+time: how long other processes ran meanwhile says nothing about memcached. The rest is the read
+without memcached, and the medians of whole reads must agree with that.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from tests.support.patience import until
 
 FIRST: Final = 0.250
 THEN: Final = 0.005
-"""Seconds that memcached may add to a read, at the 99th percentile: where it fails, and from then on."""
+"""Seconds that memcached may add to a read (99th percentile): as it fails, and from then on."""
 
 READS: Final = 25
 """Reads of each kind after each failure."""
@@ -52,7 +51,7 @@ Result = TypeVar("Result")
 
 
 def spent(work: Callable[[], Result]) -> tuple[Result, float]:
-    """What the work gives, and its seconds: all of them where it waited, else those of the processor."""
+    """The result of the work, and its seconds: all of them if it waited, else processor time."""
     begun, waits, worked = time.perf_counter(), _waits(), time.thread_time()
     result = work()
     waited = waits is None or _waits() != waits
@@ -75,9 +74,9 @@ class Timed:
 
     def get(self, key: str) -> bytes | None:
         """As the ring does."""
-        found, seconds = spent(lambda: self._ring.get(key))
+        block, seconds = spent(lambda: self._ring.get(key))
         self.seconds += seconds
-        return found
+        return block
 
     def set(self, key: str, value: bytes) -> None:
         """As the ring does."""
@@ -95,7 +94,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to read: the store, what to do before each read, and where to see memcached's part."""
+    """One way to read: the store, what to do before each read, and memcached's share of it."""
 
     store: AverageStore
     ready: Callable[[], None] = lambda: None
@@ -113,7 +112,7 @@ class Times:
 
 
 class Pace:
-    """How long a broken node is left alone: as long as in earnest, but no longer once it is mended."""
+    """How long a broken node is left alone: as in production, but no longer once it is repaired."""
 
     def __init__(self) -> None:
         self.mended = threading.Event()
@@ -126,7 +125,7 @@ class Pace:
 def measure(
     where: Where, runs: int = 40, step: Step = no_step, *, slack: float = 0.0
 ) -> list[Figure]:
-    """Let memcached hang and be killed so many times; `slack` seconds are allowed to a busy machine."""
+    """Let memcached hang and be killed `runs` times; `slack` seconds are for a busy machine."""
     path = program()
     if path is None:
         raise LookupError("memcached is not installed")
@@ -166,7 +165,7 @@ def faults(node: Memcached) -> Sequence[tuple[Callable[[], None], Callable[[], N
 
 
 def _fail(history: History, ways: dict[str, Way], times: Times, breaks: Callable[[], None]) -> None:
-    """Read while all is well, so that everything is connected and stored; then at the failure and after."""
+    """Read while all is well, to connect and to fill; then at the failure and after it."""
     first, last = history.last - 364 * DAY.seconds, history.last
     right = history.body(0, 20, first, last)
 
@@ -176,10 +175,10 @@ def _fail(history: History, ways: dict[str, Way], times: Times, breaks: Callable
         way.ready()
         before = way.timed.seconds if way.timed else 0.0
         begun = time.perf_counter()
-        found = way.store.read(BTC_DAILY, 20, first, last)
+        answer = way.store.read(BTC_DAILY, 20, first, last)
         whole = time.perf_counter() - begun
-        if found.body != right:
-            times.wrong.append(f"{name}: {found.count} averages that are not those stored")
+        if answer.body != right:
+            times.wrong.append(f"{name}: {answer.count} averages that are not those stored")
         return whole, way.timed.seconds - before if way.timed else 0.0
 
     for name in ways:
@@ -232,8 +231,8 @@ def p99(seconds: Sequence[float]) -> float:
 
 
 def _beyond(times: dict[str, list[float]], limit: float) -> list[str]:
-    found = {name: p99(seconds) for name, seconds in times.items()}
-    return [f"{name}: {_ms(value)}" for name, value in found.items() if value > limit]
+    worst = {name: p99(seconds) for name, seconds in times.items()}
+    return [f"{name}: {_ms(value)}" for name, value in worst.items() if value > limit]
 
 
 def _p99s(times: dict[str, list[float]]) -> str:

@@ -78,22 +78,22 @@ def content(engine: Engine, series: Series) -> Content:
     return Content(rows, revision, checked_at, len(averages))
 
 
-def disagreements(found: Content, step: int) -> list[str]:
+def disagreements(stored: Content, step: int) -> list[str]:
     """Where candles, averages and revision contradict one another."""
     troubles = []
     wrong = [
         row.bucket
-        for row, means in zip(found.rows, recomputed(found.rows, step), strict=True)
+        for row, means in zip(stored.rows, recomputed(stored.rows, step), strict=True)
         if row[7:] != means or row.averages_of != row.bucket
     ]
     if wrong:
         troubles.append(
             f"{len(wrong)} buckets have other averages than their closes say: {wrong[0]}"
         )
-    if found.stray:
-        troubles.append(f"{found.stray} averages have no candle")
-    if bool(found.revision) != bool(found.rows):
-        troubles.append(f"revision {found.revision} with {len(found.rows)} candles")
+    if stored.stray:
+        troubles.append(f"{stored.stray} averages have no candle")
+    if bool(stored.revision) != bool(stored.rows):
+        troubles.append(f"revision {stored.revision} with {len(stored.rows)} candles")
     return troubles
 
 
@@ -108,7 +108,7 @@ def recomputed(rows: Sequence[Row], step: int) -> list[tuple[Mean, ...]]:
     sums = [0]
     for row in rows:
         sums.append(sums[-1] + row.close)
-    found = []
+    averages = []
     for number, row in enumerate(rows, start=1):
         means = []
         for window in _WINDOWS:
@@ -117,8 +117,8 @@ def recomputed(rows: Sequence[Row], step: int) -> list[tuple[Mean, ...]]:
             # as they must be.
             whole = begin >= 0 and row.bucket - rows[begin].bucket == (window - 1) * step
             means.append(_half_even(sums[number] - sums[begin], window) if whole else None)
-        found.append(tuple(means))
-    return found
+        averages.append(tuple(means))
+    return averages
 
 
 def _half_even(total: int, count: int) -> int:

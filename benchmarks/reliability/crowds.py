@@ -49,18 +49,18 @@ def measure(
             if _hashes(db) != alone:
                 tally.troubles.append("the tables are not those that one loader leaves")
             for series in SERIES:
-                found = content(db.engine, series)
-                tally.troubles += disagreements(found, DAY.seconds)
+                stored = content(db.engine, series)
+                tally.troubles += disagreements(stored, DAY.seconds)
                 tally.troubles += contradicted(db.engine, series)
             step()
-    asked = ", ".join(f"{n} requests x {count}" for n, count in sorted(tally.asked.items()))
+    requests = ", ".join(f"{n} requests x {count}" for n, count in sorted(tally.asked.items()))
     return [
         figure(
             f"{many} loaders at once: table hash as after one, no candle asked for more often",
             where.kind,
             tally.rounds,
             f"no candle was asked for more than {tally.most} x, as by one alone ({usual} x); that one "
-            f"makes {needed} requests, {many}: {asked}; "
+            f"makes {needed} requests, {many}: {requests}; "
             f"{tally.loaded} loads, {tally.left} left to another that had just done it; {tally.again} "
             "requests repeated for want of an answer",
             tally.troubles,

@@ -1,6 +1,6 @@
-"""Eight processes at one host: together no faster than one may be, and at peace when it asks for that.
+"""Eight processes at one host share one rate limiter, and pause together when the host says so.
 
-The turns are judged by what the gate wrote, which a trigger notes, and the requests by when they arrived.
+Turns are judged by what the rate limiter wrote, which a trigger notes; requests by their arrival.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.reliability.rig import (
 
 PROCESSES: Final = 8
 EVERY: Final = 10
-"""Every so many requests the exchange asks for a pause instead of answering, in seconds or as a date."""
+"""Every so many requests the exchange demands a pause, in seconds or as a date."""
 
 PAUSE: Final = 3
 _SECOND: Final = 1_000_000
@@ -51,7 +51,7 @@ _POSTGRES: Final = (
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn that was taken, in seconds by the gate's clock, and until when the gate was closed then."""
+    """A turn, in seconds by the rate limiter's clock, and until when it was closed at that time."""
 
     at: float
     closed_until: float
@@ -62,8 +62,8 @@ def measure(
 ) -> list[Figure]:
     """Let eight processes ask `runs` questions in all at `rate` a second.
 
-    Without `arrivals` only the turns are judged: on a machine that stands still for longer than the gate
-    spares, two requests may arrive side by side.
+    Without `arrivals` only the turns are judged: on a machine that stalls, two requests may arrive
+    together.
     """
     questions = math.ceil(runs / PROCESSES)
     troubles: list[str] = []
@@ -142,8 +142,8 @@ def _turns(engine: Engine, rate: float) -> list[Turn]:
 
 
 def _noted(connection: Connection) -> Sequence[tuple[int, int]]:
-    found = connection.execute(text("SELECT next_at, closed_until FROM noted ORDER BY id"))
-    return [(row[0], row[1]) for row in found]
+    rows = connection.execute(text("SELECT next_at, closed_until FROM noted ORDER BY id"))
+    return [(row[0], row[1]) for row in rows]
 
 
 def _pauses(stage: Stage, pleas: int) -> list[tuple[float, float]]:

@@ -1,12 +1,11 @@
-"""kill -9 of a loader at a random moment: what was acknowledged stays, and nothing contradicts itself.
+"""kill -9 of a loader at a random moment: acknowledged rows stay, and nothing contradicts itself.
 
-A loader is killed either after a time that is uniform over what a whole load takes from its first
-request on, or at a uniform moment of one of its write transactions, in turn: the first is what happens,
-the second is where it could hurt. Then the database must hold a beginning of what an uninterrupted load
-gives: every row that the loader said was stored, each average equal to the mean of the stored closes,
-and a revision that is not older than the one reported. Some databases are killed several times. At last
-a loader runs to its end, and candles and averages must hash to the same as those of a load that was
-never interrupted.
+The moment is in turn uniform over a whole load from its first request on, and uniform within one of
+its write transactions. The first is what happens; the second is where it could hurt. Then the
+database must hold a beginning of what an uninterrupted load stores: every row that the loader
+reported, each average equal to the mean of the stored closes, and a revision not older than the
+reported one. Some databases are killed several times. At last a loader runs to its end: candles and
+averages must have the same hash as those of an uninterrupted load.
 """
 
 from __future__ import annotations
@@ -120,7 +119,7 @@ class _Killer:
         return child
 
     def to_its_end(self, plan: Plan) -> tuple[float, int, float]:
-        """Load what is missing; returns seconds in all, transactions, and seconds of their shortest."""
+        """Load what is missing. Returns seconds, transactions, and seconds of the shortest one."""
         child = self.loader(plan)
         with rig.processes([child.process]):
             begun = time.monotonic()
@@ -139,9 +138,9 @@ class _Killer:
         """Load an empty database without interruption."""
         self.db.empty()
         seconds, transactions, transaction = self.to_its_end(plan)
-        return Reference(self.found(), seconds, transactions, transaction)
+        return Reference(self.stored(), seconds, transactions, transaction)
 
-    def found(self) -> Content:
+    def stored(self) -> Content:
         """What is stored now."""
         return content(self.db.engine, SERIES)
 
@@ -159,19 +158,19 @@ class _Killer:
                 break  # it was quicker than expected
             tally.kills += 1
             tally.moments[moment] += 1
-            found = self.found()
+            stored = self.stored()
             self.db.wait_two_minutes()
-            tally.lost += _lost(found, reference.content, told)
-            tally.disagree += _disagree(found, reference.content, told)
+            tally.lost += _lost(stored, reference.content, told)
+            tally.disagree += _disagree(stored, reference.content, told)
             tally.disagree += contradicted(self.db.engine, SERIES)
-            left = 1 - len(found.rows) / len(reference.content.rows)
+            left = 1 - len(stored.rows) / len(reference.content.rows)
             step()
         self.to_its_end(plan)
-        found = self.found()
+        stored = self.stored()
         tally.finals += 1
-        if found.hash != reference.content.hash:
-            tally.unequal.append(f"{len(found.rows)} rows, hash {found.hash[:16]}")
-        tally.disagree += disagreements(found, SERIES.step)
+        if stored.hash != reference.content.hash:
+            tally.unequal.append(f"{len(stored.rows)} rows, hash {stored.hash[:16]}")
+        tally.disagree += disagreements(stored, SERIES.step)
 
     def _killed(
         self, plan: Plan, reference: Reference, left: float, *, aimed: bool
@@ -199,22 +198,22 @@ class _Killer:
         return _MOMENTS[marks[-1] if marks else "end"], told
 
 
-def _lost(found: Content, whole: Content, told: list[dict[str, Any]]) -> list[str]:
+def _lost(stored: Content, whole: Content, told: list[dict[str, Any]]) -> list[str]:
     """Rows that were acknowledged and are not there."""
     newest = max((item["newest"] for item in told), default=-1)
-    there = {row.bucket for row in found.rows}
+    there = {row.bucket for row in stored.rows}
     gone = [row.bucket for row in whole.rows if row.bucket <= newest and row.bucket not in there]
     return [f"{len(gone)} rows up to {newest}"] if gone else []
 
 
-def _disagree(found: Content, whole: Content, told: list[dict[str, Any]]) -> list[str]:
+def _disagree(stored: Content, whole: Content, told: list[dict[str, Any]]) -> list[str]:
     """Contradictions inside what is stored, and with what an uninterrupted load stores."""
-    troubles = disagreements(found, SERIES.step)
-    if found.rows != whole.rows[: len(found.rows)]:
+    troubles = disagreements(stored, SERIES.step)
+    if stored.rows != whole.rows[: len(stored.rows)]:
         troubles.append("the rows are no beginning of the uninterrupted load's")
-    if found.checked_at is not None and len(found.rows) < len(whole.rows):
+    if stored.checked_at is not None and len(stored.rows) < len(whole.rows):
         troubles.append("an unfinished load counts as checked")
     revision = max((item["revision"] for item in told), default=0)
-    if found.revision < revision:
-        troubles.append(f"revision {found.revision} is older than the reported {revision}")
+    if stored.revision < revision:
+        troubles.append(f"revision {stored.revision} is older than the reported {revision}")
     return troubles

@@ -1,9 +1,8 @@
-"""The initial loader as a process of its own, whose clock stands and whose transactions can be seen.
+"""The initial loader as its own process, with a fixed clock and visible transactions.
 
-It loads as `app.workers.initial_loader` does: the same lease, the same loading, the same store. Its
-standard output says `begin` where a transaction opens, `commit` where all is written and the database
-is asked to keep it, `end` where that has returned, and after each commit what the loader tells the world
-was stored. Settings come from the environment, as everywhere.
+It loads as `app.workers.initial_loader` does: the same lease, loading and store. Standard output
+says `begin` where a transaction opens, `commit` before its commit, `end` after it, and after each
+commit what was stored, as the loader reports it. Settings come from the environment, as everywhere.
 """
 
 from __future__ import annotations
@@ -59,26 +58,26 @@ def _load(settings: Settings, options: argparse.Namespace) -> int:
     selection = [
         Series(pair, interval) for interval in settings.intervals for pair in settings.allowed_pairs
     ]
-    made = bootstrap.for_command(settings, lambda: options.now)
+    runtime = bootstrap.for_command(settings, lambda: options.now)
     try:
-        with bootstrap.open_candle_source(settings, made.limiter_for, made.clock) as source:
+        with bootstrap.open_candle_source(settings, runtime.limiter_for, runtime.clock) as source:
 
             def work(plan: Plan, on_page: OnPage) -> LoadReport:
                 return load(
                     plan,
-                    Marked(made.series),
+                    Marked(runtime.series),
                     source,
-                    made.clock,
+                    runtime.clock,
                     on_page=on_page,
                     publish=tell,
                     pages_a_commit=options.pages_a_commit,
                 )
 
             planner = partial(plan_load, history_days=options.days, ask_absent_again=True)
-            ends = loads.load_all(made, selection, planner, work)
-            return outcomes.conclude("loader", made, ends, as_json=True)
+            ends = loads.load_all(runtime, selection, planner, work)
+            return outcomes.conclude("loader", runtime, ends, as_json=True)
     finally:
-        made.close()
+        runtime.close()
 
 
 def tell(event: Event) -> None:

@@ -1,7 +1,7 @@
 """PostgreSQL goes away under read load, and comes back: what readers and loaders meet meanwhile.
 
-A server of its own is stopped politely, stopped as by a crash, and made to end every connection, while
-readers ask an API process without pause. A loader is at work each time.
+A separate server is shut down, crashes, and ends every connection, while readers ask an API process
+without pause. A loader is at work each time.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ TARGETS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A disturbance: `disturb` returns once it is over, with the moment from which the server answers.
+    """A disturbance. `disturb` returns after it, with the moment from which the server answers.
 
-    Where it is `felt`, readers and loaders cannot but notice it.
+    `felt`: readers and loaders must notice it.
     """
 
     disturb: Callable[[Postgres, subprocess.Popen[str]], float]
@@ -77,12 +77,12 @@ def measure(
 ) -> list[Figure]:
     """Disturb PostgreSQL `runs` times, in every way in turn, without and with a cache in front."""
     tally = Tally()
-    known = {
+    ways_by_name = {
         "stopped": Way(_stopped("fast", away), felt=True),
         "crashed": Way(_stopped("immediate", away), felt=True),
         "terminated": Way(_terminated, felt=False),
     }
-    ways = [known[name] for name in names]
+    ways = [ways_by_name[name] for name in names]
     with (
         rig.exchange(time.time) as (stage, base_url),
         rig.postgres_server() as server,
@@ -178,8 +178,8 @@ def _judge_loader(
         tally.loader_troubles.append(f"exit {code}: {said[-300:]}")
     if code == 1 and "the database does not answer" not in out:
         tally.loader_troubles.append(f"no clear line: {out[-300:]}")
-    found = content(loading.engine, Series(rig.BTC, Interval.MINUTE))
-    tally.loader_troubles += disagreements(found, Interval.MINUTE.seconds)
+    stored = content(loading.engine, Series(rig.BTC, Interval.MINUTE))
+    tally.loader_troubles += disagreements(stored, Interval.MINUTE.seconds)
 
 
 def _judge_start(loading: rig.Database, base_url: str, tally: Tally) -> None:

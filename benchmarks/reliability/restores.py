@@ -1,4 +1,4 @@
-"""Backups, restored into either kind of database: the same rows of every table, and the same hash."""
+"""Backups, restored into either kind of database: the same rows in every table, the same hash."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def measure(where: Where, runs: int, step: Step) -> list[Figure]:
             "INSERT INTO prices (symbol, currency, price, priced_at, collected_at) "
             f"VALUES ('BTC', 'usd', 6700000000000, {NOW}, {NOW})"
         )
-        wanted = _rows(db.engine)
+        original = _rows(db.engine)
         file, again = str(db.folder / "made.mmsb"), str(db.folder / "again.mmsb")
 
         def said(url: str, *arguments: str) -> str:
@@ -41,20 +41,20 @@ def measure(where: Where, runs: int, step: Step) -> list[Figure]:
             return out.strip()
 
         for _ in range(runs):
-            wanted_hash = _hash(said(db.url, "backup", file))
+            original_hash = _hash(said(db.url, "backup", file))
             for kind in (SQLITE, POSTGRES):
                 with kind.databases() as create:
                     url = create()
                     said(url, "restore", file)
-                    if _hash(said(url, "backup", again)) != wanted_hash:
+                    if _hash(said(url, "backup", again)) != original_hash:
                         troubles.append(f"into {kind.kind}: another hash")
                     engine = open_engine(url)
-                    found = _rows(engine)
+                    copy = _rows(engine)
                     engine.dispose()
                 troubles += [
-                    f"into {kind.kind}: {t} differs" for t in wanted if found[t] != wanted[t]
+                    f"into {kind.kind}: {t} differs" for t in original if copy[t] != original[t]
                 ]
-                kept += sum(map(len, found.values()))
+                kept += sum(map(len, copy.values()))
                 done += 1
                 step()
     return [

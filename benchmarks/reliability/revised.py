@@ -1,4 +1,4 @@
-"""Closed candles that the exchange revises: the averages that contain them, and no others, follow."""
+"""Closed candles that the exchange revises: only the averages that contain them change."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ def _change(bucket: int, revised: dict[int, Bar], closes: dict[int, int]) -> int
 
 def _recorded(db: rig.Database) -> list[str]:
     """Each record of a revision must begin where the one before it ended."""
-    found = SqlSeriesStore(db.engine).revisions(SERIES, 100_000)
+    revisions = SqlSeriesStore(db.engine).revisions(SERIES, 100_000)
     last: dict[int, int] = {}
     troubles = []
-    for item in reversed(found):
+    for item in reversed(revisions):
         if last.get(item.old.bucket, item.old.close) != item.old.close:
             troubles.append(f"the records of {item.old.bucket} do not follow one another")
         last[item.new.bucket] = item.new.close

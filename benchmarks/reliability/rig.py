@@ -1,4 +1,4 @@
-"""What the measurements share: an exchange whose clock stands, databases of both kinds, processes."""
+"""The common parts of the measurements: an exchange with a fixed clock, databases, processes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SEED: Final = 11
 
 
 class Stage(Exchange):
-    """An exchange whose clock is set, which tells when it is asked, and which can be kept waiting."""
+    """An exchange with a given clock. It signals each request, and can be made to wait."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(Simulation(SEED, {BTC: None, ETH: None}), clock=clock)
@@ -176,8 +176,8 @@ def opened(kind: str, url: str) -> Iterator[Database]:
 @contextmanager
 def database(where: Where) -> Iterator[Database]:
     """A new, migrated database of one kind."""
-    with where.databases() as create, opened(where.kind, create()) as made:
-        yield made
+    with where.databases() as create, opened(where.kind, create()) as db:
+        yield db
 
 
 SQLITE: Final = Where("sqlite", sqlite_databases)
@@ -243,11 +243,11 @@ def api(folder: Path, **settings: str) -> Iterator[Server]:
     with log.open("w") as out, subprocess.Popen(command, cwd=folder, env=mine, stderr=out) as child:
         try:
             give_up = time.monotonic() + PATIENCE
-            while (found := re.search(r'"url": "(http://[0-9.:]+)"', log.read_text())) is None:
+            while (match := re.search(r'"url": "(http://[0-9.:]+)"', log.read_text())) is None:
                 assert child.poll() is None, log.read_text()[-500:]
                 assert time.monotonic() < give_up, "the API does not begin to serve"
                 threading.Event().wait(0.02)
-            yield Server(found[1])
+            yield Server(match[1])
             child.terminate()
             assert child.wait(PATIENCE) == 0
         finally:

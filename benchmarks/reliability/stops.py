@@ -1,7 +1,7 @@
-"""SIGTERM in a load: it ends soon, says so by its exit code, keeps what was committed, leaves no lease.
+"""SIGTERM in a load: it ends soon, exits with the right code, keeps its commits, leaves no lease.
 
 The initial loader's command is stopped in the middle of a load, while the exchange does not answer,
-while it waits for its turn at the exchange, and while it waits to try again. All cores are kept busy.
+while it waits for the rate limiter, and while it waits for a retry. All cores are kept busy.
 """
 
 from __future__ import annotations
@@ -130,15 +130,15 @@ def _stop(
     took = time.monotonic() - begun
     tally.seconds.append(took)
     tally.codes[code] += 1
-    found = content(db.engine, SERIES)
-    troubles = disagreements(found, SERIES.step)
+    stored = content(db.engine, SERIES)
+    troubles = disagreements(stored, SERIES.step)
     if took > within:
         troubles.append(f"it took {took:.1f} s")
     if code != TERMINATED:
         troubles.append(f"exit {code}: {said[-300:]}")
     if "terminated; what was committed stays" not in said or "Traceback" in said:
         troubles.append(f"it said: {said[-300:]}")
-    if said.count('"candles_loaded"') and not found.rows:
+    if said.count('"candles_loaded"') and not stored.rows:
         troubles.append("what was committed is gone")
     if leases := _leases(db):
         troubles.append(f"{leases} leases are left behind")

@@ -1,4 +1,4 @@
-"""The drill: one part after the other is taken away and given back, under load, while candles arrive."""
+"""The drill: each part is taken away and given back, under load, while candles arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""wrk as the load beside the drill: eight connections at a pace that leaves the machine some air."""
+"""wrk as the load beside the drill: eight connections, at a pace that the machine can bear."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A market whose days come out one by one, and what is right to answer after each.
 
-The stand-in exchange hides the newest days; each `advance` lets one out and changes the candle of the day
-before. What a read must give after each of these versions is worked out here from the exchange's own
-decimals, by whole numbers, without the code that stores, averages and renders.
+The stand-in exchange hides the newest days. Each `advance` shows one more and changes the candle of
+the day before. The right bodies of each version are computed here from the exchange's own decimals,
+in whole numbers, without the code that stores, averages and renders.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DAY: Final = Interval.DAY
 PAIRS: Final = (BTC, ETH)
 HISTORY: Final = 365
 AHEAD: Final = 60
-"""Days that are hidden in the beginning: the most versions that a drill can have after the first."""
+"""Days that are hidden at first: the most versions that a drill can have after the first."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Version:
     def averages(self, window: int) -> bytes:
         """The body of a read of one window over all of the rows' days."""
         column = f"mms_{window}"
-        found = [(row.bucket, getattr(row, column)) for row in self.rows]
+        values = [(row.bucket, getattr(row, column)) for row in self.rows]
         points = [
             f'{{"timestamp":{bucket},"mms":{_number(value)}}}'
-            for bucket, value in found
+            for bucket, value in values
             if value is not None
         ]
         return f"[{','.join(points)}]".encode()
@@ -87,16 +87,16 @@ class Market:
             bars = self._bars[pair].values()
             rows = [_row(bar) for bar in bars if bar.stamp <= self.newest]
             means = recomputed(rows, SECONDS)
-            known = tuple(
-                row._replace(mms_20=found[0], mms_50=found[1], mms_200=found[2])
-                for row, found in zip(rows, means, strict=True)
+            complete = tuple(
+                row._replace(mms_20=averages[0], mms_50=averages[1], mms_200=averages[2])
+                for row, averages in zip(rows, means, strict=True)
             )
-            self.versions[pair][self.newest] = Version(known)
+            self.versions[pair][self.newest] = Version(complete)
 
     def _simulated(self, pair: Pair) -> dict[int, Bar]:
         now = time.time()
-        found = self._exchange.book.candles(Series(pair, DAY), self.first, self.today, now)
-        return {bar.stamp: bar for bar in found}
+        bars = self._exchange.book.candles(Series(pair, DAY), self.first, self.today, now)
+        return {bar.stamp: bar for bar in bars}
 
 
 def _row(bar: Bar) -> Row:

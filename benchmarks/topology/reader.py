@@ -1,8 +1,8 @@
-"""Readers that compare every reply, byte for byte, with what is right at the revision that it shows.
+"""Readers that compare every reply, byte for byte, with the right one at its revision.
 
-A reply says by `X-Data-As-Of` which version of the market it shows; each version has a newest day of its
-own. Its body must be exactly that version's, and its ETag the one that this version has everywhere. A 304
-must name a tag that belongs to the version it shows.
+`X-Data-As-Of` says which version of the market a reply shows: each version has its own newest day.
+The body must be exactly that version's, and the ETag the one that this version has everywhere. A
+304 must name a tag of the version that it shows.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ class Judge:
     def targets(self) -> list[Target]:
         """Every read that is compared byte for byte."""
         period = f"from={self.market.first}&to={self.market.today}"
-        found = []
+        targets = []
         for pair in PAIRS:
             for window in WINDOWS:
                 path = f"/{pair}/mms?range={window}&{period}"
-                found.append(Target(path, pair, lambda v, w=window: v.averages(w)))  # type: ignore[misc]
+                targets.append(Target(path, pair, lambda v, w=window: v.averages(w)))  # type: ignore[misc]
             path = f"/{pair}/candles?windows=20,50,200&{period}"
-            found.append(Target(path, pair, Version.candles))
-        return found
+            targets.append(Target(path, pair, Version.candles))
+        return targets
 
     def paths(self) -> list[str]:
         """The same as addresses, for whoever only asks."""
@@ -80,11 +80,11 @@ class Judge:
         version = self.market.versions[target.pair].get(newest)
         tag = reply.headers["etag"]
         with self.guard:
-            known = self.tags.setdefault((target.path, newest), tag)
+            first = self.tags.setdefault((target.path, newest), tag)
         if version is None:
             return newest, f"shows {newest}, which was not the newest day of any version"
-        if tag != known:
-            return newest, f"has {tag} for what had {known}"
+        if tag != first:
+            return newest, f"has {tag} for what had {first}"
         if reply.status == 304:
             return newest, "" if tag == sent else f"is a 304 for {sent} with {tag}"
         right = target.right(version)
@@ -187,7 +187,7 @@ def reading(readers: list[Reader]) -> Iterator[None]:
             reader.close()
 
 
-def _difference(found: bytes, right: bytes) -> str:
-    at = next((n for n, pair in enumerate(zip(found, right, strict=False)) if len({*pair}) > 1), 0)
+def _difference(body: bytes, right: bytes) -> str:
+    at = next((n for n, pair in enumerate(zip(body, right, strict=False)) if len({*pair}) > 1), 0)
     near = slice(max(0, at - 30), at + 30)
-    return f"has {found[near]!r} in place of {right[near]!r}"
+    return f"has {body[near]!r} in place of {right[near]!r}"

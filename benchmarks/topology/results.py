@@ -31,7 +31,7 @@ class Step:
 
 @dataclass
 class Result:
-    """What one step gave. `late` is the longest time after a commit at which something older was served."""
+    """The result of a step. `late`: the longest time after a commit with an older reply."""
 
     step: Step
     load: Load

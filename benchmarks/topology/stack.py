@@ -71,8 +71,8 @@ def programs() -> Programs:
     nginx, wrk = (shutil.which(name, path=path) for name in ("nginx", "wrk"))
     cache, database = memcached.program(), postgres.tools()
     if nginx is None or wrk is None or cache is None or database is None:
-        found = {"nginx": nginx, "wrk": wrk, "memcached": cache, "postgresql": database}
-        raise Missing(" ".join(name for name, where in found.items() if where is None))
+        paths = {"nginx": nginx, "wrk": wrk, "memcached": cache, "postgresql": database}
+        raise Missing(" ".join(name for name, where in paths.items() if where is None))
     return Programs(nginx, wrk, cache, database)
 
 
@@ -169,14 +169,14 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path, wanted: Programs, clock: Any) -> Iterator[Stack]:
+def stack(folder: Path, programs: Programs, clock: Any) -> Iterator[Stack]:
     """Start everything but the load; the database is migrated and empty."""
     with ExitStack() as closing:
         enter = closing.enter_context
         stage, base_url = enter(exchange(clock))
-        primary = enter(postgres.running(wanted.postgres))
+        primary = enter(postgres.running(programs.postgres))
         replica = enter(postgres.replica_of(primary))
-        ring = enter(memcached.several(wanted.memcached, 2))
+        ring = enter(memcached.several(programs.memcached, 2))
         db_url = primary.create()
         engine = open_engine(db_url)
         schema.migrate(engine)
@@ -199,8 +199,8 @@ def stack(folder: Path, wanted: Programs, clock: Any) -> Iterator[Stack]:
             thread.start()
         for thread in begun:
             thread.join()
-        url = enter(nginx(folder, wanted.nginx, apis))
-        yield Stack(folder, wanted, stage, base_url, db_url, primary, replica, ring, apis, url)
+        url = enter(nginx(folder, programs.nginx, apis))
+        yield Stack(folder, programs, stage, base_url, db_url, primary, replica, ring, apis, url)
 
 
 @contextmanager

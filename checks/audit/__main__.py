@@ -1,8 +1,8 @@
 """`make audit`: the workflows and what is in the history, judged without a network.
 
-zizmor looks for what is dangerous in the workflows (its strictest persona, offline), check-jsonschema
-compares workflows, Dependabot's and Compose's files with their schemas, and every line that was ever
-committed is searched for secrets. allowed.txt beside this file says which lines are none, and why.
+zizmor looks for dangerous workflows (its strictest persona, offline). check-jsonschema compares the
+files of workflows, Dependabot and Compose with their schemas. Every line that was ever committed is
+searched for secrets; allowed.txt beside this file says which lines are none, and why.
 
 With --packages the pinned packages are compared with the database of known vulnerabilities instead,
 which needs a network.
@@ -31,7 +31,7 @@ SCHEMAS = {
     "docker-compose.yml": "vendor.compose-spec",
 }
 LISTS = ("requirements.txt", "requirements/deploy.txt")
-"""What runs in production, and what ships it; the other lists are for machines that are thrown away."""
+"""What runs in production, and what ships it; other lists are for short-lived machines."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _workflows(report: Report) -> None:
-    # Exit codes from 11 on stand for findings, by severity; anything else means that it did not work.
+    # Exit codes from 11 on are findings, by severity; any other but 0 is an error of zizmor.
     command = [TOOLS / "zizmor", "--offline", "--persona=auditor", "--format=json", ".github"]
     done = run([str(word) for word in command], folder=ROOT)
     try:
@@ -128,9 +128,9 @@ def _packages(report: Report, name: str) -> None:
             f"{', '.join(skipped[:5])}, …"
         )
     for each in packages:
-        for known in each["vulns"]:
-            mended = ", ".join(known["fix_versions"]) or "no version yet"
-            report.note(f"{each['name']} {each['version']}: {known['id']}, mended in {mended}")
+        for flaw in each["vulns"]:
+            mended = ", ".join(flaw["fix_versions"]) or "no version yet"
+            report.note(f"{each['name']} {each['version']}: {flaw['id']}, mended in {mended}")
     bad = sum(bool(each["vulns"]) for each in packages)
     report.equal(f"{name}: of {len(packages)} packages, vulnerable", bad, 0)
 

@@ -67,9 +67,9 @@ Scan = Callable[[str], Iterable[str]]
 
 
 def search(versions: Iterable[tuple[str, str]], rules: Sequence[Allowed], scan: Scan) -> Searched:
-    """Search the versions of files, each with its path; a line that came before is not searched again."""
+    """Search the versions of files, each with its path. A repeated line is searched once."""
     seen: set[str] = set()
-    found: list[Found] = []
+    secrets: list[Found] = []
     used: set[Allowed] = set()
     blobs = 0
     for path, text in versions:
@@ -81,8 +81,8 @@ def search(versions: Iterable[tuple[str, str]], rules: Sequence[Allowed], scan: 
                 if rule is not None:
                     used.add(rule)
                     continue
-                found.append(Found(path, kind, f"{line.strip()[:24]}…"))
-    return Searched(tuple(found), blobs, len(seen), used)
+                secrets.append(Found(path, kind, f"{line.strip()[:24]}…"))
+    return Searched(tuple(secrets), blobs, len(seen), used)
 
 
 @contextmanager
@@ -111,14 +111,14 @@ def detectors() -> Iterator[Scan]:
 
 
 def versions_of(root: Path) -> Iterator[tuple[str, str]]:
-    """Every version of every file, with its path: what any commit up to this one holds, and what is in the index."""
+    """Every version of every file with its path: in any commit up to HEAD, and in the index."""
     listed = _git(root, "rev-list", "--objects", "HEAD").decode().splitlines()
     paths = dict(line.split(" ", 1) for line in listed if " " in line)
     for line in _git(root, "ls-files", "--stage").decode().splitlines():
         kept, _, path = line.partition("\t")
         paths.setdefault(kept.split(" ")[1], path)
-    asked = "".join(f"{name}\n" for name in paths)
-    answered = _git(root, "cat-file", "--batch", given=asked.encode())
+    names = "".join(f"{name}\n" for name in paths)
+    answered = _git(root, "cat-file", "--batch", given=names.encode())
     at = 0
     while at < len(answered):
         end = answered.index(b"\n", at)

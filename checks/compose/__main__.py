@@ -1,10 +1,10 @@
 """`make compose-check`: run docker-compose.yml, every profile of it, and prove what it promises.
 
-With Docker the other services' images are pulled. Without an engine that answers, podman-compose runs
-the file as root in a storage and a network of their own, with images made from Debian packages under the
-names that the file gives; what Debian does not have is left out, and a line says so each time.
+With Docker the other services' images are pulled. Without a running engine, podman-compose runs the
+file as root, in its own storage and network. Its images are made from Debian packages under the
+names in the file. What Debian does not have is left out, and a line says so.
 
-Exit 0 when everything that was run holds, 1 when something does not, 3 when it cannot be tried here.
+Exit 0: everything that ran holds. 1: something does not. 3: it cannot be tried here.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _images(engine: Engine, folder: Path) -> list[str]:
     say = sys.stdout.write
     must(["sh", str(ROOT / "scripts" / "secrets.sh"), str(folder / "secrets")])
     every = services.read()
-    images = [made.image for made in every.values() if "mms-api" not in made.image]
+    images = [service.image for service in every.values() if "mms-api" not in service.image]
     if engine.is_docker:  # ours is built by the script that starts the stack
         for image in dict.fromkeys(images):
             engine.must("pull", "--quiet", image, timeout=900.0)
@@ -116,7 +116,7 @@ def _images(engine: Engine, folder: Path) -> list[str]:
     say("They prove the file and our configuration, and nothing about the registry's images.\n")
     sys.stdout.flush()
     absent = standins.make(engine, folder, images)
-    return [name for name, made in every.items() if made.image in absent]
+    return [name for name, service in every.items() if service.image in absent]
 
 
 def _run(engine: Engine, folder: Path, profiles: Sequence[str], left_out: Sequence[str]) -> int:

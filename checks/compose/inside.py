@@ -1,4 +1,4 @@
-"""The run itself. Without Docker it happens in namespaces of its own, without a way to any network."""
+"""The run itself. Without Docker it happens in its own namespaces, without any network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     podman = options.engine == "podman"
     if podman:
         must(["ip", "link", "set", "lo", "up"])
-        # What podman knows of networks lies in one place for the whole machine: here it gets its own.
+        # podman keeps its networks in one place for the whole machine: here it gets its own.
         engines.forget_containers(options.folder)
         for name in ("containers", "netns"):
             own, common = options.folder / "networks" / name, Path("/run", name)

@@ -35,7 +35,7 @@ def api_serves(stack: Stack, report: Report, port: int, api: str) -> None:
 
 
 def companions_work(stack: Stack, report: Report, port: int, suffix: str = "") -> None:
-    """The collector, the scheduled loader and the scheduled monitor have each done their work once."""
+    """The collector, the scheduled loader and the scheduled monitor have each worked once."""
     signs = {
         "collector": "prices_collected",
         "loader": "load_finished",
@@ -43,8 +43,8 @@ def companions_work(stack: Stack, report: Report, port: int, suffix: str = "") -
     }
     for name, sign in signs.items():
         service = f"{name}{suffix}"
-        found = _within(30, partial(_logged, stack, service, sign))
-        report.check(f"{service} works", found and stack.running(service), f"logged {sign}")
+        logged = _within(30, partial(_logged, stack, service, sign))
+        report.check(f"{service} works", logged and stack.running(service), f"logged {sign}")
     log = stack.logs(f"monitor{suffix}")
     codes = re.findall(r'"scheduled_run_finished".*?"exit_code": (\d+)', log) or re.findall(
         r'"exit_code": (\d+).*?"scheduled_run_finished"', log
@@ -159,8 +159,8 @@ def prometheus_sees(report: Report, port: int, left_out: set[str]) -> None:
         )
 
     _within(75, lambda: not empty())
-    asked = [name for name, expr in questions.items() if not name_needs(expr)]
-    report.check("panels and records with data", not empty(), f"{len(asked)}: {empty() or 'all'}")
+    judged = [name for name, expr in questions.items() if not name_needs(expr)]
+    report.check("panels and records with data", not empty(), f"{len(judged)}: {empty() or 'all'}")
     for name, expr in questions.items():
         if "memcached" in expr and "memcached-exporter" in left_out:
             report.leave_out(name, "its exporter is not in Debian")
@@ -174,8 +174,8 @@ def grafana_shows(report: Report, port: int, password: str) -> None:
     panels = len(board.get("dashboard", {}).get("panels", []))
     report.check("Grafana's dashboard", panels > 0, f"{panels} panels")
     path = "/api/datasources/proxy/uid/prometheus/api/v1/query?query=up"
-    found = _json(port, path, key).get("data", {}).get("result", [])
-    report.check("Prometheus through Grafana", bool(found), f"{len(found)} series of up")
+    series = _json(port, path, key).get("data", {}).get("result", [])
+    report.check("Prometheus through Grafana", bool(series), f"{len(series)} series of up")
 
 
 def secrets_stay_hidden(stack: Stack, report: Report, values: list[str], names: list[str]) -> None:
@@ -215,8 +215,8 @@ def _sql(stack: Stack, name: str, query: str) -> str:
 
 
 def _ask(port: int, expr: str) -> list[Any]:
-    found: list[Any] = _json(port, f"/api/v1/query?query={quote(expr)}")["data"]["result"]
-    return found
+    results: list[Any] = _json(port, f"/api/v1/query?query={quote(expr)}")["data"]["result"]
+    return results
 
 
 def _answers(port: int, path: str) -> bool:
@@ -230,11 +230,11 @@ def _answers(port: int, path: str) -> bool:
 
 def _json(port: int, path: str, key: str = "") -> Any:
     """The JSON of a reply, also of one that says no; `key` is for Basic authorization."""
-    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
     if key:
-        asked.add_header("Authorization", f"Basic {key}")
+        request.add_header("Authorization", f"Basic {key}")
     try:
-        with urllib.request.urlopen(asked, timeout=30) as reply:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310 - our own
             return json.load(reply)
     except urllib.error.HTTPError as error:
         return json.load(error)

@@ -34,16 +34,18 @@ def parse_yaml(text: str) -> Any:
     return yaml.safe_load(text)
 
 
-def read(made: Mapping[str, Any] | None = None) -> dict[str, Service]:
+def read(given: Mapping[str, Any] | None = None) -> dict[str, Service]:
     """The services by name, of the file or of what such a file means."""
-    found = parse_yaml(FILE.read_text()) if made is None else made
-    return {name: _service(name, service) for name, service in found["services"].items()}
+    file = parse_yaml(FILE.read_text()) if given is None else given
+    return {name: _service(name, service) for name, service in file["services"].items()}
 
 
 def of_profile(services: Mapping[str, Service], profile: str) -> list[Service]:
-    """The services of a profile, each after those that it needs. Raises KeyError on a missing one."""
-    chosen = {name: made for name, made in services.items() if profile in made.profiles}
-    graph = {name: [chosen[need].name for need in made.needs] for name, made in chosen.items()}
+    """The services of a profile, each after those that it needs. Raises KeyError."""
+    chosen = {name: service for name, service in services.items() if profile in service.profiles}
+    graph = {
+        name: [chosen[need].name for need in service.needs] for name, service in chosen.items()
+    }
     return [chosen[name] for name in TopologicalSorter(graph).static_order()]
 
 
@@ -51,14 +53,14 @@ def one_shot(services: Mapping[str, Service]) -> set[str]:
     """Those whose successful end others wait for."""
     return {
         need
-        for made in services.values()
-        for need, state in made.needs.items()
+        for service in services.values()
+        for need, state in service.needs.items()
         if state == COMPLETED
     }
 
 
-def _service(name: str, made: Mapping[str, Any]) -> Service:
-    needs = {need: how["condition"] for need, how in made.get("depends_on", {}).items()}
-    health = made.get("healthcheck", {})
+def _service(name: str, values: Mapping[str, Any]) -> Service:
+    needs = {need: how["condition"] for need, how in values.get("depends_on", {}).items()}
+    health = values.get("healthcheck", {})
     has_health = bool(health) and not health.get("disable", False)
-    return Service(name, made["image"], tuple(made.get("profiles", ())), needs, has_health)
+    return Service(name, values["image"], tuple(values.get("profiles", ())), needs, has_health)

@@ -1,7 +1,8 @@
-"""The containers of one profile: started in the order and under the conditions of docker-compose.yml.
+"""The containers of one profile, started in the order and by the conditions of docker-compose.yml.
 
-With Docker scripts/compose.sh starts them, as it does for everyone, and Compose does the waiting. The podman of Debian 12 cannot wait for health, so there each
-service is started alone, once what it needs is in the state that the file asks for.
+With Docker scripts/compose.sh starts them, as for everyone, and Compose waits. The podman of Debian
+12 cannot wait for health. There each service is started alone, once the services that it needs are
+in the state that the file asks for.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Stack:
         return done.out
 
     def start(self, services: Sequence[Service], told: Told | None = None) -> None:
-        """Start the services, each when it may; `told` hears of each, with the seconds it waited."""
+        """Start the services, each when it may; `told` gets each one and the seconds it waited."""
         told = told or (lambda *_: None)
         if self.engine.is_docker:
             began = time.monotonic()
@@ -94,8 +95,8 @@ class Stack:
         container = self.container(name)
         if not container:
             return {"Status": "absent"}
-        found: Mapping[str, Any] = self.engine.inspect("container", container)["State"]
-        return found
+        state: Mapping[str, Any] = self.engine.inspect("container", container)["State"]
+        return state
 
     def running(self, name: str) -> bool:
         """Whether it runs."""
@@ -150,7 +151,7 @@ class Stack:
         self.compose("down", "--volumes", "--timeout", "5", profiles=PROFILES)
 
     def _run_in_docker(self, names: Iterable[str]) -> None:
-        """`make run_in_docker` with these services, in the background; it builds our image first."""
+        """Run `make run_in_docker` with these services in the background; it builds our image."""
         script = ["sh", str(ROOT / "scripts" / "compose.sh"), "--project-name", self.project]
         command = [*script, "--profile", self.profile, "--", "--detach", *names]
         environment = {**self.engine.environment, **self.settings}

@@ -1,8 +1,7 @@
 """Images of the other services, made from Debian packages where no registry is asked.
 
-Each has the name that docker-compose.yml gives, the program of that name in Debian's version, and so
-much of the official image's behaviour as the file uses. What Debian has no package of is left out, by
-name.
+Each has its name in docker-compose.yml, the program in Debian's version, and as much of the
+official image's behaviour as the file uses. What Debian has no package of is left out, by name.
 """
 
 from __future__ import annotations
@@ -71,14 +70,14 @@ def base_name(image: str) -> str:
 
 def make(engine: Engine, folder: Path, images: Iterable[str]) -> list[str]:
     """Make a stand-in for each of the images; returns those that cannot be made."""
-    wanted = list(dict.fromkeys(images))
-    possible = [image for image in wanted if base_name(image) in _STEPS]
+    unique = list(dict.fromkeys(images))
+    possible = [image for image in unique if base_name(image) in _STEPS]
     if possible:
         if not engine.has_image(_COMMON):
             standin.load(engine, standin.unpack(folder, "services", PACKAGES), _COMMON)
         for image in possible:
             _build(engine, folder, image)
-    return [image for image in wanted if image not in possible]
+    return [image for image in unique if image not in possible]
 
 
 def _build(engine: Engine, folder: Path, image: str) -> None:

@@ -35,13 +35,13 @@ def prove(report: Report, stacks: list[Stack], secrets: Path) -> None:
         text = stack.config()
         told = [value for value in values if value in text]
         read = services.parse_yaml(text)["services"]
-        wanted = {made.name for made in services.of_profile(services.read(), stack.profile)}
+        expected = {each.name for each in services.of_profile(services.read(), stack.profile)}
         report.check(
             f"config of {stack.profile}",
-            wanted <= set(read) and not told,
-            f"{len(wanted)} services, {len(told)} of {len(values)} secrets in it",
+            expected <= set(read) and not told,
+            f"{len(expected)} services, {len(told)} of {len(values)} secrets in it",
         )
-    images = {made.image for made in services.read().values()}
+    images = {each.image for each in services.read().values()}
     others = {image for image in images if "mms-api" not in image}
     loose = sorted(image for image in others if not _PINNED.fullmatch(image))
     report.check(
@@ -53,19 +53,19 @@ def prove(report: Report, stacks: list[Stack], secrets: Path) -> None:
     report.check("secrets written in the file", not written, written or "none")
 
 
-def exposed(made: Mapping[str, Any]) -> list[str]:
-    """What services lack of: no capabilities, no new privileges, a limit of memory, a read-only root."""
-    wanted = {
+def exposed(file: Mapping[str, Any]) -> list[str]:
+    """The limits that services lack: capabilities, privileges, memory, a read-only root."""
+    limits = {
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "read_only": True,
     }
-    found = []
-    for name, service in made["services"].items():
-        lacking = [key for key, value in wanted.items() if service.get(key) != value]
+    exposures = []
+    for name, service in file["services"].items():
+        lacking = [key for key, value in limits.items() if service.get(key) != value]
         lacking += [] if "mem_limit" in service else ["mem_limit"]
-        found += [f"{name}: {key}" for key in lacking if (name, key) not in _WRITES_ITS_ROOT]
-    return found
+        exposures += [f"{name}: {key}" for key in lacking if (name, key) not in _WRITES_ITS_ROOT]
+    return exposures
 
 
 def prove_rules(report: Report, engine: Engine, image: str) -> None:
@@ -89,31 +89,31 @@ def prove_rules(report: Report, engine: Engine, image: str) -> None:
 
 def expressions() -> dict[str, str]:
     """Every question that the dashboards and the rules put to Prometheus, by where it stands."""
-    found = {}
+    by_place = {}
     for file in sorted(DASHBOARDS.glob("*.json")):
         for panel in json.loads(file.read_text())["panels"]:
             for target in panel["targets"]:
-                found[f"panel {panel['title']}"] = target["expr"]
+                by_place[f"panel {panel['title']}"] = target["expr"]
     for group in services.parse_yaml((RULES / "rules.yml").read_text())["groups"]:
         for rule in group["rules"]:
-            found[f"rule {rule.get('record') or rule['alert']}"] = rule["expr"]
-    return found
+            by_place[f"rule {rule.get('record') or rule['alert']}"] = rule["expr"]
+    return by_place
 
 
-def _written_secrets(made: Any, name: str = "") -> Iterator[str]:
+def _written_secrets(node: Any, name: str = "") -> Iterator[str]:
     """Values under names that sound secret, other than the path of a file or the environment's."""
-    if isinstance(made, Mapping):
-        for key, value in made.items():
+    if isinstance(node, Mapping):
+        for key, value in node.items():
             yield from _written_secrets(value, str(key))
-    elif isinstance(made, list):
-        for value in made:
+    elif isinstance(node, list):
+        for value in node:
             yield from _written_secrets(value, name)
-    elif isinstance(made, str):
-        by_name = _SECRET.search(name) and not re.fullmatch(r"\$\{\w+:-\}|/run/secrets/\w+", made)
-        if re.search(r"://[^/\s:]+:[^/\s@]+@", made) or (
+    elif isinstance(node, str):
+        by_name = _SECRET.search(name) and not re.fullmatch(r"\$\{\w+:-\}|/run/secrets/\w+", node)
+        if re.search(r"://[^/\s:]+:[^/\s@]+@", node) or (
             by_name and name not in ("file", "secrets")
         ):
-            yield f"{name}: {made}"
+            yield f"{name}: {node}"
 
 
 def _last_line(text: str) -> str:

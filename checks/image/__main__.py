@@ -1,8 +1,8 @@
 """`make image-check`: build the image and prove what docs/deploying.md says of it.
 
-With Docker the base image is pulled, known by its digest, and built upon; that is what CI does. Without
-an engine that answers, buildah and podman do it as root, in a storage of their own, on a stand-in of the
-base image that is made from Debian packages; nothing is pulled then, and a line says so.
+With Docker the base image is pulled by its digest and built upon, as in CI. Without a running
+engine, buildah and podman build as root, in their own storage, on a stand-in of the base image that
+is made from Debian packages. Nothing is pulled then, and a line says so.
 
 Exit 0 when everything holds, 1 when something does not, 3 when it cannot be tried here.
 """
@@ -100,21 +100,21 @@ def _check(engine: Engine, folder: Path, report: Report) -> None:
     secrets.prove_image(engine, build.TAG, archive, planted, report)
 
     with rig.exchange() as address:
-        made = rig.Rig(engine, build.TAG, f"mms-check-{os.getpid()}", address)
+        setup = rig.Rig(engine, build.TAG, f"mms-check-{os.getpid()}", address)
         try:
             report.section("Entry points, each in a container as in production")
-            _software(made, report)
-            entries.prove(made, report, "data")
-            entries.prove_stops(made, report)
+            _software(setup, report)
+            entries.prove(setup, report, "data")
+            entries.prove_stops(setup, report)
             report.section("Secrets at run time")
-            secrets.prove_container(made, report, folder, "data")
+            secrets.prove_container(setup, report, folder, "data")
             report.section("The API: --read-only --cap-drop ALL --memory 512m, loaded database")
-            served.prove(made, report, "data")
+            served.prove(setup, report, "data")
             report.section("Size and start")
             figures.size(engine, build.TAG, base.name.partition("@")[0], archive, report)
-            figures.start(made, report, "data")
+            figures.start(setup, report, "data")
         finally:
-            volumes = [f"{made.name}-{name}" for name in ("data", "slow", "unused")]
+            volumes = [f"{setup.name}-{name}" for name in ("data", "slow", "unused")]
             engine.call("volume", "rm", "--force", *volumes)
             archive.unlink()
 
@@ -128,19 +128,19 @@ def _lint(report: Report) -> None:
 
 def _described(engine: Engine, report: Report) -> None:
     """What the image says of itself."""
-    known = engine.inspect("image", build.TAG)
-    config = known["Config"]
+    description = engine.inspect("image", build.TAG)
+    config = description["Config"]
     labels = config.get("Labels") or {}
-    wanted = ("title", "version", "revision", "base.name")
-    missing = [name for name in wanted if not labels.get(f"org.opencontainers.image.{name}")]
-    version, revision = (labels.get(f"org.opencontainers.image.{n}") for n in wanted[1:3])
+    names = ("title", "version", "revision", "base.name")
+    missing = [name for name in names if not labels.get(f"org.opencontainers.image.{name}")]
+    version, revision = (labels.get(f"org.opencontainers.image.{n}") for n in names[1:3])
     report.check("labels", not missing, f"version {version}, revision {revision}")
     report.equal("user", config["User"], f"{rig.UID}:{rig.UID}")
-    health = (config.get("Healthcheck") or known.get("Healthcheck") or {}).get("Test", [])
+    health = (config.get("Healthcheck") or description.get("Healthcheck") or {}).get("Test", [])
     report.equal("HEALTHCHECK", health[1:], [*served.HEALTHCHECK])
 
 
-def _software(made: rig.Rig, report: Report) -> None:
+def _software(setup: rig.Rig, report: Report) -> None:
     """No installer and no compiler: what an intruder would use is not there."""
     script = (
         f"find / -xdev -type f -perm -1 2>/dev/null | grep -E '/({_SOFTWARE})[0-9.-]*$'; "
@@ -148,10 +148,12 @@ def _software(made: rig.Rig, report: Report) -> None:
         "python -c 'import ensurepip' 2>/dev/null && echo ensurepip; "
         "find / -xdev -name 'pip-*.whl' 2>/dev/null; true"
     )
-    options = [*made.options("unused", {}), "--entrypoint", "sh"]
-    done = made.engine.once(made.image, options, "-c", script)
-    found = done.out.split()
-    report.check("no installer, no compiler", done.code == 0 and not found, found or "none found")
+    options = [*setup.options("unused", {}), "--entrypoint", "sh"]
+    done = setup.engine.once(setup.image, options, "-c", script)
+    programs = done.out.split()
+    report.check(
+        "no installer, no compiler", done.code == 0 and not programs, programs or "none found"
+    )
 
 
 if __name__ == "__main__":

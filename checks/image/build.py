@@ -1,4 +1,4 @@
-"""Building the image: from a registry's base by digest with Docker, else from a stand-in with buildah."""
+"""Building the image: with Docker from a base by digest, else with buildah from a stand-in."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wanted_base() -> str:
 
 
 def prepare_base(engine: Engine, folder: Path, *, pull: bool) -> Base:
-    """Have the base image at hand: pulled and known by digest, or a stand-in under the same name."""
+    """Pull the base image and note its digest, or make a stand-in under the same name."""
     name = wanted_base()
     if pull:
         engine.must("pull", "--quiet", name, timeout=600.0)
@@ -57,8 +57,8 @@ def build(engine: Engine, folder: Path, context: Context, base: Base) -> str:
         command = ["docker", "build", "--tag", TAG, *words, str(context.folder)]
     else:
         wheels, configuration = _wheelhouse(engine, folder, base)
-        # The packages come from the host, verified by the same hashes there and in the build: so the
-        # build itself has no network, whatever index and certificates the host's pip is set up with.
+        # The packages come from the host, verified by the same hashes there and in the build. So
+        # the build has no network, whatever index and certificates the host's pip uses.
         mounts = [f"{wheels}:/wheels:ro", f"{configuration}:/etc/pip.conf:ro"]
         volumes = [word for mount in mounts for word in ("--volume", mount)]
         command = ["buildah", "build", "--pull=never", "--network=none", "--tag", TAG]

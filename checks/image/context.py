@@ -1,4 +1,4 @@
-"""What is handed to the builder: the project as it is, with secrets planted where people leave them."""
+"""The build context: the project as it is, with secrets planted where people leave them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def plant(folder: Path) -> Context:
 
 
 def revision() -> str:
-    """The commit that the tree is at, with a + where files differ from it; `unknown` without git."""
+    """The commit of the tree, with a + where files differ from it; `unknown` without git."""
     if not (ROOT / ".git").exists():
         return "unknown"
     head = commands.run(["git", "rev-parse", "HEAD"], folder=ROOT)
@@ -75,6 +75,6 @@ def _files() -> list[str]:
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], folder=ROOT
         )
         return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
-    made = {".venv", "data", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
-    found = (path.relative_to(ROOT) for path in sorted(ROOT.rglob("*")) if path.is_file())
-    return [str(path) for path in found if not made & set(path.parts)]
+    generated = {".venv", "data", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+    paths = (path.relative_to(ROOT) for path in sorted(ROOT.rglob("*")) if path.is_file())
+    return [str(path) for path in paths if not generated & set(path.parts)]

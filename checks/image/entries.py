@@ -68,13 +68,15 @@ CASES: Final = (
 
 
 def prove(rig: Rig, report: Report, volume: str) -> None:
-    """Run every case on `volume`, which is empty at first and holds a loaded database at the end."""
+    """Run every case on `volume`: empty at first, with a loaded database at the end."""
     for case in CASES:
         done = rig.once(volume, rig.settings(**case.changed), *case.words, tmp=case.tmp)
-        found = f"exit {done.code}"
+        outcome = f"exit {done.code}"
         silent = "" if case.says in done.text else f", without saying {case.says!r}"
         good = done.code == case.code and not silent
-        report.check(case.name, good, found if good else f"{found}{silent}: {done.text[-2000:]}")
+        report.check(
+            case.name, good, outcome if good else f"{outcome}{silent}: {done.text[-2000:]}"
+        )
 
 
 def prove_stops(rig: Rig, report: Report) -> None:
@@ -91,8 +93,8 @@ def prove_stops(rig: Rig, report: Report) -> None:
 
 
 def _judge(rig: Rig, report: Report, name: str, container: str, code: int) -> None:
-    found, seconds = rig.stop(container)
-    report.check(name, found == code and seconds < 10, f"exit {found} after {seconds:.2f} s")
+    actual, seconds = rig.stop(container)
+    report.check(name, actual == code and seconds < 10, f"exit {actual} after {seconds:.2f} s")
 
 
 def _catches_sigterm(rig: Rig, container: str) -> bool:

@@ -18,10 +18,10 @@ def save(engine: Engine, image: str, archive: Path) -> Path:
 
 
 def files(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """The path and content of every file in every layer, then those of the image's own descriptions.
+    """The path and content of every file in every layer, then of the image's descriptions.
 
-    Works for the archives of docker (old and OCI) and of podman, whose layers may be compressed. What a
-    later layer deletes is still in the earlier one, and is found.
+    Works for the archives of docker (old and OCI) and of podman, whose layers may be compressed. A
+    file that a later layer deletes is still in the earlier one.
     """
     with tarfile.open(archive) as outer:
         for member in outer:
@@ -48,5 +48,5 @@ def _layer(content: IO[bytes]) -> Iterator[tuple[str, bytes]]:
 
 def holders(archive: Path, text: str) -> list[str]:
     """The files, in whatever layer, whose name or content has the text in it."""
-    wanted = text.encode()
-    return [name for name, content in files(archive) if wanted in content or text in name]
+    needle = text.encode()
+    return [name for name, content in files(archive) if needle in content or text in name]

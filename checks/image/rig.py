@@ -1,4 +1,4 @@
-"""What every proof works with: the engine, the image, an exchange that answers, and a place for data."""
+"""The common parts of the proofs: the engine, the image, an exchange, and a place for data."""
 
 from __future__ import annotations
 
@@ -91,9 +91,11 @@ class Rig:
     def await_status(self, port: int, path: str, status: int = 200) -> float:
         """Ask until the answer has the status; returns the seconds that took."""
         began = time.monotonic()
-        while (found := get(port, path)) != status:
+        while (answer := get(port, path)) != status:
             if time.monotonic() - began > PATIENCE:
-                raise CommandFailedError(f"{path} answered {found}, not {status}, for {PATIENCE} s")
+                raise CommandFailedError(
+                    f"{path} answered {answer}, not {status}, for {PATIENCE} s"
+                )
             time.sleep(0.01)
         return time.monotonic() - began
 

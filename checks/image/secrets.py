@@ -29,13 +29,13 @@ def prove_image(
     names = [name for name, _ in entries]
     searched = f"{len(entries)} files, {size / 1e6:.0f} MB in all layers"
     # The search can find: this line is in the image, in one layer of it.
-    known = layers.holders(archive, "is no entry point of this image")
-    report.check("the search finds what is there", len(known) > 0, f"{known}: {searched}")
-    found = layers.holders(archive, context.mark)
+    control = layers.holders(archive, "is no entry point of this image")
+    report.check("the search finds what is there", len(control) > 0, f"{control}: {searched}")
+    holders = layers.holders(archive, context.mark)
     report.check(
         f"{len(PLANTED)} planted secrets in layers",
-        not found,
-        f"in {found or 'none'} of {searched}",
+        not holders,
+        f"in {holders or 'none'} of {searched}",
     )
     ours = [name for name in names if "opt/mms/" in name]
     strange = [

@@ -27,7 +27,7 @@ _KILLS: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.o
 
 
 def prove(rig: Rig, report: Report, volume: str) -> None:
-    """Serve the loaded database in `volume`, and try everything that a container in production meets."""
+    """Serve the loaded database in `volume`, and try what a container meets in production."""
     port = free_port()
     with rig.running("api", volume, rig.settings(PORT=str(port))) as api:
         rig.await_status(port, "/readyz")
@@ -65,8 +65,8 @@ def _rights(rig: Rig, report: Report, api: str) -> None:
     gids = set((re.findall(r"(?m)^Gid:\s+(.*)$", status) or [""])[0].split())
     report.equal("uid and gid", (uids, gids), ({str(UID)}, {str(UID)}))
     rights = dict(re.findall(r"(?m)^(CapEff|CapBnd|NoNewPrivs):\s+(\w+)$", status))
-    wanted = {"CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1"}
-    report.equal("capabilities, new privileges", rights, wanted)
+    expected = {"CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1"}
+    report.equal("capabilities, new privileges", rights, expected)
     places = ["/", "/etc", "/opt/mms", "/opt/mms/app", "/opt/venv", "/usr/local/bin", "/var/lib"]
     tried = {place: rig.inside(api, "touch", f"{place}/.written") for place in places}
     # That nobody but root may write there would not be enough.
@@ -124,15 +124,15 @@ def _without_tmp(rig: Rig, report: Report, volume: str) -> None:
         rig.await_status(port, "/readyz")
         tried = rig.inside(api, "touch", "/tmp/.w")  # noqa: S108 - inside the container
         report.check("no /tmp, as on ECS", "Read-only file system" in tried.err, "read-only")
-        asked = [path for path in paths() if "/mms" in path or "/history" in path]
-        wrong = {path: status for path in asked if (status := get(port, path)) != 200}
-        report.check("replies without /tmp", not wrong, wrong or f"{len(asked)}, each 200")
+        targets = [path for path in paths() if "/mms" in path or "/history" in path]
+        wrong = {path: status for path in targets if (status := get(port, path)) != 200}
+        report.check("replies without /tmp", not wrong, wrong or f"{len(targets)}, each 200")
         code, _ = rig.stop(api)
         report.equal("stop without /tmp", f"exit {code}", "exit 0")
 
 
 def _limit_is_real(rig: Rig, report: Report) -> None:
-    """A process that takes more than the limit is killed: so the limit was there for the API, too."""
+    """A process above the memory limit is killed: so the API had that limit too."""
     options = [*rig.options("unused", {}), "--entrypoint", "python"]
     greedy = "import sys; held = b'1' * (700 * 2**20); sys.exit(0)"
     done = rig.engine.once(rig.image, options, "-c", greedy)
@@ -142,11 +142,11 @@ def _limit_is_real(rig: Rig, report: Report) -> None:
 def paths() -> list[str]:
     """Questions of many kinds, few of them alike."""
     day, now = 86_400, int(time.time())
-    asked = ["/readyz", "/pairs", "/history/BTC?limit=50", "/anomaly/BTC", "/BRLBTC/gaps"]
+    targets = ["/readyz", "/pairs", "/history/BTC?limit=50", "/anomaly/BTC", "/BRLBTC/gaps"]
     for pair in ("BRLBTC", "BTC-BRL", "BRLETH"):
         for window in (20, 50, 200):
-            asked.append(f"/{pair}/mms?range={window}")
-            asked += [
+            targets.append(f"/{pair}/mms?range={window}")
+            targets += [
                 f"/{pair}/mms?range={window}&interval={interval}&from={now - first * day}"
                 f"&to={now - (first - length) * day}"
                 for interval, first, length in (
@@ -156,8 +156,8 @@ def paths() -> list[str]:
                     ("1h", 300, 120),
                 )
             ]
-        asked.append(f"/{pair}/candles?windows=20,50,200&from={now - 200 * day}")
-    return asked
+        targets.append(f"/{pair}/candles?windows=20,50,200&from={now - 200 * day}")
+    return targets
 
 
 def _first_number(rig: Rig, container: str, files: tuple[str, ...]) -> int:
@@ -171,6 +171,6 @@ def _first_number(rig: Rig, container: str, files: tuple[str, ...]) -> int:
 def _kills(rig: Rig, container: str) -> int | None:
     for file in _KILLS:
         done = rig.inside(container, "cat", file)
-        if done.code == 0 and (found := re.search(r"(?m)^oom_kill (\d+)$", done.out)):
-            return int(found[1])
+        if done.code == 0 and (match := re.search(r"(?m)^oom_kill (\d+)$", done.out)):
+            return int(match[1])
     return None

@@ -1,7 +1,7 @@
-"""`make infra-check`: read, validate, plan, test and scan the Terraform of infra/terraform; nothing is made.
+"""`make infra-check`: validate, plan, test and scan infra/terraform; nothing is created.
 
-Needs Terraform 1.11 or newer, its AWS provider (scripts/terraform.sh says from where) and checkov, which
-is installed into .tools/checkov. No account and no key: the provider is mocked.
+Needs Terraform 1.11 or newer, its AWS provider (scripts/terraform.sh says from where) and checkov,
+which is installed into .tools/checkov. No account and no key: the provider is mocked.
 
 Exit 0 when everything holds, 1 when something does not, 3 when it cannot be tried here.
 """
@@ -52,12 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _read(report: Report) -> None:
     """Format, provider, validity."""
     report.section("The files")
-    found = terraform("fmt", "-check", "-recursive")
-    report.check("formatted", found.code == 0, found.out.strip() or "as terraform fmt writes it")
+    formatted = terraform("fmt", "-check", "-recursive")
+    report.check(
+        "formatted", formatted.code == 0, formatted.out.strip() or "as terraform fmt writes it"
+    )
     version = terraform("version").out.splitlines()
-    made = terraform("init", "-backend=false", "-lockfile=readonly", "-no-color")
-    if made.code:
-        raise CommandFailedError(f"terraform init ended with {made.code}:\n{made.text.strip()}")
+    init = terraform("init", "-backend=false", "-lockfile=readonly", "-no-color")
+    if init.code:
+        raise CommandFailedError(f"terraform init ended with {init.code}:\n{init.text.strip()}")
     valid = terraform("validate", "-no-color")
     report.check("valid", valid.code == 0, (valid.out if valid.code == 0 else valid.text).strip())
     report.note(f"{version[0] if version else 'terraform'}, the provider as the lock file has it")
@@ -82,32 +84,34 @@ def _rules(report: Report, state: Mapping[str, Any] | None) -> None:
     resources = [] if state is None else rules.managed(state)
     if report.check("state", bool(resources), f"{len(resources)} resources applied"):
         for name, rule in rules.RULES.items():
-            found = rule(resources)
-            report.check(name, not found, ", ".join(found) or "of all resources")
+            addresses = rule(resources)
+            report.check(name, not addresses, ", ".join(addresses) or "of all resources")
         blind = [why for rule in rules.RULES.values() if (why := rules.blind(rule, resources))]
         figure = "; ".join(blind) or f"{len(rules.RULES)} planted faults, each noticed"
         report.check("the rules can see", not blind, figure)
 
 
-def _told(report: Report, name: str, found: Tested) -> None:
-    bad = [*found.failed, *found.skipped, *found.problems]
-    good = found.finished and bool(found.passed) and not bad
-    counts = f"{len(found.passed)} passed, {len(found.failed)} failed, {len(found.skipped)} not run"
+def _told(report: Report, name: str, tested: Tested) -> None:
+    bad = [*tested.failed, *tested.skipped, *tested.problems]
+    good = tested.finished and bool(tested.passed) and not bad
+    counts = (
+        f"{len(tested.passed)} passed, {len(tested.failed)} failed, {len(tested.skipped)} not run"
+    )
     report.check(name, good, f"runs: {counts}")
-    for problem in found.problems:
+    for problem in tested.problems:
         report.note(problem)
 
 
 def _scan(report: Report) -> None:
     for name in _ENVIRONMENTS:
         report.section(f"checkov, {name}.tfvars")
-        found = checkov.scan(f"{name}.tfvars", _OPERATOR)
-        counts = f"{found.passed} passed, {found.failed} failed, {found.skipped} skipped"
-        report.check("checkov", not found.failed, counts)
+        scan = checkov.scan(f"{name}.tfvars", _OPERATOR)
+        counts = f"{scan.passed} passed, {scan.failed} failed, {scan.skipped} skipped"
+        report.check("checkov", not scan.failed, counts)
         report.check(
-            "every exemption is argued", not found.unargued, ", ".join(found.unargued) or "all are"
+            "every exemption is argued", not scan.unargued, ", ".join(scan.unargued) or "all are"
         )
-        for finding in found.findings:
+        for finding in scan.findings:
             report.note(finding)
 
 

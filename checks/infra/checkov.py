@@ -50,7 +50,7 @@ def scan(environment: str, operator: str) -> Scan:
 
 
 def argued(text: str) -> dict[str, str]:
-    """The exemptions of one environment alone: lines `# checkov CKV_AWS_1: reason` of its variable file.
+    """One environment's exemptions: lines `# checkov CKV_AWS_1: reason` of its variable file.
 
     A `#checkov:skip` beside the resource would hold for every environment.
     """
@@ -58,9 +58,9 @@ def argued(text: str) -> dict[str, str]:
 
 
 def read(printed: Mapping[str, Any], exempt: Mapping[str, str]) -> Scan:
-    """The counts in checkov's JSON. Raises CannotCheckError where it looked at nothing or could not read.
+    """The counts in checkov's JSON. Raises CannotCheckError where it read nothing.
 
-    What `exempt` argues counts as skipped; an argument for something that does not fail is unargued.
+    What `exempt` names counts as skipped; an exemption of a check that does not fail is unargued.
     """
     summary = printed.get("summary", printed)
     if not summary.get("resource_count"):

@@ -1,9 +1,9 @@
-"""What holds for the whole stack, whatever is added to it: rules over every resource, not over named ones.
+"""Rules over every resource of the stack, not over named ones.
 
-Terraform's own assertions name the resources that they look at, so a door that somebody adds would go
-unnoticed. Each rule here gets all resources and returns the addresses that break it. They come from the
-state that an apply with the mocked provider leaves, not from a plan: in a plan every text that holds an
-ARN, which is every policy and every container definition, is still unknown.
+Terraform's own assertions name their resources, so a door that somebody adds would go unnoticed.
+Each rule here gets all resources and returns the addresses that break it. They come from the state
+after an apply with the mocked provider, not from a plan: in a plan every text that holds an ARN is
+still unknown, and so is every policy and every container definition.
 """
 
 from __future__ import annotations
@@ -68,43 +68,43 @@ def managed(state: Mapping[str, Any]) -> list[Resource]:
 
 def open_doors(resources: Sequence[Resource]) -> list[str]:
     """Rules that let in address ranges, but for the load balancer's."""
-    found = []
+    addresses = []
     for each in resources:
         after = each["values"]
         if each["type"] == "aws_vpc_security_group_ingress_rule":
             ranges = [after.get(k) for k in ("cidr_ipv4", "cidr_ipv6", "prefix_list_id")]
             if any(ranges) and not each["address"].startswith(_CLIENTS):
-                found.append(each["address"])
+                addresses.append(each["address"])
         elif each["type"] in ("aws_security_group", "aws_default_security_group"):
             if after.get("ingress") or after.get("egress"):
-                found.append(each["address"])
+                addresses.append(each["address"])
         elif each["type"] == "aws_security_group_rule":  # the older kind, which no rule above sees
-            found.append(each["address"])
-    return found
+            addresses.append(each["address"])
+    return addresses
 
 
 def public_things(resources: Sequence[Resource]) -> list[str]:
-    """Resources with a public address, or of a kind that always has one, but for the load balancer."""
-    found = [
+    """Resources with a public address, other than the load balancer."""
+    addresses = [
         each["address"]
         for each in resources
         for name, value in _leaves(each["values"])
         if name in _PUBLIC_SWITCHES and value is True
     ]
-    found += [each["address"] for each in resources if each["type"] in _PUBLIC_KINDS]
-    found += [
+    addresses += [each["address"] for each in resources if each["type"] in _PUBLIC_KINDS]
+    addresses += [
         each["address"]
         for each in resources
         if each["type"] == "aws_lb"
         and not each["values"].get("internal")
         and not each["address"].startswith("aws_lb.main[")
     ]
-    return found
+    return addresses
 
 
 def plain_secrets(resources: Sequence[Resource]) -> list[str]:
-    """Attributes that hold a secret, or a URL with a password in it, and such settings of containers."""
-    found = [
+    """Attributes and settings of containers that hold a secret, or a URL with a password."""
+    addresses = [
         f"{each['address']}.{name}"
         for each in resources
         for name, value in _leaves(each["values"])
@@ -112,7 +112,7 @@ def plain_secrets(resources: Sequence[Resource]) -> list[str]:
         and value
         and (_SECRET_NAME.search(name) or _URL_WITH_PASSWORD.search(value))
     ]
-    found += [
+    addresses += [
         f"{each['address']}.{setting['name']}"
         for each in resources
         if each["type"] == "aws_ecs_task_definition"
@@ -120,7 +120,7 @@ def plain_secrets(resources: Sequence[Resource]) -> list[str]:
         for setting in container.get("environment", [])
         if _SECRET_SETTING.search(setting["name"])
     ]
-    return found
+    return addresses
 
 
 def unencrypted(resources: Sequence[Resource]) -> list[str]:
@@ -145,20 +145,20 @@ def unreadable(resources: Sequence[Resource]) -> list[str]:
 
 def everything_allowed(resources: Sequence[Resource]) -> list[str]:
     """Roles that may do everything, or may make whom they like an administrator."""
-    found = [
+    addresses = [
         each["address"]
         for each in resources
         if each["type"] in ("aws_iam_policy", "aws_iam_role_policy")
         for statement in _listed((_parsed(each["values"].get("policy")) or {}).get("Statement"))
         if statement["Effect"] == "Allow" and _too_wide(statement)
     ]
-    found += [
+    addresses += [
         each["address"]
         for each in resources
         if each["type"] == "aws_iam_role_policy_attachment"
         and _OF_ADMINISTRATORS.search(str(each["values"]["policy_arn"]))
     ]
-    return found
+    return addresses
 
 
 def _too_wide(statement: Mapping[str, Any]) -> bool:
@@ -225,7 +225,7 @@ FAULTS: Final[Mapping[Rule, tuple[str, str, Any]]] = {
 def blind(rule: Rule, resources: Sequence[Resource]) -> str:
     """Why a rule would not notice its fault in this very state; empty where it does.
 
-    A rule that looks at what a state does not hold, or holds under another name, finds nothing for ever.
+    A rule about something that the state does not hold, or has another name for, never fails.
     """
     kind, name, value = FAULTS[rule]
     like = next((each for each in resources if each["type"] == kind), None)

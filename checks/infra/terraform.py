@@ -1,7 +1,7 @@
 """Terraform as the check runs it, and what its machine-readable output says.
 
 `terraform test -json -verbose` prints one object a line; described at
-https://developer.hashicorp.com/terraform/internals/machine-readable-ui and, for the states in it, at
+https://developer.hashicorp.com/terraform/internals/machine-readable-ui and, for its states, at
 https://developer.hashicorp.com/terraform/internals/json-format (their values).
 """
 
@@ -52,14 +52,14 @@ def run_tests(
     With `states` Terraform prints what each run planned or left: some fourteen megabytes a run.
     """
     given = [f"-var-file={name}" for name in variable_files]
-    asked = [f"-filter={name}" for name in files]
+    filters = [f"-filter={name}" for name in files]
     verbose = ["-verbose"] if states else []
-    done = terraform("test", "-json", *verbose, *given, *asked)
+    done = terraform("test", "-json", *verbose, *given, *filters)
     return read(done.out.splitlines())
 
 
 def read(lines: Iterable[str]) -> Tested:
-    """What the lines of `terraform test -json -verbose` say; lines that are no object are problems."""
+    """Read the lines of `terraform test -json -verbose`; a line that is no object is a problem."""
     ends: dict[str, list[str]] = {"pass": [], "fail": [], "error": [], "skip": []}
     states: dict[str, Mapping[str, Any]] = {}
     problems: list[str] = []

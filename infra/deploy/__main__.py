@@ -5,7 +5,7 @@ environment as for every AWS tool (AWS_ROLE_ARN, AWS_REGION, AWS_ENDPOINT_URL, â
 
 exit codes:
   0  deployed: the new version serves, and schedules run it from now on
-  1  failed, and nothing has changed or everything was rolled back; a finished migration is not undone
+  1  failed; nothing changed, or all was rolled back, but for a finished migration
   2  could not start: nothing was tried
   3  failed, and the way back failed too or was cut short: someone has to look
 """

@@ -35,8 +35,8 @@ class Aws:
 
     def cluster_active(self, cluster: str) -> bool:
         """As Cloud.cluster_active."""
-        found = self._call(self.ecs, "describe_clusters", clusters=[cluster])["clusters"]
-        return any(each["status"] == "ACTIVE" for each in found)
+        clusters = self._call(self.ecs, "describe_clusters", clusters=[cluster])["clusters"]
+        return any(each["status"] == "ACTIVE" for each in clusters)
 
     def image_stored(self, image: Image) -> bool:
         """As Cloud.image_stored; the registry is that of the account, whatever the name says."""
@@ -74,8 +74,10 @@ class Aws:
         if not names:
             return ()
         reply = self._call(self.ecs, "describe_services", cluster=cluster, services=list(names))
-        found = {each["serviceName"]: _service(each) for each in reply["services"] if _active(each)}
-        return tuple(found[name] for name in names if name in found)
+        described = {
+            each["serviceName"]: _service(each) for each in reply["services"] if _active(each)
+        }
+        return tuple(described[name] for name in names if name in described)
 
     def update(self, cluster: str, service: str, definition: str) -> None:
         """As Cloud.update."""
@@ -107,10 +109,10 @@ class Aws:
 
     def task(self, cluster: str, arn: str) -> Task:
         """As Cloud.task."""
-        found = self._described(cluster, [arn])
-        if not found:
+        tasks = self._described(cluster, [arn])
+        if not tasks:
             raise CloudError(f"ECS no longer knows the task {arn.rpartition('/')[2]}")
-        return _task(found[0])
+        return _task(tasks[0])
 
     def stop(self, cluster: str, arn: str, reason: str) -> None:
         """As Cloud.stop."""
@@ -122,8 +124,8 @@ class Aws:
         listed = self._call(
             self.ecs, "list_tasks", cluster=cluster, serviceName=service, desiredStatus=state
         )
-        found = self._described(cluster, listed["taskArns"])
-        return tuple(_task(each) for each in found if each.get("group") == f"service:{service}")
+        tasks = self._described(cluster, listed["taskArns"])
+        return tuple(_task(each) for each in tasks if each.get("group") == f"service:{service}")
 
     def remember(self, parameter: str, image: Image) -> None:
         """As Cloud.remember."""
@@ -178,12 +180,12 @@ def connect() -> Aws:
         user_agent_extra="mms-deploy",
     )
     try:
-        made = {
+        clients = {
             name: boto3.client(name, config=config) for name in ("ecs", "ecr", "logs", "ssm", "sts")
         }
     except BotoCoreError as error:
         raise CannotStart(f"AWS cannot be asked: {error}; set AWS_REGION") from error
-    return Aws(**made, failures=(BotoCoreError, ClientError))
+    return Aws(**clients, failures=(BotoCoreError, ClientError))
 
 
 def _active(described: Mapping[str, Any]) -> bool:

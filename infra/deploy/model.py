@@ -24,13 +24,13 @@ class Image:
     @classmethod
     def parse(cls, text: str) -> Image:
         """The image that `repository@sha256:…` names. Raises CannotStart for anything else."""
-        found = _IMAGE.fullmatch(text)
-        if found is None:
+        match = _IMAGE.fullmatch(text)
+        if match is None:
             raise CannotStart(
                 f"the image {text!r} is not named by digest: give "
                 "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:… (64 hexadecimal digits)"
             )
-        return cls(found["repository"], found["digest"])
+        return cls(match["repository"], match["digest"])
 
     @property
     def short(self) -> str:
@@ -54,8 +54,8 @@ class Network:
 class Target:
     """One environment, as Terraform's outputs describe it.
 
-    `migrate` is the family of the migration task. `services` maps each service to its family, in the
-    order in which they are named to people. `held` are families that something starts by the
+    `migrate` is the family of the migration task. `services` maps each service to its family, in
+    the order in which they are named to people. `held` are families that something starts by the
     family's name alone, so that a new revision counts at once; `plain` are the others without a
     service.
     """

@@ -46,7 +46,7 @@ class Report:
         return json.dumps({"image": image, "exit": code, "seconds": took, "problems": problems})
 
     def _line(self, text: str) -> None:
-        # A log line of a task may hold anything; GitHub takes lines with `::` at the start as commands.
+        # A log line may hold anything, and GitHub reads a line that starts with `::` as a command.
         printable = "".join(char if char.isprintable() else " " for char in text)
         self.out.write(printable + os.linesep)
         self.out.flush()

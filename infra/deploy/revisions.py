@@ -40,8 +40,9 @@ def request_of(described: Mapping[str, Any], tags: list[Any]) -> dict[str, Any]:
 def with_image(definition: Definition, image: Image) -> dict[str, Any]:
     """The request that registers `definition` with another image.
 
-    A task of one container runs that image. Where there are several, those change that have an image
-    of the same repository already; a side-car keeps its own. Raises CannotStart where none would.
+    A task of one container runs that image. Where there are several, those change that have an
+    image of the same repository already; a side-car keeps its own. Raises CannotStart where none
+    would.
     """
     request = copy.deepcopy(dict(definition.request))
     containers = request["containerDefinitions"]

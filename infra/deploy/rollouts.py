@@ -21,8 +21,8 @@ class State(Enum):
     REFUSED = "refused"
 
 
-def judge(service: Service, wanted: str, *, settled: bool) -> tuple[State, str]:
-    """Where a service is on its way to the revision `wanted`, and why it is refused.
+def judge(service: Service, revision: str, *, settled: bool) -> tuple[State, str]:
+    """Where a service is on its way to `revision`, and why it is refused.
 
     ECS's circuit breaker marks the deployment as FAILED and makes the earlier revision the primary
     one again; with no earlier one to go back to only the mark is there. Until `settled` a primary
@@ -30,9 +30,9 @@ def judge(service: Service, wanted: str, *, settled: bool) -> tuple[State, str]:
     """
     primary = next((each for each in service.rollouts if each.primary), None)
     for each in service.rollouts:
-        if each.definition == wanted and each.state == "FAILED":
+        if each.definition == revision and each.state == "FAILED":
             return State.REFUSED, each.reason or "ECS marked the deployment as failed"
-    if primary is None or primary.definition != wanted:
+    if primary is None or primary.definition != revision:
         if not settled:
             return State.MOVING, ""
         now = service.definition if primary is None else primary.definition
@@ -47,9 +47,13 @@ def judge(service: Service, wanted: str, *, settled: bool) -> tuple[State, str]:
 
 
 def wait(
-    cloud: Cloud, target: Target, wanted: Mapping[str, str], pace: Pace, tell: Callable[[str], None]
+    cloud: Cloud,
+    target: Target,
+    revisions: Mapping[str, str],
+    pace: Pace,
+    tell: Callable[[str], None],
 ) -> None:
-    """Return once every service runs its wanted revision and nothing else.
+    """Return once every service runs its revision and nothing else.
 
     Raises Failed, with the services' last events and the reasons of stopped tasks, as soon as ECS
     gives one up, or after `pace.stable` seconds.
@@ -58,12 +62,12 @@ def wait(
     seen: set[str] = set()
     shown: dict[str, str] = {}
     while True:
-        found = {each.name: each for each in cloud.services(target.cluster, tuple(wanted))}
+        services = {each.name: each for each in cloud.services(target.cluster, tuple(revisions))}
         resting = 0
-        for name, definition in wanted.items():
-            if name not in found:
+        for name, definition in revisions.items():
+            if name not in services:
                 raise Failed(f"the service {name} is gone from the cluster {target.cluster}")
-            service = found[name]
+            service = services[name]
             seen |= {name} if _moves_to(service, definition) else set()
             settled = name in seen or pace.now() - began > pace.settle
             state, why = judge(service, definition, settled=settled)
@@ -76,33 +80,35 @@ def wait(
             if shown.get(name) != line:
                 tell(line)
                 shown[name] = line
-        if resting == len(wanted):
+        if resting == len(revisions):
             return
         if pace.now() - began > pace.stable:
             late = [
-                n for n in wanted if judge(found[n], wanted[n], settled=True)[0] != State.STABLE
+                n
+                for n in revisions
+                if judge(services[n], revisions[n], settled=True)[0] != State.STABLE
             ]
             raise Failed(
                 f"{', '.join(late)} not stable after {pace.stable:.0f} s",
                 tuple(
                     line
                     for name in late
-                    for line in details(cloud, target, found[name], wanted[name])
+                    for line in details(cloud, target, services[name], revisions[name])
                 ),
             )
         pace.sleep(pace.every)
 
 
-def details(cloud: Cloud, target: Target, service: Service, wanted: str) -> tuple[str, ...]:
-    """What there is to read about a service's trouble: its last events, and how its new tasks ended."""
+def details(cloud: Cloud, target: Target, service: Service, revision: str) -> tuple[str, ...]:
+    """The last events of a service, and how its new tasks ended."""
     lines = [f"event: {text}" for text in service.events[:EVENTS]]
     try:
         stopped = cloud.tasks_of(target.cluster, service.name, stopped=True)
-        ours = [task for task in stopped if task.definition == wanted][:EVENTS]
+        ours = [task for task in stopped if task.definition == revision][:EVENTS]
         for task in ours:
             code = "" if task.exit_code is None else f", exit code {task.exit_code}"
             lines.append(f"task {task.id} of {_name(task.definition)}: {task.reason}{code}")
-        where = log_stream(cloud.definition(wanted), ours[-1].id) if ours else None
+        where = log_stream(cloud.definition(revision), ours[-1].id) if ours else None
         if where is not None:
             lines += [f"its log: {line}" for line in cloud.log_lines(*where, EVENTS)]
     except CloudError as error:

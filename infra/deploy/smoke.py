@@ -1,8 +1,8 @@
 """The smoke test: what someone who uses the service would notice first.
 
-It asks over HTTP, through the load balancer: whether the service is ready, what it serves, and for every
-pair a read of averages, whose headers, order, repetition and arithmetic are checked. The newest average
-is computed anew from the candles of its window and must be the very number that was published.
+It asks over HTTP, through the load balancer: whether the service is ready, which pairs it serves,
+and the averages of every pair. It checks their headers, order, repetition and arithmetic. The
+newest average is computed anew from the candles of its window, and must equal the published number.
 """
 
 from __future__ import annotations

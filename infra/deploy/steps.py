@@ -4,8 +4,8 @@
                 │           │              │                  │              │
                 └───────────┴──────────────┴──────────────────┴──────────────┴──▶ take back
 
-New revisions that only this deployment refers to are registered first. Those that a schedule starts by
-the family's name come last: until the smoke test has passed, schedules run what they ran before.
+New revisions that only this deployment refers to are registered first. Those that a schedule starts
+by the family's name come last: until the smoke test has passed, schedules run what they ran before.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ LEFT_HALFWAY: Final = 3
 LOG_LINES: Final = 15
 
 Smoke = Callable[[], None]
-"""Asks the service; tells what it found, and raises Failed where that is not as it should be."""
+"""Tests the service and reports the result. Raises Failed where it is wrong."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is there, and what is to be: the newest revision of each family before the deployment."""
+    """The image to deploy, and the newest revision of each family before that."""
 
     image: Image
     before: dict[str, Definition]
@@ -90,8 +90,8 @@ def deploy(
 ) -> int:
     """Deploy, or take back what was done; returns the exit code.
 
-    0: the new version serves. 1: it does not, and everything is as it was before (a finished migration
-    is not undone). 3: it does not, and taking back failed as well: someone has to look.
+    0: the new version serves. 1: it does not, and everything is as it was before (a finished
+    migration is not undone). 3: it does not, and taking back failed as well: someone has to look.
     """
     taken = Taken()
     try:
@@ -115,22 +115,22 @@ def _carry_out(
     migrate: bool,
 ) -> None:
     def register(family: str) -> Definition:
-        made = cloud.register(with_image(plan.before[family], plan.image))
-        taken.registered.append(made)
-        report.step("register", f"{made.name} with {plan.image.short}")
-        return made
+        definition = cloud.register(with_image(plan.before[family], plan.image))
+        taken.registered.append(definition)
+        report.step("register", f"{definition.name} with {plan.image.short}")
+        return definition
 
     if migrate:
         _migrate(cloud, target, register(target.migrate), report, pace)
-    wanted = {service: register(family).arn for service, family in target.services.items()}
+    targets = {service: register(family).arn for service, family in target.services.items()}
     for family in target.plain:
         register(family)
-    for service, arn in wanted.items():
+    for service, arn in targets.items():
         taken.moved[service] = plan.serving[service]
         cloud.update(target.cluster, service, arn)
         report.step("update", f"{service}: {_name(plan.serving[service])} → {_name(arn)}")
-    rollouts.wait(cloud, target, wanted, pace, lambda line: report.step("wait", line))
-    _check_tasks(cloud, target, wanted, report)
+    rollouts.wait(cloud, target, targets, pace, lambda line: report.step("wait", line))
+    _check_tasks(cloud, target, targets, report)
     smoke()
     for family in target.held:
         register(family)
@@ -140,16 +140,18 @@ def _carry_out(
     report.step("done", f"{plan.image.short} serves; schedules run it from now on")
 
 
-def _migrate(cloud: Cloud, target: Target, made: Definition, report: Report, pace: Pace) -> None:
-    task = cloud.start(target.cluster, made.arn, target.network, "deploy")
-    report.step("migrate", f"task {task.id} of {made.name} started")
+def _migrate(
+    cloud: Cloud, target: Target, definition: Definition, report: Report, pace: Pace
+) -> None:
+    task = cloud.start(target.cluster, definition.arn, target.network, "deploy")
+    report.step("migrate", f"task {task.id} of {definition.name} started")
     try:
         task = _ended(cloud, target, task, report, pace)
     except Failed as error:
         # What it has not committed by then PostgreSQL takes back.
         cloud.stop(target.cluster, task.arn, "the deployment does not wait for it any longer")
-        raise type(error)(str(error), _log(cloud, made, task)) from error
-    lines = _log(cloud, made, task)
+        raise type(error)(str(error), _log(cloud, definition, task)) from error
+    lines = _log(cloud, definition, task)
     if task.exit_code != 0:
         ended = "never ran" if task.exit_code is None else f"ended with {task.exit_code}"
         raise Failed(f"the migration {ended}: {task.reason or 'no reason given'}", lines)
@@ -172,9 +174,9 @@ def _ended(cloud: Cloud, target: Target, task: Task, report: Report, pace: Pace)
     return task
 
 
-def _log(cloud: Cloud, made: Definition, task: Task) -> tuple[str, ...]:
+def _log(cloud: Cloud, definition: Definition, task: Task) -> tuple[str, ...]:
     """Where the task's log stands, and its last lines."""
-    where = log_stream(made, task.id)
+    where = log_stream(definition, task.id)
     if where is None:
         return ("its log does not go to CloudWatch",)
     group, stream = where
@@ -186,9 +188,9 @@ def _log(cloud: Cloud, made: Definition, task: Task) -> tuple[str, ...]:
     return (head, *lines) if lines else (head, "it is empty")
 
 
-def _check_tasks(cloud: Cloud, target: Target, wanted: dict[str, str], report: Report) -> None:
+def _check_tasks(cloud: Cloud, target: Target, expected: dict[str, str], report: Report) -> None:
     """Every task of every service runs the new revision, whatever the service says of itself."""
-    for service, arn in wanted.items():
+    for service, arn in expected.items():
         tasks = cloud.tasks_of(target.cluster, service)
         others = sorted({_name(each.definition) for each in tasks if each.definition != arn})
         if others:
@@ -225,12 +227,12 @@ def _take_back(
             f"taking back failed: {error}", error.details if isinstance(error, Failed) else ()
         )
         code = LEFT_HALFWAY
-    for made in taken.registered:
-        # A schedule starts the newest active revision of its family, and the next deployment copies it.
+    for definition in taken.registered:
+        # A schedule starts its family's newest active revision, and the next deployment copies it.
         try:
-            cloud.deregister(made.arn)
+            cloud.deregister(definition.arn)
         except CloudError as error:
-            report.problem(f"{made.name} could not be deregistered: {error}")
+            report.problem(f"{definition.name} could not be deregistered: {error}")
             code = LEFT_HALFWAY
     _conclude(report, taken, code, waits=waits)
     return code

@@ -1,7 +1,7 @@
 """Ask the API of this container whether it is well: exit 0 when it answers 200, else 1.
 
-`python -I -S healthcheck.py [PATH]`, by default /healthz. It runs every few seconds for as long as the
-container lives, so it imports no more than a socket (30 ms less than urllib) and nothing of the
+`python -I -S healthcheck.py [PATH]`, by default /healthz. It runs every few seconds for as long as
+the container lives, so it imports no more than a socket (30 ms less than urllib) and nothing of the
 application.
 """
 

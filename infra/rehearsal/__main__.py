@@ -1,13 +1,14 @@
 """Rehearse a whole life of the service on AWS, on this machine, before anyone pays for it.
 
-Terraform applies the real stack to a stand-in for AWS (moto) with the dev variables; the deployment that
-production uses deploys to it. Tasks really run, as processes, with the environment and secrets of their
-task definitions: the migration on a real PostgreSQL over TLS, the API behind a load balancer, the
-loaders against the stand-in exchange. Then a migration fails, a version does not start, a version answers
-wrongly; and in the end everything is destroyed. It takes about ten minutes.
+Terraform applies the real stack to a stand-in for AWS (moto) with the dev variables; the deployment
+that production uses deploys to it. Tasks really run, as processes, with the environment and secrets
+of their task definitions: the migration on a real PostgreSQL over TLS, the API behind a load
+balancer, the loaders against the stand-in exchange. Then a migration fails, a version does not
+start, a version answers wrongly; and in the end everything is destroyed. It takes about ten
+minutes.
 
-exit codes: 0 everything was as expected; 1 something was not; 3 what is needed is not installed here, so
-that nothing was rehearsed.
+exit codes: 0 everything was as expected; 1 something was not; 3 a program is missing, and nothing
+was rehearsed.
 """
 
 from __future__ import annotations
@@ -113,9 +114,13 @@ def _terraform_works() -> None:
 
 def _head() -> str:
     """The newest migration of today's code."""
-    asked = [str(ROOT / ".venv/bin/python"), "-c", "from app.db import schema; print(schema.HEAD)"]
+    command = [
+        str(ROOT / ".venv/bin/python"),
+        "-c",
+        "from app.db import schema; print(schema.HEAD)",
+    ]
     try:
-        done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise MissingHereError(
             f"the application cannot be asked for its schema: {error}"

@@ -1,4 +1,4 @@
-"""The acts of the rehearsal, in order. Each says what it expects, and raises ActFailed where it is not."""
+"""The acts of the rehearsal, in order. Each raises ActFailed where an expectation is not met."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def destroy(stage: Stage) -> None:
     stage.figures["resources left"] = sum(left.values())
     stage.check(not any(left.values()), f"AWS's stand-in holds none: {json.dumps(left)}")
     stage.check(stage.stand_in.fargate.running == 0, "no task runs any more")
-    # They are records without cost, kept on purpose (skip_destroy): an earlier one is what one goes back to.
+    # They cost nothing and are kept on purpose (skip_destroy), for a rollback.
     kept = stage.stand_in.client("ecs").list_task_definitions()["taskDefinitionArns"]
     stage.figures["task definitions kept"] = len(kept)
 

@@ -36,7 +36,7 @@ class Balancer:
             self._targets.append(port)
 
     def deregister(self, port: int, delay: float) -> None:
-        """Send no further connections there, and wait for those that are open, `delay` seconds at the most."""
+        """Send no new connections there, and wait up to `delay` seconds for open ones."""
         with self._changed:
             if port in self._targets:
                 self._targets.remove(port)
@@ -75,7 +75,7 @@ class Balancer:
 
     @contextmanager
     def _chosen(self) -> Iterator[int | None]:
-        """Whose turn it is. A connection counts as open there from the choice on, made yet or not."""
+        """The next port. Its connection counts as open from here on, even before it exists."""
         with self._changed:
             turn = next(self._turns)
             port = self._targets[turn % len(self._targets)] if self._targets else None

@@ -1,8 +1,9 @@
 """AWS's stand-in: moto's server in this process, with Fargate, load balancer and gaps filled in.
 
-Everything else is asked over HTTP at `url`, by the same calls as of AWS: Terraform's provider, boto3, the
-deployment. Known differences: permissions are not enforced, schedules fire only when `fire` is called,
-alarms never ring, and nothing here tells whether an AMI, a size or a quota exists in a region.
+Everything else is asked over HTTP at `url`, by the same calls as of AWS: Terraform's provider,
+boto3, the deployment. Known differences: permissions are not enforced, schedules fire only when
+`fire` is called, alarms never ring, and nothing here tells whether an AMI, a size or a quota exists
+in a region.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ class StandIn:
 
     def database_password(self, identifier: str) -> str:
         """The password that RDS was given for its user."""
-        # RDS never tells it, and neither does moto's record; the test of both is that tasks can sign in.
-        found = self.rds.databases[identifier]._master_user_password
-        assert isinstance(found, str)
-        return found
+        # Neither RDS nor moto's record tells it; the test is that tasks can sign in.
+        password = self.rds.databases[identifier]._master_user_password
+        assert isinstance(password, str)
+        return password
 
     def settle(self) -> None:
         """Wait until no service is on its way anywhere."""
@@ -86,17 +87,17 @@ class StandIn:
         describe = ecs.describe_task_definition
 
         def describe_active(task_definition_str: str) -> Any:
-            """A family's name stands for its newest active revision; in moto for the newest of all."""
+            """A family's name means its newest active revision; moto takes the newest of all."""
             family = task_definition_str.rpartition("/")[2]
-            known = ecs.task_definitions.get(family, {}).values()
-            active = [each.revision for each in known if each.status == "ACTIVE"]
+            revisions = ecs.task_definitions.get(family, {}).values()
+            active = [each.revision for each in revisions if each.status == "ACTIVE"]
             return describe(f"{family}:{max(active)}" if active else task_definition_str)
 
         def run_task(*arguments: Any, **named: Any) -> Any:
-            made = run(*arguments, **named)
-            for record in made:
+            records = run(*arguments, **named)
+            for record in records:
                 self.fargate.launch(record)
-            return made
+            return records
 
         def stop_task(cluster: str, task: str, reason: str) -> Any:
             self.fargate.stop(task.rpartition("/")[2], reason)
@@ -172,18 +173,18 @@ def running() -> Iterator[StandIn]:
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
     os.environ["AWS_ENDPOINT_URL"] = url
-    made = StandIn(
+    stand_in = StandIn(
         url,
         World(_client("secretsmanager", url), _client("logs", url)),
         ecs_backends[ACCOUNT][REGION],
         rds_backends[ACCOUNT][REGION],
         elbv2_backends[ACCOUNT][REGION],
     )
-    made._wire()
+    stand_in._wire()
     try:
-        yield made
+        yield stand_in
     finally:
-        made.close()
+        stand_in.close()
         stopping = threading.Thread(target=server.stop, daemon=True)
         stopping.start()
         stopping.join(10.0)

@@ -42,10 +42,10 @@ class Database:
 
 
 def tools() -> Path:
-    """The folder of PostgreSQL's server programs. Raises MissingHereError where it is not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    found += [Path(name).resolve().parent for name in [shutil.which("initdb")] if name]
-    for folder in found:
+    """The folder of PostgreSQL's server programs. Raises MissingHereError without one."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    folders += [Path(name).resolve().parent for name in [shutil.which("initdb")] if name]
+    for folder in folders:
         if all((folder / name).exists() for name in ("initdb", "postgres", "pg_ctl", "psql")):
             return folder
     raise MissingHereError("PostgreSQL's server programs (initdb, pg_ctl) are not installed")
@@ -78,8 +78,8 @@ def running(programs: Path) -> Iterator[Database]:
 def _certify(data: Path, user: str | None) -> None:
     """A certificate that nobody signed: `sslmode=require` asks for TLS, not for a known signer."""
     key, certificate = data / "server.key", data / "server.crt"
-    asked = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=rehearsal"]
-    _run(["openssl", "req", *asked, "-keyout", key, "-out", certificate], user)
+    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=rehearsal"]
+    _run(["openssl", "req", *options, "-keyout", key, "-out", certificate], user)
     key.chmod(0o600)
 
 

@@ -1,8 +1,8 @@
 """Fargate's stand-in: every task that moto's ECS makes runs as a process of this machine.
 
-moto keeps tasks and services as records and runs nothing. Here a task's record goes through ECS's states
-as its process does, and gets that process's exit code and log. `launch` is told of each new record
-before whoever asked for it has the reply.
+moto keeps tasks and services as records and runs nothing. Here a task's record goes through ECS's
+states as its process does, and gets that process's exit code and log. `launch` is told of each new
+record before whoever asked for it has the reply.
 """
 
 from __future__ import annotations

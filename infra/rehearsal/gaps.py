@@ -1,8 +1,9 @@
 """What moto's stand-in for AWS does not answer and this stack asks for.
 
-Each is the least that Terraform's provider needs to create, read and delete the resource again; nothing
-of the deployment itself is answered here. A call that neither moto nor this page knows is refused at
-once; left alone it would be a server error, which Terraform repeats for a quarter of an hour.
+Each is the least that Terraform's provider needs to create, read and delete the resource again;
+nothing of the deployment itself is answered here. A call that neither moto nor this page knows is
+refused at once; left alone it would be a server error, which Terraform repeats for a quarter of an
+hour.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def fill() -> None:
 
     def delete_cache_cluster(self: Any) -> Any:
         # moto marks it as being deleted and keeps it so for ever.
-        made = self.elasticache_backend.cache_clusters.pop(self._get_param("CacheClusterId"))
-        made.cache_cluster_status = "deleting"
-        return ActionResult({"CacheCluster": made})
+        cluster = self.elasticache_backend.cache_clusters.pop(self._get_param("CacheClusterId"))
+        cluster.cache_cluster_status = "deleting"
+        return ActionResult({"CacheCluster": cluster})
 
     def delete_cache_subnet_group(self: Any) -> Any:
         del self.elasticache_backend.cache_subnet_groups[self._get_param("CacheSubnetGroupName")]
@@ -60,21 +61,21 @@ def fill() -> None:
 
     def describe_subscribers_for_notification(self: Any) -> str:
         account, name = self._get_param("AccountId"), self._get_param("BudgetName")
-        asked = self._get_param("Notification")
-        found = [
+        notification = self._get_param("Notification")
+        subscribers = [
             each.subscribers
             for each in self.backend.budgets[account][name].notifications
-            if each.details["Threshold"] == asked["Threshold"]
-            and each.details["NotificationType"] == asked["NotificationType"]
+            if each.details["Threshold"] == notification["Threshold"]
+            and each.details["NotificationType"] == notification["NotificationType"]
         ]
-        return json.dumps({"Subscribers": found[0] if found else []})
+        return json.dumps({"Subscribers": subscribers[0] if subscribers else []})
 
     describe = ElastiCacheBackend.describe_cache_clusters
 
     def describe_with_nodes(self: Any, cache_cluster_id: str | None = None) -> Any:
         """moto's clusters have no nodes, and so no address that a task could be told."""
-        found = describe(self, cache_cluster_id)
-        for cluster in found:
+        clusters = describe(self, cache_cluster_id)
+        for cluster in clusters:
             cluster.cache_nodes = [
                 {
                     "CacheNodeId": f"{number:04d}",
@@ -87,11 +88,11 @@ def fill() -> None:
                 }
                 for number in range(1, cluster.num_cache_nodes + 1)
             ]
-        return found
+        return clusters
 
     ElastiCacheBackend.describe_cache_clusters = describe_with_nodes
 
-    for made in (
+    for method in (
         create_cache_parameter_group,
         describe_cache_parameter_groups,
         describe_cache_parameters,
@@ -99,13 +100,13 @@ def fill() -> None:
         delete_cache_cluster,
         delete_cache_subnet_group,
     ):
-        setattr(ElastiCacheResponse, made.__name__, made)
+        setattr(ElastiCacheResponse, method.__name__, method)
     budgets.BudgetsResponse.describe_subscribers_for_notification = (
         describe_subscribers_for_notification
     )
 
-    # Without tags in the reply Terraform would see drift; the rehearsal does not ask for a second plan
-    # of these two.
+    # Without tags in the reply Terraform would see drift; the rehearsal does not ask for a second
+    # plan of these two.
     autoscaling.ApplicationAutoScalingResponse.list_tags_for_resource = lambda _: json.dumps(
         {"Tags": {}}
     )

@@ -1,7 +1,7 @@
 """Images without an engine: a folder with what the Dockerfile copies, named by its content.
 
-The registry (moto's ECR) gets a real OCI manifest whose one layer is the digest of the folder, so that
-an image's name says what is in it here as well. The Dockerfile itself is built and judged by
+The registry (moto's ECR) gets a real OCI manifest whose one layer is the digest of the folder, so
+that an image's name says what is in it here as well. The Dockerfile itself is built and judged by
 `make image-check`.
 """
 
@@ -22,7 +22,7 @@ _LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 def build(folder: Path, changes: Mapping[str, tuple[str, str]], files: Mapping[str, str]) -> Path:
-    """Make an image: today's code, with `changes` (path to old and new text) and further `files`."""
+    """Make an image: the code with `changes` (path to old and new text) and further `files`."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "app", folder / "app", ignore=ignored)
     shutil.copytree(ROOT / "infra" / "image", folder / "infra" / "image", ignore=ignored)

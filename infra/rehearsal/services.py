@@ -2,7 +2,8 @@
 
 A service behind the load balancer starts its new tasks first and stops the old ones once those are
 healthy (minimum 100 %, maximum 200 %); any other stops first (0 %, 100 %). Tasks that do not become
-healthy three times in a row end the rollout, and the service goes back to the last revision that worked.
+healthy three times in a row end the rollout, and the service goes back to the last revision that
+worked.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ class ServiceRunner:
         return False
 
     def _stop(self, tasks: list[Running]) -> None:
-        """Stop tasks, each after the load balancer has let go of it: ECS sends SIGTERM then, no sooner."""
+        """Stop tasks, each after the load balancer has let go of it: ECS sends SIGTERM then."""
         for task in tasks:
             if self._balancer is not None:
                 self._balancer.deregister(task.port, self._delay)

@@ -1,4 +1,4 @@
-"""What the rehearsal's acts share: the stand-in, the programs around it, and the log that they write."""
+"""The common parts of the acts: the stand-in, the programs around it, and their log."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Stage:
             killer.cancel()
 
     def deploy(self, image: str, *options: str) -> tuple[int, str]:
-        """Run the deployment as production does; only the endpoint and the URL are the stand-in's."""
+        """Run the deployment as in production; only endpoint and URL are the stand-in's."""
         command = [self.deploy_python, "-m", "infra.deploy", "--every", "0.5", "--image", image]
         command += ["--outputs", str(self.outputs_file), "--url", self.stand_in.balancer.url]
         return self.run([*command, *options])
@@ -136,8 +136,8 @@ def opened(folder: Path, deploy_python: str) -> Iterator[Stage]:
         )
         port = free_port()
         exchange = f"http://127.0.0.1:{port}"
-        asked = [str(_PYTHON), "-m", "app.sandbox", "--port", str(port)]
-        stack.enter_context(_process(asked, folder, PYTHONPATH=str(ROOT)))
+        command = [str(_PYTHON), "-m", "app.sandbox", "--port", str(port)]
+        stack.enter_context(_process(command, folder, PYTHONPATH=str(ROOT)))
         _wait_for(f"{exchange}/api/v4/symbols")
         stand_in = stack.enter_context(cloud.running())
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

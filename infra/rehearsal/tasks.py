@@ -10,7 +10,7 @@ from infra.rehearsal.stage import Stage
 
 
 def fire(stage: Stage, schedule: Any) -> Any:
-    """What EventBridge Scheduler does when a schedule is due: RunTask with the target's parameters."""
+    """Do as EventBridge Scheduler at a schedule: RunTask with the target's parameters."""
     target = schedule["Target"]
     given = target["EcsParameters"]
     network = given["NetworkConfiguration"]["awsvpcConfiguration"]

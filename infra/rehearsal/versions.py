@@ -52,7 +52,7 @@ Changes = dict[str, tuple[str, str]]
 
 
 def every(head: str) -> dict[str, tuple[Changes, dict[str, str]]]:
-    """Each version's changes of today's code and its further files. `head` is the newest migration."""
+    """Each version's changes of the code and its new files. `head` is the newest migration."""
     number = int(head.partition("_")[0])
     adding = f"{number + 1:04d}_from_{head.partition('_')[0]}"
     broken = f"{number + 2:04d}"

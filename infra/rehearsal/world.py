@@ -1,8 +1,9 @@
 """What the cloud would give a task beside its process: addresses, secrets, a log.
 
-A task's environment is that of its task definition, with its secrets read from Secrets Manager by the
-same call that ECS makes. Four things differ, because this is one machine: RDS's and ElastiCache's
-addresses are those of programs on loopback, and the API listens on loopback at a free port.
+A task's environment is that of its task definition, with its secrets read from Secrets Manager by
+the same call that ECS makes. Four things differ, because this is one machine: RDS's and
+ElastiCache's addresses are those of programs on loopback, and the API listens on loopback at a free
+port.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ class World:
                 logGroupName=group, logStreamName=stream, logEvents=events[start : start + 1_000]
             )
 
-    def _secret(self, wanted: Mapping[str, Any]) -> str:
+    def _secret(self, reference: Mapping[str, Any]) -> str:
         try:
-            found = self.secrets.get_secret_value(SecretId=wanted["valueFrom"])
+            reply = self.secrets.get_secret_value(SecretId=reference["valueFrom"])
         except self.secrets.exceptions.ClientError as error:
             raise SecretMissingError(
-                f"ResourceInitializationError: {wanted['name']}: {error}"
+                f"ResourceInitializationError: {reference['name']}: {error}"
             ) from error
-        return str(found["SecretString"])
+        return str(reply["SecretString"])
 
     def _local(self, value: str) -> str:
         for far, near in self.addresses.items():

@@ -11,10 +11,10 @@ What they need is in the environment, so that a workflow's step is one make targ
   TF_VARIABLES             further variables for the plan, one NAME=VALUE a line
   PLAN_SHA256              the plan that was shown, as plan printed it (apply)
   DEPLOY_OUTPUTS           where apply writes Terraform's outputs (outputs.json)
-  DEPLOY_REPOSITORY        ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, by default as in the outputs (image)
+  DEPLOY_REPOSITORY        ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME; else the outputs' (image)
   DEPLOY_COMMIT            the commit that is built, 40 hexadecimal digits (image)
   DEPLOY_IMAGE             NAME@sha256:… (scan)
-  IMAGE_BASE               the base image by digest, else what the Dockerfile's tag names now (image)
+  IMAGE_BASE               the base image by digest; else what the Dockerfile's tag names (image)
   SCAN_ALLOWED             findings to put up with, by name, such as CVE-2026-1234 (scan)
   AWS_REGION, AWS_ROLE_ARN and everything else that AWS's tools read
 
@@ -67,7 +67,7 @@ def main(
     parser.add_argument("step", choices=["plan", "apply", "image", "scan"])
     step = parser.parse_args(argv).step
     try:
-        made = client or _connect()
+        connect = client or _connect()
         failures = _failures()
         work = run or runner(environment, ROOT)
         if step == "plan":
@@ -85,16 +85,16 @@ def main(
         return NOT_STARTED
     try:
         if step == "plan":
-            _plan(place, work, made("s3"), environment)
+            _plan(place, work, connect("s3"), environment)
         elif step == "apply":
             outputs = Path(environment.get("DEPLOY_OUTPUTS") or "outputs.json")
-            _apply(place, work, made("s3"), shown, outputs)
+            _apply(place, work, connect("s3"), shown, outputs)
         elif step == "image":
-            _image(source, work, made("ecr"), environment)
+            _image(source, work, connect("ecr"), environment)
         else:
-            found = image.scan(made("ecr"), name, digest, allowed, now, sleep)
-            _say(f"scanned {digest}: {dict(found.counts) or 'no findings'}")
-            for each in sorted(allowed - found.allowed):
+            scan = image.scan(connect("ecr"), name, digest, allowed, now, sleep)
+            _say(f"scanned {digest}: {dict(scan.counts) or 'no findings'}")
+            for each in sorted(allowed - scan.allowed):
                 _say(f"SCAN_ALLOWED names {each}, which is not found any more: take it out")
     except image.OtherTree as error:
         sys.stderr.write(f"{step}: {error}\n")
@@ -125,9 +125,9 @@ def _plan(place: infrastructure.Place, run: Run, s3: Any, environment: Mapping[s
 def _apply(place: infrastructure.Place, run: Run, s3: Any, shown: str, outputs: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         now = infrastructure.apply_plan(place, run, s3, Path(folder) / "plan", shown)
-    found = infrastructure.write_outputs(place, run, outputs)
+    resources = infrastructure.write_outputs(place, run, outputs)
     done = "applied" if now else "applied before, in this run"
-    _say(f"{done}: {sum(found.values())} resources of {len(found)} types")
+    _say(f"{done}: {sum(resources.values())} resources of {len(resources)} types")
 
 
 def _image(source: image.Source, run: Run, ecr: Any, environment: Mapping[str, str]) -> None:
@@ -145,9 +145,9 @@ def _place(environment: Mapping[str, str]) -> infrastructure.Place:
 
 
 def _source(environment: Mapping[str, str]) -> image.Source:
-    wanted = r"[a-z0-9.:-]+/[a-z0-9._/-]+"
+    form = r"[a-z0-9.:-]+/[a-z0-9._/-]+"
     named = {"DEPLOY_REPOSITORY": environment.get("DEPLOY_REPOSITORY") or _repository(environment)}
-    repository = _needed(named, "DEPLOY_REPOSITORY", wanted, "REGISTRY/NAME")
+    repository = _needed(named, "DEPLOY_REPOSITORY", form, "REGISTRY/NAME")
     commit = _needed(environment, "DEPLOY_COMMIT", "[0-9a-f]{40}", "a whole commit's name")
     base = environment.get("IMAGE_BASE")
     if not base:
@@ -168,8 +168,8 @@ def _repository(environment: Mapping[str, str]) -> str:
 
 
 def _scanned(environment: Mapping[str, str]) -> tuple[str, str, set[str]]:
-    wanted = r"[a-z0-9.:-]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}"
-    full = _needed(environment, "DEPLOY_IMAGE", wanted, "REGISTRY/NAME@sha256:…")
+    form = r"[a-z0-9.:-]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}"
+    full = _needed(environment, "DEPLOY_IMAGE", form, "REGISTRY/NAME@sha256:…")
     allowed = set(environment.get("SCAN_ALLOWED", "").replace(",", " ").split())
     for item in sorted(allowed):
         if not re.fullmatch(r"[A-Za-z]+-[A-Za-z0-9.-]+", item):
@@ -190,8 +190,8 @@ def _connect() -> Callable[[str], Any]:
         import boto3  # noqa: PLC0415 - it is installed in the deployment's own environment only
     except ImportError as error:
         raise NotStarted("boto3 is not installed here: use the make targets") from error
-    made: Callable[[str], Any] = boto3.client
-    return made
+    connect: Callable[[str], Any] = boto3.client
+    return connect
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -1,10 +1,10 @@
-"""Run a command as the role that GitHub's token stands for: `python -m infra.release.identity COMMAND …`
+"""Run a command as the role of GitHub's token: `python -m infra.release.identity COMMAND …`
 
-A job with `id-token: write` may ask GitHub for a signed token that says which repository, environment and
-commit it belongs to. AWS gives temporary credentials of AWS_ROLE_ARN for it; no key is stored anywhere.
-boto3, Terraform and the AWS CLI make that exchange by themselves once they find the token in a file. The
-token lives for minutes, so each command gets a new one. Where GitHub is not around (at home, in the
-rehearsal) the command runs with the credentials that are there.
+A job with `id-token: write` may get a signed token from GitHub, with its repository, environment
+and commit. AWS gives temporary credentials of AWS_ROLE_ARN for it; no key is stored. boto3,
+Terraform and the AWS CLI make that exchange themselves, from a token in a file. The token lives for
+minutes, so each command gets a new one. Without GitHub (at home, in the rehearsal) the command runs
+with the credentials of the environment.
 
 The exit code is the command's; 2 where no token could be had.
 """
@@ -65,11 +65,11 @@ def main(
         sys.stdout.write(f"{__doc__}\n")
         return 0 if command else 2
     try:
-        found = token(environment, ask)
+        jwt = token(environment, ask)
     except LookupError as error:
         sys.stderr.write(f"identity: {error}\n")
         return 2
-    if found is None:
+    if jwt is None:
         return _run(command, environment)
     if not environment.get("AWS_ROLE_ARN"):
         sys.stderr.write("identity: AWS_ROLE_ARN does not say which role this job is to have\n")
@@ -77,7 +77,7 @@ def main(
     with tempfile.TemporaryDirectory(dir=environment.get("RUNNER_TEMP")) as folder:
         file = Path(folder) / "token"
         file.touch(mode=0o600)
-        file.write_text(found, encoding="utf-8")
+        file.write_text(jwt, encoding="utf-8")
         mine = {
             **environment,
             "AWS_WEB_IDENTITY_TOKEN_FILE": str(file),
@@ -87,7 +87,7 @@ def main(
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the command and pass signals on: a deployment that is interrupted has a way back to go."""
+    """Run the command and pass signals on: an interrupted deployment still has to roll back."""
     with subprocess.Popen(command, env=dict(environment)) as child:
         passed = {
             number: signal.signal(number, lambda got, _frame: child.send_signal(got))

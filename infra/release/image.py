@@ -1,9 +1,9 @@
-"""The image in the pipeline: built once, pushed under its commit, with SBOM and provenance, and scanned.
+"""The image in the pipeline: built once, pushed under its commit with SBOM and provenance, scanned.
 
-buildx makes both attestations while it builds and pushes them beside the image: what is in it (SPDX), and
-from which commit, by which builder and with which arguments it was made (SLSA). A tag is a commit and never
-moves: where the registry has it already, that image is taken and nothing is built. The base's tag does
-move: what it names now is looked up first, and the image is built upon that digest.
+buildx makes both attestations in the build and pushes them beside the image: its content (SPDX),
+and the commit, builder and arguments it was made from (SLSA). A tag is a commit and never moves: if
+the registry has it, that image is taken and nothing is built. The base's tag does move: its digest
+is looked up first, and the image is built upon that.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def publish(source: Source, run: Run, ecr: Any, metadata: Path, tell: Callable[[
     user, password = _sign_in(ecr)
     registry = source.repository.partition("/")[0]
     run(["docker", "login", "--username", user, "--password-stdin", registry], password)
-    # Attestations need the container driver; the default one cannot push them. With the node's name a
-    # builder that is there from before is taken.
+    # Attestations need the container driver; the default one cannot push them. With the node's name
+    # an existing builder is used again.
     create = ["docker", "buildx", "create", "--name", BUILDER, "--node", f"{BUILDER}0"]
     run([*create, "--driver", "docker-container"], None)
     run(build_command(source, base, metadata), None)
@@ -94,16 +94,16 @@ def publish(source: Source, run: Run, ecr: Any, metadata: Path, tell: Callable[[
 
 def wanted_base(dockerfile: str) -> str:
     """The base that a Dockerfile names. Raises LookupError where it names none."""
-    found = re.search(r"(?m)^ARG BASE=(\S+)$", dockerfile)
-    if found is None:
+    match = re.search(r"(?m)^ARG BASE=(\S+)$", dockerfile)
+    if match is None:
         raise LookupError("the Dockerfile has no line `ARG BASE=name`")
-    return found[1]
+    return match[1]
 
 
 def by_digest(tag: str, run: Run) -> str:
     """The image that a tag names at the moment, as `tag@sha256:…`; the registry is asked."""
-    asked = ["docker", "buildx", "imagetools", "inspect", tag, "--format", "{{json .Manifest}}"]
-    said = run(asked, None)
+    command = ["docker", "buildx", "imagetools", "inspect", tag, "--format", "{{json .Manifest}}"]
+    said = run(command, None)
     try:
         return f"{tag}@{json.loads(said)['digest']}"
     except (ValueError, KeyError, TypeError) as error:
@@ -148,8 +148,8 @@ def scan(
 ) -> Scanned:
     """Wait for the registry's scan of an image.
 
-    Raises ScanFailed where something critical or high is found that `allowed` does not name, or the scan
-    does not end. A scan that did not happen is not one that found nothing.
+    Raises ScanFailed on a critical or high finding that `allowed` does not name, and where the scan
+    did not happen or does not end.
     """
     image = {"imageDigest": _runnable(ecr, name, digest)}
     began = now()
@@ -167,8 +167,8 @@ def scan(
     counted = reply["imageScanFindings"].get("findingSeverityCounts", {})
     counts = {str(severity): int(count) for severity, count in counted.items()}
     worst = [
-        (severity, found)
-        for severity, found in _named(ecr, name, image, reply)
+        (severity, finding)
+        for severity, finding in _named(ecr, name, image, reply)
         if severity in _WORST
     ]
     total = sum(counts.get(severity, 0) for severity in _WORST)
@@ -176,10 +176,12 @@ def scan(
         raise ScanFailed(
             f"the scan counts {total} critical or high findings, and names {len(worst)}"
         )
-    bad = sorted({f"{found} ({severity})" for severity, found in worst if found not in allowed})
+    bad = sorted(
+        {f"{finding} ({severity})" for severity, finding in worst if finding not in allowed}
+    )
     if bad:
         raise ScanFailed(f"the scan found {len(bad)} that must not be shipped: {', '.join(bad)}")
-    return Scanned(counts, frozenset(found for _, found in worst))
+    return Scanned(counts, frozenset(finding for _, finding in worst))
 
 
 def _check_tree(source: Source, run: Run) -> None:
@@ -195,10 +197,10 @@ def _check_tree(source: Source, run: Run) -> None:
 def _named(ecr: Any, name: str, image: Mapping[str, str], reply: Any) -> Iterator[tuple[str, str]]:
     """Severity and name of every finding, of basic and of enhanced scanning, page by page."""
     while True:
-        found = reply["imageScanFindings"]
-        for each in found.get("findings", []):
+        findings = reply["imageScanFindings"]
+        for each in findings.get("findings", []):
             yield str(each["severity"]), str(each["name"])
-        for each in found.get("enhancedFindings", []):
+        for each in findings.get("enhancedFindings", []):
             details = each["packageVulnerabilityDetails"]
             yield str(each["severity"]), str(details["vulnerabilityId"])
         token = reply.get("nextToken")

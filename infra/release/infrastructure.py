@@ -1,8 +1,8 @@
 """Terraform in the pipeline: a plan that people see, and the very plan they saw applied.
 
-The plan is kept between the two jobs in the state's own bucket, under the run's number: it holds what the
-state holds, so it gets the same protection, and nothing of it passes through GitHub but its text and its
-SHA-256. Who may plan may also write over a plan that waits there; by the SHA-256 that is noticed.
+Between the two jobs the plan is kept in the state's own bucket, under the run's number. It holds
+what the state holds, so it has the same protection. Only its text and its SHA-256 pass through
+GitHub. Who may plan may also overwrite a waiting plan; the SHA-256 shows that.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ def apply_plan(place: Place, run: Run, s3: Any, file: Path, shown: str) -> bool:
     if _applied(place, s3) == shown:
         return False
     s3.download_file(place.bucket, place.plan, str(file))
-    found = _sha256(file)
-    if found != shown:
+    actual = _sha256(file)
+    if actual != shown:
         raise PlanReplaced(
             f"s3://{place.bucket}/{place.plan} is not the plan that was shown: its SHA-256 is "
-            f"{found}, and should be {shown}. Nothing was applied; plan again"
+            f"{actual}, and should be {shown}. Nothing was applied; plan again"
         )
     run([*place.command, "apply", "-input=false", "-no-color", "-lock-timeout=5m", str(file)], None)
     file.unlink()
@@ -119,7 +119,7 @@ def write_outputs(place: Place, run: Run, outputs: Path) -> dict[str, int]:
 
 def _applied(place: Place, s3: Any) -> str | None:
     """The SHA-256 of the plan that this run has applied; None where it has applied none."""
-    # Who may not list the whole bucket is not told that an object is missing, but that it is forbidden.
+    # Without the right to list the whole bucket, S3 calls a missing object forbidden.
     listed = s3.list_objects_v2(Bucket=place.bucket, Prefix=place.applied)
     if not any(each["Key"] == place.applied for each in listed.get("Contents", [])):
         return None
@@ -133,7 +133,7 @@ def _sha256(file: Path) -> str:
 
 
 def resources(state: str) -> dict[str, int]:
-    """How many resources of each type a state holds, from `terraform show -json`; not what it reads."""
+    """Count a state's resources by type, from `terraform show -json`, without data sources."""
     counted: dict[str, int] = {}
 
     def count(module: Any) -> None:

@@ -11,7 +11,7 @@ Run = Callable[[Sequence[str], str | None], str]
 
 
 class CommandFailed(Exception):
-    """A program ended with an exit code that is not 0; its own words stand above, on standard error."""
+    """A program exited with another code than 0; its own message is on standard error."""
 
 
 def runner(environment: Mapping[str, str], folder: Path) -> Run:

@@ -1,7 +1,7 @@
-"""Kinds of stores, caches and gates that are held to one contract: here, those that need no service.
+"""Stores, caches and rate limiters under one contract: here, the kinds that need no service.
 
-Each module says in ALONE which kinds its fixtures make without one, and in SERVICES which they make with
-PostgreSQL or memcached: those are held to it in tests/integration/contracts.
+Each module names in ALONE the kinds that its fixtures make without a service, and in SERVICES those
+with PostgreSQL or memcached, which tests/integration/contracts runs.
 """
 
 from __future__ import annotations

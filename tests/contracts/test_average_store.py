@@ -1,4 +1,4 @@
-"""One contract for whatever averages are read from: the tables, the memory, or a cache before them."""
+"""One contract for each source of averages: the tables, the memory, or a cache before them."""
 
 from __future__ import annotations
 

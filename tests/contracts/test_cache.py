@@ -1,4 +1,4 @@
-"""One contract for every cache: bytes by key, for a while, perhaps, and never a word of complaint."""
+"""One contract for every cache: bytes by key, for a while, perhaps, and never an error."""
 
 from __future__ import annotations
 

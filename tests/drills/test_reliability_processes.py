@@ -1,6 +1,7 @@
 """Processes that are killed, stopped, and many at once: the measurements, in short.
 
-Real commands against a real exchange and both databases; `make reliability` runs them at full length.
+Real commands run against a stand-in exchange and both databases; `make reliability` runs them in
+full.
 """
 
 from __future__ import annotations

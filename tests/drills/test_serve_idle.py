@@ -12,7 +12,7 @@ from tests.support.processes import DEADLINE, ask_over, process, url_in_log
 
 
 def test_an_idle_connection_is_not_closed_under_a_load_balancer(tmp_path: Path) -> None:
-    """AWS's keeps one for 60 s. uvicorn's own limit is 5 s: longer than that shows that ours is set."""
+    """AWS's keeps one for 60 s. uvicorn's default is 5 s: longer shows that ours is set."""
     assert KEEP_ALIVE > 60
     with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
         parts = urlsplit(url_in_log(child))

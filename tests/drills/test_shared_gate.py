@@ -1,8 +1,8 @@
 """Eight processes at one host, in short: `make reliability ARGS=gate` measures it at full length.
 
-Here they may ask five times a second, and the turns are judged as the gate wrote them. When a request
-arrives also depends on what else the machine does: at that rate a process that stands still for a fifth
-of a second looks like one that asks too soon.
+Here they may ask five times a second, and the turns are judged as the rate limiter wrote them. The
+arrival of a request also depends on other load: at that rate a process that stalls for a fifth of a
+second looks like one that asks too soon.
 """
 
 from __future__ import annotations

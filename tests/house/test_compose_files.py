@@ -29,7 +29,7 @@ def test_every_service_starts_only_when_what_it_needs_is_ready() -> None:
 
 
 def test_the_image_is_built_in_one_place() -> None:
-    """Compose builds for each service that says how, at once, and some image stores refuse a second one."""
+    """Compose builds every service at once, and some image stores refuse a second build."""
     assert re.findall(r"(?m)^ *build:", COMPOSE) == []
 
 

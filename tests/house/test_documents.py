@@ -1,7 +1,7 @@
 """The documents agree with the project: links, commands, settings, the map, the translation.
 
-Each check is tried on a small project in which something is wrong. tests/integration/test_documents.py
-runs the commands.
+Each check is tried on a small project with a defect. tests/integration/test_documents.py runs the
+commands.
 """
 
 from __future__ import annotations

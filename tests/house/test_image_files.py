@@ -1,4 +1,4 @@
-"""What the Dockerfile takes for granted. What the built image holds and does `make image-check` proves."""
+"""What the Dockerfile takes for granted; `make image-check` proves the built image."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_a_list_is_pinned_whole_with_hashes_and_from_no_particular_index(name: s
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_begins_with_the_command_that_makes_it(name: str) -> None:
-    """A bot that raises a version runs it again: without --universal it would pin for one machine."""
+    """A bot that raises a version runs it: without --universal it would pin for one machine."""
     _, command, *_ = LISTS[name].read_text().splitlines()
     assert command.startswith("#    uv pip compile --universal --python-version 3.11 ")
     assert f"--output-file {LISTS[name].relative_to(ROOT)}" in command

@@ -1,4 +1,4 @@
-"""The Terraform of infra/terraform agrees with the image, the settings, the documents and itself."""
+"""The Terraform of infra/terraform agrees with image, settings, documents and itself."""
 
 from __future__ import annotations
 
@@ -130,8 +130,7 @@ def test_every_alarm_is_in_the_operating_instructions() -> None:
     assert {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)} == alarms
 
 
-# The script that finds the provider. The programs are stand-ins of a few lines: what is tried is what
-# the script makes of their answers.
+# The script that finds the provider, tried with stand-ins of a few lines for the programs.
 
 
 def terraform_sh(

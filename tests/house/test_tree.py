@@ -1,4 +1,4 @@
-"""What does not belong into the history: data, databases, states, and what is true of one machine."""
+"""What does not belong in the history: data, databases, states, facts of one machine."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_a_second_loader_waits_for_the_first_and_then_has_nothing_left_to_do(
     shop: Service, exchange: Doored
 ) -> None:
     assert shop.run("workers.initial_loader").code == 0
-    # A minute ago: times of checks are whole seconds, and a load in the same one cannot be told apart.
+    # A minute ago: check times are whole seconds, and two loads in one second look the same.
     shop.query("UPDATE series SET checked_at = checked_at - 60")
     exchange.forget_requests()
     exchange.open.clear()

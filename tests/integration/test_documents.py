@@ -1,8 +1,8 @@
 """Every command of the documents does what the documents say.
 
-Each page is followed from top to bottom in a copy of the project, with a simulated exchange. What a page
-asks by curl is asked of one demo. Blocks that are marked with what they need are parsed by
-tests/house/test_documents.py and not run. docs/contributing.md has the convention.
+Each page is followed from top to bottom in a copy of the project, with a simulated exchange. Every
+curl of a page goes to one demo. Blocks that are marked with what they need are only parsed, by
+tests/house/test_documents.py. docs/contributing.md has the convention.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def values(text: str) -> list[Any]:
 
 
 def likeness(shown: Any, given: Any, where: str = "") -> list[str]:
-    """Where a value has not the shape of the one that is shown: its names, and the types of values."""
+    """Where a value has another shape than the one shown: its names, and the types of values."""
     if isinstance(shown, dict) and isinstance(given, dict):
         if list(shown) != list(given):
             return [f"{where}: {list(given)}, not {list(shown)}"]

@@ -1,5 +1,4 @@
-"""Loader, collector and monitor against an exchange that misbehaves: what they exit with and say, and
-that they talk to nobody else."""
+"""Loader, collector and monitor against a faulty exchange: exit codes, messages, no other host."""
 
 from __future__ import annotations
 

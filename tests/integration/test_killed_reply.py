@@ -23,7 +23,7 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 
 def begun(served: Served, target: str) -> socket.socket:
-    """A connection to which a reply has begun to arrive; it takes in no more than a little of it."""
+    """A connection on which a reply has begun to arrive; only a little of it is read."""
     client = socket.socket()
     client.settimeout(DEADLINE)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)

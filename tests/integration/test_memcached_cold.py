@@ -1,4 +1,4 @@
-"""Five hundred at once want a series that nobody has read yet: the database is asked for it once."""
+"""Five hundred requests at once for a series that is not cached: one read of the database."""
 
 from __future__ import annotations
 

@@ -18,8 +18,7 @@ from tests.support.memcached import Memcached
 from tests.support.patience import until
 
 THREADS = 8
-"""Seconds by which a busy machine may be late; what is asserted precisely is counted instead, and the
-limits are judged by `make reliability`."""
+"""Readers at a time. Tests assert counts; `make reliability` judges seconds."""
 
 
 @pytest.fixture(scope="module")

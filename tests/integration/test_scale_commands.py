@@ -1,4 +1,4 @@
-"""Prices that suddenly come at another scale: nothing is stored, and the command says so by its end.
+"""Prices that suddenly come at another scale: nothing is stored, and the command says so.
 
 Where a series may be hit is tested with the service (tests/unit/services/test_comparing.py).
 """

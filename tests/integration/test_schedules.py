@@ -1,4 +1,4 @@
-"""The crontab and the systemd units: their commands really run, and their times are what they say."""
+"""The crontab and the systemd units: their commands run, and their times are as stated."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_systemd_itself_finds_nothing_wrong(tmp_path: Path) -> None:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> tuple[Path, dict[str, str]]:
-    """A PATH on which programs that change a machine only write down what they were asked and given."""
+    """A PATH whose programs change nothing: they only record their arguments and input."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("useradd", "chown", "systemctl", "mail", "id"):

@@ -1,4 +1,4 @@
-"""Databases of older versions: they keep their rows, and refuse to move while a row breaks a new rule."""
+"""Databases of older versions keep their rows, and stay while a row breaks a new rule."""
 
 from __future__ import annotations
 

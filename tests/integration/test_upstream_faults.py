@@ -1,9 +1,9 @@
 """What becomes of a load when the exchange misbehaves: real sources, real HTTP, a real database.
 
 A candle is stored as a whole or not at all; the averages are those of what is stored; and once the
-exchange behaves again, the next load leaves what an undisturbed one would have. What each reply means is the
-subject of tests/unit/sources, how each connection ends that of test_sources_http.py, what is wrong with a
-candle that of tests/unit/domain/test_candles.py.
+exchange behaves again, the next load leaves what an undisturbed one would have. What each reply
+means is the subject of tests/unit/sources, how each connection ends that of test_sources_http.py,
+what is wrong with a candle that of tests/unit/domain/test_candles.py.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class FakePrices:
 
 @dataclass
 class FakeRuntime:
-    """A runtime over an in-memory store; `trouble` is what the database answers, `closed` counts."""
+    """A runtime over an in-memory store; `trouble` is the database's answer, `closed` counts."""
 
     store: MemorySeriesStore = field(default_factory=MemorySeriesStore)
     now: float = NOW

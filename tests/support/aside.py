@@ -1,7 +1,7 @@
-"""python -m tests.support.aside MODULE ARGUMENT...: run a command; another of its threads takes SIGTERM.
+"""python -m tests.support.aside MODULE ARGUMENT...: run a command whose other thread takes SIGTERM.
 
-That thread takes it once there is something to read on standard input. The kernel may hand a signal to
-any thread, and this is the one that does not wake the main thread.
+That thread takes it once standard input has something to read. The kernel may hand a signal to any
+thread, and this is the one that does not wake the main thread.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def daily(numbers: Iterable[int], seed: int = 1) -> list[Candle]:
 
 @dataclass
 class FakeExchange:
-    """A CandleSource whose candles, clock and troubles a test sets; `asked` records the requests."""
+    """A CandleSource with given candles, clock and troubles; `asked` records the requests."""
 
     now: float
     candles: dict[int, Candle] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The documents as data: their headings, links, blocks and commands, and what is wrong with each."""
+"""The documents as data: their headings, links, blocks and commands, and the problems of each."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def targets() -> set[str]:
 
 
 def command_problems(command: str) -> list[str]:
-    """What a command line names that does not exist, or would not be accepted; … stands for words."""
+    """The words of a command line that do not exist or are not accepted; … is any word."""
     if "…" in command:
         return []
     try:
@@ -278,7 +278,7 @@ def _make_problems(rest: Sequence[str]) -> list[str]:
 
 
 def _module_problems(module: str, arguments: Sequence[str]) -> list[str]:
-    """Whether `python -m module` can be started with these arguments; other people's are believed."""
+    """Whether `python -m module` takes these arguments; modules of others are not checked."""
     if module.partition(".")[0] not in ("app", "benchmarks", "checks", "infra"):
         return []
     program = _program(module)

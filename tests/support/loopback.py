@@ -90,7 +90,7 @@ def whole(body: bytes, *, status: bytes = b"200 OK", headers: bytes = b"") -> Sc
 
 
 def trickle(opening: bytes, drop: bytes) -> Script:
-    """Send the opening, then the drop again and again until the other side closes the connection."""
+    """Send the opening, then the drop again and again until the other side closes."""
 
     def script(connection: socket.socket) -> None:
         connection.sendall(opening)

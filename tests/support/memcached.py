@@ -1,4 +1,4 @@
-"""A real memcached for the tests: a process of its own on a free loopback port, with faults on demand."""
+"""A real memcached for the tests: a separate process on a free loopback port, with faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEADLINE = 10.0
 
 
 class Memcached:
-    """One node. It can be stopped, killed, held still, and started again on the same port, empty."""
+    """One node. It can be stopped, killed, held, and started again on its port, empty."""
 
     def __init__(self, program: Path, *options: str) -> None:
         self.port = free_port()

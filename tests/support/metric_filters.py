@@ -1,8 +1,8 @@
 """CloudWatch's metric filters over JSON lines, as far as ours use them.
 
-A pattern is `{ $.field = "text" && $.other != 0 || … }`: comparisons, `&&` before `||`, `*` as a wildcard
-in texts. A line that is no JSON object, or lacks a field that is compared, does not match. Source:
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+A pattern is `{ $.field = "text" && $.other != 0 || … }`: comparisons, `&&` before `||`, `*` as a
+wildcard in texts. A line that is no JSON object, or lacks a field that is compared, does not match.
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SIGNS: Final[dict[str, Callable[[float, float], bool]]] = {
 
 
 def matches(pattern: str, line: str) -> bool:
-    """Whether the pattern finds the line. Raises ValueError where the pattern is none that we know."""
+    """Whether the pattern matches the line. Raises ValueError on an unsupported pattern."""
     body = re.fullmatch(r"\{ (.*) \}", pattern)
     if body is None:
         raise ValueError(f"{pattern} is no pattern for JSON")

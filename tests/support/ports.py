@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import socket
 
-# Below what systems give to outgoing connections (32,768 and up on Linux, 49,152 and up elsewhere): one
-# of those would sit on the port of a server that is down for a moment.
+# Below what systems give to outgoing connections (32,768 and up on Linux, 49,152 and up elsewhere):
+# one of those would sit on the port of a server that is down for a moment.
 _OURS = range(20_000, 32_768)
 
 

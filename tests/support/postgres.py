@@ -65,7 +65,7 @@ class Postgres:
         )
 
     def hold(self) -> None:
-        """SIGSTOP: connections stay open and new ones are accepted by the system; no answer comes."""
+        """SIGSTOP: connections stay open, the system accepts new ones, and no answer comes."""
         # The parent first: it would start others in their place.
         for pid in self._processes():
             _send(pid, signal.SIGSTOP)
@@ -114,8 +114,8 @@ def tools() -> Path | None:
 def running(folder: Path, *settings: str) -> Iterator[Postgres]:
     """Start a server with its data in a temporary folder; stop and remove it at the end.
 
-    With `fsync=off` among the settings it starts faster after a crash; nothing of it shall outlive the
-    machine anyway.
+    With `fsync=off` among the settings it starts faster after a crash; nothing of it shall outlive
+    the machine anyway.
     """
     kind = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
     with _server(folder, settings) as server:

@@ -1,4 +1,4 @@
-"""An API for spot prices, the stand-in that it asks, and the collector beside it, over real HTTP."""
+"""An API for spot prices, its stand-in exchange, and the collector beside it, over real HTTP."""
 
 from __future__ import annotations
 

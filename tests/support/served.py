@@ -65,7 +65,7 @@ def get(connection: HTTPConnection, target: str) -> Reply:
 
 @contextmanager
 def api(folder: Path, name: str, **settings: str) -> Iterator[Served]:
-    """An API process with these settings; ended at the end, cleanly unless the test has ended it."""
+    """An API process with these settings; its end must be clean unless the test ended it."""
     log = folder / f"{name}.log"
     quiet = {"ACCESS_LOG": "off", **settings}
     with (

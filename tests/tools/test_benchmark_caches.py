@@ -1,4 +1,4 @@
-"""What a failing memcached may add to a read: what the measurement judges, and by which of its times."""
+"""What a failing memcached may add to a read: what is judged, and by which of its times."""
 
 from __future__ import annotations
 

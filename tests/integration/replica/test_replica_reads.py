@@ -1,7 +1,7 @@
-"""What the API reads from a real streaming replica, and what becomes of reads when a server is away.
+"""What the API reads from a real streaming replica, and what happens to reads without a server.
 
-A replica whose replay is paused is one that lags, for as long as a test likes. A server that is held by
-SIGSTOP keeps its connections open and says nothing.
+A replica whose replay is paused lags for as long as a test likes. A server that is held by SIGSTOP
+keeps its connections open and says nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MINUTE = 60.0
 
 @contextmanager
 def reading(store: SqlSeriesStore, history: History) -> Iterator[Callable[[], int]]:
-    """Threads that read without a pause; yields how many reads are done. An error in one is raised."""
+    """Threads that read without a pause; yields the count of reads. Raises a thread's error."""
     done = [0] * READERS
     ended = False
     revision = history.revisions[-1]

@@ -1,4 +1,4 @@
-"""Rules over a whole state: what is harmless passes, and each kind of trouble is found by its address."""
+"""Rules over a whole state: harmless resources pass, each kind of trouble is named by address."""
 
 from __future__ import annotations
 

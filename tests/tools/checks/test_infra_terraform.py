@@ -1,4 +1,4 @@
-"""What Terraform and checkov print is counted truthfully: what did not run is never counted as passed."""
+"""What Terraform and checkov print is counted: what did not run never counts as passed."""
 
 from __future__ import annotations
 

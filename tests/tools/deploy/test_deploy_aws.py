@@ -1,6 +1,7 @@
 """How the replies and refusals of AWS are read.
 
-`make infra-rehearse` deploys through the real client: what is asked, and what is read where all is well.
+`make infra-rehearse` deploys through the real client: its requests, and its replies without a
+fault.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ time.sleep(60)
 
 
 def test_a_deployment_that_is_cancelled_hears_of_it_and_is_waited_for(tmp_path: Path) -> None:
-    """GitHub signals the step's first process: SIGINT, SIGTERM 7.5 s later, and kills all 2.5 s after that."""
+    """GitHub signals the step's first process: SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL."""
     for program in ("make", "bash"):
         if shutil.which(program) is None:
             absent(program, f"{program} is not installed")

@@ -1,4 +1,4 @@
-"""What answers at the port and does not speak HTTP is not healthy; the rest `make image-check` proves."""
+"""A port without HTTP is not healthy; `make image-check` proves the rest."""
 
 from __future__ import annotations
 

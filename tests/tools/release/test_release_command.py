@@ -1,7 +1,7 @@
 """The pipeline's steps: what they need, what they run, and how they end.
 
-`make infra-rehearse` plans and applies with Terraform itself, refuses a plan that was put in the place of
-the one that was shown, and runs a job again.
+`make infra-rehearse` plans and applies with Terraform itself, refuses a plan that was put in the
+place of the one that was shown, and runs a job again.
 """
 
 from __future__ import annotations

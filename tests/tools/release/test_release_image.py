@@ -1,4 +1,4 @@
-"""The image is built once for a commit, with its attestations, and judged by the registry's scan."""
+"""The image is built once for a commit, with attestations, and judged by the registry's scan."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NotFound(Exception):
 
 
 class Registry:
-    """An ECR whose scan goes through the given states; one with findings may come in several pages."""
+    """An ECR whose scan goes through the given states; findings may come in several pages."""
 
     class exceptions:
         ScanNotFoundException = NotFound

@@ -1,4 +1,4 @@
-"""How commands end early: the exit code, one sentence for people, and a line of JSON for machines."""
+"""How commands end early: the exit code, a sentence for people, a JSON line for machines."""
 
 from __future__ import annotations
 

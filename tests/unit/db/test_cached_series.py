@@ -24,7 +24,7 @@ SERIES = {BTC_MINUTES: 11, Series(ETH, MINUTE): 12, Series(BTC, Interval.QUARTER
 
 
 class Several:
-    """A MeansSource of three series with one row each, which answers all readers of rows at once."""
+    """A MeansSource of three series, one row each, which answers all readers at once."""
 
     def __init__(self, readers: int) -> None:
         self._held = threading.Barrier(readers)

@@ -1,4 +1,4 @@
-"""When a node is left alone, who watches it, and when it is used again: every turn of it, by script."""
+"""When a node is left alone, who watches it, and when it is used again: each turn by script."""
 
 from __future__ import annotations
 

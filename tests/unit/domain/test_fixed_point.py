@@ -90,7 +90,7 @@ def test_what_is_finer_than_the_tick_is_refused_where_it_must_be_exact(written: 
     [
         ("0.000000005", 0),
         ("0.0000000050000000001", 1),
-        # 41 digits: rounding to 28 of them first would leave a tie, which goes to the even neighbour.
+        # 41 digits: rounding to 28 of them first would leave a tie, which goes to even.
         ("12345678901.000000005" + "0" * 20 + "1", 1_234_567_890_100_000_001),
         ("0.000000015", 2),
         ("0.000000025", 2),

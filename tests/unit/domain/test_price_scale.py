@@ -20,7 +20,7 @@ BASE = [
 
 
 def scaled(item: Candle, up: int, down: int = 1) -> Candle:
-    """The candle with its prices multiplied by up / down and rounded to the tick, one at the least."""
+    """The candle with prices times up / down, rounded to the tick, one tick at least."""
 
     def of(price: int) -> int:
         return max(1, round(Fraction(price * up, down)))

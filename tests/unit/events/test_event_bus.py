@@ -1,4 +1,4 @@
-"""The event bus: publishing never waits, listeners never harm each other, nothing is lost unsaid."""
+"""The event bus: publishing never waits, listeners are isolated, every loss is reported."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def test_a_repair_that_gets_no_answer_still_mends_averages_and_asks_once(
     service.change("DELETE FROM averages WHERE bucket = ?", service.ago(DAYS + 30))
     said = service.run("--repair")
     assert said.code == 1
-    # The first pair has no gap and is whole again; the second has been asked for; the third has not.
+    # The first pair has no gap and is whole again; the second was requested; the third was not.
     assert [line.split()[2] for line in said.shown[1:4]] == ["complete", "incomplete", "incomplete"]
     assert not [line for line in said.shown if "wrong averages" in line]
     gaps = [line for line in said.shown if " missing 2" in line]

@@ -55,7 +55,7 @@ class Script(Children):
 def play(
     ends: Sequence[ChildEnd], interval: Interval = Interval.DAY
 ) -> tuple[Script, list[str], list[float], int]:
-    """Run a keeper over the script; returns it, what was said, the waits, and how often it loaded."""
+    """Run a keeper over the script. Returns it, its messages, its waits and its loads."""
     script = Script(ends)
     said: list[str] = []
     waits: list[float] = []

@@ -1,4 +1,4 @@
-"""Whatever part of a series is loaded, a reply at another price scale is noticed before it is stored."""
+"""A reply at another price scale is noticed before it is stored, in any part of a series."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def calm(numbers: range) -> list[Candle]:
 
 @dataclass
 class Rescaling(FakeExchange):
-    """An exchange that multiplies the prices of those requests (counted from 0) that `wrong` names."""
+    """An exchange that multiplies the prices of the requests (from 0) that `wrong` names."""
 
     factor: Fraction = Fraction(1)
     wrong: Callable[[int], bool] = field(default=lambda number: True)

@@ -155,7 +155,7 @@ def test_data_is_stale_when_a_newer_closed_candle_was_not_asked_for_in_time(
 
 
 class LoadedMeanwhile(MemorySeriesStore):
-    """A series that lacks the newest `times` days; a load adds one at each look at the quarantine."""
+    """A series without its newest `times` days; each look at the quarantine adds one."""
 
     def __init__(self, times: int) -> None:
         super().__init__()

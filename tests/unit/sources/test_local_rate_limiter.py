@@ -1,4 +1,4 @@
-"""The gate of one process; what it has in common with others is in tests/contracts/test_rate_limiters.py."""
+"""The rate limiter of one process; tests/contracts/test_rate_limiters.py has what all share."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def answer(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """A reply with `data` as JSON, or with `body` as it stands, stamped NOW unless told otherwise."""
+    """A reply with `data` as JSON, or with `body` as it is; its Date is NOW by default."""
     content = json.dumps(data).encode() if body is None else body
     known = {
         "content-type": "application/json",
