@@ -87,9 +87,9 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours take its place
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours take its place
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours take its place
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The sources, the strongest first: arguments, the environment, `.env`.
 
