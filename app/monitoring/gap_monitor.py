@@ -114,7 +114,9 @@ def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> 
 def _repair(runtime: Runtime, report: _Report, inspections: list[Inspection]) -> None:
     """Repair one series after another; once the exchange is away, fetch nothing more."""
     away: UpstreamError | None = None
-    with bootstrap.open_candle_source(runtime.settings, runtime.limiter_for) as source:
+    with bootstrap.open_candle_source(
+        runtime.settings, runtime.limiter_for, runtime.clock
+    ) as source:
         for number, item in enumerate(inspections):
             name = str(item.series)
             try:

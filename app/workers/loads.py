@@ -56,7 +56,7 @@ def load_selected(
     selection = series_of(settings, options)
     with (
         open_runtime(settings) as runtime,
-        bootstrap.open_candle_source(settings, runtime.limiter_for) as source,
+        bootstrap.open_candle_source(settings, runtime.limiter_for, runtime.clock) as source,
     ):
 
         def work(plan: Plan, on_page: OnPage) -> LoadReport:
