@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,6 +105,12 @@ def api_server(settings: dict[str, str], folder: Path) -> Iterator[Server]:
     """An API process on a free port, with only its problems in the log."""
     quiet = settings | {"PORT": "0", "ACCESS_LOG": "off"}
     with process(folder, "-m", "app.serve", **quiet) as child:
-        yield Server(url_in_log(child))
+        url = url_in_log(child)
+        assert child.stderr is not None
+        # A process whose log nobody reads stops once the pipe is full.
+        reader = threading.Thread(target=child.stderr.read)
+        reader.start()
+        yield Server(url)
         child.terminate()
-        assert ended(child)[0] == 0
+        assert child.wait(DEADLINE) == 0
+        reader.join()
