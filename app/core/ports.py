@@ -164,7 +164,7 @@ class RateLimiter(Protocol):
 
 
 class Cache(Protocol):
-    """Bytes by key, kept for a limited time. Never raises: every failure is a miss."""
+    """Bytes by key, which may be gone at any time. Never raises: every failure is a miss."""
 
     def get(self, key: str) -> bytes | None:
         """The value stored under the key; None for a miss."""

@@ -95,8 +95,8 @@ def cache_nodes(url: str) -> list[tuple[str, int]]:
     if scheme != "memcached" or not usable:
         raise PydanticCustomError(
             "cache_url",
-            "is not the URL of a cache; write memory://, none://, or memcached://host:port[,host:port…], "
-            "without a user or password",
+            "is not the URL of a cache; write memory://, none://, or "
+            "memcached://host:port[,host:port…], without a user or password",
         )
     return list(dict.fromkeys(nodes))
 
