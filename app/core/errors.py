@@ -1,4 +1,4 @@
-"""The errors of the whole product, named by what whoever meets them should do.
+"""The errors of the whole product, named by what the caller should do.
 
 MmsError
 ├── InvalidRequest          change the request: it can never succeed as it is
@@ -7,20 +7,20 @@ MmsError
 │   ├── InvalidParameter · UnknownParameter · RepeatedParameter
 │   └── NotFound
 ├── ConfigurationError      change a setting, then start again
-├── UpstreamError           something outside did not answer as it should
-│   ├── UpstreamUnavailable     try again later (after `retry_after` seconds where it is known)
-│   │   └── OutOfTurn               the same; the host was not asked, it has not refused anything
-│   ├── UpstreamBlocked         stop asking: the host refuses this client
-│   ├── UpstreamRejected        this one question is wrong (an unknown symbol, say); others may work
+├── UpstreamError           an outside host did not answer as it should
+│   ├── UpstreamUnavailable     try again later (after `retry_after` seconds, unless it is None)
+│   │   └── OutOfTurn               the same; no request went out, so the host refused nothing
+│   ├── UpstreamBlocked         send no more requests: the host refuses this client
+│   ├── UpstreamRejected        this request is wrong (an unknown symbol, say); others may work
 │   ├── UpstreamNonsense        the reply cannot be trusted; nothing of it is used
 │   └── PriceScaleChanged       the exchange multiplied its prices; an operator must look
 ├── StoreError
 │   ├── StoreUnavailable        try again later: the database does not answer
 │   └── StoreUnusable           an operator must act: not migrated, foreign or damaged
-├── TakenByAnother          nothing: another process does this work now
+├── TakenByAnother          do nothing: another process does this work now
 └── UnrepresentablePrice    a price that fixed point at 1e-8 cannot hold exactly
 
-The API turns these into statuses in one table (`app.api.errors`), the commands into exit codes
+The API maps these to statuses in one table (`app.api.errors`), the commands map them to exit codes
 (`app.commands.command`). Each message is a full sentence that says what is allowed or what to do.
 """
 
@@ -28,7 +28,7 @@ from __future__ import annotations
 
 
 class MmsError(Exception):
-    """Root of everything this product raises on purpose."""
+    """Root of all errors that this product raises on purpose."""
 
 
 class InvalidRequest(MmsError):
@@ -64,7 +64,7 @@ class UnknownParameter(InvalidRequest):
 
 
 class RepeatedParameter(InvalidRequest):
-    """A parameter, or two of its spellings, given more than once."""
+    """A parameter appears more than once, in one spelling or in two."""
 
 
 class NotFound(InvalidRequest):
@@ -76,7 +76,7 @@ class ConfigurationError(MmsError):
 
 
 class UpstreamError(MmsError):
-    """A host outside did not answer as it should."""
+    """An outside host did not answer as it should."""
 
     def __init__(self, message: str, *, host: str) -> None:
         super().__init__(message)
@@ -84,7 +84,7 @@ class UpstreamError(MmsError):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """Temporary: the same question may succeed later.
+    """Temporary: the same request may succeed later.
 
     `retry_after` is the wait that the host requested, in seconds; None without a request.
     """
@@ -103,19 +103,19 @@ class UpstreamBlocked(UpstreamError):
 
 
 class UpstreamRejected(UpstreamError):
-    """The host understood the question and says that it is wrong."""
+    """The host understood the request and says that it is wrong."""
 
 
 class UpstreamNonsense(UpstreamError):
-    """The host answered with something that cannot be understood or trusted."""
+    """The host sent a reply that cannot be understood or trusted."""
 
 
 class PriceScaleChanged(UpstreamError):
-    """All candles that are stored already came back multiplied by one factor; none was used."""
+    """The exchange sent stored candles again, multiplied by one factor; none was used."""
 
 
 class StoreError(MmsError):
-    """The database could not do what was asked."""
+    """The database could not carry out a request."""
 
 
 class StoreUnavailable(StoreError):
@@ -134,12 +134,13 @@ class UnrepresentablePrice(MmsError):
     """A price that 64-bit fixed point at 1e-8 cannot hold exactly."""
 
 
-def kept_out(host: str, wait: float, *, asked: bool) -> UpstreamUnavailable:
-    """The error of a rate limiter whose wait of `wait` seconds is too long.
+def rate_limited(host: str, wait: float, *, by_host: bool) -> UpstreamUnavailable:
+    """Build the error of a rate limiter whose wait of `wait` seconds is too long.
 
-    `asked` says that the host itself asked for the pause; else our own requests follow too closely.
+    `by_host` says that the host itself asked for the pause. Otherwise our own requests are too
+    frequent.
     """
-    if asked:
+    if by_host:
         return UpstreamUnavailable(
             f"{host} asked to be left alone: the next request may go out in {wait:.1f} s, which is "
             "longer than this one can wait. Try again then.",

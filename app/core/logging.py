@@ -1,8 +1,8 @@
 """Logging: one pipeline to standard error for our own events and for every library's records.
 
-An event has a constant name and its fields: `log.info("series_loaded", pair="BRLBTC", rows=564)`. On
-a terminal it is coloured text, elsewhere one JSON object a line. Libraries log through the standard
-library; their message becomes the event and their logger's name a field.
+An event has a constant name and fields: `log.info("series_loaded", pair="BRLBTC", rows=564)`. On a
+terminal it is coloured text, elsewhere one JSON object per line. Libraries log through the standard
+library; their message becomes the event, and their logger's name becomes a field.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _SERVER_ACCESS: Final = "uvicorn.access"
 
 
 def configure(level: Level = "INFO", style: Format = "auto", stream: TextIO | None = None) -> None:
-    """Send everything from `level` up to `stream` (standard error), once for the whole process.
+    """Send all events from `level` up to `stream` (standard error by default), process-wide.
 
-    Calling it again replaces what the earlier call set up. `auto` means `console` where the stream
-    is a terminal, else `json`.
+    A second call replaces the first. `auto` means `console` where the stream is a terminal, else
+    `json`.
     """
     target = sys.stderr if stream is None else stream
     terminal = target.isatty()
     console = style == "console" or (style == "auto" and terminal)
 
     def writer(*_names: object) -> structlog.WriteLogger:
-        # Without a stream of its own the log follows standard error to wherever that is redirected.
+        # Without its own stream, the log follows standard error wherever that is redirected.
         return structlog.WriteLogger(sys.stderr if stream is None else stream)
 
     structlog.configure(
@@ -46,7 +46,7 @@ def configure(level: Level = "INFO", style: Format = "auto", stream: TextIO | No
 
 
 def always() -> Any:
-    """A logger that no level silences, for the line whose absence is itself an alarm."""
+    """A logger that ignores the level, for a line whose absence is itself an alarm."""
     writer = structlog.get_config()["logger_factory"]()
     return structlog.wrap_logger(
         writer, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO)
@@ -79,13 +79,13 @@ def _text(*, colors: bool) -> list[Processor]:
 
 
 def _named_first(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Put what every line has first, so that lines are read from the left."""
+    """Put the fields that every line has first, so that lines read from the left."""
     first = {key: event.pop(key) for key in ("timestamp", "level", "event")}
     return {**first, **event}
 
 
 def _without_control_characters(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Escape what could drive a terminal or forge a line; JSON escapes it by itself."""
+    """Escape characters that could drive a terminal or forge a line; JSON does so by itself."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[key] = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
@@ -105,7 +105,7 @@ class _ToStructlog(logging.Handler):
             )
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001 - what every logging handler owes its callers
+        except Exception:  # noqa: BLE001 - a logging handler must not raise
             self.handleError(record)
 
 
@@ -118,9 +118,9 @@ def _adopt_libraries(level: Level) -> None:
     for name in _SERVER:
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        # Ours is the only access line: with no handler to reach, uvicorn does not even write its own.
+        # Ours is the only access line. Without a handler to reach, uvicorn does not write its own.
         logger.propagate = name != _SERVER_ACCESS
-    # One line per outgoing request, or per step of opening a database, says nothing that the unit of
-    # work's own line does not.
+    # A line per outgoing request, or per step of opening a database, adds nothing to the unit of
+    # work's own line.
     for name in ("httpx", "httpcore", "alembic.runtime"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
-"""What the product talks about: pairs, intervals, windows, candles, and a series' state.
+"""The values of the market: pairs, intervals, windows, candles, and a series' state.
 
-Everything here is a frozen value. Prices and volumes are fixed point: whole multiples of 1e-8 in a
-64-bit integer (`app.domain.fixed_point`). Times are unix seconds, UTC; a bucket is named by its start.
+All values are frozen. Prices and volumes are fixed point: whole multiples of 1e-8 in a 64-bit
+integer (`app.domain.fixed_point`). Times are unix seconds, UTC. A bucket is named by its start.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from app.core.errors import UnsupportedInterval, UnsupportedPair
 
 Window = int
 WINDOWS: Final[tuple[Window, ...]] = (20, 50, 200)
-"""The averaging windows that are computed and stored, in buckets, ascending."""
+"""The averaging windows, in buckets, ascending. Their averages are computed and stored."""
 
 WARM_UP: Final = WINDOWS[-1] - 1
-"""Buckets before the first served one that its longest average needs."""
+"""Buckets before the first served one, which its longest average needs."""
 
 DAY: Final = 86_400
 
 OLDEST_BUCKET: Final = 1_293_840_000
-"""2011-01-01: no exchange we read traded before; an older stamp is a mistake of its sender."""
+"""2011-01-01. No exchange that we read traded before; an older stamp is a mistake."""
 
 FIRST_FINER_STAMP: Final = 100_000_000_000
-"""The year 5138 in seconds, and 1973 in milliseconds: from here on, no stamp means seconds."""
+"""The year 5138 in seconds, 1973 in milliseconds: no stamp from here on means seconds."""
 
 MAX_PRICE: Final = (2**63 - 1) // WINDOWS[-1]
 """The highest price, in 1e-8, whose longest window sum still fits in a signed 64-bit integer."""
 
 MAX_VOLUME: Final = 2**63 - 1
 
-# Currencies that the legacy QUOTE+BASE spelling may start with; longest first, so that USDT is not
-# read as USD + T….
+# Currencies that the legacy QUOTE+BASE spelling may start with. The longest come first, so that
+# USDT is not read as USD + T….
 _QUOTES: Final = ("USDT", "USDC", "BRL", "USD", "EUR", "BTC")
 _CURRENCY: Final = re.compile(r"[A-Z0-9]{2,12}")
 
@@ -63,7 +63,7 @@ class Pair:
     def parse(cls, text: str) -> Pair:
         """Read `BTC-BRL` or `BRLBTC`, any case.
 
-        Raises UnsupportedPair where the text is neither; whether the pair is served is not judged.
+        Raises UnsupportedPair where the text is neither. Does not check whether the pair is served.
         """
         name = text.strip().upper()
         base, hyphen, quote = name.partition("-")
@@ -81,8 +81,8 @@ class Pair:
 class Interval(Enum):
     """The length of a candle. Buckets start at whole multiples of it since 1970-01-01 UTC.
 
-    The value is the name that Mercado Bitcoin's `resolution` uses. `1w` and `1M` are left out until
-    their grid is verified.
+    The value is the name in Mercado Bitcoin's `resolution`. `1w` and `1M` are left out until their
+    grid is verified.
     """
 
     MINUTE = "1m"
@@ -143,7 +143,7 @@ class Series:
         return self.interval.seconds
 
     def named(self) -> dict[str, str]:
-        """The two names, as log lines and JSON have them."""
+        """The names of the pair and the interval, for log lines and JSON."""
         return {"pair": str(self.pair), "interval": str(self.interval)}
 
     def __str__(self) -> str:
@@ -164,7 +164,7 @@ class Candle:
 
 @dataclass(frozen=True, slots=True)
 class RefusedCandle:
-    """A candle that the exchange sent and that must not be used, with the reason as a sentence."""
+    """A candle from the exchange that must not be used; `reason` is a sentence."""
 
     bucket: int | None
     reason: str
@@ -172,7 +172,7 @@ class RefusedCandle:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedCandle:
-    """A refused candle as it is kept: `bucket` is None where its stamp could not be read."""
+    """A refused candle as stored; `bucket` is None where its stamp could not be read."""
 
     bucket: int | None
     reason: str
@@ -182,9 +182,9 @@ class QuarantinedCandle:
 
 @dataclass(frozen=True, slots=True)
 class CandleRevision:
-    """A closed candle that the exchange revised: before and after, and when that was noticed.
+    """A closed candle that the exchange revised: old and new, and the unix time of detection.
 
-    `revision` is the series' revision that brought the change.
+    `revision` is the series' revision with the change.
     """
 
     old: Candle
@@ -195,13 +195,13 @@ class CandleRevision:
 
 @dataclass(frozen=True, slots=True)
 class CandlePage:
-    """What the exchange answered about the closed buckets [first, last] of a series.
+    """The exchange's reply about the closed buckets [first, last] of a series.
 
-    `last` has been lowered to the newest bucket that was closed by the exchange's clock
-    (`exchange_time`, unix seconds) when it answered; `last < first` where none was. `candles` are
-    valid, closed, inside [first, last], unique and ascending; a bucket in [first, last] that is
-    neither there nor in `refused` is one the exchange does not have. `complete` says that the
-    exchange's clock lies before the end of what was asked: there is nothing newer to ask for.
+    `exchange_time` is the exchange's clock at the reply, in unix seconds. `last` is lowered to the
+    newest bucket that was closed by that clock; `last < first` where none was. `candles` are valid,
+    closed, inside [first, last], unique and ascending. A bucket in [first, last] that is neither in
+    `candles` nor in `refused` is one that the exchange does not have. `complete` says that the
+    exchange's clock lies before the end of the requested buckets: nothing newer exists yet.
     """
 
     first: int
@@ -216,7 +216,7 @@ class CandlePage:
 class AverageRow:
     """The averages of one bucket in 1e-8, None where a window lacks one of its buckets.
 
-    `values` stand in the order of WINDOWS.
+    `values` follow the order of WINDOWS.
     """
 
     bucket: int
@@ -238,7 +238,7 @@ class SeriesState:
 
     `revision` grows with every committed change of the series' data; 0 before the first.
     `first` and `last` are the oldest and newest stored buckets, None where nothing is stored.
-    `checked_at` is the unix time of the last load up to the newest candle of the exchange, None
+    `checked_at` is the unix time of the last load that reached the exchange's newest candle, None
     before the first.
     """
 
@@ -253,9 +253,10 @@ EMPTY_SERIES: Final = SeriesState(revision=0, first=None, last=None, checked_at=
 
 @dataclass(frozen=True, slots=True)
 class AverageSlice:
-    """Averages of one window as they go over the wire.
+    """Averages of one window, rendered for a reply.
 
-    `body` is a JSON array of `{"timestamp": unix seconds, "mms": decimal}`, ascending, `count` long.
+    `body` is a JSON array of `count` objects `{"timestamp": unix seconds, "mms": decimal}`,
+    ascending.
     """
 
     state: SeriesState

@@ -1,4 +1,4 @@
-"""What the services need from outside, as protocols; the floors above choose who fills them."""
+"""What the services need from outside, as protocols; `app.bootstrap` chooses the classes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from app.core.market import (
 Result = TypeVar("Result")
 
 Clock = Callable[[], float]
-"""Unix seconds, UTC. Taken once in each `main()` or dependency and passed down."""
+"""Returns unix seconds, UTC. Taken once in each `main()` or dependency and passed down."""
 
 
 class CandleSource(Protocol):
-    """An exchange that candles come from."""
+    """An exchange, as a source of candles."""
 
     @property
     def page_size(self) -> int:
-        """The most buckets that one `page` call may ask for."""
+        """The most buckets that one `page` call may request."""
 
     def page(self, series: Series, first: int, last: int) -> CandlePage:
-        """Ask for the closed candles of the buckets [first, last], one request.
+        """Request the closed candles of the buckets [first, last], in one request.
 
         `first` and `last` are bucket starts, at most `page_size` buckets; `last` may lie in the
         future. Raises UpstreamError.
@@ -64,7 +64,7 @@ class SeriesUnit(Protocol):
         """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
-        """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
+        """Note that the exchange had no candle for these buckets at unix time `asked_at`."""
 
     def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
         """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
@@ -72,26 +72,27 @@ class SeriesUnit(Protocol):
     def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
         """Keep (old, new) of closed candles that the exchange revised; ascending by bucket.
 
-        They are written with the revision that `finish` gives.
+        They are written with the revision that `finish` returns.
         """
 
     def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
         """End the unit at unix time `now`, with a new revision where data changed; returns it.
 
-        `checked` says that the exchange was asked up to its newest candle: the series is current.
+        `checked` says that the load reached the exchange's newest candle: the series is current.
         """
 
 
 class SeriesStore(Protocol):
-    """Candles and averages at rest: the writing side and the plain reads."""
+    """Stored candles and averages: all writes, and the uncached reads."""
 
     def begin(self, series: Series) -> AbstractContextManager[SeriesUnit]:
         """Open one transaction on one series: committed at the end, undone on any error."""
 
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
-        """What `ask` gets from a store whose answers all come from one server.
+        """Call `ask` with a store whose reads all go to one server; return its result.
 
-        They are no snapshot: a load may commit between two of them. `ask` may be called twice.
+        The reads are not a snapshot: a load may commit between two of them. `ask` may be called
+        twice.
         """
 
     def state(self, series: Series) -> SeriesState:
@@ -101,7 +102,7 @@ class SeriesStore(Protocol):
         """The buckets in [first, last] that have a candle, ascending."""
 
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
-        """The buckets in [first, last] that the exchange did not have when asked, ascending."""
+        """The buckets of [first, last] that the exchange lacked at the last request, ascending."""
 
     def settled(self, series: Series, first: int, last: int) -> int:
         """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
@@ -109,8 +110,8 @@ class SeriesStore(Protocol):
     def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last], ascending, whose averages contradict the candles.
 
-        That is a candle without an average though the window's buckets are all there, or with one
-        though they are not, or averages without their candle: a fault of whoever wrote them.
+        That is a candle without an average although its window is complete, a candle with one
+        although its window is not, or averages without a candle. Each is a fault of the writer.
         """
 
     def quarantined(
@@ -119,7 +120,7 @@ class SeriesStore(Protocol):
         """Refused candles of [first, last] and those without a bucket, last seen first."""
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
-        """Closed candles that the exchange revised, the last noticed ones first."""
+        """Closed candles that the exchange revised, last noticed first."""
 
     def rows(
         self, series: Series, first: int, last: int
@@ -128,7 +129,7 @@ class SeriesStore(Protocol):
 
 
 class AverageStore(Protocol):
-    """One window's averages, for reading."""
+    """The reading side of the averages, one window at a time."""
 
     def state(self, series: Series) -> SeriesState:
         """The state of the series; EMPTY_SERIES before its first load."""
@@ -138,7 +139,7 @@ class AverageStore(Protocol):
 
 
 class Leases(Protocol):
-    """Which process does a piece of work now."""
+    """Leases: which process does a piece of work now."""
 
     def take(self, name: str, now: float) -> str | None:
         """Take or renew a lease at unix time `now`; None if it is ours, else its holder."""
@@ -148,32 +149,31 @@ class Leases(Protocol):
 
 
 class RateLimiter(Protocol):
-    """Spaces the requests to one host. Durations, not times, so that any clock can stand behind."""
+    """Spaces the requests to one host. It takes durations, so that any clock can be behind it."""
 
     def enter(self, budget: float) -> None:
-        """Return when the next request may go out.
+        """Wait until the next request may go out.
 
-        Raises, with `retry_after`, as soon as it is known that this would take longer than `budget`
-        seconds: UpstreamUnavailable where the host asked for the pause, OutOfTurn where the requests
-        before this one are the reason. Raises StoreError where turns are kept in a database and that
-        is what is in the way.
+        Raises, with `retry_after`, as soon as the wait is sure to exceed `budget` seconds:
+        UpstreamUnavailable where the host asked for the pause, OutOfTurn where earlier requests are
+        the reason. Raises StoreError where turns are kept in a database and that fails.
         """
 
     def close_for(self, seconds: float) -> None:
-        """Let nobody through for so long, as the host asked. Never shortens an earlier closure."""
+        """Hold all requests for `seconds`, as the host asked. Never shortens an earlier closure."""
 
 
 class Cache(Protocol):
-    """Bytes by key, for a while, perhaps. Never raises: whatever goes wrong is a miss."""
+    """Bytes by key, which may be gone at any time. Never raises: every failure is a miss."""
 
     def get(self, key: str) -> bytes | None:
-        """The value that was stored under the key, None where it is not to be had."""
+        """The value stored under the key; None for a miss."""
 
     def set(self, key: str, value: bytes) -> None:
-        """Store the value, if that is possible."""
+        """Store the value where that is possible."""
 
     def healthy(self) -> bool:
-        """Whether the cache works as it should."""
+        """Whether the cache works."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""

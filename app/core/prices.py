@@ -1,4 +1,4 @@
-"""Spot prices: the coins, a price as a source says it, and a price as it is stored.
+"""Spot prices: the coins, a price as reported by a source, and a price as stored.
 
 Prices are fixed point in 1e-8 (`app.domain.fixed_point`), times unix seconds UTC.
 """
@@ -20,7 +20,7 @@ COIN_IDS: Final = {
     "ADA": "cardano",
     "DOT": "polkadot",
 }
-"""The symbols whose CoinGecko id is known; others are written SYMBOL:id in ALLOWED_SYMBOLS."""
+"""CoinGecko's ids by symbol. Other coins are written SYMBOL:id in ALLOWED_SYMBOLS."""
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{2,12}")
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
@@ -35,17 +35,15 @@ ALLOWED_THRESHOLDS: Final = (
     "such as 0.05 for 5 %."
 )
 
-_WRITE_THRESHOLDS: Final = (
-    "write one for all symbols and, where wanted, others by name: 0.05,ADA:0.1"
-)
+_WRITE_THRESHOLDS: Final = "write one for all symbols and, if needed, others by name: 0.05,ADA:0.1"
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
 def spelt(name: str) -> str:
-    """A symbol as it is written here, upper case, from any case; empty where it can be none."""
+    """Normalise a symbol in any case to upper case; empty where the text cannot be a symbol."""
     symbol = name.strip().upper()
-    # Upper case would otherwise turn a few letters of other scripts into Latin ones.
+    # Without the ASCII check, upper case turns a few letters of other scripts into Latin ones.
     return symbol if name.isascii() and _SYMBOL.fullmatch(symbol) else ""
 
 
@@ -61,7 +59,7 @@ class Coin:
 
     @classmethod
     def parse(cls, text: str) -> Coin:
-        """Read `BTC`, or `XRP:ripple` for a coin whose id is not known here.
+        """Read `BTC`, or `XRP:ripple` for a coin that is not in COIN_IDS.
 
         Raises UnsupportedSymbol where the text is neither.
         """
@@ -70,7 +68,7 @@ class Coin:
         source_id = coin_id.strip().lower() if colon else COIN_IDS.get(symbol, "")
         if not symbol or _ID.fullmatch(source_id) is None:
             raise UnsupportedSymbol(
-                f"{text!r} is no known symbol: write one of {', '.join(COIN_IDS)}, or SYMBOL:id "
+                f"{text!r} is not a known symbol: write one of {', '.join(COIN_IDS)}, or SYMBOL:id "
                 "with CoinGecko's id, such as XRP:ripple."
             )
         return cls(symbol, source_id)
@@ -78,7 +76,7 @@ class Coin:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Beyond which relative change a price is anomalous: for all symbols, and for some by name."""
+    """The largest normal relative change of a price: for all symbols, and for some by name."""
 
     default: Decimal
     by_symbol: tuple[tuple[str, Decimal], ...] = ()
@@ -93,9 +91,9 @@ class Thresholds:
 
     @classmethod
     def parse(cls, text: str) -> Thresholds:
-        """Read `0.05`, or `0.05,ADA:0.1` with thresholds of their own for some symbols.
+        """Read `0.05`, or `0.05,ADA:0.1` with separate thresholds for some symbols.
 
-        Whether there are such symbols is not judged. Raises InvalidParameter.
+        Does not check whether those symbols are configured. Raises InvalidParameter.
         """
         thresholds: dict[str, Decimal] = {}
         for item in text.split(","):
@@ -113,9 +111,9 @@ class Thresholds:
 
 
 def parse_threshold(value: str, name: str = "threshold") -> Decimal:
-    """Read a threshold as people write it, `0.05` for 5 %.
+    """Read a threshold, `0.05` for 5 %.
 
-    `name` is the parameter or setting that it came in. Raises InvalidParameter, which names it.
+    `name` is its parameter or setting. Raises InvalidParameter, which names it.
     """
     if _NUMBER.fullmatch(value) is None:
         problem = "is not a plain decimal number"
@@ -129,7 +127,7 @@ def parse_threshold(value: str, name: str = "threshold") -> Decimal:
 
 
 def threshold_problem(number: Decimal) -> str:
-    """What is wrong with a relative change as a limit, empty where nothing is."""
+    """The reason why a number cannot be a threshold; empty where it can."""
     if not number.is_finite():
         return "is not a finite number"
     if number <= 0:
@@ -143,7 +141,7 @@ def threshold_problem(number: Decimal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpotPrice:
-    """What a source says a coin costs: `price` in 1e-8 of `currency`, as of `priced_at`."""
+    """A coin's price as reported by a source: in 1e-8 of `currency`, as of `priced_at`."""
 
     coin: Coin
     price: int
@@ -161,7 +159,7 @@ class RefusedPrice:
 
 @dataclass(frozen=True, slots=True)
 class PriceReply:
-    """One answer about several coins; each asked coin is in exactly one of the two."""
+    """One reply about several coins; each requested coin is in exactly one of the two."""
 
     prices: tuple[SpotPrice, ...]
     refused: tuple[RefusedPrice, ...]
@@ -169,7 +167,7 @@ class PriceReply:
 
 @dataclass(frozen=True, slots=True)
 class StoredPrice:
-    """A collected price: what the source said, and when it was collected. `id` grows."""
+    """A price as stored, with the time of its collection. `id` grows."""
 
     id: int
     symbol: str
@@ -180,21 +178,21 @@ class StoredPrice:
 
 
 class PriceSource(Protocol):
-    """Where spot prices come from."""
+    """A source of spot prices."""
 
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
-        """Ask for all coins in one request.
+        """Request the prices of all coins, in one request.
 
-        Raises UpstreamError without an answer, StoreError where the database gives no turn: then
-        no request was sent.
+        Raises UpstreamError without a usable reply, and StoreError where the database gives no
+        turn: then no request was sent.
         """
 
 
 class PriceStore(Protocol):
-    """Collected prices at rest."""
+    """Stored prices."""
 
     def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
-        """Store prices that were collected at one unix time, all or none; returns them with ids."""
+        """Store prices collected at one unix time, all or none; returns them with ids."""
 
     def newest(
         self,
@@ -207,4 +205,4 @@ class PriceStore(Protocol):
         """The newest prices, by collection time, then id; [first, last] limits that time."""
 
     def prune(self, before: int) -> int:
-        """Remove what was collected before that unix time; returns how many prices."""
+        """Remove the prices collected before that unix time; returns how many."""

@@ -1,10 +1,10 @@
-"""Where settings stand: the environment and `.env`. Either gives a secret itself or as NAME_FILE.
+"""The sources of settings: the environment and `.env`. Either holds a secret or its NAME_FILE.
 
-NAME_FILE holds the path of a file whose content is the value of NAME. Container engines hand over
+NAME_FILE holds the path of a file whose content is the value of NAME. Container engines pass
 secrets that way: the value is then neither in the container's description nor in its environment.
 
-Names have any case, and an empty value means that nothing is set. No message repeats a value: a URL
-or a key may have been written into the wrong line.
+Names may have any case. An empty value means that the setting is not set. No message repeats a
+value: a URL or a key may stand in the wrong line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.core.errors import ConfigurationError
 SUFFIX: Final = "_FILE"
 
 SECRETS: Final = ("DB_URL", "DB_READ_URL", "COINGECKO_API_KEY")
-"""Settings that may stand in a file of their own."""
+"""Settings that may be in a file of their own."""
 
 _NAME: Final = re.compile(r"[\w.-]+")
 _SINGLE_QUOTED: Final = re.compile(r"[^=]*=[^\S\r\n]*'")
@@ -36,8 +36,8 @@ _SINGLE_QUOTED: Final = re.compile(r"[^=]*=[^\S\r\n]*'")
 class PlaceSource(PydanticBaseSettingsSource):
     """The settings in one place, such as the process's environment.
 
-    A setting that a stronger source gives, in either form, is not looked for. Raises
-    ConfigurationError where the place gives both forms of a secret, or names a file that cannot be
+    A setting that a stronger source has, in either form, is not looked up. Raises
+    ConfigurationError where the place has both forms of a secret, or names a file that cannot be
     used.
     """
 
@@ -72,30 +72,31 @@ class PlaceSource(PydanticBaseSettingsSource):
 class EnvFileSource(PlaceSource):
     """A `.env` file, where there is one.
 
-    Raises ConfigurationError also where the file cannot be read, and where a name in it is almost a
-    setting's: that is a typing error, not another program's variable.
+    Raises ConfigurationError also where the file cannot be read, and where a name in it is almost
+    that of a setting: that is a typing error, not another program's variable.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], path: Path | None) -> None:
         place = {} if path is None else read_env_file(path)
         names = [*map(str.upper, settings_cls.model_fields), *(name + SUFFIX for name in SECRETS)]
         for name in place:
-            close = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.85)
-            if close and name.upper() not in names:
+            similar = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.85)
+            if similar and name.upper() not in names:
                 raise ConfigurationError(
-                    f"{name} in {path} is not a setting; {close[0]} is: "
+                    f"{name} in {path} is not a setting; {similar[0]} is: "
                     "rename it or remove the line"
                 )
         super().__init__(settings_cls, place)
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The values in the file, by name as written there; nothing where there is no such file.
+    """Read the values in the file, by name as written there; empty where there is no file.
 
-    Variables are expanded as python-dotenv does it, but not in single quotes: a password may hold
-    `${`. Raises ConfigurationError where it is no regular file, cannot be read, is no UTF-8 text,
-    or has a line that is neither NAME=value nor a comment. Dropped in silence, that line would put
-    a default in its place, and the default's database with it.
+    Variables are expanded as in python-dotenv, but not in single quotes: a password may hold `${`.
+
+    Raises ConfigurationError where the path is not a regular file, cannot be read, is not UTF-8
+    text, or has a line that is neither NAME=value nor a comment. If such a line were ignored, its
+    setting would silently fall back to the default, for example to the default's database.
     """
     if not os.path.lexists(path):
         return {}
@@ -104,10 +105,10 @@ def read_env_file(path: Path) -> dict[str, str]:
         name, value = binding.key, binding.value
         if name is None and not binding.error:  # a comment, or empty lines at the end
             continue
-        # To the parser a name alone is no mistake, and neither is a URL before an equals sign.
+        # The parser accepts a name alone, and a URL before an equals sign.
         if name is None or value is None or not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{path}, line {_line(binding)}, is no NAME=value, or opens a quote and does not "
+                f"{path}, line {_line(binding)}, is not NAME=value, or opens a quote and does not "
                 "close it: correct the line, or put # before it"
             )
         if not _SINGLE_QUOTED.match(binding.original.string):
@@ -121,7 +122,7 @@ def _env_text(path: Path) -> str:
     try:
         if not path.is_file():
             raise ConfigurationError(
-                f"{path} is no regular file: write the settings into one, or remove it"
+                f"{path} is not a regular file: write the settings into one, or remove it"
             )
         return path.read_bytes().decode()
     except OSError as error:
@@ -131,21 +132,21 @@ def _env_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(
-            f"{path}, line {line}, is no UTF-8 text: save the file as UTF-8"
+            f"{path}, line {line}, is not UTF-8 text: save the file as UTF-8"
         ) from None
 
 
 def _line(binding: Binding) -> int:
-    """The number of the binding's line; the parser counts from the empty lines before it."""
+    """The line number of the binding; the parser counts from the empty lines before it."""
     text = binding.original.string
     empty = text[: len(text) - len(text.lstrip())]
     return binding.original.line + empty.count("\n")
 
 
 def _secret(name: str, path: Path) -> str:
-    """The content of the file without the line ends that editors leave there.
+    """Read the secret in a file, without the line ends that editors add.
 
-    The path is not repeated either: it may be the secret itself, in the wrong setting.
+    No message repeats the path either: it may be the secret itself, in the wrong setting.
     """
     try:
         value = path.read_text(encoding="utf-8").rstrip("\r\n")
@@ -153,7 +154,7 @@ def _secret(name: str, path: Path) -> str:
     except OSError as error:
         value, problem = "", f"cannot be read ({error.strerror})"
     except ValueError:
-        value, problem = "", "is no UTF-8 text"
+        value, problem = "", "is not UTF-8 text"
     if not value:
         raise ConfigurationError(
             f"{name}{SUFFIX}: the file {problem}; give the path of one that holds the value of "

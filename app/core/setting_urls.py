@@ -1,4 +1,4 @@
-"""URLs among the settings: what each may say. No message repeats one: it may hold a password.
+"""Checks of the URLs in the settings. No message repeats a URL: it may hold a password.
 
 A function that checks a URL raises PydanticCustomError. Its message follows the setting's name.
 """
@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import HttpUrl, ValidationError
 from pydantic_core import PydanticCustomError
 
-# The URLs that SQLAlchemy reads, less those that it misunderstands. A second @ belongs to a password
-# that was not escaped: what stands between the two would be shown as part of a host's name.
+# The URLs that SQLAlchemy reads, except those that it misreads. A second @ means that the password
+# was not escaped: the part between the two would appear in the name of a host.
 _FILE: Final = re.compile(r"sqlite://(?:[/?].*)?")
 _SERVER: Final = re.compile(
     r"""postgresql(?:\+psycopg)?://
@@ -33,24 +33,24 @@ _PLACES: Final = ("host", "port", "target_session_attrs")
 
 
 def database_url(url: str) -> str:
-    """The URL of a SQLite file or of a PostgreSQL, as it came."""
+    """Check the URL of a SQLite file or a PostgreSQL database; returns it unchanged."""
     if not (url.isprintable() and (_FILE.fullmatch(url) or _server(url))):
         raise PydanticCustomError(
             "db_url",
-            "is no URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
+            "is not a URL of SQLite or PostgreSQL; write sqlite:///./data/mms.db or "
             "postgresql://user:password@host:5432/name, with %40 for an @ in the password",
         )
     return url
 
 
 def replica_url(url: str) -> str | None:
-    """The URL of a PostgreSQL, as it came; None where it is empty or `none://`."""
+    """Check the URL of a PostgreSQL replica; returns it, or None for an empty one or `none://`."""
     if not url or url == "none://":
         return None
     if not (url.isprintable() and _server(url)):
         raise PydanticCustomError(
             "db_read_url",
-            "is no URL of a PostgreSQL replica; write "
+            "is not a URL of a PostgreSQL replica; write "
             "postgresql://user:password@replica:5432/name, with %40 for an @ in the password, "
             "or leave it empty",
         )
@@ -58,36 +58,36 @@ def replica_url(url: str) -> str | None:
 
 
 def is_sqlite(db_url: str) -> bool:
-    """Whether a database's URL names a SQLite file."""
+    """Whether the URL is one of SQLite."""
     return db_url.startswith("sqlite:")
 
 
 def replica_problem(db_url: str, read_url: str) -> str | None:
-    """Why the API cannot read at `read_url` what is written at `db_url`; None where it can."""
+    """Why `read_url` cannot be a replica of `db_url`; None where it can."""
     if is_sqlite(db_url):
         return (
             "DB_READ_URL names a replica and DB_URL is SQLite, which has none: "
             "set DB_URL to the PostgreSQL primary, or leave DB_READ_URL empty"
         )
     own, other = _login(db_url), _login(read_url)
-    unlike = ", ".join(name for name in own if own[name] != other[name])
-    if unlike:
+    differences = ", ".join(name for name in own if own[name] != other[name])
+    if differences:
         return (
-            f"DB_READ_URL differs from DB_URL in {unlike}, and a connection to either is made "
-            "alike: write DB_URL with the replica's host and port, or leave DB_READ_URL empty"
+            f"DB_READ_URL differs from DB_URL in {differences}, which both must share: write DB_URL "
+            "with the replica's host and port, or leave DB_READ_URL empty"
         )
     return None
 
 
 def cache_url(url: str) -> str:
-    """The URL of a cache, as it came."""
+    """Check the URL of a cache; returns it unchanged."""
     if url not in ("memory://", "none://"):
         cache_nodes(url)
     return url
 
 
 def cache_nodes(url: str) -> list[tuple[str, int]]:
-    """The (host, port) of each node of a `memcached://host:port[,host:port…]` URL."""
+    """Read the (host, port) of each node in a `memcached://host:port[,host:port…]` URL."""
     scheme, _, rest = url.partition("://")
     matches = [_NODE.fullmatch(item.strip()) for item in rest.rstrip("/").split(",")]
     nodes = [(match["host"].strip("[]"), int(match["port"])) for match in matches if match]
@@ -95,14 +95,14 @@ def cache_nodes(url: str) -> list[tuple[str, int]]:
     if scheme != "memcached" or not usable:
         raise PydanticCustomError(
             "cache_url",
-            "is no cache; write memory://, none://, or memcached://host:port[,host:port…], "
-            "without a user or password",
+            "is not the URL of a cache; write memory://, none://, or "
+            "memcached://host:port[,host:port…], without a user or password",
         )
     return list(dict.fromkeys(nodes))
 
 
 def base_url(url: str) -> str:
-    """A host's base URL, as pydantic writes it and without slashes at its end."""
+    """Check a host's base URL; returns it as pydantic writes it, without slashes at its end."""
     try:
         parts = HttpUrl(url)
         (parts.host or "").encode("idna")  # as Python does before it looks up the address
@@ -116,23 +116,23 @@ def base_url(url: str) -> str:
         problem = "it has a query or a fragment"
     raise PydanticCustomError(
         "base_url",
-        "is no base URL ({problem}); write https://host/path or https://host:port/path, "
+        "is not a base URL ({problem}); write https://host/path or https://host:port/path, "
         "without a query",
         {"problem": problem},
     )
 
 
 def host_of(base_url: str) -> str:
-    """Host, port and path of a base URL, without user and password.
+    """The host, port and path of a base URL, without user and password.
 
-    The path is in it because the sandbox is two hosts in one.
+    The path is included because the sandbox is two hosts in one.
     """
     parts = urlsplit(base_url)
     return f"{parts.netloc.rpartition('@')[2].lower()}{parts.path}"
 
 
 def _server(url: str) -> re.Match[str] | None:
-    """The parts of a PostgreSQL's URL; None where it is none."""
+    """The parts of a PostgreSQL URL; None where the text is not one."""
     match = _SERVER.fullmatch(url)
     if match is None or int(match["port"] or 1) not in range(1, 65_536):
         return None
@@ -140,9 +140,9 @@ def _server(url: str) -> re.Match[str] | None:
 
 
 def _names_servers(query: str) -> bool:
-    """Whether the hosts and ports of a query, where there are any, belong together.
+    """Whether the hosts and ports in a query, if any, belong together.
 
-    One form is `host=a:5432&host=b:5432`, the other one `host=a,b&port=5432,5432`.
+    One form is `host=a:5432&host=b:5432`, the other is `host=a,b&port=5432,5432`.
     """
     values = parse_qsl(query)
     hosts = [value for name, value in values if name == "host"]
@@ -155,7 +155,7 @@ def _names_servers(query: str) -> bool:
 
 
 def _login(url: str) -> dict[str, Any]:
-    """What both servers of a pair must have alike, by its name."""
+    """The parts that a primary and its replica must share, by name."""
     parts = _SERVER.fullmatch(url)
     assert parts is not None  # checked before
     return {

@@ -1,8 +1,7 @@
 """Settings: read once from their sources, checked, frozen, and passed down.
 
-A bad value raises ConfigurationError with one line that names the setting, what is wrong with the
-value and how to write it. `.env.example` lists every setting with its default; a test keeps the two
-equal.
+A bad value raises ConfigurationError with one line that names the setting, the problem and how to
+write the value. `.env.example` lists every setting with its default; a test keeps the two equal.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from app.core.setting_sources import EnvFileSource, PlaceSource
 ENV_FILE: Final = Path(".env")
 
 _HIDDEN: Final[Any] = Field(repr=False)
-"""Marks what may hold a password or a key: neither an error nor `repr` shows its value."""
+"""Marks a setting that may hold a password or a key: neither errors nor `repr` show its value."""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 
@@ -41,7 +40,7 @@ _KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 class Settings(BaseSettings):
     """Every setting of the product, with its default. Upper-case names in the environment.
 
-    `env_file` is an argument without being a setting: the path of the `.env` to read, if any.
+    `env_file` is an argument but not a setting: the path of the `.env` to read, if any.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -91,7 +90,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours take its place
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours take its place
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The sources, the strongest first: arguments, the environment, `.env`.
+        """The sources, strongest first: arguments, the environment, `.env`.
 
         A stronger one wins in either form, NAME or NAME_FILE.
         """
@@ -158,25 +157,25 @@ class Settings(BaseSettings):
     @classmethod
     def _api_key(cls, value: SecretStr | None) -> SecretStr | None:
         key = "" if value is None else value.get_secret_value().strip()
-        if key and not _KEY.fullmatch(key):  # it travels as a header
+        if key and not _KEY.fullmatch(key):  # it is sent as a header
             raise PydanticCustomError(
                 "api_key",
                 "holds characters that no key has (a space, a quote, a line break?); copy it again "
-                "from CoinGecko's dashboard, or remove it to ask without a key",
+                "from CoinGecko's dashboard, or remove it to work without a key",
             )
         return SecretStr(key) if key else None
 
     @model_validator(mode="after")
-    def _thresholds_of_something(self) -> Self:
-        known = [coin.symbol for coin in self.allowed_symbols]
-        known += [pair.base for pair in self.allowed_pairs if pair.base not in known]
+    def _thresholds_of_configured_symbols(self) -> Self:
+        symbols = [coin.symbol for coin in self.allowed_symbols]
+        symbols += [pair.base for pair in self.allowed_pairs if pair.base not in symbols]
         for symbol, value in self.anomaly_threshold.by_symbol:
-            if symbol not in known:
+            if symbol not in symbols:
                 raise PydanticCustomError(
                     "threshold_symbol",
                     "ANOMALY_THRESHOLD={written} is for a symbol that is neither among "
-                    "ALLOWED_SYMBOLS nor in ALLOWED_PAIRS; use one of {known}",
-                    {"written": f"{symbol}:{value}", "known": ", ".join(known)},
+                    "ALLOWED_SYMBOLS nor in ALLOWED_PAIRS; use one of {allowed}",
+                    {"written": f"{symbol}:{value}", "allowed": ", ".join(symbols)},
                 )
         return self
 
@@ -212,7 +211,7 @@ def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Setting
 
 
 def _listed(value: Any, parse: Any) -> Any:
-    """A comma-separated list, each item once, through `parse`; anything else as it came."""
+    """Read a comma-separated list, each item once, with `parse`; return other types unchanged."""
     if not isinstance(value, str):
         return value
     items = [item.strip() for item in value.split(",") if item.strip()]
@@ -225,7 +224,7 @@ def _listed(value: Any, parse: Any) -> Any:
 
 
 def _line(item: ErrorDetails) -> str:
-    """One validation problem as `NAME=value: problem`, without the value where it is hidden."""
+    """Show a validation problem as `NAME=value: problem`, without a hidden value."""
     if not item["loc"]:
         return item["msg"]
     name = str(item["loc"][0])

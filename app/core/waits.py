@@ -1,8 +1,8 @@
 """Waits that a signal ends soon, for the main thread of a command.
 
-The kernel may deliver a signal to any thread, but Python runs the handler on the main thread, once
-that executes Python code. A signal that another thread took does not wake a sleeping main thread.
-So the main thread never sleeps for longer than one slice.
+The kernel may deliver a signal to any thread, but Python runs the handler on the main thread, the
+next time that one executes Python code. A signal that another thread received does not wake a
+sleeping main thread. So the main thread never sleeps for longer than one slice.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from types import FrameType
 from typing import Final
 
 SLICE: Final = 0.2
-"""Seconds after which a sleeping main thread looks up."""
+"""The longest single sleep of the main thread, in seconds."""
 
 
 def until(ready: Callable[[float], object], seconds: float = math.inf) -> bool:
-    """Call `ready(s)`, which waits up to s seconds, until it is true; return whether it was.
+    """Call `ready(s)`, which waits up to s seconds, until it is true; return whether it became so.
 
     Give up after `seconds`. `threading.Event.wait` is such a function.
     """
@@ -34,12 +34,12 @@ def until(ready: Callable[[float], object], seconds: float = math.inf) -> bool:
 
 
 def sleep(seconds: float) -> None:
-    """Sleep so many seconds."""
+    """Sleep for `seconds`."""
     until(time.sleep, seconds)
 
 
 def join(thread: threading.Thread, seconds: float = math.inf) -> bool:
-    """Wait for the thread's end, for at most `seconds`; return whether it came."""
+    """Wait for the thread to end, for at most `seconds`; return whether it did."""
 
     def ended(slice_seconds: float) -> bool:
         thread.join(slice_seconds)
@@ -49,24 +49,25 @@ def join(thread: threading.Thread, seconds: float = math.inf) -> bool:
 
 
 class StopSignals:
-    """SIGTERM and SIGINT as a flag, from now on.
+    """Record SIGTERM and SIGINT as a flag, from its creation on.
 
-    A plain flag: an Event has a lock, which the main thread may hold when the handler runs on it.
+    The flag is a plain bool: an Event has a lock, which the main thread may hold when the handler
+    runs on it.
     """
 
     def __init__(self) -> None:
-        self._came = False
+        self._arrived = False
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._take)
+            signal.signal(number, self._record)
 
     def wait(self) -> None:
-        """Return once one of them has come."""
-        until(self._come_within)
+        """Return once one of the signals has arrived."""
+        until(self._arrived_within)
 
-    def _come_within(self, seconds: float) -> bool:
-        if not self._came:
+    def _arrived_within(self, seconds: float) -> bool:
+        if not self._arrived:
             time.sleep(seconds)
-        return self._came
+        return self._arrived
 
-    def _take(self, _number: int, _frame: FrameType | None) -> None:
-        self._came = True
+    def _record(self, _number: int, _frame: FrameType | None) -> None:
+        self._arrived = True

@@ -1,7 +1,8 @@
-"""Whether the last change of a price is out of the ordinary, for one price and for a whole series.
+"""Judge whether a price change is out of the ordinary, for one price and for a whole series.
 
-A change of exactly the threshold is normal, one tick more is not, and the currency or unit of the
-prices does not matter. Only what a judgement shows is rounded. How old a price is, and whether it may still be used, is not judged here.
+A change of exactly the threshold is normal; one tick more is not. The currency or unit of the
+prices does not matter. Only the numbers that a judgement shows are rounded. Staleness is not
+judged here: neither how old a price is nor whether it may still be used.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from typing import Final
 from app.domain.fixed_point import SCALE, text
 
 UNITS: Final = 10**40
-"""How many units of a change are 1."""
+"""Units in a relative change of 1 (100 %)."""
 
 _SLACK: Final = 1_000
-"""Units by which what is usual may be off: its changes were rounded to a unit each."""
+"""Tolerance of the limit, in units: each change behind it was rounded to a unit."""
 
 CONSISTENCY: Final = Decimal("1.4826")
 """Makes a MAD an estimate of the standard deviation: 1 / Φ⁻¹(3/4) of the normal distribution."""
 
 
 class Method(Enum):
-    """The rules by the name that a request gives them."""
+    """The rules, by their names in a request."""
 
     RELATIVE = "relative"
     ROBUST = "robust"
@@ -34,18 +35,21 @@ class Method(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """The changes that are normal: those at most `limit` away from `centre`."""
+    """The range of normal changes: those at most `limit` away from `centre`, in units."""
 
     centre: int
     limit: int
 
     def exceeded_by(self, change: int) -> bool:
-        """Whether the change lies outside; on the limit it does not."""
+        """Whether the change lies outside the range; a change on the limit does not."""
         return abs(change - self.centre) > self.limit + _SLACK
 
 
 def relative_change(previous: int, latest: int) -> int:
-    """The signed relative change between two prices in one unit, both above 0."""
+    """The signed relative change between two prices above 0, in units of `UNITS`.
+
+    Both prices are in the same unit, whichever it is.
+    """
     return (latest - previous) * UNITS // previous
 
 
@@ -65,34 +69,35 @@ class RelativeRule:
 
     @property
     def window(self) -> int:
-        """How many changes before the judged one the rule looks at."""
+        """How many earlier changes the rule looks at."""
         return 0
 
     @property
     def minimum(self) -> int:
-        """How many of them it cannot do without."""
+        """How many of them it needs at least."""
         return 0
 
-    def usual(self, recent: Sequence[int]) -> Usual | None:  # noqa: ARG002 -- whatever they were
-        """What is normal now."""
+    def usual(self, recent: Sequence[int]) -> Usual | None:  # noqa: ARG002 -- a fixed rule
+        """The normal range, whatever the recent changes."""
         return Usual(0, _units(self.threshold))
 
 
 @dataclass(frozen=True, slots=True)
 class RobustRule:
-    """A change is anomalous when it is far from the recent ones, by their own measure.
+    """A change is anomalous when it is far from the recent changes, relative to their spread.
 
-    That is, when its distance to their median exceeds `multiple` × 1.4826 × their MAD, and `floor`
-    too. The modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993),
-    with the recent changes as the sample and the judged one outside it.
+    Far means that its distance to their median exceeds both `multiple` × 1.4826 × their MAD (median
+    absolute deviation) and `floor`. This is the modified z-score of Iglewicz and Hoaglin, "How to
+    Detect and Handle Outliers" (1993). The recent changes are the sample; the judged change is not
+    part of it.
 
-    - `window` 30: a month of daily closes, so that it follows a market that calms down or wakes up.
-    - `minimum` 15: half of it. The fewer there are, the less their MAD can be relied on.
-    - `multiple` 6, where those authors have 3.5 for the normal distribution. Returns have fat tails,
-      about those of Student's t with 3 degrees of freedom (the "inverse cubic law" of Gopikrishnan
-      et al., 1998), and of those 3.5 would call 29 in 1,000 anomalous, 6 calls 6.5.
-    - `floor` 0.005: half a percent is what bid and ask are apart in a thin market. It keeps a flat
-      series, whose MAD is 0, from making an anomaly of every tick.
+    - `window` 30: a month of daily closes. It follows a market that calms down or wakes up.
+    - `minimum` 15: half of the window. The fewer the changes, the less reliable their MAD.
+    - `multiple` 6: the authors use 3.5 for the normal distribution. Returns have fat tails, about
+      those of Student's t with 3 degrees of freedom (the "inverse cubic law" of Gopikrishnan et
+      al., 1998). Of such changes 3.5 would call 29 in 1,000 anomalous; 6 calls 6.5.
+    - `floor` 0.005: half a percent is the spread between bid and ask in a thin market. It keeps a
+      flat series, whose MAD is 0, from reporting every tick as an anomaly.
     """
 
     window: int = 30
@@ -106,7 +111,7 @@ class RobustRule:
         return Method.ROBUST
 
     def usual(self, recent: Sequence[int]) -> Usual | None:
-        """What is normal now; None where the recent changes are too few to tell."""
+        """The normal range by the recent changes; None where they are too few."""
         if len(recent) < self.minimum:
             return None
         centre = _median(recent)
@@ -133,7 +138,7 @@ _STEP: Final = UNITS // SCALE
 
 
 class Outcome(Enum):
-    """What came of judging a price."""
+    """The verdict on a price."""
 
     INSUFFICIENT = "insufficient"
     NORMAL = "normal"
@@ -145,10 +150,11 @@ class Judgement:
     """What a rule says about the newest price.
 
     All numbers are in 1e-8 (`fixed_point.text` renders them), None where there is none. `change` is
-    the signed relative change from `previous` to `latest`. It is normal when it is at most `threshold`
-    away from `usual`, which is 0 for the relative rule and the median of the recent changes for the
-    robust one, and None without a change to compare with it. These three
-    are rounded half to even for display, and may have more than 64 bits; `outcome` was reached without rounding. `reason` is a sentence that says why.
+    the signed relative change from `previous` to `latest`. It is normal when it is at most
+    `threshold` away from `usual`: 0 for the relative rule, the median of the recent changes for the
+    robust rule, None without a change to compare. These three are rounded half to even for display
+    and may need more than 64 bits. `outcome` was reached without rounding. `reason` is a sentence
+    that says why.
     """
 
     outcome: Outcome
@@ -162,13 +168,13 @@ class Judgement:
 
     @property
     def anomalous(self) -> bool:
-        """Whether this is an anomaly. Not to know is not one."""
+        """Whether this is an anomaly. An insufficient history is not one."""
         return self.outcome is Outcome.ANOMALOUS
 
 
 @dataclass(frozen=True, slots=True)
 class AnomalousPoint:
-    """A bucket (its start, unix seconds) whose close, `judgement.latest`, is anomalous."""
+    """A bucket (its start, unix seconds) with an anomalous close, `judgement.latest`."""
 
     bucket: int
     judgement: Judgement
@@ -176,9 +182,10 @@ class AnomalousPoint:
 
 @dataclass(frozen=True, slots=True)
 class SeriesJudgement:
-    """The anomalous points of a series, ascending, among the `judged` ones.
+    """The anomalous points of a series, ascending, and how many closes were `judged`.
 
-    `insufficient` closes could not be judged: the bucket before has none, or too few changes precede.
+    `insufficient` counts the closes that could not be judged: the bucket before has no close, or
+    there are too few changes before.
     """
 
     judged: int
@@ -187,19 +194,19 @@ class SeriesJudgement:
 
 
 def prices_needed(rule: Rule) -> int:
-    """How many of the newest prices `judge` looks at, at most."""
+    """The most of the newest prices that `judge` looks at."""
     return rule.window + 2
 
 
 def warm_up(rule: Rule) -> int:
-    """How many buckets before the first one to be judged `judge_series` looks at, at most."""
+    """The most buckets before the first judged one that `judge_series` looks at."""
     return rule.window + 1
 
 
 def judge(prices: Sequence[int], rule: Rule) -> Judgement:
-    """Judge the last of `prices` (in 1e-8, ascending in time) by those before it.
+    """Judge the last of `prices` (in 1e-8, ascending in time) by the prices before it.
 
-    Only the newest `prices_needed(rule)` are looked at. Raises ValueError where one of them is not
+    Only the newest `prices_needed(rule)` prices count. Raises ValueError where one of them is not
     above 0 or does not fit in 64 bits.
     """
     used = prices[-prices_needed(rule) :]
@@ -221,14 +228,14 @@ def judge_series(
 ) -> SeriesJudgement:
     """Judge every close (in 1e-8) of the ascending `buckets`, each `step` seconds long.
 
-    A change exists between neighbouring buckets only: the close after a hole has none, and is not
-    judged. The robust rule looks at the changes that ended in the `window` buckets before the judged
-    one: holes leave it fewer of them, they do not make it reach further back. So a judgement depends
-    on its own bucket and the `warm_up(rule)` before it and on nothing else, and a slice that brings
-    these along is judged as the whole series is. Buckets before `first` are not judged.
+    A change exists between neighbouring buckets only: the close after a hole has none and is not
+    judged. The robust rule looks at the changes that ended in the `window` buckets before the
+    judged one. Holes leave it fewer changes; they do not make it reach further back. So a judgement
+    depends only on its own bucket and the `warm_up(rule)` buckets before it. A slice that includes
+    these is judged as the whole series is. Buckets before `first` are not judged.
 
-    Raises ValueError where a close is not above 0 or does not fit in 64 bits, and where the buckets do
-    not ascend by whole steps.
+    Raises ValueError where a close is not above 0 or does not fit in 64 bits, and where the buckets
+    do not ascend by whole steps.
     """
     recent: deque[tuple[int, int]] = deque()
     judged = insufficient = previous = 0
@@ -247,8 +254,8 @@ def judge_series(
             judged += usual is not None
             insufficient += usual is None
             if change is not None and usual is not None and usual.exceeded_by(change):
-                found = _judgement(rule, previous, close, usual, len(recent))
-                anomalies.append(AnomalousPoint(bucket, found))
+                judgement = _judgement(rule, previous, close, usual, len(recent))
+                anomalies.append(AnomalousPoint(bucket, judgement))
         if change is not None and rule.window:
             recent.append((bucket, change))
         before, previous = bucket, close
@@ -263,9 +270,9 @@ def _require_price(price: int) -> None:
 
 
 def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
-    """What is to be said about no price, or the only one."""
+    """The judgement of no price, or of a single one."""
     usual = rule.usual(())
-    known = "Only one current price is known" if prices else "No price is known yet"
+    count = "Only one current price is known" if prices else "No price is known yet"
     return Judgement(
         outcome=Outcome.INSUFFICIENT,
         method=rule.method,
@@ -274,14 +281,14 @@ def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
         change=None,
         usual=None,
         threshold=None if usual is None else _shown(usual.limit),
-        reason=f"{known}: a change takes two.",
+        reason=f"{count}: a change takes two.",
     )
 
 
 def _judgement(
     rule: Rule, previous: int, latest: int, usual: Usual | None, recent: int
 ) -> Judgement:
-    """Put the verdict on one change into words; `recent` changes before it led to `usual`."""
+    """The judgement of one change, in words too; `usual` comes from `recent` earlier changes."""
     change = relative_change(previous, latest)
     if usual is None:
         outcome = Outcome.INSUFFICIENT
@@ -323,7 +330,7 @@ def _moved(change: int) -> str:
 
 
 def _shown(number: int) -> int:
-    """Units of a change in 1e-8, rounded half to even."""
+    """Convert units of a change to 1e-8, rounded half to even."""
     down, rest = divmod(number, _STEP)
     return down + (2 * rest > _STEP or (2 * rest == _STEP and down % 2))
 

@@ -16,17 +16,17 @@ BoolArray = NDArray[np.bool_]
 def moving_averages(
     buckets: Int64Array, closes: Int64Array, step: int, windows: Sequence[int]
 ) -> tuple[Int64Array, BoolArray]:
-    """The mean of each row's last N consecutive buckets, for every N in `windows`.
+    """Compute the mean of each row's last N consecutive buckets, for every N in `windows`.
 
-    `buckets` are ascending unique multiples of `step`; `closes` are at least 0, in any one fixed
-    point unit. Returns (values, exists), both of shape (len(windows), len(closes)): `values` in the
-    unit of the closes, the exact mean rounded half to even; `exists` is False, and the value 0,
-    where the N buckets that end at the row are not all there.
+    `buckets` are ascending unique multiples of `step`. `closes` are at least 0, all in the same
+    fixed point unit. Returns (values, exists), both of shape (len(windows), len(closes)). `values`
+    holds the exact mean, rounded half to even, in the unit of the closes. Where the N buckets that
+    end at the row are not all there, `exists` is False and the value is 0.
 
-    Raises UnrepresentablePrice where a window's sum could leave 63 bits.
+    Raises UnrepresentablePrice where a window's sum could exceed 63 bits.
 
-    Why it is exact: the running sum wraps modulo 2^64, yet the difference of two of its values is
-    the true window sum, because that is known to fit. Division is done on integers.
+    Why it is exact: the running sum wraps modulo 2^64, but the difference of two of its values is
+    the true window sum, because that sum is guaranteed to fit. Division is done on integers.
     """
     rows = len(closes)
     values = np.zeros((len(windows), rows), dtype=np.int64)
@@ -43,8 +43,8 @@ def moving_averages(
     for index, window in enumerate(windows):
         if rows < window:
             continue
-        # Rows are unique and ascending on the grid, so N of them span N - 1 steps only when none of
-        # the buckets between is missing.
+        # Rows are unique and ascending on the grid, so N of them span N - 1 steps only when no
+        # bucket between them is missing.
         span = buckets[window - 1 :] - buckets[: rows - window + 1]
         whole = span == (window - 1) * step
         mean = _mean(running[window:] - running[:-window], window)
@@ -54,7 +54,7 @@ def moving_averages(
 
 
 def _mean(sums: NDArray[np.uint64], window: int) -> Int64Array:
-    """sums / window, rounded half to even: half up first, then ties on an odd result step back."""
+    """Divide and round half to even: half up first, then ties with an odd result step back."""
     lifted = sums + np.uint64(window // 2)
     mean = lifted // np.uint64(window)
     if window % 2 == 0:

@@ -1,7 +1,7 @@
-"""What an exchange sent, judged row by row: pure, and the same for every source.
+"""Validate the candles that an exchange sends, row by row: pure, and the same for every source.
 
-A row is taken only as a whole and only when nothing about it is doubtful: a hole can be seen and
-repaired later, a wrong close would sit unseen in 200 averages.
+A row is accepted whole or not at all, and only when nothing about it is doubtful. A hole can be
+seen and repaired later; a wrong close would sit unseen in 200 averages.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ from app.domain import fixed_point
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 AHEAD: Final = 3_600
-"""Seconds by which a stamp may lie after the exchange's own clock, and one bucket at the least: a reply
-may come out of a cache. What is further ahead no exchange can know."""
+"""Seconds by which a stamp may lie after the exchange's own clock; one bucket where that is longer.
+
+A reply may come out of a cache. No exchange can know what lies further ahead."""
 
 SETTLING: Final = 2
-"""Seconds that a bucket must have ended before its candle counts as final: a reply is stamped a moment
-after its candles were read, and a trade of the last instant may still be on its way into them."""
+"""Seconds after a bucket's end from which its candle counts as final.
+
+The exchange stamps a reply a moment after it read the candles, and a trade of the last instant may
+still be on its way into them."""
 
 
 class RawCandle(NamedTuple):
-    """One row as parsed: an int, decimal text, or whatever else was sent in its place."""
+    """One parsed row. Each value is an int, decimal text, or whatever was sent instead."""
 
     bucket: object
     open: object
@@ -46,16 +49,17 @@ class RawCandle(NamedTuple):
 
 
 class _Refused(Exception):
-    """The row must not be used; the message is a sentence that says why."""
+    """The row must not be used. The message is a sentence that says why."""
 
 
 def closed_page(
     rows: Iterable[RawCandle], interval: Interval, first: int, last: int, exchange_time: int
 ) -> CandlePage:
-    """Make the page of the closed buckets among [first, last] (bucket starts) out of raw rows.
+    """Build the page of the closed buckets in [first, last] (bucket starts) from raw rows.
 
-    A bucket is closed when it has ended `SETTLING` seconds before `exchange_time`, unix seconds by
-    the exchange's clock. The running candle is left out without a word: it is normal that it comes.
+    A bucket is closed when it ended at least `SETTLING` seconds before `exchange_time` (unix
+    seconds by the exchange's clock). The running candle is normal in a reply: it is left out and
+    not reported.
     """
     settled = exchange_time - SETTLING
     closed = min(last, interval.last_closed(settled))
@@ -80,12 +84,15 @@ def judged(
 ) -> tuple[tuple[Candle, ...], tuple[RefusedCandle, ...]]:
     """Sort raw rows of the buckets [first, last] into candles to use and rows to refuse.
 
-    Candles come out unique and ascending, refusals in the order of their buckets, those without a
-    readable one first. A row of another time is more than was asked for and is passed over; one whose
-    stamp no exchange could mean (no integer, before OLDEST_BUCKET, after `latest`, as milliseconds are)
-    is refused. Equal rows of one bucket count once; where they differ, or one of them is bad, all are
-    refused. A stamp beside the grid is refused as of the bucket that it lies in: that the exchange has
-    nothing of it cannot be said.
+    Candles are unique and ascending. Refusals follow the order of their buckets; those without a
+    readable bucket come first.
+
+    - A row outside [first, last] was not requested and is ignored.
+    - A row with an impossible stamp is refused: not an integer, before OLDEST_BUCKET, or after
+      `latest` (as milliseconds are).
+    - Equal rows of one bucket count once. Where they differ, or one is bad, all are refused.
+    - A stamp off the grid is refused under the bucket that it lies in: the exchange does have data
+      for that bucket, so it must not count as absent.
     """
     outcomes: dict[int, Candle | RefusedCandle] = {}
     unstamped: list[RefusedCandle] = []
@@ -124,7 +131,7 @@ def _candle(row: RawCandle, bucket: int, interval: Interval) -> Candle:
             raise _Refused(f"The {name} {getattr(row, name)} lies above the high {row.high}.")
         if price < prices["low"]:
             raise _Refused(f"The {name} {getattr(row, name)} lies below the low {row.low}.")
-    # No average is made of volumes, so one that is finer than 1e-8 is no reason to lose a close.
+    # Volumes are not averaged, so a volume finer than 1e-8 is no reason to lose a close.
     volume = _number("volume", row.volume, fixed_point.rounded)
     if not 0 <= volume <= MAX_VOLUME:
         raise _Refused(f"The volume {_shown(row.volume)} is negative or too large.")
@@ -132,7 +139,7 @@ def _candle(row: RawCandle, bucket: int, interval: Interval) -> Candle:
 
 
 def _stamp(value: object, latest: int) -> int:
-    """The bucket's start in unix seconds, at most `latest`."""
+    """Read the bucket's start in unix seconds, at most `latest`."""
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         at = int(value)
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -172,8 +179,8 @@ def _number(name: str, value: object, read: Callable[[str], int]) -> int:
 
 
 def _shown(value: object) -> str:
-    """A value from outside in at most 60 characters."""
-    # Not the contents of lists and objects: nested deeply enough, their text overflows the stack.
+    """Show a value from outside in at most 60 characters."""
+    # Without the contents of lists and objects: rendering a deep nesting overflows the stack.
     if isinstance(value, list | dict):
         return "(a list)" if isinstance(value, list) else "(an object)"
     return repr(value)[:60]

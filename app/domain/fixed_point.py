@@ -1,7 +1,7 @@
 """Prices as whole multiples of 1e-8 in a 64-bit integer, and their decimal text.
 
-1e-8 is Mercado Bitcoin's own tick (`pricescale` 100000000). Nothing here ever passes through a
-binary float: text becomes `Decimal`, `Decimal` becomes `int`.
+1e-8 is Mercado Bitcoin's own tick (`pricescale` 100000000). No value passes through a binary
+float: text becomes `Decimal`, and `Decimal` becomes `int`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ SCALE: Final = 10**PLACES
 
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 _LIMIT: Final = 2**63 - 1
-# Enough digits and exponents for whatever _DECIMAL lets through: scaling neither rounds nor fails by
-# itself, every rounding below is asked for.
+# Enough digits and exponents for all that _DECIMAL accepts: scaling never rounds or fails by
+# itself, and every rounding below is explicit.
 _CONTEXT: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, Emin=-99_999, Emax=99_999)
 
 
 def exact(text: str) -> int:
-    """The decimal number in `text` in units of 1e-8, exactly.
+    """Read the decimal number in `text` in units of 1e-8, exactly.
 
-    Raises UnrepresentablePrice where the text is no finite decimal number, is finer than 1e-8, or
-    does not fit in 64 bits. The sign is kept: whether a price may be negative is not judged here.
+    Raises UnrepresentablePrice where the text is not a finite decimal number, is finer than 1e-8,
+    or does not fit in 64 bits. The sign is kept: negative prices are not judged here.
     """
     scaled = _within(_scaled(text), text)
     if scaled != scaled.to_integral_value(context=_CONTEXT):
@@ -35,17 +35,19 @@ def exact(text: str) -> int:
 
 
 def rounded(text: str) -> int:
-    """The decimal number in `text` in units of 1e-8, rounded half to even once.
+    """Read the decimal number in `text` in units of 1e-8, rounded half to even once.
 
-    For sources whose numbers have no fixed tick. Raises as `exact` does, but for fineness.
+    For sources whose numbers have no fixed tick. Raises like `exact`, except that a number finer
+    than 1e-8 is rounded.
     """
     return int(_within(_scaled(text).to_integral_value(context=_CONTEXT), text))
 
 
 def text(value: int) -> str:
-    """`value` (in 1e-8) as the shortest exact decimal number with at least one decimal place.
+    """Render `value` (in 1e-8) as the shortest exact decimal number with a decimal point.
 
-    The result is a JSON number that typed readers take for a float: `193669.52350168`, `262064.0`.
+    The result is a JSON number with at least one decimal place, so that typed readers take it for a
+    float: `193669.52350168`, `262064.0`.
     """
     sign = "-" if value < 0 else ""
     whole, fraction = divmod(abs(value), SCALE)

@@ -1,4 +1,4 @@
-"""Runs of buckets: which are missing, how to ask for them in pages, which averages they touch.
+"""Runs of buckets: which are missing, how to request them in pages, which averages they affect.
 
 A span is an inclusive run [first, last] of bucket starts, both on the grid of `step` seconds.
 """
@@ -22,7 +22,10 @@ class Span(NamedTuple):
 
 
 def missing(first: int, last: int, step: int, present: Iterable[int]) -> list[Span]:
-    """The spans of [first, last] that hold none of `present` (ascending; others are ignored)."""
+    """The spans of [first, last] without any of the `present` buckets.
+
+    `present` is ascending; buckets outside [first, last] are ignored.
+    """
     spans = []
     expected = first
     for bucket in present:
@@ -39,42 +42,43 @@ def missing(first: int, last: int, step: int, present: Iterable[int]) -> list[Sp
 
 
 def spans_of(buckets: Iterable[int], step: int) -> list[Span]:
-    """Buckets as the fewest spans, ascending."""
+    """Group buckets into the fewest spans, ascending."""
     return _merged((Span(bucket, bucket) for bucket in buckets), step)
 
 
 def anchored(spans: Sequence[Span], stored: Sequence[int], step: int, count: int) -> list[Span]:
-    """The spans (ascending, disjoint), and for each that holds none of `stored` its nearest ones.
+    """The spans (ascending, disjoint), with nearby stored buckets for each that has none inside.
 
-    `stored` are ascending buckets; the nearest are up to `count`, on whichever side they lie.
+    `stored` is ascending. A span without a stored bucket brings up to `count` nearest ones, on
+    whichever side they lie.
     """
     nearest: list[Span] = []
     for span in spans:
         begin, end = bisect_left(stored, span.first), bisect_right(stored, span.last)
         if begin == end:
             around = stored[max(0, begin - count) : end + count]
-            close = sorted(around, key=lambda bucket: max(span.first - bucket, bucket - span.last))
-            nearest += (Span(bucket, bucket) for bucket in close[:count])
+            around = sorted(around, key=lambda bucket: max(span.first - bucket, bucket - span.last))
+            nearest += (Span(bucket, bucket) for bucket in around[:count])
     return _merged([*spans, *nearest], step)
 
 
 def _merged(spans: Iterable[Span], step: int) -> list[Span]:
     """The same buckets as the fewest spans, ascending."""
-    found: list[Span] = []
+    merged: list[Span] = []
     for span in sorted(spans):
-        if found and span.first <= found[-1].last + step:
-            found[-1] = Span(found[-1].first, max(found[-1].last, span.last))
+        if merged and span.first <= merged[-1].last + step:
+            merged[-1] = Span(merged[-1].first, max(merged[-1].last, span.last))
         else:
-            found.append(span)
-    return found
+            merged.append(span)
+    return merged
 
 
 def pages(spans: Sequence[Span], step: int, size: int, overlap: int = 0) -> Iterator[Span]:
     """The fewest requests of at most `size` buckets that cover all `spans` (ascending, disjoint).
 
-    A request may cover what lies between two spans: one question is cheaper than two. It never
-    reaches beyond the last bucket that is wanted of it. One that goes on with a span begins with the
-    last `overlap` buckets of the one before, though never with more than half of it.
+    A request may cover the buckets between two spans: one request is cheaper than two. It never
+    reaches beyond the last bucket that it needs. A request that continues a span repeats the last
+    `overlap` buckets of the request before, but never more than half of `size`.
     """
     back = min(overlap, size // 2) * step
     lasts = [span.last for span in spans]
@@ -86,8 +90,8 @@ def pages(spans: Sequence[Span], step: int, size: int, overlap: int = 0) -> Iter
         if beyond < len(spans) and spans[beyond].first <= reach:
             yield Span(cursor, reach)
             following = reach + step
-            goes_on = spans[beyond].last >= following
-            cursor = following - back if goes_on else _start(spans, beyond + 1)
+            continues = spans[beyond].last >= following
+            cursor = following - back if continues else _start(spans, beyond + 1)
         else:
             yield Span(cursor, lasts[beyond - 1])
             cursor = _start(spans, beyond)
@@ -100,7 +104,7 @@ def _start(spans: Sequence[Span], index: int) -> int | None:
 def affected(changed: Sequence[int], step: int, window: int, newest: int) -> list[Span]:
     """The spans of buckets whose average over up to `window` buckets may contain a changed close.
 
-    `changed` is ascending; nothing beyond the `newest` stored bucket is named.
+    `changed` is ascending. No span reaches beyond the `newest` stored bucket.
     """
     reach = (window - 1) * step
     return _merged((Span(bucket, min(bucket + reach, newest)) for bucket in changed), step)

@@ -1,4 +1,4 @@
-"""Whether an exchange has changed the scale of its prices, as against the market having moved."""
+"""Tell a change of the exchange's price scale from a movement of the market."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Final
 from app.core.market import Candle
 
 LEAST_FACTOR: Final = 5
-"""The smallest factor that counts: closed candles are corrected by fractions, not fivefold."""
+"""The smallest factor that counts: corrections of closed candles are small, never fivefold."""
 
 
 def scale_change(pairs: Sequence[tuple[Candle, Candle]]) -> Fraction | None:
-    """The factor in the middle of those by which candles changed their scale; None where they did not.
+    """The median factor by which the candles changed their scale; None where they did not.
 
-    `pairs` are closed candles as they are known and as the exchange sends them now. A candle changed
-    its scale where all four of its prices are at least LEAST_FACTOR times what they were, or at most
-    a LEAST_FACTOR-th. So did the exchange where half of the candles did, in one direction, and none
-    kept its prices. A crash is no such change: it leaves closed candles as they were.
+    `pairs` are closed candles as stored and as the exchange sends them now. A candle changed its
+    scale where all four of its prices are at least LEAST_FACTOR times the old ones, or at most a
+    LEAST_FACTOR-th of them. The exchange changed its scale where at least half of the candles did,
+    in one direction, and none kept its prices. A market crash does not match: it leaves closed
+    candles unchanged.
     """
     up, down = [], []
     for before, now in pairs:

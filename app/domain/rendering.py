@@ -1,4 +1,4 @@
-"""Series as the JSON bytes that go over the wire, without a model or a float per row."""
+"""Render series as the JSON bytes of a reply, without a model or a float per row."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _number(value: int | None) -> str:
 
 
 class Number(str):
-    """A JSON number as it goes over the wire."""
+    """A JSON number, in the digits of the reply."""
 
     __slots__ = ()
 
@@ -51,12 +51,12 @@ Flat = Mapping[str, str | int | bool | Number | None]
 
 
 def decimal(value: int | None) -> Number | None:
-    """A number in 1e-8 as an exact JSON number; None stays None."""
+    """Convert a number in 1e-8 to an exact JSON number; None stays None."""
     return None if value is None else Number(text(value))
 
 
 def flat(members: Flat) -> bytes:
-    """Render a JSON object without objects in it, in the order of its members."""
+    """Render a JSON object without nested values, in the order of its members."""
     parts = (
         f"{json.dumps(key)}:{value if isinstance(value, Number) else json.dumps(value)}"
         for key, value in members.items()
@@ -64,16 +64,16 @@ def flat(members: Flat) -> bytes:
     return f"{{{','.join(parts)}}}".encode()
 
 
-def price(found: StoredPrice, *, stale: bool) -> bytes:
+def price(stored: StoredPrice, *, stale: bool) -> bytes:
     """Render a collected price as a JSON object."""
     return flat(
         {
-            "id": found.id,
-            "symbol": found.symbol,
-            "price": decimal(found.price),
-            "currency": found.currency,
-            "timestamp": found.collected_at,
-            "priced_at": found.priced_at,
+            "id": stored.id,
+            "symbol": stored.symbol,
+            "price": decimal(stored.price),
+            "currency": stored.currency,
+            "timestamp": stored.collected_at,
+            "priced_at": stored.priced_at,
             "stale": stale,
         }
     )

@@ -1,9 +1,9 @@
 """Revisions: one number that names the state of a series' data, everywhere and for ever.
 
-A revision is the unix time of its commit in milliseconds, times 2^20, plus 20 random bits; or one more
-than the last where that would not grow. So it grows with every change, tells when the change was made,
-and differs between databases: a cache that several services share, or that outlives a restored backup,
-never takes one state for another.
+A revision is the unix time of its commit in milliseconds, times 2^20, plus 20 random bits. Where
+that would not grow, it is the last revision plus one. So it grows with every change, tells the time
+of the change, and differs between databases: a cache that several services share, or that outlives
+a restored backup, never mistakes one state for another.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ def next_revision(previous: int, now: float, salt: int) -> int:
 
 
 def changed_at(revision: int) -> int:
-    """The unix time, in whole seconds, of the change that made this revision; 0 for none."""
+    """The unix time of the revision's commit, in whole seconds; 0 for revision 0."""
     return (revision >> SALT_BITS) // 1000

@@ -1,4 +1,4 @@
-"""Moments as people write them in a query and as replies name them, and periods made of them."""
+"""Moments as queries and replies write them, and the periods between them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})", re.ASCII)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DATE_TIME: Final = re.compile(
     _DATE.pattern + r"T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-    # A plus sign that was not percent-encoded reaches us as a space; it can mean nothing else here.
+    # A plus sign that was not percent-encoded arrives as a space; a space means nothing else here.
     + r"(Z|[+ -][0-9]{2}:[0-9]{2})?",
     re.ASCII,
 )
@@ -35,11 +35,11 @@ _DATE_TIME: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The stretch of time that a text names: the whole unix seconds [first, last], UTC.
+    """The time that a text names: the whole unix seconds [first, last], UTC.
 
-    A date names all of its day. An instant between two seconds names no whole second: `first` is the
-    one after it and `last` the one before, so that a period from or to it holds exactly what lies in
-    it.
+    A date names its whole day. An instant between two seconds names no whole second: `first` is the
+    second after it and `last` the second before it. So a period from or to it holds exactly the
+    seconds inside.
     """
 
     first: int
@@ -49,7 +49,7 @@ class Moment:
 def moment(text: str, name: str) -> Moment:
     """Read unix seconds, an ISO 8601 date or an ISO 8601 date-time with an explicit zone.
 
-    `name` is the parameter that the text came in. Raises InvalidParameter, which names it.
+    `name` is the parameter's name. Raises InvalidParameter, which names it.
     """
     if len(text) > _LONGEST:
         raise _unreadable(text, name, "is too long for a moment")
@@ -68,23 +68,23 @@ def moment(text: str, name: str) -> Moment:
         problem = "has no zone: add Z for UTC, or an offset such as -03:00"
         raise _unreadable(text, name, problem)
     second, rest = divmod(at - _EPOCH, _SECOND)
-    found = Moment(second, second + DAY - 1) if day else Moment(second + bool(rest), second)
-    return _bounded(found, text, name)
+    whole_day = Moment(second, second + DAY - 1)
+    return _bounded(whole_day if day else Moment(second + bool(rest), second), text, name)
 
 
 def iso(at: int) -> str:
-    """The unix time `at` as `2024-03-29T00:00:00Z`."""
+    """Render the unix time `at` as `2024-03-29T00:00:00Z`."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def served_period(interval: Interval, history_days: int, now: float) -> Span:
-    """The closed buckets that are served: those of the last `history_days` days before `now`."""
+    """The served buckets: the closed ones of the last `history_days` days before `now`."""
     last = interval.last_closed(now)
     return Span(last + interval.seconds - history_days * DAY, last)
 
 
 def warmed_up(served: Span, interval: Interval) -> Span:
-    """The served buckets and the `WARM_UP` before them, without which the first averages do not exist."""
+    """The served buckets and the `WARM_UP` buckets before them, which the first averages need."""
     return Span(served.first - WARM_UP * interval.seconds, served.last)
 
 
@@ -99,19 +99,19 @@ def _unix(text: str, name: str) -> Moment:
 
 
 def _is_date(day: str) -> bool:
-    """Whether this is a date since 1970; as seconds its digits would be before any candle."""
+    """Whether this is a date since 1970. Read as seconds, its digits lie before any candle."""
     try:
         return date.fromisoformat(day) >= _EPOCH.date()
     except ValueError:
         return False
 
 
-def _bounded(found: Moment, text: str, name: str) -> Moment:
-    if found.last < 0:
+def _bounded(value: Moment, text: str, name: str) -> Moment:
+    if value.last < 0:
         raise _unreadable(text, name, "lies before 1970-01-01")
-    if found.first > LATEST:
+    if value.first > LATEST:
         raise _unreadable(text, name, "lies after the year 9999")
-    return found
+    return value
 
 
 def _unreadable(text: str, name: str, problem: str) -> InvalidParameter:

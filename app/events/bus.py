@@ -1,7 +1,7 @@
-"""The in-process event bus: publishing never waits, one thread delivers, nothing is lost unsaid.
+"""The in-process event bus: publishing never waits, one thread delivers, every loss is logged.
 
-Events are published after the commit that they tell of, so a listener that fails can undo nothing. It
-is logged with the event's name, and the other listeners still hear the event.
+Events are published after the commit that they report, so a failing listener can undo nothing. The
+failure is logged with the event's name, and the other listeners still hear the event.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ DRAIN_SECONDS: Final = 5.0
 class EventBus:
     """Delivers events to the listeners of their type, in the order they were published.
 
-    A listener for a type hears its subtypes, too: one for `Event` itself hears all. The dispatcher
+    A listener for a type also hears its subtypes; a listener for `Event` hears all. The dispatcher
     thread starts with the first event.
     """
 
     def __init__(self, listeners: Listeners, capacity: int = CAPACITY) -> None:
-        self._listeners = {kind: tuple(found) for kind, found in listeners.items()}
+        self._listeners = {kind: tuple(group) for kind, group in listeners.items()}
         self._capacity = capacity
-        # None ends the dispatcher: it comes after the last event, whatever is queued before it.
+        # None ends the dispatcher. It follows the last event, so that all events come before it.
         self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._dispatcher: threading.Thread | None = None
@@ -45,7 +45,7 @@ class EventBus:
         self._dropped = 0
 
     def publish(self, event: Event) -> None:
-        """Hand the event over; never waits. Where the queue is full the event is dropped and counted."""
+        """Queue the event; never waits. If the queue is full, the event is dropped and counted."""
         with self._lock:
             if self._closed:
                 self._drop(event, "the bus is closed")
@@ -56,14 +56,14 @@ class EventBus:
                 self._queue.put(event)
 
     def counts(self) -> dict[str, int]:
-        """How many events of each kind were delivered, and under `dropped` how many were lost."""
+        """The count of delivered events of each kind, and of lost ones as `dropped`."""
         with self._lock:
             return {**self._delivered, "dropped": self._dropped}
 
     def close(self, within: float = DRAIN_SECONDS) -> bool:
-        """Deliver what is queued, for at most `within` seconds. Returns whether all was delivered.
+        """Deliver the queued events within `within` seconds; return whether all were delivered.
 
-        What is left then is dropped: its listeners' resources are about to be given back.
+        The rest is dropped: the listeners' resources are about to be released.
         """
         with self._lock:
             self._closed = True
@@ -81,7 +81,7 @@ class EventBus:
         if self._dispatcher is None:
             dispatcher = threading.Thread(target=self._dispatch, name="events", daemon=True)
             dispatcher.start()
-            # Only now: a stop that arrives meanwhile must find none rather than one that never ran.
+            # Set only now: a stop in between must see no thread rather than one that never ran.
             self._dispatcher = dispatcher
 
     def _drop(self, event: Event, why: str) -> None:
@@ -91,7 +91,7 @@ class EventBus:
         )
 
     def _abandon(self) -> int:
-        """Empty the queue; returns how many events were in it."""
+        """Empty the queue and drop its events; returns how many there were."""
         count = 0
         with suppress(queue.Empty):
             while True:
@@ -108,11 +108,11 @@ class EventBus:
                 self._delivered[type(event).__name__] += 1
 
     def _deliver(self, event: Event) -> None:
-        heard = (self._listeners.get(kind, ()) for kind in type(event).__mro__)
-        for listener in chain.from_iterable(heard):
+        groups = (self._listeners.get(kind, ()) for kind in type(event).__mro__)
+        for listener in chain.from_iterable(groups):
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - a listener must never break what has happened
+            except Exception:  # noqa: BLE001 - a listener must not break the bus
                 structlog.get_logger().exception(
                     "listener_failed",
                     listener=getattr(listener, "__qualname__", repr(listener)),

@@ -1,4 +1,4 @@
-"""What happens when something has happened. `app.bootstrap` says which listener hears what."""
+"""The listeners of events. `app.bootstrap` says which listener hears which event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Read = Callable[[Series, Window], AverageSlice]
 
 
 def log_line(event: Event) -> None:
-    """Log the event under its own name (`candles_loaded`), with its values; a series is two of them."""
+    """Log the event as `candles_loaded` and so on, with its fields; a series becomes two fields."""
     values: dict[str, object] = {}
     for field in fields(event):
         value = getattr(event, field.name)
@@ -31,7 +31,7 @@ def log_line(event: Event) -> None:
 
 
 def cache_warming(read: Read) -> Callable[[AveragesCalculated], None]:
-    """A listener that reads each window's served period, so that the shared cache holds it."""
+    """Return a listener that reads each window's served period into the shared cache."""
 
     def warm(event: AveragesCalculated) -> None:
         for window in WINDOWS:
@@ -41,13 +41,16 @@ def cache_warming(read: Read) -> Callable[[AveragesCalculated], None]:
 
 
 class AnomalyEpisodes:
-    """Listeners that warn once per episode: from a symbol's first anomaly to its next normal price."""
+    """Listeners that warn once per episode.
+
+    An episode lasts from a symbol's first anomaly to its next normal price.
+    """
 
     def __init__(self) -> None:
         self._open: set[str] = set()
 
     def detected(self, event: AnomalyDetected) -> None:
-        """Warn if this begins an episode."""
+        """Warn if the event begins an episode."""
         if event.symbol in self._open:
             return
         self._open.add(event.symbol)
@@ -60,9 +63,9 @@ class AnomalyEpisodes:
         )
 
     def collected(self, event: PriceCollected) -> None:
-        """End the episode with the first price that is normal again.
+        """End the episode with the first normal price.
 
-        A stale one tells nothing, nor does one that could not be judged.
+        A stale price does not count, nor does one that could not be judged.
         """
         if event.anomalous is not False or event.stale or event.symbol not in self._open:
             return

@@ -1,7 +1,7 @@
-"""What has happened, as frozen values named in the past tense.
+"""Events: frozen values named in the past tense.
 
-Events stay inside their process. What crosses processes is the revision in the database: a server
-notices a load that another process committed by the series' new revision, not by an event.
+Events stay inside their process. Only the revision in the database crosses processes: a server
+notices another process's load by the series' new revision, not by an event.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class SeriesEvent(Event):
 
 @dataclass(frozen=True, slots=True)
 class CandlesLoaded(SeriesEvent):
-    """Candles were committed: so many new ones and so many revised ones, under a new revision."""
+    """Candles were committed under a new revision; `inserted` and `revised` count them.
+
+    `newest` is the newest bucket.
+    """
 
     inserted: int
     revised: int
@@ -35,7 +38,7 @@ class CandlesLoaded(SeriesEvent):
 
 @dataclass(frozen=True, slots=True)
 class AveragesCalculated(SeriesEvent):
-    """The averages of so many buckets were committed with the candles of the same revision."""
+    """The averages of `buckets` buckets were committed with the candles of the same revision."""
 
     buckets: int
     revision: int
@@ -43,7 +46,7 @@ class AveragesCalculated(SeriesEvent):
 
 @dataclass(frozen=True, slots=True)
 class CandleRevised(SeriesEvent):
-    """The exchange changed a closed candle; both closes in 1e-8, under a new revision."""
+    """The exchange changed a closed candle: its closes in 1e-8, and the new revision."""
 
     bucket: int
     old_close: int
@@ -53,17 +56,17 @@ class CandleRevised(SeriesEvent):
 
 @dataclass(frozen=True, slots=True)
 class CandlesRefused(SeriesEvent):
-    """The exchange sent candles that must not be used; they are in quarantine."""
+    """The exchange sent `count` candles that must not be used; they are in quarantine."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class GapDetected(SeriesEvent):
-    """The monitor found `count` closed buckets missing: so many `gaps`, from `first` to `last`.
+    """The monitor found `count` closed buckets missing, in `gaps` gaps from `first` to `last`.
 
-    One event a series: a short interval has thousands of gaps. `causes` counts the buckets of each
-    cause, as in `absent 3, never-fetched 2`.
+    There is one event per series: a short interval has thousands of gaps. `causes` counts the
+    buckets of each cause, as in `absent 3, never-fetched 2`.
     """
 
     first: int
@@ -75,7 +78,7 @@ class GapDetected(SeriesEvent):
 
 @dataclass(frozen=True, slots=True)
 class LoadFailed(SeriesEvent):
-    """A load ended without its series being loaded."""
+    """The load of a series failed."""
 
     error: str
     reason: str
@@ -83,10 +86,10 @@ class LoadFailed(SeriesEvent):
 
 @dataclass(frozen=True, slots=True)
 class PriceCollected(Event):
-    """A spot price was stored: in 1e-8 of `currency`, with its own time and that of its collection.
+    """A spot price was stored: in 1e-8 of `currency`, with its own time and its collection time.
 
-    `stale` says that it was too old by its own time, `anomalous` how it was judged: None where it
-    could not be.
+    `stale` says that the price was too old by its own time. `anomalous` is the verdict, None where
+    the price could not be judged.
     """
 
     symbol: str
@@ -100,7 +103,7 @@ class PriceCollected(Event):
 
 @dataclass(frozen=True, slots=True)
 class PriceRefused(Event):
-    """The source gave no usable price for a coin that it was asked for."""
+    """The source returned no usable price for a requested coin."""
 
     symbol: str
     reason: str
@@ -108,7 +111,7 @@ class PriceRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class AnomalyDetected(Event):
-    """A stored price (in 1e-8) changed beyond what is normal, for the reason given."""
+    """The change to a stored price (in 1e-8) is anomalous; `reason` is a sentence."""
 
     symbol: str
     price: int

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from app.core import waits
-from app.core.errors import kept_out
+from app.core.errors import rate_limited
 
 USED: Final = 0.9
 """The share of a host's rate that is used: requests are on their way for different times, and two that
@@ -60,7 +60,7 @@ class LocalRateLimiter:
             if turn <= now:
                 self._next_at = now + self._period
             elif turn > deadline:
-                raise kept_out(
-                    self._host, turn - now, asked=self._closed_until > max(now, self._next_at)
+                raise rate_limited(
+                    self._host, turn - now, by_host=self._closed_until > max(now, self._next_at)
                 )
             return turn - now

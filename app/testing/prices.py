@@ -1,4 +1,4 @@
-"""Spot prices in memory: the reference that the store of the database is held against."""
+"""Spot prices in memory: the reference for the tests of the database's store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MemoryPriceStore:
         self._last_id = 0
 
     def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
-        """Store prices that were collected at one unix time; returns them with ids."""
+        """Store prices collected at one unix time; returns them with ids."""
         with self._lock:
             stored = [
                 StoredPrice(
@@ -54,7 +54,7 @@ class MemoryPriceStore:
         return sorted(prices, key=lambda p: (p.collected_at, p.id), reverse=True)[:limit]
 
     def prune(self, before: int) -> int:
-        """Remove what was collected before that unix time; returns how many prices."""
+        """Remove the prices collected before that unix time; returns how many."""
         with self._lock:
             kept = [price for price in self._prices if price.collected_at >= before]
             removed = len(self._prices) - len(kept)

@@ -1,4 +1,4 @@
-"""Candles and averages in memory: the reference that the stores of the database are held against.
+"""Candles and averages in memory: the reference for the tests of the database's stores.
 
 It ships with the package for tests and demonstrations; nothing outlives the process.
 """
@@ -38,7 +38,7 @@ _NO_AVERAGES: Final = (None,) * len(WINDOWS)
 
 @dataclass(slots=True)
 class _Stored:
-    """One state of a series. A commit replaces it and never changes it."""
+    """One state of a series. A commit replaces the object and never changes it."""
 
     revision: int = 0
     checked_at: int | None = None
@@ -50,7 +50,7 @@ class _Stored:
     buckets: tuple[int, ...] = ()
 
     def copy(self) -> _Stored:
-        """The same, to be changed."""
+        """Copy the state, for changes."""
         return replace(
             self,
             candles=dict(self.candles),
@@ -93,7 +93,7 @@ class MemorySeriesStore:
             self._series[series] = stored
 
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
-        """What `ask` gets from a store whose answers all come from one server."""
+        """Call `ask` with this store; return its result. See SeriesStore.together."""
         return ask(self)
 
     def state(self, series: Series) -> SeriesState:
@@ -106,8 +106,8 @@ class MemorySeriesStore:
 
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
         """The buckets of [first, last] that the exchange lacked at the last request, ascending."""
-        noted = self._committed(series).absent
-        return [noted[bucket] for bucket in sorted(noted) if first <= bucket <= last]
+        absent = self._committed(series).absent
+        return [absent[bucket] for bucket in sorted(absent) if first <= bucket <= last]
 
     def settled(self, series: Series, first: int, last: int) -> int:
         """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
@@ -169,7 +169,7 @@ class MemorySeriesStore:
 
 
 class MemorySeriesUnit:
-    """One series inside one transaction, on a copy. Made by `MemorySeriesStore.begin`."""
+    """One series inside one transaction, on a copy. `MemorySeriesStore.begin` creates it."""
 
     def __init__(self, stored: _Stored) -> None:
         self.state = stored.state
@@ -187,7 +187,7 @@ class MemorySeriesUnit:
         return [candle.bucket for candle in candles], [candle.close for candle in candles]
 
     def put_candles(self, candles: Sequence[Candle]) -> None:
-        """Insert or replace candles; ascending and unique. What has come is no longer absent."""
+        """Insert or replace candles; ascending and unique. Their buckets are no longer absent."""
         for candle in candles:
             self._stored.candles[candle.bucket] = candle
             self._stored.absent.pop(candle.bucket, None)
@@ -198,12 +198,12 @@ class MemorySeriesUnit:
 
     def drop_orphans(self, first: int, last: int) -> int:
         """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
-        lost = [
+        orphans = [
             b for b in self._stored.averages if first <= b <= last and b not in self._stored.candles
         ]
-        for bucket in lost:
+        for bucket in orphans:
             del self._stored.averages[bucket]
-        return len(lost)
+        return len(orphans)
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Note that the exchange had no candle for these buckets at unix time `asked_at`."""
@@ -253,7 +253,7 @@ class MemoryLeases:
         """Take or renew a lease at unix time `now`; None if it is ours, else its holder."""
         with self._guard:
             holder, until = self._table.get(name, (self._holder, now))
-            # No lease can end that far ahead: then the clock of whoever took it was wrong.
+            # A lease that ends further ahead was taken with a wrong clock.
             if holder != self._holder and now < until <= now + 2 * self._seconds:
                 return holder
             self._table[name] = (self._holder, now + self._seconds)
@@ -267,7 +267,7 @@ class MemoryLeases:
 
 
 def _contradicts(stored: _Stored, step: int, bucket: int) -> bool:
-    """Whether an average of the bucket is there without its window's candles, or the reverse."""
+    """Whether an average of the bucket exists without its window's candles, or the reverse."""
     row = stored.averages.get(bucket)
     for window, value in zip(WINDOWS, row.values if row else _NO_AVERAGES, strict=True):
         needed = range(bucket, bucket - window * step, -step)

@@ -18,7 +18,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from app.core import waits
-from app.core.errors import kept_out
+from app.core.errors import rate_limited
 from app.core.ports import Clock
 from app.db.session import SQLITE, for_reading, reading, transaction
 
@@ -108,7 +108,7 @@ class SharedRateLimiter:
                 if wait <= 0 and self._taken():
                     return
                 if wait > max(0.0, deadline - self._monotonic()) + 1 / _SECOND:
-                    raise kept_out(self._host, wait, asked=closed)
+                    raise rate_limited(self._host, wait, by_host=closed)
                 if wait > 0:
                     self._sleep(wait)
 
@@ -129,7 +129,7 @@ class SharedRateLimiter:
             # Each thread ahead takes one turn, and a turn lasts a period.
             soonest = before * self._period
             if soonest > left or not waits.until(self._head_taken, left):
-                raise kept_out(self._host, max(soonest, self._period), asked=False)
+                raise rate_limited(self._host, max(soonest, self._period), by_host=False)
             try:
                 yield
             finally:

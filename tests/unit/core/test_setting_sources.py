@@ -87,7 +87,7 @@ def test_a_line_that_cannot_be_read_is_named_and_never_dropped(
 ) -> None:
     env_file.write_text(text)
     said = refused(env_file)
-    assert f", line {line}, is no NAME=value" in said
+    assert f", line {line}, is not NAME=value" in said
     assert "correct the line" in said
 
 
@@ -104,16 +104,16 @@ def test_a_name_that_is_almost_a_settings_is_refused(env_file: Path) -> None:
 def test_a_file_that_is_no_utf_8_is_refused_with_the_line(env_file: Path) -> None:
     env_file.write_bytes("PORT=8001\n# preços\nHOST=::1\n".encode("latin-1"))
     said = refused(env_file)
-    assert ", line 2, is no UTF-8 text" in said
+    assert ", line 2, is not UTF-8 text" in said
     assert "save the file as UTF-8" in said
 
 
 def test_what_is_no_file_or_cannot_be_read_is_refused_and_not_waited_for(env_file: Path) -> None:
     os.mkfifo(env_file)
-    assert "is no regular file" in refused(env_file)
+    assert "is not a regular file" in refused(env_file)
     env_file.unlink()
     env_file.symlink_to("absent")
-    assert "is no regular file" in refused(env_file)
+    assert "is not a regular file" in refused(env_file)
     unreadable = Path("/proc/self/mem")
     if unreadable.exists():  # a file that even root cannot read
         env_file.unlink()
@@ -129,7 +129,7 @@ def test_a_command_ends_with_2_and_one_line(
         env_file.write_bytes(content)
         assert incremental_loader.main([]) == 2
         said = capsys.readouterr().err
-        assert said.startswith("incremental_loader: could not start: .env, line 1, is no ")
+        assert said.startswith("incremental_loader: could not start: .env, line 1, is not ")
         assert said.count("\n") == 1
     assert list(env_file.parent.iterdir()) == [env_file]
 
@@ -193,7 +193,7 @@ def test_the_env_file_may_name_files_and_the_environment_is_stronger_in_either_f
     [
         (None, "cannot be read"),
         (b"\n\n", "is empty"),
-        (b"\xff\xfe", "is no UTF-8 text"),
+        (b"\xff\xfe", "is not UTF-8 text"),
     ],
 )
 def test_a_file_that_cannot_be_used_stops_the_start_by_name(
@@ -217,5 +217,5 @@ def test_a_bad_value_from_a_file_is_not_repeated(
     monkeypatch.setenv("DB_URL_FILE", str(file))
     with pytest.raises(ConfigurationError) as caught:
         load_settings(None)
-    assert str(caught.value).startswith("DB_URL: is no URL of SQLite or PostgreSQL")
+    assert str(caught.value).startswith("DB_URL: is not a URL of SQLite or PostgreSQL")
     assert SECRET not in str(caught.value)

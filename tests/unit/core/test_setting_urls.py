@@ -63,7 +63,7 @@ def test_what_is_no_url_of_a_database_is_refused_with_one_that_would_do(url: str
     with pytest.raises(ConfigurationError) as caught:
         settings(db_url=url)
     said = str(caught.value)
-    assert said.startswith("DB_URL: is no URL of SQLite or PostgreSQL; write sqlite:///")
+    assert said.startswith("DB_URL: is not a URL of SQLite or PostgreSQL; write sqlite:///")
     assert "%40" in said
     assert "sec" not in said
     assert "ret" not in said

@@ -59,7 +59,9 @@ def test_a_cache_has_nodes() -> None:
 )
 def test_what_is_no_cache_is_refused_without_its_value(url: str) -> None:
     said = refused(cache_url=url)
-    assert said.startswith("CACHE_URL: is no cache; write memory://, none://, or memcached://host:")
+    assert said.startswith(
+        "CACHE_URL: is not the URL of a cache; write memory://, none://, or memcached://host:"
+    )
     assert "quite-secret" not in said
 
 
@@ -90,6 +92,6 @@ def test_a_base_url_is_taken_without_slashes_at_its_end(written: str, read: str)
 def test_what_is_no_base_url_is_refused_without_its_value(url: str) -> None:
     for name in BASES:
         said = refused(**{name: url.replace("://", "://mms:quite-secret@")})
-        assert said.startswith(f"{name.upper()}: is no base URL (")
+        assert said.startswith(f"{name.upper()}: is not a base URL (")
         assert "write https://host/path" in said
         assert "quite-secret" not in said

@@ -56,7 +56,7 @@ def test_whatever_else_differs_is_named_and_not_shown(part: str, other: str, nam
 @pytest.mark.parametrize("wrong", ["sqlite:///./data/other.db", "mysql://u@h/n", "replica.example"])
 def test_only_postgresql_has_replicas(wrong: str) -> None:
     said = refused(db_url=PRIMARY, db_read_url=wrong)
-    assert said.startswith("DB_READ_URL: is no URL of a PostgreSQL replica")
+    assert said.startswith("DB_READ_URL: is not a URL of a PostgreSQL replica")
     assert "leave it empty" in said
 
 

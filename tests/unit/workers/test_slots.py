@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 from structlog.testing import capture_logs
 
-from app.core.errors import StoreUnavailable, UpstreamError, UpstreamUnavailable, kept_out
+from app.core.errors import StoreUnavailable, UpstreamError, UpstreamUnavailable, rate_limited
 from app.core.prices import Coin, RefusedPrice, StoredPrice
 from app.services.prices import Collection
 from app.workers.slots import MOST_JITTER, Collector
@@ -107,9 +107,9 @@ def test_a_turn_that_came_too_late_is_not_the_source_asking_to_wait() -> None:
 
     def act(number: int) -> Collection | float:
         if number == 1:
-            raise kept_out("source", 900.0, asked=False)
+            raise rate_limited("source", 900.0, by_host=False)
         if number == 5:
-            raise kept_out("source", 900.0, asked=True)
+            raise rate_limited("source", 900.0, by_host=True)
         return Collection((), ())
 
     world.act = act
