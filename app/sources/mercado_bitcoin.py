@@ -1,8 +1,8 @@
 """Mercado Bitcoin's public API v4: candles in columns, numbers as decimal strings.
 
 `GET {base}/candles?symbol=BTC-BRL&resolution=1d&from=…&to=…`, both ends inclusive, answers
-`{"t": [unix seconds…], "o": ["…"], "h": […], "l": […], "c": […], "v": […]}`. A bucket without a trade
-is absent; the running candle comes last and unmarked. (api.mercadobitcoin.net/api/v4/docs)
+`{"t": [unix seconds…], "o": ["…"], "h": […], "l": […], "c": […], "v": […]}`. A bucket without a
+trade is absent; the running candle comes last and unmarked. (api.mercadobitcoin.net/api/v4/docs)
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
     if problem:
         raise UpstreamNonsense(
             f"The candles of {series.pair.symbol} {series.interval} from {host} {problem}: "
-            "none of them is used. Check the base URL; if it is right, the exchange has changed its format.",
+            "none of them is used. Check the base URL; if it is right, the exchange has changed its "
+            "format.",
             host=host,
         )
     return [RawCandle(*row) for row in zip(*columns, strict=True)]
