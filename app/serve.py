@@ -185,12 +185,12 @@ def _leave_now() -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens at this address. Raises OSError."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(
+        family, _, _, _, socket_address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except UnicodeError as error:
         raise socket.gaierror(str(error)) from error  # no host can have such a name
-    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+    listener = socket.create_server(socket_address, family=family, backlog=_BACKLOG)
     # Connections inherit this buffer size. The system then takes a whole reply at once, up to its
     # own limit (0.2 MB by default on Linux), and delivers it even if this process is killed right
     # after.
