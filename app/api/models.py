@@ -268,7 +268,7 @@ HISTORY_EXAMPLE: Final = [PRICE_EXAMPLE]
 
 
 class PriceAnomaly(Reply):
-    """What is said of a symbol's newest price."""
+    """The judgement of a symbol's newest price."""
 
     symbol: str
     anomaly: bool

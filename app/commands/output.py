@@ -63,18 +63,18 @@ def lines(totals: Mapping[str, int], clock: Callable[[], float]) -> Advance:
 
     log = structlog.get_logger()
     lock = Lock()
-    begun = said = clock()
+    begun = logged_at = clock()
     whole = sum(totals.values())
     done = 0
 
     def advance(name: str, units: int) -> None:
-        nonlocal said, done
+        nonlocal logged_at, done
         with lock:
             done += units
             now = clock()
-            if now - said < LINE_EVERY or done == 0:
+            if now - logged_at < LINE_EVERY or done == 0:
                 return
-            said = now
+            logged_at = now
             left = (now - begun) / done * max(0, whole - done)
             log.info("load_progress", task=name, done=done, of=whole, eta_seconds=round(left))
 

@@ -23,7 +23,7 @@ _SECONDS: Final = 3_600
 _TICK: Final = Decimal("0.00000001")
 _EXACT: Final = Context(prec=60)
 _INDEXES: Final = 100_000  # a smaller number is a place in the reply, a larger one a time
-_GATEWAYS: Final = (403, 502, 504)  # what stands in front of an API speaks HTML
+_GATEWAYS: Final = (403, 502, 504)  # a gateway in front of an API answers in HTML
 _CODES: Final = {
     403: "PUBLIC_DATA|REQUEST|REQUEST_BLOCKED",
     429: "REQUEST_RATE_EXCEEDED",

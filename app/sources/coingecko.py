@@ -193,7 +193,7 @@ def _quote(table: dict[str, Any], coin_id: str, currency: str, now: int) -> tupl
         raise Unusable(f"it leaves out the id {coin_id!r}; check it in ALLOWED_SYMBOLS")
     entry = table[coin_id]
     if not isinstance(entry, dict):
-        raise Unusable(f"what stands under {coin_id!r} is {_shown(entry)}, not an object")
+        raise Unusable(f"the entry under {coin_id!r} is {_shown(entry)}, not an object")
     if currency not in entry:
         raise Unusable(f"there is none under {currency!r}; check PRICE_CURRENCY")
     return _price(entry[currency]), _time(entry.get("last_updated_at"), now)
@@ -253,10 +253,10 @@ def read_error(data: object) -> ErrorBody | None:
 def _coded(data: dict[str, Any]) -> ErrorBody | None:
     """The shapes with CoinGecko's own `error_code` or `error_message`."""
     error = data.get("error")
-    said = error if isinstance(error, dict) else data
-    if isinstance(said.get("status"), dict):
-        said = said | said["status"]
-    code, message = said.get("error_code"), said.get("error_message")
+    entry = error if isinstance(error, dict) else data
+    if isinstance(entry.get("status"), dict):
+        entry = entry | entry["status"]
+    code, message = entry.get("error_code"), entry.get("error_message")
     usable = isinstance(code, int | str) and not isinstance(code, bool) and code
     code, message = str(code) if usable else "", message if isinstance(message, str) else ""
     if not (code or message):

@@ -50,11 +50,11 @@ def read_error(data: object, base_url: str = "MB_API_BASE_URL") -> ErrorBody | N
 
     `base_url` is the setting that the host's address comes from.
     """
-    said = read_common_error(data)
-    if said is None:
+    error = read_common_error(data)
+    if error is None:
         return None
-    means, advice = _MEANINGS.get(said.code.rpartition("|")[2], (None, ""))
-    return replace(said, means=means, advice=advice.format(base_url=base_url))
+    means, advice = _MEANINGS.get(error.code.rpartition("|")[2], (None, ""))
+    return replace(error, means=means, advice=advice.format(base_url=base_url))
 
 
 class MercadoBitcoin:

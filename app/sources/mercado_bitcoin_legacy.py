@@ -22,9 +22,9 @@ _FIELDS: Final = ("timestamp", "open", "high", "low", "close", "volume")
 
 def read_error(data: object) -> ErrorBody | None:
     """Recognise a `status_code` other than 100, beside the error bodies of v4; an ErrorReader."""
-    said = read_v4_error(data, "MB_LEGACY_API_BASE_URL")
-    if said is not None or not isinstance(data, dict):
-        return said
+    error = read_v4_error(data, "MB_LEGACY_API_BASE_URL")
+    if error is not None or not isinstance(data, dict):
+        return error
     status, message = data.get("status_code", _SUCCESS), data.get("status_message")
     if status == _SUCCESS:
         return None

@@ -118,12 +118,12 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     if 300 <= raw.status < 400:
         raise UpstreamNonsense(_redirected(raw, host), host=host)
     data, refusal = _parsed(raw)
-    said = read_error(data if refusal is None else _plain_text(raw))
+    error = read_error(data if refusal is None else _plain_text(raw))
     status = raw.status
-    if said is not None and said.status is not None and status < 400:
-        status = said.status
-    if said is not None or status >= 400:
-        words = said or ErrorBody(message="" if refusal is None else _plain_text(raw))
+    if error is not None and error.status is not None and status < 400:
+        status = error.status
+    if error is not None or status >= 400:
+        words = error or ErrorBody(message="" if refusal is None else _plain_text(raw))
         raise _error(raw, host, status, words, now)
     if _is_html(raw):
         raise _blocked(host, f"{status}, a page of HTML")
@@ -145,13 +145,13 @@ def printable(text: str, limit: int = 200) -> str:
     return " ".join(shown.split()) + ("…" if len(text) > limit else "")
 
 
-def _error(raw: RawReply, host: str, status: int, said: ErrorBody, now: float) -> UpstreamError:
+def _error(raw: RawReply, host: str, status: int, error: ErrorBody, now: float) -> UpstreamError:
     # Some hosts repeat the status as their own code.
-    said_code = "" if said.code == str(status) else said.code
-    words = ": ".join(printable(part) for part in (said_code, said.message) if part)
+    code = "" if error.code == str(status) else error.code
+    words = ": ".join(printable(part) for part in (code, error.message) if part)
     shown = f"{status} {words}".rstrip()
-    if said.means is not None:
-        means = said.means
+    if error.means is not None:
+        means = error.means
     elif status in _WAITS or status >= 500:
         # Before the check for HTML: gateways and CDNs send a 429 or 5xx as a page, and it is still
         # a wait.
@@ -162,11 +162,11 @@ def _error(raw: RawReply, host: str, status: int, said: ErrorBody, now: float) -
         means = UpstreamRejected
     if issubclass(means, UpstreamUnavailable):
         wait = parse_retry_after(raw.headers.get("retry-after"), _server_time(raw) or now)
-        advice = said.advice or f"try again {'later' if wait is None else f'in {wait:.0f} s'}"
+        advice = error.advice or f"try again {'later' if wait is None else f'in {wait:.0f} s'}"
         return means(f"{host} cannot answer now ({shown}): {advice}.", host=host, retry_after=wait)
     if issubclass(means, UpstreamBlocked):
         return _blocked(host, f"{shown}, a page of HTML" if _is_html(raw) else shown)
-    advice = said.advice or "the request must change"
+    advice = error.advice or "the request must change"
     return means(f"{host} rejects this request ({shown}): {advice}.", host=host)
 
 
