@@ -1,4 +1,4 @@
-"""MMS API: exact simple moving averages (médias móveis simples) of crypto pairs, and live prices."""
+"""MMS API: exact simple moving averages (médias móveis simples) of crypto pairs; live prices."""
 
 import signal
 import sys
@@ -11,10 +11,10 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the point is to tell users of ol
         f"{sys.version_info[0]}.{sys.version_info[1]} (3.10 is out of support since October 2026)."
     )
 
-# The imports of a command take a second or two. An interrupt raised in the middle of them is a
-# traceback, or what a library makes of it. So an interrupt just ends the process until the command
-# says otherwise (app.commands.command). A shell that has switched interrupts off is heeded.
-# While `python -m app.…` imports this, the program is not named yet: "-m" stands in its place.
+# The imports of a command take a second or two. An interrupt raised during them ends in a
+# traceback, or in whatever a library does with it. So an interrupt just ends the process, until the
+# command says otherwise (app.commands.command). Where the shell ignores interrupts, so does the
+# process. While `python -m app.…` imports this, `sys.argv[0]` is still "-m".
 _program = sys.argv[0].rpartition("/")[2] if sys.argv else ""
 if _program in ("-m", "mms") and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

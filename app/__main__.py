@@ -54,12 +54,12 @@ COMMANDS: Final = {
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "mms") -> int:
-    """Run the command that the first argument names. Exit as it does, 2 where there is none."""
+    """Run the command that the first argument names; returns its exit code, 2 without a command."""
     name, *rest = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name in ("-h", "--help"):
-        return output.delivered(prog, lambda: output.result(_help(prog)))
+        return output.delivered(prog, lambda: output.help_text(_help(prog)))
     if name == "--version":
-        return output.delivered(prog, lambda: output.result(f"mms {__version__}"))
+        return output.delivered(prog, lambda: output.help_text(f"mms {__version__}"))
     command = COMMANDS.get(name)
     if command is None:
         problem = f"there is no command {name!r}" if name else "no command is given"

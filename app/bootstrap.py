@@ -55,12 +55,12 @@ from app.sources.local_rate_limiter import USED, LocalRateLimiter
 from app.sources.retry import RetryPolicy
 
 LimiterFor = Callable[[str, float], RateLimiter]
-"""Makes the gate in front of a host, from its name and the requests per second that it allows."""
+"""Makes the rate limiter of a host from its name and the requests per second that it allows."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a process works with. Call `close` once, at the end: it gives everything back."""
+    """What a process works with. Call `close` once, at the end: it closes everything."""
 
     settings: Settings
     clock: Clock
@@ -68,11 +68,11 @@ class Runtime:
     averages: AverageStore
     prices: PriceStore
     price_source: PriceSource
-    """Where spot prices come from; opened by the first question. Raises ConfigurationError then."""
+    """Where spot prices come from. The first request opens it, and may raise ConfigurationError."""
     leases: Leases
     events: EventBus
     limiter_for: LimiterFor
-    """Gates that all processes on this database share."""
+    """Makes rate limiters that all processes on this database share."""
     health: Health
     resources: ExitStack
 
@@ -84,9 +84,8 @@ class Runtime:
 def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
     """Open what the API works with: a database in which no request waits for ever, and its replica.
 
-    A collection asks the price source once and gives up soon: somebody waits for the answer. Raises
-    StoreError where the database cannot be used, ConfigurationError where there can be no SQLite file
-    at DB_URL.
+    The price source makes one attempt and gives up soon, because a client waits. Raises StoreError
+    where the database cannot be used, ConfigurationError where DB_URL cannot be a SQLite file's.
     """
     database = open_for_api(settings.db_url, settings.db_read_url, migrate=settings.env == "dev")
     return _wired(settings, clock, database, coingecko.POLICY)
@@ -101,9 +100,9 @@ def for_command(
 ) -> Runtime:
     """Open what a command works with.
 
-    In `dev` the database is made and migrated where that is needed, unless `create` is False; in
-    `prod` it must be there already. `busy_seconds` is how long a write waits for a locked SQLite file.
-    Raises as `for_api` does.
+    In `dev` the database is created and migrated where needed, unless `create` is False; in `prod`
+    it must exist. `busy_seconds` is how long a write waits for a locked SQLite file. Raises as
+    `for_api` does.
     """
     database = open_for_command(
         settings.db_url,
@@ -126,7 +125,7 @@ def _wired(settings: Settings, clock: Clock, database: Database, policy: RetryPo
     def limiter_for(host: str, rate: float) -> RateLimiter:
         return SharedRateLimiter(database.engine, host, rate)
 
-    source = _OpenedWhenAsked(lambda: open_price_source(settings, limiter_for, clock, policy))
+    source = _OpenedOnDemand(lambda: open_price_source(settings, limiter_for, clock, policy))
     resources.callback(source.close)
     events = EventBus(_listeners(settings, clock, averages))
     resources.callback(events.close)
@@ -157,8 +156,8 @@ def _cache(settings: Settings) -> Cache | None:
 
 
 def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:
-    """Who hears what."""
-    # A load that failed is logged by its command, at once: that line must not wait or be dropped.
+    """The listeners of each kind of event."""
+    # A failed load is logged by its command at once: that line must not wait or be dropped.
     logged = (CandlesLoaded, AveragesCalculated, CandleRevised, CandlesRefused, GapDetected)
     heard: dict[type[Event], list[Listener]] = {kind: [listeners.log_line] for kind in logged}
     shared = settings.cache_url.startswith("memcached://")
@@ -169,7 +168,7 @@ def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> List
             averages.refresh(series)
             return averages.read(series, window, period.first, period.last)
 
-        # Only a shared cache is of use to other processes, and only others serve what is loaded here.
+        # Warm only a shared cache: what this process loads is served by other processes.
         heard[AveragesCalculated].append(listeners.cache_warming(read))
     episodes = listeners.AnomalyEpisodes()
     heard[AnomalyDetected] = [episodes.detected]
@@ -184,16 +183,16 @@ def open_price_source(
     clock: Clock = time.time,
     policy: RetryPolicy = coingecko.POLICY,
 ) -> Iterator[PriceSource]:
-    """CoinGecko at COINGECKO_API_BASE_URL; its connections are given back at the end.
+    """CoinGecko at COINGECKO_API_BASE_URL; its connections are closed at the end.
 
-    A failed call is not repeated: it counts against the same budget as a good one.
+    A failed call is not retried: it counts against the same budget as a good one.
     """
     base_url = settings.coingecko_api_base_url
-    gate = limiter_for(host_of(base_url), settings.coingecko_requests_per_second * USED)
+    limiter = limiter_for(host_of(base_url), settings.coingecko_requests_per_second * USED)
     key = settings.coingecko_api_key
     with UpstreamHttp(
         base_url,
-        gate,
+        limiter,
         read_error=coingecko.read_error,
         policy=policy,
         bounds=coingecko.BOUNDS,
@@ -203,8 +202,8 @@ def open_price_source(
         yield coingecko.CoinGecko(http, clock)
 
 
-class _OpenedWhenAsked:
-    """A PriceSource that is opened by the first question, and closed with the process."""
+class _OpenedOnDemand:
+    """A PriceSource that the first request opens, and that is closed with the process."""
 
     def __init__(self, opened: Callable[[], AbstractContextManager[PriceSource]]) -> None:
         self._opened = opened
@@ -230,18 +229,18 @@ class _OpenedWhenAsked:
 def open_candle_source(
     settings: Settings, limiter_for: LimiterFor = LocalRateLimiter, clock: Clock = time.time
 ) -> Iterator[CandleSource]:
-    """The exchange that CANDLE_SOURCE names; its connections are given back at the end.
+    """The exchange that CANDLE_SOURCE names; its connections are closed at the end.
 
     Raises ConfigurationError where its base URL cannot be used.
     """
-    made: Callable[[UpstreamHttp, Clock], CandleSource]
+    source_class: Callable[[UpstreamHttp, Clock], CandleSource]
     if settings.candle_source == "mercado_bitcoin_legacy":
         base_url, reader = settings.mb_legacy_api_base_url, legacy.read_error
-        made = legacy.MercadoBitcoinLegacy
+        source_class = legacy.MercadoBitcoinLegacy
     else:
         base_url, reader = settings.mb_api_base_url, official.read_error
-        made = official.MercadoBitcoin
-    gate = limiter_for(host_of(base_url), settings.mb_requests_per_second * USED)
+        source_class = official.MercadoBitcoin
+    limiter = limiter_for(host_of(base_url), settings.mb_requests_per_second * USED)
     policy = RetryPolicy(total=settings.upstream_retry_seconds)
-    with UpstreamHttp(base_url, gate, read_error=reader, policy=policy, clock=clock) as http:
-        yield made(http, clock)
+    with UpstreamHttp(base_url, limiter, read_error=reader, policy=policy, clock=clock) as http:
+        yield source_class(http, clock)

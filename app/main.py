@@ -1,4 +1,4 @@
-"""The application object: `uvicorn app.main:app`. Importing this makes the object and nothing else."""
+"""The application object: `uvicorn app.main:app`. Importing this makes it and opens nothing."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def create_app(
 ) -> FastAPI:
     """Make the application; settings, database and everything else open in its lifespan.
 
-    Without `settings` they are read when it starts, and the log is configured by them; whoever
-    passes them has configured the log. While `draining` is set, /readyz answers 503.
+    Without `settings` it reads them at its start and configures the log by them. A caller that
+    passes `settings` has configured the log. While `draining` is set, /readyz answers 503.
     """
     leaving = draining or threading.Event()
 
@@ -71,7 +71,7 @@ def create_app(
     )
     handle_errors(app)
     app.add_api_route("/", _to_docs, include_in_schema=False)
-    # Prices come first: their addresses must not be read as those of a pair.
+    # Prices come first: their paths must not be read as those of a pair.
     modules = (prices, averages, anomalies, gaps, records, pairs, health)
     for module in modules:
         app.include_router(module.router)
@@ -83,7 +83,7 @@ def create_app(
 
 
 async def _to_docs(request: Request) -> RedirectResponse:
-    """Until there is a page of its own, the address without a path leads to the documentation."""
+    """Redirect `/` to the documentation, until there is a page of its own."""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 

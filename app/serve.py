@@ -1,4 +1,4 @@
-"""The API under our own signal handling and deadlines."""
+"""Serve the API with our own signal handling and deadlines."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ log = structlog.get_logger()
 COMMAND = "serve"
 
 OVERDUE: Final = 1
-"""The exit code where a request would not end."""
+"""The exit code where a request did not end in time."""
 
 GRACE: Final = 5
 """Seconds that requests in flight get to finish."""
 
 KEEP_ALIVE: Final = 75
-"""Seconds that an idle connection is kept: longer than AWS's load balancer (60) and nginx keep theirs. A
-request that meets a connection which is just being closed is lost, so whoever sends them closes first."""
+"""Seconds that an idle connection is kept: longer than AWS's load balancer (60) and nginx keep
+theirs. A request on a connection that is just being closed is lost, so the side that sends requests
+must be the one that closes."""
 
 _OVERTIME: Final = 3.0
-_WORKER: Final = "AnyIO worker"  # what the threads that plain route functions run on are called
+_WORKER: Final = "AnyIO worker"  # the name of the threads that run plain route functions
 _BACKLOG: Final = 2_048
 _SEND_BYTES: Final = 1_048_576
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
@@ -59,13 +60,13 @@ def run(
 ) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code.
 
-    After the signal /readyz answers 503; `drain` seconds later no connection is accepted any more,
-    and requests in flight get `grace` seconds. A second signal ends that wait. Should a request
-    still hold the process 3 s after that, it ends at once with exit code 1.
+    After the signal /readyz answers 503. `drain` seconds later no connection is accepted any more,
+    and requests in flight get `grace` seconds. A second signal ends that wait. If a request still
+    holds the process 3 s after that, the process ends at once with exit code 1.
 
-    `on_ready` gets the base URL once connections are accepted, on a thread of its own, so that it
-    may ask the server something. A child process that dies with the thread that started it must not
-    be started there. Call `run` on the main thread: signals arrive only there.
+    `on_ready` gets the base URL once connections are accepted. It runs on a thread of its own, so
+    it may send requests to the server. Do not start a child process there that dies with the thread
+    that started it. Call `run` on the main thread: signals arrive only there.
 
     Raises ConfigurationError or StoreError where it cannot start.
     """
@@ -73,7 +74,8 @@ def run(
         listener = listen(settings.host, settings.port)
     except OSError as error:
         raise ConfigurationError(
-            f"HOST={settings.host}, PORT={settings.port} cannot be listened on ({error.strerror or error}): "
+            f"HOST={settings.host}, PORT={settings.port} cannot be listened on "
+            f"({error.strerror or error}): "
             "choose another address with --host and --port, or with HOST and PORT"
         ) from error
     with closing(listener):
@@ -95,7 +97,7 @@ def run(
         server = _Server(config, draining, drain, _url(listener), on_ready)
         try:
             server.run(sockets=[listener])
-            # A read that did not finish in time still has its thread; `overdue` ends this wait.
+            # A read that did not finish in time still holds its thread; `overdue` ends this wait.
             for thread in threading.enumerate():
                 if thread.name.startswith(_WORKER):
                     waits.join(thread)
@@ -123,7 +125,7 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
         self._signal: int | None = None
         self._leave_at: float | None = None
-        # A read on a thread cannot be cancelled, and would keep the process for as long as it likes.
+        # A read on a thread cannot be cancelled, and could keep the process alive without end.
         deadline = drain + (config.timeout_graceful_shutdown or 0) + _OVERTIME
         self.overdue = threading.Timer(deadline, _leave_now)
         self.overdue.daemon = True
@@ -134,18 +136,18 @@ class _Server(uvicorn.Server):
             return
         log.info("server_ready", url=self._url)
         if self._on_ready is not None:
-            told = threading.Thread(target=self._on_ready, args=[self._url], daemon=True)
-            told.start()
+            threading.Thread(target=self._on_ready, args=[self._url], daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
         if self.force_exit:
-            # The server would leave it at that, and the application, cut off, at a traceback.
+            # uvicorn skips this after a second signal, and the application would end in a
+            # traceback.
             await self.lifespan.shutdown()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - theirs
-        # The signal may have interrupted a thread that holds the log's lock: nothing is logged
-        # here. Not calling the base class keeps it from raising the signal again at the end.
+        # Log nothing here: the signal may have interrupted a thread that holds the log's lock. And
+        # do not call the base class: it would raise the signal again at the end.
         if self._signal is None:
             self._signal = sig
             self._draining.set()
@@ -169,7 +171,7 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # one of two, as installed
-    """uvicorn's HTTP, whose replies leave in one piece."""
+    """uvicorn's HTTP protocol, with replies that leave in one piece."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(Corked(transport, asyncio.get_running_loop()))
@@ -181,16 +183,17 @@ def _leave_now() -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises OSError."""
+    """A socket that listens at this address. Raises OSError."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(
+        family, _, _, _, socket_address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except UnicodeError as error:
-        raise socket.gaierror(str(error)) from error  # it can be no name, so it is none
-    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-    # Connections take it over: the system then takes a whole reply at once, as far as it allows
-    # (Linux by default 0.2 MB), and delivers it even when this process is killed the moment after.
+        raise socket.gaierror(str(error)) from error  # no host can have such a name
+    listener = socket.create_server(socket_address, family=family, backlog=_BACKLOG)
+    # Connections inherit this buffer size. The system then takes a whole reply at once, up to its
+    # own limit (0.2 MB by default on Linux), and delivers it even if this process is killed right
+    # after.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
     return listener
 
@@ -202,15 +205,15 @@ def _url(listener: socket.socket) -> str:
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
-    """Let a command that serves be told where to listen."""
+    """Add --host and --port, the address to listen on, to a command that serves."""
     parser.add_argument("--host", help="address to listen on (setting HOST)")
     parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
 
 
 def address(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that these options give in the place of the environment's."""
-    given = {"host": options.host, "port": options.port}
-    return {name: value for name, value in given.items() if value is not None}
+    """The settings that these options give in place of the environment's."""
+    values = {"host": options.host, "port": options.port}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m app.serve") -> int:

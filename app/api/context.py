@@ -1,4 +1,4 @@
-"""What the routes work with: made once when the process starts, the same for every request."""
+"""What the routes work with: built once when the process starts, and shared by all requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.services.coverage import CoverageCounter
 
 @dataclass(frozen=True)
 class Context:
-    """The runtime, and what follows from its settings alone.
+    """The runtime, and what its settings alone decide.
 
     `draining` is set once this process should get no new requests.
     """
@@ -33,7 +33,7 @@ class Context:
 
     @classmethod
     def of(cls, runtime: Runtime, draining: threading.Event) -> Context:
-        """Everything that requests need of `runtime`, worked out beforehand."""
+        """Everything that requests need of `runtime`, prepared once."""
         settings = runtime.settings
         pairs = settings.allowed_pairs
         return cls(
@@ -54,31 +54,32 @@ class Context:
 
         Raises UnsupportedPair, which lists the served ones.
         """
-        # Upper case would otherwise turn a few letters of other scripts into Latin ones.
-        found = self._pairs.get(text.upper()) if text.isascii() else None
-        if found is None:
+        # Only ASCII: `upper` turns a few letters of other scripts into Latin ones.
+        pair = self._pairs.get(text.upper()) if text.isascii() else None
+        if pair is None:
             pairs = self.runtime.settings.allowed_pairs
-            legacy = ", ".join(pair.legacy for pair in pairs)
-            symbols = ", ".join(pair.symbol for pair in pairs)
+            legacy = ", ".join(served.legacy for served in pairs)
+            symbols = ", ".join(served.symbol for served in pairs)
             raise UnsupportedPair(
                 f"{shortened(text)!r} is not served: use one of {legacy} (or {symbols})."
             )
-        return found
+        return pair
 
     def interval(self, text: str) -> Interval:
         """The served interval that `text` names. Raises UnsupportedInterval, which lists them."""
-        found = self._intervals.get(text)
-        if found is None:
+        interval = self._intervals.get(text)
+        if interval is None:
+            served = ", ".join(self._intervals)
             raise UnsupportedInterval(
-                f"interval={shortened(text)!r} is not served: use one of {', '.join(self._intervals)}."
+                f"interval={shortened(text)!r} is not served: use one of {served}."
             )
-        return found
+        return interval
 
     def coin(self, text: str) -> Coin:
         """The coin that `text` names in any case. Raises UnsupportedSymbol, which lists them."""
-        found = self._coins.get(text.upper()) if text.isascii() else None
-        if found is None:
+        coin = self._coins.get(text.upper()) if text.isascii() else None
+        if coin is None:
             raise UnsupportedSymbol(
                 f"Unsupported symbol {shortened(text)!r}: use one of {', '.join(self._coins)}."
             )
-        return found
+        return coin

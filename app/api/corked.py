@@ -1,9 +1,9 @@
-"""A transport that hands the system a reply's head and body in one piece.
+"""A transport that hands a reply's head and body to the system in one piece.
 
-The server writes them one after the other, and a process may be killed between the two: the client, or
-the load balancer, is then left with a head that promises a body. In one piece the system has either all of
-the reply, and delivers it whatever becomes of the process, or none, and a load balancer can ask another
-process. It also saves a system call.
+The server writes them one after the other, and the process may be killed in between. The client, or
+the load balancer, then has a head without its body. In one piece, the system has either the whole
+reply, and delivers it even after the process has ended, or nothing, and a load balancer can send
+the request to another process. One piece also saves a system call.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import asyncio
 from typing import Any, Final
 
 MOST: Final = 1_048_576
-"""Bytes that are held back at the most."""
+"""The most bytes that are held back."""
 
 Data = bytes | bytearray | memoryview
 
 
 class Corked:
-    """An asyncio transport; what is written in one turn of the loop goes out at its end, together."""
+    """An asyncio transport that sends all writes of one turn of the loop together at its end."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

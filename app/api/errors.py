@@ -26,10 +26,10 @@ _SHOWN: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the client is told about one class of error.
+    """The reply to one class of error.
 
-    The detail is the error's own message, which is written for users, except where `public` says
-    something in its place because the message is for operators. `example` is for /docs.
+    The detail is the error's own message, which is written for users. Where that message is for
+    operators, `public` replaces it. `example` is for /docs.
     """
 
     status: int
@@ -44,8 +44,10 @@ _DATABASE_UNUSABLE: Final = (
     "The database cannot be used until an operator has acted; the service's log says why."
 )
 _INTERNAL: Final = "Something went wrong here, not in the request. Its id finds it in the log."
-_UPSTREAM: Final = "What this depends on outside does not answer"
-_UPSTREAM_BLOCKED: Final = "What this depends on outside refuses this service; its log says why."
+_UPSTREAM: Final = "The upstream service does not answer"
+_UPSTREAM_BLOCKED: Final = (
+    "The upstream service refuses requests from this service; the log says why."
+)
 
 ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.UnsupportedPair: Answer(
@@ -107,7 +109,7 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.OutOfTurn: Answer(
         503,
         "upstream-unavailable",
-        "What this depends on outside cannot be asked yet",
+        "The upstream service cannot be asked yet",
         "The next free turn at api.coingecko.com comes in 4.0 s, which is longer than this request "
         "can wait: try again then.",
     ),
@@ -133,19 +135,19 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.TakenByAnother: Answer(500, "internal", "An error of ours", public=_INTERNAL),
     errors.UnrepresentablePrice: Answer(500, "internal", "An error of ours", public=_INTERNAL),
 }
-"""Every concrete error of `app.core.errors`; what is not in it, or not ours, is INTERNAL."""
+"""Every concrete error of `app.core.errors`. Any other error is INTERNAL."""
 
 INTERNAL: Final = Answer(500, "internal", "An error of ours", public=_INTERNAL)
 
 
 def of_status(status: int) -> Answer:
-    """What is said of a status that the framework chose."""
+    """The answer for a status that the framework chose."""
     phrase = HTTPStatus(status).phrase
     return Answer(status, phrase.lower().replace(" ", "-"), phrase)
 
 
 def answer_to(error: type[BaseException]) -> Answer:
-    """What the client is told about this class of error."""
+    """The answer to this class of error."""
     return next((ANSWERS[each] for each in error.__mro__ if each in ANSWERS), INTERNAL)
 
 
@@ -175,15 +177,15 @@ def shortened(text: str) -> str:
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Let `app` answer our own errors, unknown addresses and wrong methods as problems.
+    """Let `app` answer our own errors, unknown paths and wrong methods as problems.
 
-    Whatever else is raised reaches `app.api.middleware`, which answers with INTERNAL.
+    Any other error reaches `app.api.middleware`, which answers with INTERNAL.
     """
     app.add_exception_handler(errors.MmsError, _of_ours)
     app.add_exception_handler(HTTPException, _of_routing)
 
 
-# Coroutines, because a plain function would be sent through the thread pool for nothing.
+# Coroutines, because plain functions would go through the thread pool for nothing.
 async def _of_ours(request: Request, error: Exception) -> Response:
     answer = answer_to(type(error))
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -210,7 +212,7 @@ async def _of_routing(request: Request, error: Exception) -> Response:
         answer = ANSWERS[errors.NotFound]
         detail = f"There is nothing at {path}; /docs lists what there is."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # HEAD works wherever GET does (`app.api.middleware`), which the router does not know.
+        # HEAD works wherever GET does (`app.api.middleware`), but the router does not know that.
         methods = set(headers.get("Allow", "").split(", "))
         allowed = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
         headers["Allow"] = allowed

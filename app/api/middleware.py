@@ -1,4 +1,4 @@
-"""What happens to every request, as plain ASGI: one layer of calls each, no task and no copy."""
+"""The layers around every request, as plain ASGI: each is one call, without a task or a copy."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 
 
 class RequestBoundary:
-    """Gives each request its id, its line in the log, and a reply even when everything fails.
+    """Gives each request its id, its log line, and a reply even where everything fails.
 
-    The id is the client's X-Request-ID where that is one to 64 letters, digits, dots, underscores or
-    hyphens, else a new one. It is in the reply, in each log line of the request and in each problem.
+    The id is the client's X-Request-ID where that has 1 to 64 letters, digits, dots, underscores or
+    hyphens; else a new one. It is in the reply, in each log line of the request and in each error.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,7 +38,7 @@ class RequestBoundary:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _given_id(scope["headers"]) or secrets.token_hex(8)
+        request_id = _client_id(scope["headers"]) or secrets.token_hex(8)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         extra = ((b"x-request-id", request_id.encode("ascii")), _NOSNIFF)
@@ -57,7 +57,7 @@ class RequestBoundary:
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self._app(scope, receive, counted)
-        except Exception:  # The last resort: what nobody expected is logged and answered.
+        except Exception:  # The last resort: an unexpected error is logged and answered.
             log.exception("request_crashed", method=scope["method"], path=_path(scope))
             # A reply that has begun cannot be taken back; the server then cuts the connection.
             if not status:
@@ -99,7 +99,7 @@ class HeadAsGet:
 
 
 class PlainStartFailure:
-    """Lets a start that fails for a reason of ours end in that one sentence, not in a traceback."""
+    """Ends a start that fails with one of our errors in its one sentence, not in a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -118,7 +118,8 @@ class PlainStartFailure:
         await self._app(scope, receive, plain)
 
 
-def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+def _client_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The client's X-Request-ID, if it is usable."""
     for name, value in headers:
         if name == b"x-request-id":
             return value.decode("ascii") if _ID.fullmatch(value) else None
@@ -126,13 +127,13 @@ def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def _path(scope: Scope) -> str:
-    """The path as it came, percent-encoded: it can neither forge a line nor drive a terminal."""
+    """The path as it came, percent-encoded: it can neither forge a line nor control a terminal."""
     raw: bytes | None = scope.get("raw_path")
     return raw.decode("ascii", "replace") if raw else quote(scope["path"], errors="replace")
 
 
 def _query(scope: Scope) -> str:
-    """The query as it came, its beginning where it is long."""
+    """The query as it came; only its beginning where it is long."""
     raw: bytes = scope.get("query_string", b"")
     shown = raw[:_LONGEST_QUERY].decode("ascii", "replace")
     return shown if len(raw) <= _LONGEST_QUERY else f"{shown}…"

@@ -1,7 +1,7 @@
 """The bodies of replies as /docs shows them: models, each with an example.
 
-They are apart from `app.api.responses` because both together would pass 500 lines, and because no
-read goes through them: series are rendered straight to bytes (`app.domain.rendering`).
+They are not in `app.api.responses`, because the two together would exceed 500 lines, and because no
+read uses them: series are rendered straight to bytes (`app.domain.rendering`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Reply(BaseModel):
-    """What every reply has in common: it is made once and not changed."""
+    """The base of every reply: immutable."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -190,7 +190,7 @@ GAPS_EXAMPLE: Final = {
 class Quarantined(Reply):
     """A candle that was refused."""
 
-    timestamp: int | None = Field(description="Start of the bucket; null where it is not known.")
+    timestamp: int | None = Field(description="Start of the bucket; null where it is unknown.")
     reason: str
     first_seen: int = Field(description="Unix seconds, UTC.")
     last_seen: int = Field(description="Unix seconds, UTC.")
@@ -268,7 +268,7 @@ HISTORY_EXAMPLE: Final = [PRICE_EXAMPLE]
 
 
 class PriceAnomaly(Reply):
-    """What is said of a symbol's newest price."""
+    """The judgement of a symbol's newest price."""
 
     symbol: str
     anomaly: bool

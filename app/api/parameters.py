@@ -1,10 +1,9 @@
-"""What a request may ask: its path, its query and its conditions, read and judged once.
+"""The parameters of requests: path, query and conditions, each read and checked once.
 
-The query has a parser of its own, which reads by the same declarations that /docs shows. FastAPI's
-parameters cost three quarters of a read, and cannot refuse a name that is given twice (decision
-0002).
+The query has its own parser, which reads the same declarations that /docs shows. FastAPI's
+parameters cost three quarters of a read, and cannot refuse a repeated name (decision 0002).
 
-What FastAPI calls here are coroutines, because it would send plain functions through the thread
+The dependencies here are coroutines, because FastAPI would send plain functions through the thread
 pool. None of them waits for anything.
 """
 
@@ -48,7 +47,7 @@ _INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter: its spellings, and what /docs says about it."""
+    """A query parameter: its spellings and its documentation."""
 
     name: str
     description: str
@@ -68,7 +67,7 @@ class Parameter:
         return {
             "name": name,
             "in": "query",
-            # With two names for one parameter neither can be required by itself.
+            # With two names for one parameter, neither is required by itself.
             "required": self.required and self.other_name is None,
             "description": description,
             "schema": dict(self.schema),
@@ -81,7 +80,7 @@ class Query:
 
     def __init__(self, *parameters: Parameter) -> None:
         self.parameters = parameters
-        # By every spelling, in the order of their declaration: the name that it means.
+        # The parameter's name by each of its spellings, in the order of declaration.
         self._names = {
             spelling: parameter.name
             for parameter in parameters
@@ -93,7 +92,7 @@ class Query:
         """The values in the query string `raw`, by parameter name.
 
         Raises UnknownParameter, RepeatedParameter (also for two spellings of one parameter), and
-        InvalidParameter where it is too long, is not UTF-8 or lacks what is required.
+        InvalidParameter where the query is too long, is not UTF-8 or lacks a required parameter.
         """
         if len(raw) > LONGEST:
             raise InvalidParameter(
@@ -147,7 +146,7 @@ def _decoded(part: bytes) -> str:
         ) from None
 
 
-# What each request may ask, as /docs shows it.
+# The parameters of each request, as /docs shows them.
 
 _MOMENT: Final = (
     "Unix seconds (`1704067200`), a date (`2024-01-01`) or a date-time with its zone "
@@ -265,7 +264,7 @@ def _in_path(name: str, description: str, example: str) -> dict[str, Any]:
     }
 
 
-# What a route takes: an annotated type for each kind of request.
+# An annotated type for the parameters of each kind of request.
 
 
 async def _context(request: Request) -> Context:
@@ -338,7 +337,7 @@ async def _nothing(request: Request) -> None:
 
 
 async def _if_none_match(request: Request) -> str | None:
-    # Several lines are one list (RFC 9110, 5.3). If-Modified-Since is not read: it knows whole
+    # Several lines are one list (RFC 9110, 5.3). If-Modified-Since is ignored: it has whole
     # seconds, and two loads may end within one.
     lines = request.headers.getlist("if-none-match")
     return ", ".join(lines) if lines else None
@@ -354,7 +353,7 @@ RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 SeriesDep = Annotated[Series, Depends(_series)]
 CoinDep = Annotated[Coin, Depends(_coin)]
 HistoryDep = Annotated[tuple[Coin, int, int | None, int | None], Depends(_history)]
-"""The coin, how many prices, and the first and last unix second where they are given."""
+"""The coin, how many prices, and the first and last unix second, if any."""
 AnomalyDep = Annotated[tuple[Coin, Rule], Depends(_anomaly)]
 AnomaliesDep = Annotated[tuple[Selection, Rule], Depends(_anomalies)]
 NoParameters = Depends(_nothing)
@@ -405,8 +404,8 @@ def _windows(text: str) -> tuple[Window, ...]:
 def _rule(values: dict[str, str], default: Decimal) -> Rule:
     name = values.get("method", Method.RELATIVE.value)
     if name == Method.RELATIVE.value:
-        given = values.get("threshold")
-        return RelativeRule(default if given is None else parse_threshold(given))
+        threshold = values.get("threshold")
+        return RelativeRule(default if threshold is None else parse_threshold(threshold))
     if name != Method.ROBUST.value:
         raise InvalidParameter(f"method={shortened(name)!r} is unknown: use relative or robust.")
     if "threshold" in values:

@@ -1,4 +1,4 @@
-"""Replies: their bytes, what /docs says of them, and the reply to a client that has one already.
+"""Replies: their bytes, their documentation in /docs, and the answer to a conditional request.
 
 The models of the bodies are in `app.api.models`.
 """
@@ -30,7 +30,7 @@ from app.domain.times import iso
 from app.services.averages import Reading, Selection, why_absent
 from app.services.gaps import is_stale
 
-# A stored reply may be used only after asking whether it is still right; asking costs little.
+# A client may use a stored reply only after revalidation, which costs little.
 _CACHING: Final = "public, no-cache"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 
@@ -46,11 +46,12 @@ class JsonBytes(JSONResponse):
 def series_reply(
     kind: str, buckets: Selection, reading: Reading, held: str | None, window: Window | None = None
 ) -> Response:
-    """The reply with what was read, or 304 where the client holds it.
+    """The reply with the body of `reading`, or 304 where the client holds it.
 
-    `kind` is the endpoint with what else shapes the body, `held` the request's If-None-Match, and
-    `window` that of the averages, if any. The ETag names the revision and the buckets. So it
-    changes with every change of the body and, for a period that ends now, with every new bucket.
+    `kind` is the endpoint with everything else that shapes the body, `held` the request's
+    If-None-Match, and `window` that of the averages, if any. The ETag depends on the revision and
+    the buckets. So it changes with every change of the body and, for a period that ends now, with
+    every new bucket.
     """
     tag = _etag(kind, buckets, reading)
     headers = _headers(buckets, reading, tag, window)
@@ -62,9 +63,9 @@ def series_reply(
 def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
     """The entity tag of one representation."""
     period = f"{buckets.first} {min(buckets.last, buckets.closed)}"
-    named = f"{kind} {buckets.series.pair.symbol} {buckets.series.interval} {period}"
-    named = f"{named} {reading.state.revision} {reading.missing}"
-    return f'"{blake2b(named.encode(), digest_size=12).hexdigest()}"'
+    name = f"{kind} {buckets.series.pair.symbol} {buckets.series.interval} {period}"
+    name = f"{name} {reading.state.revision} {reading.missing}"
+    return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
 
 
 def _headers(
@@ -97,7 +98,7 @@ def _is_held(if_none_match: str | None, tag: str) -> bool:
     return if_none_match.strip() == "*" or tag in _TAG.findall(if_none_match)
 
 
-# What /docs says of replies.
+# What /docs says about replies.
 
 SERIES_ERRORS: Final = (
     RepeatedParameter,
@@ -105,7 +106,7 @@ SERIES_ERRORS: Final = (
     UnsupportedInterval,
     StoreUnavailable,
 )
-"""What a request for a series may be answered with, whatever its query."""
+"""The errors of every request for a series, whatever its query."""
 
 
 def _header(description: str, example: str | int) -> dict[str, Any]:
@@ -119,7 +120,7 @@ HEADERS: Final = {
     ),
     "X-Content-Type-Options": _header("The Content-Type is right.", "nosniff"),
 }
-"""What every reply has."""
+"""The headers of every reply."""
 
 SERIES_HEADERS: Final = {
     **HEADERS,
@@ -138,13 +139,13 @@ SERIES_HEADERS: Final = {
         '"0f41c2a7d95be8630f41c2a7"',
     ),
     "Cache-Control": _header(
-        "A stored reply may be used after asking whether it is still right.", "public, no-cache"
+        "A stored reply may be used after checking that it is still right.", "public, no-cache"
     ),
     "Last-Modified": _header(
         "When the series was changed last; absent where it never was.",
         "Sat, 30 Mar 2024 00:05:02 GMT",
     ),
-    "X-Data-Missing": _header("How many of the asked buckets have ended and have no value.", 0),
+    "X-Data-Missing": _header("How many of the requested buckets have ended and have no value.", 0),
     "X-Data-Reason": _header(
         "Only where nothing of the series is stored, or the period begins before all that can have "
         "a value: why, and what to do.",
@@ -153,7 +154,7 @@ SERIES_HEADERS: Final = {
 }
 
 NOT_MODIFIED: Final = {
-    "description": "What If-None-Match names is still right.",
+    "description": "The reply that If-None-Match names is still right.",
     "headers": SERIES_HEADERS,
 }
 
@@ -184,7 +185,7 @@ def series_replies(
 def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
     """The documented error replies, by status, each with an example for every code.
 
-    Besides `errors` they are a query that cannot be read or names what the request does not have.
+    Besides `errors` they are those of a query that is unreadable or has an unknown parameter.
     """
     documented: dict[int | str, dict[str, Any]] = {}
     every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, *errors)
@@ -193,7 +194,7 @@ def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
         _document(documented, answer, answer.example)
         if answer.code == "upstream-unavailable":
             documented[answer.status]["headers"]["Retry-After"] = _header(
-                "Seconds to wait, where what this depends on says how long.", 60
+                "Seconds to wait, where the upstream service says how long.", 60
             )
     return documented
 

@@ -1,7 +1,7 @@
 """Back a database up, or restore it.
 
 A backup is one file that can be restored into SQLite or PostgreSQL. It is a snapshot of one moment,
-whatever is written meanwhile. The same content has the same hash, from either database.
+whatever is written meanwhile. The same content has the same hash, whichever database it comes from.
 
 exit codes: 0 done; 1 it did not work this time (the database does not answer, the disk is full) and
 nothing was changed; 2 something must be changed first: a setting, the file, the database
@@ -40,8 +40,8 @@ def main(
     clock: Clock = time.time,
 ) -> int:
     """Run the command. Exit 0 done, 1 failed and nothing changed, 2 refused."""
-    given = sys.argv[1:] if argv is None else argv
-    command = "restore" if given[:1] == ["restore"] else "backup"
+    arguments = sys.argv[1:] if argv is None else argv
+    command = "restore" if arguments[:1] == ["restore"] else "backup"
 
     def work(settings: Settings, options: argparse.Namespace) -> int:
         try:
@@ -56,7 +56,7 @@ def main(
         _say(options, content)
         return DONE
 
-    return run(command, _parser(prog), given, work, stays="nothing was changed")
+    return run(command, _parser(prog), arguments, work, stays="nothing was changed")
 
 
 def _content(options: argparse.Namespace, db_url: str, clock: Clock) -> Content:

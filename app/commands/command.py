@@ -1,12 +1,12 @@
 """What every command has in common: its command line, its start, its end, and its exit code.
 
-0   everything that was asked for is done
+0   all of it is done
 1   some of it failed; what failed is named, the rest is stored
 2   it could not start: a setting, the database, the command line
 3   it is done, but standard output did not take the result
 130 / 143   interrupted or terminated; what was committed before stays
 
-A command that serves until it is told to stop takes both signals itself, and ends with 0 after one.
+A command that serves handles both signals itself, and ends with 0 after one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOT_STARTED: Final = 2
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Not an Exception: nothing but the command's end may catch it."""
+    """SIGTERM arrived. Not an Exception: only the command's end may catch it."""
 
 
 class BadCommandLine(Exception):
@@ -45,11 +45,11 @@ class BadCommandLine(Exception):
 
 
 class HelpPrinted(SystemExit):
-    """There was --help, and nothing else is to be done."""
+    """--help was printed, and nothing else is to do."""
 
 
 class CommandFailed(Exception):
-    """Work that ends early with an exit code and a sentence of its own; raise it from the cause."""
+    """The work ended early, with this exit code and sentence; raise it from the cause."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -67,7 +67,7 @@ Work = Callable[[Settings, argparse.Namespace], int]
 class Ending:
     """How a command ended. `error` and `reason` say what ended it early; None where it is done.
 
-    `as_json` says that the command line asks for a last line of JSON.
+    `as_json` says whether the command line has --json.
     """
 
     command: str
@@ -78,16 +78,16 @@ class Ending:
 
     @property
     def cause(self) -> dict[str, str | None]:
-        """What the line of JSON says of an early end; nothing of any other."""
+        """The members that the line of JSON has after an early end; none after any other."""
         return {} if self.error is None else {"error": self.error, "reason": self.reason}
 
 
 Conclude = Callable[[Ending], int]
-"""Says on standard output what came of the work; returns the exit code."""
+"""Reports the end on standard output; returns the exit code."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are raised, and whose help is a result."""
+    """argparse that raises its errors, and prints its help through `output`."""
 
     def error(self, message: str) -> NoReturn:
         """Raise BadCommandLine."""
@@ -99,25 +99,25 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, _file: object = None) -> None:
         """Print the help to standard output."""
-        output.result(self.format_help().rstrip("\n"))
+        output.help_text(self.format_help().rstrip("\n"))
 
 
 def plain_parser(prog: str, description: str | None) -> Parser:
-    """A parser without options. `prog` is what was typed, `description` the module's docstring."""
+    """A parser without options. `prog` is the typed name, `description` the module's docstring."""
     return Parser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 
 def command_parser(prog: str, description: str | None) -> Parser:
-    """A parser with --json: what every command has that comes to an end by itself."""
+    """A parser with --json, for every command that ends by itself."""
     parser = plain_parser(prog, description)
     add_json(parser)
     return parser
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Give a command its --json."""
+    """Add --json to a command."""
     parser.add_argument(
         "--json", action="store_true", help="end with one line of JSON on standard output"
     )
@@ -136,7 +136,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def json_of_an_early_end(end: Ending) -> int:
-    """With --json, print in the place of what the work would have printed what ended it early."""
+    """With --json, print what ended the work early in place of the work's own line."""
     if end.as_json and end.error is not None:
         output.json_line({"command": end.command, "exit": end.code, **end.cause})
     return end.code
@@ -159,9 +159,10 @@ def run(
 ) -> int:
     """Read the command line and the settings, set up the log, do the work; returns the exit code.
 
-    What ends it early is said in one sentence on standard error. `overrides` are the settings that
-    the options give in the place of the environment's. `conclude` has the last word, `stays` is
-    what an interrupt leaves. A command with `own_signals` handles SIGINT and SIGTERM itself.
+    An early end is explained in one sentence on standard error. `overrides` returns the settings
+    that the options give in place of the environment's. `conclude` reports the end and may change
+    the exit code. `stays` says what an interrupt leaves. A command with `own_signals` handles
+    SIGINT and SIGTERM itself.
     """
 
     def configured(options: argparse.Namespace) -> int:
@@ -211,14 +212,14 @@ def _attempt(
     own_signals: bool,
     stays: str,
 ) -> Ending:
-    """Do the work, and say on standard error what ended it early."""
-    logging.configure()  # what goes wrong before the settings are read is logged, too
-    given = sys.argv[1:] if argv is None else argv
-    as_json = "--json" in given
+    """Do the work; explain an early end on standard error."""
+    logging.configure()  # so that errors before the settings are read are logged, too
+    arguments = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in arguments
     try:
         if not own_signals:
             _raise_interrupts()
-        options = parser.parse_args(given)
+        options = parser.parse_args(arguments)
         as_json = getattr(options, "json", False)
         with nullcontext() if own_signals else _terminable():
             return Ending(command, work(options), as_json)
@@ -234,7 +235,7 @@ def _attempt(
 def _meaning(  # noqa: PLR0911 - a table
     error: BaseException, command: str, stays: str
 ) -> tuple[int, str]:
-    """The exit code that an error means, and the sentence that says why the command ended."""
+    """The exit code of an error, and the sentence that says why the command ended."""
     match error:
         case BadCommandLine():
             return NOT_STARTED, str(error)
@@ -254,17 +255,17 @@ def _meaning(  # noqa: PLR0911 - a table
 
 
 def _raise_interrupts() -> None:
-    """Let a Ctrl-C raise KeyboardInterrupt: there is something to undo or to say then (see app)."""
+    """Let Ctrl-C raise KeyboardInterrupt, because now there is something to undo (see `app`)."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the work as an interrupt would, so that transactions are undone cleanly."""
+    """Let SIGTERM end the work as an interrupt does, so that transactions are rolled back."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        # A second one must not interrupt what the first has begun; all of that is bounded in time.
+        # A second one must not interrupt what the first has begun, which is bounded in time.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 

@@ -1,4 +1,4 @@
-"""Bring the database to the schema that this version needs.
+"""Migrate the database to the schema that this version needs.
 
 exit codes: 0 it is at that version; 2 it could not be brought there, and nothing was changed
 """

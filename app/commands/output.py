@@ -1,7 +1,7 @@
 """What commands show: progress with an ETA while they work, a summary and JSON at the end.
 
-Standard output may be a pipe that nobody reads any more, or a file on a full disk. That ends no
-work (`delivered`). `mms --help` imports this module, so what progress needs is imported only then.
+Standard output may be a pipe whose reader has left, or a file on a full disk. That ends no work
+(`delivered`). `mms --help` imports this module, so the imports for progress are made only there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNDELIVERED: Final = 3
 """The exit code of a command that did its work and could not deliver its result."""
 
 Advance = Callable[[str, int], None]
-"""Told the name of a task and how many of its units were just done."""
+"""Called with the name of a task and the number of its units that were just done."""
 
 LINE_EVERY: Final = 10.0
 """Seconds between two progress lines where there is no terminal."""
@@ -27,7 +27,7 @@ LINE_EVERY: Final = 10.0
 
 @contextmanager
 def progress(totals: Mapping[str, int]) -> Iterator[Advance]:
-    """Show the progress of named tasks: a bar each on a terminal, a line now and then elsewhere."""
+    """Show the progress of named tasks: a bar each on a terminal, now and then a line elsewhere."""
     if sys.stderr.isatty():
         with _bars(totals) as advance:
             yield advance
@@ -58,23 +58,23 @@ def _bars(totals: Mapping[str, int]) -> Iterator[Advance]:
 
 
 def lines(totals: Mapping[str, int], clock: Callable[[], float]) -> Advance:
-    """Progress as log lines, at most one every `LINE_EVERY` seconds, with the time that is left."""
+    """Progress as log lines, at most one every `LINE_EVERY` seconds, with the remaining time."""
     import structlog  # noqa: PLC0415 - only a load needs it
 
     log = structlog.get_logger()
     lock = Lock()
-    begun = said = clock()
+    begun = logged_at = clock()
     whole = sum(totals.values())
     done = 0
 
     def advance(name: str, units: int) -> None:
-        nonlocal said, done
+        nonlocal logged_at, done
         with lock:
             done += units
             now = clock()
-            if now - said < LINE_EVERY or done == 0:
+            if now - logged_at < LINE_EVERY or done == 0:
                 return
-            said = now
+            logged_at = now
             left = (now - begun) / done * max(0, whole - done)
             log.info("load_progress", task=name, done=done, of=whole, eta_seconds=round(left))
 
@@ -82,9 +82,9 @@ def lines(totals: Mapping[str, int], clock: Callable[[], float]) -> Advance:
 
 
 class _StandardOutput:
-    """Standard output that takes what it can, and after the first failure nothing more.
+    """Standard output that drops everything after the first failed write.
 
-    `lost` is that failure. `undelivered` says that a result was lost.
+    `lost` is that failure. `undelivered` says whether a result was lost.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -96,7 +96,7 @@ class _StandardOutput:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, unless something was lost before."""
+        """Write, unless a write failed before."""
         if self._stream is not None and self.lost is None:
             try:
                 return self._stream.write(text)
@@ -105,16 +105,21 @@ class _StandardOutput:
         return len(text)
 
     def flush(self) -> None:
-        """Flush, unless something was lost before."""
+        """Flush, unless a write failed before."""
         if self._stream is not None and self.lost is None:
             try:
                 self._stream.flush()
             except OSError as error:
                 self._lose(error)
 
+    def forgive_reader(self) -> None:
+        """Forget a failure that only means that the reader has left."""
+        if isinstance(self.lost, BrokenPipeError):
+            self.lost, self.undelivered = None, False
+
     def _lose(self, error: OSError) -> None:
         self.lost = error
-        # What is left in the buffer would fail again when the interpreter ends.
+        # The rest of the buffer would fail again when the interpreter ends.
         with suppress(OSError):
             descriptor = cast(TextIO, self._stream).fileno()
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -123,10 +128,10 @@ class _StandardOutput:
 
 
 def delivered(command: str, work: Callable[[], int | None]) -> int:
-    """Do the work, whatever becomes of what it prints; returns its exit code, 0 where it has none.
+    """Do the work, even where its output cannot be written; returns its exit code, 0 for None.
 
-    What standard output does not take is dropped, and one line on standard error says so. Where a
-    `result` was among it, an exit code of 0 becomes UNDELIVERED.
+    Output that standard output does not take is dropped, and one line on standard error says so.
+    Where a `result` is lost, an exit code of 0 becomes UNDELIVERED.
     """
     stdout = _StandardOutput(sys.stdout)
     with redirect_stdout(cast(TextIO, stdout)):
@@ -147,15 +152,22 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def line(text: str) -> None:
-    """Print one line to standard output: for people, and not the result itself."""
+    """Print one line to standard output: for people; it is not the result itself."""
     print(text, flush=True)
 
 
 def result(text: str) -> None:
-    """Print what the command was asked for to standard output."""
+    """Print the command's result to standard output."""
     line(text)
     if isinstance(sys.stdout, _StandardOutput):
         sys.stdout.undelivered = sys.stdout.lost is not None
+
+
+def help_text(text: str) -> None:
+    """Print a help or a version as a result; a reader who leaves early has lost nothing."""
+    result(text)
+    if isinstance(sys.stdout, _StandardOutput):
+        sys.stdout.forgive_reader()
 
 
 def json_line(value: Mapping[str, Any]) -> None:
@@ -164,5 +176,5 @@ def json_line(value: Mapping[str, Any]) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line to standard error: how a command goes on, or why it ended."""
+    """Print one line to standard error: what a command is doing, or why it ended."""
     print(text, file=sys.stderr, flush=True)

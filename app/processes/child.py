@@ -1,8 +1,8 @@
-"""python -m app.processes.child MODULE ARGUMENT...: run one of our commands for as long as its parent lives.
+"""python -m app.processes.child MODULE ARGUMENT...: run one of our commands while its parent lives.
 
-Standard input is a pipe whose other end the parent alone holds. However the parent ends, kill -9
-included, the system closes that end; this process then gets the SIGTERM that the parent would have sent,
-and the command stops as it always does.
+Standard input is a pipe whose other end only the parent holds. However the parent ends, kill -9
+included, the system closes that end. This process then sends itself the SIGTERM that the parent
+would have sent, and the command stops as it always does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the module that comes first with the arguments that follow; it ends the process."""
+    """Run the module `argv[0]` with the arguments that follow; it ends the process."""
     watch = threading.Thread(
         target=_outlive_no_parent, args=[threading.get_ident()], name="parent-watch", daemon=True
     )
@@ -26,14 +26,14 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _outlive_no_parent(main_thread: int) -> None:
-    # Not through sys.stdin: a thread that waits in there keeps the interpreter from ending.
+    # Not through sys.stdin: a thread that waits there keeps the interpreter from ending.
     while os.read(0, 1):
         pass
-    # Its output went to the parent as well: what is printed at the end must not fail for that.
+    # Standard output led to the parent, too: what the command prints at its end must not fail.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
-    # To that thread, so that whatever it waits for is interrupted.
+    # To the main thread, so that whatever it waits for is interrupted.
     signal.pthread_kill(main_thread, signal.SIGTERM)
 
 

@@ -1,7 +1,7 @@
 """The same service against a stand-in exchange, without a network.
 
-Prices are simulated and say so. Everything else is real: the loader asks the stand-in over HTTP, and
-the API reads from a SQLite file of its own, data/demo.db.
+Prices are simulated, and the demo says so. Everything else is real: the loader asks the stand-in
+over HTTP, and the API reads from a SQLite file of its own, data/demo.db.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SEED: Final = 1
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m app.processes.demo") -> int:
-    """Serve until told to stop. Exit 0 after a stop, 2 where it could not start."""
+    """Serve until a signal. Exit 0 after a stop, 2 where it could not start."""
     parser = command.plain_parser(prog, __doc__)
     serve.add_address(parser)
     return command.run(
@@ -51,7 +51,7 @@ def _demonstrate(own: Settings) -> int:
     prices = SimulatedPrices(SEED, own.allowed_symbols)
     exchange = Exchange(Simulation(SEED, pairs), clock=time.time, prices=prices)
     with serve_exchange(exchange) as exchange_url:
-        changed = {
+        fixed = {
             "ENV": "dev",
             "DB_URL": DATABASE,
             "DB_READ_URL": "none://",
@@ -62,9 +62,9 @@ def _demonstrate(own: Settings) -> int:
             "COINGECKO_REQUESTS_PER_SECOND": "1000",
             "PRICE_POLL_SECONDS": "10",
         }
-        kept = {n: v for n, v in os.environ.items() if n.removesuffix(SUFFIX) not in changed}
-        environment = {**kept, **changed}
-        overrides: dict[str, Any] = {name.lower(): value for name, value in changed.items()}
+        kept = {n: v for n, v in os.environ.items() if n.removesuffix(SUFFIX) not in fixed}
+        environment = {**kept, **fixed}
+        overrides: dict[str, Any] = {name.lower(): value for name, value in fixed.items()}
         port = _free_port(own.host, own.port)
         settings = load_settings(**overrides, host=own.host, port=port)
         output.line(f"Demo: a simulated exchange on {exchange_url}, prices are made up.")
@@ -72,9 +72,9 @@ def _demonstrate(own: Settings) -> int:
 
 
 def show(base_url: str, settings: Settings) -> None:
-    """Print the three addresses worth opening, and one question with its answer."""
+    """Print the three addresses worth opening, and one request with its reply."""
     interval = "" if Interval.DAY in settings.intervals else f"&interval={settings.intervals[0]}"
-    question = f"{base_url}/{settings.allowed_pairs[0]}/mms?range=20{interval}"
+    url = f"{base_url}/{settings.allowed_pairs[0]}/mms?range=20{interval}"
     output.line(f"""
 Worth opening:
   {base_url}/docs
@@ -82,17 +82,17 @@ Worth opening:
   {base_url}/history/{settings.allowed_symbols[0].symbol}
 
 An example:
-  $ curl '{question}'
-  {_answer(question)}
+  $ curl '{url}'
+  {_answer(url)}
 
 Stop with Ctrl-C.""")
 
 
-def _answer(question: str) -> str:
-    """What our own API answers, shortened; where it does not, why."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
+def _answer(url: str) -> str:
+    """The reply of our own API, shortened; without one, the reason."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # on this machine
     try:
-        with opener.open(question, timeout=10) as reply:
+        with opener.open(url, timeout=10) as reply:
             return _shortened(reply.read().decode())
     except (OSError, HTTPException) as error:
         return f"No answer now: {error}"
@@ -107,12 +107,12 @@ def _shortened(answer: str) -> str:
 
 
 def _free_port(host: str, port: int) -> int:
-    """`port`, or another one where it is in use: a demo need not fail because something else runs."""
+    """`port`, or a free one where it is in use: that is no reason for a demo to fail."""
     try:
         serve.listen(host, port).close()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            return port  # the server is going to say what is wrong with it
+            return port  # the server will say what is wrong with it
         with serve.listen(host, 0) as other:
             free: int = other.getsockname()[1]
         output.line(f"Port {port} is in use; using {free}.")

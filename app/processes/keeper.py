@@ -1,9 +1,10 @@
-"""Keeps a database current beside a server that is already answering: the loaders, as child processes.
+"""Keep a database current beside a server that already answers: the loaders, as child processes.
 
-At start the initial loader fills what is missing; then, shortly after each candle closes, the
-incremental loader runs. When the exchange is away it says so once in plain words, goes on trying, at
-each close at the latest, and says once when it is back. Loads run in child processes, so that their work
-and their memory are not the server's; they end with it, however it ends (`app.processes.child`).
+At start the initial loader loads what is missing. Then the incremental loader runs shortly after
+each candle closes. When the exchange is away, the keeper says so once in plain words, retries at
+each close at the latest, and says once when it is back. Loads run in child processes, so that their
+work and their memory are not the server's. They end with the server, however it ends
+(`app.processes.child`).
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ COLLECTOR: Final = "app.workers.price_collector"
 MONITOR: Final = "app.monitoring.gap_monitor"
 
 AFTER_CLOSE: Final = 30.0
-"""Seconds after a candle's close at which it is fetched; a tenth of a short interval at most."""
+"""Seconds between a candle's close and its load; at most a tenth of the interval."""
 
 FIRST_RETRY: Final = 60.0
 LAST_RETRY: Final = 900.0
-"""Seconds between tries after failures: doubling from the first to the last."""
+"""Seconds between attempts after failures: doubling from the first to the last."""
 
 STOP_WITHIN: Final = 5.0
-"""Seconds that a running load gets to end after a stop was asked for."""
+"""Seconds that a running load gets to end after a stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
-    """How a child ended: its exit code, and the JSON summary it printed, None where it printed none."""
+    """How a child ended: its exit code, and the JSON summary that it printed, if any."""
 
     code: int
     summary: Mapping[str, Any] | None
@@ -51,13 +52,13 @@ class ChildEnd:
     def interrupted(self) -> bool:
         """Whether a Ctrl-C ended it.
 
-        That reaches all of a terminal's processes, and is no failure: the order to stop follows.
+        Ctrl-C reaches all processes of a terminal. It is no failure: the order to stop follows.
         """
         return self.code in (-signal.SIGINT, 128 + signal.SIGINT)
 
 
 def next_run(now: float, interval: Interval, failures: int) -> float:
-    """When to load next: after the interval's next close, or sooner to retry after `failures`."""
+    """When to load next, in unix seconds: after the next close, or sooner after `failures`."""
     delay = min(AFTER_CLOSE, interval.seconds / 10)
     due = interval.floor(now) + delay
     close = due if due > now else due + interval.seconds
@@ -67,9 +68,9 @@ def next_run(now: float, interval: Interval, failures: int) -> float:
 
 
 class Beside(threading.Thread, ABC):
-    """A thread that runs one child after another. `stop` ends it and the child it may have running.
+    """A thread that runs one child after another. `stop` ends it and a running child.
 
-    `wait(seconds)` returns True as soon as it is to stop.
+    `wait(seconds)` returns True as soon as the thread must stop.
     """
 
     def __init__(
@@ -86,17 +87,17 @@ class Beside(threading.Thread, ABC):
 
     @abstractmethod
     def _after(self, end: ChildEnd) -> float:
-        """What the end of that child means; returns the seconds until the next one."""
+        """Judge the end of that child; returns the seconds until the next one."""
 
     def run(self) -> None:
-        """Run a child, wait, run the next, until told to stop."""
+        """Run a child, wait, run the next, until `stop`."""
         while not self._stopped.is_set():
             try:
                 end = self._children.run(*self._next())
                 if self._stopped.is_set():
                     return
                 pause = self._after(end)
-            except Exception:  # noqa: BLE001 - nobody else would start it again
+            except Exception:  # noqa: BLE001 - nothing else would restart the thread
                 structlog.get_logger().exception("keeper_crashed", thread=self.name)
                 pause = FIRST_RETRY
             if self._wait(pause):
@@ -113,7 +114,8 @@ class Beside(threading.Thread, ABC):
 class Keeper(Beside):
     """The thread that runs the loaders.
 
-    `say` shows a line to a person; `loaded` is called once, after the first load that got a series.
+    `say` shows a line to a person. `loaded` is called once, after the first load that succeeded for
+    at least one series.
     """
 
     def __init__(
@@ -136,8 +138,8 @@ class Keeper(Beside):
         self._greeted = False
 
     def _next(self) -> Sequence[str]:
-        # A series that the first load did not get has no need of another one: the incremental loader
-        # gives it its whole history, without looking through that of all others each time.
+        # A series that the first load missed needs no second initial load: the incremental loader
+        # loads its whole history, and does not look through the history of all others each time.
         return [INCREMENTAL if self._greeted else INITIAL]
 
     def _after(self, end: ChildEnd) -> float:
@@ -147,7 +149,8 @@ class Keeper(Beside):
         ends = [each.get("status") for each in series]
         reasons = [str(each.get("reason")) for each in series if each.get("unreachable")]
         if end.code == 0:
-            # What another loader is at may lie there: it may have died, and its lease ends by itself.
+            # Come back soon for a series that another loader has taken: that loader may have died,
+            # and its lease expires.
             self._failures, tries = 0, int("taken" in ends)
         else:
             self._failures = tries = self._failures + 1
@@ -167,7 +170,7 @@ class Keeper(Beside):
 
 
 class Periodic(Beside):
-    """A thread that runs one command, waits, and runs it again, whatever it ended with."""
+    """A thread that runs one command again and again, with a pause, whatever its exit code."""
 
     def __init__(
         self,
@@ -187,14 +190,14 @@ class Periodic(Beside):
 
     def _after(self, end: ChildEnd) -> float:
         if not end.interrupted:
-            tell = structlog.get_logger()
-            say = tell.warning if end.code else tell.info
-            say("scheduled_run_finished", command=self._command[0], exit_code=end.code)
+            log = structlog.get_logger()
+            write = log.warning if end.code else log.info
+            write("scheduled_run_finished", command=self._command[0], exit_code=end.code)
         return self._every
 
 
 class Children:
-    """Runs one loader at a time as a child process with the given environment."""
+    """Runs one command at a time as a child process, with `environment`."""
 
     def __init__(self, environment: Mapping[str, str], log: TextIO | None = None) -> None:
         self._environment = dict(environment)
@@ -204,9 +207,9 @@ class Children:
         self._stopped = False
 
     def run(self, module: str, *arguments: str) -> ChildEnd:
-        """Run `python -m module --json`, with more arguments where given, to its end.
+        """Run `python -m module --json` with `arguments` to its end.
 
-        Raises OSError where the system cannot start it, for want of memory for example.
+        Raises OSError where the system cannot start it, for example without memory.
         """
         with self._lock:
             if self._stopped:
@@ -220,7 +223,7 @@ class Children:
                 env=self._environment,
             )
             self._running = child
-        # Not `communicate`, which closes the child's input: that is how it learns of our end.
+        # Not `communicate`: it closes the child's input, which tells the child that we have ended.
         with child:
             assert child.stdout is not None
             printed = child.stdout.read()
@@ -229,7 +232,7 @@ class Children:
         return ChildEnd(child.returncode, _last_json(printed))
 
     def stop(self) -> None:
-        """Terminate the child that may be running, and start no other."""
+        """Terminate a running child, and start no other."""
         with self._lock:
             self._stopped = True
             child = self._running
@@ -243,7 +246,7 @@ class Children:
 
 
 def _last_json(printed: str) -> Mapping[str, Any] | None:
-    """The summary that a command prints as its last line with --json."""
+    """The summary that a command with --json prints as its last line, if any."""
     lines = printed.strip().splitlines()
     try:
         summary = json.loads(lines[-1]) if lines else None
@@ -253,9 +256,9 @@ def _last_json(printed: str) -> Mapping[str, Any] | None:
 
 
 def _series(end: ChildEnd) -> Sequence[Mapping[str, Any]]:
-    """How each series fared, as the loaders print it."""
-    found: Sequence[Mapping[str, Any]] = (end.summary or {}).get("series", [])
-    return found
+    """The result of each series, as the loaders print it."""
+    series: Sequence[Mapping[str, Any]] = (end.summary or {}).get("series", [])
+    return series
 
 
 def _plain_words(reason: str) -> str:

@@ -1,8 +1,8 @@
 """The whole service on one machine, serving at once and keeping itself current.
 
-It migrates, answers requests from the first second, and loads what is missing from the exchange in a
-child process meanwhile; then it loads each new candle shortly after its close, and catches up after
-any pause. Spot prices are collected by another child process.
+It migrates the database and answers requests from the first second. Meanwhile a child process loads
+what is missing from the exchange, then each new candle shortly after its close, and catches up
+after any pause. Another child process collects spot prices.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMAND = "local"
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m app.processes.local") -> int:
-    """Serve until told to stop. Exit 0 after a stop, 2 where it could not start."""
+    """Serve until a signal. Exit 0 after a stop, 2 where it could not start."""
     parser = command.plain_parser(prog, __doc__)
     serve.add_address(parser)
     return command.run(
@@ -41,7 +41,7 @@ def serve_and_keep(
 ) -> int:
     """Run the API with a keeper beside it; returns the server's exit code.
 
-    `environment` is what the loaders' processes get; `loaded` is called with the service's address
+    `environment` is that of the loaders' processes. `loaded` is called with the service's address
     after the first load that succeeded.
     """
     beside: list[Beside] = []
@@ -57,7 +57,7 @@ def serve_and_keep(
             say=output.say,
             loaded=lambda: loaded(base_url),
         )
-        # It never ends by itself; where it does, it is started again.
+        # The collector runs until it is stopped; should it end early, it is started again.
         collector = Periodic(COLLECTOR, [], Children(environment), every=FIRST_RETRY)
         beside.extend([keeper, collector])
         for each in beside:

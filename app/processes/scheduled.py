@@ -1,8 +1,8 @@
 """Run the loader after each candle, or the monitor every hour, for ever.
 
-For containers, where there is neither cron nor systemd: `load` loads what is missing and then each new
-candle shortly after its close, as `make run_local` does; `monitor` looks for what is missing and fetches
-it. Each run is a process of its own, and its log is this one's.
+For containers, which have neither cron nor systemd. `load` loads what is missing and then each new
+candle shortly after its close, as `make run_local` does. `monitor` looks for missing candles and
+fetches them. Each run is a process of its own and logs to this process's log.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOUR: Final = 3_600
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m app.processes.scheduled") -> int:
-    """Run one of the two until told to stop. Exit 0 after a stop, 2 where it could not start."""
+    """Run one of the two until a signal. Exit 0 after a stop, 2 where it could not start."""
     parser = command.plain_parser(prog, __doc__)
     parser.add_argument("what", choices=["load", "monitor"])
     return command.run(COMMAND, parser, argv, _work, own_signals=True)
@@ -44,7 +44,7 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def scheduled(what: str, settings: Settings, environment: Mapping[str, str]) -> Beside:
-    """The thread that runs `load` or `monitor`; `environment` is what its processes get."""
+    """The thread that runs `load` or `monitor`; `environment` is that of its processes."""
     children = Children(environment)
     if what == "monitor":
         return Periodic(MONITOR, ["--repair"], children, every=HOUR)

@@ -1,4 +1,4 @@
-"""Run the stand-in exchange until it is told to stop."""
+"""Run the stand-in exchange until a signal."""
 
 from __future__ import annotations
 

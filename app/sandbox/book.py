@@ -1,7 +1,7 @@
 """The candles of the stand-in exchange, by pair and interval.
 
-A book may hold wrong candles and sends them: refusing them is the reader's job. So it has its own
-`Bar`, with decimals as they were written, instead of the checked fixed-point candle.
+A book may hold wrong candles and sends them: the reader must refuse them. So it has its own `Bar`,
+with decimals as they were written, instead of the checked fixed-point candle.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class EditableBook:
             self._holes[pair].remove(span)
 
     def replace(self, series: Series, bars: Iterable[Bar]) -> None:
-        """Send these candles from now on, in place of the base book's or beside them."""
+        """Send these candles from now on, beside the base book's or in place of equal stamps."""
         with self._lock:
             self._replaced.setdefault(series, {}).update((bar.stamp, bar) for bar in bars)
 
@@ -124,8 +124,8 @@ def newest(
 ) -> list[Bar]:
     """The newest `limit` candles with stamps in [first, last], ascending.
 
-    Walks back from `last` in growing steps: [first, last] may be millions of simulated minutes, and
-    nobody can tell beforehand how many of them have a candle.
+    Walks back from `last` in growing steps: [first, last] may span millions of simulated minutes,
+    and how many of them have a candle is not clear beforehand.
     """
     bars: list[Bar] = []
     end = min(last, int(now))

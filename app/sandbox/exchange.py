@@ -2,9 +2,9 @@
 
 It has no sockets: `answer` turns an address into a reply, and `app.sandbox.server` serves it.
 
-Seen or documented: the meaning of `to` and `from`, the codes for a wrong symbol, the message for a
-wrong resolution. Inferred: the codes for other wrong parameters, the newest page for a request
-without `from`, every reply to a wrong legacy request.
+Observed or documented at the real exchange: the meaning of `to` and `from`, the codes for a wrong
+symbol, the message for a wrong resolution. Inferred: the codes for other wrong parameters, the
+newest page for a request without `from`, every reply to a wrong legacy request.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from app.sandbox.prices import PriceBook, SimulatedPrices
 from app.sandbox.wire import Reply
 
 V4_PATH: Final = "/api/v4"
-"""Where the v4 API lives: the base URL of `mercado_bitcoin` is the server's address plus this."""
+"""Path of the v4 API: the base URL of `mercado_bitcoin` is the server's address plus this."""
 
 LEGACY_PATH: Final = "/v4"
-"""Where the legacy API lives: the base URL of `mercado_bitcoin_legacy` ends in this."""
+"""Path of the legacy API: the base URL of `mercado_bitcoin_legacy` ends in this."""
 
 COINGECKO_PATH: Final = "/api/v3"
-"""Where CoinGecko's API lives: COINGECKO_API_BASE_URL is the server's address plus this."""
+"""Path of CoinGecko's API: COINGECKO_API_BASE_URL is the server's address plus this."""
 
 PAGE_LIMIT: Final = 1000
 MEMORY: Final = 10_000

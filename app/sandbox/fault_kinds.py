@@ -1,7 +1,7 @@
 """The faults of the stand-in exchange: one class for each kind.
 
 The first line of a class's docstring is its help. Its fields are its parameters; `value` is the one
-right after the name. A class changes one thing: a reply's candles, the reply, or its sending.
+right after the name. A class changes one thing: a reply's candles, the reply, or how it is sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SECONDS: Final = 3_600
 _TICK: Final = Decimal("0.00000001")
 _EXACT: Final = Context(prec=60)
 _INDEXES: Final = 100_000  # a smaller number is a place in the reply, a larger one a time
-_GATEWAYS: Final = (403, 502, 504)  # what stands in front of an API speaks HTML
+_GATEWAYS: Final = (403, 502, 504)  # a gateway in front of an API answers in HTML
 _CODES: Final = {
     403: "PUBLIC_DATA|REQUEST|REQUEST_BLOCKED",
     429: "REQUEST_RATE_EXCEEDED",
@@ -38,17 +38,17 @@ Framing = Literal["length", "close"]
 class Fault(BaseModel):
     """One fault: which requests it hits, and how.
 
-    `path` is a text in a request's path and query. `after` such requests pass first, then `times`
-    are hit (default: all).
+    It is for requests with the text `path` in their path and query. The first `after` of them pass,
+    the next `times` are hit (default: all).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     on: ClassVar[str] = ""
-    """A text in the path of every request that this kind can hit."""
+    """The text in the path of every request that this kind can hit."""
     alone: ClassVar[bool] = True
-    """Whether it spoils a whole reply. Of such faults only the oldest acts."""
+    """Whether it spoils a whole reply. Of several such faults only the oldest acts."""
 
     path: str = ""
     after: int = Field(0, ge=0)
@@ -104,13 +104,13 @@ class _Candles(Fault):
 class _Chosen(_Candles):
     """A fault of single candles.
 
-    The default is the last but one, because the last one of a reply is mostly still running.
+    The default is the last but one, because the last candle of a reply is usually still running.
     """
 
     candle: str = Field("-2", pattern=r"^(all|-?[0-9]{1,12})$")
 
     def candles(self, bars: list[Bar]) -> Sequence[Bar]:
-        """Change the chosen candles: by place (one beyond the ends is the end), stamp, or all."""
+        """Change the chosen candles: by place (beyond an end: the end), by stamp, or all."""
         at = None if self.candle == "all" else int(self.candle)
         place = at
         if at is not None and abs(at) < _INDEXES:
@@ -188,7 +188,7 @@ def _times(price: Decimal, factor: Decimal) -> Decimal:
 
 
 class Refuse(Fault):
-    """refuse: close the connection without a word."""
+    """refuse: close the connection without a reply."""
 
     name = "refuse"
 

@@ -17,7 +17,7 @@ from app.sandbox.fault_kinds import KINDS, Fault
 
 
 def fault(spec: str) -> Fault:
-    """Read one fault. Raises ConfigurationError: one line that says what to write."""
+    """Read one fault. Raises ConfigurationError, with one line that says what to write."""
     head, *rest = re.split(r",(?=[a-z-]+=)", spec)
     name, equals, value = head.partition("=")
     kind = KINDS.get(name)
@@ -37,7 +37,7 @@ def fault(spec: str) -> Fault:
 
 @dataclass(slots=True)
 class _Posted:
-    """A fault on the board: requests that it was for (`seen`), and that it hit (`used`)."""
+    """A fault on the board, the requests that matched it (`seen`), and those it hit (`used`)."""
 
     fault: Fault
     seen: int = 0
@@ -65,17 +65,17 @@ class FaultBoard:
     def due(self, target: str) -> list[Fault]:
         """Count a request, and return the faults that hit it. `target` is its path and query.
 
-        Of the faults that spoil a whole reply only the oldest is used: several make a sequence.
+        Of the faults that spoil a whole reply only the oldest is used, so several make a sequence.
         """
         chosen: list[Fault] = []
         with self._lock:
             for posted in self._posted:
-                fault = posted.fault
-                if fault.on not in target or fault.path not in target or posted.used == fault.times:
+                item = posted.fault
+                if item.on not in target or item.path not in target or posted.used == item.times:
                     continue
                 posted.seen += 1
-                taken = fault.alone and any(other.alone for other in chosen)
-                if posted.seen > fault.after and not taken:
-                    chosen.append(fault)
+                taken = item.alone and any(other.alone for other in chosen)
+                if posted.seen > item.after and not taken:
+                    chosen.append(item)
                     posted.used += 1
         return chosen

@@ -33,10 +33,10 @@ prices are at http://HOST:PORT/api/v3/simple/price, recorded (--prices) or simul
 _EPILOG: Final = f"""\
 kinds of faults:
 {chr(10).join(f"  {(kind.__doc__ or '').splitlines()[0]}" for kind in KINDS.values())}
-Every kind also takes path=TEXT (only requests whose path and query contain it), after=N (let so many of
-them pass first) and times=N (how many to hit; else all). missing, crossed, value and revise take
-candle=: a place in the reply (0 the first, -1 the last, by default -2, the newest closed one), unix
-seconds, or all.
+Every kind also takes path=TEXT (only requests whose path and query contain it), after=N (let the
+first N of them pass) and times=N (how many to hit; default: all). missing, crossed, value and revise
+take candle=: a place in the reply (0 is the first, -1 the last, and the default -2 the newest closed
+one), unix seconds, or all.
 
 examples:
   python -m app.sandbox --replay reply.json --pair BRLBTC --shift-to-yesterday
@@ -70,20 +70,20 @@ def parser(prog: str = PROG) -> Parser:
         type=Pair.parse,
         action="append",
         default=[],
-        help="what the --replay file in the same place is (the first: BRLBTC); without --replay, "
-        "one more pair to simulate",
+        help="the pair of the --replay file in the same place (default of the first: BRLBTC); "
+        "without --replay, one more pair to simulate",
     )
     add(
         "--shift-to-yesterday",
         action="store_true",
-        help="move the replayed stamps: the last closed candle becomes yesterday's last",
+        help="move the replayed stamps, so that the last closed candle becomes yesterday's last",
     )
     add(
         "--now",
         type=int,
         metavar="SECONDS",
-        help="start the exchange's clock here, in unix seconds (default: a legacy reply's own time, "
-        "the latest of several, else now)",
+        help="start the exchange's clock here, in unix seconds (default: the own time of a legacy "
+        "reply, the latest of several, else now)",
     )
     add(
         "--prices",
@@ -92,14 +92,13 @@ def parser(prog: str = PROG) -> Parser:
         help="send these spot prices: in each line a CoinGecko reply, or a recorded interaction with "
         "its url, status and body; each price in turn, the last one for ever",
     )
-    add("--seed", type=int, default=1, help="of the simulation (default: %(default)s)")
+    add("--seed", type=int, default=1, help="seed of the simulation (default: %(default)s)")
     add(
         "--fault",
         action="append",
         default=[],
         metavar="SPEC",
-        help="let something go wrong, such as status=503,times=10; the kinds stand below; several "
-        "times",
+        help="inject a fault, such as status=503,times=10; the kinds are listed below; several times",
     )
     return parse
 
@@ -107,7 +106,7 @@ def parser(prog: str = PROG) -> Parser:
 def build_exchange(options: argparse.Namespace, wall: Clock) -> Exchange:
     """Build the exchange from its options; `wall` is the real time.
 
-    Raises ConfigurationError: one line that says what to change.
+    Raises ConfigurationError, with one line that says what to change.
     """
     recordings = [read_recording(path) for path in options.replay]
     started = wall()

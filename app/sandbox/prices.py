@@ -1,6 +1,6 @@
 """Spot prices of the stand-in: simulated, or from a file of recorded replies.
 
-Recorded prices may be wrong, as candles may: refusing them is the reader's job.
+Recorded prices may be wrong, as candles may: the reader must refuse them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.sandbox.book import newest
 from app.sandbox.simulation import BASE_PRICES, Simulation
 
 BRL_PER: Final = {"usd": BASE_PRICES[Pair("USDT", "BRL")], "eur": Decimal(6)}
-"""Fixed rates, so that a coin moves alike in all currencies. BTC wanders around 109,000 USD."""
+"""Fixed rates, so that a coin moves alike in all currencies. BTC stays around 109,000 USD."""
 
 _USUAL_COINS: Final = tuple(Coin(symbol, coin_id) for symbol, coin_id in COIN_IDS.items())
 _FULL: Final = Context(prec=16)  # as many digits as CoinGecko's full precision shows
@@ -69,7 +69,7 @@ class SimulatedPrices:
 
 
 class RecordedPrices:
-    """Recorded prices by coin and currency: the next at each request, then the last for ever."""
+    """Recorded prices by coin and currency: each request gets the next, then always the last."""
 
     def __init__(self, columns: Mapping[str, Mapping[str, Sequence[Decimal | None]]]) -> None:
         self._columns = columns

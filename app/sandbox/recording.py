@@ -3,8 +3,8 @@
 Three shapes are read, each plain or gzipped:
 - a legacy reply, `{"server_unix_timestamp": …, "candles": [{"timestamp", "open", …}]}`;
 - a v4 reply, one object of columns `t o h l c v`;
-- CSV whose header has `timestamp,open,high,low,close,volume` or `t,o,h,l,c,v`, in any order and
-  among others.
+- CSV whose header has `timestamp,open,high,low,close,volume` or `t,o,h,l,c,v`, in any order; other
+  columns are ignored.
 Numbers keep the decimal text of the file. Candles are not validated here.
 """
 

@@ -1,6 +1,6 @@
 """The stand-in exchange on a TCP port, with the standard library's threading HTTP server.
 
-The handler writes status line, headers and body itself: so a fault can spoil any part of a reply.
+The handler writes status line, headers and body itself, so that a fault can spoil any part.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Raw(str):
 class Reply:
     """One HTTP reply; the server adds `Date`, `Server` and `Content-Length` to the headers.
 
-    `send` replaces the usual sending, whole and at once.
+    `send` replaces the usual way, which is to send all of it at once.
     """
 
     status: int
@@ -61,7 +61,7 @@ class Outgoing:
         return self.head(("Content-Length", str(len(self.body))))
 
     def waited(self, seconds: float) -> bool:
-        """Wait; False as soon as the client has gone, or the server has closed the connection."""
+        """Wait; return False as soon as the client or the server has closed the connection."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.connection.settimeout(left)

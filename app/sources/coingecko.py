@@ -2,14 +2,14 @@
 
 `GET {base}/simple/price?ids=bitcoin,ethereum&vs_currencies=usd&include_last_updated_at=true&
 precision=full` answers `{"bitcoin": {"usd": 67187.3358936566, "last_updated_at": 1711356300}, …}`.
-An id that it does not know is left out; any value may be null; small prices come as `1.2e-05`.
+An unknown id is left out; any value may be null; small prices come as `1.2e-05`.
 (docs.coingecko.com/reference/simple-price)
 
 Error bodies come in several shapes, and some of them with HTTP 200:
 `{"status": {"error_code": 429, "error_message": "…"}}`, the same under `"error"`,
 `{"error_code": 10010, "status": {"error_message": "…"}}`, `{"error": "…"}`, and plain words. The
-codes are CoinGecko's own (docs.coingecko.com/docs/errors-and-rate-limits), but for 10006, which
-that page leaves out and clients have met once a month's calls were spent.
+codes are CoinGecko's own (docs.coingecko.com/docs/errors-and-rate-limits), except 10006: that page
+leaves it out, but clients have seen it once a month's calls were spent.
 """
 
 from __future__ import annotations
@@ -38,23 +38,24 @@ from app.sources.replies import DecimalText, ErrorBody, plausible_time, read_com
 from app.sources.retry import RetryPolicy
 
 POLICY: Final = RetryPolicy(attempts=1, total=7.0, room=3.5)
-"""How the API is asked for somebody who waits: once, because failed calls count against the budget,
-too. Nobody waits longer than `total`, half of it at the gate: an API that is told to stop gives its
-requests 8 s."""
+"""For a client that waits for the reply: one attempt, because failed calls count against the budget
+too. The client waits at most `total`, half of it for the rate limiter: when the API stops, requests
+in flight get 8 s."""
 
 PATIENT: Final = RetryPolicy(attempts=1, total=64.0, room=4.0)
-"""How it is asked for a collector: once as well, the next poll is the repetition. But 30 turns pass
-while it waits for one of them, however many others ask. A stop ends the wait."""
+"""For a collector: one attempt as well, because the next poll is the retry. It waits long enough
+for 30 turns of the rate limiter to pass, so it gets one however many others want it. A stop ends
+the wait."""
 
 BOUNDS: Final = Bounds(deadline=4.0)
-"""However long the gate was waited at, a request has 4 s: the API answers in a fraction of one."""
+"""A request has 4 s, however long it waited for its turn: the API answers in well under 1 s."""
 
 MONTHLY_CALLS: Final = 10_000
-"""The free plan's calls in a month, for whatever number of coins. The interval between two polls holds
-them: every 300 s is 8,928 calls in 31 days, which leaves 1,072 for single questions."""
+"""The free plan's calls in a month; a call may be for any number of coins. Polling every 300 s
+takes 8,928 calls in 31 days, which leaves 1,072 for single prices."""
 
 SHORTEST_POLL: Final = -(-31 * DAY // MONTHLY_CALLS)
-"""Seconds: the shortest interval that fits into MONTHLY_CALLS where nothing else is asked."""
+"""Seconds: the shortest poll interval that fits into MONTHLY_CALLS, without any other call."""
 
 _PUBLIC_HOST: Final = "api.coingecko.com"
 _PRO_HOST: Final = "pro-api.coingecko.com"
@@ -94,14 +95,14 @@ _TOO_OFTEN: Final = re.compile(r"throttl|rate.?limit|too many requests", re.IGNO
 
 
 class Unusable(ValueError):
-    """What the reply says of one coin is no price; the message says why, as the end of a sentence."""
+    """The reply has no usable price of a coin; the message says why, as the end of a sentence."""
 
 
 def key_headers(base_url: str, api_key: str | None) -> dict[str, str]:
     """The header that carries the API key, for `UpstreamHttp(secrets=…)`; without a key, none.
 
-    The pro host has a name of its own for it; every other host is asked as the public one is. The
-    settings have checked the key.
+    The pro host has its own name for the header; every other host is treated as the public one.
+    The settings have checked the key.
     """
     if api_key is None:
         return {}
@@ -110,9 +111,9 @@ def key_headers(base_url: str, api_key: str | None) -> dict[str, str]:
 
 
 def over_budget(base_url: str, poll_seconds: int) -> int | None:
-    """The calls in 31 days where polling so often takes more than the host's free plan has; else None.
+    """The calls in 31 days of polling so often, where the free plan has fewer; else None.
 
-    Other hosts than the public one have plans of their own.
+    Only the public host is judged: others have plans of their own.
     """
     if urlsplit(base_url).hostname != _PUBLIC_HOST or poll_seconds >= SHORTEST_POLL:
         return None
@@ -123,7 +124,7 @@ class CoinGecko:
     """A PriceSource.
 
     `http` asks the API's base URL with `key_headers` as its secrets, by POLICY, and understands
-    errors by `coingecko_errors.read_error`. `clock` is ours, used where the host tells no time.
+    errors by `read_error`. `clock` is ours; it is used where the host sends no time.
     """
 
     def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
@@ -133,15 +134,15 @@ class CoinGecko:
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
         """See PriceSource.prices. `currency` is CoinGecko's name of it, any case: `usd`, `brl`.
 
-        How old a price may be is not judged here. A coin whose price cannot be used is refused and
-        leaves the others alone. Raises UpstreamError, UpstreamNonsense also where the reply is no
-        table of prices; no coins are no request.
+        Staleness is not judged here. A coin without a usable price is refused; the others are not
+        affected. Without coins no request is sent. Raises UpstreamError; UpstreamNonsense also
+        where the reply is no table of prices.
         """
-        asked = tuple(dict.fromkeys(coins))
-        if not asked:
+        unique = tuple(dict.fromkeys(coins))
+        if not unique:
             return PriceReply((), ())
         quote = currency.lower()
-        ids = tuple(dict.fromkeys(coin.id for coin in asked))
+        ids = tuple(dict.fromkeys(coin.id for coin in unique))
         reply = self._http.get_json(
             "simple/price",
             {
@@ -154,7 +155,7 @@ class CoinGecko:
         table = _table(reply.data, ids, self._http.host)
         now = self._time.read(reply.server_time)
         prices, refused = [], []
-        for coin in asked:
+        for coin in unique:
             try:
                 price, priced_at = _quote(table, coin.id, quote, now)
                 prices.append(SpotPrice(coin, price, quote, priced_at))
@@ -172,7 +173,8 @@ def _table(data: object, ids: Sequence[str], host: str) -> dict[str, Any]:
     """The reply as a table by id. Raises UpstreamNonsense where it cannot be one."""
     problem = "is no JSON object"
     if isinstance(data, dict):
-        # Without any known coin the right reply is {}; an object of other things is another reply.
+        # Where CoinGecko lists none of the coins, the right reply is {}. An object with other
+        # members is a reply to something else.
         if any(coin_id in data for coin_id in ids) or all(
             value is None or isinstance(value, dict) for value in data.values()
         ):
@@ -191,7 +193,7 @@ def _quote(table: dict[str, Any], coin_id: str, currency: str, now: int) -> tupl
         raise Unusable(f"it leaves out the id {coin_id!r}; check it in ALLOWED_SYMBOLS")
     entry = table[coin_id]
     if not isinstance(entry, dict):
-        raise Unusable(f"what stands under {coin_id!r} is {_shown(entry)}, not an object")
+        raise Unusable(f"the entry under {coin_id!r} is {_shown(entry)}, not an object")
     if currency not in entry:
         raise Unusable(f"there is none under {currency!r}; check PRICE_CURRENCY")
     return _price(entry[currency]), _time(entry.get("last_updated_at"), now)
@@ -208,7 +210,7 @@ def _price(value: Any) -> int:
 
 
 def _time(value: Any, now: int) -> int:
-    """`last_updated_at`, unless it is absent, no time, or well after the host's own `now`."""
+    """`last_updated_at`. Raises Unusable where it is no time, or too far after the host's `now`."""
     at = plausible_time(value)
     if at is None:
         raise Unusable(f"last_updated_at is {_shown(value)}, not a time in unix seconds")
@@ -230,31 +232,31 @@ def _shown(value: object) -> str:
 def read_error(data: object) -> ErrorBody | None:
     """Recognise every shape above; an ErrorReader.
 
-    A price reply is none of them, not even that of the coin whose id is `status`.
+    A price reply is none of them, not even one about the coin whose id is `status`.
     """
     if isinstance(data, str):
-        found = ErrorBody(message=data) if _too_often(data) else None
+        error = ErrorBody(message=data) if _too_often(data) else None
     elif isinstance(data, dict):
-        found = _coded(data) or read_common_error(data)
+        error = _coded(data) or read_common_error(data)
     else:
-        found = None
-    if found is None:
+        error = None
+    if error is None:
         return None
-    means, advice = _MEANINGS.get(found.code, (None, ""))
-    status = found.status
-    if means is None and status is None and _too_often(found.message):
-        # As a status, not as a meaning: the reply's own, where it is an error's, says it better.
+    means, advice = _MEANINGS.get(error.code, (None, ""))
+    status = error.status
+    if means is None and status is None and _too_often(error.message):
+        # A status, not a meaning: where the reply itself has an error status, that one counts.
         status = 429
-    return ErrorBody(found.code, found.message, status, means, advice)
+    return ErrorBody(error.code, error.message, status, means, advice)
 
 
 def _coded(data: dict[str, Any]) -> ErrorBody | None:
     """The shapes with CoinGecko's own `error_code` or `error_message`."""
     error = data.get("error")
-    said = error if isinstance(error, dict) else data
-    if isinstance(said.get("status"), dict):
-        said = said | said["status"]
-    code, message = said.get("error_code"), said.get("error_message")
+    entry = error if isinstance(error, dict) else data
+    if isinstance(entry.get("status"), dict):
+        entry = entry | entry["status"]
+    code, message = entry.get("error_code"), entry.get("error_message")
     usable = isinstance(code, int | str) and not isinstance(code, bool) and code
     code, message = str(code) if usable else "", message if isinstance(message, str) else ""
     if not (code or message):

@@ -1,4 +1,4 @@
-"""The clock of a host: it decides what is closed and what is yet to come, not ours."""
+"""The clock of a host: it, not ours, decides which candles are closed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 from app.core.ports import Clock
 
 TOLERANCE: Final = 120
-"""Seconds by which the exchange's clock and ours may differ before somebody should know."""
+"""Seconds by which the exchange's clock and ours may differ before a warning."""
 
 
 class HostClock:
@@ -21,7 +21,7 @@ class HostClock:
         self._warned = False
 
     def read(self, stamped: int | None) -> int:
-        """The exchange's time in unix seconds: what it stamped on its reply, else our own clock."""
+        """The exchange's time in unix seconds: the stamp of its reply, else our own clock."""
         ours = int(self._clock())
         if stamped is None:
             return ours

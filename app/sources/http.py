@@ -1,4 +1,4 @@
-"""The only door to httpx: one JSON question to one host, within bounds, repeated where it helps."""
+"""The only door to httpx: one JSON request to one host, within bounds, retried where it helps."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from app.sources.replies import (
 from app.sources.retry import RetryPolicy, decide
 
 ENCODINGS: Final = "gzip"
-"""What requests offer in `Accept-Encoding`, and all that `read_body` unpacks."""
+"""What requests offer in `Accept-Encoding`, and all that `read_body` decompresses."""
 
 USER_AGENT: Final = f"mms-api/{__version__} (+self-hosted)"
 
-# No keep-alive: the gate spaces requests about a second apart, so a kept connection gains little,
-# and httpx announces only a new connection to the trace that hands its socket to the deadline.
+# No keep-alive: the rate limiter spaces requests about a second apart, so a kept connection gains
+# little. And the deadline gets its socket from a trace that httpx calls for new connections only.
 _HEADERS: Final = {
     "User-Agent": USER_AGENT,
     "Accept": "application/json",
@@ -56,7 +56,7 @@ _NO_KEEP_ALIVE: Final = httpx.Limits(max_connections=None, max_keepalive_connect
 _T = TypeVar("_T")
 
 Hold = Callable[[socket.socket], None]
-"""To be called with a connection as soon as it stands. Raises Expired where it came too late."""
+"""Takes a connection as soon as it is open. Raises Expired where it came after the deadline."""
 
 _LAST_MOMENT: Final = 1.0
 """Seconds for a thread to end once its connection is shut down; it takes a millisecond."""
@@ -66,9 +66,9 @@ _LAST_MOMENT: Final = 1.0
 class Bounds:
     """How long one request may take and how much it may bring.
 
-    `connect` and `read` bound one socket operation, `deadline` the whole request; seconds.
-    `body` is the longest body, in bytes, packed and unpacked. It bounds memory, too: read as JSON, a
-    body can take 40 times its own size. The longest reply that we ask for has some 80,000 bytes.
+    `connect` and `read` bound one socket operation, `deadline` the whole request; seconds. `body`
+    is the longest body in bytes, compressed and decompressed. It also bounds memory: parsed JSON
+    can take 40 times the size of its text. The longest reply we ask for has about 80,000 bytes.
     """
 
     connect: float = 3.0
@@ -84,16 +84,16 @@ _BOUNDS: Final = Bounds()
 class UpstreamHttp:
     """Asks the host under `base_url` for JSON. Safe to share between threads; close it at the end.
 
-    `gate` is the one that every caller of this host shares. `secrets` are headers such as an API
-    key's, by name, in ASCII: each request carries them, and no error and no log repeats their
-    values. `transport` replaces the network in tests. Raises ConfigurationError where no client can
-    be made for the URL.
+    `limiter` is the rate limiter that all callers of this host share. `secrets` are headers by
+    name, such as an API key's, in ASCII: every request carries them; no error and no log repeats
+    their values. `transport` replaces the network in tests. Raises ConfigurationError where the URL
+    does not allow a client.
     """
 
     def __init__(
         self,
         base_url: str,
-        gate: RateLimiter,
+        limiter: RateLimiter,
         *,
         secrets: Mapping[str, str] | None = None,
         read_error: ErrorReader = read_common_error,
@@ -106,7 +106,7 @@ class UpstreamHttp:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._gate = gate
+        self._limiter = limiter
         self._secrets = [value.encode("ascii") for value in (secrets or {}).values() if value]
         self._read_error = read_error
         self._policy = policy
@@ -122,13 +122,13 @@ class UpstreamHttp:
                 timeout=httpx.Timeout(bounds.read, connect=bounds.connect),
                 limits=_NO_KEEP_ALIVE,
                 follow_redirects=False,
-                # Proxies and certificates from the environment are what operators expect. A host on
-                # this machine (the sandbox, a test) is never behind a proxy, whatever NO_PROXY says.
+                # Operators expect proxies and certificates from the environment. But a host on this
+                # machine (the sandbox, a test) is never behind a proxy, whatever NO_PROXY says.
                 trust_env=not _is_loopback(url.host),
                 transport=transport,
             )
         except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
-            # Words about a URL may repeat a part of it, and with it a password.
+            # A message about a URL may repeat part of it, and so a password.
             reason = str(error) if isinstance(error, ImportError | OSError) else "a URL is unusable"
             raise ConfigurationError(
                 f"No client can be made for the base URL ({reason}): check the base URL, and "
@@ -152,23 +152,23 @@ class UpstreamHttp:
         self.close()
 
     def get_json(self, path: str, params: Mapping[str, str | int]) -> Reply:
-        """GET `{base}/{path}` with `params`, repeating what is temporary as the policy says.
+        """GET `{base}/{path}` with `params`; retry temporary failures as the policy says.
 
-        Blocks for at most the policy's `total` seconds, waits at the gate included. Raises
-        UpstreamUnavailable, UpstreamBlocked, UpstreamRejected or UpstreamNonsense, and what the gate
-        raises.
+        Blocks for at most the policy's `total` seconds, waits for the rate limiter included. Raises
+        UpstreamUnavailable, UpstreamBlocked, UpstreamRejected or UpstreamNonsense, and what the
+        rate limiter raises.
         """
         started = self._monotonic()
         attempt = 0
         while True:
             attempt += 1
-            self._gate.enter(self._policy.latest - (self._monotonic() - started))
+            self._limiter.enter(self._policy.latest - (self._monotonic() - started))
             left = self._policy.total - (self._monotonic() - started)
             try:
                 return self._ask(path, params, min(self._bounds.deadline, left))
             except UpstreamError as error:
                 if isinstance(error, UpstreamUnavailable) and error.retry_after:
-                    self._gate.close_for(error.retry_after)
+                    self._limiter.close_for(error.retry_after)
                 elapsed = self._monotonic() - started
                 delay = decide(self._policy, error, attempt, elapsed, self._random)
                 if delay is None:
@@ -187,11 +187,11 @@ class UpstreamHttp:
         url = f"{self._base_url}/{path}"
         try:
             raw = run_within(limit, lambda hold: self._exchange(url, params, hold))
-        # The second for what httpx makes of a `Location`, the third for a name that no host has.
+        # InvalidURL: httpx reads a `Location`. UnicodeError: the name cannot be a host's.
         except (httpx.TransportError, httpx.InvalidURL, UnicodeError, OSError, Expired) as error:
             raise _translated(error, self._host) from error
         now = self._clock()
-        with suppress(UpstreamError):  # it may repeat a key, and must not come along as a context
+        with suppress(UpstreamError):  # it may repeat a key: the next error must not chain it
             return judge(raw, self._host, self._read_error, now)
         for secret in self._secrets:
             raw = raw if raw.body is None else replace(raw, body=raw.body.replace(secret, b"***"))
@@ -204,7 +204,7 @@ class UpstreamHttp:
                 try:
                     hold(stream.get_extra_info("socket"))
                 except (Expired, OSError):
-                    stream.close()  # httpx does not yet know that it has it
+                    stream.close()  # httpx does not own it yet
                     raise
 
         with self._client.stream(
@@ -214,7 +214,7 @@ class UpstreamHttp:
 
 
 def _received(response: httpx.Response, limit: int) -> RawReply:
-    """Read the body. Where the status alone tells what the reply means, a bad body is no matter."""
+    """Read the body. A bad one is noted, not raised: the status may say all that matters."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     body, problem, cut = None, "", False
     try:
@@ -236,7 +236,7 @@ def _received(response: httpx.Response, limit: int) -> RawReply:
 
 
 def _translated(error: Exception, host: str) -> UpstreamError:
-    """What a transport's failure means to who asked."""
+    """What a transport's failure means to the caller."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -253,7 +253,7 @@ def _translated(error: Exception, host: str) -> UpstreamError:
 
 
 def _reason(error: Exception) -> str:
-    """Why, in words; some time-outs come without any."""
+    """The reason as text; some time-outs come without any."""
     return printable(str(error)) or type(error).__name__
 
 
@@ -267,7 +267,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class BodyRefused(ValueError):
-    """The body is too long, is damaged, or is packed in a way that was not offered."""
+    """The body is too long or damaged, or has an encoding that the request did not offer."""
 
 
 class BodyCut(ValueError):
@@ -275,10 +275,10 @@ class BodyCut(ValueError):
 
 
 def read_body(pieces: Iterable[bytes], encoding: str, limit: int) -> bytes:
-    """Unpack and join `pieces` as the `Content-Encoding` header says.
+    """Join `pieces` and decompress them as the `Content-Encoding` header says.
 
-    Neither the packed nor the unpacked body may pass `limit` bytes, and no more than that and one
-    piece is ever held. Raises BodyRefused and BodyCut.
+    Neither the compressed nor the decompressed body may exceed `limit` bytes. Memory never holds
+    more than that and one piece. Raises BodyRefused and BodyCut.
     """
     name = encoding.strip().lower()
     if name in ("", "identity"):
@@ -295,8 +295,8 @@ def read_body(pieces: Iterable[bytes], encoding: str, limit: int) -> bytes:
             if inflate is None:
                 body += piece
             else:
-                # zlib makes no more than it is asked for, and one byte above the limit is enough
-                # to see that the limit is passed; what it leaves unread is then of no interest.
+                # One byte above the limit is enough to see that the limit is exceeded; the rest
+                # of the body does not matter then.
                 body += inflate.decompress(piece, limit + 1 - len(body))
                 if inflate.unused_data:
                     raise BodyRefused("something follows the end of its gzip body")
@@ -318,9 +318,9 @@ def run_within(limit: float, work: Callable[[Hold], _T]) -> _T:
     done: Future[_T] = Future()
     lock = threading.Lock()
     expired = False
-    # Duplicates of the connections' descriptors, ours to close. Shutting one down ends the connection
-    # whatever has become of the original (TLS replaces it), and its number cannot have gone to
-    # another thread's socket meanwhile.
+    # Duplicates of the connections' descriptors, which are ours to close. Shutting one down ends
+    # the connection even where TLS has replaced the original, and no other thread's socket can have
+    # got its number meanwhile.
     connections: list[socket.socket] = []
 
     def hold(connection: socket.socket) -> None:

@@ -1,6 +1,6 @@
-"""The gate in front of a host, in one process: for a command that opens no database.
+"""The rate limiter of a host within one process: for a command that opens no database.
 
-Also the reference that the one in the database is held against.
+It is also the reference for the tests of the one in the database.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from app.core import waits
 from app.core.errors import rate_limited
 
 USED: Final = 0.9
-"""The share of a host's rate that is used: requests are on their way for different times, and two that
-are sent as far apart as they may be could arrive too close."""
+"""The share of a host's rate that is used. Requests take different times on their way, so two that
+leave with the smallest allowed distance could arrive too close to each other."""
 
 
 class LocalRateLimiter:
@@ -42,8 +42,8 @@ class LocalRateLimiter:
     def enter(self, budget: float) -> None:
         """See RateLimiter.enter."""
         deadline = self._monotonic() + budget
-        # Asked anew after every sleep: another may have passed, the gate may have been closed, and a
-        # sleep may last longer than it should. Spacing counts from the request that went out last.
+        # Check again after every sleep: another thread may have passed, the host may have asked for
+        # a pause, and a sleep may last too long. Spacing counts from the last request sent.
         while (wait := self._pass_or_wait(deadline)) > 0:
             self._sleep(wait)
 
@@ -53,7 +53,7 @@ class LocalRateLimiter:
             self._closed_until = max(self._closed_until, self._monotonic() + seconds)
 
     def _pass_or_wait(self, deadline: float) -> float:
-        """Seconds to wait before asking again; at 0 or below the caller has passed."""
+        """Seconds to wait before the next check; at 0 or below the caller may send."""
         with self._lock:
             now = self._monotonic()
             turn = max(self._next_at, self._closed_until)

@@ -1,8 +1,8 @@
 """Mercado Bitcoin's public API v4: candles in columns, numbers as decimal strings.
 
 `GET {base}/candles?symbol=BTC-BRL&resolution=1d&from=…&to=…`, both ends inclusive, answers
-`{"t": [unix seconds…], "o": ["…"], "h": […], "l": […], "c": […], "v": […]}`. A bucket without a trade
-is absent; the running candle comes last and unmarked. (api.mercadobitcoin.net/api/v4/docs)
+`{"t": [unix seconds…], "o": ["…"], "h": […], "l": […], "c": […], "v": […]}`. A bucket without a
+trade is absent; the running candle comes last and unmarked. (api.mercadobitcoin.net/api/v4/docs)
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def read_error(data: object, base_url: str = "MB_API_BASE_URL") -> ErrorBody | N
 
     `base_url` is the setting that the host's address comes from.
     """
-    said = read_common_error(data)
-    if said is None:
+    error = read_common_error(data)
+    if error is None:
         return None
-    means, advice = _MEANINGS.get(said.code.rpartition("|")[2], (None, ""))
-    return replace(said, means=means, advice=advice.format(base_url=base_url))
+    means, advice = _MEANINGS.get(error.code.rpartition("|")[2], (None, ""))
+    return replace(error, means=means, advice=advice.format(base_url=base_url))
 
 
 class MercadoBitcoin:
@@ -104,7 +104,8 @@ def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
     if problem:
         raise UpstreamNonsense(
             f"The candles of {series.pair.symbol} {series.interval} from {host} {problem}: "
-            "none of them is used. Check the base URL; if it is right, the exchange has changed its format.",
+            "none of them is used. Check the base URL; if it is right, the exchange has changed its "
+            "format.",
             host=host,
         )
     return [RawCandle(*row) for row in zip(*columns, strict=True)]

@@ -2,7 +2,7 @@
 
 `GET {base}/BRLBTC/candle?from=…&to=…&precision=1d` answers `{"status_code": 100, "status_message":
 "Success", "server_unix_timestamp": …, "candles": [{"timestamp", "open", "high", "low", "close",
-"volume"}, …]}`. It refuses clients that it does not know with a 403; that is final.
+"volume"}, …]}`. It refuses unknown clients with a 403; that is final.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _FIELDS: Final = ("timestamp", "open", "high", "low", "close", "volume")
 
 def read_error(data: object) -> ErrorBody | None:
     """Recognise a `status_code` other than 100, beside the error bodies of v4; an ErrorReader."""
-    said = read_v4_error(data, "MB_LEGACY_API_BASE_URL")
-    if said is not None or not isinstance(data, dict):
-        return said
+    error = read_v4_error(data, "MB_LEGACY_API_BASE_URL")
+    if error is not None or not isinstance(data, dict):
+        return error
     status, message = data.get("status_code", _SUCCESS), data.get("status_message")
     if status == _SUCCESS:
         return None
@@ -34,7 +34,7 @@ def read_error(data: object) -> ErrorBody | None:
 
 
 class MercadoBitcoinLegacy(MercadoBitcoin):
-    """A CandleSource: v4's, but for how candles are asked for and how they come, errors included."""
+    """A CandleSource: as v4's, with another request and another format of candles and errors."""
 
     def page(self, series: Series, first: int, last: int) -> CandlePage:
         """See CandleSource.page."""
@@ -53,8 +53,8 @@ def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
     if not isinstance(candles, list) or not all(isinstance(item, dict) for item in candles):
         raise UpstreamNonsense(
             f"The candles of {series.pair.symbol} {series.interval} from {host} are no list of "
-            "objects under 'candles': none of them is used. Check the base URL; if it is right, the exchange has "
-            "changed its format.",
+            "objects under 'candles': none of them is used. Check the base URL; if it is right, the "
+            "exchange has changed its format.",
             host=host,
         )
     return [RawCandle(*(item.get(name) for name in _FIELDS)) for item in candles]

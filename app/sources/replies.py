@@ -1,11 +1,11 @@
 """What a host's reply means: pure, so that every case is a line in a table of tests.
 
-The order of judgement: a redirect; what the body says went wrong (a host's own words are more
-precise than a status, and some send them with 200); the status; a page of HTML; the JSON.
+The order of judgement: a redirect; an error in the body (a host's own words are more precise than
+a status, and some send them with 200); the status; a page of HTML; the JSON.
 
-JSON is read as RFC 8259 means it, so that no number ever passes through a binary float. Python's own
-reader accepts `NaN`, `Infinity` and repeated keys, and turns `353446.62655678` into a float; from an
-exchange, the first three are nonsense and the last would cost the price its digits.
+JSON is read as RFC 8259 means it, and no number passes through a binary float. Python's own reader
+accepts `NaN`, `Infinity` and repeated keys, and turns `353446.62655678` into a float. From an
+exchange, the first three are nonsense, and the last would cost the price its digits.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from app.core.errors import (
 from app.core.market import OLDEST_BUCKET
 from app.sources.retry import parse_http_date, parse_retry_after
 
-# 403 and 451 (unavailable for legal reasons) are about who asks, not about what is asked.
+# 403 and 451 (unavailable for legal reasons) are about the client, not about the request.
 _BLOCKS: Final = frozenset({403, 451})
-# Beside every 5xx: request time-out, and too many requests.
+# Temporary, as every 5xx is: request time-out, and too many requests.
 _WAITS: Final = frozenset({408, 429})
 _HTML: Final = frozenset({"text/html", "application/xhtml+xml"})
 _NEWEST_TIME: Final = 4_102_444_800  # 2100-01-01: a later `Date` is a mistake of its sender
@@ -39,8 +39,8 @@ _NEWEST_TIME: Final = 4_102_444_800  # 2100-01-01: a later `Date` is a mistake o
 class RawReply:
     """A reply as it came. `headers` have lower-case names.
 
-    `body` is None where it could not be read: `problem` then says why, and `cut` that it ended early.
-    `delimited` says that the end of the body was marked, so that a cut would have been noticed.
+    `body` is None where it could not be read; `problem` then says why, and `cut` whether it ended
+    early. `delimited` says that the end of the body was marked, so that a cut would be noticed.
     """
 
     status: int
@@ -55,8 +55,8 @@ class RawReply:
 class Reply:
     """A trustworthy answer.
 
-    `data` is what `strict_json.loads` gives. `server_time` is the host's clock in unix seconds, from
-    the `Date` header, None where there is none that makes sense.
+    `data` is what `loads` returns. `server_time` is the host's clock in unix seconds, from the
+    `Date` header; None where that is absent or implausible.
     """
 
     data: Any
@@ -66,11 +66,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What a JSON body says went wrong.
+    """The error that a JSON body describes.
 
     `status` is an HTTP status that the body names, `means` the error class that the host's own code
-    stands for; None where it says neither. `advice`, what to do about it, ends the message of a
-    wait or a refusal in place of the usual words.
+    stands for; each is None where the body says nothing of it. `advice` is what to do: it replaces
+    the usual end of the message of a wait or a refusal.
     """
 
     code: str = ""
@@ -81,9 +81,9 @@ class ErrorBody:
 
 
 ErrorReader = Callable[[object], ErrorBody | None]
-"""Knows one host's error bodies: parsed JSON in, None where it is no error body.
+"""Reads one host's error bodies: takes parsed JSON, returns None where it is no error body.
 
-A body in plain words comes as a `str`, as a JSON string does.
+A body of plain text comes as a `str`, as a JSON string does.
 """
 
 
@@ -113,17 +113,17 @@ def read_common_error(data: object) -> ErrorBody | None:
 def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Reply:
     """Turn a raw reply into a Reply, or raise the UpstreamError that says what it means.
 
-    `now` in unix seconds serves only to read a `Retry-After` date of a host that sends no `Date`.
+    `now`, in unix seconds, is used only for a `Retry-After` date where the reply has no `Date`.
     """
     if 300 <= raw.status < 400:
         raise UpstreamNonsense(_redirected(raw, host), host=host)
     data, refusal = _parsed(raw)
-    said = read_error(data if refusal is None else _plain_text(raw))
+    error = read_error(data if refusal is None else _plain_text(raw))
     status = raw.status
-    if said is not None and said.status is not None and status < 400:
-        status = said.status
-    if said is not None or status >= 400:
-        words = said or ErrorBody(message="" if refusal is None else _plain_text(raw))
+    if error is not None and error.status is not None and status < 400:
+        status = error.status
+    if error is not None or status >= 400:
+        words = error or ErrorBody(message="" if refusal is None else _plain_text(raw))
         raise _error(raw, host, status, words, now)
     if _is_html(raw):
         raise _blocked(host, f"{status}, a page of HTML")
@@ -133,27 +133,28 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
 
 
 def plausible_time(value: object) -> int | None:
-    """`value` where it can be the present in unix seconds, else None."""
+    """`value` where it is plausible as a present time in unix seconds, else None."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if OLDEST_BUCKET <= value <= _NEWEST_TIME else None
     return None
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """`text` from outside, fit for a log line or a terminal: one line, bounded, no control codes."""
+    """`text` from outside, made safe for logs and terminals: one bounded line, no control codes."""
     shown = "".join(char if char.isprintable() else " " for char in text[:limit])
     return " ".join(shown.split()) + ("…" if len(text) > limit else "")
 
 
-def _error(raw: RawReply, host: str, status: int, said: ErrorBody, now: float) -> UpstreamError:
+def _error(raw: RawReply, host: str, status: int, error: ErrorBody, now: float) -> UpstreamError:
     # Some hosts repeat the status as their own code.
-    said_code = "" if said.code == str(status) else said.code
-    words = ": ".join(printable(part) for part in (said_code, said.message) if part)
+    code = "" if error.code == str(status) else error.code
+    words = ": ".join(printable(part) for part in (code, error.message) if part)
     shown = f"{status} {words}".rstrip()
-    if said.means is not None:
-        means = said.means
+    if error.means is not None:
+        means = error.means
     elif status in _WAITS or status >= 500:
-        # Before the look at HTML: a 429 or 5xx is a wait even as a page, as gateways and CDNs send it.
+        # Before the check for HTML: gateways and CDNs send a 429 or 5xx as a page, and it is still
+        # a wait.
         means = UpstreamUnavailable
     elif status in _BLOCKS or _is_html(raw):
         means = UpstreamBlocked
@@ -161,11 +162,11 @@ def _error(raw: RawReply, host: str, status: int, said: ErrorBody, now: float) -
         means = UpstreamRejected
     if issubclass(means, UpstreamUnavailable):
         wait = parse_retry_after(raw.headers.get("retry-after"), _server_time(raw) or now)
-        advice = said.advice or f"try again {'later' if wait is None else f'in {wait:.0f} s'}"
+        advice = error.advice or f"try again {'later' if wait is None else f'in {wait:.0f} s'}"
         return means(f"{host} cannot answer now ({shown}): {advice}.", host=host, retry_after=wait)
     if issubclass(means, UpstreamBlocked):
         return _blocked(host, f"{shown}, a page of HTML" if _is_html(raw) else shown)
-    advice = said.advice or "what is asked for must change"
+    advice = error.advice or "the request must change"
     return means(f"{host} rejects this request ({shown}): {advice}.", host=host)
 
 
@@ -178,7 +179,7 @@ def _blocked(host: str, shown: str) -> UpstreamBlocked:
 
 
 def _unreadable(raw: RawReply, host: str, refusal: ValueError | None) -> UpstreamError:
-    """A 2xx (or stranger) reply whose body is no JSON that can be trusted."""
+    """The error of a 2xx reply whose body is no JSON to trust, or of a status without a meaning."""
     if raw.cut or (isinstance(refusal, JsonBroken) and _may_be_cut(raw)):
         return UpstreamUnavailable(
             f"{host} broke off its reply ({raw.problem or refusal}): try again later.", host=host
@@ -193,7 +194,7 @@ def _unreadable(raw: RawReply, host: str, refusal: ValueError | None) -> Upstrea
 
 
 def _may_be_cut(raw: RawReply) -> bool:
-    """Without a marked end a cut reply looks like a short one; what never was JSON is no cut."""
+    """Without a marked end, a cut body looks like a short one; but it begins as JSON."""
     return not raw.delimited and (raw.body or b"").lstrip()[:1] in (b"{", b"[", b"")
 
 
@@ -212,7 +213,7 @@ def _is_html(raw: RawReply) -> bool:
 
 
 def _plain_text(raw: RawReply) -> str:
-    """An error in words, as some hosts send it; pages of HTML and JSON are no help to a reader."""
+    """An error as plain text, as some hosts send it; empty for HTML and JSON."""
     if raw.body is None or _is_html(raw) or raw.body.lstrip()[:1] in (b"{", b"["):
         return ""
     return raw.body[:1_000].decode("utf-8", errors="replace")
@@ -246,7 +247,7 @@ class DecimalText(str):
 
 
 class JsonRefused(ValueError):
-    """The text is JSON, more or less, but holds something that cannot be trusted."""
+    """The text is more or less JSON, but holds something that cannot be trusted."""
 
 
 class JsonBroken(JsonRefused):
@@ -256,8 +257,9 @@ class JsonBroken(JsonRefused):
 def loads(body: bytes) -> Any:
     """Parse one JSON document in UTF-8.
 
-    Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for what is no JSON, and
-    JsonRefused for NaN and infinities, a key given twice, and what is too long or too deep for Python.
+    Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for text that is no
+    JSON, and JsonRefused for NaN and infinities, a repeated key, and what is too long or too deeply
+    nested for Python.
     """
     try:
         return json.loads(

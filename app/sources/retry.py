@@ -1,4 +1,4 @@
-"""When a failed request is asked again: a policy as data, and the decision as a pure function.
+"""When a failed request is retried: a policy as data, and the decision as a pure function.
 
 The loop that acts on it lives in `app.sources.http` and nowhere else.
 """
@@ -15,18 +15,18 @@ from typing import Final
 from app.core.errors import UpstreamError, UpstreamUnavailable
 
 LONGEST_WAIT: Final = 3_600.0
-"""Seconds. A host that asks for more is asked again after this; the next run then asks anew."""
+"""Seconds. A longer Retry-After is cut to this; the next run then tries again."""
 
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and for how long one question is repeated. Times in seconds.
+    """How often and for how long one request is retried. Times in seconds.
 
-    `attempts` counts the first one too. Before attempt n + 1 passes a random time between 0 and
-    `base` × 2^(n-1), at most `cap`. `total` bounds everything from the first attempt on, waiting
-    for the host's gate included. Of it `room` is kept for a request: no wait goes on into that.
+    `attempts` counts the first one too. Attempt n + 1 waits a random time between 0 and
+    `base` × 2^(n-1), at most `cap`. `total` bounds everything from the first attempt on, waits for
+    the rate limiter included. Its last `room` seconds are for a request: no wait reaches into them.
     """
 
     attempts: int = 5
@@ -37,7 +37,7 @@ class RetryPolicy:
 
     @property
     def latest(self) -> float:
-        """Seconds after the first attempt's beginning until which a request may still go out."""
+        """The last moment to send a request, in seconds after the first attempt began."""
         return self.total - min(self.room, self.total / 2)
 
 
@@ -48,11 +48,11 @@ def decide(
     elapsed: float,
     random: Callable[[], float],
 ) -> float | None:
-    """Seconds to wait before asking again after the failed `attempt` (1 is the first), or None.
+    """Seconds to wait after the failed `attempt` (1 is the first) before the next; None for none.
 
-    Only UpstreamUnavailable is worth repeating: a block, a refusal and nonsense would come again.
-    Full jitter (a uniform share of the whole back-off, `random` gives [0, 1)) keeps callers that
-    failed together from coming back together; the host's own `retry_after` is never undercut.
+    Only UpstreamUnavailable is retried: a block, a refusal and nonsense would come again. Full
+    jitter (a uniform share of the whole back-off; `random` gives [0, 1)) keeps callers that failed
+    together from coming back together. The wait is never shorter than the host's `retry_after`.
     """
     if not isinstance(error, UpstreamUnavailable) or attempt >= policy.attempts:
         return None
@@ -65,8 +65,8 @@ def decide(
 def parse_retry_after(value: str | None, now: float) -> float | None:
     """Read a `Retry-After` header, seconds or an HTTP date (RFC 9110, 10.2.3), as seconds from now.
 
-    At most LONGEST_WAIT, however absurd it is: that a host asks for peace is plain all the same. None
-    where it is absent, unreadable or in the past.
+    At most LONGEST_WAIT: even an absurd value means that the host wants a pause. None where it is
+    absent, unreadable or in the past.
     """
     if value is None:
         return None

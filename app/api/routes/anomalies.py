@@ -31,11 +31,11 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     openapi_extra=series_parameters(ANOMALIES),
 )
 def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> Response:
-    """The closes of a period judged by the rules that judge live prices (`/anomaly/{symbol}`).
+    """The closes of a period, judged by the rules for live prices (`/anomaly/{symbol}`).
 
-    A change exists only between neighbouring buckets: the close after a gap is not judged.
-    `judged` and `insufficient` count the closes that could and could not be judged, `X-Data-Missing`
-    the buckets without one.
+    A change exists only between neighbouring buckets, so the close after a gap is not judged.
+    `judged` counts the closes that could be judged, `insufficient` those that could not, and
+    `X-Data-Missing` the buckets without a close.
     """
     runtime, (buckets, rule) = context.runtime, request
     span = limited(runtime.averages, buckets)

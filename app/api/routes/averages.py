@@ -37,8 +37,8 @@ def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch) -> Re
     """One row for each closed bucket from `from` to `to` that has this average, ascending.
 
     An average is the exact mean of the last `range` closes, rounded half to even at 8 places. It
-    exists only where all of these buckets have a candle: a gap is left out, never filled, and
-    `X-Data-Missing` counts what is left out. One reply spans at most 10,000 stored buckets.
+    exists only where all of these buckets have a candle. A bucket without an average is left out,
+    never filled, and `X-Data-Missing` counts it. One reply spans at most 10,000 stored buckets.
     """
     buckets, window = request
     reading = read_averages(context.runtime.averages, window, buckets)
@@ -47,7 +47,7 @@ def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch) -> Re
 
 @router.get(
     "/{pair}/candles",
-    summary="Candles, with averages beside them when asked",
+    summary="Candles, with averages beside them on request",
     responses=series_replies(
         "The candles that exist, ascending.",
         list[CandlePoint],

@@ -25,16 +25,16 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 def gaps(series: SeriesDep, context: ContextDep) -> Response:
     """The closed buckets that have no candle, as ranges with their cause.
 
-    They are of the served period, or (`warm_up`) of the 199 buckets before it: an average needs all
-    buckets of its window, so a hole there removes served averages, too. `expected`, `stored` and
-    `missing` count the served period alone.
+    They lie in the served period or, with `warm_up`, in the 199 buckets before it: an average needs
+    all buckets of its window, so a hole there removes served averages, too. `expected`, `stored`
+    and `missing` count the served period alone.
 
-    `never-fetched`: the exchange was not asked yet. `refused`: it sent a candle that must not be
-    used (`/{pair}/quarantine` says why). `absent`: it was asked and had none. `confirmed-absent`: it
-    was asked again a day or more later and still had none; `complete` takes no notice of those.
+    `never-fetched`: no load has requested it from the exchange yet. `refused`: the exchange sent a
+    candle that must not be used (`/{pair}/quarantine` says why). `absent`: the exchange had none.
+    `confirmed-absent`: a day or more later it still had none; `complete` ignores those.
 
-    `make monitor` reports the same. With `--repair` it may say `unreachable` of a range instead: that
-    run asked for it in vain. That is not kept, so here the range has the cause that it had before.
+    `make monitor` reports the same. With `--repair` it may call a range `unreachable`: the exchange
+    did not answer that run. This is not stored, so here the range keeps its earlier cause.
     """
     runtime = context.runtime
     inspection = inspect(runtime.series, series, runtime.settings.history_days, runtime.clock())

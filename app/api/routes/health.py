@@ -1,6 +1,6 @@
 """GET /health, /healthz and /readyz.
 
-These take no notice of a query: whoever probes may add what it likes.
+They ignore the query: a probe may add any.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NO_DATABASE: Final = "The database does not answer; the service's log says why.
 def health(context: ContextDep) -> Response:
     """200 while the database answers reads, else 503.
 
-    `status` is `degraded` while a cache node is away, which makes reads slower and nothing else.
+    `status` is `degraded` while a cache node is away: reads are then slower, and still right.
     """
     cache = _cache(context)
     if not context.runtime.health.database_works():

@@ -30,9 +30,10 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 def pairs(context: ContextDep) -> Response:
     """Every served pair at every served interval.
 
-    `expected`, `stored` and `missing` count the closed buckets of the last `HISTORY_DAYS` days;
-    `warm_up_missing` those that are missing of the 199 before them, without which the first averages
-    do not exist. `/{pair}/gaps` names both. `as_of` is the newest stored one and `checked_at` the last load that reached the exchange.
+    `expected`, `stored` and `missing` count the closed buckets of the last `HISTORY_DAYS` days.
+    `warm_up_missing` counts the missing ones of the 199 buckets before them, which the first
+    averages need. `/{pair}/gaps` names both. `as_of` is the newest stored bucket, and `checked_at`
+    the time of the last load that reached the exchange.
     """
     settings = context.runtime.settings
     now = context.runtime.clock()

@@ -42,7 +42,7 @@ router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
 
 @router.post(
     "/collect-once/{symbol}",
-    summary="Ask for one price now, and store it",
+    summary="Fetch one price now, and store it",
     responses={
         200: json_reply("The stored price.", Price, PRICE_EXAMPLE),
         **problems(UnsupportedSymbol, StoreUnavailable, UpstreamUnavailable),
@@ -54,9 +54,8 @@ router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
 def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     """Always asks the source, for this symbol only; answers after the price is stored.
 
-    When the source gives no usable price, or cannot be asked yet because others are before this
-    request, nothing is stored, and the reply is a 503, with `Retry-After` where it is known when to
-    come again.
+    Where the source has no usable price, or the rate limiter has no free turn in time, nothing is
+    stored and the reply is 503, with `Retry-After` where it is clear when to try again.
     """
     runtime = context.runtime
     rules = context.price_rules
@@ -108,8 +107,9 @@ def anomaly(request: AnomalyDep, context: ContextDep) -> Response:
     """Compares the newest price with the one before it, or with the recent changes.
 
     A quotation that was collected several times counts once. `method=relative` (the default): the
-    change must exceed the threshold; exactly the threshold is normal. `method=robust`: the change against the median and the MAD of the recent changes. With
-    too few prices, or a stale one, `anomaly` is false and `message` says so.
+    change must exceed the threshold; exactly the threshold is normal. `method=robust`: the change
+    is judged against the median and the median absolute deviation of the recent changes. With too
+    few prices, or a stale one, `anomaly` is false and `message` says so.
     """
     runtime, rules, (coin, rule) = context.runtime, context.price_rules, request
     verdict = judge_newest(runtime.prices, coin.symbol, rules, rule, runtime.clock())
@@ -118,7 +118,7 @@ def anomaly(request: AnomalyDep, context: ContextDep) -> Response:
 
 @router.get(
     "/supported-symbols",
-    summary="Whose prices are collected",
+    summary="Which symbols' prices are collected",
     responses={
         200: json_reply(
             "The symbols, and what the source calls them.", SupportedSymbols, SYMBOLS_EXAMPLE

@@ -20,16 +20,18 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     "/{pair}/quarantine",
     summary="Candles that the exchange sent and that were refused",
     responses={
-        200: json_reply("The last seen ones first.", list[Quarantined], QUARANTINE_EXAMPLE),
+        200: json_reply(
+            "The refused candles, last seen first.", list[Quarantined], QUARANTINE_EXAMPLE
+        ),
         **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )
 def quarantine(request: RecordsDep, context: ContextDep) -> Response:
-    """What was refused and why, each reason once per bucket, with when it was first and last seen.
+    """The refused candles: each reason once per bucket, with when it was first and last seen.
 
-    `timestamp` is null where the candle's stamp could not be read. A bucket whose candle came right
-    later stays here as a record.
+    `timestamp` is null where the candle's stamp could not be read. A record stays here even if the
+    exchange later sent a correct candle of that bucket.
     """
     series, limit = request
     candles = context.runtime.series.quarantined(series, 0, LATEST, limit)
@@ -40,14 +42,17 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
     "/{pair}/revisions",
     summary="Closed candles that the exchange changed afterwards",
     responses={
-        200: json_reply("The last noticed ones first.", list[Revised], REVISIONS_EXAMPLE),
+        200: json_reply("The changes, last noticed first.", list[Revised], REVISIONS_EXAMPLE),
         **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )
 def revisions(request: RecordsDep, context: ContextDep) -> Response:
-    """What a closed candle was before and after. The averages that contain it were recomputed in the
-    same transaction; `revision` is the series' revision that brought the change."""
+    """Each closed candle before and after the change.
+
+    The averages that contain it were recomputed in the same transaction. `revision` is the series'
+    revision that brought the change.
+    """
     changes = context.runtime.series.revisions(*request)
     return _listed(_revised(item) for item in changes)
 

@@ -10,7 +10,7 @@ from io import StringIO
 
 import pytest
 
-from app.commands.output import UNDELIVERED, delivered, line, result, table
+from app.commands.output import UNDELIVERED, delivered, help_text, line, result, table
 
 
 class Full(StringIO):
@@ -23,6 +23,13 @@ class Full(StringIO):
     def flush(self) -> None:
         self.failures += 1
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Left(StringIO):
+    """A pipe whose reader has left."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def people(code: int) -> int:
@@ -55,6 +62,26 @@ def test_only_a_lost_result_changes_an_exit_code_and_only_that_of_success(
     lost = "tried: ended, but its output is lost (standard output: No space left on device)\n"
     assert capsys.readouterr().err == lost
     assert full.failures == 1  # whatever follows the first failure is dropped
+
+
+@pytest.mark.parametrize(
+    ("show", "stdout", "expected", "lines"),
+    [
+        (help_text, Left(), 0, 0),
+        (help_text, Full(), UNDELIVERED, 1),
+        (result, Left(), UNDELIVERED, 1),
+    ],
+)
+def test_a_reader_who_leaves_a_help_has_lost_nothing(
+    capsys: pytest.CaptureFixture[str],
+    show: Callable[[str], None],
+    stdout: StringIO,
+    expected: int,
+    lines: int,
+) -> None:
+    with redirect_stdout(stdout):
+        assert delivered("tried", lambda: show("usage: tried")) == expected
+    assert len(capsys.readouterr().err.splitlines()) == lines
 
 
 def test_a_command_that_prints_nothing_needs_no_standard_output(

@@ -10,7 +10,7 @@ from app.core.ports import RateLimiter
 from app.core.prices import Coin, PriceReply
 from app.sources.coingecko import POLICY, CoinGecko, key_headers, read_error
 from app.sources.http import UpstreamHttp
-from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, FakeTime, OpenGate, answer
+from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, FakeTime, OpenLimiter, answer
 
 BASE_URL = "https://api.coingecko.com/api/v3"
 PRO_URL = "https://pro-api.coingecko.com/api/v3"
@@ -22,7 +22,7 @@ def coingecko(
     *,
     base_url: str = BASE_URL,
     api_key: str | None = None,
-    gate: RateLimiter | None = None,
+    limiter: RateLimiter | None = None,
     time: FakeTime | None = None,
     clock: float = NOW,
 ) -> CoinGecko:
@@ -30,7 +30,7 @@ def coingecko(
     fake = time or FakeTime()
     http = UpstreamHttp(
         base_url,
-        gate or OpenGate(),
+        limiter or OpenLimiter(),
         secrets=key_headers(base_url, api_key),
         read_error=read_error,
         policy=POLICY,

@@ -104,7 +104,7 @@ TIMED = f'"last_updated_at":{NOW}'
     ("entry", "because"),
     [
         (None, "leaves out the id 'bitcoin'; check it in ALLOWED_SYMBOLS"),
-        ("null", "what stands under 'bitcoin' is null, not an object"),
+        ("null", "the entry under 'bitcoin' is null, not an object"),
         ("{}", "none under 'usd'; check PRICE_CURRENCY"),
         (f'{{"usd":null,{TIMED}}}', "the price is null"),
         (f'{{"usd":"67187.33",{TIMED}}}', "not a JSON number"),

@@ -1,4 +1,4 @@
-"""The door to a host: what it sends, what it repeats, what it tells the gate and the log."""
+"""The door to a host: what it sends, what it repeats, what it tells the rate limiter and the log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.sources.upstream_fakes import (
     Answer,
     FakeHost,
     FakeTime,
-    OpenGate,
+    OpenLimiter,
     answer,
     door,
 )
@@ -40,12 +40,12 @@ def test_a_request_says_honestly_who_asks_and_asks_for_the_base_url_s_path() -> 
 
 
 def test_a_temporary_failure_is_repeated_until_it_succeeds() -> None:
-    time, gate = FakeTime(), OpenGate()
+    time, limiter = FakeTime(), OpenLimiter()
     host = FakeHost([answer(status=503), httpx.ReadTimeout("slow"), answer(["yes"])])
-    with door(host, time=time, gate=gate) as http, capture_logs() as logs:
+    with door(host, time=time, limiter=limiter) as http, capture_logs() as logs:
         assert http.get_json("x", {}).data == ["yes"]
     assert time.slept == [0.5, 1.0]  # half of 1 s, then half of 2 s
-    assert len(gate.budgets) == 3
+    assert len(limiter.budgets) == 3
     assert [(line["event"], line["log_level"]) for line in logs] == [
         ("upstream_retry", "warning")
     ] * 2
@@ -76,38 +76,41 @@ def test_what_would_come_again_is_asked_once(reply: Answer, kind: type[UpstreamE
 
 
 def test_the_gate_is_told_how_much_of_the_total_is_left_beside_the_request_s_own_room() -> None:
-    gate = OpenGate()
+    limiter = OpenLimiter()
     policy = RetryPolicy(attempts=3, base=8.0, total=50.0)
     host = FakeHost([answer(status=503)])
-    with door(host, gate=gate, policy=policy) as http, pytest.raises(UpstreamUnavailable):
+    with door(host, limiter=limiter, policy=policy) as http, pytest.raises(UpstreamUnavailable):
         http.get_json("x", {})
-    assert gate.budgets == [48.0, 44.0, 36.0]
+    assert limiter.budgets == [48.0, 44.0, 36.0]
 
 
 def test_a_host_that_asks_for_peace_gets_it_from_every_caller() -> None:
     time = FakeTime()
-    gate = LocalRateLimiter(HOST, 1.0, monotonic=time.monotonic, sleep=time.sleep)
+    limiter = LocalRateLimiter(HOST, 1.0, monotonic=time.monotonic, sleep=time.sleep)
     busy = FakeHost([answer(status=429, headers={"retry-after": "40"})])
     fine = FakeHost([answer([])])
     hurried = RetryPolicy(total=30.0)
     for host in (busy, fine):
-        with door(host, gate=gate, time=time, policy=hurried) as http:
+        with door(host, limiter=limiter, time=time, policy=hurried) as http:
             with pytest.raises(UpstreamUnavailable) as caught:
                 http.get_json("x", {})
             assert caught.value.retry_after == 40
     assert fine.requests == []
-    with door(fine, gate=gate, time=time) as http:
+    with door(fine, limiter=limiter, time=time) as http:
         http.get_json("x", {})
     assert time.slept == [40.0]
 
 
 def test_a_wait_longer_than_the_total_closes_the_gate_and_is_handed_to_the_caller() -> None:
-    time, gate = FakeTime(), OpenGate()
+    time, limiter = FakeTime(), OpenLimiter()
     host = FakeHost([answer(status=503, headers={"retry-after": "7200"})])
-    with door(host, time=time, gate=gate) as http, pytest.raises(UpstreamUnavailable) as caught:
+    with (
+        door(host, time=time, limiter=limiter) as http,
+        pytest.raises(UpstreamUnavailable) as caught,
+    ):
         http.get_json("x", {})
     assert caught.value.retry_after == 3_600
-    assert gate.closures == [3_600]
+    assert limiter.closures == [3_600]
     assert time.slept == []
     assert len(host.requests) == 1
 
@@ -120,7 +123,7 @@ def test_a_proxy_that_no_client_understands_is_a_setting_to_change(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
-        UpstreamHttp(f"https://{HOST}", OpenGate())
+        UpstreamHttp(f"https://{HOST}", OpenLimiter())
     assert "secret" not in str(caught.value)
 
 

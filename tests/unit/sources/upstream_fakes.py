@@ -1,4 +1,4 @@
-"""Stand-ins for what the door to a host works with: time, the gate, and the host itself."""
+"""Stand-ins for what the door to a host works with: time, the rate limiter, and the host itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FakeTime:
 
 
 @dataclass
-class OpenGate:
+class OpenLimiter:
     """A RateLimiter that lets everybody through and records what it was told."""
 
     budgets: list[float] = field(default_factory=list)
@@ -107,7 +107,7 @@ class FakeHost:
 def door(
     host: Callable[[httpx.Request], httpx.Response],
     *,
-    gate: RateLimiter | None = None,
+    limiter: RateLimiter | None = None,
     time: FakeTime | None = None,
     policy: RetryPolicy | None = None,
     bounds: Bounds | None = None,
@@ -118,7 +118,7 @@ def door(
     fake = time or FakeTime()
     return UpstreamHttp(
         base_url,
-        gate or OpenGate(),
+        limiter or OpenLimiter(),
         read_error=read_error,
         policy=policy or RetryPolicy(),
         bounds=bounds or Bounds(),
