@@ -1,4 +1,4 @@
-"""The database of a process: chosen, opened and checked, with the stores over it."""
+"""The database of a process: opened, checked, and with its stores."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.db.stores.series import SqlSeriesStore
 
 @dataclass(frozen=True)
 class Database:
-    """An open database at this version's schema. Candles and averages are read through `reads`.
+    """An open database at this program's schema. Candles and averages are read through `reads`.
 
-    Prices are read where they are written: whoever has stored one, in whichever process, finds it in
-    the next read.
+    Prices are read through `engine`, where they are written: the next read of any process includes
+    a stored price.
     """
 
     engine: Engine
@@ -30,7 +30,7 @@ class Database:
     prices: PriceStore
 
     def ping(self) -> None:
-        """Ask the server that answers reads. Raises StoreError."""
+        """Check that the server for reads answers. Raises StoreError."""
         session.ping(self.reads)
 
     def close(self) -> None:
@@ -46,54 +46,54 @@ def open_for_command(
     migrate: bool = False,
     busy_seconds: int = sqlite.BUSY_SECONDS,
 ) -> Database:
-    """Open the database of a command, which may wait for it as long as the driver lets it.
+    """Open the database for a command, which may wait for it as long as the driver allows.
 
-    A SQLite file is checked for damage first. With `create` it may be missing, and a large one is not
-    checked: a loader must start quickly. With `migrate` the schema is brought to this version.
-    `busy_seconds` is how long a write waits for a locked SQLite file. Raises StoreError where the
-    database cannot be used, ConfigurationError where there can be no SQLite file at DB_URL.
+    A SQLite file is checked for damage first. With `create` it may be missing, and a large one is
+    not checked: a loader must start quickly. With `migrate` the schema is brought to this program's
+    version. `busy_seconds` is how long a write waits for a locked SQLite file. Raises StoreError
+    where the database cannot be used, ConfigurationError where DB_URL cannot hold a SQLite file.
     """
     if not create:
         require_file(db_url)
     engine = open_engine(db_url, busy_seconds)
-    with _given_back_on_error(engine):
+    with _disposed_on_error(engine):
         sqlite.require_sound(engine, sqlite.QUICK if create else None)
         _require_schema(engine, migrate=migrate)
     return _database(engine, engine)
 
 
 def open_for_api(db_url: str, read_url: str | None, *, migrate: bool = False) -> Database:
-    """Open the database of the API, in which no request waits for ever.
+    """Open the database for the API, where no request waits for ever.
 
-    On PostgreSQL candles and averages are read at `read_url`, where there is one. A SQLite file is not
+    On PostgreSQL candles and averages are read at `read_url`, if there is one. A SQLite file is not
     checked for damage: reads change nothing. Raises as `open_for_command` does.
     """
     if is_sqlite(db_url):
         engine = reads = open_engine(db_url)
     else:
-        from app.db import postgres  # noqa: PLC0415 - SQLite alone does without its driver
+        from app.db import postgres  # noqa: PLC0415 - its driver is not needed for SQLite
 
         engine = postgres.open_primary(db_url)
         reads = postgres.open_reads(db_url, read_url)
-    with _given_back_on_error(engine, reads):
+    with _disposed_on_error(engine, reads):
         _require_schema(engine, migrate=migrate)
     return _database(engine, reads)
 
 
 def open_engine(db_url: str, busy_seconds: int = sqlite.BUSY_SECONDS) -> Engine:
-    """An engine for SQLite or PostgreSQL; nothing is connected yet. The settings have checked the URL.
+    """Create an engine for SQLite or PostgreSQL; nothing is connected yet.
 
-    Raises ConfigurationError where there can be no SQLite file at it.
+    The settings have checked the URL. Raises ConfigurationError where it cannot hold a SQLite file.
     """
     if is_sqlite(db_url):
         return sqlite.open_file(make_url(db_url), busy_seconds)
-    from app.db import postgres  # noqa: PLC0415 - SQLite alone does without its driver
+    from app.db import postgres  # noqa: PLC0415 - its driver is not needed for SQLite
 
     return postgres.open_server(postgres.server_url(db_url), {}, pool_pre_ping=True)
 
 
 def require_file(db_url: str) -> None:
-    """Raise StoreUnusable where DB_URL names a SQLite file that is not there."""
+    """Raise StoreUnusable where DB_URL names a SQLite file that does not exist."""
     if is_sqlite(db_url):
         sqlite.require_file(make_url(db_url))
 
@@ -109,7 +109,7 @@ def _require_schema(engine: Engine, *, migrate: bool) -> None:
 
 
 @contextmanager
-def _given_back_on_error(*engines: Engine) -> Iterator[None]:
+def _disposed_on_error(*engines: Engine) -> Iterator[None]:
     try:
         yield
     except BaseException:

@@ -1,8 +1,8 @@
 """The tables as the code uses them. `app/db/migrations` builds them; a test keeps the two equal.
 
 Prices and volumes are BIGINT in 1e-8 (`app.domain.fixed_point`), times are unix seconds UTC, `pair`
-is BASE-QUOTE. What a candle must satisfy stands in the migrations, as constraints: no other program can
-store one that the loader would have refused.
+is BASE-QUOTE. The rules for a candle are constraints in the migrations: no other program can store
+one that the loader would refuse.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FixedPoint(TypeDecorator[int]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Any) -> int | None:  # noqa: ARG002 - theirs
-        """Let whole numbers through."""
+        """Return whole numbers and None unchanged. Raises TypeError for anything else."""
         if value is None or type(value) is int:
             return value
         raise TypeError(f"{value!r} is no fixed-point integer; see app.domain.fixed_point")
@@ -49,7 +49,7 @@ class Base(DeclarativeBase):
 
 
 class StoredSeries(Base):
-    """One pair at one interval: its revision, and when the exchange was last asked about it."""
+    """One pair at one interval: its revision, and when it was last current with the exchange."""
 
     __tablename__ = "series"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -80,7 +80,7 @@ class StoredCandle(Base):
 
 
 class StoredAverages(Base):
-    """The averages of one candle's bucket; NULL where a window lacks one of its buckets."""
+    """The averages of one candle's bucket; NULL where the window has a missing bucket."""
 
     __tablename__ = "averages"
     __table_args__ = (
@@ -100,7 +100,7 @@ class StoredAverages(Base):
 
 
 class Absence(Base):
-    """A closed bucket that the exchange did not have when it was asked, and when that was."""
+    """A closed bucket without a candle at the exchange, and when that was first and last seen."""
 
     __tablename__ = "absences"
     __table_args__ = (
@@ -116,7 +116,7 @@ class Absence(Base):
 
 
 class StoredLease(Base):
-    """Who does a piece of work now, and until when unless renewed."""
+    """The process that does a piece of work now, and when its lease expires unless renewed."""
 
     __tablename__ = "leases"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -127,7 +127,7 @@ class StoredLease(Base):
 
 
 class CollectedPrice(Base):
-    """One spot price: what the source said, as of when, and when it was collected."""
+    """One spot price from the source: its value, its own time, and when it was collected."""
 
     __tablename__ = "prices"
     __table_args__ = (
@@ -147,7 +147,7 @@ class CollectedPrice(Base):
 
 
 class Quarantined(Base):
-    """A candle that was refused; bucket 0 stands for one whose stamp could not be read."""
+    """A refused candle; bucket 0 stands for an unreadable stamp."""
 
     __tablename__ = "quarantine"
     __table_args__ = (
@@ -164,7 +164,7 @@ class Quarantined(Base):
 
 
 class RevisedCandle(Base):
-    """What a closed candle was before the exchange revised it, and after."""
+    """A closed candle that the exchange revised: its values before and after."""
 
     __tablename__ = "candle_revisions"
     __table_args__ = (
@@ -190,10 +190,10 @@ class RevisedCandle(Base):
     new_volume: Mapped[int] = mapped_column(FixedPoint)
 
 
-class StoredGate(Base):
-    """When a host may be asked next: not before `next_at`, nor before `closed_until`.
+class StoredRateLimit(Base):
+    """A rate limiter's state for one host: no request before `next_at`, nor before `closed_until`.
 
-    Both in microseconds of unix time, so that a rate of many requests a second keeps its spacing.
+    Both are unix time in microseconds, so that a rate of many requests a second keeps its spacing.
     """
 
     __tablename__ = "gates"

@@ -1,9 +1,9 @@
-"""PostgreSQL connections of the API: none waits for ever, and reads find a server by themselves.
+"""PostgreSQL connections of the API: none waits for ever, and reads go to whichever server answers.
 
-A server that is stopped, or whose machine is, keeps its connections open and says nothing. A limit that
-the server itself holds (`statement_timeout`) does not help then, and neither do TCP's: its system still
-acknowledges what it gets. So whoever has waited for a while tries to connect once more: one that is
-only slow lets him.
+A suspended server, or one on a suspended machine, keeps its connections open and says nothing. A
+limit that the server itself enforces (`statement_timeout`) does not help then. TCP's limits do not
+help either: the operating system still acknowledges every packet. So a connection that has waited
+for a while tries to open a second one: a server that is only slow accepts it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from app.db.session import CONNECT_SECONDS
 Result = TypeVar("Result")
 
 PATIENCE: Final = 3.0
-"""Seconds without a word after which a server is asked for another connection, and again each time.
+"""Seconds of silence after which another connection to the server is tried; then again each time.
 
-A load balancer that gives up after 10 s still gets its answer from the next server: 3 s here, 2 s until
-that attempt fails, 2 s until the next one does.
+A load balancer that gives up after 10 s still gets its answer from the next server: 3 s here, 2 s
+until that attempt fails, 2 s until the next one does.
 """
 
 RECYCLE: Final = 60
-"""Seconds after which a connection is opened anew, at the preferred server where that is back."""
+"""Seconds after which a connection is opened anew, at the preferred server if that is back."""
 
 _LOOK_EVERY: Final = 0.1
 _DEFAULT_PORT: Final = "5432"
 
-# Of a machine that vanished TCP would learn after a quarter of an hour.
+# With its defaults TCP notices a vanished machine only after a quarter of an hour.
 _TCP: Final = {
     "tcp_user_timeout": 2_000,
     "keepalives": 1,
@@ -51,11 +51,11 @@ class BoundedConnection(psycopg.Connection[Any]):
     def wait(
         self, gen: PQGen[Result], interval: float = _LOOK_EVERY, timeout: float | None = None
     ) -> Result:
-        """Let the driver wait, within bounds. Raises OperationalError where they are reached."""
+        """Wait as the driver does, within bounds. Raises OperationalError once they are reached."""
         return super().wait(self._attended(gen), interval, timeout)
 
     def _attended(self, gen: PQGen[Result]) -> PQGen[Result]:
-        """The driver's own steps; it is given the chance to go on at least every `_LOOK_EVERY`."""
+        """The driver's own steps, checked for silence at least every `_LOOK_EVERY` seconds."""
         until = time.monotonic() + PATIENCE
         try:
             event_mask = next(gen)
@@ -75,8 +75,8 @@ class BoundedConnection(psycopg.Connection[Any]):
                 self.info.dsn, password=self.info.password, connect_timeout=CONNECT_SECONDS
             ).close()
         except psycopg.errors.ConnectionTimeout:
-            # The answer may come later, in the middle of another one. A closed connection also makes
-            # the pool open all its others anew: they lead to the same server.
+            # The answer may still arrive, in the middle of a later one: close the connection. That
+            # also makes the pool reopen all its others, which lead to the same server.
             self.pgconn.finish()
             raise
         except psycopg.Error:
@@ -84,12 +84,12 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def server_url(value: str) -> URL:
-    """The URL of a PostgreSQL and of our driver."""
+    """The URL of a PostgreSQL server, with our driver."""
     return make_url(value).set(drivername="postgresql+psycopg")
 
 
 def open_server(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
-    """An engine for PostgreSQL; `arguments` are libpq's, `pool` options of the pool."""
+    """Create an engine for PostgreSQL. `arguments` go to libpq, `pool` to SQLAlchemy's pool."""
     return create_engine(
         url,
         pool_size=10,
@@ -101,18 +101,18 @@ def open_server(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
 
 
 def open_primary(db_url: str) -> Engine:
-    """An engine for PostgreSQL, to write and to read what was just written.
+    """Create an engine for PostgreSQL, for writes and for reads of what was just written.
 
-    A connection is tried before each use: what is written cannot simply be tried again.
+    A connection is tested before each use, because a write cannot simply be repeated.
     """
     return _bounded(server_url(db_url), {}, pool_pre_ping=True)
 
 
 def open_reads(db_url: str, read_url: str | None, recycle: float = RECYCLE) -> Engine:
-    """An engine for reads: the servers of `read_url`, where there are any, then those of `db_url`.
+    """Create an engine for reads: the servers of `read_url`, if any, then those of `db_url`.
 
     User, password, database and options are those of `db_url`. A new connection goes to the first
-    server that takes it, and is replaced after `recycle` seconds.
+    server that accepts it, and is replaced after `recycle` seconds.
     """
     url = server_url(db_url)
     where = {"target_session_attrs": "any"}
@@ -121,7 +121,7 @@ def open_reads(db_url: str, read_url: str | None, recycle: float = RECYCLE) -> E
     servers = _servers(server_url(read_url)) + _servers(url)
     where["host"], where["port"] = (",".join(each) for each in zip(*servers, strict=True))
     engine = _bounded(url, where, pool_recycle=recycle)
-    _tell_moves(engine, *servers[0])
+    _log_moves(engine, *servers[0])
     return engine
 
 
@@ -136,7 +136,7 @@ def _bounded(url: URL, where: dict[str, str], **pool: Any) -> Engine:
 
 
 def _servers(url: URL) -> list[tuple[str, str]]:
-    """The (host, port) of each server that a URL names; empty text stands for libpq's default."""
+    """The (host, port) of each server in a URL; empty text stands for libpq's default."""
     arguments = url.get_dialect()().create_connect_args(url)[1]
     hosts, ports = (str(arguments.get(name) or "").split(",") for name in ("host", "port"))
     if len(ports) == 1:
@@ -144,8 +144,8 @@ def _servers(url: URL) -> list[tuple[str, str]]:
     return list(zip(hosts, ports, strict=True))
 
 
-def _tell_moves(engine: Engine, host: str, port: str) -> None:
-    """Log once when new connections go to another server than the last one did."""
+def _log_moves(engine: Engine, host: str, port: str) -> None:
+    """Log each time that a new connection goes to another server than the last one did."""
     last = preferred = f"{host}:{port or _DEFAULT_PORT}"
 
     @event.listens_for(engine, "connect")

@@ -1,11 +1,11 @@
 """The schema's version: what the code needs, what a database has, and how to bring it there.
 
-A migration that only adds (a table, a nullable column) is named after the oldest program that works on
-what it leaves, as in `0006_from_0005`. That program then runs on the newer schema, so that a deployment
-can move tasks one by one and go back to the version of before. Any other migration is named by its number
-alone, and earlier programs refuse its schema.
+A migration that only adds (a table, a nullable column) also names the oldest program that works on
+its schema, as in `0006_from_0005`. That program runs on the newer schema, so that a deployment can
+move tasks one by one and go back to the previous version. Any other migration is named by its
+number alone, and earlier programs refuse its schema.
 
-Alembic itself is imported only to migrate: an API start that finds the right version skips it.
+Alembic itself is imported only to migrate: an API start on the right version skips it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _LOCK: Final = 0x4D4D53  # "MMS": the key of PostgreSQL's advisory lock around a
 
 
 def version(engine: Engine) -> str | None:
-    """The schema version of the database; None where it holds no schema of ours, or is not made yet.
+    """The schema version of the database; None where it is empty or does not exist yet.
 
-    Raises StoreUnusable where the database holds tables but not ours, and StoreUnavailable.
+    Raises StoreUnusable where the database holds only foreign tables, and StoreUnavailable.
     """
     if not has_file(engine.url):
         return None
@@ -40,49 +40,50 @@ def version(engine: Engine) -> str | None:
 
 
 def require(engine: Engine) -> None:
-    """Raise StoreUnusable, with the command that mends it, unless the code works on the schema."""
-    if not serves(found := version(engine)):
-        refuse_newer(found)
-        state = "has no tables yet" if found is None else f"is at version {found}"
+    """Raise StoreUnusable, with the command to run, unless this program works on the schema."""
+    if not serves(current := version(engine)):
+        refuse_newer(current)
+        state = "has no tables yet" if current is None else f"is at version {current}"
         raise StoreUnusable(f"the database {state} and this program needs {HEAD}: make migrate")
 
 
 def migrate(engine: Engine) -> bool:
     """Bring the database to HEAD. Returns whether anything was done.
 
-    Safe to run from many processes at once: the first does it, the others find it done. The whole
-    way is one transaction: it happens or it does not.
+    Safe to run from many processes at once: the first one migrates, the others have nothing left to
+    do. All migrations run in one transaction: either all happen or none. Raises StoreError.
     """
-    done = serves(found := version(engine))
+    done = serves(current := version(engine))
     if not done:
-        refuse_newer(found)
+        refuse_newer(current)
     write_ahead(engine)
     if done:
         return False
     with transaction(engine) as connection:
         lock(connection)
-        if serves(found := version_of(connection)):
+        if serves(current := version_of(connection)):
             return False
-        refuse_newer(found)
+        refuse_newer(current)
         try:
             upgrade(connection)
         except (ProgrammingError, IntegrityError, DataError) as error:
-            # What the database refuses is the migration's fault; that it is away stays as it is.
+            # A refused statement is the migration's fault. An outage keeps its own error.
             reason = " ".join(str(error.orig).split())
             raise StoreUnusable(
-                f"a migration from version {found} to {HEAD} failed, and nothing was changed: {reason}"
+                f"a migration from version {current} to {HEAD} failed, and nothing was changed: "
+                f"{reason}"
             ) from error
     return True
 
 
-def serves(found: str | None) -> bool:
-    """Whether this program works on a database at version `found`."""
-    return found == HEAD or (found is not None and only_adds(found))
+def serves(current: str | None) -> bool:
+    """Whether this program works on a database at version `current`."""
+    return current == HEAD or (current is not None and only_adds(current))
 
 
-def only_adds(found: str, head: str = HEAD) -> bool:
-    """Whether a newer schema only adds to what a program of version `head` knows."""
-    number, _, oldest = found.partition(_OLDEST)
+def only_adds(current: str, head: str = HEAD) -> bool:
+    """Whether the newer schema `current` only adds to that of a program of version `head`."""
+    number, _, oldest = current.partition(_OLDEST)
     mine = head.partition(_OLDEST)[0]
     return number > mine and bool(oldest) and oldest <= mine
 
@@ -115,15 +116,15 @@ def version_of(connection: Connection) -> str | None:
             f"{', '.join(sorted(tables)[:3])}, but no version of ours); it was not changed. "
             "Point DB_URL at an empty one"
         )
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
+    current: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return current
 
 
-def refuse_newer(found: str | None) -> None:
-    """Raise StoreUnusable where a database is at a version that this program does not know."""
-    if found is not None and found > HEAD:
+def refuse_newer(current: str | None) -> None:
+    """Raise StoreUnusable where a database is at a version newer than this program's."""
+    if current is not None and current > HEAD:
         raise StoreUnusable(
-            f"the database is at version {found}, newer than this program's {HEAD}: run the newer "
+            f"the database is at version {current}, newer than this program's {HEAD}: run the newer "
             "program, or restore the backup that was taken before it migrated"
         )
 

@@ -1,8 +1,8 @@
 """The transaction: the only place that begins, commits and translates errors.
 
-Reads run without a transaction around them, one statement each, which is one consistent snapshot on
-both databases. Writes run in `transaction`, which on SQLite takes the write lock at once: a lock that
-is taken halfway cannot be waited for.
+Reads run without a transaction around them. Each is one statement, which is one consistent snapshot
+on both databases. Writes run in `transaction`, which on SQLite takes the write lock at the start: a
+read transaction that turns into a write cannot wait for the lock.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ Result = TypeVar("Result")
 SQLITE: Final = "sqlite"
 
 CONNECT_SECONDS: Final = 2
-"""How long PostgreSQL may take to accept a connection: the least that the driver knows."""
+"""Seconds that PostgreSQL may take to accept a connection: the shortest that the driver allows."""
 
-# What the two databases say when a table is not there, and when a file is no database of ours.
+# Marks in error messages of the two databases, by kind of failure.
 _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")
 _DAMAGED: Final = ("file is not a database", "malformed", "unsupported file format")
 _LOCKED: Final = ("database is locked", "database table is locked")
 
-# What helps where the database says one of these.
+# The advice for errors that contain one of these marks.
 _REMEDIES: Final = (
     (
         ("unable to open database file", "readonly database"),
-        "let DB_URL name a file, no folder, that this process may write, in a folder where it may write",
+        "DB_URL must name a file, not a folder, and this process must be allowed to write the file "
+        "and its folder",
     ),
     (
         ("disk is full", "diskfull", "no space left"),
         "make room on the database's disk, then try again",
     ),
-    ((*_LOCKED, "locknotavailable"), "end the program that keeps it locked, or try again later"),
+    ((*_LOCKED, "locknotavailable"), "stop the program that keeps it locked, or try again later"),
 )
 
 
@@ -58,9 +59,10 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 def read(engine: Engine, ask: Callable[[Connection], Result]) -> Result:
-    """What `ask` reads over one connection, of an engine of `for_reading`; once more where that died.
+    """The result of `ask` over one connection. `engine` comes from `for_reading`.
 
-    The server may have been restarted since the connection was last used. Raises StoreError.
+    Calls `ask` again over a new connection where the first one is dead: the server may have been
+    restarted since that was last used. Raises StoreError.
     """
     try:
         with reading(engine) as connection:
@@ -84,9 +86,9 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
-    """A connection whose reads all see one moment, however long they take. Raises StoreError.
+    """A connection whose reads all see the data of one moment, however long they take.
 
-    Writers go on meanwhile.
+    Writers do not wait for it. Raises StoreError.
     """
     with translated(), engine.connect() as connection:
         if engine.dialect.name == SQLITE:
@@ -100,11 +102,11 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the database's errors into ours, named by what to do."""
+    """Translate the driver's errors into ours, which are named by what to do."""
     try:
         yield
     except IntegrityError:
-        raise  # a constraint that the code before it should have kept: a bug, not the database's state
+        raise  # our code broke a constraint: a bug, not the state of the database
     except PoolTimeout as error:
         raise StoreUnavailable(
             "every database connection is in use; try again in a moment"
@@ -114,30 +116,31 @@ def translated() -> Iterator[None]:
 
 
 def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
-    reason, kind = _said(error)
-    if any(mark in kind for mark in _NOT_MIGRATED):
+    reason, searchable = _reason(error)
+    if any(mark in searchable for mark in _NOT_MIGRATED):
         return StoreUnusable(f"the database lacks this version's tables ({reason}): make migrate")
-    if any(mark in kind for mark in _DAMAGED):
+    if any(mark in searchable for mark in _DAMAGED):
         return StoreUnusable(
-            f"DB_URL's file is damaged or no database ({reason}): restore a backup, or move it away "
+            f"DB_URL's file is damaged or not a database ({reason}): restore a backup, or move it away "
             "and load anew"
         )
     for marks, remedy in _REMEDIES:
-        if any(mark in kind for mark in marks):
+        if any(mark in searchable for mark in marks):
             return StoreUnavailable(f"the database cannot be used ({reason}): {remedy}")
     return StoreUnavailable(f"the database does not answer: {reason}")
 
 
-def _said(error: DBAPIError) -> tuple[str, str]:
-    """The driver's own words, and these with their kind in lower case, to be searched for marks."""
+def _reason(error: DBAPIError) -> tuple[str, str]:
+    """The driver's message, and its class and message in lower case, to be searched for marks."""
     reason = " ".join(str(error.orig).split())
     return reason, f"{type(error.orig).__name__} {reason}".lower()
 
 
 def is_locked(error: DBAPIError) -> bool:
-    return any(mark in _said(error)[1] for mark in _LOCKED)
+    """Whether another connection holds the lock that the statement needs."""
+    return any(mark in _reason(error)[1] for mark in _LOCKED)
 
 
 def ping(engine: Engine) -> None:
-    """Ask the smallest question that proves the tables are there. Raises StoreError."""
+    """Run the smallest query that proves that the tables exist. Raises StoreError."""
     read(engine, lambda connection: connection.scalar(text("SELECT 1 FROM series LIMIT 1")))

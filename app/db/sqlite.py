@@ -1,11 +1,12 @@
 """SQLite: the engine, the file behind it, and whether that file is whole.
 
-SQLite goes on with a file that was deleted, and nobody else ever sees what it writes there. So a
-connection remembers which file it has open, and is asked whether that is still the one at its path
-whenever it is used, which costs two microseconds.
+SQLite keeps using a file that was deleted, and nobody else ever sees what it writes there. So each
+connection remembers which file it has open. At each checkout it is compared with the file at the
+path, which costs two microseconds.
 
-It notices a damaged page only when it reads it, and by then something else may have been written. Its
-`quick_check` reads them all: 4 ms for two pairs with a year of days, 1.6 s for a million minutes.
+SQLite notices a damaged page only when it reads it, and other pages may have been written by then.
+Its `quick_check` reads all pages: 4 ms for two pairs with a year of days, 1.6 s for a million
+minutes.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from app.core.errors import ConfigurationError, StoreUnusable
 from app.db.session import CONNECT_SECONDS, SQLITE, is_locked, reading
 
 BUSY_SECONDS: Final = 5
-"""How long a write waits for a locked SQLite file. Nothing ends that wait, not even a signal."""
+"""Seconds that a write waits for a locked SQLite file. Not even a signal ends that wait."""
 
 QUICK: Final = 64 * 2**20
-"""Bytes of a file that is read in a second: what runs often leaves larger ones unread."""
+"""Bytes that can be checked in a second. Commands that run often do not check larger files."""
 
 _BUSY_PAUSE: Final = 0.02
 _OPENED: Final = "opened"
@@ -35,17 +36,17 @@ _BESIDE: Final = ("-wal", "-shm")
 
 
 def open_file(url: URL, busy_seconds: int = BUSY_SECONDS) -> Engine:
-    """An engine for a SQLite file; nothing is connected yet.
+    """Create an engine for a SQLite file; nothing is connected yet.
 
-    `busy_seconds` is how long a write waits for a locked file. The folder is created, the file is not:
-    `write_ahead` does that. Raises ConfigurationError where the folder cannot be made.
+    `busy_seconds` is how long a write waits for a locked file. The folder is created, the file is
+    not: `write_ahead` does that. Raises ConfigurationError where the folder cannot be created.
     """
     file = file_of(url)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"DB_URL's folder {file.parent} cannot be made: {error.strerror}"
+            f"DB_URL's folder {file.parent} cannot be created: {error.strerror}"
         ) from None
     engine = create_engine(
         url,
@@ -57,12 +58,12 @@ def open_file(url: URL, busy_seconds: int = BUSY_SECONDS) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        # The driver would begin transactions by itself, at the wrong moment and of the wrong kind.
+        # Left alone, the driver begins transactions at the wrong moment and of the wrong kind.
         connection.isolation_level = None
         for pragma in (
             "foreign_keys=ON",
             f"busy_timeout={busy_seconds * 1000}",
-            # A commit that was reported survives a power cut; loads are too rare for it to cost.
+            # A reported commit survives a power cut. Loads are too rare for this to cost much.
             "synchronous=FULL",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
@@ -79,12 +80,12 @@ def file_of(url: URL) -> Path:
             "DB_URL names no file: a SQLite database in memory is a new, empty one for each "
             "connection; write sqlite:///./data/mms.db"
         )
-    # SQLite's own form of a name, file:/folder/mms.db with uri=true, is as good.
+    # SQLite's own form of a name, file:/folder/mms.db with uri=true, is accepted as well.
     return Path(unquote(url.database.removeprefix("file:")) if _is_uri(url) else url.database)
 
 
 def has_file(url: URL) -> bool:
-    """Whether there is more than an empty file at a SQLite URL; True for any other database."""
+    """Whether a SQLite URL names a file that is not empty; True for any other database."""
     if url.get_backend_name() != SQLITE:
         return True
     file = file_of(url)
@@ -101,9 +102,9 @@ def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> 
     """Put a SQLite file into WAL mode, where readers and the writer do not wait for each other.
 
     Creates the file if there is none. The file keeps the mode, so only creation and migration set
-    it: an ordinary connection would change the files of other programs. While another connection
-    uses the file SQLite refuses the change at once, without its usual wait.
-    Raises StoreError, ConfigurationError where the file cannot be made.
+    it: an ordinary connection could change the file of another program. While another connection
+    uses the file, SQLite refuses the change at once, without its usual wait; hence the pauses.
+    Raises StoreError, and ConfigurationError where the file cannot be created.
     """
     if engine.dialect.name != SQLITE:
         return
@@ -122,7 +123,7 @@ def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> 
 def require_sound(engine: Engine, most: int | None = None) -> None:
     """Raise StoreUnusable where the engine's SQLite file is damaged; nothing is written.
 
-    A file of more than `most` bytes is not looked into. Raises StoreUnavailable where it is locked.
+    A file of more than `most` bytes is not checked. Raises StoreUnavailable where it is locked.
     """
     if engine.dialect.name != SQLITE or not has_file(engine.url):
         return
@@ -139,9 +140,9 @@ def require_sound(engine: Engine, most: int | None = None) -> None:
 
 
 def _hold(engine: Engine, path: Path, mode: Literal["ro", "rw"]) -> None:
-    """Let `engine` open the file at `path`, which must be there, and no other.
+    """Let `engine` open only the file at `path`, which must exist.
 
-    `mode` is SQLite's: to read only, or to write as well.
+    `mode` is SQLite's: read only, or read and write.
     """
 
     @event.listens_for(engine, "do_connect")
@@ -149,38 +150,40 @@ def _hold(engine: Engine, path: Path, mode: Literal["ro", "rw"]) -> None:
         record.info[_OPENED] = _at(path)
         if record.info[_OPENED] is None:
             raise _gone(path)
-        # Without a mode SQLite would make a file that is not there.
+        # Without a mode SQLite would create a missing file.
         arguments[0] = f"file:{quote(str(path.absolute()))}?mode={mode}"
         options["uri"] = True
 
     @event.listens_for(engine, "checkout")
     def _same(_connection: Any, record: Any, _proxy: Any) -> None:
         if record.info[_OPENED] != _at(path):
-            raise InvalidatePoolError  # all are opened anew
+            raise InvalidatePoolError  # every connection is opened anew
 
 
 def _make(path: Path) -> None:
-    """Make the empty file that becomes a database, unless there is one.
+    """Create the empty file that becomes a database, unless it exists.
 
-    Raises ConfigurationError where it cannot be made, or where another one's changes lie beside it:
-    SQLite would take them for this one's.
+    Raises ConfigurationError where it cannot be created, or where the changes of a deleted file
+    are still beside it: SQLite would apply them to the new one.
     """
     left = [name for suffix in _BESIDE if Path(name := f"{path}{suffix}").exists()]
-    if path.exists():  # asked last: another program may just be making it
+    if path.exists():  # checked last: another program may be creating it at this moment
         return
     if left:
         raise ConfigurationError(
-            f"DB_URL's file {path} is gone, and {' and '.join(left)} of it is left: put it back; or stop "
-            "the programs that had it open, and remove what is left"
+            f"DB_URL's file {path} is gone, but these are left: {', '.join(left)}. Put the file back; "
+            "or stop the programs that had it open, and remove what is left"
         )
     try:
         path.touch()
     except OSError as error:
-        raise ConfigurationError(f"DB_URL's file {path} cannot be made: {error.strerror}") from None
+        raise ConfigurationError(
+            f"DB_URL's file {path} cannot be created: {error.strerror}"
+        ) from None
 
 
 def _gone(path: Path) -> StoreUnusable:
-    """What to say of a file that is not there."""
+    """The error for a missing file."""
     return StoreUnusable(
         f"there is no database at {path}: put it back, or make one (make migrate, make initial_load)"
     )
@@ -191,7 +194,7 @@ def _is_uri(url: URL) -> bool:
 
 
 def _at(path: Path) -> tuple[int, int] | None:
-    """Which file is at the path; None where none is."""
+    """The device and inode of the file at the path; None where there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -409,7 +409,7 @@ def test_what_must_be_changed_first_ends_with_2_and_one_line(
         (filled, ("backup", tmp_path / "filled.db"), "no backup of this program"),
         (none, ("backup", tmp_path / "b.mmsb"), "there is no database"),
         (none, ("restore", tmp_path / "filled.db"), "no backup of this program"),
-        (f"sqlite:///{file}", ("backup", tmp_path / "b.mmsb"), "no database"),
+        (f"sqlite:///{file}", ("backup", tmp_path / "b.mmsb"), "not a database"),
         ("mysql://x/y", ("restore", file), "DB_URL"),
     ):
         code, shown, said = run(url, *arguments)

@@ -150,7 +150,7 @@ def test_a_newer_schema_that_only_adds_is_worked_on_and_left_as_it_is(engine: En
 
 
 @pytest.mark.parametrize(
-    ("found", "head", "only_adds"),
+    ("current", "head", "only_adds"),
     [
         ("0006_from_0005", "0005", True),
         ("0007_from_0006", "0005", False),
@@ -160,9 +160,9 @@ def test_a_newer_schema_that_only_adds_is_worked_on_and_left_as_it_is(engine: En
     ],
 )
 def test_the_name_of_a_migration_says_who_can_work_on_what_it_leaves(
-    found: str, head: str, only_adds: bool
+    current: str, head: str, only_adds: bool
 ) -> None:
-    assert schema.only_adds(found, head) is only_adds
+    assert schema.only_adds(current, head) is only_adds
 
 
 def test_a_locked_sqlite_file_is_an_answer_in_time_not_a_crash(sqlite_url: str) -> None:
@@ -230,7 +230,7 @@ def test_a_file_that_cannot_be_opened_or_written_is_named_with_its_setting(tmp_p
         f"sqlite:///file:{tmp_path}/mms.db?mode=ro&uri=true",
     ):
         engine = open_engine(url)
-        with pytest.raises(StoreUnavailable, match="let DB_URL name a file"):
+        with pytest.raises(StoreUnavailable, match="DB_URL must name a file"):
             schema.migrate(engine)
         engine.dispose()
 

@@ -101,6 +101,8 @@ def test_a_file_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     engine = open_engine(f"sqlite:///{folder}/mms.db")
     folder.rmdir()
-    with pytest.raises(ConfigurationError, match=f"DB_URL's file {folder}/mms.db cannot be made"):
+    with pytest.raises(
+        ConfigurationError, match=f"DB_URL's file {folder}/mms.db cannot be created"
+    ):
         schema.migrate(engine)
     engine.dispose()

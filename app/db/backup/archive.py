@@ -1,4 +1,4 @@
-"""The file that a backup is: gzipped lines of JSON, the same from every database.
+"""The file format of a backup: gzipped lines of JSON, the same from every database.
 
     {"format":"mms-backup","version":2,"schema":"0005","created_at":"2026-10-28T12:00:00Z"}
     {"table":"series","columns":["checked_at","interval","pair","revision"]}
@@ -6,10 +6,10 @@
     …
     {"end":{"rows":{"series":2, …},"sha256":"…"}}
 
-Tables stand after those that they refer to. `zcat FILE | head` shows a file to people.
+A table comes after the tables that it refers to. `zcat FILE | head` shows the beginning of a file.
 
-Version 1, written by program 0.1.0, can be read too. Its last line has a hash for each table; there
-gzip's own checksum covers the bytes, and the last line the number of rows.
+Version 1, written by program 0.1.0, can be read too. Its last line has a hash for each table, which
+is not checked: gzip's own checksum covers the bytes, and the last line gives the number of rows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ VERSION: Final = 2
 
 _LONGEST_LINE: Final = 1_000_000
 _EFFORT: Final = 3
-"""Of gzip. Prices are random digits: more effort takes much longer and makes little smaller."""
+"""The level of gzip. Prices are random digits: a higher level is much slower and saves little."""
 
 _UNREADABLE: Final = (
     ValueError,
@@ -45,19 +45,19 @@ _UNREADABLE: Final = (
     OverflowError,
     RecursionError,
 )
-"""What comes of a line that is another kind of JSON, or none."""
+"""The errors of a line that is JSON of another shape, or no JSON."""
 
 Row = tuple[str, Any, bytes]
-"""A table's name, its columns as the backup names them (unchecked), and one row's line."""
+"""A table's name, its columns as named in the backup (unchecked), and the line of one row."""
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a backup holds, in brief: the schema's version, the rows of each table, and the hash.
+    """A summary of a backup: the schema's version, the number of rows of each table, and the hash.
 
-    The hash is the SHA-256 of the version and of all lines of tables and rows.
+    The hash is the SHA-256 of the schema's version and of all lines of tables and rows.
     """
 
     schema: str
@@ -66,7 +66,7 @@ class Content:
 
 
 class _Tally:
-    """Adds up the lines of a backup."""
+    """Counts and hashes the lines of a backup."""
 
     def __init__(self, schema: str) -> None:
         self._schema = schema
@@ -101,14 +101,14 @@ class Writer:
             self._out.write(line)
 
     def end(self) -> Content:
-        """Write the last line."""
+        """Write the last line; returns the summary."""
         content = self._tally.content()
         self._out.write(line_of({"end": {"rows": content.rows, "sha256": content.sha256}}))
         return content
 
 
 class Reader:
-    """Reads one backup, whose first line says at which version of the schema it is."""
+    """Reads one backup. `schema` is its version of the schema, from the first line."""
 
     def __init__(self, file: Path, lines: Iterator[bytes]) -> None:
         self._file = file
@@ -117,50 +117,50 @@ class Reader:
         self._tally = _Tally(self.schema)
 
     def rows(self) -> Iterator[Row]:
-        """All rows, once. Raises StoreUnusable, at the end at the latest; do not commit before."""
+        """All rows, once. Raises StoreUnusable, perhaps only at the end: commit only after it."""
         name, columns = "", None
         for line in self._lines:
             if line.startswith(b"["):
                 self._tally.add(name, line)
                 yield name, columns, line
                 continue
-            said = _read(self._file, line)
-            if "table" not in said:
-                self._require_agreement(said.get("end"))
+            heading = _read(self._file, line)
+            if "table" not in heading:
+                self._require_agreement(heading.get("end"))
                 return
-            name, columns = str(said["table"]), said.get("columns")
+            name, columns = str(heading["table"]), heading.get("columns")
             self._tally.add(name, line, rows=0)
-        raise _damaged(self._file, "its end is missing")
+        raise _damaged(self._file, "its last line is missing")
 
     def content(self) -> Content:
-        """What the rows came to."""
+        """The summary of the rows that were read."""
         return self._tally.content()
 
     def _require_agreement(self, end: Any) -> None:
         content = self.content()
         try:
             if self._version == 1:
-                said = {name: of["rows"] for name, of in end["tables"].items()}
-                agreed = said == content.rows
+                counts = {name: table["rows"] for name, table in end["tables"].items()}
+                agrees = counts == content.rows
             else:
-                agreed = end["sha256"] == content.sha256
+                agrees = end["sha256"] == content.sha256
         except _UNREADABLE:
-            agreed = False
-        if not agreed:
+            agrees = False
+        if not agrees:
             raise _damaged(self._file, "its rows are not those that were written")
-        if next(self._lines, None):  # gzip's checksum comes last, and is looked at here as well
-            raise _damaged(self._file, "it goes on after its end")
+        if next(self._lines, None):  # reading to the end also checks gzip's checksum
+            raise _damaged(self._file, "it goes on after its last line")
 
 
 @contextmanager
 def writing(file: Path, schema: str, now: float) -> Iterator[Writer]:
-    """A backup that appears under its name once it is complete, and not at all otherwise.
+    """Write a backup. It appears under its name once it is complete, and not at all otherwise.
 
-    An earlier backup of that name is replaced. Raises StoreUnusable and ConfigurationError where
-    something else is there, or no folder, OSError where nothing can be written.
+    An earlier backup of that name is replaced. Raises StoreUnusable where `file` is something else,
+    ConfigurationError where it cannot be read or has no folder, OSError where it cannot be written.
     """
     if not file.parent.is_dir():
-        raise ConfigurationError(f"{file}: there is no folder {file.parent}; make it first")
+        raise ConfigurationError(f"{file}: there is no folder {file.parent}; create it first")
     if file.exists():
         with reading(file):
             pass
@@ -174,7 +174,7 @@ def writing(file: Path, schema: str, now: float) -> Iterator[Writer]:
         part.replace(file)
         folder = os.open(file.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # the name must survive a power cut as the rows do
+            os.fsync(folder)  # the name must survive a power cut too
         finally:
             os.close(folder)
     finally:
@@ -185,14 +185,14 @@ def writing(file: Path, schema: str, now: float) -> Iterator[Writer]:
 def reading(file: Path) -> Iterator[Reader]:
     """Open a backup. Raises StoreUnusable where it is foreign, damaged, or from a newer program.
 
-    Raises ConfigurationError where there is no such file.
+    Raises ConfigurationError where the file cannot be read.
     """
     with closing(_lines(file)) as lines:
         yield Reader(file, lines)
 
 
 def line_of(value: Any) -> bytes:
-    """A row, or what stands between rows, with the end of its line."""
+    """A row, or a line between rows, as JSON with its line end."""
     return _encode(value).encode("ascii") + b"\n"
 
 
@@ -214,18 +214,18 @@ def _lines(file: Path) -> Generator[bytes, None, None]:
 
 
 def _head(file: Path, line: bytes) -> tuple[int, str]:
-    """The version of the format, and the schema's that the tables are at."""
+    """The version of the format, and that of the schema."""
     try:
-        said = json.loads(line)
-        form, version, schema = said["format"], int(said["version"]), str(said["schema"])
+        head = json.loads(line)
+        form, version, schema = head["format"], int(head["version"]), str(head["schema"])
     except _UNREADABLE as error:
         raise _foreign(file) from error
     if form != FORMAT:
         raise _foreign(file)
     if version > VERSION or schema > HEAD:
         raise StoreUnusable(
-            f"{file} was made by a newer program (format {version}, schema {schema!r}; this one knows "
-            f"{VERSION} and {HEAD}): restore it with that one; nothing was changed"
+            f"{file} was written by a newer program (format {version}, schema {schema!r}; this one "
+            f"reads up to {VERSION} and {HEAD}): restore it with that program; nothing was changed"
         )
     return version, schema
 
@@ -234,7 +234,7 @@ def _read(file: Path, line: bytes) -> dict[str, Any]:
     try:
         return dict(json.loads(line))
     except _UNREADABLE as error:
-        raise _damaged(file, "a line of it cannot be read") from error
+        raise _damaged(file, "it has an unreadable line") from error
 
 
 def _foreign(file: Path) -> StoreUnusable:

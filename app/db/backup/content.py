@@ -1,7 +1,7 @@
-"""All data of a database, into a backup and out of it again: the same from SQLite and from PostgreSQL.
+"""Backup and restore of all data of a database; SQLite and PostgreSQL give the same backup.
 
-A row is a JSON array of its values in the order of the columns' names; rows come in the order of their
-key, strings by code point.
+A row is a JSON array of its values in the order of the columns' names. Rows come in the order of
+their key, strings by code point.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from app.db.sqlite import write_ahead
 from app.db.stores.statements import insert
 
 OPERATIONAL: Final = frozenset({"leases", "gates"})
-"""Tables of what processes do at the moment: no data, and stale as soon as it is read."""
+"""Tables of what processes do at the moment. They hold no data and are stale at once."""
 
 BLOCK: Final = 5_000
-"""Rows that are in memory at a time."""
+"""Rows held in memory at a time."""
 
 _LOCK_SECONDS: Final = 10
-"""How long PostgreSQL waits for whoever writes at the moment. SQLite waits as for any write."""
+"""Seconds that PostgreSQL waits for other writers. SQLite waits as for any write."""
 
 _REFUSED: Final = (
     IntegrityError,
@@ -59,14 +59,14 @@ _REFUSED: Final = (
     OverflowError,
     RecursionError,
 )
-"""What comes of rows that cannot be: damage that shows before the end is reached."""
+"""The errors of impossible rows: damage that shows before the end of the file is reached."""
 
 
 def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
     """Write everything that the database holds at this moment into `file`.
 
-    The complete backup replaces an earlier one. Raises StoreError, also where `file` is something
-    else, ConfigurationError where it has no folder, OSError where it cannot be written.
+    The complete backup replaces an earlier one. Raises StoreError, also where `file` is not a
+    backup, ConfigurationError where it has no folder, OSError where it cannot be written.
     """
     with snapshot(engine) as connection:
         version = schema.version_of(connection)
@@ -75,14 +75,14 @@ def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
         schema.refuse_newer(version)
         with archive.writing(file, version, clock()) as writer:
             for table in data_tables(connection):
-                # Closed here, while the connection is open, also where the disk is full halfway.
+                # Close the rows while the connection is open, also if the disk fills up halfway.
                 with closing(read(connection, table)) as lines:
-                    writer.table(table.name, columns_of(table), _told(table.name, lines))
+                    writer.table(table.name, columns_of(table), _logged(table.name, lines))
             return writer.end()
 
 
-def _told(table: str, lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The same lines; every BLOCK of them has a line in the log."""
+def _logged(table: str, lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The same lines; logs the progress after every BLOCK of them."""
     for number, line in enumerate(lines, 1):
         yield line
         if number % BLOCK == 0:
@@ -92,12 +92,12 @@ def _told(table: str, lines: Iterator[bytes]) -> Iterator[bytes]:
 def restore(
     engine: Engine, file: Path, *, replace: bool, lock_seconds: int = _LOCK_SECONDS
 ) -> Content:
-    """Put the backup into an empty database or, with `replace`, in the place of what is there.
+    """Restore the backup into an empty database or, with `replace`, in place of the data there.
 
-    A backup of an older schema is restored to that and then migrated. Readers go on with what was
-    there until it is done; writers wait. Revisions and ids are kept. Returns what the backup holds.
+    A backup of an older schema is restored to that schema and then migrated. Until the end readers
+    see the old data, and writers wait. Revisions and ids are kept. Returns the backup's summary.
     Raises StoreUnusable where the file or the database must not be used, StoreUnavailable, and
-    ConfigurationError; the database is then as it was.
+    ConfigurationError; the database is then unchanged.
     """
     with archive.reading(file) as backup:
         schema.refuse_newer(schema.version(engine))
@@ -110,8 +110,8 @@ def restore(
                 _fill(connection, backup.rows())
             except _REFUSED as error:
                 raise StoreUnusable(
-                    f"{file} holds rows that cannot be ({_short(error)}): use another backup; nothing "
-                    "was changed"
+                    f"{file} holds impossible rows ({_short(error)}): use another backup; nothing was "
+                    "changed"
                 ) from error
             _number(connection)
             if backup.schema != schema.HEAD:
@@ -120,7 +120,7 @@ def restore(
 
 
 def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
-    """Leave the tables of schema `version` empty and ours alone."""
+    """Leave the tables of schema `version`, empty and closed to other writers."""
     postgres = connection.dialect.name != SQLITE
     schema.lock(connection)
     current = schema.version_of(connection)
@@ -136,7 +136,7 @@ def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
             "DB_URL at an empty one, or add --replace to lose what is there"
         )
     if current == version:
-        # Not TRUNCATE: those who read now would wait for it, or find nothing.
+        # Not TRUNCATE: current readers would wait for it, or see no rows.
         for table in reversed(tables):
             connection.execute(delete(table))
         return
@@ -150,7 +150,7 @@ def _fill(connection: Connection, rows: Iterator[Row]) -> None:
     for (name, columns), run in groupby(rows, itemgetter(0, 1)):
         table = tables.get(name)
         if table is None or columns_of(table) != columns:
-            raise ValueError(f"the schema knows no {name!r} with these columns")
+            raise ValueError(f"the schema has no table {name!r} with these columns")
         names = [_quoted(connection, column) for column in columns]
         done = 0
         while block := [tuple(json.loads(line)) for _, _, line in islice(run, BLOCK)]:
@@ -160,10 +160,10 @@ def _fill(connection: Connection, rows: Iterator[Row]) -> None:
 
 
 def data_tables(connection: Connection) -> list[Table]:
-    """The tables that hold data, as the database has them, each after those that it refers to.
+    """The tables that hold data, each after those that it refers to.
 
-    Their columns are read from the database and not from the models, so that an older schema can be
-    read as well. A table that a later version does without must stay listed here by its name.
+    Their columns are read from the database, not from the models, so that an older schema works as
+    well. A table that a later version drops must stay listed here by its name.
     """
     names = (set(Base.metadata.tables) - OPERATIONAL) & set(inspect(connection).get_table_names())
     metadata = MetaData()
@@ -172,12 +172,12 @@ def data_tables(connection: Connection) -> list[Table]:
 
 
 def columns_of(table: Table) -> list[str]:
-    """The names of a table's columns in the order that lines have: no database's own."""
+    """The names of a table's columns, sorted: the order in a backup depends on no database."""
     return sorted(table.columns.keys())
 
 
 def read(connection: Connection, table: Table) -> Generator[bytes, None, None]:
-    """All rows of a table as lines; the table is never in memory as a whole."""
+    """All rows of a table as lines; the whole table is never in memory."""
     query = select(*(table.columns[name] for name in columns_of(table)))
     query = query.order_by(*(_ordered(connection, column) for column in table.primary_key.columns))
     with connection.execute(query, execution_options={"yield_per": BLOCK}) as result:
@@ -186,14 +186,14 @@ def read(connection: Connection, table: Table) -> Generator[bytes, None, None]:
 
 
 def _ordered(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """By code point, which is SQLite's order, and PostgreSQL's only where it is told."""
+    """The column in order of code points: SQLite's own order, not PostgreSQL's default."""
     if connection.dialect.name != SQLITE and isinstance(column.type, String):
         return column.collate("C")
     return column
 
 
 def _number(connection: Connection) -> None:
-    """Let new rows go on after the highest id. SQLite does that by itself."""
+    """Let new ids start after the highest one. SQLite does that by itself."""
     if connection.dialect.name == SQLITE:
         return
     for table in data_tables(connection):
@@ -217,6 +217,6 @@ def _quoted(connection: Connection, name: str) -> str:
 
 
 def _short(error: Exception) -> str:
-    """The first line of what a database or a parser says, without the statement and its values."""
-    said = str(getattr(error, "orig", None) or error)
-    return said.strip().partition("\n")[0][:200]
+    """The first line of the database's or parser's message: no statement, and no values of it."""
+    message = str(getattr(error, "orig", None) or error)
+    return message.strip().partition("\n")[0][:200]

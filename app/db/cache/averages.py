@@ -1,8 +1,8 @@
-"""The cache in front of the averages: rendered blocks at their revision, read once from the database.
+"""The cache in front of the averages: rendered blocks, read from the database once per revision.
 
-The revision is in every key, so a block is never out of date: a load makes a new revision, and the
-blocks of the old one age out unread. What can be late is only the knowledge of the newest revision; it
-is asked for at most every `CHECK_EVERY` seconds, in one small query for all who wait.
+The revision is in every key, so a block is never out of date: a load creates a new revision, and
+the blocks of the old one age out unread. Only the newest revision can be noticed late. It is
+fetched at most every `CHECK_EVERY` seconds, in one small query for all waiting callers.
 """
 
 from __future__ import annotations
@@ -21,38 +21,41 @@ from app.db.cache.blocks import BLOCK, Block
 from app.db.cache.single_flight import SingleFlight
 
 CHECK_EVERY: Final = 0.5
-"""Seconds for which a series' revision is believed."""
+"""Seconds for which the fetched revision of a series counts as fresh."""
 
 
 class MeansSource(Protocol):
     """Where averages come from when they are not cached."""
 
     def state(self, series: Series) -> SeriesState:
-        """What is known of the series."""
+        """The state of the series."""
         ...
 
     def means(
         self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, Sequence[tuple[int, int]]]:
-        """The (bucket, average in 1e-8) in [first, last], ascending, and their state, in one read."""
+        """The (bucket, average in 1e-8) of [first, last], ascending, and their state.
+
+        Both come from one read.
+        """
         ...
 
 
-_Known = tuple[float, SeriesState]
-"""A state and when it was asked for, which is before it was answered."""
+_TimedState = tuple[float, SeriesState]
+"""When the fetch of a state started (monotonic), and the state."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
-    """Blocks of one state, by number, and when they were asked for."""
+class _BlockSet:
+    """Blocks of one state, by number, and when their fetch started."""
 
-    asked_at: float
+    fetched_at: float
     state: SeriesState
     blocks: Mapping[int, Block]
 
 
 class CachedAverageStore:
-    """An AverageStore that answers from `cache` and asks `source` once per block and revision."""
+    """An AverageStore that answers from `cache` and reads `source` once per block and revision."""
 
     def __init__(
         self,
@@ -67,17 +70,17 @@ class CachedAverageStore:
         self._monotonic = monotonic
         self._check_every = check_every
         self._flights = SingleFlight()
-        self._known: dict[Series, _Known] = {}
+        self._states: dict[Series, _TimedState] = {}
 
     def state(self, series: Series) -> SeriesState:
         """The state of the series, at most `check_every` seconds old."""
         not_before = self._not_before(series)
         while True:
-            entry = self._believed(series)
+            entry = self._fresh(series)
             if entry is None:
-                entry = self._flights.do(series, lambda: self._ask(series))
-            asked_at, state = entry
-            if asked_at >= not_before:
+                entry = self._flights.do(series, lambda: self._fetch_state(series))
+            fetched_at, state = entry
+            if fetched_at >= not_before:
                 return state
 
     def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
@@ -89,20 +92,20 @@ class CachedAverageStore:
             cached = self._cached(series, window, span, state)
             if cached is not None:
                 return _slice(state, cached, first, last)
-            loaded = self._flights.do((series, window), partial(self._load, series, window, span))
-            needed = _extent(loaded.state, series.interval, first, last)
-            # What others asked for may be other blocks, or an answer from before a commit that we
-            # should see. And a load may just have committed the first bucket of the next block.
-            if loaded.asked_at >= not_before and all(n in loaded.blocks for n in needed):
-                return _slice(loaded.state, [loaded.blocks[n] for n in needed], first, last)
+            shared = self._flights.do((series, window), partial(self._load, series, window, span))
+            needed = _extent(shared.state, series.interval, first, last)
+            # The shared result may belong to another caller: other blocks, or a fetch from before a
+            # commit that we must see. A load may also just have started the next block.
+            if shared.fetched_at >= not_before and all(n in shared.blocks for n in needed):
+                return _slice(shared.state, [shared.blocks[n] for n in needed], first, last)
 
     def refresh(self, series: Series) -> SeriesState:
-        """Ask for the newest revision now, whatever is believed."""
-        return self._ask(series)[1]
+        """Fetch the newest state now, even if the last one is still fresh."""
+        return self._fetch_state(series)[1]
 
-    def _believed(self, series: Series) -> _Known | None:
-        """The cached fetch time and state, unless they are too old."""
-        entry = self._known.get(series)
+    def _fresh(self, series: Series) -> _TimedState | None:
+        """The last fetch time and state, unless they are too old."""
+        entry = self._states.get(series)
         if entry is not None and self._monotonic() - entry[0] < self._check_every:
             return entry
         return None
@@ -113,25 +116,25 @@ class CachedAverageStore:
         That is `check_every` seconds ago, but never before a fetch whose state was already served.
         """
         oldest = self._monotonic() - self._check_every
-        entry = self._known.get(series)
+        entry = self._states.get(series)
         return oldest if entry is None else max(oldest, entry[0])
 
-    def _ask(self, series: Series) -> _Known:
-        asked_at = self._monotonic()
+    def _fetch_state(self, series: Series) -> _TimedState:
+        fetched_at = self._monotonic()
         state = self._source.state(series)
-        self._learn(series, asked_at, state)
-        return asked_at, state
+        self._remember(series, fetched_at, state)
+        return fetched_at, state
 
-    def _learn(self, series: Series, asked_at: float, state: SeriesState) -> None:
+    def _remember(self, series: Series, fetched_at: float, state: SeriesState) -> None:
         # Two fetches may overlap; the one that started later wins.
-        entry = self._known.get(series)
-        if entry is None or entry[0] <= asked_at:
-            self._known[series] = (asked_at, state)
+        entry = self._states.get(series)
+        if entry is None or entry[0] <= fetched_at:
+            self._states[series] = (fetched_at, state)
 
     def _cached(
         self, series: Series, window: Window, span: range, state: SeriesState
     ) -> list[Block] | None:
-        """All the blocks at the state's revision, None where one is not cached."""
+        """All the blocks at the state's revision; None where one is not cached."""
         cached = []
         for number in span:
             key = _key(series, window, state.revision, number)
@@ -142,21 +145,21 @@ class CachedAverageStore:
             cached.append(block)
         return cached
 
-    def _load(self, series: Series, window: Window, span: range) -> _Loaded:
-        """The blocks, from the source unless another caller finished before our turn."""
-        asked_at, state = self._known[series]
+    def _load(self, series: Series, window: Window, span: range) -> _BlockSet:
+        """The blocks: from the cache if another caller has just filled it, else from the source."""
+        fetched_at, state = self._states[series]
         cached = self._cached(series, window, span, state)
         if cached is not None:
-            return _Loaded(asked_at, state, dict(zip(span, cached, strict=True)))
-        return self._fetch(series, window, span)
+            return _BlockSet(fetched_at, state, dict(zip(span, cached, strict=True)))
+        return self._fetch_blocks(series, window, span)
 
-    def _fetch(self, series: Series, window: Window, span: range) -> _Loaded:
-        """The blocks, at least one, from the source, in one query."""
-        asked_at = self._monotonic()
+    def _fetch_blocks(self, series: Series, window: Window, span: range) -> _BlockSet:
+        """Read the blocks, at least one, from the source in one query, and cache them."""
+        fetched_at = self._monotonic()
         interval = series.interval
         first, last = blocks.bounds(interval, span[0])[0], blocks.bounds(interval, span[-1])[1]
         state, rows = self._source.means(series, window, first, last)
-        self._learn(series, asked_at, state)
+        self._remember(series, fetched_at, state)
         size = BLOCK * interval.seconds
         by_number = {n: list(run) for n, run in groupby(rows, lambda row: row[0] // size)}
         rendered = {}
@@ -164,7 +167,7 @@ class CachedAverageStore:
             block = rendered[number] = blocks.render(by_number.get(number, ()))
             key = _key(series, window, state.revision, number)
             self._cache.set(key, blocks.pack(key, block))
-        return _Loaded(asked_at, state, rendered)
+        return _BlockSet(fetched_at, state, rendered)
 
 
 def _slice(state: SeriesState, parts: Sequence[Block], first: int, last: int) -> AverageSlice:
@@ -173,7 +176,7 @@ def _slice(state: SeriesState, parts: Sequence[Block], first: int, last: int) ->
 
 
 def _extent(state: SeriesState, interval: Interval, first: int, last: int) -> range:
-    """The numbers of the blocks in which [first, last] can hold anything."""
+    """The numbers of the blocks of [first, last] that can hold rows."""
     if state.first is None or state.last is None:
         return range(0)
     first, last = max(first, state.first), min(last, state.last)

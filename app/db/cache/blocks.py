@@ -1,12 +1,16 @@
 """Blocks: a fixed run of buckets of one averaging window, rendered once and sliced as bytes.
 
 The buckets of a series fall into blocks of BLOCK buckets, counted from 1970. A block holds the rows
-that exist, rendered and joined by commas, with the bucket of each row and where it ends, so that any
-period is one slice of the bytes. A full one takes 0.53 MB at most, half of memcached's limit for a value.
+that exist, rendered and joined by commas. It also holds the bucket of each row and the offset where
+the row ends, so that any period is one slice of the bytes. A full block takes at most 0.53 MB, half
+of memcached's limit for a value.
 
-Packed form: `MMSB`, version (1 byte: 1 where what follows is little-endian, else 2), 16 bytes that say
-which key it was stored under, the number of rows and the length of the body (4 bytes each), the CRC-32
-of these two and of what follows (4), then the buckets (8 each), the row ends (4 each) and the body.
+Packed form, in this order:
+- `MMSB`; the version (1 byte: 1 where what follows is little-endian, else 2);
+- a digest of the key that the block was stored under (16 bytes);
+- the number of rows, the length of the body (4 bytes each);
+- the CRC-32 of these two numbers and of what follows (4 bytes);
+- the buckets (8 bytes each), the row ends (4 bytes each), the body.
 """
 
 from __future__ import annotations
@@ -30,19 +34,22 @@ _HEADER: Final = Struct("=4sB16sIII")
 _COUNTS: Final = Struct("<II")
 _MAGIC: Final = b"MMSB"
 _VERSION: Final = 1 if sys.byteorder == "little" else 2
-"""Machines of another byte order take each other's blocks for foreign ones."""
+"""Machines of different byte order treat each other's blocks as foreign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The rows of one block. `ends[i]` is where row i ends in `body`; a comma follows each but the last."""
+    """The rows of one block.
+
+    `ends[i]` is the offset in `body` where row i ends. A comma follows each row but the last.
+    """
 
     stamps: array[int]
     ends: array[int]
     body: bytes
 
     def slice(self, first: int, last: int) -> tuple[int, bytes]:
-        """How many rows have their bucket in [first, last], and these rows joined by commas."""
+        """The number of rows whose bucket is in [first, last], and these rows joined by commas."""
         begin = bisect_left(self.stamps, first)
         end = bisect_right(self.stamps, last)
         if begin >= end:
@@ -77,7 +84,7 @@ def render(rows: Iterable[tuple[int, int]]) -> Block:
 
 
 def join(slices: Sequence[tuple[int, bytes]]) -> tuple[int, bytes]:
-    """Slices of consecutive blocks as one JSON array, and how many rows it has."""
+    """The number of rows in slices of consecutive blocks, and the slices as one JSON array."""
     count = sum(rows for rows, _ in slices)
     return count, b"[" + b",".join(body for rows, body in slices if rows) + b"]"
 

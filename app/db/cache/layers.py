@@ -1,4 +1,4 @@
-"""Two caches as one: the near one answers first, and learns from the far one."""
+"""Two caches as one: the near one answers first, and is filled from the far one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class LayeredCache:
         self._far = far
 
     def get(self, key: str) -> bytes | None:
-        """The value, from the nearest that has it."""
+        """The value from the near cache, else from the far one; None for a miss in both."""
         value = self._near.get(key)
         if value is None and (value := self._far.get(key)) is not None:
             self._near.set(key, value)

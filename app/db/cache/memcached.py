@@ -1,12 +1,13 @@
 """A ring of memcached nodes as a cache: every error is a miss.
 
 Only this module uses pymemcache. Each node has its own connection pool, because pymemcache's plain
-and hashing clients are not thread-safe. Rendezvous hashing picks the node of a key; while that node
-is broken, the next in the key's ranking. So a ring of n nodes keeps (n - 1)/n of its entries when
-one dies, and all of them when it is back.
+and hashing clients are not thread-safe. Rendezvous hashing picks the node of a key. While that node
+is broken, the next in the key's ranking takes over. So a ring of n nodes keeps (n - 1)/n of its
+entries when one dies, and has all of them again when it is back.
 
 The first failure takes a node out of use, so that no request waits for it. One background thread
-probes it until it is back. A node that refuses to store a value has not failed; that is logged once.
+probes it until it is back. A node that refuses to store a value stays in use; the refusal is logged
+once.
 """
 
 from __future__ import annotations
@@ -35,30 +36,30 @@ CLOSE_SECONDS: Final = 2.0
 
 IDLE_SECONDS: Final = 60
 LARGEST_VALUE: Final = 1_000_000
-"""Bytes; memcached refuses values over 1 MiB unless it is told otherwise."""
+"""Bytes; memcached refuses values over 1 MiB by default."""
 
 _PART: Final = 262_144
 """Bytes of one read. pymemcache reads 4 KB at a time, and with many threads each read waits for its
 turn again: 40 readers of 0.5 MB took 20 times as long."""
 
-# What pymemcache raises on replies that are not memcached's is whatever its parsing runs into.
+# On replies that are not memcached's, pymemcache raises whatever its parser stumbles over.
 _TROUBLE: Final = (OSError, MemcacheError, EOFError, ValueError, LookupError, RuntimeError)
 
 
 class _LargeReads(socket.socket):
-    """A socket that reads as much as has come."""
+    """A socket that reads as many bytes as have arrived."""
 
     def recv(self, size: int, *flags: int) -> bytes:
-        """Read a part of the reply, which may be longer than `size`; the library keeps the rest."""
+        """Read up to `_PART` bytes, perhaps more than `size`; the library buffers the rest."""
         return super().recv(max(size, _PART), *flags)
 
 
 _SOCKETS: Final = SimpleNamespace(**{**vars(socket), "socket": _LargeReads})
-"""The module `socket` with sockets of ours."""
+"""The module `socket` with our socket class."""
 
 
 class Node:
-    """One memcached and whether it may be asked."""
+    """One memcached server, and whether it is in use."""
 
     def __init__(self, host: str, port: int) -> None:
         self.name = f"{host}:{port}"
@@ -84,8 +85,8 @@ class Node:
         self._client.set(key, value, expire=ttl)
 
     def alive(self) -> bool:
-        """Whether it answers now, over a new connection."""
-        # The idle ones are from before the failure and most likely as dead as the one that failed.
+        """Whether the server answers now, over a new connection."""
+        # Idle connections date from before the failure and are most likely dead as well.
         pool = self._client.client_pool
         while pool.free:
             pool.destroy(pool.get())
@@ -95,7 +96,7 @@ class Node:
             return False
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         with suppress(*_TROUBLE):
             self._client.close()
 
@@ -118,7 +119,7 @@ class MemcachedRing:
         self._prober: threading.Thread | None = None
 
     def get(self, key: str) -> bytes | None:
-        """The value stored under the key; None for a miss and for any trouble."""
+        """The value stored under the key; None for a miss and for any error."""
         node = self._node(key)
         if node is None:
             return None
@@ -129,7 +130,7 @@ class MemcachedRing:
             return None
 
     def set(self, key: str, value: bytes) -> None:
-        """Store the value, if that is possible."""
+        """Store the value if possible."""
         node = self._node(key)
         if node is None or len(value) > LARGEST_VALUE:
             return
@@ -143,7 +144,7 @@ class MemcachedRing:
         return not any(node.broken for node in self._nodes)
 
     def close(self) -> None:
-        """Stop probing and give the connections back."""
+        """Stop probing and close the connections."""
         self._closed.set()
         prober = self._prober
         if prober is not None:
@@ -159,7 +160,7 @@ class MemcachedRing:
         return max(usable, key=lambda node: blake2b(f"{node.name} {key}".encode()).digest())
 
     def _failed(self, node: Node, error: Exception) -> None:
-        """Separate a refusal from a node that does not answer."""
+        """Log a refusal once; take a node that does not answer out of use."""
         answered = isinstance(error, MemcacheServerError)
         if not answered or isinstance(error, MemcacheUnexpectedCloseError):
             self._broke(node, error)
@@ -192,12 +193,12 @@ class MemcachedRing:
                 if self.healthy():
                     self._prober = None
                     return
-        for node in self._nodes:  # also where `close` did not wait for this long enough
+        for node in self._nodes:  # `close` may have given up waiting for this thread
             node.close()
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in words: pymemcache passes on bytes, or nothing at all."""
-    said = error.args[0] if error.args else ""
-    text = said.decode("ascii", "replace") if isinstance(said, bytes) else str(error)
+    """The error as text: pymemcache passes on bytes, or nothing at all."""
+    detail = error.args[0] if error.args else ""
+    text = detail.decode("ascii", "replace") if isinstance(detail, bytes) else str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""A cache inside the process: bounded in bytes, the least recently used goes first."""
+"""A cache inside the process, bounded in bytes; the least recently used entry is evicted first."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Final
 from cachetools import TTLCache
 
 CAPACITY: Final = 64 * 1024 * 1024
-"""Bytes of values that are kept."""
+"""Total size of the entries, in bytes."""
 
-_OVERHEAD: Final = 200  # what an entry costs beside its value, roughly
+_OVERHEAD: Final = 200  # rough cost of an entry beside its value
 
 
 class MemoryCache:
@@ -33,7 +33,7 @@ class MemoryCache:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> bytes | None:
-        """The value, None where it is not or no longer there."""
+        """The value; None for a miss or an expired entry."""
         with self._lock:
             return self._entries.get(key)
 
@@ -49,6 +49,6 @@ class MemoryCache:
         return True
 
     def close(self) -> None:
-        """Forget everything."""
+        """Drop every entry."""
         with self._lock:
             self._entries.clear()

@@ -18,10 +18,10 @@ class SingleFlight:
         self._under_way: dict[Hashable, Future[Any]] = {}
 
     def do(self, key: Hashable, work: Callable[[], Result]) -> Result:
-        """The result of `work`, or of the same key's work that was already under way.
+        """The result of `work`, or of the work that is already running for the same key.
 
-        An error is shared as well: callers that wait for a dead database all learn of it at once,
-        instead of one after the other.
+        An error is shared as well: all callers that wait for a dead database learn of it at once,
+        not one after the other.
         """
         with self._lock:
             shared = self._under_way.get(key)

@@ -8,7 +8,7 @@ from app.db.models import Base
 
 
 def run() -> None:
-    """Run inside the caller's transaction; begin and commit belong to it."""
+    """Run inside the caller's transaction; the caller begins and commits it."""
     context.configure(
         connection=context.config.attributes["connection"], target_metadata=Base.metadata
     )

@@ -1,8 +1,8 @@
 """Leases: one process at a time does a piece of work.
 
 A lease is a row with an expiry in the database, not a file. So it holds across machines, and the
-lease of a dead process expires. Correctness does not depend on it: a series is written under its
-own lock. It keeps two loaders from requesting the same data.
+lease of a dead process expires. A lease keeps two loaders from requesting the same data.
+Correctness does not depend on it: a series is written under its own lock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LEASE_SECONDS: Final = 120
 """How long a lease lasts without being renewed."""
 
 FARTHEST: Final = 2 * LEASE_SECONDS
-"""Seconds ahead of now in which every valid lease ends. Allows for clock skew."""
+"""Every valid lease ends at most so many seconds from now. Allows for clock skew."""
 
 # One atomic statement for both databases. Another holder's row is replaced once it has expired, or
 # if it ends later than any lease can: its writer's clock was wrong, or was set back since.
@@ -44,7 +44,7 @@ class SqlLeases:
     def take(self, name: str, now: float) -> str | None:
         """Take or renew the lease until `now` + LEASE_SECONDS.
 
-        Returns None where it is ours now, else who holds it. Raises StoreError.
+        Returns None where it is ours now, else its holder. Raises StoreError.
         """
         values = {
             "name": name,
@@ -58,7 +58,7 @@ class SqlLeases:
                 return None
         with reading(self._reads) as connection:
             other = connection.scalar(select(StoredLease.holder).where(StoredLease.name == name))
-        # It may have been released between the two statements; it still was not ours.
+        # The holder may have released it between the two statements; it still was not ours.
         return other or "another process"
 
     def release(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Spot prices in SQL: every collection is kept, newest first to read."""
+"""Spot prices in SQL: every collected price is kept, and reads are newest first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SqlPriceStore:
         self._reads = for_reading(engine)
 
     def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
-        """Store prices that were collected at one unix time, all or none; returns them with ids."""
+        """Store prices collected at one unix time, all or none; returns them with their ids."""
         with transaction(self._engine) as connection:
             return [
                 StoredPrice(
@@ -64,7 +64,7 @@ class SqlPriceStore:
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by collection time, then id; [first, last] limits that time."""
+        """The newest prices, by collection time, then id. [first, last] limits that time."""
         query = (
             select(*_COLUMNS)
             .where(CollectedPrice.symbol == symbol, CollectedPrice.currency == currency)
@@ -79,7 +79,7 @@ class SqlPriceStore:
             return [StoredPrice(*row) for row in connection.execute(query)]
 
     def prune(self, before: int) -> int:
-        """Remove what was collected before that unix time, in batches; returns how many rows."""
+        """Remove prices collected before unix time `before`, in batches; returns their number."""
         removed = 0
         oldest = (
             select(CollectedPrice.id)

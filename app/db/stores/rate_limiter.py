@@ -1,9 +1,9 @@
 """A rate limiter per host, shared by all processes on one database.
 
 One row per host holds the time of the next turn. A process takes a due turn with one atomic
-statement; the others wait for the next and try again. Turns are never reserved: a holder that
-overslept or died would let two requests out together, or none. Spacing counts from the last
-request that was really sent. A closure also applies to those already waiting.
+statement; the others wait for the next turn and try again. Turns are never reserved: a holder that
+overslept or died would let two requests out together, or none. Spacing counts from the last request
+that was really sent. A closure also applies to requests that are already waiting.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _SECOND: Final = 1_000_000
 """The columns are in microseconds."""
 
 _SLACK: Final = 60 * _SECOND
-"""How far a stored time may exceed the longest valid one before it is taken for a clock error."""
+"""How far a stored time may exceed the latest valid one before it counts as a clock error."""
 
 _POSTGRES_NOW: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
-# An impossible time blocks nobody: a clock was set back after it was written.
+# An impossible time blocks nobody: the clock was set back after the time was written.
 _READ: Final = """
     SELECT {now},
         CASE WHEN next_at > {now} + :farthest_turn THEN 0 ELSE next_at END,
@@ -58,11 +58,11 @@ _ADD: Final = """
 
 
 class SharedRateLimiter:
-    """A RateLimiter for all processes on one database: one request per 1 / `rate` seconds to `host`.
+    """A RateLimiter for all processes on one database: `rate` requests per second to `host`.
 
-    `host` names the shared resource. Nobody passes while the database is down: an answer that cannot
-    be stored is not worth a request. The default clock is PostgreSQL's own, so that machines agree;
-    with SQLite it is this machine's. Thread-safe.
+    `host` names the shared resource. No request passes while the database is down: an answer that
+    cannot be stored is not worth a request. The default clock is PostgreSQL's own, so that machines
+    agree; with SQLite it is this machine's. Thread-safe.
 
     One thread per process competes for a turn and the others queue behind it, so that a busy
     process does not crowd out a quiet one.
@@ -88,7 +88,7 @@ class SharedRateLimiter:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._head = threading.Lock()
-        self._standing = 0  # threads that compete or queue
+        self._standing = 0  # number of threads that compete or queue
         now = _POSTGRES_NOW if self._clock is None else ":now"
         self._read, self._take, self._close = (_at(now, sql) for sql in (_READ, _TAKE, _CLOSE))
         period = math.ceil(self._period * _SECOND)

@@ -1,4 +1,4 @@
-"""Candles and averages in SQL: the store that loads write to and plain reads come from."""
+"""Candles and averages in SQL: the store for loads and for uncached reads."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ _AVERAGES_FROM: Final = STATE_WIDTH + 1 + len(PRICES)
 class SqlSeriesStore:
     """SeriesStore and AverageStore over SQLite or PostgreSQL.
 
-    `reads` is an engine for reads where that is another one. With `connection` all reads go over it.
+    `reads` is the engine for reads where that differs from `engine`. With `connection`, all reads
+    go over that connection.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class SqlSeriesStore:
             yield SqlSeriesUnit(connection, series)
 
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
-        """What `ask` gets from a store whose answers all come from one server."""
+        """The result of `ask` with a store whose reads all go to one server."""
         return self._read(
             lambda connection: ask(SqlSeriesStore(self._engine, self._reads, connection))
         )
@@ -71,11 +72,11 @@ class SqlSeriesStore:
         return [row[0] for row in records]
 
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
-        """The buckets in [first, last] that the exchange did not have when asked, ascending."""
+        """The buckets in [first, last] that the exchange did not have, ascending."""
         return [Absent(*row) for row in self._rows(statements.absences(series, first, last))]
 
     def settled(self, series: Series, first: int, last: int) -> int:
-        """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
+        """The number of buckets in [first, last] with a candle or an absence. Reads no rows."""
         ((count,),) = self._rows(statements.settled(series, first, last))
         return int(count)
 
@@ -87,12 +88,12 @@ class SqlSeriesStore:
     def quarantined(
         self, series: Series, first: int, last: int, limit: int | None = None
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last] and those without a bucket, last seen first."""
+        """Refused candles of [first, last] and those without a bucket, most recently seen first."""
         records = self._rows(statements.quarantined(series, first, last, limit))
         return [statements.as_quarantined(row) for row in records]
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
-        """Closed candles that the exchange revised, the last noticed ones first."""
+        """Closed candles that the exchange revised, most recently noticed first."""
         records = self._rows(statements.revisions(series, limit))
         return [statements.as_revision(row) for row in records]
 
@@ -136,13 +137,15 @@ class SqlSeriesStore:
 _ASKED: Final = ("first_asked_at", "last_asked_at")
 
 _MANY: Final = 1_000
-"""Candles written by one unit from which on PostgreSQL is told to count anew. It would do so by itself
-a minute later; until then it takes the new rows for a handful, and reads that join them for quick in
-any order: with 40,000 minutes such a read took four minutes."""
+"""A unit that wrote at least this many candles makes PostgreSQL update its statistics at once.
+
+PostgreSQL would do so by itself a minute later. Until then its planner expects a handful of rows,
+and joins them in any order: with 40,000 minutes such a read took four minutes.
+"""
 
 
 class SqlSeriesUnit:
-    """A SeriesUnit; made by `SqlSeriesStore.begin`, which commits or undoes it."""
+    """A SeriesUnit, opened by `SqlSeriesStore.begin`, which commits it or rolls it back."""
 
     def __init__(self, connection: Connection, series: Series) -> None:
         self._connection = connection
@@ -154,7 +157,7 @@ class SqlSeriesUnit:
         self.state = statements.read_state(connection, series)
 
     def _lock(self) -> None:
-        # SQLite's transaction holds the only write lock already; PostgreSQL locks the series' row.
+        # On SQLite the transaction already holds the only write lock. PostgreSQL locks the row.
         dialect = sqlite if self._connection.dialect.name == SQLITE else postgresql
         pair, interval = self._name
         row = dialect.insert(StoredSeries).values(pair=pair, interval=interval, revision=0)
@@ -177,7 +180,7 @@ class SqlSeriesUnit:
         return [row[0] for row in rows], [row[1] for row in rows]
 
     def put_candles(self, candles: Sequence[Candle]) -> None:
-        """Insert or replace candles; ascending and unique. What has come is no longer absent."""
+        """Insert or replace candles, ascending and unique. Deletes their noted absences."""
         if not candles:
             return
         rows = [(*self._name, c.bucket, c.open, c.high, c.low, c.close, c.volume) for c in candles]
@@ -193,30 +196,30 @@ class SqlSeriesUnit:
         )
 
     def put_averages(self, rows: Sequence[AverageRow]) -> None:
-        """Insert or replace averages; ascending and unique, each of a bucket with a candle."""
+        """Insert or replace averages, ascending and unique, each of a bucket with a candle."""
         values = [(*self._name, row.bucket, *row.values) for row in rows]
         upsert(self._connection, "averages", KEY, MEANS, values)
 
     def drop_orphans(self, first: int, last: int) -> int:
-        """Delete the averages of [first, last] whose bucket has no candle; returns how many."""
-        lost = statements.orphans(self._series, first, last)
-        return self._connection.execute(delete(StoredAverages).where(*lost)).rowcount
+        """Delete the averages of [first, last] whose bucket has no candle; returns their number."""
+        orphans = statements.orphans(self._series, first, last)
+        return self._connection.execute(delete(StoredAverages).where(*orphans)).rowcount
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
-        """Remember that the exchange, asked at unix time `asked_at`, had no candle for these."""
+        """Store that the exchange had no candle for these buckets at unix time `asked_at`."""
         rows = [(*self._name, bucket, asked_at, asked_at) for bucket in buckets]
         upsert(self._connection, "absences", KEY, _ASKED, rows, keep=_ASKED[:1])
 
     def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
-        """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
+        """Store candles that were refused at unix time `seen_at`, each reason once per bucket."""
         statements.put_quarantined(self._connection, self._name, refused, seen_at)
 
     def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
-        """Keep (old, new) of revised candles, to be written with the revision of `finish`."""
+        """Keep (old, new) of revised candles; `finish` stores them with its revision."""
         self._revised = changed
 
     def finish(self, *, changed: bool, now: float, checked: bool = True) -> int:
-        """End the unit at unix time `now`, with a new revision where data changed; returns it."""
+        """End the unit at unix time `now`; returns the revision, a new one where data changed."""
         revision = self.state.revision
         if changed:
             revision = next_revision(revision, now, secrets.randbits(SALT_BITS))

@@ -1,4 +1,4 @@
-"""The selects that reads and writes share, on one series each."""
+"""The statements that the stores share; each select is on one series."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PRICES: Final = ("open", "high", "low", "close", "volume")
 MEANS: Final = tuple(f"mms_{window}" for window in WINDOWS)
 
 STATE_WIDTH: Final = 4
-"""How many columns of a row `state_columns` takes."""
+"""The number of columns in `state_columns`."""
 
 _MEAN: Final = {
     window: getattr(StoredAverages, name) for window, name in zip(WINDOWS, MEANS, strict=True)
@@ -71,7 +71,7 @@ def candles(series: Series, first: int, last: int, *columns: str) -> Select[Any]
 
 
 def state_columns(series: Series) -> tuple[Any, ...]:
-    """The columns of SeriesState, in its order; oldest and newest come from the key's two ends."""
+    """The columns of SeriesState, in its order; first and last come from the key's two ends."""
     stored = is_series(StoredCandle, series)
     return (
         StoredSeries.revision,
@@ -82,16 +82,16 @@ def state_columns(series: Series) -> tuple[Any, ...]:
 
 
 def read_state(connection: Connection, series: Series) -> SeriesState:
-    """What is known of the series; EMPTY_SERIES where it was never loaded."""
+    """The state of the series; EMPTY_SERIES before its first load."""
     query = select(*state_columns(series)).where(*is_series(StoredSeries, series))
     row = connection.execute(query).one_or_none()
     return SeriesState(*row) if row is not None else EMPTY_SERIES
 
 
 def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
-    """State, candle and averages in one statement, so that all are of one snapshot.
+    """State, candle and averages in one statement, so that all come from one snapshot.
 
-    One row with only the state where the series has no candle in [first, last].
+    Gives one row with only the state where the series has no candle in [first, last].
     """
     same = and_(
         *(getattr(StoredAverages, name) == getattr(StoredCandle, name) for name in KEY),
@@ -111,7 +111,7 @@ def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
 
 
 def means(series: Series, window: Window, first: int, last: int) -> Select[Any]:
-    """State, bucket and average in one statement; one row with only the state where none exists."""
+    """State, bucket and average in one statement; one row with only the state if none exists."""
     mean = _MEAN[window]
     rows = and_(*within(StoredAverages, series, first, last), mean.is_not(None))
     return (
@@ -133,7 +133,7 @@ def absences(series: Series, first: int, last: int) -> Select[int, int, int]:
 
 
 def settled(series: Series, first: int, last: int) -> Select[int]:
-    """How many buckets of [first, last] have a candle or are noted as absent; none has both."""
+    """The number of buckets of [first, last] with a candle or a noted absence; none has both."""
     counts = [
         select(func.count()).where(*within(table, series, first, last)).scalar_subquery()
         for table in (StoredCandle, Absence)
@@ -142,20 +142,19 @@ def settled(series: Series, first: int, last: int) -> Select[int]:
 
 
 def orphans(series: Series, first: int, last: int) -> tuple[Any, ...]:
-    """The conditions that pick the averages of [first, last] whose candle is gone.
+    """The conditions that pick the averages of [first, last] without a candle.
 
-    The schema forbids them, but SQLite holds a program to its foreign keys only where that program
-    asks for it.
+    The schema forbids them, but SQLite enforces foreign keys only for programs that turn them on.
     """
     same = (getattr(StoredCandle, name) == getattr(StoredAverages, name) for name in KEY)
     return *within(StoredAverages, series, first, last), not_(exists().where(*same))
 
 
 def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]:
-    """The buckets of [first, last] where an average is absent that should exist, or the reverse.
+    """The buckets of [first, last] with a missing average, or one that must not exist.
 
-    Rows are unique and ascending on the grid, so the window of N buckets that ends at a row is whole
-    exactly when the row N - 1 before it lies N - 1 steps back.
+    Rows are unique, ascending and on the grid. So the window of N buckets that ends at a row is
+    complete exactly when the row N - 1 places before it is N - 1 steps older.
     """
     step = series.step
     bucket = StoredCandle.bucket
@@ -171,15 +170,15 @@ def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]
     for window in WINDOWS:
         mean = rows.c[f"mms_{window}"]
         start = rows.c.bucket - (window - 1) * step
-        whole = func.coalesce(rows.c[f"back_{window}"] == start, false())
-        wrong += [and_(mean.is_(None), whole), and_(mean.is_not(None), not_(whole))]
+        complete = func.coalesce(rows.c[f"back_{window}"] == start, false())
+        wrong += [and_(mean.is_(None), complete), and_(mean.is_not(None), not_(complete))]
     contradicting = select(rows.c.bucket).where(rows.c.bucket >= first, or_(*wrong))
-    lost = select(StoredAverages.bucket).where(*orphans(series, first, last))
-    return contradicting.union_all(lost).order_by("bucket")
+    orphaned = select(StoredAverages.bucket).where(*orphans(series, first, last))
+    return contradicting.union_all(orphaned).order_by("bucket")
 
 
 UNKNOWN_BUCKET: Final = 0
-"""Stands for the bucket of a candle whose stamp could not be read."""
+"""Stands for the bucket of a candle with an unreadable stamp."""
 
 _SEEN: Final = ("first_seen_at", "last_seen_at")
 _REASON_LENGTH: Final = 300
@@ -193,7 +192,7 @@ def put_quarantined(
     refused: Sequence[RefusedCandle],
     seen_at: int,
 ) -> None:
-    """Keep refused candles of the series `name` (pair, interval), each reason once per bucket."""
+    """Store refused candles of the series `name` (pair, interval), each reason once per bucket."""
     entries = sorted(
         {(item.bucket or UNKNOWN_BUCKET, item.reason[:_REASON_LENGTH]) for item in refused}
     )
@@ -208,7 +207,7 @@ def put_revisions(
     revision: int,
     noticed_at: int,
 ) -> None:
-    """Keep what candles were before and after a revision of the series; ascending."""
+    """Store (old, new) of revised candles of the series `name`, ascending."""
     rows = [
         (*name, old.bucket, revision, noticed_at, *_values(old), *_values(new))
         for old, new in changed
@@ -217,21 +216,21 @@ def put_revisions(
 
 
 def quarantined(series: Series, first: int, last: int, limit: int | None) -> CompoundSelect[Any]:
-    """Refused candles of the buckets [first, last] and those without a bucket, newest sight first."""
-    known = within(Quarantined, series, first, last)
-    unknown = (*is_series(Quarantined, series), Quarantined.bucket == UNKNOWN_BUCKET)
+    """Refused candles of [first, last] and those without a bucket, most recently seen first."""
+    dated = within(Quarantined, series, first, last)
+    undated = (*is_series(Quarantined, series), Quarantined.bucket == UNKNOWN_BUCKET)
     columns = (Quarantined.bucket, Quarantined.reason, *(getattr(Quarantined, n) for n in _SEEN))
     return (
         select(*columns)
-        .where(*known)
-        .union(select(*columns).where(*unknown))
+        .where(*dated)
+        .union(select(*columns).where(*undated))
         .order_by(Quarantined.last_seen_at.desc(), Quarantined.bucket.desc(), Quarantined.reason)
         .limit(limit)
     )
 
 
 def as_quarantined(row: Sequence[Any]) -> QuarantinedCandle:
-    """A row of `quarantined`."""
+    """The value of a row of `quarantined`."""
     bucket, reason, first_seen_at, last_seen_at = row
     return QuarantinedCandle(
         None if bucket == UNKNOWN_BUCKET else bucket, reason, first_seen_at, last_seen_at
@@ -239,7 +238,7 @@ def as_quarantined(row: Sequence[Any]) -> QuarantinedCandle:
 
 
 def revisions(series: Series, limit: int) -> Select[Any]:
-    """Revised candles, the newest notice first."""
+    """Revised candles, most recently noticed first."""
     return (
         select(
             RevisedCandle.bucket,
@@ -254,7 +253,7 @@ def revisions(series: Series, limit: int) -> Select[Any]:
 
 
 def as_revision(row: Sequence[Any]) -> CandleRevision:
-    """A row of `revisions`."""
+    """The value of a row of `revisions`."""
     bucket, revision, noticed_at, *prices = row
     half = len(PRICES)
     return CandleRevision(
@@ -268,8 +267,8 @@ def _values(candle: Candle) -> tuple[int, ...]:
 
 Row = tuple[Any, ...]
 
-# SQLite takes 32,766 values a statement, PostgreSQL 65,535; the statement's text is cached, so all
-# full blocks of a load share one.
+# SQLite accepts 32,766 values per statement, PostgreSQL 65,535. All full blocks of a load have the
+# same statement text, which is cached.
 _VALUES_A_STATEMENT: Final = 32_000
 
 
@@ -284,8 +283,8 @@ def upsert(
 ) -> None:
     """Insert `rows` (in the order key + values), replacing those whose key exists.
 
-    Columns in `keep` are set when a row is new and left alone when it exists. Rows ascending by key
-    are several times faster than shuffled ones. All names are this package's constants.
+    Columns in `keep` are set in new rows and left alone in existing ones. Rows ascending by key are
+    several times faster than shuffled ones. All names are this package's constants.
     """
     updates = ", ".join(f"{name} = excluded.{name}" for name in values if name not in keep)
     conflict = f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
@@ -299,9 +298,9 @@ def insert(
     rows: Sequence[Row],
     conflict: str = "",
 ) -> None:
-    """Insert `rows`; `conflict` is SQL for those that exist, of which there are none otherwise.
+    """Insert `rows`. `conflict` is SQL for rows that exist; without it there must be none.
 
-    All names are the database's own.
+    All names come from the database or from constants, never from input.
     """
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     one = f"({', '.join([mark] * len(columns))})"

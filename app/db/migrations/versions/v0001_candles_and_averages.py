@@ -8,7 +8,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# Written out, not taken from the models: a migration stays what it was when the models move on.
+# Written out, not taken from the models: a migration must not change when the models do.
 _GRID = (
     "CASE interval WHEN '1m' THEN bucket % 60 WHEN '15m' THEN bucket % 900 "
     "WHEN '1h' THEN bucket % 3600 WHEN '3h' THEN bucket % 10800 WHEN '1d' THEN bucket % 86400 "
@@ -89,5 +89,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse: data that came from outside is not thrown away by a command."""
+    """Refuse: no command throws away data that came from outside."""
     raise NotImplementedError("restore the backup that was taken before migrating instead")

@@ -1,4 +1,4 @@
-"""Leases, by which one loader leaves a series to another."""
+"""Leases, by which one process at a time does a piece of work."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Create the table, and the index that newest-first reads walk."""
+    """Create the table and its indexes: newest first for reads, by collection time to prune."""
     op.create_table(
         "prices",
-        # SQLite numbers rows by itself only in an INTEGER key.
+        # SQLite assigns ids only to an INTEGER key.
         sa.Column(
             "id",
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),

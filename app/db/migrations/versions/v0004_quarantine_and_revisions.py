@@ -1,4 +1,4 @@
-"""Candles that were refused, and what closed candles were before the exchange revised them."""
+"""Refused candles, and closed candles that the exchange revised: their values before and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gates, by which all processes together ask a host no faster than it allows."""
+"""The rate limiter's table: all processes together send a host no more requests than it allows."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""More checks: the tables refuse what no candle can be, and what no average of candles can be.
+"""More checks: the tables refuse impossible candles and impossible averages.
 
-Until now they took stamps in milliseconds, prices whose window sums pass 64 bits and, on SQLite, which
-only prefers the kind of a column, fractions and text. SQLite cannot add a constraint to a table, so
-there both tables are built anew and filled from the old ones: some five seconds for 500,000 candles
-with their averages, and a file of twice the size, whose free half later rows fill.
+Until now they accepted stamps in milliseconds and prices whose window sums exceed 64 bits. SQLite,
+which does not enforce a column's type, also accepted fractions and text.
+
+SQLite cannot add a constraint to a table. There both tables are built anew and filled from the old
+ones. That takes some five seconds for 500,000 candles with their averages, and doubles the size of
+the file; later rows fill the free half.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from app.core.errors import StoreUnavailable, StoreUnusable
 revision = "0006"
 down_revision = "0005"
 
-# Written out, not taken from the models: a migration stays what it was when the models move on.
+# Written out, not taken from the models: a migration must not change when the models do.
 _KEY: Final = ("pair", "interval", "bucket")
 _VALUES: Final = {
     "candles": ("open", "high", "low", "close", "volume"),
@@ -63,8 +65,10 @@ _NEW: Final = {
     "averages": (*_OF_BUCKETS, "not_above_highest", "whole_numbers"),
 }
 _PATIENCE: Final = "5s"
-"""How long PostgreSQL waits for whoever uses the tables, as it holds up everybody else meanwhile. An
-operator's own lock_timeout counts instead."""
+"""How long PostgreSQL waits for other users of the tables: meanwhile everybody else waits too.
+
+An operator's own lock_timeout is used instead if there is one.
+"""
 
 
 def upgrade() -> None:
@@ -85,8 +89,8 @@ def upgrade() -> None:
             added = (f"ADD CONSTRAINT ck_{table}_{n} CHECK ({_RULES[table][n]})" for n in names)
             op.execute(f"ALTER TABLE {table} {', '.join(added)}")
         return
-    # The averages are moved to the new candles before the old ones go, so that every foreign key holds
-    # at every moment; SQLite carries them along when it renames a table.
+    # The new averages refer to the new candles before the old tables go, so that every foreign key
+    # holds at every moment. SQLite adapts foreign keys when it renames a table.
     for table in _RULES:
         _copy(table)
     for table in reversed(_RULES):
@@ -115,11 +119,11 @@ def _lock() -> None:
 
 
 def _broken(table: str) -> list[str]:
-    """What is wrong with the table's rows, a phrase for each rule that some of them break."""
+    """A phrase for each rule that some of the table's rows break."""
     parent, columns = _PARENT[table]
     same = " AND ".join(f"{parent}.{name} = {table}.{name}" for name in columns)
     rules = dict(_RULES[table])
-    # SQLite checks foreign keys only for programs that ask it to, and its own shell does not.
+    # SQLite enforces foreign keys only for programs that turn them on; its own shell does not.
     rules["with its row"] = (
         f"EXISTS (SELECT 1 FROM {parent} WHERE {same})"  # noqa: S608 - constants
     )
@@ -141,7 +145,7 @@ def _broken(table: str) -> list[str]:
 
 
 def _copy(table: str) -> None:
-    """Build the table anew beside the old one, with all its rules and rows."""
+    """Create the new table beside the old one, with all rules, and copy the rows."""
     parent, columns = _PARENT[table]
     beside = "new_candles" if parent == "candles" else parent
     op.create_table(
