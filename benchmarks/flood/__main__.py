@@ -111,9 +111,9 @@ def _in_a_process(exchange: Exchange, url: str, trouble: Fault) -> dict[str, Any
 
 def measured(url: str) -> dict[str, Any]:
     """Make one good call, then measure one: seconds, megabytes above base, and the outcome."""
-    gate = LocalRateLimiter("loopback", 1_000.0)
+    limiter = LocalRateLimiter("loopback", 1_000.0)
     once = RetryPolicy(attempts=1)
-    with UpstreamHttp(url + V4_PATH, gate, read_error=read_error, policy=once) as http:
+    with UpstreamHttp(url + V4_PATH, limiter, read_error=read_error, policy=once) as http:
         source = MercadoBitcoin(http, time.time)
         _page(source)
         gc.collect()

@@ -17,7 +17,7 @@ from app.core import logging
 from benchmarks.reliability import (
     caches,
     crowds,
-    gate,
+    limiter,
     kills,
     outages,
     restores,
@@ -58,8 +58,8 @@ MEASURES: Final = {
     ),
     "stops": Measure(stops.measure, _both(40), "SIGTERM in a load"),
     "crowds": Measure(_two_and_eight, _both(10), "two and eight loaders at once"),
-    "gate": Measure(
-        gate.measure, _both(64), "the rate and the pauses of one host, for eight processes"
+    "limiter": Measure(
+        limiter.measure, _both(64), "the rate and the pauses of one host, for eight processes"
     ),
     "revised": Measure(revised.measure, _both(50), "closed candles that the exchange revises"),
     "outages": Measure(outages.measure, {"postgres": 6}, "PostgreSQL restarted under read load"),

@@ -1,4 +1,4 @@
-"""One of several processes that ask an exchange through the gate that all of them share.
+"""One of several processes that ask an exchange through the rate limiter that all of them share.
 
 `python -m benchmarks.reliability.asker QUESTIONS` sends so many requests, as fast as the rate
 limiter allows. Settings come from the environment. Exit 0: all were answered.

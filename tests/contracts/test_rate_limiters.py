@@ -1,4 +1,4 @@
-"""One contract for every gate in front of a host, and what only a shared one can promise."""
+"""One contract for every rate limiter, and what only a shared one can promise."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ START = 1_000.0
 
 @dataclass
 class Workshop:
-    """Makes gates of one kind; those with one `host` are in front of the same one."""
+    """Makes rate limiters of one kind; those with one `host` share it."""
 
     time: FakeTime
     engine: Engine | None = None
     numbers: Iterator[int] = field(default_factory=count)
 
-    def gate(
+    def limiter(
         self,
         rate: float = 1.0,
         host: str | None = None,
@@ -51,7 +51,7 @@ class Workshop:
 
 @pytest.fixture
 def workshop(request: pytest.FixtureRequest) -> Iterator[Workshop]:
-    """Gates of each kind, on a clock that only sleeping moves."""
+    """Rate limiters of each kind, on a clock that only sleeping moves."""
     if request.param == "process":
         yield Workshop(FakeTime())
     else:
@@ -60,7 +60,7 @@ def workshop(request: pytest.FixtureRequest) -> Iterator[Workshop]:
 
 @pytest.fixture
 def shared(request: pytest.FixtureRequest) -> Iterator[Workshop]:
-    """Gates of each kind that processes share."""
+    """Rate limiters of each kind that processes share."""
     yield from migrated(request, request.param)
 
 
@@ -74,10 +74,10 @@ def migrated(request: pytest.FixtureRequest, kind: str) -> Iterator[Workshop]:
 def test_the_first_request_goes_out_at_once_and_the_next_ones_a_period_apart(
     workshop: Workshop,
 ) -> None:
-    gate = workshop.gate(rate=4.0)
+    limiter = workshop.limiter(rate=4.0)
     passed = []
     for _ in range(4):
-        gate.enter(10.0)
+        limiter.enter(10.0)
         passed.append(workshop.time.now - START)
     assert passed == [0.0, 0.25, 0.5, 0.75]
 
@@ -88,52 +88,52 @@ def test_a_sleep_that_lasts_too_long_does_not_bring_the_next_request_closer(
     def oversleep(seconds: float) -> None:
         workshop.time.sleep(seconds + 0.4)
 
-    gate = workshop.gate(sleep=oversleep)
+    limiter = workshop.limiter(sleep=oversleep)
     passed = []
     for _ in range(3):
-        gate.enter(10.0)
+        limiter.enter(10.0)
         passed.append(round(workshop.time.now - START, 6))
     assert passed == [0.0, 1.4, 2.8]
 
 
 def test_a_wait_beyond_the_budget_is_refused_at_once_and_takes_no_turn(workshop: Workshop) -> None:
-    gate = workshop.gate(rate=0.1, host="exchange.example")
-    gate.enter(0.0)
+    limiter = workshop.limiter(rate=0.1, host="exchange.example")
+    limiter.enter(0.0)
     for _ in range(3):
         with pytest.raises(UpstreamUnavailable, match=r"exchange\.example.*10\.0 s") as caught:
-            gate.enter(9.9)
+            limiter.enter(9.9)
         assert caught.value.retry_after == pytest.approx(10.0)
     assert workshop.time.slept == []
-    gate.enter(10.0)
+    limiter.enter(10.0)
     assert workshop.time.slept == [10.0]
 
 
 def test_a_closed_gate_is_closed_and_a_shorter_closure_opens_nothing(workshop: Workshop) -> None:
-    gate = workshop.gate()
-    gate.close_for(30.0)
-    gate.close_for(1.0)
+    limiter = workshop.limiter()
+    limiter.close_for(30.0)
+    limiter.close_for(1.0)
     with pytest.raises(UpstreamUnavailable) as caught:
-        gate.enter(29.0)
+        limiter.enter(29.0)
     assert caught.value.retry_after == 30.0
-    gate.enter(30.0)
+    limiter.enter(30.0)
     assert workshop.time.now == START + 30.0
-    gate.enter(1.0)
+    limiter.enter(1.0)
     assert workshop.time.now == START + 31.0
 
 
 def test_a_request_that_is_kept_out_learns_whether_the_host_asked_for_it(
     workshop: Workshop,
 ) -> None:
-    gate = workshop.gate(rate=0.1)
-    gate.enter(0.0)
+    limiter = workshop.limiter(rate=0.1)
+    limiter.enter(0.0)
     with pytest.raises(OutOfTurn, match="next free turn"):
-        gate.enter(5.0)
-    gate.close_for(4.0)  # sooner over than the spacing, so that is not what it has to wait for
+        limiter.enter(5.0)
+    limiter.close_for(4.0)  # sooner over than the spacing, so that is not what it has to wait for
     with pytest.raises(OutOfTurn):
-        gate.enter(5.0)
-    gate.close_for(30.0)
+        limiter.enter(5.0)
+    limiter.close_for(30.0)
     with pytest.raises(UpstreamUnavailable, match="asked to be left alone") as caught:
-        gate.enter(5.0)
+        limiter.enter(5.0)
     assert type(caught.value) is UpstreamUnavailable
 
 
@@ -141,13 +141,13 @@ def test_an_interrupted_wait_leaves_nothing_behind(workshop: Workshop) -> None:
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    gate = workshop.gate(sleep=interrupted)
-    gate.enter(0.0)
+    limiter = workshop.limiter(sleep=interrupted)
+    limiter.enter(0.0)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            gate.enter(5.0)
+            limiter.enter(5.0)
     workshop.time.now += 1.0
-    gate.enter(0.0)
+    limiter.enter(0.0)
 
 
 @settings(
@@ -164,16 +164,16 @@ def test_an_interrupted_wait_leaves_nothing_behind(workshop: Workshop) -> None:
 def test_no_two_requests_are_closer_than_the_period_and_none_falls_into_a_closure(
     workshop: Workshop, steps: list[tuple[str, float]], rate: float
 ) -> None:
-    time, gate = workshop.time, workshop.gate(rate)
+    time, limiter = workshop.time, workshop.limiter(rate)
     passed: list[float] = []
     closed_until = 0.0
     for what, amount in steps:
         if what == "enter":
-            gate.enter(1_000.0)
+            limiter.enter(1_000.0)
             assert time.now >= closed_until - 1e-5
             passed.append(time.now)
         elif what == "close":
-            gate.close_for(amount)
+            limiter.close_for(amount)
             closed_until = max(closed_until, time.now + amount)
         else:
             time.now += amount
@@ -181,8 +181,8 @@ def test_no_two_requests_are_closer_than_the_period_and_none_falls_into_a_closur
 
 
 def test_two_processes_share_the_turns_and_the_closures_of_one_host(shared: Workshop) -> None:
-    one, other = shared.gate(host="h.example"), shared.gate(host="h.example")
-    elsewhere = shared.gate(host="another.example")
+    one, other = shared.limiter(host="h.example"), shared.limiter(host="h.example")
+    elsewhere = shared.limiter(host="another.example")
     one.enter(0.0)
     with pytest.raises(UpstreamUnavailable) as caught:
         other.enter(0.9)
@@ -198,7 +198,7 @@ def test_two_processes_share_the_turns_and_the_closures_of_one_host(shared: Work
 
 
 def test_a_closure_and_a_quicker_process_reach_those_who_already_wait(shared: Workshop) -> None:
-    other = shared.gate(host="h.example")
+    other = shared.limiter(host="h.example")
     meanwhile: list[Callable[[], None]] = [
         lambda: other.enter(0.0),
         lambda: other.close_for(20.0),
@@ -210,7 +210,7 @@ def test_a_closure_and_a_quicker_process_reach_those_who_already_wait(shared: Wo
         if meanwhile:
             meanwhile.pop(0)()
 
-    one = shared.gate(host="h.example", sleep=sleep)
+    one = shared.limiter(host="h.example", sleep=sleep)
     other.enter(0.0)
     with pytest.raises(UpstreamUnavailable) as caught:
         one.enter(30.0)
@@ -219,19 +219,19 @@ def test_a_closure_and_a_quicker_process_reach_those_who_already_wait(shared: Wo
 
 
 def test_a_closure_without_end_is_an_hour(shared: Workshop) -> None:
-    gate = shared.gate()
-    gate.close_for(1e9)
-    gate.enter(LONGEST_CLOSURE)
+    limiter = shared.limiter()
+    limiter.close_for(1e9)
+    limiter.enter(LONGEST_CLOSURE)
     assert shared.time.now == START + LONGEST_CLOSURE
 
 
 def test_a_clock_that_was_set_back_holds_nobody_up(shared: Workshop) -> None:
     shared.time.now += 10 * 3_600
-    before = shared.gate(host="h.example")
+    before = shared.limiter(host="h.example")
     before.enter(0.0)
     before.close_for(600.0)
     shared.time.now = START
-    after = shared.gate(host="h.example")
+    after = shared.limiter(host="h.example")
     after.enter(0.0)
     with pytest.raises(UpstreamUnavailable):
         after.enter(0.5)
@@ -243,16 +243,16 @@ def test_while_the_database_is_away_nobody_passes_and_the_error_is_the_databases
     shared: Workshop,
 ) -> None:
     assert shared.engine is not None
-    gate = shared.gate(host="h.example")
+    limiter = shared.limiter(host="h.example")
     with transaction(shared.engine) as connection:
         connection.execute(text("ALTER TABLE gates RENAME TO gone"))
     with pytest.raises(StoreUnusable):
-        gate.enter(60.0)
+        limiter.enter(60.0)
     with pytest.raises(StoreUnusable):
-        gate.close_for(30.0)
+        limiter.close_for(30.0)
     with transaction(shared.engine) as connection:
         connection.execute(text("ALTER TABLE gone RENAME TO gates"))
-    gate.enter(0.0)
+    limiter.enter(0.0)
     assert shared.time.slept == []
 
 
@@ -267,31 +267,31 @@ def test_of_one_process_one_thread_at_a_time_competes_and_those_without_hope_are
         assert go_on.wait(60.0)
         shared.time.sleep(seconds)
 
-    gate = shared.gate(host="h.example", sleep=sleep)
-    gate.enter(0.0)
-    first = threading.Thread(target=gate.enter, args=(60.0,))
+    limiter = shared.limiter(host="h.example", sleep=sleep)
+    limiter.enter(0.0)
+    first = threading.Thread(target=limiter.enter, args=(60.0,))
     first.start()
     assert asleep.wait(60.0)
     shared.time.now += 0.5
     # The next turn comes in half a second, but one stands before, and takes it for a whole one.
     with pytest.raises(OutOfTurn) as caught:
-        gate.enter(0.9)
+        limiter.enter(0.9)
     assert caught.value.retry_after == 1.0
     go_on.set()
     first.join(60.0)
-    gate.enter(60.0)
+    limiter.enter(60.0)
     assert shared.time.now == START + 2.5
 
 
 def test_by_default_the_clock_is_the_databases_and_really_runs(shared: Workshop) -> None:
     assert shared.engine is not None
-    gate = SharedRateLimiter(shared.engine, "h.example", 50.0)
+    limiter = SharedRateLimiter(shared.engine, "h.example", 50.0)
     started = real.monotonic()
     for _ in range(5):
-        gate.enter(60.0)
+        limiter.enter(60.0)
     assert real.monotonic() - started >= 0.079  # four periods
-    gate.close_for(300.0)
+    limiter.close_for(300.0)
     with pytest.raises(UpstreamUnavailable) as caught:
-        gate.enter(5.0)
+        limiter.enter(5.0)
     assert caught.value.retry_after is not None
     assert 200.0 < caught.value.retry_after <= 300.0

@@ -1,3 +1,3 @@
-"""Gates, with real services."""
+"""Rate limiters, with real services."""
 
 from tests.contracts.test_rate_limiters import *
