@@ -40,8 +40,8 @@ class PriceRules:
 class PriceJudgement:
     """The judgement of a symbol's newest price. `latest` is None if no price is stored.
 
-    `stale`: by its own time, the price was too old when it was collected, or is too old now. A stale
-    price is not judged.
+    `stale`: by its own time, the price was too old when it was collected, or is too old now. A
+    stale price is not judged.
     """
 
     latest: StoredPrice | None

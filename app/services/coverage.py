@@ -18,9 +18,9 @@ class Coverage:
 
     `stored` of the `expected` served buckets have a candle; `first` and `last` are the oldest and
     the newest of them. `warm_up_missing` counts the buckets without a candle in the warm-up, which
-    the first averages need. `as_of` is the newest stored bucket of the whole series. `checked_at` is
-    the unix time of the last load that reached the exchange. Each is None if there is none. `stale`
-    comes from `app.services.gaps.is_stale`.
+    the first averages need. `as_of` is the newest stored bucket of the whole series. `checked_at`
+    is the unix time of the last load that reached the exchange. Each is None if there is none.
+    `stale` comes from `app.services.gaps.is_stale`.
     """
 
     series: Series

@@ -60,12 +60,12 @@ class Gap:
 class Inspection:
     """The state of one series in its served period and the warm-up before it.
 
-    Of the `expected` closed buckets in `served`, `stored` have a candle. `gaps` names the others, and
-    those missing in the warm-up, which cost served averages. `wrong_averages` are buckets that lack
-    an average though its window is complete, or have one though it is not: a fault of this program.
-    `age` is the seconds since the newest stored bucket ended, None if nothing is stored. `checked_at`
-    is the unix time of the last load that reached the exchange, `checked_age` the seconds since
-    then. `quarantined` counts the refusals on record.
+    Of the `expected` closed buckets in `served`, `stored` have a candle. `gaps` names the others,
+    and those missing in the warm-up, which cost served averages. `wrong_averages` are buckets that
+    lack an average though its window is complete, or have one though it is not: a fault of this
+    program. `age` is the seconds since the newest stored bucket ended, None if nothing is stored.
+    `checked_at` is the unix time of the last load that reached the exchange, `checked_age` the
+    seconds since then. `quarantined` counts the refusals on record.
     """
 
     series: Series
@@ -113,7 +113,8 @@ def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
     """Return whether a newer bucket has been closed for longer than the grace period.
 
     The newest bucket that closed before the grace period should be stored. If it is not, the series
-    is stale, unless a load reached the exchange after that close and the exchange had nothing newer.
+    is stale, unless a load reached the exchange after that close and the exchange had nothing
+    newer.
     """
     grace = min(LONGEST_GRACE, interval.seconds)
     due = interval.last_closed(now - grace)
