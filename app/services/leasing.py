@@ -39,4 +39,4 @@ def leased(leases: Leases, name: str, clock: Clock) -> Iterator[Callable[[], Non
 def _take(leases: Leases, name: str, now: float) -> None:
     holder = leases.take(name, now)
     if holder is not None:
-        raise TakenByAnother(f"{name}: {holder} is at it already; left to that one")
+        raise TakenByAnother(f"{name}: {holder} already holds the lease; left to that process")
