@@ -123,7 +123,7 @@ def _repair(runtime: Runtime, report: _Report, inspections: list[Inspection]) ->
                 inspections[number], trouble = repair(
                     runtime, source, item, strict=report.strict, away=away
                 )
-            except StoreError as error:  # the inspections made before stay valid
+            except StoreError as error:  # the earlier inspections stay valid
                 report.notes.append(f"{name} not repaired: {error}")
                 return
             if trouble is not None:

@@ -1,4 +1,4 @@
-"""Judging stored prices and daily closes by the rules of `app.domain.anomalies`."""
+"""Judge stored prices and daily closes by the rules of `app.domain.anomalies`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from app.domain.anomalies import (
     warm_up,
 )
 
-_NEAR: Final = 50
-_FAR: Final = 10_000
-"""How many prices beyond those that a rule needs are read for a start, as stale and repeated ones lie
-among them, and how many at most."""
+_EXTRA_FIRST_READ: Final = 50
+"""Prices read at first beyond those that a rule needs: some of them are stale or repeated."""
+
+_MOST_READ: Final = 10_000
+"""The most prices read to judge one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRules:
-    """Which prices are judged, and how: of one currency, fresh for `stale_after` seconds."""
+    """Which prices are judged, and how: prices in `currency`, fresh for `stale_after` seconds."""
 
     currency: str
     thresholds: Thresholds
@@ -37,9 +38,10 @@ class PriceRules:
 
 @dataclass(frozen=True, slots=True)
 class PriceJudgement:
-    """What is said of a symbol's newest price, None where none is stored.
+    """The judgement of a symbol's newest price. `latest` is None if no price is stored.
 
-    `stale` says that it is too old to be judged: by its own time, either when it was collected or now.
+    `stale`: by its own time, the price was too old when it was collected, or is too old now. A
+    stale price is not judged.
     """
 
     latest: StoredPrice | None
@@ -49,33 +51,33 @@ class PriceJudgement:
 
 
 def is_fresh(price: StoredPrice, stale_after: int) -> bool:
-    """Whether the price was current when it was collected."""
+    """Return whether the price was current when it was collected."""
     return price.collected_at - price.priced_at <= stale_after
 
 
 def judge_newest(
     store: PriceStore,
     symbol: str,
-    wanted: PriceRules,
+    rules: PriceRules,
     rule: Rule,
     now: float,
     as_of: StoredPrice | None = None,
 ) -> PriceJudgement:
-    """Judge the newest price of a symbol by the fresh ones before it. Raises StoreError.
+    """Judge the newest price of a symbol against the fresh prices before it. Raises StoreError.
 
-    With `as_of`, a stored price, that one is judged, whatever others have stored since. A stale price
-    is neither judged nor compared with: it would make an anomaly of an old quotation. A quotation that
-    was collected several times counts once, so that asking again makes no calm of a jump.
+    With `as_of`, judge that stored price, even if newer ones are stored since. A stale price is
+    neither judged nor compared with: an old quotation would look like an anomaly. A quotation that
+    was collected several times counts once. Otherwise a second collection would hide a jump.
     """
-    found, fresh = _look_back(store, symbol, wanted, prices_needed(rule), as_of)
+    prices, fresh = _recent(store, symbol, rules, prices_needed(rule), as_of)
     judgement = judge([price.price for price in fresh], rule)
-    latest = found[0] if found else None
+    latest = prices[0] if prices else None
     if latest is None:
         return PriceJudgement(None, None, False, judgement)
-    if not is_fresh(latest, wanted.stale_after) or now - latest.priced_at > wanted.stale_after:
+    if not is_fresh(latest, rules.stale_after) or now - latest.priced_at > rules.stale_after:
         age = int(now) - latest.priced_at
         reason = (
-            f"The newest price is {age} s old by its own time, more than the {wanted.stale_after} s "
+            f"The newest price is {age} s old by its own time, more than the {rules.stale_after} s "
             "after which a price is stale: it is not judged."
         )
         unjudged = replace(
@@ -91,32 +93,32 @@ def judge_newest(
     return PriceJudgement(latest, fresh[-2] if len(fresh) > 1 else None, False, judgement)
 
 
-def _look_back(
-    store: PriceStore, symbol: str, wanted: PriceRules, needed: int, as_of: StoredPrice | None
+def _recent(
+    store: PriceStore, symbol: str, rules: PriceRules, needed: int, as_of: StoredPrice | None
 ) -> tuple[list[StoredPrice], list[StoredPrice]]:
-    """The newest prices, newest first; and of them up to the `needed` last ones to judge, ascending."""
+    """Return the newest prices, newest first, and up to `needed` of them to judge, ascending."""
     last = None if as_of is None else as_of.collected_at
-    for limit in (needed + _NEAR, _FAR):
-        read = found = store.newest(symbol, wanted.currency, limit, last=last)
+    for limit in (needed + _EXTRA_FIRST_READ, _MOST_READ):
+        stored = prices = store.newest(symbol, rules.currency, limit, last=last)
         if as_of is not None:
-            found = [as_of, *(price for price in read if _order(price) < _order(as_of))]
-        fresh = [price for price in reversed(found) if is_fresh(price, wanted.stale_after)]
+            prices = [as_of, *(price for price in stored if _order(price) < _order(as_of))]
+        fresh = [price for price in reversed(prices) if is_fresh(price, rules.stale_after)]
         quotations = _quotations(fresh)
-        hopeless = not found or not is_fresh(found[0], wanted.stale_after)
-        if hopeless or len(read) < limit or len(quotations) >= needed:
+        unjudgeable = not prices or not is_fresh(prices[0], rules.stale_after)
+        if unjudgeable or len(stored) < limit or len(quotations) >= needed:
             break
-    # Nothing but one quotation: it is compared with itself, and the price has not changed.
-    return found, (quotations if len(quotations) > 1 else fresh)[-needed:]
+    # A single quotation is compared with itself: the price has not changed.
+    return prices, (quotations if len(quotations) > 1 else fresh)[-needed:]
 
 
 def _quotations(prices: Sequence[StoredPrice]) -> list[StoredPrice]:
-    """Each quotation (one price at one time of its own) once, where it was collected last."""
-    found: dict[tuple[int, int], StoredPrice] = {}
+    """Return each quotation (a price and its own time) once, as it was collected last."""
+    latest: dict[tuple[int, int], StoredPrice] = {}
     for price in prices:
         quotation = (price.priced_at, price.price)
-        found.pop(quotation, None)
-        found[quotation] = price
-    return list(found.values())
+        latest.pop(quotation, None)
+        latest[quotation] = price
+    return list(latest.values())
 
 
 def _order(price: StoredPrice) -> tuple[int, int]:

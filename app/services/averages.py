@@ -1,4 +1,4 @@
-"""Reading a series: which buckets a request selects, and what the reply holds."""
+"""Read a series: which buckets a request selects, and what the reply holds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MAX_POINTS: Final = 10_000
 class Selection:
     """The buckets of one series that a request selects.
 
-    `first` and `last` are bucket starts, `last` possibly before `first` or in the future; `now` is
-    the unix time of the request, `history_days` how many days are served.
+    `first` and `last` are bucket starts. `last` may be before `first`, or in the future. `now` is
+    the unix time of the request, `history_days` the number of days served.
     """
 
     series: Series
@@ -33,12 +33,12 @@ class Selection:
 
     @property
     def closed(self) -> int:
-        """The newest bucket that had ended by our clock when the request came."""
+        """The newest bucket that had ended, by our clock, at the time of the request."""
         return self.series.interval.last_closed(self.now)
 
     @property
     def expected(self) -> int:
-        """How many selected buckets have ended, so that each should have a value."""
+        """The number of selected buckets that have ended. Each of them should have a value."""
         return self.series.interval.count(self.first, min(self.last, self.closed))
 
 
@@ -46,8 +46,8 @@ class Selection:
 class Reading:
     """A rendered reply and what it says about the data.
 
-    `state` is the series' state that the body shows. `missing` counts the selected closed buckets
-    that have no value in `body`.
+    `body` shows the series at `state`. `missing` counts the selected closed buckets without a
+    value in `body`.
     """
 
     body: bytes
@@ -62,10 +62,11 @@ def select(
     history_days: int,
     now: float,
 ) -> Selection:
-    """The buckets from `since` to `until`, both inclusive, with the defaults where one is None.
+    """Select the buckets from `since` to `until`, both inclusive. None means the default.
 
-    `until` defaults to the last closed bucket, `since` to `history_days` - 1 days before `until`, or
-    to what `MAX_POINTS` allows where that is later. Raises ReversedPeriod.
+    `until` defaults to the last closed bucket. `since` defaults to `history_days` - 1 days before
+    `until`, or to the oldest bucket that `MAX_POINTS` allows, if that is later. Raises
+    ReversedPeriod.
     """
     interval = series.interval
     closed = interval.last_closed(now)
@@ -84,9 +85,9 @@ def select(
 
 
 def read_averages(averages: AverageStore, window: Window, selection: Selection) -> Reading:
-    """The averages of one window that exist in the selected buckets.
+    """Read the averages of one window in the selected buckets.
 
-    Raises InvalidParameter where the reply would span more than `MAX_POINTS`; StoreError.
+    Raises InvalidParameter if the reply would span more than `MAX_POINTS` buckets, and StoreError.
     """
     span = limited(averages, selection)
     values = averages.read(selection.series, window, span.first, span.last)
@@ -96,9 +97,9 @@ def read_averages(averages: AverageStore, window: Window, selection: Selection) 
 def read_candles(
     store: SeriesStore, averages: AverageStore, windows: Sequence[Window], selection: Selection
 ) -> Reading:
-    """The candles stored in the selected buckets, each with its averages of `windows`.
+    """Read the stored candles of the selected buckets, each with its averages over `windows`.
 
-    Raises as `read_averages` does.
+    Raises the same errors as `read_averages`.
     """
     span = limited(averages, selection)
     state, rows = store.rows(selection.series, span.first, span.last)
@@ -107,16 +108,17 @@ def read_candles(
 
 
 def nothing_stored(series: Series) -> str:
-    """Why a read of this series is empty, and the command that fills it."""
+    """Say why a read of this series is empty, and which command fills it."""
     return f"Nothing is stored for {series.pair} at {series.interval} yet: run make initial_load."
 
 
 def why_absent(
     selection: Selection, state: SeriesState, window: Window | None = None
 ) -> str | None:
-    """Why the first selected buckets can have no value: no candle, or no average over `window`.
+    """Say why the first selected buckets cannot have a value: no candle, or no average yet.
 
-    None where all can: what is missing then is a gap. ASCII, at most 300 characters.
+    With `window`, the value is the average over it. None if all buckets can have a value: a missing
+    one is a gap then. The text is ASCII, at most 300 characters.
     """
     series = selection.series
     if state.first is None or state.last is None:
@@ -135,9 +137,10 @@ def why_absent(
 
 
 def limited(averages: AverageStore, selection: Selection) -> Span:
-    """Limit the selection to buckets that can hold a value. Refuse more than `MAX_POINTS`.
+    """Limit the selection to buckets that can hold a value.
 
-    Reads the series' bounds from the store only where the period alone is too long.
+    Raises InvalidParameter if that leaves more than `MAX_POINTS`. The series' bounds are read from
+    the store only if the period is too long.
     """
     interval = selection.series.interval
     first, last = max(selection.first, OLDEST_BUCKET), selection.last

@@ -1,7 +1,8 @@
-"""Comparing replies with candles that are known: what is asked for that, and what comes of it.
+"""Compare replies with stored candles, so that a change of price scale is noticed in time.
 
-A reply at another price scale looks like any other, until one of its candles is held against the same
-candle as it is stored, or as the reply before had it. So each request reaches over a few of these.
+A reply at another price scale looks like any other. Only a comparison shows it: with the same
+candle as it is stored, or as the reply before had it. So each request overlaps a few of these
+candles.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from app.domain.price_scale import scale_change
 from app.domain.times import iso
 
 COMPARED: Final = 3
-"""Known candles that a request reaches over: a single one may have been revised by any factor."""
+"""Candles by which a request overlaps earlier ones. A single one may be revised by any factor."""
 
 
 def requests(
@@ -30,12 +31,12 @@ def requests(
     size: int,
     pages_a_commit: int,
 ) -> list[Span]:
-    """What to ask for, at most `size` buckets at once, to get `spans` and something to compare.
+    """Cut `spans` into requests of at most `size` buckets that overlap candles to compare with.
 
-    A span that holds nothing stored comes with the stored candles nearest to it, and a request that
-    goes on with a span with the end of the one before. What the first `pages_a_commit` requests bring
-    is committed together; where they meet nothing stored, one that does is asked before them.
-    Raises StoreError.
+    A span without stored candles is extended to the nearest stored ones. A request that continues a
+    span overlaps the end of the request before it. The pages of the first `pages_a_commit` requests
+    are committed together; if those requests overlap nothing stored, one that does is put before
+    them. Raises StoreError.
     """
     if not spans:
         return []
@@ -46,56 +47,57 @@ def requests(
     stored: list[int] = []
     if state.first is not None and state.last is not None:
         low, high = min(first, state.last) - reach, max(last, state.first) + reach
-        # Where nothing is near, the two ends of the series are all that is known of it.
+        # If nothing is stored near the spans, compare with the two ends of the series.
         stored = store.buckets(series, low, high) or [state.first, state.last]
-    asked = list(pages(anchored(spans, stored, step, COMPARED), step, size, COMPARED))
-    committed = asked[:pages_a_commit]
+    chunks = list(pages(anchored(spans, stored, step, COMPARED), step, size, COMPARED))
+    committed = chunks[:pages_a_commit]
     following = bisect_left(stored, committed[0].first)
-    met = bisect_right(stored, committed[-1].last) - following
-    if not met and following < len(stored) and len(committed) < len(asked):
+    overlap = bisect_right(stored, committed[-1].last) - following
+    if not overlap and following < len(stored) and len(committed) < len(chunks):
         bucket = stored[following]
-        asked.insert(0, Span(bucket, bucket + (min(COMPARED, size) - 1) * step))
-    return asked
+        chunks.insert(0, Span(bucket, bucket + (min(COMPARED, size) - 1) * step))
+    return chunks
 
 
-def ask(
+def fetch(
     source: CandleSource,
     series: Series,
     request: Span,
     on_page: Callable[[int], None],
 ) -> list[CandlePage]:
-    """Ask for one request; the last page answers it, those before it what a short reply left out.
+    """Fetch one request. The last page is its reply; the pages before it hold what that left out.
 
-    A host may send fewer candles than it was asked for, the newest ones. So what is missing at the
-    beginning is asked for once more, together with the first that came, until nothing older comes.
-    `on_page` is told of no buckets after each question but the last. Raises as `source` does.
+    A host may send only the newest of the requested candles. Then the missing beginning is
+    requested again, up to the first candles received, until no older candle comes. `on_page` is
+    called with 0 after each page but the last. Raises the errors of `source`.
     """
-    found = [source.page(series, request.first, request.last)]
-    while (earliest := _earliest(found[0])) is not None and earliest > request.first:
+    received = [source.page(series, request.first, request.last)]
+    while (earliest := _earliest(received[0])) is not None and earliest > request.first:
         last = earliest + (COMPARED - 1) * series.step
-        if last >= found[0].last:
-            break  # that would be the same question
+        if last >= received[0].last:
+            break  # it would repeat the request
         on_page(0)
         more = source.page(series, request.first, last)
         older = _earliest(more)
         if older is None or older >= earliest:
             break
-        found.insert(0, more)
-    return found
+        received.insert(0, more)
+    return received
 
 
 def _earliest(page: CandlePage) -> int | None:
-    """The first bucket that a page says anything of."""
+    """Return the first bucket of a page with a candle or a refusal; None if there is none."""
     refused = [item.bucket for item in page.refused if item.bucket is not None]
     return min([*(candle.bucket for candle in page.candles[:1]), *refused], default=None)
 
 
 @dataclass(slots=True)
 class Answer:
-    """The pages of one commit, together, and what is stored of their buckets.
+    """The pages of one commit, merged, and the candles that are stored for their buckets.
 
-    `factor` is what the prices of one of them were multiplied by, against those that are known; None
-    where none were. `unlike` is a page that has none of the candles that are known of its time.
+    `factor` is what the prices of one page were multiplied by, compared with stored or earlier
+    candles; None if the scale did not change. `unlike` is a page that could not be compared: it
+    lacks every candle that is stored, or came before, for its time.
     """
 
     candles: dict[int, Candle] = field(default_factory=dict)
@@ -103,61 +105,61 @@ class Answer:
     stored: dict[int, Candle] = field(default_factory=dict)
     factor: Fraction | None = None
     unlike: CandlePage | None = None
-    _asked: set[int] = field(default_factory=set)
+    _requested: set[int] = field(default_factory=set)
 
     def add(self, page: CandlePage, stored: Sequence[Candle], step: int) -> None:
-        """Take one page, and what is stored of it. What it repeats is only there to be compared."""
-        found = {candle.bucket: candle for candle in stored}
+        """Add one page, and the candles stored in its range. Repeated buckets are compared."""
+        in_store = {candle.bucket: candle for candle in stored}
         before = {b: c for b, c in self.candles.items() if page.first <= b <= page.last}
         sent = {candle.bucket for candle in page.candles}
-        if sent and (found or before) and sent.isdisjoint(found.keys() | before.keys()):
+        if sent and (in_store or before) and sent.isdisjoint(in_store.keys() | before.keys()):
             self.unlike = page
-        for known in (found, before):
+        for reference in (in_store, before):
             if self.factor is None:
-                both = [(known[c.bucket], c) for c in page.candles if c.bucket in known]
+                both = [(reference[c.bucket], c) for c in page.candles if c.bucket in reference]
                 self.factor = scale_change(both)
         self.candles |= {candle.bucket: candle for candle in page.candles}
-        self.refused += (item for item in page.refused if item.bucket not in self._asked)
-        self.stored |= found
-        self._asked.update(range(page.first, page.last + 1, step))
+        self.refused += (item for item in page.refused if item.bucket not in self._requested)
+        self.stored |= in_store
+        self._requested.update(range(page.first, page.last + 1, step))
 
-    def judged(self, series: Series) -> UpstreamError | None:
-        """Why none of the candles is to be used, None where they are; then all of them are refused."""
+    def judge(self, series: Series) -> UpstreamError | None:
+        """Return None if the candles may be used. Otherwise refuse them all, and return why."""
         quarantine = f"in quarantine (GET /{series.pair}/quarantine?interval={series.interval})"
         if self.factor is not None:
             times = f"prices multiplied by {float(self.factor):g}"
-            self._refuse_all(f"This came with {times}: a change of scale.")
+            self._refuse_all(f"This candle came with {times}: a change of scale.")
             return PriceScaleChanged(
-                f"The candles of {series} came with {times}, against those that are stored or "
-                f"came just before: none of them is stored, they are {quarantine}. If the exchange "
+                f"The candles of {series} came with {times}, compared with the stored candles "
+                f"or the page before: none of them is stored, they are {quarantine}. If the exchange "
                 "really changed its scale, move the database away and load anew.",
                 host="the exchange",
             )
         if self.unlike is not None:
             first, last = iso(self.unlike.first), iso(self.unlike.last)
             self._refuse_all(
-                "This came without any candle that is known: its scale cannot be told."
+                "This candle came without one of an earlier reply to compare: its scale is unknown."
             )
             return UpstreamNonsense(
-                f"The candles of {series} from {first} to {last} came without a usable one of "
-                "those that are known of that time, so nobody can tell whether their prices are of the "
-                f"same scale: none of them is stored, they are {quarantine}. Try again later; should "
-                "the exchange have withdrawn the newest ones for good, compare with more: "
+                f"The candles of {series} from {first} to {last} include no usable one that an "
+                "earlier reply had for that time, so it is unknown whether their prices are of the "
+                f"same scale: none of them is stored, they are {quarantine}. Try again later. If "
+                "the exchange has withdrawn the newest stored candles for good, compare with more: "
                 'make incremental ARGS="--reread 30".',
                 host="the exchange",
             )
         return None
 
     def _refuse_all(self, reason: str) -> None:
-        """Use none of the candles, and do not believe that the others do not exist."""
+        """Refuse every candle, and record no absence: such a reply proves none."""
         self.refused.extend(RefusedCandle(bucket, reason) for bucket in self.candles)
         self.candles.clear()
-        self._asked.clear()
+        self._requested.clear()
 
     def absent(self) -> list[int]:
-        """The buckets that were asked for and are neither answered, nor refused, nor stored."""
-        # A refused candle whose place is unknown may be any of those that seem to be missing.
+        """Return the requested buckets that are neither received, nor refused, nor stored."""
+        # A refused candle without a readable bucket may be any of those that seem to be missing.
         if any(item.bucket is None for item in self.refused):
             return []
         refused = {item.bucket for item in self.refused}
-        return sorted(self._asked - self.candles.keys() - self.stored.keys() - refused)
+        return sorted(self._requested - self.candles.keys() - self.stored.keys() - refused)

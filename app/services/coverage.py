@@ -1,4 +1,4 @@
-"""How much of each served series is there."""
+"""Count how much of each served series is stored."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from app.services.gaps import is_stale
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What is stored of the closed buckets that are served.
+    """How many of the served closed buckets are stored.
 
-    `first` and `last` are the oldest and newest stored bucket among the `expected` ones, of which
-    `stored` have a candle; `warm_up_missing` of those before them that the first averages need have
-    none. `as_of` is the newest stored bucket at all, `checked_at` the unix time of
-    the last load that reached the exchange. None where there is none. `stale` is said by
-    `app.services.gaps.is_stale`.
+    `stored` of the `expected` served buckets have a candle; `first` and `last` are the oldest and
+    the newest of them. `warm_up_missing` counts the buckets without a candle in the warm-up, which
+    the first averages need. `as_of` is the newest stored bucket of the whole series. `checked_at`
+    is the unix time of the last load that reached the exchange. Each is None if there is none.
+    `stale` comes from `app.services.gaps.is_stale`.
     """
 
     series: Series
@@ -35,14 +35,14 @@ class Coverage:
 
     @property
     def missing(self) -> int:
-        """How many served buckets have no candle."""
+        """The number of served buckets without a candle."""
         return self.expected - self.stored
 
 
 class CoverageCounter:
-    """Counts what is stored, once per revision of a series and per served period.
+    """Count what is stored, once per revision of a series and per served period.
 
-    A year of minutes is half a million buckets; between two loads their count does not change.
+    A year of minutes is half a million buckets. Their count does not change between two loads.
     """
 
     def __init__(self, store: SeriesStore, history_days: int) -> None:
@@ -51,7 +51,7 @@ class CoverageCounter:
         self._counts: dict[Series, tuple[int, Span, Coverage]] = {}
 
     def coverage(self, series: Series, now: float) -> Coverage:
-        """What is stored of the series at the unix time `now`. Raises StoreError."""
+        """Return the coverage of the series at the unix time `now`. Raises StoreError."""
         return self._store.together(lambda store: self._coverage(store, series, now))
 
     def _coverage(self, store: SeriesStore, series: Series, now: float) -> Coverage:
@@ -60,8 +60,8 @@ class CoverageCounter:
         counted = self._counts.get(series)
         if counted is None or counted[:2] != (state.revision, served):
             counted = state.revision, served, _count(store, series, served)
-            # Between the two reads a load may have committed: then this is nothing to remember, and
-            # the next request counts again.
+            # A load may have committed between the two reads. Then the count is not kept, and the
+            # next request counts again.
             if store.state(series).revision == state.revision:
                 self._counts[series] = counted
         stale = is_stale(state, series.interval, now)
@@ -69,9 +69,9 @@ class CoverageCounter:
 
 
 def _count(store: SeriesStore, series: Series, served: Span) -> Coverage:
-    found = store.buckets(series, *warmed_up(served, series.interval))
-    warm_up = bisect_left(found, served.first)
-    buckets = found[warm_up:]
+    stored = store.buckets(series, *warmed_up(served, series.interval))
+    warm_up = bisect_left(stored, served.first)
+    buckets = stored[warm_up:]
     return Coverage(
         series,
         first=buckets[0] if buckets else None,

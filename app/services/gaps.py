@@ -1,4 +1,4 @@
-"""Inspecting a series: which buckets are missing and why, and how fresh the rest is."""
+"""Inspect a series: which buckets are missing and why, and how fresh the rest is."""
 
 from __future__ import annotations
 
@@ -14,40 +14,39 @@ from app.domain.gaps import Span, missing, spans_of
 from app.domain.times import served_period, warmed_up
 
 CONFIRMED_AFTER: Final = DAY
-"""Seconds that must lie between two questions for their answers to confirm an absence."""
+"""Seconds between two requests that both found no candle, after which the absence is confirmed."""
 
 LONGEST_GRACE: Final = 3_600
-"""Seconds after a candle's close within which it may still be on its way; a shorter interval gets
-its own length."""
+"""The grace period: seconds after its close in which a candle may still be on its way. An interval
+shorter than this has its own length as its grace period."""
 
-_READINGS: Final = 3
+_MOST_READS: Final = 3
 
 
 class Cause(Enum):
-    """Why a bucket is missing; the value is its name on the wire."""
+    """Why a bucket is missing. The value is the cause's name in replies."""
 
     NEVER_FETCHED = "never-fetched"
-    """The exchange was not asked for it yet."""
+    """No request to the exchange has covered it yet."""
 
     REFUSED = "refused"
     """The exchange sent a candle that must not be used; the quarantine says why."""
 
     ABSENT = "absent"
-    """The exchange was asked and had none; asking again a day later will confirm it."""
+    """The exchange had no candle. A request a day later can confirm that."""
 
     CONFIRMED = "confirmed-absent"
-    """The exchange was asked at least twice, a day or more apart, and had none."""
+    """The exchange had no candle at two requests or more, a day or more apart."""
 
     UNREACHABLE = "unreachable"
-    """A repair asked for it and got no answer."""
+    """A repair requested it, and the exchange did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The closed buckets from `first` to `last`, `count` of them, have no candle.
+    """A run of `count` closed buckets without a candle, from `first` to `last`.
 
-    `warm_up` says that they are none of the served ones, but of those before them that the first
-    averages need.
+    `warm_up`: they lie before the served period, where the first averages need them.
     """
 
     first: int
@@ -59,14 +58,14 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found of one series in its served period and the warm-up before it.
+    """The state of one series in its served period and the warm-up before it.
 
-    Of the `expected` closed buckets in `served`, `stored` have a candle; `gaps` names the others, and
-    those of the warm-up, whose absence removes served averages. `wrong_averages` are buckets whose
-    average is absent though its window is complete, or there though it is not: a fault of this program.
-    `age` is the seconds since the newest stored bucket ended, None where nothing is stored; `checked_at`
-    is the last load that reached the exchange, `checked_age` the seconds since; `quarantined` counts
-    the refusals on record.
+    Of the `expected` closed buckets in `served`, `stored` have a candle. `gaps` names the others,
+    and those missing in the warm-up, which cost served averages. `wrong_averages` are buckets that
+    lack an average though its window is complete, or have one though it is not: a fault of this
+    program. `age` is the seconds since the newest stored bucket ended, None if nothing is stored.
+    `checked_at` is the unix time of the last load that reached the exchange, `checked_age` the
+    seconds since then. `quarantined` counts the refusals on record.
     """
 
     series: Series
@@ -83,21 +82,21 @@ class Inspection:
 
     @property
     def missing(self) -> int:
-        """How many served buckets have no candle."""
+        """The number of served buckets without a candle."""
         return sum(gap.count for gap in self.gaps if not gap.warm_up)
 
     @property
     def warm_up_missing(self) -> int:
-        """How many buckets of the warm-up have no candle."""
+        """The number of warm-up buckets without a candle."""
         return sum(gap.count for gap in self.gaps if gap.warm_up)
 
     @property
     def stored(self) -> int:
-        """How many served buckets have one."""
+        """The number of served buckets with a candle."""
         return self.expected - self.missing
 
     def unanswered(self) -> Inspection:
-        """The same, after a repair that got no answer from the exchange."""
+        """Return a copy whose open gaps have the cause UNREACHABLE: a repair got no answer."""
         gaps = tuple(
             gap if gap.cause is Cause.CONFIRMED else replace(gap, cause=Cause.UNREACHABLE)
             for gap in self.gaps
@@ -105,16 +104,17 @@ class Inspection:
         return replace(self, gaps=gaps)
 
     def complete(self, *, strict: bool = False) -> bool:
-        """Whether nothing needs doing. Confirmed absences are no fault, unless `strict`."""
+        """Return whether nothing needs doing. A confirmed absence counts only if `strict`."""
         open_gaps = [gap for gap in self.gaps if strict or gap.cause is not Cause.CONFIRMED]
         return not (open_gaps or self.wrong_averages or self.stale)
 
 
 def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
-    """Whether the exchange has had a newer closed bucket for longer than a grace period.
+    """Return whether a newer bucket has been closed for longer than the grace period.
 
-    The newest bucket that closed before the grace period should be stored. Where it is not, the
-    series is stale, unless a load has asked the exchange since that close and it had nothing newer.
+    The newest bucket that closed before the grace period should be stored. If it is not, the series
+    is stale, unless a load reached the exchange after that close and the exchange had nothing
+    newer.
     """
     grace = min(LONGEST_GRACE, interval.seconds)
     due = interval.last_closed(now - grace)
@@ -124,7 +124,7 @@ def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
 
 
 def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -> Inspection:
-    """Compare what is stored of the served period and its warm-up with what should be.
+    """Compare the stored candles of the served period and its warm-up with the expected ones.
 
     Raises StoreError.
     """
@@ -132,7 +132,7 @@ def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -
     served = served_period(interval, history_days, now)
     watched = warmed_up(served, interval)
     state, present, absent, refused, wrong = store.together(
-        lambda one: _of_one_revision(one, series, watched)
+        lambda one: _at_one_revision(one, series, watched)
     )
     holes = missing(*watched, step, present)
     checked_at = state.checked_at
@@ -151,24 +151,24 @@ def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -
     )
 
 
-def _of_one_revision(
+def _at_one_revision(
     store: SeriesStore, series: Series, period: Span
 ) -> tuple[SeriesState, list[int], list[Absent], list[QuarantinedCandle], list[int]]:
-    """What is stored of the period, read again where a load has committed meanwhile.
+    """Read what is stored of the period; read again if a load has committed meanwhile.
 
-    Under loads that commit faster than this reads, the last reading has to do.
+    If loads commit faster than this reads, the last read has to do.
     """
-    for _ in range(_READINGS):
-        found = (
+    for _ in range(_MOST_READS):
+        records = (
             store.state(series),
             store.buckets(series, *period),
             store.absences(series, *period),
             store.quarantined(series, *period),
             store.wrong_averages(series, *period),
         )
-        if store.state(series).revision == found[0].revision:
+        if store.state(series).revision == records[0].revision:
             break
-    return found
+    return records
 
 
 def explain(
@@ -178,7 +178,7 @@ def explain(
     step: int,
     served_from: int,
 ) -> list[Gap]:
-    """The holes with their causes, split where the cause changes and where the served period begins."""
+    """Return the holes as gaps, split where the cause changes or the served period begins."""
     causes = {item.bucket: Cause.REFUSED for item in refused if item.bucket is not None}
     causes |= {item.bucket: _cause(item) for item in absent}
     gaps = []
@@ -187,8 +187,8 @@ def explain(
         for (cause, warm_up), run in groupby(
             buckets, lambda b: (causes.get(b, Cause.NEVER_FETCHED), b < served_from)
         ):
-            found = list(run)
-            gaps.append(Gap(found[0], found[-1], len(found), cause, warm_up))
+            part = list(run)
+            gaps.append(Gap(part[0], part[-1], len(part), cause, warm_up))
     return gaps
 
 

@@ -1,4 +1,4 @@
-"""Whether the service can do its work."""
+"""Check whether the service can do its work."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from app.core.ports import Cache, SeriesStore
 
 
 class Health:
-    """Whether database and cache work. `ping` asks the database that reads go to; raises StoreError."""
+    """Check the database and the cache.
+
+    `ping` queries the database that reads go to; it raises StoreError if that fails.
+    """
 
     def __init__(self, ping: Callable[[], None], cache: Cache | None) -> None:
         self._ping = ping
         self._cache = cache
 
     def database_works(self) -> bool:
-        """Whether the database answers; where it does not, the log says why."""
+        """Return whether the database answers. If not, the log says why."""
         try:
             self._ping()
         except StoreError as error:
@@ -29,12 +32,12 @@ class Health:
         return True
 
     def cache_works(self) -> bool:
-        """Whether every part of the cache works; where not, reads are slower and nothing else."""
+        """Return whether every part of the cache works. If not, reads are only slower."""
         return self._cache is None or self._cache.healthy()
 
 
 def anything_stored(
     store: SeriesStore, pairs: Iterable[Pair], intervals: Iterable[Interval]
 ) -> bool:
-    """Whether at least one of the served series holds a candle. Raises StoreError."""
+    """Return whether at least one served series holds a candle. Raises StoreError."""
     return any(store.state(Series(*each)).last is not None for each in product(pairs, intervals))

@@ -1,4 +1,4 @@
-"""Working under a lease: one process at a time, and a clear word to the second."""
+"""Work under a lease: one process at a time. A second one gets an error that names the holder."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from app.core.errors import TakenByAnother
 from app.core.ports import Clock, Leases
 
 RENEW_EVERY: Final = 20.0
-"""Seconds between two renewals of a lease under which work goes on."""
+"""Seconds between two renewals of a lease that is in use."""
 
 
 @contextmanager
 def leased(leases: Leases, name: str, clock: Clock) -> Iterator[Callable[[], None]]:
-    """Hold the lease `name` for the block; yields a function to call now and then, which renews it.
+    """Hold the lease `name` for the block. Yields a function that renews it: call it now and then.
 
-    Raises TakenByAnother where somebody else holds it, at the start or, after a long pause, at a
-    renewal. Raises StoreError.
+    Raises TakenByAnother if another process holds the lease: at the start, or at a renewal after a
+    long pause. Raises StoreError.
     """
     taken_at = clock()
     _take(leases, name, taken_at)
@@ -26,7 +26,7 @@ def leased(leases: Leases, name: str, clock: Clock) -> Iterator[Callable[[], Non
     def renew() -> None:
         nonlocal taken_at
         now = clock()
-        if not 0 <= now - taken_at < RENEW_EVERY:  # a clock may have been set back, too
+        if not 0 <= now - taken_at < RENEW_EVERY:  # below 0: the clock was set back
             _take(leases, name, now)
             taken_at = now
 
@@ -39,4 +39,4 @@ def leased(leases: Leases, name: str, clock: Clock) -> Iterator[Callable[[], Non
 def _take(leases: Leases, name: str, now: float) -> None:
     holder = leases.take(name, now)
     if holder is not None:
-        raise TakenByAnother(f"{name}: {holder} is at it already; left to that one")
+        raise TakenByAnother(f"{name}: {holder} already holds the lease; left to that process")

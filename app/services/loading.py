@@ -1,14 +1,14 @@
-"""Loading: candles from an exchange into the store, with the averages they change.
+"""Load candles from an exchange into the store, with the averages that they change.
 
-A load is a plan, and one function that carries it out. The plan says which spans are asked for and
-why; every loader makes its own. A unit of work is one series: pages are fetched, then one
-transaction writes the candles, recomputes exactly the affected averages, notes what the exchange did
-not have and gives the series a new revision. A load longer than `PAGES_A_COMMIT` pages commits on
-the way, each time in that same complete form. So a stop loses little, and a later run goes on from
-there.
+A load is a plan, and one function that carries it out. The plan says which spans to request and
+why; every loader makes its own plan. The unit of work is one series. Its pages are fetched; then
+one transaction writes the candles, recomputes exactly the affected averages, records what the
+exchange did not have, and gives the series a new revision. A load of more than `PAGES_A_COMMIT`
+pages commits several times, each time completely. So a stop loses little, and the next run
+continues from there.
 
-Every reply is compared with candles that are known (`app.services.comparing`). So one at another
-price scale is noticed before any of it is stored, wherever in the series it belongs.
+Every reply is compared with stored candles (`app.services.comparing`). So a change of price scale
+is noticed before any of it is stored, wherever in the series it is.
 """
 
 from __future__ import annotations
@@ -42,40 +42,40 @@ from app.events.types import (
     CandlesRefused,
     Event,
 )
-from app.services.comparing import Answer, ask, requests
+from app.services.comparing import Answer, fetch, requests
 
 REREAD: Final = 3
-"""Newest stored buckets that a load reads again, to notice that the exchange revised them."""
+"""Newest stored buckets that a load reads again, to notice revisions by the exchange."""
 
 LOOK_AHEAD: Final = 500
-"""Buckets beyond our own clock that a load may ask for; the exchange's clock decides."""
+"""Buckets beyond our own clock that a load may request: the exchange's clock decides."""
 
 LEAST_LOOK_AHEAD: Final = 2 * DAY
-"""Seconds that this is at the least: a machine's clock may be hours behind, and 500 minutes are few."""
+"""Least look-ahead in seconds: a machine's clock may be hours behind, and 500 minutes are few."""
 
 PAGES_A_COMMIT: Final = 20
 """Pages between two commits of one load: 10,000 candles, decades of daily ones."""
 
 OnPage = Callable[[int], None]
-"""Told how many buckets have just been answered. What it raises ends the load."""
+"""Called with the number of buckets of each page received. Its errors end the load."""
 
 Publish = Callable[[Event], None]
-"""Told what has happened, after it was committed. Must not raise."""
+"""Called with each event after its commit. Must not raise."""
 
 
 class Why(Enum):
-    """Why a part of a plan is asked for."""
+    """Why a part of a plan is requested."""
 
     NEWEST = "newest"
-    """It leads from the newest stored candles, which are read again, to the exchange's newest."""
+    """From the newest stored candles, which are read again, to the exchange's newest one."""
 
     MISSING = "missing"
-    """It is neither stored nor settled: nobody asked for it, or it is time to ask again."""
+    """Neither stored nor settled: never requested, or due to be requested again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Spans, ascending and disjoint, that are asked for together and for one reason."""
+    """Spans, ascending and disjoint, that are requested together for one reason."""
 
     spans: tuple[Span, ...]
     why: Why
@@ -83,23 +83,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one load asks for, part by part."""
+    """What one load requests, part by part."""
 
     series: Series
     parts: tuple[Part, ...]
 
     @classmethod
     def of_gaps(cls, series: Series, spans: Sequence[Span]) -> Plan:
-        """A plan that asks for these gaps and for nothing else."""
+        """Make a plan that requests these gaps and nothing else."""
         return cls(series, (Part(tuple(spans), Why.MISSING),) if spans else ())
 
     @property
     def fills_gaps(self) -> bool:
-        """Whether it asks for more than the newest candles."""
+        """Whether the plan requests more than the newest candles."""
         return any(part.why is Why.MISSING for part in self.parts)
 
     def buckets(self, now: float) -> int:
-        """How many buckets it asks for that have ended at unix time `now`."""
+        """Return the number of requested buckets that have ended at unix time `now`."""
         interval = self.series.interval
         closed = interval.last_closed(now)
         spans = chain.from_iterable(part.spans for part in self.parts)
@@ -115,17 +115,17 @@ def plan_load(
     reread: int = REREAD,
     ask_absent_again: bool = False,
 ) -> Plan:
-    """Plan what to ask for at unix time `now`, so that the served period has all its averages.
+    """Plan the requests of a load at unix time `now`, so that the served period has all averages.
 
-    The newest candles come first: trouble with an old bucket must not keep them away. They begin with
-    the `reread` newest stored ones, however long ago, and end beyond our own clock, in case the
-    exchange's is ahead. What is missing before them, of the served period and its warm-up, comes
-    second. A series with nothing stored is one part, from its first warm-up bucket to beyond our
-    clock. Raises StoreError.
+    The newest candles come first, so that trouble with an old bucket does not hold them up. This
+    part starts with the `reread` newest stored candles, however old they are, and ends beyond our
+    own clock, in case the exchange's is ahead. The gaps before it, in the served period and its
+    warm-up, come second. A series with nothing stored has one part, from its first warm-up bucket
+    to beyond our clock. Raises StoreError.
 
-    Missing is what is neither stored nor settled. What the exchange did not have, or what was refused,
-    is settled for good; with `ask_absent_again`, or where nothing is stored, only for a day and only
-    what it did not have.
+    A bucket is missing if it is neither stored nor settled. An absent or refused bucket is settled
+    for good. With `ask_absent_again`, or if nothing is stored, only an absent one is settled, and
+    only for a day.
     """
     period = warmed_up(served_period(series.interval, history_days, now), series.interval)
     ahead = max(LOOK_AHEAD * series.step, LEAST_LOOK_AHEAD)
@@ -133,7 +133,7 @@ def plan_load(
     if newest is None:
         whole = Span(period.first, period.last + ahead)
         spans = _gaps(store, series, whole, now, ask_absent_again=True)
-        # What lies beyond our clock alone is no reason to ask.
+        # A span that lies wholly beyond our clock is no reason for a request.
         return Plan.of_gaps(series, [span for span in spans if span.first <= period.last])
     recent = Span(newest - (reread - 1) * series.step, max(newest, period.last) + ahead)
     before = Span(period.first, min(period.last, recent.first - series.step))
@@ -145,17 +145,17 @@ def plan_load(
 def _gaps(
     store: SeriesStore, series: Series, period: Span, now: float, *, ask_absent_again: bool
 ) -> list[Span]:
-    """What is neither stored nor settled in the period; see `plan_load`.
+    """Return the spans of the period that are neither stored nor settled; see `plan_load`.
 
-    Absences and refused candles that are settled for good are left to the gap monitor. Else each run
-    would ask again for what lies before an exchange's first candle. A refused candle whose stamp could
-    not be read may be any that seems to be missing, so for a day after it there are no gaps.
+    Absences and refusals that are settled for good are left to the gap monitor. Otherwise each run
+    would request again what lies before the exchange's first candle. A refused candle without a
+    readable timestamp may be any of the missing ones, so for a day after it there are no gaps.
     """
     if ask_absent_again:
         absences = store.absences(series, *period)
         settled = [item.bucket for item in absences if item.last_asked_at > now - DAY]
     elif store.settled(series, *period) == series.interval.count(*period):
-        return []  # as nearly always: a count costs a tenth of reading a year of minutes
+        return []  # the usual case: a count costs a tenth of reading a year of minutes
     else:
         refused = store.quarantined(series, *period)
         if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
@@ -168,14 +168,13 @@ def _gaps(
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What one load did to one series; counts are of buckets, one that two parts of a load ask for in both.
+    """What one load did to one series.
 
-    `refused` holds each reason once per bucket.
-
-    `absent` are closed buckets that were asked for and that the exchange did not have. `newest` is
-    the newest stored bucket afterwards, `revision` the series' revision. `newer_refused` are refused
-    candles that are newer than it, or may be: with any, the series is not current. None where nothing
-    was asked for that is as new.
+    The counts are of buckets; a bucket that two parts of a load request counts twice. `absent`
+    counts the requested closed buckets that the exchange did not have. `refused` holds each reason
+    once per bucket. `newest` is the newest stored bucket after the load, `revision` the series'
+    revision. `newer_refused` are the refused candles that are, or may be, newer than `newest`: if
+    there are any, the series is not current. It is None if the load requested nothing that new.
     """
 
     series: Series
@@ -191,7 +190,7 @@ class LoadReport:
     newer_refused: tuple[RefusedCandle, ...] | None = None
 
     def __add__(self, later: LoadReport) -> LoadReport:
-        """This report continued by a later one of the same series."""
+        """Return this report, continued by a later one of the same series."""
         return replace(
             later,
             inserted=self.inserted + later.inserted,
@@ -207,8 +206,8 @@ class LoadReport:
         )
 
 
-def ignore(_told: object) -> None:
-    """Listen to nothing."""
+def ignore(_item: object) -> None:
+    """Do nothing: the default listener."""
 
 
 def load(
@@ -221,26 +220,26 @@ def load(
     publish: Publish = ignore,
     pages_a_commit: int = PAGES_A_COMMIT,
 ) -> LoadReport:
-    """Ask `source` for the closed candles of the plan, part by part, and store what it has.
+    """Fetch the closed candles of the plan from `source`, part by part, and store them.
 
-    A part that ends in the future brings everything up to the exchange's newest closed candle, and no
-    more of it is asked once that has come. Loading the same twice changes nothing the second time.
-    Where a span holds nothing that is stored, the stored candles nearest to it are asked for, too.
+    A part that ends in the future is fetched up to the exchange's newest closed candle; its
+    requests stop there. A second load of the same plan changes nothing. For a span without stored
+    candles, the nearest stored ones are requested too.
 
-    Raises UpstreamError, StoreError or UnrepresentablePrice; what was committed before stays. Where one
-    of them says that the prices are of another scale, or that nobody can tell, what came since is in
-    quarantine, and nothing of it is used.
+    Raises UpstreamError, StoreError or UnrepresentablePrice; earlier commits stay. If the error
+    says that the price scale changed or is unknown, the candles since the last commit are in
+    quarantine and not used.
     """
     series, report = plan.series, LoadReport(plan.series)
     for part in plan.parts:
         batch: list[CandlePage] = []
-        questions = requests(store, series, part.spans, source.page_size, pages_a_commit)
-        for number, request in enumerate(questions, start=1):
-            batch += ask(source, series, request, on_page)
+        spans = requests(store, series, part.spans, source.page_size, pages_a_commit)
+        for number, request in enumerate(spans, start=1):
+            batch += fetch(source, series, request, on_page)
             page = batch[-1]
             on_page(series.interval.count(page.first, page.last))
-            if page.complete or number == len(questions) or number % pages_a_commit == 0:
-                report += _announced(_commit(store, series, batch, clock()), publish)
+            if page.complete or number == len(spans) or number % pages_a_commit == 0:
+                report += _announce(_commit(store, series, batch, clock()), publish)
                 batch = []
             if page.complete:
                 break
@@ -248,10 +247,10 @@ def load(
 
 
 def mend_averages(store: SeriesStore, clock: Clock, series: Series, buckets: Sequence[int]) -> int:
-    """Recompute the averages that contain these buckets (ascending) from the stored closes.
+    """Recompute the averages over windows that contain these buckets, from the stored closes.
 
-    Averages among them whose candle is gone go as well. Returns how many rows were written or deleted.
-    Raises StoreError or UnrepresentablePrice.
+    `buckets` is ascending. Averages in its range that have no candle any more are deleted. Returns
+    the number of rows written or deleted. Raises StoreError or UnrepresentablePrice.
     """
     if not buckets:
         return 0
@@ -262,8 +261,8 @@ def mend_averages(store: SeriesStore, clock: Clock, series: Series, buckets: Seq
     return written
 
 
-def _announced(report: LoadReport, publish: Publish) -> LoadReport:
-    """Publish what one commit did, and pass its report on."""
+def _announce(report: LoadReport, publish: Publish) -> LoadReport:
+    """Publish the events of one commit; return its report."""
     series = report.series
     if report.newest is not None and (report.inserted or report.revised):
         publish(
@@ -281,12 +280,12 @@ def _announced(report: LoadReport, publish: Publish) -> LoadReport:
 def _commit(
     store: SeriesStore, series: Series, batch: Sequence[CandlePage], now: float
 ) -> LoadReport:
-    """Write the pages in one transaction; compare with what is stored only once it is locked."""
+    """Write the pages in one transaction; compare with the stored candles under its lock."""
     answer = Answer()
     with store.begin(series) as unit:
         for page in batch:
             answer.add(page, unit.candles(page.first, page.last), series.step)
-        stored, refusal = answer.stored, answer.judged(series)
+        stored, refusal = answer.stored, answer.judge(series)
         changed = [c for _, c in sorted(answer.candles.items()) if stored.get(c.bucket) != c]
         revised = tuple((stored[c.bucket], c) for c in changed if c.bucket in stored)
         absent = answer.absent()
@@ -324,9 +323,9 @@ def _commit(
 def _newer(
     refused: Sequence[RefusedCandle], newest: int | None, page: CandlePage
 ) -> tuple[RefusedCandle, ...] | None:
-    """The refused candles that may be of a bucket after the `newest` stored one.
+    """Return the refused candles whose bucket is, or may be, after the `newest` stored one.
 
-    None where the last `page` does not tell: it asks for nothing newer.
+    None if that is unknown: the last `page` requested nothing newer.
     """
     if newest is not None and newest >= page.last:
         return () if page.complete else None
@@ -336,8 +335,8 @@ def _newer(
 def _recompute(unit: SeriesUnit, step: int, changed: Sequence[int], newest: int | None) -> int:
     """Recompute the averages that may contain a changed close, from the stored closes.
 
-    Reads and writes no more than the changed buckets and one longest window on each side. Returns
-    how many rows of averages were written.
+    Reads and writes at most the changed buckets and one longest window on each side. Returns the
+    number of rows written.
     """
     if not changed or newest is None:
         return 0
@@ -352,13 +351,13 @@ def _recompute(unit: SeriesUnit, step: int, changed: Sequence[int], newest: int 
 
 
 def average_rows(buckets: Sequence[int], closes: Sequence[int], step: int) -> list[AverageRow]:
-    """The averages of every bucket, from ascending buckets and their closes in 1e-8."""
+    """Return the averages of every bucket, from ascending buckets and their closes in 1e-8."""
     values, exists = moving_averages(
         np.asarray(buckets, dtype=np.int64), np.asarray(closes, dtype=np.int64), step, WINDOWS
     )
     columns = [
-        [value if there else None for value, there in zip(row, known, strict=True)]
-        for row, known in zip(values.tolist(), exists.tolist(), strict=True)
+        [value if there else None for value, there in zip(row, mask, strict=True)]
+        for row, mask in zip(values.tolist(), exists.tolist(), strict=True)
     ]
     return [
         AverageRow(bucket, means)

@@ -1,4 +1,4 @@
-"""Collecting spot prices: ask once for all coins, store what came, say what happened."""
+"""Collect spot prices: one request for all coins, store the reply, publish what happened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Publish = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What one question brought: each asked coin is in exactly one of `stored` and `refused`."""
+    """The result of one request. Each requested coin is either in `stored` or in `refused`."""
 
     stored: tuple[StoredPrice, ...]
     refused: tuple[RefusedPrice, ...]
@@ -42,15 +42,15 @@ def collect(
     *,
     publish: Publish,
 ) -> Collection:
-    """Ask `source` for `coins` in one request, store what it says, then publish it.
+    """Request the prices of `coins` from `source` at once, store them, then publish the events.
 
-    Raises UpstreamError where nothing was answered, and StoreError; nothing is stored then. Once the
-    prices are stored nothing is raised any more: a judgement that fails is logged.
+    Raises UpstreamError if the source does not answer, and StoreError; nothing is stored then. Once
+    the prices are stored, nothing is raised: a judgement that fails is logged.
     """
     reply = source.prices(coins, rules.currency)
     stored = store.add(reply.prices, int(clock())) if reply.prices else []
     for price in stored:
-        judgement = _judged(store, price, rules)
+        judgement = _judgement(store, price, rules)
         if judgement is not None and judgement.anomalous:
             publish(AnomalyDetected(price.symbol, price.price, price.currency, judgement.reason))
         publish(
@@ -69,8 +69,8 @@ def collect(
     return Collection(tuple(stored), reply.refused)
 
 
-def _judged(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judgement | None:
-    """Judge the price against the one before it; None, and a line in the log, where that failed."""
+def _judgement(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judgement | None:
+    """Judge the price against the one before it. If that fails, log it and return None."""
     rule = RelativeRule(rules.thresholds.of(price.symbol))
     try:
         return judge_newest(
@@ -84,7 +84,7 @@ def _judged(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judgeme
 
 
 def prune(store: PriceStore, retention_days: int, now: float) -> int:
-    """Remove prices older than the retention; 0 days keeps all. Returns how many were removed."""
+    """Remove prices older than the retention, and return how many. 0 days keeps all prices."""
     return store.prune(int(now) - retention_days * DAY) if retention_days else 0
 
 

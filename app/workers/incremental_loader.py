@@ -2,8 +2,8 @@
 
 One run catches up, however many days were missed. It reads the last few closed candles again, to
 notice revisions by the exchange. Then it backfills the served period and the 199 buckets before it,
-for example after HISTORY_DAYS was raised. Buckets that the exchange was asked for before are left
-out. A pair with nothing stored gets its whole history.
+for example after HISTORY_DAYS was raised. Buckets that were already requested are left out. A pair
+with nothing stored gets its whole history.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from app.core.ports import Leases, SeriesStore
 from app.core.settings import Settings
 from app.services.leasing import leased
 from app.services.loading import LoadReport, OnPage, Plan, load
-from app.workers.outcomes import Outcome, conclude, told
+from app.workers.outcomes import Outcome, announce, conclude
 
 SIDE_BY_SIDE: Final = 8
 
@@ -81,7 +81,7 @@ def load_all(
     *,
     patience: float = PATIENCE,
 ) -> list[Outcome]:
-    """Do `work` for each series under its lease, by a plan made under that lease.
+    """Do `work` for each series under its lease, with a plan that is made under that lease.
 
     If another process holds the lease, wait up to `patience` seconds. If that process loads the
     series to its newest candle and the plan fills no gaps, nothing is left to do. If it ends
@@ -113,7 +113,7 @@ def load_all(
                 checked_at = runtime.series.state(series).checked_at
                 return checked_at != checked[number] and not planned(series).fills_gaps
 
-            waits = False
+            waiting = False
             while True:
                 try:
                     with leased(leases, _lease(name), runtime.clock) as renew:
@@ -128,27 +128,27 @@ def load_all(
                 left = until - time.monotonic()
                 if left <= 0:
                     return _given_up(series, patience)
-                if not waits:
+                if not waiting:
                     structlog.get_logger().info("load_waits_for_another", task=name, seconds=left)
-                    waits = True
+                    waiting = True
                 if stopped.wait(min(left, _ASK_EVERY)):
                     raise Stopped
 
         ends = _side_by_side(one, len(selection), stopped)
         try:
-            return [told(_result(end), runtime.events.publish) for end in ends]
+            return [announce(_result(end), runtime.events.publish) for end in ends]
         except BaseException:
             leases.stop()
-            _, left = wait(ends, STOP_WITHIN)
+            _, unfinished = wait(ends, STOP_WITHIN)
             with suppress(StoreError):  # the lease expires by itself
                 for name, end in zip(names, ends, strict=True):
-                    if end in left:
+                    if end in unfinished:
                         runtime.leases.release(_lease(name))
             raise
 
 
 class Stopped(BaseException):
-    """The command was told to stop. Like an interrupt, no handler on the way may catch it."""
+    """The command must stop. As with an interrupt, no handler on the way may catch it."""
 
 
 class UntilStopped:
@@ -192,8 +192,8 @@ def _taken(series: Series) -> Outcome:
 
 def _given_up(series: Series, patience: float) -> Outcome:
     error = TakenByAnother(
-        f"another process has been at it for more than {patience:.0f} s, and what was asked for is not "
-        "all there yet: run this again when that one has ended"
+        f"another process has held the lease for more than {patience:.0f} s, and the requested candles "
+        "are not all stored yet: run this again when that process has ended"
     )
     return Outcome(series, error=error)
 

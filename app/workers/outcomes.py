@@ -47,7 +47,7 @@ class Outcome:
             where = f"GET /{series.pair}/quarantine?interval={series.interval} has the reasons"
             if report.newest is None:
                 refused = _counted(report.refused)
-                return f"every candle of {series} that came was refused ({refused}): {where}"
+                return f"every candle received for {series} was refused ({refused}): {where}"
             refused = _counted(report.newer_refused)
             return (
                 f"the newest candles of {series} were refused ({refused}): the series ends with "
@@ -56,7 +56,7 @@ class Outcome:
         if report is None or report.newest is None:
             return (
                 f"the exchange answers, but has no candle of {series} in the "
-                "period that was asked: check the pair's name, HISTORY_DAYS and this machine's clock"
+                "requested period: check the pair's name, HISTORY_DAYS and this machine's clock"
             )
         return None
 
@@ -78,7 +78,7 @@ def _counted(refused: Sequence[RefusedCandle]) -> str:
     return f"{len(refused)}, the first because: {refused[0].reason.rstrip('.')}"
 
 
-def told(outcome: Outcome, publish: Publish) -> Outcome:
+def announce(outcome: Outcome, publish: Publish) -> Outcome:
     """Log how the load ended, and publish a failure as an event; return the outcome."""
     log = structlog.get_logger().bind(**outcome.series.named())
     report, problem = outcome.report, outcome.problem
@@ -161,14 +161,14 @@ def _row(outcome: Outcome) -> list[object]:
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
-    named = dict(zip(_HEAD, _row(outcome), strict=True))
-    named |= outcome.series.named()
+    record = dict(zip(_HEAD, _row(outcome), strict=True))
+    record |= outcome.series.named()
     if outcome.problem is not None or outcome.taken:
-        named = {key: value for key, value in named.items() if value != "-"}
-        named |= {
+        record = {key: value for key, value in record.items() if value != "-"}
+        record |= {
             "error": outcome.kind,
             "reason": outcome.problem or str(outcome.error),
             "host": outcome.error.host if isinstance(outcome.error, UpstreamError) else None,
             "unreachable": outcome.unreachable,
         }
-    return named
+    return record

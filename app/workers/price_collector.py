@@ -62,7 +62,7 @@ def _fetch(settings: Settings, options: argparse.Namespace) -> int:
             reply = source.prices([coin], settings.price_currency)
     except UpstreamError as error:
         return _failed(error, as_json=options.json)
-    _tell_refused(reply.refused)
+    _report_refused(reply.refused)
     if not reply.prices:
         return _ended(SOME_FAILED, {"refused": _reasons(reply.refused)}, as_json=options.json)
     (price,) = reply.prices
@@ -101,13 +101,13 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
 
 def _failed(error: MmsError, *, as_json: bool) -> int:
     """Log and print why the collection failed; return the exit code."""
-    named = {"error": type(error).__name__, "reason": str(error)}
-    structlog.get_logger().error("price_collection_failed", **named)
+    cause = {"error": type(error).__name__, "reason": str(error)}
+    structlog.get_logger().error("price_collection_failed", **cause)
     output.line(f"the collection failed: {error}")
-    return _ended(SOME_FAILED, named, as_json=as_json)
+    return _ended(SOME_FAILED, cause, as_json=as_json)
 
 
-def _tell_refused(refused: Sequence[RefusedPrice]) -> None:
+def _report_refused(refused: Sequence[RefusedPrice]) -> None:
     for item in refused:
         structlog.get_logger().warning("price_refused", symbol=item.coin.symbol, reason=item.reason)
         output.line(f"{item.coin} not stored: {item.reason}")
@@ -141,7 +141,7 @@ def collect_once(runtime: Runtime, once: Callable[[], Collection], *, as_json: b
         ("symbol", "price", "currency", "as of"),
         [(p.symbol, text(p.price), p.currency, iso(p.priced_at)) for p in collection.stored],
     )
-    _tell_refused(collection.refused)
+    _report_refused(collection.refused)
     if not pruned:
         output.line("old prices could not be removed; the log says why")
     summary = {

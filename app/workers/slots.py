@@ -16,7 +16,7 @@ JITTER_SHARE: Final = 0.05
 MOST_JITTER: Final = 10.0
 """Most delay of a collection after its slot: a share of the period, at most these seconds.
 
-Without it, services that were started together would call the source together for ever."""
+Without it, services started together would always call the source at the same moment."""
 
 
 Wait = Callable[[float], object]
@@ -25,7 +25,7 @@ Wait = Callable[[float], object]
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of slots by what came of them, and of prices stored and refused."""
+    """Counts of slots by their result, and of prices stored and refused."""
 
     collected: int = 0
     failed: int = 0
@@ -36,7 +36,7 @@ class Tally:
 
 
 class Collector:
-    """Call `collect` at every slot until told to stop, whatever the source does.
+    """Call `collect` at every slot until `wait` ends the loop, whatever the source does.
 
     The schedule follows `monotonic`, which no clock change moves. A failed collection is not
     retried before the next slot: it costs as much of the source's budget as a good one. When the
@@ -96,11 +96,11 @@ class Collector:
             collection = self._collect()
         except (UpstreamError, StoreError) as error:
             self.tally.failed += 1
-            asked_to_wait = isinstance(error, UpstreamUnavailable) and error.retry_after
-            if asked_to_wait and not isinstance(error, OutOfTurn):
-                self._closed_until = self._monotonic() + asked_to_wait
-            tell = self._log.error if isinstance(error, StoreError) else self._log.warning
-            tell("price_collection_failed", slot=slot, reason=str(error))
+            retry_after = isinstance(error, UpstreamUnavailable) and error.retry_after
+            if retry_after and not isinstance(error, OutOfTurn):
+                self._closed_until = self._monotonic() + retry_after
+            log = self._log.error if isinstance(error, StoreError) else self._log.warning
+            log("price_collection_failed", slot=slot, reason=str(error))
         else:
             self._collected(slot, collection)
 

@@ -195,7 +195,7 @@ def test_a_series_that_a_loader_is_at_is_left_to_it() -> None:
     stand.leases[LEASE] = ("host:42", stand.exchange.now + 60)
     done = stand.repair()
     assert isinstance(done.trouble, TakenByAnother)
-    assert str(done.trouble) == f"{LEASE}: host:42 is at it already; left to that one"
+    assert str(done.trouble) == f"{LEASE}: host:42 already holds the lease; left to that process"
     assert stand.causes(done.found) == [(day(250), Cause.ABSENT)]
     assert done.found.wrong_averages == (Span(day(275), day(275)),)
     assert (stand.exchange.asked, stand.told()) == ([], [])
@@ -215,6 +215,6 @@ def test_a_lease_that_is_lost_between_two_pages_ends_the_repair() -> None:
 
     stand.exchange.page = slowly  # type: ignore[method-assign, assignment] # one fake, one test
     done = stand.repair()
-    assert "thief is at it already" in str(done.trouble)
+    assert "thief already holds the lease" in str(done.trouble)
     assert [first for first, _ in stand.causes(done.found)] == [day(210), day(290)]
     assert stand.leases[LEASE][0] == "thief"

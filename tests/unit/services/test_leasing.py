@@ -23,7 +23,7 @@ def test_a_held_lease_is_left_alone_with_the_holders_name() -> None:
     table = {"work": ("host:42", 1100.0)}
     leases = MemoryLeases("ours", table, SECONDS)
     with (
-        pytest.raises(TakenByAnother, match="work: host:42 is at it already"),
+        pytest.raises(TakenByAnother, match="work: host:42 already holds the lease"),
         leased(leases, "work", lambda: 1000.0),
     ):
         pytest.fail("somebody else holds it")

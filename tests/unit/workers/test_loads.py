@@ -151,8 +151,8 @@ def test_who_waited_in_vain_says_so_and_has_failed(stand: Stand) -> None:
     end = stand.initial(patience=0)
     assert not end.taken
     assert end.problem == (
-        "another process has been at it for more than 0 s, and what was asked for is not all there "
-        "yet: run this again when that one has ended"
+        "another process has held the lease for more than 0 s, and the requested candles are not all "
+        "stored yet: run this again when that process has ended"
     )
     assert (end.kind, stand.exchange.asked) == ("TakenByAnother", [])
 

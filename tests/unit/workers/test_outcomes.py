@@ -12,7 +12,7 @@ from app.core.market import RefusedCandle
 from app.events.bus import EventBus
 from app.events.types import Event, LoadFailed
 from app.services.loading import LoadReport
-from app.workers.outcomes import Outcome, conclude, told
+from app.workers.outcomes import Outcome, announce, conclude
 from tests.support.api import FakeRuntime, settings
 from tests.support.candles import BTC_DAILY, ETH_DAILY, day
 
@@ -56,7 +56,7 @@ def test_refused_candles_are_counted_in_the_log_and_a_failed_load_is_told() -> N
     published: list[Event] = []
     lacking = Outcome(BTC_DAILY, LoadReport(BTC_DAILY, refused=ODD, newer_refused=ODD))
     with capture_logs() as lines:
-        told(lacking, published.append)
+        announce(lacking, published.append)
     counted, ended = lines
     assert (counted["count"], counted["first"]) == (40, ODD[0].reason)
     assert (ended["event"], ended["error"]) == ("load_failed", "CandlesRefused")
