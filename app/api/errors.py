@@ -79,7 +79,7 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         "reversed-period",
         "The period ends before it begins",
         "The period is reversed: from (2024-03-29T00:00:00Z) lies after to "
-        "(2024-01-01T23:59:59Z). Exchange them.",
+        "(2024-01-01T23:59:59Z). Swap them.",
     ),
     errors.InvalidParameter: Answer(
         422,

@@ -312,7 +312,7 @@ async def _history(
     if since is not None and until is not None and since > until:
         raise ReversedPeriod(
             f"The period is reversed: from ({iso(since)}) lies after to ({iso(until)}). "
-            "Exchange them."
+            "Swap them."
         )
     limit = _whole_number(values.get("limit", str(DEFAULT_PRICES)), "limit", MOST_PRICES)
     return coin, limit, since, until

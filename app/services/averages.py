@@ -73,7 +73,7 @@ def select(
     if since and until and min(since.first, since.last) > until.last:
         raise ReversedPeriod(
             f"The period is reversed: from ({iso(since.first)}) lies after to ({iso(until.last)}). "
-            "Exchange them."
+            "Swap them."
         )
     last = closed if until is None else interval.floor(until.last)
     if since is None:

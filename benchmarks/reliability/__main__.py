@@ -17,8 +17,8 @@ from app.core import logging
 from benchmarks.reliability import (
     caches,
     crowds,
-    limiter,
     kills,
+    limiter,
     outages,
     restores,
     revised,

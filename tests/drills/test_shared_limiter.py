@@ -1,4 +1,4 @@
-"""Eight processes at one host, in short: `make reliability ARGS=limiter` measures it at full length.
+"""Eight processes at one host, in short: `make reliability ARGS=limiter` measures it in full.
 
 Here they may ask five times a second, and the turns are judged as the rate limiter wrote them. The
 arrival of a request also depends on other load: at that rate a process that stalls for a fifth of a

@@ -1,4 +1,4 @@
-"""The door to a host: what it sends, what it repeats, what it tells the rate limiter and the log."""
+"""The door to a host: what it sends and repeats, what it tells the rate limiter and the log."""
 
 from __future__ import annotations
 
