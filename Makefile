@@ -17,8 +17,8 @@ FILE := data/backup.mmsb
 IMAGE := mms-api
 BASE :=
 COVERAGE_FLOOR := 90
-# Most tests wait for processes that they start, so several run at a time (ARGS=-n0: one by one).
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist worksteal
+# Several tests run at a time; tests/conftest.py says how many (ARGS=-n0: one by one).
+SIDE_BY_SIDE := -n auto --dist worksteal
 
 # The tests by folder: those that need only Python, those that need services, and those that are
 # slow or matter only when their subject changes. ARGS that name files or folders replace them.

@@ -24,6 +24,11 @@ settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """How many tests run at a time: one more than cores, since most wait for their processes."""
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
 def absent(resource: str, reason: str) -> NoReturn:
     """Skip for want of an optional resource, or fail where the run was told to require it."""
     required = {item.strip() for item in os.environ.get("MMS_TEST_REQUIRE", "").split(",")}
