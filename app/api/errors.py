@@ -167,7 +167,7 @@ def reply(
     scope: Scope, answer: Answer, detail: str = "", headers: Mapping[str, str] | None = None
 ) -> Response:
     """The error reply to the request of `scope`."""
-    body = json.dumps(problem(answer, detail, scope["state"]["request_id"]))
+    body = json.dumps(problem(answer, detail, scope["state"]["request_id"]), separators=(",", ":"))
     return Response(body, answer.status, dict(headers or {}), PROBLEM_JSON)
 
 
