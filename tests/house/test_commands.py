@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from benchmarks.mutation.modules import TESTS
-from tests.conftest import absent
 from tests.support.documents import targets
+from tests.support.tree import make
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 RUN = re.compile(r"(?m)^\s*(?:- )?run: *(.*?)(?: #.*)?$")
 ALLOWED = re.compile(r"\.ci/run|(?:exec )?make ([a-z-]+)")
-
-
-def make(*arguments: str) -> str:
-    """What make prints."""
-    if shutil.which("make") is None:
-        absent("make", "GNU make is not installed")
-    command = ["make", "--no-print-directory", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def test_every_target_says_what_it_does() -> None:

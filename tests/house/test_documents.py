@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -16,7 +16,6 @@ from app.core.setting_sources import SECRETS
 from app.core.settings import Settings
 from tests.support.documents import (
     NEEDS,
-    ROOT,
     SHELL,
     blocks,
     command_problems,
@@ -29,7 +28,9 @@ from tests.support.documents import (
     targets,
     translation_problems,
 )
+from tests.support.processes import ROOT
 from tests.support.settings import declared
+from tests.support.tree import files
 
 README = ROOT / "README.md"
 PORTUGUESE = ROOT / "README.pt-BR.md"
@@ -161,31 +162,26 @@ def test_a_dead_link_is_noticed(tmp_path: Path, link: str, dead: str | None) -> 
 
 def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
-    assert setting_problems(page, (ROOT / ".env.example").read_text(), declared()) == []
+    assert setting_problems(page, declared()) == []
 
 
 ROW = "| `PORT` | `8000` | 0 to 65,535 | where it listens |\n"
-EXAMPLE = "# Where it listens.\n#PORT=8000\n"
 
 
 @pytest.mark.parametrize(
-    ("row", "example", "problem"),
+    ("row", "problem"),
     [
-        (ROW, EXAMPLE, None),
-        ("", EXAMPLE, "PORT is not in the page"),
-        (ROW, "", "PORT is not in .env.example"),
-        (ROW + ROW.replace("PORT", "PROT"), EXAMPLE, "PROT in the page is no setting"),
-        (ROW, f"{EXAMPLE}#PROT=1\n", "PROT in .env.example is no setting"),
-        (ROW.replace("8000", "80"), EXAMPLE, "PORT has the default '8000', and '80' in the page"),
-        (ROW.replace("where it listens", ""), EXAMPLE, "PORT is not in the page"),
-        (ROW.replace("0 to 65,535", ""), EXAMPLE, "PORT is not in the page"),
+        (ROW, None),
+        ("", "PORT is not in the page"),
+        (ROW + ROW.replace("PORT", "PROT"), "PROT in the page is not a setting"),
+        (ROW.replace("8000", "80"), "PORT has the default '8000', and '80' in the page"),
+        (ROW.replace("where it listens", ""), "PORT is not in the page"),
+        (ROW.replace("0 to 65,535", ""), "PORT is not in the page"),
     ],
 )
-def test_a_setting_that_is_not_documented_is_noticed(
-    row: str, example: str, problem: str | None
-) -> None:
+def test_a_setting_that_is_not_documented_is_noticed(row: str, problem: str | None) -> None:
     page = f"# Settings\n\n| name | default | allowed | meaning |\n|---|---|---|---|\n{row}\nEnd.\n"
-    found = setting_problems(page, example, {"PORT": "8000"})
+    found = setting_problems(page, {"PORT": "8000"})
     assert found == ([] if problem is None else [problem])
 
 
@@ -242,7 +238,9 @@ def test_a_translation_that_lacks_something_is_noticed(
 
 
 def test_the_map_names_every_folder_and_no_other() -> None:
-    assert map_problems(ARCHITECTURE.read_text()) == []
+    assert (
+        map_problems(ARCHITECTURE.read_text(), [path.relative_to(ROOT) for path in files()]) == []
+    )
 
 
 def test_the_architecture_names_only_what_is_there() -> None:
@@ -259,20 +257,19 @@ def test_the_floors_are_those_that_the_linter_holds() -> None:
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ("app/  all\napp/db/   rows\ntests/ tests\n", None),
-        ("app/  all\ntests/ tests\n", "app/db/ is not in the map"),
-        ("app/  all\napp/db/  rows\napp/moon/  none\n", "app/moon/ is in the map and not there"),
-        ("app/  all\napp/db/  rows\nmoon/  none\n", "moon/ is in the map and not there"),
+        (".ci/  what runs\napp/  all\napp/db/   rows\ndocs/ pages\n", None),
+        (".ci/  what runs\napp/  all\napp/db/   rows\ndocs/\ndocs/why/  reasons\n", None),
+        (".ci/  what runs\napp/  all\ndocs/ pages\n", "app/db/ is not in the map"),
+        ("app/  all\napp/db/  rows\ndocs/ pages\n", ".ci/ is not in the map"),
+        (
+            ".ci/  what runs\napp/  all\napp/db/  rows\ndocs/\nmoon/  none\n",
+            "moon/ is in the map and not there",
+        ),
     ],
 )
-def test_a_folder_that_the_map_lacks_is_noticed(
-    tmp_path: Path, lines: str, problem: str | None
-) -> None:
-    for folder in ("app/db", "app/gone/__pycache__", "tests"):
-        (tmp_path / folder).mkdir(parents=True)
-    for module in ("app/__init__.py", "app/db/__init__.py"):
-        (tmp_path / module).touch()
-    found = map_problems(f"# House\n\n```text\n{lines}```\n", tmp_path)
+def test_a_folder_that_the_map_lacks_is_noticed(lines: str, problem: str | None) -> None:
+    there = map(PurePath, ["README.md", ".ci/run", "app/db/a.py", "docs/a.md", "docs/why/a.md"])
+    found = map_problems(f"# House\n\n```text\n{lines}```\n", there)
     assert found == ([] if problem is None else [problem])
 
 

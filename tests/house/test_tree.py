@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
-from tests.conftest import absent
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.tree import files
 
 DATA = {
     ".csv", ".db", ".db-shm", ".db-wal", ".feather", ".gz", ".log", ".npy", ".npz", ".parquet",
@@ -20,11 +15,7 @@ SOMEONES_HOME = re.compile(r"/(?:home|Users)/[A-Za-z]|/roo[t]/|[A-Z]:\\\\?Users\
 
 def test_no_tracked_file_is_data_or_private_or_names_a_persons_folder() -> None:
     """Secrets `make audit` looks for, in every version that there ever was."""
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        absent("git", "this copy of the project has no history to look into")
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    tracked = [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+    tracked = files()
     assert [path for path in tracked if path.suffix in DATA or path.name == ".env"] == []
     named = {
         path: found[0]

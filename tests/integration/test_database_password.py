@@ -43,8 +43,9 @@ def migrate(folder: Path, url: str, **settings: str) -> tuple[int, str]:
 def test_the_password_comes_from_the_environment_and_a_wrong_one_is_refused(
     guarded: str, tmp_path: Path
 ) -> None:
-    code, said = migrate(tmp_path, guarded, PGPASSWORD="0" * 64)
+    wrong = "0" * 64
+    code, said = migrate(tmp_path, guarded, PGPASSWORD=wrong)
     assert code == 2
-    assert PASSWORD not in said
+    assert wrong not in said
     code, said = migrate(tmp_path, guarded, PGPASSWORD=PASSWORD)
     assert (code, "migrated to" in said) == (0, True), said

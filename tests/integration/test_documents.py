@@ -32,10 +32,10 @@ from app.sandbox.exchange import COINGECKO_PATH, V4_PATH, Exchange
 from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from tests.conftest import absent
-from tests.support.documents import ROOT, SHELL, Block, blocks, documents
+from tests.support.documents import SHELL, Block, blocks, documents
 from tests.support.patience import until
 from tests.support.ports import free_port
-from tests.support.processes import DEADLINE
+from tests.support.processes import DEADLINE, ROOT
 
 PORTS = re.compile(r"\b(8000|8001|8080)\b")
 """The ports that the documents use; each run has others."""
@@ -259,8 +259,10 @@ def test_the_demo_answers_every_question_of_the_documents(
         problems = {}
         for block, answer in questions():
             text = PORTS.sub(environment["PORT"], block.text)
+            # An answer that is shown may be an error; one that is not has to be a success.
+            curl = f"curl --silent --show-error {'' if answer else '--fail '}"
             reply = subprocess.run(
-                ["sh", "-ec", text.replace("curl ", "curl --silent --show-error ")],
+                ["sh", "-ec", text.replace("curl ", curl)],
                 capture_output=True,
                 text=True,
                 timeout=DEADLINE,

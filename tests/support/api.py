@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
+import pytest
 from asgi_lifespan import LifespanManager
 from starlette.types import ASGIApp
 
 from app.bootstrap import Runtime
-from app.core.errors import StoreError, UpstreamError
+from app.core.errors import ConfigurationError, StoreError, UpstreamError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Pair, Series
 from app.core.ports import AverageStore
 from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
@@ -41,6 +42,13 @@ NOW = LAST + DAY + 10 * 3600
 def settings(**overrides: Any) -> Settings:
     """Settings that no `.env` of this machine changes."""
     return load_settings(None, **overrides)
+
+
+def refused(**values: str) -> str:
+    """Why settings with these values stop the start."""
+    with pytest.raises(ConfigurationError) as error:
+        settings(**values)
+    return str(error.value)
 
 
 @dataclass

@@ -9,18 +9,17 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final, NoReturn
 
 import pytest
 
 from tests.support.logs import log_as_before
-
-ROOT: Final = Path(__file__).resolve().parents[2]
+from tests.support.processes import ROOT
 
 NEEDS: Final = {"account", "docker", "network", "root", "systemd", "terraform", "time"}
 """What a block of commands may be marked with; docs/contributing.md explains each."""
@@ -148,22 +147,20 @@ def quoted_commands(document: Path) -> list[str]:
     return _INLINE.findall(prose(document))
 
 
-def setting_problems(page: str, example: str, declared: Mapping[str, str]) -> list[str]:
-    """How a page of tables and an example of `.env` differ from the settings and their defaults."""
+def setting_problems(page: str, declared: Mapping[str, str]) -> list[str]:
+    """How the tables of a page differ from the settings and their defaults."""
     tables = re.findall(r"(?m)^\| name \| default \|.*\n\|[-|: ]+\n((?:\|.*\n)+)", page)
     rows = re.findall(
         r"(?m)^\| `(\w+)` \| (?:`([^`]*)`|–) \| [^|]*[^| ] *\| [^|]*[^| ] *\|", "".join(tables)
     )
-    lines = re.findall(r"(?m)^#([A-Z]\w*)=(.*)$", example)
-    problems = []
-    for place, listed in (("the page", dict(rows)), (".env.example", dict(lines))):
-        problems += [f"{name} is not in {place}" for name in declared if name not in listed]
-        problems += [f"{name} in {place} is no setting" for name in listed if name not in declared]
-        problems += [
-            f"{name} has the default {declared[name]!r}, and {default!r} in {place}"
-            for name, default in listed.items()
-            if declared.get(name, default) != default
-        ]
+    listed = dict(rows)
+    problems = [f"{name} is not in the page" for name in declared if name not in listed]
+    problems += [f"{name} in the page is not a setting" for name in listed if name not in declared]
+    problems += [
+        f"{name} has the default {declared[name]!r}, and {default!r} in the page"
+        for name, default in listed.items()
+        if declared.get(name, default) != default
+    ]
     return problems
 
 
@@ -189,16 +186,16 @@ def translation_problems(original: Path, translation: Path) -> list[str]:
     return problems
 
 
-def map_problems(page: str, root: Path = ROOT) -> list[str]:
-    """The folders that the map of a page lacks, or names although they are not there."""
-    named = set(re.findall(r"(?m)^([a-z_/]+)/(?: |$)", page))
-    modules = (root / "app").rglob("*.py")  # a folder that only holds byte code is a leftover
-    there = {str(path.parent.relative_to(root)) for path in modules}
-    lacking = [f"{folder}/ is not in the map" for folder in sorted(there - named)]
-    return lacking + [
-        f"{folder}/ is in the map and not there"
-        for folder in sorted(named - there)
-        if not (root / folder).is_dir()
+def map_problems(page: str, files: Iterable[PurePath]) -> list[str]:
+    """The folders that the map of a page lacks, or names although no file is in them.
+
+    It has to name every folder at the top of the project and every one below app/.
+    """
+    named = set(re.findall(r"(?m)^([.a-z_/]+)/(?: |$)", page))
+    folders = {str(folder) for file in files for folder in file.parents} - {"."}
+    needed = {name for name in folders if "/" not in name or name.startswith("app/")}
+    return [f"{name}/ is not in the map" for name in sorted(needed - named)] + [
+        f"{name}/ is in the map and not there" for name in sorted(named - folders)
     ]
 
 

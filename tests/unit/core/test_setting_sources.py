@@ -207,15 +207,3 @@ def test_a_file_that_cannot_be_used_stops_the_start_by_name(
         load_settings(None)
     assert str(caught.value).startswith(f"COINGECKO_API_KEY_FILE: the file {problem}")
     assert SECRET not in str(caught.value)
-
-
-def test_a_bad_value_from_a_file_is_not_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "db_url"
-    file.write_text(f"mysql://mms:{SECRET}@db/mms")
-    monkeypatch.setenv("DB_URL_FILE", str(file))
-    with pytest.raises(ConfigurationError) as caught:
-        load_settings(None)
-    assert str(caught.value).startswith("DB_URL: is not a URL of SQLite or PostgreSQL")
-    assert SECRET not in str(caught.value)

@@ -6,15 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from app.core.errors import ConfigurationError, UnsupportedSymbol
+from app.core.errors import UnsupportedSymbol
 from app.core.prices import Coin, Thresholds
-from tests.support.api import settings
-
-
-def refused(**values: str) -> str:
-    with pytest.raises(ConfigurationError) as error:
-        settings(**values)
-    return str(error.value)
+from tests.support.api import refused, settings
 
 
 @pytest.mark.parametrize("key", ["a b", "CG-ä", '"CG-a"', "CG-a\r\nX-A: b", "k" * 513])

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.errors import ConfigurationError
 from app.core.setting_urls import cache_nodes
 from app.core.settings import Settings
-from tests.support.api import settings
-
-
-def refused(**values: str) -> str:
-    with pytest.raises(ConfigurationError) as error:
-        settings(**values)
-    return str(error.value)
+from tests.support.api import refused, settings
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.errors import ConfigurationError
-from tests.support.api import settings
+from tests.support.api import refused, settings
 
 PRIMARY = "postgresql://mms:s%5Bcret@db.example:5432/mms?sslmode=require"
-
-
-def refused(**values: str) -> str:
-    with pytest.raises(ConfigurationError) as error:
-        settings(**values)
-    return str(error.value)
 
 
 def test_there_is_no_replica_by_default() -> None:
