@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from app.core.errors import InvalidParameter
+from app.core.errors import InvalidParameter, ReversedPeriod
 from app.core.market import DAY, WARM_UP, Interval
 from app.domain.gaps import Span
 
@@ -70,6 +70,18 @@ def moment(text: str, name: str) -> Moment:
     second, rest = divmod(at - _EPOCH, _SECOND)
     whole_day = Moment(second, second + DAY - 1)
     return _bounded(whole_day if day else Moment(second + bool(rest), second), text, name)
+
+
+def require_order(since: Moment | None, until: Moment | None) -> None:
+    """Raise ReversedPeriod if `since` lies after `until`. None stands for an open end.
+
+    One instant between two seconds as both ends is in order: that period is empty.
+    """
+    if since and until and min(since.first, since.last) > until.last:
+        raise ReversedPeriod(
+            f"The period is reversed: from ({iso(since.first)}) lies after to ({iso(until.last)}). "
+            "Swap them."
+        )
 
 
 def iso(at: int) -> str:
