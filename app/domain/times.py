@@ -89,6 +89,11 @@ def iso(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_or_none(at: int | None) -> str | None:
+    """Render the unix time `at` as `iso` does; None stays None."""
+    return None if at is None else iso(at)
+
+
 def served_period(interval: Interval, history_days: int, now: float) -> Span:
     """The served buckets: the closed ones of the last `history_days` days before `now`."""
     last = interval.last_closed(now)
