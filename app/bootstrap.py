@@ -46,6 +46,7 @@ from app.events.types import (
     GapDetected,
     PriceCollected,
 )
+from app.services.anomalies import PriceRules
 from app.services.health import Health
 from app.sources import coingecko
 from app.sources import mercado_bitcoin as official
@@ -75,6 +76,14 @@ class Runtime:
     """Makes rate limiters that all processes on this database share."""
     health: Health
     resources: ExitStack
+
+    @property
+    def price_rules(self) -> PriceRules:
+        """Which prices are judged, and how."""
+        settings = self.settings
+        return PriceRules(
+            settings.price_currency, settings.anomaly_threshold, settings.price_stale_seconds
+        )
 
     def close(self) -> None:
         """Deliver the events that are queued, then close source, cache and database."""
@@ -227,7 +236,7 @@ class _OpenedOnDemand:
 
 @contextmanager
 def open_candle_source(
-    settings: Settings, limiter_for: LimiterFor = LocalRateLimiter, clock: Clock = time.time
+    settings: Settings, limiter_for: LimiterFor, clock: Clock
 ) -> Iterator[CandleSource]:
     """The exchange that CANDLE_SOURCE names; its connections are closed at the end.
 

@@ -11,7 +11,6 @@ from app.bootstrap import Runtime
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair
 from app.core.prices import Coin
-from app.services.anomalies import PriceRules
 from app.services.coverage import CoverageCounter
 
 
@@ -26,7 +25,6 @@ class Context:
     draining: threading.Event
     coverage: CoverageCounter
     access_log: bool
-    price_rules: PriceRules
     _pairs: Mapping[str, Pair]
     _intervals: Mapping[str, Interval]
     _coins: Mapping[str, Coin]
@@ -41,9 +39,6 @@ class Context:
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
             access_log=settings.access_log == "on",
-            price_rules=PriceRules(
-                settings.price_currency, settings.anomaly_threshold, settings.price_stale_seconds
-            ),
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},
             _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
             _intervals={interval.value: interval for interval in settings.intervals},

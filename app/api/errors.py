@@ -29,7 +29,7 @@ class Answer:
     """The reply to one class of error.
 
     The detail is the error's own message, which is written for users. Where that message is for
-    operators, `public` replaces it. `example` is for /docs.
+    operators, `public` replaces it. `example` is for /docs, where nothing replaces the message.
     """
 
     status: int
@@ -48,6 +48,9 @@ _UPSTREAM: Final = "The upstream service does not answer"
 _UPSTREAM_BLOCKED: Final = (
     "The upstream service refuses requests from this service; the log says why."
 )
+
+NOT_FOUND: Final = Answer(404, "not-found", "There is nothing at this address")
+INTERNAL: Final = Answer(500, "internal", "An error of ours", public=_INTERNAL)
 
 ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.UnsupportedPair: Answer(
@@ -99,7 +102,6 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         "A parameter is given more than once",
         "interval is given more than once: give it once.",
     ),
-    errors.NotFound: Answer(404, "not-found", "There is nothing at this address"),
     errors.UpstreamUnavailable: Answer(
         503,
         "upstream-unavailable",
@@ -122,22 +124,16 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.UpstreamNonsense: Answer(503, "upstream-unavailable", _UPSTREAM),
     errors.PriceScaleChanged: Answer(503, "upstream-unavailable", _UPSTREAM),
     errors.StoreUnavailable: Answer(
-        503, "database-unavailable", "The database is unavailable", _DATABASE, _DATABASE
+        503, "database-unavailable", "The database is unavailable", public=_DATABASE
     ),
     errors.StoreUnusable: Answer(
-        503,
-        "database-unavailable",
-        "The database is unavailable",
-        _DATABASE_UNUSABLE,
-        _DATABASE_UNUSABLE,
+        503, "database-unavailable", "The database is unavailable", public=_DATABASE_UNUSABLE
     ),
-    errors.ConfigurationError: Answer(500, "internal", "An error of ours", public=_INTERNAL),
-    errors.TakenByAnother: Answer(500, "internal", "An error of ours", public=_INTERNAL),
-    errors.UnrepresentablePrice: Answer(500, "internal", "An error of ours", public=_INTERNAL),
+    errors.ConfigurationError: INTERNAL,
+    errors.TakenByAnother: INTERNAL,
+    errors.UnrepresentablePrice: INTERNAL,
 }
 """Every concrete error of `app.core.errors`. Any other error is INTERNAL."""
-
-INTERNAL: Final = Answer(500, "internal", "An error of ours", public=_INTERNAL)
 
 
 def of_status(status: int) -> Answer:
@@ -209,7 +205,7 @@ async def _of_routing(request: Request, error: Exception) -> Response:
     if len(path) > _LONGEST_PATH:
         path = f"{path[:_LONGEST_PATH]}…"
     if error.status_code == HTTPStatus.NOT_FOUND:
-        answer = ANSWERS[errors.NotFound]
+        answer = NOT_FOUND
         detail = f"There is nothing at {path}; /docs lists what there is."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # HEAD works wherever GET does (`app.api.middleware`), but the router does not know that.

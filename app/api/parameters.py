@@ -24,21 +24,17 @@ from app.api.errors import shortened
 from app.core.errors import (
     InvalidParameter,
     RepeatedParameter,
-    ReversedPeriod,
     UnknownParameter,
     UnsupportedRange,
 )
 from app.core.market import WINDOWS, Interval, Series, Window
 from app.core.prices import Coin, parse_threshold
 from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
-from app.domain.times import iso, moment
+from app.domain.times import Moment, moment, require_order
 from app.services.averages import Selection, select
 
 LONGEST: Final = 2_048
 """The most bytes of query string that are read."""
-
-MOST_PRICES: Final = 10_000
-DEFAULT_PRICES: Final = 100
 
 _WINDOWS: Final = {str(window): window for window in WINDOWS}
 _WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)
@@ -148,6 +144,12 @@ def _decoded(part: bytes) -> str:
 
 # The parameters of each request, as /docs shows them.
 
+
+def _limit(what: str, most: int) -> Parameter:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": 100}
+    return Parameter("limit", f"{what}, 1 to {most:,}. Default 100.", schema, 100)
+
+
 _MOMENT: Final = (
     "Unix seconds (`1704067200`), a date (`2024-01-01`) or a date-time with its zone "
     "(`2024-01-01T00:00:00Z`), inclusive."
@@ -188,18 +190,8 @@ INTERVAL: Final = Parameter(
     {"type": "string", "enum": [interval.value for interval in Interval], "default": "1d"},
     "1d",
 )
-RECORDS_LIMIT: Final = Parameter(
-    "limit",
-    "How many, 1 to 1,000. Default 100.",
-    {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
-    100,
-)
-PRICES_LIMIT: Final = Parameter(
-    "limit",
-    f"How many prices, 1 to {MOST_PRICES:,}. Default {DEFAULT_PRICES}.",
-    {"type": "integer", "minimum": 1, "maximum": MOST_PRICES, "default": DEFAULT_PRICES},
-    100,
-)
+RECORDS_LIMIT: Final = _limit("How many", 1_000)
+PRICES_LIMIT: Final = _limit("How many prices", 10_000)
 COLLECTED_FROM: Final = Parameter(
     "from",
     "Collected at or after: unix seconds, a date or a date-time with its zone.",
@@ -294,8 +286,7 @@ async def _series(request: Request, context: ContextDep) -> Series:
 
 async def _records(request: Request, context: ContextDep) -> tuple[Series, int]:
     values = RECORDS.read(request.scope["query_string"])
-    series = _named_series(request, context, values)
-    return series, _whole_number(values.get("limit", "100"), "limit", 1_000)
+    return _named_series(request, context, values), _whole_number(values, RECORDS_LIMIT)
 
 
 async def _coin(request: Request, context: ContextDep) -> Coin:
@@ -307,15 +298,10 @@ async def _history(
 ) -> tuple[Coin, int, int | None, int | None]:
     coin = context.coin(request.path_params["symbol"])
     values = HISTORY.read(request.scope["query_string"])
-    since = moment(values["from"], "from").first if "from" in values else None
-    until = moment(values["to"], "to").last if "to" in values else None
-    if since is not None and until is not None and since > until:
-        raise ReversedPeriod(
-            f"The period is reversed: from ({iso(since)}) lies after to ({iso(until)}). "
-            "Swap them."
-        )
-    limit = _whole_number(values.get("limit", str(DEFAULT_PRICES)), "limit", MOST_PRICES)
-    return coin, limit, since, until
+    since, until = _ends(values)
+    require_order(since, until)
+    first, last = since.first if since else None, until.last if until else None
+    return coin, _whole_number(values, PRICES_LIMIT), first, last
 
 
 async def _anomaly(request: Request, context: ContextDep) -> tuple[Coin, Rule]:
@@ -366,9 +352,14 @@ def _period(request: Request, context: Context, values: dict[str, str]) -> Selec
     """The series and the buckets of a request, from its path and its query values."""
     runtime = context.runtime
     series = _named_series(request, context, values)
+    since, until = _ends(values)
+    return select(series, since, until, runtime.settings.history_days, runtime.clock())
+
+
+def _ends(values: dict[str, str]) -> tuple[Moment | None, Moment | None]:
     since = moment(values["from"], "from") if "from" in values else None
     until = moment(values["to"], "to") if "to" in values else None
-    return select(series, since, until, runtime.settings.history_days, runtime.clock())
+    return since, until
 
 
 def _named_series(request: Request, context: Context, values: dict[str, str]) -> Series:
@@ -376,11 +367,16 @@ def _named_series(request: Request, context: Context, values: dict[str, str]) ->
     return Series(pair, context.interval(values.get("interval", Interval.DAY.value)))
 
 
-def _whole_number(text: str, name: str, most: int) -> int:
-    """A whole number from 1 to `most`. Raises InvalidParameter, which names the parameter."""
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    if not 1 <= number <= most:
-        raise InvalidParameter(f"{name}={shortened(text)!r} is no whole number from 1 to {most:,}.")
+def _whole_number(values: dict[str, str], parameter: Parameter) -> int:
+    """The value of `parameter`, or its default. Raises InvalidParameter, which names it."""
+    name, schema = parameter.name, parameter.schema
+    least, most = schema["minimum"], schema["maximum"]
+    text = values.get(name, str(schema["default"]))
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if not least <= number <= most:
+        raise InvalidParameter(
+            f"{name}={shortened(text)!r} is no whole number from {least} to {most:,}."
+        )
     return number
 
 

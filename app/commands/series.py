@@ -1,18 +1,14 @@
-"""Options and runtime of the commands that work on stored series."""
+"""Options of the commands that work on stored series."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-from app import bootstrap
-from app.bootstrap import Runtime
 from app.commands.command import Parser, command_parser
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair, Series
 from app.core.settings import Settings
-from app.db.sqlite import BUSY_SECONDS
 
 
 def series_parser(prog: str, description: str | None) -> Parser:
@@ -27,20 +23,8 @@ def series_parser(prog: str, description: str | None) -> Parser:
     return parser
 
 
-@contextmanager
-def open_runtime(
-    settings: Settings, *, create: bool = True, busy_seconds: int = BUSY_SECONDS
-) -> Iterator[Runtime]:
-    """Open a runtime with `bootstrap.for_command`, and close it at the end."""
-    runtime = bootstrap.for_command(settings, create=create, busy_seconds=busy_seconds)
-    try:
-        yield runtime
-    finally:
-        runtime.close()
-
-
 def series_of(settings: Settings, options: argparse.Namespace) -> list[Series]:
-    """Return the configured series that `--pairs` and `--interval` select, pair by pair.
+    """Return the configured series that `--pairs` and `--interval` select, interval by interval.
 
     Raises ConfigurationError if they name one that is not configured.
     """

@@ -4,8 +4,7 @@ MmsError
 ├── InvalidRequest          change the request: it can never succeed as it is
 │   ├── UnsupportedPair · UnsupportedRange · UnsupportedInterval · UnsupportedSymbol
 │   ├── ReversedPeriod
-│   ├── InvalidParameter · UnknownParameter · RepeatedParameter
-│   └── NotFound
+│   └── InvalidParameter · UnknownParameter · RepeatedParameter
 ├── ConfigurationError      change a setting, then start again
 ├── UpstreamError           an outside host did not answer as it should
 │   ├── UpstreamUnavailable     try again later (after `retry_after` seconds, unless it is None)
@@ -65,10 +64,6 @@ class UnknownParameter(InvalidRequest):
 
 class RepeatedParameter(InvalidRequest):
     """A parameter appears more than once, in one spelling or in two."""
-
-
-class NotFound(InvalidRequest):
-    """There is nothing at this address."""
 
 
 class ConfigurationError(MmsError):

@@ -105,7 +105,8 @@ def _database(engine: Engine, reads: Engine) -> Database:
 def _require_schema(engine: Engine, *, migrate: bool) -> None:
     if migrate:
         schema.migrate(engine)
-    schema.require(engine)
+    else:
+        schema.require(engine)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
-from app.db.session import CONNECT_SECONDS
+from app.db.session import CONNECT_SECONDS, POOL
 
 Result = TypeVar("Result")
 
@@ -92,10 +92,8 @@ def open_server(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
     """Create an engine for PostgreSQL. `arguments` go to libpq, `pool` to SQLAlchemy's pool."""
     return create_engine(
         url,
-        pool_size=10,
-        max_overflow=30,
-        pool_timeout=CONNECT_SECONDS,
         connect_args={"connect_timeout": CONNECT_SECONDS, **arguments},
+        **POOL,
         **pool,
     )
 

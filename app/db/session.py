@@ -7,9 +7,9 @@ read transaction that turns into a write cannot wait for the lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -23,6 +23,13 @@ SQLITE: Final = "sqlite"
 
 CONNECT_SECONDS: Final = 2
 """Seconds that PostgreSQL may take to accept a connection: the shortest that the driver allows."""
+
+POOL: Final[Mapping[str, Any]] = {
+    "pool_size": 10,
+    "max_overflow": 30,
+    "pool_timeout": CONNECT_SECONDS,
+}
+"""The options of every pool: 40 connections, one for each thread that runs requests."""
 
 # Marks in error messages of the two databases, by kind of failure.
 _NOT_MIGRATED: Final = ("no such table", "no such column", "undefinedtable", "undefinedcolumn")

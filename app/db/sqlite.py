@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from app.core.errors import ConfigurationError, StoreUnusable
-from app.db.session import CONNECT_SECONDS, SQLITE, is_locked, reading
+from app.db.session import POOL, SQLITE, is_locked, reading
 
 BUSY_SECONDS: Final = 5
 """Seconds that a write waits for a locked SQLite file. Not even a signal ends that wait."""
@@ -48,13 +48,7 @@ def open_file(url: URL, busy_seconds: int = BUSY_SECONDS) -> Engine:
         raise ConfigurationError(
             f"DB_URL's folder {file.parent} cannot be created: {error.strerror}"
         ) from None
-    engine = create_engine(
-        url,
-        pool_size=10,
-        max_overflow=30,
-        pool_timeout=CONNECT_SECONDS,
-        connect_args={"timeout": busy_seconds},
-    )
+    engine = create_engine(url, connect_args={"timeout": busy_seconds}, **POOL)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from app.core.errors import InvalidParameter
+from app.core.errors import InvalidParameter, ReversedPeriod
 from app.core.market import DAY, WARM_UP, Interval
 from app.domain.gaps import Span
 
@@ -72,9 +72,26 @@ def moment(text: str, name: str) -> Moment:
     return _bounded(whole_day if day else Moment(second + bool(rest), second), text, name)
 
 
+def require_order(since: Moment | None, until: Moment | None) -> None:
+    """Raise ReversedPeriod if `since` lies after `until`. None stands for an open end.
+
+    One instant between two seconds as both ends is in order: that period is empty.
+    """
+    if since and until and min(since.first, since.last) > until.last:
+        raise ReversedPeriod(
+            f"The period is reversed: from ({iso(since.first)}) lies after to ({iso(until.last)}). "
+            "Swap them."
+        )
+
+
 def iso(at: int) -> str:
     """Render the unix time `at` as `2024-03-29T00:00:00Z`."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_or_none(at: int | None) -> str | None:
+    """Render the unix time `at` as `iso` does; None stays None."""
+    return None if at is None else iso(at)
 
 
 def served_period(interval: Interval, history_days: int, now: float) -> Span:

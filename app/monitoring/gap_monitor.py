@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,12 +21,12 @@ from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.command import DONE, NOT_STARTED, SOME_FAILED, Ending, run
-from app.commands.series import open_runtime, series_of, series_parser
+from app.commands.series import series_of, series_parser
 from app.core.errors import StoreError, UpstreamError
 from app.core.logging import always
 from app.core.market import DAY
 from app.core.settings import Settings
-from app.domain.times import iso
+from app.domain.times import iso, iso_or_none
 from app.events.types import GapDetected
 from app.monitoring.repair import AWAY, repair
 from app.services.gaps import Inspection, inspect
@@ -101,7 +102,7 @@ def _conclude(end: Ending, report: _Report) -> int:
 def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> int:
     report.strict = options.strict
     series = series_of(settings, options)
-    with open_runtime(settings, create=False) as runtime:
+    with closing(bootstrap.for_command(settings, create=False)) as runtime:
         report.inspections = [
             inspect(runtime.series, item, settings.history_days, runtime.clock()) for item in series
         ]
@@ -192,7 +193,7 @@ def _show(report: _Report) -> None:
                 f"GET /{item.series.pair}/quarantine?interval={item.series.interval}"
             )
         if item.stale:
-            newest = _iso(item.newest) or "none"
+            newest = iso_or_none(item.newest) or "none"
             output.line(f"{name} is stale: its newest candle is {newest}; run make incremental")
     for note in report.notes:
         output.line(note)
@@ -206,16 +207,12 @@ def _row(item: Inspection, *, strict: bool) -> list[object]:
         item.stored,
         item.expected,
         item.missing,
-        _iso(item.newest),
+        iso_or_none(item.newest),
         None if item.age is None else f"{item.age}s",
-        _iso(item.checked_at),
+        iso_or_none(item.checked_at),
         None if item.checked_age is None else f"{item.checked_age}s",
     )
     return ["-" if value is None else value for value in values]
-
-
-def _iso(at: int | None) -> str | None:
-    return None if at is None else iso(at)
 
 
 def _period(item: Inspection, first: int, last: int) -> str:
@@ -246,9 +243,9 @@ def _as_json(item: Inspection, report: _Report) -> dict[str, Any]:
         "warm_up_missing": item.warm_up_missing,
         "complete": item.complete(strict=report.strict),
         "stale": item.stale,
-        "newest": _iso(item.newest),
+        "newest": iso_or_none(item.newest),
         "age_seconds": item.age,
-        "checked_at": _iso(item.checked_at),
+        "checked_at": iso_or_none(item.checked_at),
         "checked_age_seconds": item.checked_age,
         "gaps": [
             {

@@ -17,7 +17,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import structlog
 
@@ -199,9 +199,8 @@ class Periodic(Beside):
 class Children:
     """Runs one command at a time as a child process, with `environment`."""
 
-    def __init__(self, environment: Mapping[str, str], log: TextIO | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
-        self._log = log
         self._lock = threading.Lock()
         self._running: subprocess.Popen[str] | None = None
         self._stopped = False
@@ -217,7 +216,6 @@ class Children:
             child = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
                 [sys.executable, "-m", "app.processes.child", module, "--json", *arguments],
                 stdout=subprocess.PIPE,
-                stderr=self._log,
                 stdin=subprocess.PIPE,
                 text=True,
                 env=self._environment,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.errors import InvalidParameter, ReversedPeriod
+from app.core.errors import InvalidParameter
 from app.core.market import DAY, OLDEST_BUCKET, Series, SeriesState, Window
 from app.core.ports import AverageStore, SeriesStore
 from app.domain import rendering
 from app.domain.gaps import Span
-from app.domain.times import Moment, iso
+from app.domain.times import Moment, iso, require_order
 
 MAX_POINTS: Final = 10_000
 """The most buckets that one reply may span."""
@@ -70,11 +70,7 @@ def select(
     """
     interval = series.interval
     closed = interval.last_closed(now)
-    if since and until and min(since.first, since.last) > until.last:
-        raise ReversedPeriod(
-            f"The period is reversed: from ({iso(since.first)}) lies after to ({iso(until.last)}). "
-            "Swap them."
-        )
+    require_order(since, until)
     last = closed if until is None else interval.floor(until.last)
     if since is None:
         newest = min(last, closed)

@@ -27,7 +27,7 @@ class Health:
         try:
             self._ping()
         except StoreError as error:
-            structlog.get_logger().warning("database_unusable", problem=str(error))
+            _log_unusable(error)
             return False
         return True
 
@@ -38,6 +38,19 @@ class Health:
 
 def anything_stored(
     store: SeriesStore, pairs: Iterable[Pair], intervals: Iterable[Interval]
-) -> bool:
-    """Return whether at least one served series holds a candle. Raises StoreError."""
-    return any(store.state(Series(*each)).last is not None for each in product(pairs, intervals))
+) -> bool | None:
+    """Return whether at least one served series holds a candle.
+
+    None if the database does not answer; the log says why.
+    """
+    try:
+        return any(
+            store.state(Series(*each)).last is not None for each in product(pairs, intervals)
+        )
+    except StoreError as error:
+        _log_unusable(error)
+        return None
+
+
+def _log_unusable(error: StoreError) -> None:
+    structlog.get_logger().warning("database_unusable", problem=str(error))

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -21,7 +21,7 @@ import structlog
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
-from app.commands.series import open_runtime, series_of
+from app.commands.series import series_of
 from app.core import waits
 from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Series
@@ -55,7 +55,7 @@ def load_selected(
     """Load the selected series and print how that ended; return the exit code."""
     selection = series_of(settings, options)
     with (
-        open_runtime(settings) as runtime,
+        closing(bootstrap.for_command(settings)) as runtime,
         bootstrap.open_candle_source(settings, runtime.limiter_for, runtime.clock) as source,
     ):
 

@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -23,14 +23,12 @@ from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.command import DONE, SOME_FAILED, Terminated, command_parser, run
-from app.commands.series import open_runtime
 from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
 from app.core.settings import Settings
 from app.domain.fixed_point import text
 from app.domain.times import iso
-from app.services.anomalies import PriceRules
 from app.services.prices import Collection, collect, prune
 from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
 from app.workers.slots import Collector, Tally, Wait, tidy_up
@@ -77,10 +75,7 @@ def _fetch(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _collect(settings: Settings, options: argparse.Namespace) -> int:
-    rules = PriceRules(
-        settings.price_currency, settings.anomaly_threshold, settings.price_stale_seconds
-    )
-    with open_runtime(settings, busy_seconds=BUSY_SECONDS) as runtime:
+    with closing(bootstrap.for_command(settings, busy_seconds=BUSY_SECONDS)) as runtime:
 
         def once() -> Collection:
             return collect(
@@ -88,7 +83,7 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
                 runtime.prices,
                 runtime.clock,
                 settings.allowed_symbols,
-                rules,
+                runtime.price_rules,
                 publish=runtime.events.publish,
             )
 

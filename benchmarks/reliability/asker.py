@@ -20,7 +20,7 @@ def main(questions: str) -> int:
     series = Series(settings.allowed_pairs[0], Interval.DAY)
     runtime = bootstrap.for_command(settings)
     try:
-        with bootstrap.open_candle_source(settings, runtime.limiter_for) as source:
+        with bootstrap.open_candle_source(settings, runtime.limiter_for, runtime.clock) as source:
             for _ in range(int(questions)):
                 bucket = series.interval.last_closed(time.time())
                 source.page(series, bucket, bucket)

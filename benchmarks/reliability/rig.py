@@ -32,6 +32,7 @@ from app.sandbox.server import serve
 from app.sandbox.simulation import Simulation
 from app.sandbox.wire import Reply
 from app.services import loading
+from app.sources.local_rate_limiter import LocalRateLimiter
 from tests.support import postgres
 from tests.support.processes import Server, environment
 
@@ -80,7 +81,7 @@ def candle_source(
 ) -> AbstractContextManager[CandleSource]:
     """The exchange of the settings, asked by this process as fast as it answers."""
     quick = settings.model_copy(update={"mb_requests_per_second": 10_000.0})
-    return bootstrap.open_candle_source(quick, clock=clock)
+    return bootstrap.open_candle_source(quick, LocalRateLimiter, clock)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from asgi_lifespan import LifespanManager
 from starlette.types import ASGIApp
 
 from app.bootstrap import Runtime
-from app.core.errors import ConfigurationError, StoreError, UpstreamError
+from app.core.errors import ConfigurationError, UpstreamError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Pair, Series
 from app.core.ports import AverageStore
 from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
@@ -74,11 +74,10 @@ class FakePrices:
 
 @dataclass
 class FakeRuntime:
-    """A runtime over an in-memory store; `trouble` is the database's answer, `closed` counts."""
+    """A runtime over an in-memory store, which is its database, too; `closed` counts."""
 
     store: MemorySeriesStore = field(default_factory=MemorySeriesStore)
     now: float = NOW
-    trouble: StoreError | None = None
     closed: int = 0
     cache_works: bool = True
     prices: MemoryPriceStore = field(default_factory=MemoryPriceStore)
@@ -105,8 +104,7 @@ class FakeRuntime:
         )
 
     def _ping(self) -> None:
-        if self.trouble is not None:
-            raise self.trouble
+        self.store.state(BTC_DAILY)
 
     def _close(self) -> None:
         self.closed += 1

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
 from app.api.parameters import GAPS, ContextDep, SeriesDep, series_parameters
 from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
-from app.domain.times import iso
+from app.domain.times import iso, iso_or_none
 from app.services.gaps import Inspection, inspect
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
@@ -54,9 +54,9 @@ def _reply(inspection: Inspection) -> Gaps:
         warm_up_missing=inspection.warm_up_missing,
         complete=inspection.complete(),
         stale=inspection.stale,
-        as_of=None if inspection.newest is None else iso(inspection.newest),
+        as_of=iso_or_none(inspection.newest),
         age_seconds=inspection.age,
-        checked_at=None if inspection.checked_at is None else iso(inspection.checked_at),
+        checked_at=iso_or_none(inspection.checked_at),
         checked_age_seconds=inspection.checked_age,
         gaps=tuple(
             GapRange(

@@ -24,7 +24,6 @@ from app.api.models import (
 )
 from app.api.parameters import ContextDep
 from app.api.responses import JsonBytes, json_reply
-from app.core.errors import StoreError
 from app.services.health import anything_stored
 
 router = APIRouter(tags=["Health"], default_response_class=JsonBytes)
@@ -80,12 +79,9 @@ def ready(context: ContextDep) -> Response:
     runtime = context.runtime
     if context.draining.is_set():
         return _reply(503, Readiness(status="unavailable", message=DRAINING))
-    if not runtime.health.database_works():
-        return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
     settings = runtime.settings
-    try:
-        present = anything_stored(runtime.series, settings.allowed_pairs, settings.intervals)
-    except StoreError:
+    present = anything_stored(runtime.series, settings.allowed_pairs, settings.intervals)
+    if present is None:
         return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
     if present:
         return _reply(200, Readiness(status="ready", data="present", cache=_cache(context)))

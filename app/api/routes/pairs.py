@@ -11,7 +11,7 @@ from app.api.parameters import ContextDep, NoParameters
 from app.api.responses import JsonBytes, json_reply, problems
 from app.core.errors import StoreUnavailable
 from app.core.market import WINDOWS, Series
-from app.domain.times import iso
+from app.domain.times import iso_or_none
 from app.services.averages import nothing_stored
 from app.services.coverage import Coverage
 
@@ -51,21 +51,17 @@ def _status(coverage: Coverage) -> SeriesStatus:
         symbol=coverage.series.pair.symbol,
         interval=coverage.series.interval.value,
         windows=WINDOWS,
-        first=_iso(coverage.first),
-        last=_iso(coverage.last),
+        first=iso_or_none(coverage.first),
+        last=iso_or_none(coverage.last),
         expected=coverage.expected,
         stored=coverage.stored,
         missing=coverage.missing,
         warm_up_missing=coverage.warm_up_missing,
         stale=coverage.stale,
-        as_of=_iso(coverage.as_of),
-        checked_at=_iso(coverage.checked_at),
+        as_of=iso_or_none(coverage.as_of),
+        checked_at=iso_or_none(coverage.checked_at),
     )
     if coverage.as_of is None:
         message = nothing_stored(coverage.series)
         return status.model_copy(update={"message": message})
     return status
-
-
-def _iso(at: int | None) -> str | None:
-    return None if at is None else iso(at)

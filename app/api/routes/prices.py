@@ -58,7 +58,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     stored and the reply is 503, with `Retry-After` where it is clear when to try again.
     """
     runtime = context.runtime
-    rules = context.price_rules
+    rules = context.runtime.price_rules
     report = collect(
         runtime.price_source,
         runtime.prices,
@@ -87,7 +87,7 @@ def history(request: HistoryDep, context: ContextDep) -> Response:
 
     `stale` marks a price that was too old, by its own time, when it was collected.
     """
-    rules = context.price_rules
+    rules = context.runtime.price_rules
     coin, limit, first, last = request
     prices = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
     rows = (rendering.price(price, stale=_stale(price, rules)) for price in prices)
@@ -111,7 +111,7 @@ def anomaly(request: AnomalyDep, context: ContextDep) -> Response:
     is judged against the median and the median absolute deviation of the recent changes. With too
     few prices, or a stale one, `anomaly` is false and `message` says so.
     """
-    runtime, rules, (coin, rule) = context.runtime, context.price_rules, request
+    runtime, rules, (coin, rule) = context.runtime, context.runtime.price_rules, request
     verdict = judge_newest(runtime.prices, coin.symbol, rules, rule, runtime.clock())
     return JsonBytes(rendering.flat(_judged(coin.symbol, rules, verdict)))
 

@@ -23,12 +23,12 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from app.core.errors import ConfigurationError, StoreUnusable
 from app.db.schema import HEAD
+from app.domain.times import iso
 
 FORMAT: Final = "mms-backup"
 VERSION: Final = 2
@@ -87,9 +87,8 @@ class Writer:
     def __init__(self, out: gzip.GzipFile, schema: str, now: float) -> None:
         self._out = out
         self._tally = _Tally(schema)
-        created_at = f"{datetime.fromtimestamp(int(now), UTC):%Y-%m-%dT%H:%M:%SZ}"
-        head = {"format": FORMAT, "version": VERSION, "schema": schema, "created_at": created_at}
-        out.write(line_of(head))
+        head = {"format": FORMAT, "version": VERSION, "schema": schema}
+        out.write(line_of({**head, "created_at": iso(int(now))}))
 
     def table(self, name: str, columns: list[str], lines: Iterable[bytes]) -> None:
         """Write one whole table."""

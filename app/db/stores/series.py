@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Engine, Executable, delete, exists, select, t
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.market import (
-    EMPTY_SERIES,
     Absent,
     AverageRow,
     AverageSlice,
@@ -110,15 +109,16 @@ class SqlSeriesStore:
             for row in records
             if row[STATE_WIDTH] is not None
         ]
-        return (SeriesState(*records[0][:STATE_WIDTH]) if records else EMPTY_SERIES), rows
+        return statements.state_of(records), rows
 
     def means(
         self, series: Series, window: Window, first: int, last: int
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
         """The (bucket, average in 1e-8) of [first, last], ascending, and their state."""
         records = self._rows(statements.means(series, window, first, last))
-        state = SeriesState(*records[0][:STATE_WIDTH]) if records else EMPTY_SERIES
-        return state, [(row[4], row[5]) for row in records if row[4] is not None]
+        bucket, mean = STATE_WIDTH, STATE_WIDTH + 1
+        rows = [(row[bucket], row[mean]) for row in records if row[bucket] is not None]
+        return statements.state_of(records), rows
 
     def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""

@@ -50,6 +50,11 @@ _MEAN: Final = {
     window: getattr(StoredAverages, name) for window, name in zip(WINDOWS, MEANS, strict=True)
 }
 
+_SAME_BUCKET: Final = and_(
+    *(getattr(StoredAverages, name) == getattr(StoredCandle, name) for name in KEY)
+)
+"""Joins the averages of a bucket to its candle."""
+
 
 def is_series(table: Any, series: Series) -> tuple[ColumnElement[bool], ...]:
     """The conditions that pick one series' rows."""
@@ -84,8 +89,12 @@ def state_columns(series: Series) -> tuple[Any, ...]:
 def read_state(connection: Connection, series: Series) -> SeriesState:
     """The state of the series; EMPTY_SERIES before its first load."""
     query = select(*state_columns(series)).where(*is_series(StoredSeries, series))
-    row = connection.execute(query).one_or_none()
-    return SeriesState(*row) if row is not None else EMPTY_SERIES
+    return state_of(connection.execute(query).all())
+
+
+def state_of(rows: Sequence[Sequence[Any]]) -> SeriesState:
+    """The state that rows beginning with `state_columns` belong to; EMPTY_SERIES without a row."""
+    return SeriesState(*rows[0][:STATE_WIDTH]) if rows else EMPTY_SERIES
 
 
 def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
@@ -93,9 +102,6 @@ def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
 
     Gives one row with only the state where the series has no candle in [first, last].
     """
-    same = and_(
-        *(getattr(StoredAverages, name) == getattr(StoredCandle, name) for name in KEY),
-    )
     return (
         select(
             *state_columns(series),
@@ -104,7 +110,7 @@ def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
         )
         .select_from(StoredSeries)
         .outerjoin(StoredCandle, and_(*within(StoredCandle, series, first, last)))
-        .outerjoin(StoredAverages, same)
+        .outerjoin(StoredAverages, _SAME_BUCKET)
         .where(*is_series(StoredSeries, series))
         .order_by(StoredCandle.bucket)
     )
@@ -146,8 +152,7 @@ def orphans(series: Series, first: int, last: int) -> tuple[Any, ...]:
 
     The schema forbids them, but SQLite enforces foreign keys only for programs that turn them on.
     """
-    same = (getattr(StoredCandle, name) == getattr(StoredAverages, name) for name in KEY)
-    return *within(StoredAverages, series, first, last), not_(exists().where(*same))
+    return *within(StoredAverages, series, first, last), not_(exists().where(_SAME_BUCKET))
 
 
 def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]:
@@ -159,10 +164,9 @@ def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]
     step = series.step
     bucket = StoredCandle.bucket
     back = {n: func.lag(bucket, n - 1).over(order_by=bucket).label(f"back_{n}") for n in WINDOWS}
-    same = and_(*(getattr(StoredAverages, name) == getattr(StoredCandle, name) for name in KEY))
     rows = (
         select(bucket, *_MEAN.values(), *back.values())
-        .outerjoin(StoredAverages, same)
+        .outerjoin(StoredAverages, _SAME_BUCKET)
         .where(*within(StoredCandle, series, first - (WINDOWS[-1] - 1) * step, last))
         .subquery()
     )

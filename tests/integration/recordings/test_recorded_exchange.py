@@ -22,6 +22,7 @@ from app.domain.fixed_point import SCALE, exact
 from app.sandbox.options import build_exchange, parser
 from app.sandbox.server import serve
 from app.services.loading import LoadReport
+from app.sources.local_rate_limiter import LocalRateLimiter
 from tests.support.candles import BTC
 from tests.support.loads import initial
 
@@ -58,7 +59,7 @@ def exchange_and_service(
 
 def load_into(made: Runtime, interval: Interval, days: int) -> LoadReport:
     """One initial load over HTTP."""
-    with open_candle_source(made.settings) as source:
+    with open_candle_source(made.settings, LocalRateLimiter, made.clock) as source:
         series = Series(BTC, interval)
         return initial(made.series, source, made.clock, history_days=days, series=series)
 

@@ -86,6 +86,12 @@ def test_limits_and_periods_bound_the_history(api: Client) -> None:
     assert api.get(f"/history/BTC?from={NOW + 1}").json() == []
     assert api.get(f"/history/BTC?to={NOW - 1}").json() == []
     assert api.get("/history/BTC?from=2024-03-30&to=2024-03-29").status == 400
+
+
+def test_one_instant_between_two_seconds_is_an_empty_history_and_not_reversed(api: Client) -> None:
+    instant = "2024-01-01T00:00:00.5Z"
+    empty = api.get(f"/history/BTC?from={instant}&to={instant}")
+    assert (empty.status, empty.json()) == (200, [])
     assert api.get("/history/BTC?since=1").status == 422
 
 

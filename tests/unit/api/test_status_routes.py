@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from threading import Event
 
-from app.core.errors import StoreUnavailable, StoreUnusable
-from app.core.market import DAY
+from structlog.testing import capture_logs
+
+from app.core.errors import StoreError, StoreUnavailable, StoreUnusable
+from app.core.market import DAY, Series, SeriesState
 from app.main import create_app
+from app.testing.series import MemorySeriesStore
 from tests.support.api import LAST, FakeRuntime, load, serving, settings, started
 
 
@@ -37,11 +40,24 @@ def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
     assert "make initial_load" in eth["message"]
 
 
+class TroubledStore(MemorySeriesStore):
+    """A store that raises `trouble` while a test sets it, and counts how often it was read."""
+
+    trouble: StoreError | None = None
+    reads = 0
+
+    def state(self, series: Series) -> SeriesState:
+        self.reads += 1
+        if self.trouble is not None:
+            raise self.trouble
+        return super().state(series)
+
+
 def test_health_and_readiness_are_the_databases_and_being_alive_is_nobodys() -> None:
-    runtime = FakeRuntime()
-    with serving(runtime) as api:
+    store = TroubledStore()
+    with serving(FakeRuntime(store)) as api:
         for trouble in (None, StoreUnavailable("10.1.2.3 refused"), StoreUnusable("not migrated")):
-            runtime.trouble = trouble
+            store.trouble = trouble
             health, ready = api.get("/health"), api.get("/readyz")
             assert health.status == ready.status == (503 if trouble else 200)
             said = "unavailable" if trouble else "ok"
@@ -50,6 +66,17 @@ def test_health_and_readiness_are_the_databases_and_being_alive_is_nobodys() -> 
             assert b"10.1.2.3" not in ready.body
             alive = api.get("/healthz")
             assert (alive.status, alive.json()) == (200, {"status": "alive"})
+
+
+def test_readiness_reads_the_database_once_and_the_log_says_why_that_fails() -> None:
+    store = TroubledStore()
+    load(store)
+    with serving(FakeRuntime(store), access_log="off") as api, capture_logs() as lines:
+        assert (api.get("/readyz").status, store.reads) == (200, 1)
+        store.trouble = StoreUnusable("not migrated")
+        assert (api.get("/readyz").status, store.reads) == (503, 2)
+    why = {"event": "database_unusable", "problem": "not migrated", "log_level": "warning"}
+    assert lines == [why]
 
 
 def test_a_dead_cache_only_degrades() -> None:
