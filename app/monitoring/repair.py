@@ -21,7 +21,7 @@ from app.domain.gaps import Span
 from app.domain.times import warmed_up
 from app.events.types import LoadFailed
 from app.services.gaps import Cause, Inspection, inspect
-from app.services.leasing import leased
+from app.services.leasing import leased, load_lease
 from app.services.loading import Plan, load, mend_averages
 
 AWAY: Final = (UpstreamUnavailable, UpstreamBlocked)
@@ -51,7 +51,7 @@ def repair(
     ]
     trouble: MmsError | None = None
     try:
-        with leased(runtime.leases, f"load {inspection.series}", runtime.clock) as renew:
+        with leased(runtime.leases, load_lease(inspection.series), runtime.clock) as renew:
             if spans:
                 trouble = away or _fetch(runtime, source, inspection, spans, renew)
             # Checked after the fetch: the new candles have already corrected many averages.

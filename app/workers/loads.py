@@ -27,7 +27,7 @@ from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Series
 from app.core.ports import Leases, SeriesStore
 from app.core.settings import Settings
-from app.services.leasing import leased
+from app.services.leasing import leased, load_lease
 from app.services.loading import LoadReport, OnPage, Plan, load
 from app.workers.outcomes import Outcome, announce, conclude
 
@@ -116,7 +116,7 @@ def load_all(
             waiting = False
             while True:
                 try:
-                    with leased(leases, _lease(name), runtime.clock) as renew:
+                    with leased(leases, load_lease(series), runtime.clock) as renew:
                         if loaded():
                             return _taken(series)
                         return Outcome(series, work(planned(series), on_page))
@@ -141,9 +141,9 @@ def load_all(
             leases.stop()
             _, unfinished = wait(ends, STOP_WITHIN)
             with suppress(StoreError):  # the lease expires by itself
-                for name, end in zip(names, ends, strict=True):
+                for series, end in zip(selection, ends, strict=True):
                     if end in unfinished:
-                        runtime.leases.release(_lease(name))
+                        runtime.leases.release(load_lease(series))
             raise
 
 
@@ -196,10 +196,6 @@ def _given_up(series: Series, patience: float) -> Outcome:
         "are not all stored yet: run this again when that process has ended"
     )
     return Outcome(series, error=error)
-
-
-def _lease(name: str) -> str:
-    return f"load {name}"
 
 
 def _side_by_side(
