@@ -19,7 +19,6 @@ from app.core.errors import (
 from app.core.ports import CandleSource
 from app.domain.gaps import Span
 from app.domain.times import warmed_up
-from app.events.types import LoadFailed
 from app.services.gaps import Cause, Inspection, inspect
 from app.services.leasing import leased, load_lease
 from app.services.loading import Plan, load, mend_averages
@@ -72,7 +71,7 @@ def _fetch(
     spans: Sequence[Span],
     renew: Callable[[], None],
 ) -> MmsError | None:
-    """Fetch and store the spans; log, publish and return the error, None if there is none."""
+    """Fetch and store the spans; log and return the error, None if there is none."""
     try:
         load(
             Plan.of_gaps(inspection.series, spans),
@@ -83,13 +82,11 @@ def _fetch(
             publish=runtime.events.publish,
         )
     except (UpstreamError, UnrepresentablePrice) as error:
-        kind, reason = type(error).__name__, str(error)
         structlog.get_logger().error(
             "repair_failed",
             **inspection.series.named(),
-            error=kind,
-            reason=reason,
+            error=type(error).__name__,
+            reason=str(error),
         )
-        runtime.events.publish(LoadFailed(inspection.series, kind, reason))
         return error
     return None
