@@ -74,7 +74,7 @@ def _fetch(
     """Fetch and store the spans; log and return the error, None if there is none."""
     try:
         load(
-            Plan.of_gaps(inspection.series, spans),
+            Plan(inspection.series, gaps=tuple(spans)),
             runtime.series,
             source,
             runtime.clock,

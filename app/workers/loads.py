@@ -110,18 +110,18 @@ def load_all(
                 renew()
 
             def loaded() -> bool:
-                checked_at = runtime.series.state(series).checked_at
-                return checked_at != checked[number] and not planned(series).fills_gaps
+                return runtime.series.state(series).checked_at != checked[number]
 
             waiting = False
             while True:
                 try:
                     with leased(leases, load_lease(series), runtime.clock) as renew:
-                        if loaded():
+                        plan = planned(series)
+                        if loaded() and not plan.gaps:
                             return _taken(series)
-                        return Outcome(series, work(planned(series), on_page))
+                        return Outcome(series, work(plan, on_page))
                 except TakenByAnother:
-                    if loaded():
+                    if loaded() and not planned(series).gaps:
                         return _taken(series)
                 except MmsError as error:
                     return Outcome(series, error=error)
