@@ -33,7 +33,7 @@ from app.domain.times import iso
 from app.services.anomalies import PriceRules
 from app.services.prices import Collection, collect, prune
 from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
-from app.workers.slots import Collector, Tally, Wait, tidy_up
+from app.workers.slots import Collector, Tally, Wait, log_refused, tidy_up
 
 COMMAND = "price_collector"
 
@@ -108,8 +108,8 @@ def _failed(error: MmsError) -> CommandFailed:
 
 
 def _report_refused(refused: Sequence[RefusedPrice]) -> None:
+    log_refused(refused)
     for item in refused:
-        structlog.get_logger().warning("price_refused", symbol=item.coin.symbol, reason=item.reason)
         output.line(f"{item.coin} not stored: {item.reason}")
 
 
@@ -166,7 +166,7 @@ def loop(
     wait: Wait = waits.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> Tally:
-    """Collect and prune by the settings until a signal or `wait` ends it; return the tally."""
+    """Collect and prune by the settings until a signal ends it; return the tally."""
     settings = runtime.settings
     collector = Collector(once, monotonic=monotonic, wait=wait)
     with suppress(Terminated, KeyboardInterrupt):  # the normal way to stop it
