@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import structlog
 
 from app.bootstrap import Runtime
 from app.core.errors import (
+    AWAY,
     MmsError,
     TakenByAnother,
     UnrepresentablePrice,
-    UpstreamBlocked,
     UpstreamError,
-    UpstreamUnavailable,
 )
 from app.core.ports import CandleSource
 from app.domain.gaps import Span
@@ -22,9 +20,6 @@ from app.domain.times import warmed_up
 from app.services.gaps import Cause, Inspection, inspect
 from app.services.leasing import leased, load_lease
 from app.services.loading import Plan, load, mend_averages
-
-AWAY: Final = (UpstreamUnavailable, UpstreamBlocked)
-"""Errors after which the exchange will not answer the next request either."""
 
 
 def repair(
