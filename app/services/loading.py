@@ -39,7 +39,7 @@ from app.events.types import (
     CandleRevised,
     CandlesLoaded,
     CandlesRefused,
-    Event,
+    Publish,
 )
 from app.services.comparing import Answer, fetch, requests
 
@@ -57,9 +57,6 @@ PAGES_A_COMMIT: Final = 20
 
 OnPage = Callable[[int], None]
 """Called with the number of buckets of each page received. Its errors end the load."""
-
-Publish = Callable[[Event], None]
-"""Called with each event after its commit. Must not raise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from app.commands.command import DONE, SOME_FAILED
 from app.core.errors import AWAY, MmsError, UpstreamError
 from app.core.market import RefusedCandle, Series
 from app.domain.times import iso
-from app.events.types import LoadFailed
+from app.events.types import LoadFailed, Publish
 from app.services.comparing import quarantine_request
-from app.services.loading import LoadReport, Publish
+from app.services.loading import LoadReport
 
 
 @dataclass(frozen=True, slots=True)
