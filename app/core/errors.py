@@ -25,6 +25,8 @@ The API maps these to statuses in one table (`app.api.errors`), the commands map
 
 from __future__ import annotations
 
+from typing import Final
+
 
 class MmsError(Exception):
     """Root of all errors that this product raises on purpose."""
@@ -107,6 +109,10 @@ class UpstreamNonsense(UpstreamError):
 
 class PriceScaleChanged(UpstreamError):
     """The exchange sent stored candles again, multiplied by one factor; none was used."""
+
+
+AWAY: Final = (UpstreamUnavailable, UpstreamBlocked)
+"""Errors after which the host will not answer the next request either."""
 
 
 class StoreError(MmsError):

@@ -115,28 +115,19 @@ def parse_threshold(value: str, name: str = "threshold") -> Decimal:
 
     `name` is its parameter or setting. Raises InvalidParameter, which names it.
     """
-    if _NUMBER.fullmatch(value) is None:
+    number = Decimal(value) if _NUMBER.fullmatch(value) else None
+    if number is None:
         problem = "is not a plain decimal number"
+    elif number <= 0:
+        problem = "is not above 0"
+    elif number > HIGHEST_THRESHOLD:
+        problem = f"is above {HIGHEST_THRESHOLD}"
+    elif round(number, _PLACES) != number:
+        problem = f"has more than {_PLACES} decimal places"
     else:
-        threshold = Decimal(value)
-        problem = threshold_problem(threshold)
-        if not problem:
-            return threshold
+        return number
     shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
     raise InvalidParameter(f"{name}={shown!r} {problem}. {ALLOWED_THRESHOLDS}")
-
-
-def threshold_problem(number: Decimal) -> str:
-    """The reason why a number cannot be a threshold; empty where it can."""
-    if not number.is_finite():
-        return "is not a finite number"
-    if number <= 0:
-        return "is not above 0"
-    if number > HIGHEST_THRESHOLD:
-        return f"is above {HIGHEST_THRESHOLD}"
-    if round(number, _PLACES) != number:
-        return f"has more than {_PLACES} decimal places"
-    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from app.core import setting_urls
 from app.core.errors import ConfigurationError, MmsError
+from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.setting_sources import EnvFileSource, PlaceSource
@@ -78,8 +79,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     access_log: Literal["on", "off"] = "on"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["auto", "console", "json"] = "auto"
+    log_level: Level = "INFO"
+    log_format: Format = "auto"
 
     @classmethod
     def settings_customise_sources(

@@ -216,7 +216,7 @@ def judge(prices: Sequence[int], rule: Rule) -> Judgement:
         return _without_change(rule, used)
     changes = [relative_change(used[at - 1], used[at]) for at in range(1, len(used))]
     recent = changes[:-1]
-    return _judgement(rule, used[-2], used[-1], rule.usual(recent), len(recent))
+    return _judgement(rule, used[-2], used[-1], changes[-1], rule.usual(recent), len(recent))
 
 
 def judge_series(
@@ -254,7 +254,7 @@ def judge_series(
             judged += usual is not None
             insufficient += usual is None
             if change is not None and usual is not None and usual.exceeded_by(change):
-                judgement = _judgement(rule, previous, close, usual, len(recent))
+                judgement = _judgement(rule, previous, close, change, usual, len(recent))
                 anomalies.append(AnomalousPoint(bucket, judgement))
         if change is not None and rule.window:
             recent.append((bucket, change))
@@ -286,10 +286,9 @@ def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
 
 
 def _judgement(
-    rule: Rule, previous: int, latest: int, usual: Usual | None, recent: int
+    rule: Rule, previous: int, latest: int, change: int, usual: Usual | None, recent: int
 ) -> Judgement:
     """The judgement of one change, in words too; `usual` comes from `recent` earlier changes."""
-    change = relative_change(previous, latest)
     if usual is None:
         outcome = Outcome.INSUFFICIENT
         reason = (

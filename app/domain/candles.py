@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from app.core.errors import UnrepresentablePrice
 from app.core.market import (
-    FIRST_FINER_STAMP,
     MAX_PRICE,
     MAX_VOLUME,
     OLDEST_BUCKET,
@@ -80,7 +79,7 @@ def judged(
     interval: Interval,
     first: int,
     last: int,
-    latest: int = FIRST_FINER_STAMP - 1,
+    latest: int,
 ) -> tuple[tuple[Candle, ...], tuple[RefusedCandle, ...]]:
     """Sort raw rows of the buckets [first, last] into candles to use and rows to refuse.
 

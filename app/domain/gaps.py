@@ -16,10 +16,6 @@ class Span(NamedTuple):
     first: int
     last: int
 
-    def count(self, step: int) -> int:
-        """How many buckets the span holds."""
-        return (self.last - self.first) // step + 1
-
 
 def missing(first: int, last: int, step: int, present: Iterable[int]) -> list[Span]:
     """The spans of [first, last] without any of the `present` buckets.

@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -29,8 +28,7 @@ DRAIN_SECONDS: Final = 5.0
 class EventBus:
     """Delivers events to the listeners of their type, in the order they were published.
 
-    A listener for a type also hears its subtypes; a listener for `Event` hears all. The dispatcher
-    thread starts with the first event.
+    A listener does not hear subtypes. The dispatcher thread starts with the first event.
     """
 
     def __init__(self, listeners: Listeners, capacity: int = CAPACITY) -> None:
@@ -108,8 +106,7 @@ class EventBus:
                 self._delivered[type(event).__name__] += 1
 
     def _deliver(self, event: Event) -> None:
-        groups = (self._listeners.get(kind, ()) for kind in type(event).__mro__)
-        for listener in chain.from_iterable(groups):
+        for listener in self._listeners.get(type(event), ()):
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - a listener must not break the bus

@@ -6,6 +6,7 @@ notices another process's load by the series' new revision, not by an event.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.core.market import Series
@@ -14,6 +15,10 @@ from app.core.market import Series
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that has happened."""
+
+
+Publish = Callable[[Event], None]
+"""Called with each event after its commit. Must not raise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.command import DONE, NOT_STARTED, SOME_FAILED, Ending, run
 from app.commands.series import series_of, series_parser
-from app.core.errors import StoreError, UpstreamError
+from app.core.errors import AWAY, StoreError, UpstreamError
 from app.core.logging import always
 from app.core.market import DAY
 from app.core.settings import Settings
 from app.domain.times import iso, iso_or_none
 from app.events.types import GapDetected
-from app.monitoring.repair import AWAY, repair
+from app.monitoring.repair import repair
+from app.services.comparing import quarantine_request
 from app.services.gaps import Inspection, inspect
 
 COMMAND: Final = "gap_monitor"
@@ -189,8 +190,7 @@ def _show(report: _Report) -> None:
             output.line(f"{name} wrong averages {_period(item, *span)}: run with --repair")
         if item.quarantined:
             output.line(
-                f"{name} has {item.quarantined} refusals on record: "
-                f"GET /{item.series.pair}/quarantine?interval={item.series.interval}"
+                f"{name} has {item.quarantined} refusals on record: {quarantine_request(item.series)}"
             )
         if item.stale:
             newest = iso_or_none(item.newest) or "none"

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import structlog
 
 from app.bootstrap import Runtime
 from app.core.errors import (
+    AWAY,
     MmsError,
     TakenByAnother,
     UnrepresentablePrice,
-    UpstreamBlocked,
     UpstreamError,
-    UpstreamUnavailable,
 )
 from app.core.ports import CandleSource
 from app.domain.gaps import Span
 from app.domain.times import warmed_up
-from app.events.types import LoadFailed
 from app.services.gaps import Cause, Inspection, inspect
-from app.services.leasing import leased
+from app.services.leasing import leased, load_lease
 from app.services.loading import Plan, load, mend_averages
-
-AWAY: Final = (UpstreamUnavailable, UpstreamBlocked)
-"""Errors after which the exchange will not answer the next request either."""
 
 
 def repair(
@@ -51,7 +45,7 @@ def repair(
     ]
     trouble: MmsError | None = None
     try:
-        with leased(runtime.leases, f"load {inspection.series}", runtime.clock) as renew:
+        with leased(runtime.leases, load_lease(inspection.series), runtime.clock) as renew:
             if spans:
                 trouble = away or _fetch(runtime, source, inspection, spans, renew)
             # Checked after the fetch: the new candles have already corrected many averages.
@@ -72,10 +66,10 @@ def _fetch(
     spans: Sequence[Span],
     renew: Callable[[], None],
 ) -> MmsError | None:
-    """Fetch and store the spans; log, publish and return the error, None if there is none."""
+    """Fetch and store the spans; log and return the error, None if there is none."""
     try:
         load(
-            Plan.of_gaps(inspection.series, spans),
+            Plan(inspection.series, gaps=tuple(spans)),
             runtime.series,
             source,
             runtime.clock,
@@ -83,13 +77,11 @@ def _fetch(
             publish=runtime.events.publish,
         )
     except (UpstreamError, UnrepresentablePrice) as error:
-        kind, reason = type(error).__name__, str(error)
         structlog.get_logger().error(
             "repair_failed",
             **inspection.series.named(),
-            error=kind,
-            reason=reason,
+            error=type(error).__name__,
+            reason=str(error),
         )
-        runtime.events.publish(LoadFailed(inspection.series, kind, reason))
         return error
     return None

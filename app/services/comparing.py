@@ -91,6 +91,11 @@ def _earliest(page: CandlePage) -> int | None:
     return min([*(candle.bucket for candle in page.candles[:1]), *refused], default=None)
 
 
+def quarantine_request(series: Series) -> str:
+    """Return the request to the API that lists the refused candles of a series, with reasons."""
+    return f"GET /{series.pair}/quarantine?interval={series.interval}"
+
+
 @dataclass(slots=True)
 class Answer:
     """The pages of one commit, merged, and the candles that are stored for their buckets.
@@ -125,7 +130,7 @@ class Answer:
 
     def judge(self, series: Series) -> UpstreamError | None:
         """Return None if the candles may be used. Otherwise refuse them all, and return why."""
-        quarantine = f"in quarantine (GET /{series.pair}/quarantine?interval={series.interval})"
+        quarantine = f"in quarantine ({quarantine_request(series)})"
         if self.factor is not None:
             times = f"prices multiplied by {float(self.factor):g}"
             self._refuse_all(f"This candle came with {times}: a change of scale.")

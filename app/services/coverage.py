@@ -76,7 +76,7 @@ def _count(store: SeriesStore, series: Series, served: Span) -> Coverage:
         series,
         first=buckets[0] if buckets else None,
         last=buckets[-1] if buckets else None,
-        expected=served.count(series.step),
+        expected=series.interval.count(*served),
         stored=len(buckets),
         warm_up_missing=WARM_UP - warm_up,
     )

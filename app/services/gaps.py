@@ -139,7 +139,7 @@ def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -
     return Inspection(
         series,
         served,
-        expected=served.count(step),
+        expected=interval.count(*served),
         gaps=tuple(explain(holes, absent, refused, step, served.first)),
         wrong_averages=tuple(spans_of(wrong, step)),
         newest=state.last,

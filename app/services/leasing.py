@@ -7,10 +7,16 @@ from contextlib import contextmanager
 from typing import Final
 
 from app.core.errors import TakenByAnother
+from app.core.market import Series
 from app.core.ports import Clock, Leases
 
 RENEW_EVERY: Final = 20.0
 """Seconds between two renewals of a lease that is in use."""
+
+
+def load_lease(series: Series) -> str:
+    """Return the name of the lease that loads and repairs of a series take."""
+    return f"load {series}"
 
 
 @contextmanager

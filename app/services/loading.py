@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from itertools import chain
 from typing import Final
 
@@ -40,7 +39,7 @@ from app.events.types import (
     CandleRevised,
     CandlesLoaded,
     CandlesRefused,
-    Event,
+    Publish,
 )
 from app.services.comparing import Answer, fetch, requests
 
@@ -59,50 +58,30 @@ PAGES_A_COMMIT: Final = 20
 OnPage = Callable[[int], None]
 """Called with the number of buckets of each page received. Its errors end the load."""
 
-Publish = Callable[[Event], None]
-"""Called with each event after its commit. Must not raise."""
-
-
-class Why(Enum):
-    """Why a part of a plan is requested."""
-
-    NEWEST = "newest"
-    """From the newest stored candles, which are read again, to the exchange's newest one."""
-
-    MISSING = "missing"
-    """Neither stored nor settled: never requested, or due to be requested again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Spans, ascending and disjoint, that are requested together for one reason."""
-
-    spans: tuple[Span, ...]
-    why: Why
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one load requests, part by part."""
+    """What one load requests: first the newest candles, then the gaps before them.
+
+    `newest` starts with the newest stored candles, which are read again, and reaches to the
+    exchange's newest one. `gaps`, ascending and disjoint, are neither stored nor settled: never
+    requested, or due to be requested again.
+    """
 
     series: Series
-    parts: tuple[Part, ...]
-
-    @classmethod
-    def of_gaps(cls, series: Series, spans: Sequence[Span]) -> Plan:
-        """Make a plan that requests these gaps and nothing else."""
-        return cls(series, (Part(tuple(spans), Why.MISSING),) if spans else ())
+    newest: Span | None = None
+    gaps: tuple[Span, ...] = ()
 
     @property
-    def fills_gaps(self) -> bool:
-        """Whether the plan requests more than the newest candles."""
-        return any(part.why is Why.MISSING for part in self.parts)
+    def parts(self) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """The spans that are requested together; either part may be empty."""
+        return () if self.newest is None else (self.newest,), self.gaps
 
     def buckets(self, now: float) -> int:
         """Return the number of requested buckets that have ended at unix time `now`."""
         interval = self.series.interval
         closed = interval.last_closed(now)
-        spans = chain.from_iterable(part.spans for part in self.parts)
+        spans = chain.from_iterable(self.parts)
         return sum(interval.count(span.first, min(span.last, closed)) for span in spans)
 
 
@@ -120,8 +99,8 @@ def plan_load(
     The newest candles come first, so that trouble with an old bucket does not hold them up. This
     part starts with the `reread` newest stored candles, however old they are, and ends beyond our
     own clock, in case the exchange's is ahead. The gaps before it, in the served period and its
-    warm-up, come second. A series with nothing stored has one part, from its first warm-up bucket
-    to beyond our clock. Raises StoreError.
+    warm-up, come second. A series with nothing stored is one gap, from its first warm-up bucket to
+    beyond our clock. Raises StoreError.
 
     A bucket is missing if it is neither stored nor settled. An absent or refused bucket is settled
     for good. With `ask_absent_again`, or if nothing is stored, only an absent one is settled, and
@@ -134,12 +113,11 @@ def plan_load(
         whole = Span(period.first, period.last + ahead)
         spans = _gaps(store, series, whole, now, ask_absent_again=True)
         # A span that lies wholly beyond our clock is no reason for a request.
-        return Plan.of_gaps(series, [span for span in spans if span.first <= period.last])
+        return Plan(series, gaps=tuple(span for span in spans if span.first <= period.last))
     recent = Span(newest - (reread - 1) * series.step, max(newest, period.last) + ahead)
     before = Span(period.first, min(period.last, recent.first - series.step))
     spans = _gaps(store, series, before, now, ask_absent_again=ask_absent_again)
-    gaps = Plan.of_gaps(series, spans).parts
-    return Plan(series, (Part((recent,), Why.NEWEST), *gaps))
+    return Plan(series, recent, tuple(spans))
 
 
 def _gaps(
@@ -231,9 +209,9 @@ def load(
     quarantine and not used.
     """
     series, report = plan.series, LoadReport(plan.series)
-    for part in plan.parts:
+    for part in plan.parts:  # an empty one has no requests
         batch: list[CandlePage] = []
-        spans = requests(store, series, part.spans, source.page_size, pages_a_commit)
+        spans = requests(store, series, part, source.page_size, pages_a_commit)
         for number, request in enumerate(spans, start=1):
             batch += fetch(source, series, request, on_page)
             page = batch[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,10 +19,8 @@ from app.core.prices import (
     StoredPrice,
 )
 from app.domain.anomalies import Judgement, RelativeRule
-from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
+from app.events.types import AnomalyDetected, PriceCollected, PriceRefused, Publish
 from app.services.anomalies import PriceRules, is_fresh, judge_newest
-
-Publish = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,14 +135,10 @@ class CoinGecko:
         """See PriceSource.prices. `currency` is CoinGecko's name of it, any case: `usd`, `brl`.
 
         Staleness is not judged here. A coin without a usable price is refused; the others are not
-        affected. Without coins no request is sent. Raises UpstreamError; UpstreamNonsense also
-        where the reply is no table of prices.
+        affected. Raises UpstreamError; UpstreamNonsense also where the reply is no table of prices.
         """
-        unique = tuple(dict.fromkeys(coins))
-        if not unique:
-            return PriceReply((), ())
         quote = currency.lower()
-        ids = tuple(dict.fromkeys(coin.id for coin in unique))
+        ids = tuple(dict.fromkeys(coin.id for coin in coins))
         reply = self._http.get_json(
             "simple/price",
             {
@@ -155,7 +151,7 @@ class CoinGecko:
         table = _table(reply.data, ids, self._http.host)
         now = self._time.read(reply.server_time)
         prices, refused = [], []
-        for coin in unique:
+        for coin in coins:
             try:
                 price, priced_at = _quote(table, coin.id, quote, now)
                 prices.append(SpotPrice(coin, price, quote, priced_at))

@@ -166,8 +166,8 @@ class UpstreamHttp:
             left = self._policy.total - (self._monotonic() - started)
             try:
                 return self._ask(path, params, min(self._bounds.deadline, left))
-            except UpstreamError as error:
-                if isinstance(error, UpstreamUnavailable) and error.retry_after:
+            except UpstreamUnavailable as error:
+                if error.retry_after:
                     self._limiter.close_for(error.retry_after)
                 elapsed = self._monotonic() - started
                 delay = decide(self._policy, error, attempt, elapsed, self._random)

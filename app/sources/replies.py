@@ -61,7 +61,6 @@ class Reply:
 
     data: Any
     server_time: int | None
-    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
         raise _blocked(host, f"{status}, a page of HTML")
     if refusal is not None or not 200 <= status < 300:
         raise _unreadable(raw, host, refusal)
-    return Reply(data, _server_time(raw), raw.status)
+    return Reply(data, _server_time(raw))
 
 
 def plausible_time(value: object) -> int | None:

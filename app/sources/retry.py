@@ -12,7 +12,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from app.core.errors import UpstreamError, UpstreamUnavailable
+from app.core.errors import UpstreamUnavailable
 
 LONGEST_WAIT: Final = 3_600.0
 """Seconds. A longer Retry-After is cut to this; the next run then tries again."""
@@ -43,18 +43,18 @@ class RetryPolicy:
 
 def decide(
     policy: RetryPolicy,
-    error: UpstreamError,
+    error: UpstreamUnavailable,
     attempt: int,
     elapsed: float,
     random: Callable[[], float],
 ) -> float | None:
     """Seconds to wait after the failed `attempt` (1 is the first) before the next; None for none.
 
-    Only UpstreamUnavailable is retried: a block, a refusal and nonsense would come again. Full
-    jitter (a uniform share of the whole back-off; `random` gives [0, 1)) keeps callers that failed
-    together from coming back together. The wait is never shorter than the host's `retry_after`.
+    No other error is retried: a block, a refusal and nonsense would come again. Full jitter (a
+    uniform share of the whole back-off; `random` gives [0, 1)) keeps callers that failed together
+    from coming back together. The wait is never shorter than the host's `retry_after`.
     """
-    if not isinstance(error, UpstreamUnavailable) or attempt >= policy.attempts:
+    if attempt >= policy.attempts:
         return None
     delay = random() * min(policy.cap, policy.base * 2.0 ** (attempt - 1))
     if error.retry_after is not None:

@@ -27,7 +27,7 @@ from app.core.errors import MmsError, StoreError, TakenByAnother
 from app.core.market import Series
 from app.core.ports import Leases, SeriesStore
 from app.core.settings import Settings
-from app.services.leasing import leased
+from app.services.leasing import leased, load_lease
 from app.services.loading import LoadReport, OnPage, Plan, load
 from app.workers.outcomes import Outcome, announce, conclude
 
@@ -110,18 +110,18 @@ def load_all(
                 renew()
 
             def loaded() -> bool:
-                checked_at = runtime.series.state(series).checked_at
-                return checked_at != checked[number] and not planned(series).fills_gaps
+                return runtime.series.state(series).checked_at != checked[number]
 
             waiting = False
             while True:
                 try:
-                    with leased(leases, _lease(name), runtime.clock) as renew:
-                        if loaded():
+                    with leased(leases, load_lease(series), runtime.clock) as renew:
+                        plan = planned(series)
+                        if loaded() and not plan.gaps:
                             return _taken(series)
-                        return Outcome(series, work(planned(series), on_page))
+                        return Outcome(series, work(plan, on_page))
                 except TakenByAnother:
-                    if loaded():
+                    if loaded() and not planned(series).gaps:
                         return _taken(series)
                 except MmsError as error:
                     return Outcome(series, error=error)
@@ -141,9 +141,9 @@ def load_all(
             leases.stop()
             _, unfinished = wait(ends, STOP_WITHIN)
             with suppress(StoreError):  # the lease expires by itself
-                for name, end in zip(names, ends, strict=True):
+                for series, end in zip(selection, ends, strict=True):
                     if end in unfinished:
-                        runtime.leases.release(_lease(name))
+                        runtime.leases.release(load_lease(series))
             raise
 
 
@@ -196,10 +196,6 @@ def _given_up(series: Series, patience: float) -> Outcome:
         "are not all stored yet: run this again when that process has ended"
     )
     return Outcome(series, error=error)
-
-
-def _lease(name: str) -> str:
-    return f"load {name}"
 
 
 def _side_by_side(

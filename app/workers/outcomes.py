@@ -11,11 +11,12 @@ import structlog
 from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.command import DONE, SOME_FAILED
-from app.core.errors import MmsError, UpstreamBlocked, UpstreamError, UpstreamUnavailable
+from app.core.errors import AWAY, MmsError, UpstreamError
 from app.core.market import RefusedCandle, Series
 from app.domain.times import iso
-from app.events.types import LoadFailed
-from app.services.loading import LoadReport, Publish
+from app.events.types import LoadFailed, Publish
+from app.services.comparing import quarantine_request
+from app.services.loading import LoadReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Outcome:
             return str(self.error)
         series, report = self.series, self.report
         if report is not None and report.newer_refused:
-            where = f"GET /{series.pair}/quarantine?interval={series.interval} has the reasons"
+            where = f"{quarantine_request(series)} has the reasons"
             if report.newest is None:
                 refused = _counted(report.refused)
                 return f"every candle received for {series} was refused ({refused}): {where}"
@@ -71,7 +72,7 @@ class Outcome:
     @property
     def unreachable(self) -> bool:
         """Whether the exchange did not answer, or refuses this client."""
-        return isinstance(self.error, UpstreamUnavailable | UpstreamBlocked)
+        return isinstance(self.error, AWAY)
 
 
 def _counted(refused: Sequence[RefusedCandle]) -> str:

@@ -22,7 +22,7 @@ import structlog
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
-from app.commands.command import DONE, SOME_FAILED, Terminated, command_parser, run
+from app.commands.command import DONE, SOME_FAILED, CommandFailed, Terminated, command_parser, run
 from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
@@ -31,7 +31,7 @@ from app.domain.fixed_point import text
 from app.domain.times import iso
 from app.services.prices import Collection, collect, prune
 from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
-from app.workers.slots import Collector, Tally, Wait, tidy_up
+from app.workers.slots import Collector, Tally, Wait, log_refused, tidy_up
 
 COMMAND = "price_collector"
 
@@ -59,7 +59,7 @@ def _fetch(settings: Settings, options: argparse.Namespace) -> int:
         with bootstrap.open_price_source(settings) as source:
             reply = source.prices([coin], settings.price_currency)
     except UpstreamError as error:
-        return _failed(error, as_json=options.json)
+        raise _failed(error) from error
     _report_refused(reply.refused)
     if not reply.prices:
         return _ended(SOME_FAILED, {"refused": _reasons(reply.refused)}, as_json=options.json)
@@ -94,17 +94,17 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
         return _ended(DONE, summary, as_json=options.json)
 
 
-def _failed(error: MmsError, *, as_json: bool) -> int:
-    """Log and print why the collection failed; return the exit code."""
-    cause = {"error": type(error).__name__, "reason": str(error)}
-    structlog.get_logger().error("price_collection_failed", **cause)
-    output.line(f"the collection failed: {error}")
-    return _ended(SOME_FAILED, cause, as_json=as_json)
+def _failed(error: MmsError) -> CommandFailed:
+    """Log why the collection failed; return the error that ends the command."""
+    structlog.get_logger().error(
+        "price_collection_failed", error=type(error).__name__, reason=str(error)
+    )
+    return CommandFailed(SOME_FAILED, str(error))
 
 
 def _report_refused(refused: Sequence[RefusedPrice]) -> None:
+    log_refused(refused)
     for item in refused:
-        structlog.get_logger().warning("price_refused", symbol=item.coin.symbol, reason=item.reason)
         output.line(f"{item.coin} not stored: {item.reason}")
 
 
@@ -126,11 +126,11 @@ def _ended(code: int, summary: Mapping[str, Any], *, as_json: bool) -> int:
 
 
 def collect_once(runtime: Runtime, once: Callable[[], Collection], *, as_json: bool) -> int:
-    """Collect and prune once, and print the result; return the exit code."""
+    """Collect and prune once, and print the result; return the exit code. Raises CommandFailed."""
     try:
         collection = once()
     except (UpstreamError, StoreError) as error:
-        return _failed(error, as_json=as_json)
+        raise _failed(error) from error
     pruned = tidy_up(lambda: _prune(runtime))
     output.table(
         ("symbol", "price", "currency", "as of"),
@@ -161,7 +161,7 @@ def loop(
     wait: Wait = waits.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> Tally:
-    """Collect and prune by the settings until a signal or `wait` ends it; return the tally."""
+    """Collect and prune by the settings until a signal ends it; return the tally."""
     settings = runtime.settings
     collector = Collector(once, monotonic=monotonic, wait=wait)
     with suppress(Terminated, KeyboardInterrupt):  # the normal way to stop it

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 
 from app.core.errors import MmsError, OutOfTurn, StoreError, UpstreamError, UpstreamUnavailable
+from app.core.prices import RefusedPrice
 from app.domain.fixed_point import text
 from app.services.prices import PRUNE_EVERY, Collection
 
@@ -19,8 +20,8 @@ MOST_JITTER: Final = 10.0
 Without it, services started together would always call the source at the same moment."""
 
 
-Wait = Callable[[float], object]
-"""Wait this many seconds. A true result ends the loop."""
+Wait = Callable[[float], None]
+"""Wait this many seconds. Its errors end the loop."""
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Tally:
 
 
 class Collector:
-    """Call `collect` at every slot until `wait` ends the loop, whatever the source does.
+    """Call `collect` at every slot until `wait` raises, whatever the source does.
 
     The schedule follows `monotonic`, which no clock change moves. A failed collection is not
     retried before the next slot: it costs as much of the source's budget as a good one. When the
@@ -54,7 +55,9 @@ class Collector:
         self._log = structlog.get_logger()
         self.tally = Tally()
 
-    def run(self, period: float, *, jitter: Callable[[], float], tidy: Callable[[], int]) -> None:
+    def run(
+        self, period: float, *, jitter: Callable[[], float], tidy: Callable[[], int]
+    ) -> NoReturn:
         """Collect every `period` seconds, the first time at once; `tidy` runs once an hour.
 
         `jitter` gives a number in [0, 1) for each slot.
@@ -78,8 +81,7 @@ class Collector:
                 )
             slot = following
             due = start + slot * period + jitter() * min(MOST_JITTER, JITTER_SHARE * period)
-            if self._wait(max(0.0, due - self._monotonic())):
-                return
+            self._wait(max(0.0, due - self._monotonic()))
 
     def _visit(self, slot: int) -> None:
         now = self._monotonic()
@@ -108,8 +110,7 @@ class Collector:
         self.tally.collected += 1
         self.tally.stored += len(collection.stored)
         self.tally.refused += len(collection.refused)
-        for refused in collection.refused:
-            self._log.warning("price_refused", symbol=refused.coin.symbol, reason=refused.reason)
+        log_refused(collection.refused)
         self._log.info(
             "prices_collected",
             slot=slot,
@@ -117,6 +118,12 @@ class Collector:
             refused=len(collection.refused),
             prices=", ".join(f"{price.symbol} {text(price.price)}" for price in collection.stored),
         )
+
+
+def log_refused(refused: Sequence[RefusedPrice]) -> None:
+    """Log each refused price with its reason."""
+    for item in refused:
+        structlog.get_logger().warning("price_refused", symbol=item.coin.symbol, reason=item.reason)
 
 
 def tidy_up(tidy: Callable[[], int]) -> bool:

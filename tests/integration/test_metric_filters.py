@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.command import command_parser, run
+from app.commands.command import Terminated, command_parser, run
 from app.core.errors import UpstreamUnavailable
 from app.core.logging import configure
 from app.core.market import AverageSlice, Series, Window
@@ -111,9 +111,13 @@ def test_each_collection_counts_the_prices_that_it_stored() -> None:
     made, stream = FakeRuntime().build(settings()), StringIO()
     prices = tuple(SpotPrice(Coin.parse(name), 1, "usd", NOW) for name in ("BTC", "ETH", "SOL"))
     stored = tuple(made.prices.add(prices, NOW))
+
+    def terminated(_seconds: float) -> None:
+        raise Terminated
+
     with log_as_before():
         configure("INFO", "json", stream)
-        loop(made, lambda: Collection(stored, ()), wait=lambda _seconds: True)
+        loop(made, lambda: Collection(stored, ()), wait=terminated)
     assert found("PricesCollected", stream.getvalue()) == [3]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from app.core.market import Series
 from app.core.ports import CandleSource, Clock, SeriesStore
-from app.services.loading import REREAD, LoadReport, Publish, ignore, load, plan_load
+from app.events.types import Publish
+from app.services.loading import REREAD, LoadReport, ignore, load, plan_load
 from tests.support.candles import BTC_DAILY
 
 

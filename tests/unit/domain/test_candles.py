@@ -16,6 +16,7 @@ DAY = Interval.DAY
 FIRST = 1_711_584_000  # 2024-03-28
 STEP = DAY.seconds
 LAST = FIRST + 9 * STEP
+LATEST = LAST + STEP + AHEAD
 
 
 def row(bucket: object = FIRST, **changes: object) -> RawCandle:
@@ -26,7 +27,7 @@ def row(bucket: object = FIRST, **changes: object) -> RawCandle:
 
 def reasons(*rows: RawCandle, interval: Interval = DAY) -> list[str]:
     """Why rows are refused; asserts that nothing of them is taken."""
-    candles, refused = judged(rows, interval, FIRST, LAST)
+    candles, refused = judged(rows, interval, FIRST, LAST, LATEST)
     assert candles == ()
     return [item.reason for item in refused]
 
@@ -54,7 +55,7 @@ def raw(item: Candle) -> RawCandle:
 
 @given(st.lists(candle()).map(unique))
 def test_valid_rows_in_any_order_come_out_ascending_and_unchanged(candles: list[Candle]) -> None:
-    taken, refused = judged((raw(item) for item in candles), DAY, FIRST, LAST)
+    taken, refused = judged((raw(item) for item in candles), DAY, FIRST, LAST, LATEST)
     assert list(taken) == sorted(candles, key=lambda item: item.bucket)
     assert refused == ()
 
@@ -63,7 +64,9 @@ def test_valid_rows_in_any_order_come_out_ascending_and_unchanged(candles: list[
 def test_a_row_that_comes_again_counts_once(candles: list[Candle], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(candles)))
     rows = data.draw(st.permutations([raw(item) for item in candles + again]))
-    assert judged(rows, DAY, FIRST, LAST) == judged(map(raw, candles), DAY, FIRST, LAST)
+    assert judged(rows, DAY, FIRST, LAST, LATEST) == judged(
+        map(raw, candles), DAY, FIRST, LAST, LATEST
+    )
 
 
 @given(st.permutations([row(), row(close="353446.62655679"), row()]))
@@ -71,7 +74,7 @@ def test_rows_of_one_bucket_that_differ_leave_a_hole_rather_than_a_guess(
     rows: list[RawCandle],
 ) -> None:
     other = row(FIRST + STEP)
-    taken, refused = judged([*rows, other], DAY, FIRST, LAST)
+    taken, refused = judged([*rows, other], DAY, FIRST, LAST, LATEST)
     assert [item.bucket for item in taken] == [FIRST + STEP]
     assert [item.bucket for item in refused] == [FIRST]
     assert "more than once" in refused[0].reason
@@ -105,7 +108,7 @@ def test_a_row_with_a_bad_value_is_refused_by_the_value_s_name(
 
 @given(st.decimals("0", "90000000000", places=15))
 def test_a_volume_finer_than_the_tick_is_rounded_half_to_even(volume: Decimal) -> None:
-    (taken,), _ = judged([row(volume=format(volume, "f"))], DAY, FIRST, LAST)
+    (taken,), _ = judged([row(volume=format(volume, "f"))], DAY, FIRST, LAST, LATEST)
     exact = int(volume * 10**15)
     down, rest = divmod(exact, 10**7)
     up = rest > 5 * 10**6 or (rest == 5 * 10**6 and down % 2 == 1)
@@ -127,7 +130,7 @@ def test_a_volume_finer_than_the_tick_is_rounded_half_to_even(volume: Decimal) -
 def test_a_stamp_that_no_exchange_can_mean_is_refused_wherever_it_lies(
     stamp: object, names: str
 ) -> None:
-    candles, refused = judged([row(stamp)], DAY, FIRST, LAST)
+    candles, refused = judged([row(stamp)], DAY, FIRST, LAST, LATEST)
     assert candles == ()
     (refusal,) = refused
     assert refusal.bucket is None
@@ -147,7 +150,7 @@ def test_a_stamp_beside_the_grid_is_refused_and_names_the_interval() -> None:
     (reason,) = reasons(row(FIRST + 10_800))
     assert "1d" in reason
     assert str(FIRST + 10_800) in reason
-    _, refused = judged([row(LAST + 10_800), row(FIRST + 1)], DAY, FIRST, LAST)
+    _, refused = judged([row(LAST + 10_800), row(FIRST + 1)], DAY, FIRST, LAST, LATEST)
     assert [item.bucket for item in refused] == [FIRST, LAST]
 
 
@@ -166,7 +169,7 @@ anything = (
 def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
     rows: list[RawCandle],
 ) -> None:
-    candles, refused = judged(rows, DAY, FIRST, LAST)
+    candles, refused = judged(rows, DAY, FIRST, LAST, LATEST)
     buckets = [item.bucket for item in candles]
     assert buckets == sorted(set(buckets))
     for item in candles:

@@ -21,7 +21,7 @@ from app.core.errors import (
 from app.core.market import AverageRow, Candle
 from app.domain.gaps import Span
 from app.events.bus import EventBus
-from app.events.types import CandlesLoaded, Event, LoadFailed
+from app.events.types import CandlesLoaded, Event
 from app.monitoring.repair import repair
 from app.services.gaps import Cause, Inspection, inspect
 from app.testing.series import MemoryLeases
@@ -62,7 +62,7 @@ class Stand:
     def __post_init__(self) -> None:
         there = [item for number, item in enumerate(ALL) if number not in self.lacking]
         self.exchange = FakeExchange.of(there, now=day(300))
-        OPEN.append(EventBus({kind: [self.heard.append] for kind in (CandlesLoaded, LoadFailed)}))
+        OPEN.append(EventBus({CandlesLoaded: [self.heard.append]}))
         fake = FakeRuntime(now=day(300), events=OPEN[-1])
         self.runtime: Runtime = replace(
             fake.build(settings(history_days=DAYS)),
@@ -152,7 +152,6 @@ def test_an_exchange_that_gives_no_answer_is_the_cause_and_the_trouble(
     assert done.trouble is error
     assert stand.causes(done.found) == [(day(250), Cause.UNREACHABLE)]
     assert stand.leases == {}
-    assert stand.told() == [LoadFailed(BTC_DAILY, kind.__name__, "The exchange is away.")]
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -173,7 +172,6 @@ def test_an_answer_that_cannot_be_used_is_trouble_and_no_other_cause() -> None:
     done = stand.repair()
     assert str(done.trouble) == "No list of candles."
     assert stand.causes(done.found) == [(day(250), Cause.ABSENT)]
-    assert stand.told() == [LoadFailed(BTC_DAILY, "UpstreamNonsense", "No list of candles.")]
 
 
 def test_closes_that_cannot_be_averaged_are_trouble_and_leave_the_rest_as_it_is() -> None:

@@ -14,9 +14,7 @@ from app.services.loading import (
     LOOK_AHEAD,
     REREAD,
     LoadReport,
-    Part,
     Plan,
-    Why,
     load,
     plan_load,
 )
@@ -45,7 +43,7 @@ def gaps(
         reread=reread,
         ask_absent_again=ask_absent_again,
     )
-    return [span for part in plan.parts if part.why is Why.MISSING for span in part.spans]
+    return list(plan.gaps)
 
 
 def catch_up(
@@ -100,7 +98,7 @@ def test_a_pair_of_which_the_exchange_has_nothing_is_asked_for_once_a_day() -> N
     exchange = FakeExchange.of([], now=day(300))
     store = loaded(exchange, 101)
     assert len(exchange.asked) == 1
-    assert plan_load(store, BTC_DAILY, exchange.now, history_days=101) == Plan(BTC_DAILY, ())
+    assert plan_load(store, BTC_DAILY, exchange.now, history_days=101) == Plan(BTC_DAILY)
     assert catch_up(store, exchange, 101) == LoadReport(BTC_DAILY)
     assert exchange.asked == []
     exchange.now = day(301)
@@ -127,14 +125,14 @@ def test_the_newest_are_asked_for_beyond_our_own_clock_and_beyond_what_is_stored
         unit.finish(changed=True, now=day(300))
     first = newest - 2 * series.step
 
-    def recent(now: float) -> Part:
-        return plan_load(store, series, now, history_days=1).parts[0]
+    def recent(now: float) -> Span | None:
+        return plan_load(store, series, now, history_days=1).newest
 
-    assert recent(day(300)) == Part((Span(first, newest + seconds),), Why.NEWEST)
+    assert recent(day(300)) == Span(first, newest + seconds)
     # The clock went on, or is behind what is stored already.
     later = day(310) - series.step
-    assert recent(day(310)) == Part((Span(first, later + seconds),), Why.NEWEST)
-    assert recent(day(290)) == Part((Span(first, newest + seconds),), Why.NEWEST)
+    assert recent(day(310)) == Span(first, later + seconds)
+    assert recent(day(290)) == Span(first, newest + seconds)
 
 
 def test_a_history_that_was_made_longer_is_fetched_once_and_equals_a_clean_load() -> None:
@@ -210,7 +208,7 @@ def test_trouble_with_an_old_bucket_does_not_keep_the_newest_away() -> None:
 
 
 @pytest.mark.parametrize("ask_absent_again", [False, True])
-def test_a_series_with_nothing_stored_is_one_part_from_its_warm_up_to_beyond_our_clock(
+def test_a_series_with_nothing_stored_is_one_gap_from_its_warm_up_to_beyond_our_clock(
     ask_absent_again: bool,
 ) -> None:
     plan = plan_load(
@@ -221,23 +219,18 @@ def test_a_series_with_nothing_stored_is_one_part_from_its_warm_up_to_beyond_our
         ask_absent_again=ask_absent_again,
     )
     whole = Span(day(0), day(299) + AHEAD)
-    assert plan == Plan(BTC_DAILY, (Part((whole,), Why.MISSING),))
-    assert (plan.fills_gaps, plan.buckets(day(300) + 60)) == (True, 300)
+    assert plan == Plan(BTC_DAILY, gaps=(whole,))
+    assert plan.buckets(day(300) + 60) == 300
 
 
 def test_the_newest_come_first_and_then_what_is_missing_before_them() -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300))
     store = loaded(exchange, 50)
     plan = plan_load(store, BTC_DAILY, day(301), history_days=101)
-    assert plan == Plan(
-        BTC_DAILY,
-        (
-            Part((Span(day(297), day(300) + AHEAD),), Why.NEWEST),
-            Part((Span(day(1), day(50)),), Why.MISSING),
-        ),
-    )
-    assert (plan.fills_gaps, plan.buckets(day(301))) == (True, 4 + 50)
-    assert not plan_load(store, BTC_DAILY, day(301), history_days=51).fills_gaps
+    newest = Span(day(297), day(300) + AHEAD)
+    assert plan == Plan(BTC_DAILY, newest, (Span(day(1), day(50)),))
+    assert plan.buckets(day(301)) == 4 + 50
+    assert plan_load(store, BTC_DAILY, day(301), history_days=51).gaps == ()
 
 
 def test_a_year_of_days_is_asked_for_in_two_requests_and_brought_up_to_date_by_one() -> None:

@@ -118,7 +118,7 @@ def test_revised_closes_correct_exactly_the_averages_that_contain_them(
 ) -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300))
     store = MemorySeriesStore()
-    load(Plan.of_gaps(BTC_DAILY, [Span(day(0), day(299))]), store, exchange, lambda: exchange.now)
+    load(Plan(BTC_DAILY, gaps=(Span(day(0), day(299)),)), store, exchange, lambda: exchange.now)
     for number, close in revised.items():
         exchange.candles[day(number)] = candle(day(number), close)
     for number in volume_only - revised.keys():
@@ -137,7 +137,7 @@ def test_revised_closes_correct_exactly_the_averages_that_contain_them(
 def test_an_incremental_load_reads_no_more_than_the_new_candles_and_one_window() -> None:
     exchange = FakeExchange.of(daily(range(1001)), now=day(1000))
     store = _CountingStore()
-    load(Plan.of_gaps(BTC_DAILY, [Span(day(0), day(999))]), store, exchange, lambda: exchange.now)
+    load(Plan(BTC_DAILY, gaps=(Span(day(0), day(999)),)), store, exchange, lambda: exchange.now)
     store.read_closes = 0
     exchange.now = day(1001)
     report = incremental(store, exchange)

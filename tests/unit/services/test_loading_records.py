@@ -130,7 +130,7 @@ def test_a_page_that_ends_before_it_begins_brings_nothing() -> None:
     exchange = FakeExchange.of(calm(range(10)), now=day(5))
     store = MemorySeriesStore()
     report = load(
-        Plan.of_gaps(BTC_DAILY, [Span(day(7), day(9))]), store, exchange, lambda: exchange.now
+        Plan(BTC_DAILY, gaps=(Span(day(7), day(9)),)), store, exchange, lambda: exchange.now
     )
     assert (report.inserted, report.absent, report.newest) == (0, 0, None)
     assert store.state(BTC_DAILY).checked_at == day(5)

@@ -31,7 +31,7 @@ def run(
     """One load: its report, and what it published."""
     heard: list[Event] = []
     report = load(
-        Plan.of_gaps(series, spans),
+        Plan(series, gaps=tuple(spans)),
         store,
         exchange,
         lambda: exchange.now,

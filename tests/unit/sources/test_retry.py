@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.errors import (
-    UpstreamBlocked,
-    UpstreamError,
-    UpstreamNonsense,
-    UpstreamRejected,
-    UpstreamUnavailable,
-)
+from app.core.errors import UpstreamUnavailable
 from app.sources.retry import (
     LONGEST_WAIT,
     RetryPolicy,
@@ -27,12 +21,6 @@ POLICY = RetryPolicy(attempts=5, base=1.0, cap=30.0, total=90.0)
 
 def highest() -> float:
     return 1.0
-
-
-@pytest.mark.parametrize("kind", [UpstreamBlocked, UpstreamRejected, UpstreamNonsense])
-def test_only_what_is_temporary_is_asked_again(kind: type[UpstreamError]) -> None:
-    assert decide(POLICY, kind("no", host="h"), 1, 0.0, lambda: 0.0) is None
-    assert decide(POLICY, DOWN, 1, 0.0, lambda: 0.0) == 0.0
 
 
 def test_the_longest_wait_doubles_with_each_attempt_up_to_the_cap() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from structlog.testing import capture_logs
 
+from app.commands.command import Terminated
 from app.core.errors import StoreUnavailable
 from app.core.prices import Coin, SpotPrice
 from app.services.prices import Collection
@@ -31,12 +32,13 @@ class Watch:
     def monotonic(self) -> float:
         return self.now
 
-    def wait(self, timeout: float) -> bool:
+    def wait(self, timeout: float) -> None:
         self.waited.append(timeout)
         self.now += timeout
         self.meanwhile(timeout)
         self.waits_left -= 1
-        return self.waits_left < 0
+        if self.waits_left < 0:
+            raise Terminated
 
 
 @pytest.mark.parametrize(("days", "left"), [(2, [1]), (0, [1, 3, 9])])

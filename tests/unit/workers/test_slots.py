@@ -6,9 +6,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from app.commands.command import Terminated
 from app.core.errors import StoreUnavailable, UpstreamError, UpstreamUnavailable, rate_limited
 from app.core.prices import Coin, RefusedPrice, StoredPrice
 from app.services.prices import Collection
@@ -33,10 +35,11 @@ class World:
     def collector(self) -> Collector:
         return Collector(self.collect, monotonic=self.monotonic, wait=self.wait)
 
-    def wait(self, timeout: float) -> bool:
+    def wait(self, timeout: float) -> None:
         assert timeout >= 0
         self.now += timeout
-        return self.now >= self.end
+        if self.now >= self.end:
+            raise Terminated
 
     def collect(self) -> Collection:
         self.called.append(self.now)
@@ -50,7 +53,7 @@ class World:
 def run(world: World, jitter: Callable[[], float] = lambda: 0.0) -> list[dict[str, object]]:
     """Run a collector to the world's end; returns what it logged."""
     structlog.reset_defaults()
-    with capture_logs() as lines:
+    with capture_logs() as lines, pytest.raises(Terminated):
         world.collector().run(POLL, jitter=jitter, tidy=lambda: 0)
     return [dict(line) for line in lines]
 
@@ -139,8 +142,8 @@ def test_the_tally_counts_every_slot_once() -> None:
 
     world.act = act
     structlog.reset_defaults()
-    with capture_logs():
-        collector = world.collector()
+    collector = world.collector()
+    with capture_logs(), pytest.raises(Terminated):
         collector.run(POLL, jitter=lambda: 0.0, tidy=lambda: 0)
     found = collector.tally
     assert (found.failed, found.skipped, found.missed) == (2, 2, 3)
@@ -159,7 +162,7 @@ def test_tidying_runs_once_an_hour_and_its_trouble_is_survived() -> None:
         return 5
 
     structlog.reset_defaults()
-    with capture_logs() as lines:
+    with capture_logs() as lines, pytest.raises(Terminated):
         world.collector().run(POLL, jitter=lambda: 0.0, tidy=tidy)
     assert len(tidied) == 24
     assert sum(line["event"] == "prices_pruned" for line in lines) == 23
