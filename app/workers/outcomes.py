@@ -13,7 +13,7 @@ from app.commands import output
 from app.commands.command import DONE, SOME_FAILED
 from app.core.errors import AWAY, MmsError, UpstreamError
 from app.core.market import RefusedCandle, Series
-from app.domain.times import iso
+from app.domain.times import iso, iso_or_none
 from app.events.types import LoadFailed, Publish
 from app.services.comparing import quarantine_request
 from app.services.loading import LoadReport
@@ -157,7 +157,7 @@ def _row(outcome: Outcome) -> list[object]:
         report.absent,
         len(report.refused),
         report.averages,
-        "-" if report.newest is None else iso(report.newest),
+        iso_or_none(report.newest) or "-",
     ]
 
 

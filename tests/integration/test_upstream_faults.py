@@ -8,16 +8,15 @@ what is wrong with a candle that of tests/unit/domain/test_candles.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 
 import pytest
 
 from app.core.errors import UpstreamBlocked, UpstreamError, UpstreamNonsense, UpstreamUnavailable
-from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, Interval
+from app.core.market import WARM_UP, Candle, Interval
 from app.core.ports import CandleSource
 from app.db import schema
 from app.db.database import open_engine
@@ -33,7 +32,7 @@ from app.sources import mercado_bitcoin_legacy as legacy
 from app.sources.http import Bounds, UpstreamHttp
 from app.sources.local_rate_limiter import LocalRateLimiter
 from app.sources.retry import RetryPolicy
-from tests.support.candles import BTC_DAILY
+from tests.support.candles import BTC_DAILY, Rows, by_hand
 from tests.support.loads import incremental, initial
 
 DAY = Interval.DAY
@@ -49,7 +48,6 @@ SOURCES: dict[str, Callable[[UpstreamHttp], CandleSource]] = {
     V4_PATH: lambda http: official.MercadoBitcoin(http, lambda: NOW),
     LEGACY_PATH: lambda http: legacy.MercadoBitcoinLegacy(http, lambda: NOW),
 }
-Rows = list[tuple[Candle, AverageRow]]
 
 
 @dataclass
@@ -112,21 +110,6 @@ def truth() -> tuple[Candle, ...]:
     )
 
 
-def by_hand(candles: Sequence[Candle] = truth()) -> Rows:
-    """What must be stored where these candles are: averages by rational arithmetic."""
-    closes = {candle.bucket: candle.close for candle in candles}
-    return [
-        (candle, AverageRow(candle.bucket, tuple(_mean(closes, candle.bucket, n) for n in WINDOWS)))
-        for candle in candles
-    ]
-
-
-def _mean(closes: dict[int, int], bucket: int, window: int) -> int | None:
-    values = [closes.get(bucket - back * DAY.seconds) for back in range(window)]
-    known = [value for value in values if value is not None]
-    return round(Fraction(sum(known), window)) if len(known) == window else None
-
-
 FAULTS: dict[str, type[UpstreamError]] = {
     "status=200,body=<html>": UpstreamBlocked,
     'status=200,body={"code":"API|SERVER|API_UNAVAILABLE"}': UpstreamUnavailable,
@@ -149,7 +132,7 @@ def test_a_fault_ends_the_load_with_the_right_error_and_nothing_stored(rig: Rig,
     assert rig.stored() == []
     rig.exchange.faults.clear()
     rig.load(source)
-    assert rig.stored() == by_hand()
+    assert rig.stored() == by_hand(truth())
 
 
 REFUSED = {
@@ -183,7 +166,7 @@ def test_wrong_candles_are_refused_one_by_one_leave_holes_and_come_back_with_the
     assert (report.absent, rig.store.absences(BTC_DAILY, FIRST, LAST)) == (0, [])
     rig.exchange.faults.clear()
     assert rig.load(source).inserted == len(wrong)
-    assert rig.stored() == by_hand()
+    assert rig.stored() == by_hand(truth())
 
 
 @pytest.mark.parametrize("spec", ["crossed", "missing"])
@@ -194,7 +177,7 @@ def test_a_wrong_candle_never_replaces_a_right_one(rig: Rig, spec: str) -> None:
     rig.exchange.faults.add(f"{spec},candle={LAST - DAY.seconds}")
     report = rig.reread(source, 3)
     assert (report.inserted, report.revised) == (0, 0)
-    assert rig.stored() == by_hand()
+    assert rig.stored() == by_hand(truth())
     assert rig.store.state(BTC_DAILY).revision == before
 
 
@@ -205,7 +188,7 @@ def test_a_revised_close_is_noticed_when_it_is_read_again_and_corrects_its_avera
     rig.load(source)
     rig.exchange.faults.add(f"revise=0.5,candle={BAD}")
     assert rig.reread(source, 3).revised == 0
-    assert rig.stored() == by_hand()
+    assert rig.stored() == by_hand(truth())
     assert rig.reread(source, 30).revised == 1
     (revision,) = rig.store.revisions(BTC_DAILY, 10)
     old, new = revision.old, revision.new

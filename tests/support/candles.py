@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from app.core.errors import MmsError
-from app.core.market import Candle, CandlePage, Interval, Pair, RefusedCandle, Series
+from app.core.market import (
+    WINDOWS,
+    AverageRow,
+    Candle,
+    CandlePage,
+    Interval,
+    Pair,
+    RefusedCandle,
+    Series,
+)
 from app.domain.gaps import Span
 
 BTC = Pair("BTC", "BRL")
@@ -15,6 +25,7 @@ ETH = Pair("ETH", "BRL")
 DAY = Interval.DAY
 BTC_DAILY = Series(BTC, DAY)
 ETH_DAILY = Series(ETH, DAY)
+Rows = list[tuple[Candle, AverageRow]]
 EPOCH = 1_600_041_600 // 86_400 * 86_400
 """A midnight to count days from."""
 
@@ -35,6 +46,26 @@ def daily(numbers: Iterable[int], seed: int = 1) -> list[Candle]:
         candle(day(number), random.Random(f"{seed}/{number}").randrange(10**8, 10**14))
         for number in numbers
     ]
+
+
+def calm(numbers: Iterable[int]) -> list[Candle]:
+    """Candles of numbered days whose prices hardly move."""
+    return [candle(day(number), 10**10 + number) for number in numbers]
+
+
+def by_hand(candles: Sequence[Candle]) -> Rows:
+    """The rows that daily candles must lead to, by rational arithmetic and nothing else."""
+    closes = {item.bucket: item.close for item in candles}
+    return [
+        (item, AverageRow(item.bucket, tuple(_mean(closes, item.bucket, n) for n in WINDOWS)))
+        for item in sorted(candles, key=lambda item: item.bucket)
+    ]
+
+
+def _mean(closes: Mapping[int, int], bucket: int, window: int) -> int | None:
+    values = [closes.get(bucket - back * DAY.seconds) for back in range(window)]
+    known = [value for value in values if value is not None]
+    return round(Fraction(sum(known), window)) if len(known) == window else None
 
 
 @dataclass

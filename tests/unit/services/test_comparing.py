@@ -15,15 +15,10 @@ from app.domain.gaps import Span
 from app.services.comparing import COMPARED, requests
 from app.services.loading import LoadReport, Plan, load, plan_load
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC_DAILY, DAY, FakeExchange, candle, day
+from tests.support.candles import BTC_DAILY, DAY, FakeExchange, calm, day
 from tests.support.loads import incremental, initial
 
 FACTORS = [Fraction(100), Fraction(1, 1000)]
-
-
-def calm(numbers: range) -> list[Candle]:
-    """Candles whose prices hardly move."""
-    return [candle(day(number), 10**10 + number) for number in numbers]
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, cast
 
 import pytest
@@ -13,36 +12,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import UpstreamUnavailable
-from app.core.market import WARM_UP, WINDOWS, AverageRow, Candle, CandlePage, Interval, Series
+from app.core.market import WARM_UP, WINDOWS, Candle, CandlePage, Interval, Series
 from app.core.ports import SeriesUnit
 from app.domain.gaps import Span
 from app.services.comparing import COMPARED
 from app.services.loading import PAGES_A_COMMIT, LoadReport, Plan, load
 from app.testing.series import MemorySeriesStore
 from tests.support import loads
-from tests.support.candles import BTC, BTC_DAILY, DAY, EPOCH, FakeExchange, candle, daily, day
-
-Rows = list[tuple[Candle, AverageRow]]
+from tests.support.candles import (
+    BTC,
+    BTC_DAILY,
+    DAY,
+    EPOCH,
+    FakeExchange,
+    Rows,
+    by_hand,
+    candle,
+    daily,
+    day,
+)
 
 
 def rows_of(store: MemorySeriesStore, interval: Interval = DAY) -> Rows:
     """Everything that is stored of the series."""
     return store.rows(Series(BTC, interval), 0, 2**40)[1]
-
-
-def by_hand(candles: list[Candle]) -> Rows:
-    """The rows that the candles must lead to, by rational arithmetic and nothing else."""
-    close = {item.bucket: item.close for item in candles}
-    return [
-        (item, AverageRow(item.bucket, tuple(_mean(close, item.bucket, n) for n in WINDOWS)))
-        for item in sorted(candles, key=lambda item: item.bucket)
-    ]
-
-
-def _mean(close: dict[int, int], bucket: int, window: int) -> int | None:
-    needed = [close.get(bucket - back * 86_400) for back in range(window)]
-    known = [value for value in needed if value is not None]
-    return round(Fraction(sum(known), window)) if len(known) == window else None
 
 
 def initial(store: MemorySeriesStore, exchange: FakeExchange, days: int = 365) -> LoadReport:

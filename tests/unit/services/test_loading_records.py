@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from app.core.market import AverageRow, Candle, RefusedCandle
+from app.core.market import AverageRow, RefusedCandle
 from app.domain.gaps import Span
 from app.events.types import CandleRevised, Event
 from app.services.gaps import Cause, inspect, is_stale
 from app.services.loading import Plan, load, mend_averages
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC_DAILY, DAY, FakeExchange, candle, daily, day
+from tests.support.candles import BTC_DAILY, DAY, FakeExchange, calm, candle, daily, day
 from tests.support.loads import incremental, initial
 
 
@@ -26,11 +26,6 @@ def published(store: MemorySeriesStore, exchange: FakeExchange) -> list[Event]:
     heard: list[Event] = []
     incremental(store, exchange, lambda: exchange.now, history_days=101, publish=heard.append)
     return heard
-
-
-def calm(numbers: range) -> list[Candle]:
-    """Candles whose prices hardly move."""
-    return [candle(day(number), 10**10 + number) for number in numbers]
 
 
 def test_a_refused_candle_is_in_quarantine_and_the_cause_of_its_gap() -> None:

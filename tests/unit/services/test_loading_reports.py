@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from app.core.market import Candle, Series
+from app.core.market import Series
 from app.domain.gaps import Span
 from app.events.types import AveragesCalculated, CandleRevised, CandlesLoaded, Event
 from app.services.loading import LoadReport, Plan, load
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC_DAILY, ETH_DAILY, FakeExchange, candle, day
+from tests.support.candles import BTC_DAILY, ETH_DAILY, FakeExchange, calm, candle, day
 
 ALL = Span(day(0), day(299))
-
-
-def calm(numbers: Iterable[int]) -> list[Candle]:
-    """Candles whose prices hardly move."""
-    return [candle(day(number), 10**10 + number) for number in numbers]
 
 
 def run(
