@@ -27,7 +27,7 @@ NEEDS: Final = {"account", "docker", "network", "root", "systemd", "terraform", 
 SHELL: Final = "sh"
 """The kind of a block whose lines are commands."""
 
-_UNSEEN: Final = {".venv", ".tools", ".git", "data", "htmlcov", "node_modules"}
+_UNSEEN: Final = {".venv", ".tools", ".git", ".pytest_cache", "data", "htmlcov", "node_modules"}
 _FENCE: Final = re.compile(r" *(`{3,}) *(\S*)")
 _MARK: Final = re.compile(r"<!-- needs: ([a-z, ]+) -->")
 _HEADING: Final = re.compile(r"(#{1,6}) +(.*?)#* *$")
