@@ -1,7 +1,8 @@
 """What a host's reply means: pure, so that every case is a line in a table of tests.
 
 The order of judgement: a redirect; an error in the body (a host's own words are more precise than
-a status, and some send them with 200); the status; a page of HTML; the JSON.
+a status, and some send them with 200); the status; a page of HTML; the JSON. What the body is
+decides whether it is a page, not its label: some hosts label JSON `text/html`.
 
 JSON is read as RFC 8259 means it, and no number passes through a binary float. Python's own reader
 accepts `NaN`, `Infinity` and repeated keys, and turns `353446.62655678` into a float. From an
@@ -207,8 +208,12 @@ def _parsed(raw: RawReply) -> tuple[Any, ValueError | None]:
 
 
 def _is_html(raw: RawReply) -> bool:
+    """Whether the body is a page of HTML, or is labelled so and is no JSON either."""
+    start = (raw.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     kind = raw.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind in _HTML or (raw.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    if start == b"<" or kind not in _HTML:
+        return start == b"<"
+    return start not in (b"{", b"[") and _parsed(raw)[1] is not None
 
 
 def _plain_text(raw: RawReply) -> str:
