@@ -6,11 +6,11 @@ integer (`app.domain.fixed_point`). Times are unix seconds, UTC. A bucket is nam
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair
 
 Window = int
@@ -36,7 +36,7 @@ MAX_VOLUME: Final = 2**63 - 1
 # Currencies that the legacy QUOTE+BASE spelling may start with. The longest come first, so that
 # USDT is not read as USD + T….
 _QUOTES: Final = ("USDT", "USDC", "BRL", "USD", "EUR", "BTC")
-_CURRENCY: Final = re.compile(r"[A-Z0-9]{2,12}")
+_SEPARATORS: Final = ",:/"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,17 +65,22 @@ class Pair:
 
         Raises UnsupportedPair where the text is neither. Does not check whether the pair is served.
         """
-        name = text.strip().upper()
-        base, hyphen, quote = name.partition("-")
+        name = names.cased(text.strip())
+        base, hyphen, quote = name.rpartition("-")
         if not hyphen:
             quote = next((q for q in _QUOTES if name.startswith(q) and name != q), "")
             base = name.removeprefix(quote)
-        if base == quote or _CURRENCY.fullmatch(base) is None or _CURRENCY.fullmatch(quote) is None:
-            raise UnsupportedPair(
-                f"{text!r} is not a trading pair: write BASE-QUOTE such as BTC-BRL, "
-                "or QUOTE+BASE such as BRLBTC."
-            )
-        return cls(base, quote)
+        problem = "is not a trading pair"
+        try:
+            pair = cls(names.symbol(base, _SEPARATORS), names.symbol(quote, _SEPARATORS))
+            if base and quote and pair.base != pair.quote:
+                return pair
+        except names.UnusableName as error:
+            if base and quote:
+                problem = str(error)
+        raise UnsupportedPair(
+            f"{text!r} {problem}: write BASE-QUOTE such as BTC-BRL, or QUOTE+BASE such as BRLBTC."
+        )
 
 
 class Interval(Enum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -23,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.core import setting_urls
+from app.core import names, setting_urls
 from app.core.errors import ConfigurationError, MmsError
 from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
@@ -102,7 +103,10 @@ class Settings(BaseSettings):
     @field_validator("allowed_pairs", mode="before")
     @classmethod
     def _pairs(cls, value: Any) -> Any:
-        return _listed(value, Pair.parse)
+        pairs = _listed(value, Pair.parse)
+        if isinstance(pairs, tuple):
+            _distinct("pair", {pair.symbol: (pair.symbol, pair.legacy) for pair in pairs})
+        return pairs
 
     @field_validator("intervals", mode="before")
     @classmethod
@@ -115,6 +119,8 @@ class Settings(BaseSettings):
         coins = _listed(value, Coin.parse)
         if isinstance(coins, tuple) and len({coin.symbol for coin in coins}) < len(coins):
             raise PydanticCustomError("symbols", "names one symbol twice; name each once")
+        if isinstance(coins, tuple):
+            _distinct("symbol", {coin.symbol: (coin.symbol,) for coin in coins})
         return coins
 
     @field_validator("anomaly_threshold", mode="before")
@@ -222,6 +228,21 @@ def _listed(value: Any, parse: Any) -> Any:
         return tuple(dict.fromkeys(parse(item) for item in items))
     except MmsError as error:
         raise PydanticCustomError("item", "{reason}", {"reason": str(error)}) from None
+
+
+def _distinct(kind: str, spellings: Mapping[str, Sequence[str]]) -> None:
+    """Refuse two names of which a spelling cannot be told from one of the other's."""
+    owners: dict[str, str] = {}
+    for name, written in spellings.items():
+        for text in written:
+            owner = owners.setdefault(names.skeleton(text), name)
+            if owner != name:
+                raise PydanticCustomError(
+                    "alike",
+                    "names {kind}s that cannot be told apart, {one} and {other} (both are read as "
+                    "{text}); remove one of them",
+                    {"kind": kind, "one": owner, "other": name, "text": text},
+                )
 
 
 def _line(item: ErrorDetails) -> str:

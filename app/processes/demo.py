@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Any, Final
+from urllib.parse import quote
 
 from app import serve
 from app.commands import command, output
@@ -74,12 +75,16 @@ def _demonstrate(own: Settings) -> int:
 def show(base_url: str, settings: Settings) -> None:
     """Print the three addresses worth opening, and one request with its reply."""
     interval = "" if Interval.DAY in settings.intervals else f"&interval={settings.intervals[0]}"
-    url = f"{base_url}/{settings.allowed_pairs[0]}/mms?range=20{interval}"
+    pair, symbol = (
+        quote(str(item), safe="")
+        for item in (settings.allowed_pairs[0], settings.allowed_symbols[0])
+    )
+    url = f"{base_url}/{pair}/mms?range=20{interval}"
     output.line(f"""
 Worth opening:
   {base_url}/docs
   {base_url}/pairs
-  {base_url}/history/{settings.allowed_symbols[0].symbol}
+  {base_url}/history/{symbol}
 
 An example:
   $ curl '{url}'

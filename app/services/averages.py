@@ -114,7 +114,7 @@ def why_absent(
     """Say why the first selected buckets cannot have a value: no candle, or no average yet.
 
     With `window`, the value is the average over it. None if all buckets can have a value: a missing
-    one is a gap then. The text is ASCII, at most 300 characters.
+    one is a gap then. Apart from the pair's name the text is ASCII, at most 300 characters.
     """
     series = selection.series
     if state.first is None or state.last is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
+from urllib.parse import quote
 
 from app.core.errors import PriceScaleChanged, UpstreamError, UpstreamNonsense
 from app.core.market import Candle, CandlePage, RefusedCandle, Series
@@ -93,7 +94,7 @@ def _earliest(page: CandlePage) -> int | None:
 
 def quarantine_request(series: Series) -> str:
     """Return the request to the API that lists the refused candles of a series, with reasons."""
-    return f"GET /{series.pair}/quarantine?interval={series.interval}"
+    return f"GET /{quote(str(series.pair), safe='')}/quarantine?interval={series.interval}"
 
 
 @dataclass(slots=True)

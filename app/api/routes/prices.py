@@ -41,7 +41,7 @@ router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
 
 
 @router.post(
-    "/collect-once/{symbol}",
+    "/collect-once/{symbol:path}",
     summary="Fetch one price now, and store it",
     responses={
         200: json_reply("The stored price.", Price, PRICE_EXAMPLE),
@@ -74,7 +74,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
 
 
 @router.get(
-    "/history/{symbol}",
+    "/history/{symbol:path}",
     summary="Collected prices, newest first",
     responses={
         200: json_reply("The prices, newest first.", list[Price], HISTORY_EXAMPLE),
@@ -95,7 +95,7 @@ def history(request: HistoryDep, context: ContextDep) -> Response:
 
 
 @router.get(
-    "/anomaly/{symbol}",
+    "/anomaly/{symbol:path}",
     summary="Whether the newest price is out of the ordinary",
     responses={
         200: json_reply("The judgement.", PriceAnomaly, ANOMALY_EXAMPLE),
