@@ -26,6 +26,7 @@ class Context:
     draining: threading.Event
     coverage: CoverageCounter
     access_log: bool
+    root_path: str
     _pairs: Mapping[str, Pair]
     _intervals: Mapping[str, Interval]
     _coins: Mapping[str, Coin]
@@ -40,6 +41,7 @@ class Context:
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
             access_log=settings.access_log == "on",
+            root_path=settings.root_path,
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},
             _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
             _intervals={interval.value: interval for interval in settings.intervals},

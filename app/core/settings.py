@@ -36,6 +36,23 @@ ENV_FILE: Final = Path(".env")
 _HIDDEN: Final[Any] = Field(repr=False)
 """Marks a setting that may hold a password or a key: neither errors nor `repr` show its value."""
 
+OWN_ADDRESSES: Final = frozenset(
+    [
+        "anomaly",
+        "collect-once",
+        "docs",
+        "health",
+        "healthz",
+        "history",
+        "openapi.json",
+        "pairs",
+        "readyz",
+        "static-offline-docs",
+        "supported-symbols",
+    ]
+)
+"""What the paths of the API begin with, besides pairs."""
+
 _KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 
 
@@ -79,6 +96,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
+    root_path: str = ""
     access_log: Literal["on", "off"] = "on"
     log_level: Level = "INFO"
     log_format: Format = "auto"
@@ -160,6 +178,16 @@ class Settings(BaseSettings):
     def _base_url(cls, value: str) -> str:
         return setting_urls.base_url(value)
 
+    @field_validator("host")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        return setting_urls.listen_addresses(value)
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        return setting_urls.root_path(value)
+
     @field_validator("coingecko_api_key")
     @classmethod
     def _api_key(cls, value: SecretStr | None) -> SecretStr | None:
@@ -184,6 +212,19 @@ class Settings(BaseSettings):
                     "ALLOWED_SYMBOLS nor in ALLOWED_PAIRS; use one of {allowed}",
                     {"written": f"{symbol}:{value}", "allowed": ", ".join(symbols)},
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _prefix_is_no_address_of_ours(self) -> Self:
+        first = self.root_path.strip("/").partition("/")[0]
+        pairs = [name for pair in self.allowed_pairs for name in (pair.symbol, pair.legacy)]
+        if first in OWN_ADDRESSES or names.cased(first) in pairs:
+            raise PydanticCustomError(
+                "root_path",
+                "ROOT_PATH={written}: /{first} is an address of the API itself, so the two could not "
+                "be told apart; choose another first part",
+                {"written": self.root_path, "first": first},
+            )
         return self
 
     @model_validator(mode="after")
