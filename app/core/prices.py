@@ -64,15 +64,15 @@ class Coin:
         the text is neither.
         """
         name, colon, source_id = text.strip().partition(":")
-        part = name
+        part = "symbol"
         try:
             symbol = names.symbol(name)
-            part = source_id if colon else COIN_IDS[symbol]
-            return cls(symbol, names.coin_id(part))
+            part = "id"
+            return cls(symbol, names.coin_id(source_id if colon else COIN_IDS[symbol]))
         except KeyError:
             problem = "is not a known symbol"
         except names.UnusableName as error:
-            problem = f"{error}" if part == text else f"{part!r} {error}"
+            problem = f"is not a known symbol (its {part} {error})"
         raise UnsupportedSymbol(
             f"{text!r} {problem}: write one of {', '.join(COIN_IDS)}, or SYMBOL:id with a symbol of "
             f"your choice of up to {names.LONGEST_SYMBOL} characters and CoinGecko's id, neither "
