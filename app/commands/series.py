@@ -18,14 +18,19 @@ def series_parser(prog: str, description: str | None) -> Parser:
     parser.add_argument(
         "--pairs", metavar="LIST", help="only these of ALLOWED_PAIRS, such as BRLBTC,ETH-BRL"
     )
-    parser.add_argument(
-        "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
-    )
+    add_interval(parser)
     return parser
 
 
+def add_interval(parser: Parser) -> None:
+    """Add the option that selects one interval."""
+    parser.add_argument(
+        "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
+    )
+
+
 def series_of(settings: Settings, options: argparse.Namespace) -> list[Series]:
-    """Return the configured series that `--pairs` and `--interval` select, interval by interval.
+    """Return the configured series that `pairs` and `--interval` select, interval by interval.
 
     Raises ConfigurationError if they name one that is not configured.
     """
@@ -54,6 +59,6 @@ def _configured(settings: Settings, text: str) -> Pair:
     try:
         other = Pair.parse(text)
     except MmsError as error:
-        raise ConfigurationError(f"--pairs: {error}") from None
+        raise ConfigurationError(str(error)) from None
     served = ", ".join(str(item) for item in settings.allowed_pairs)
-    raise ConfigurationError(f"--pairs {other} is not among ALLOWED_PAIRS ({served}); add it there")
+    raise ConfigurationError(f"{other} is not among ALLOWED_PAIRS ({served}); add it there")

@@ -1,7 +1,7 @@
 """The values of the market: pairs, intervals, windows, candles, and a series' state.
 
-All values are frozen. Prices and volumes are fixed point: whole multiples of 1e-8 in a 64-bit
-integer (`app.domain.fixed_point`). Times are unix seconds, UTC. A bucket is named by its start.
+All values are frozen. Prices are fixed point: whole multiples of 1e-8 in a 64-bit integer
+(`app.domain.fixed_point`). Times are unix seconds, UTC. A bucket is named by its start.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from typing import Final
 
 from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair
+
+Exact = int | str
+"""A decimal number without a tick, kept exactly.
+
+An int in 1e-8 where it is a whole multiple of that and fits in 64 bits, else its plain decimal text
+as `app.domain.fixed_point.kept` writes it. So equal numbers are equal values.
+"""
 
 Window = int
 WINDOWS: Final[tuple[Window, ...]] = (20, 50, 200)
@@ -36,7 +43,6 @@ MAX_VOLUME: Final = 2**63 - 1
 # Currencies that the legacy QUOTE+BASE spelling may start with. The longest come first, so that
 # USDT is not read as USD + T….
 _QUOTES: Final = ("USDT", "USDC", "BRL", "USD", "EUR", "BTC")
-_SEPARATORS: Final = ",:/"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,7 +78,7 @@ class Pair:
             base = name.removeprefix(quote)
         problem = "is not a trading pair"
         try:
-            pair = cls(names.symbol(base, _SEPARATORS), names.symbol(quote, _SEPARATORS))
+            pair = cls(names.currency(base), names.currency(quote))
             if base and quote and pair.base != pair.quote:
                 return pair
         except names.UnusableName as error:
@@ -157,14 +163,17 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """One closed bucket of trading. Prices and volume in 1e-8; `bucket` in unix seconds, UTC."""
+    """One closed bucket of trading. Prices in 1e-8; `bucket` in unix seconds, UTC.
+
+    `volume` is None where the exchange sent none that is a number.
+    """
 
     bucket: int
     open: int
     high: int
     low: int
     close: int
-    volume: int
+    volume: Exact | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,11 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-LONGEST_SYMBOL: Final = 12
-"""The most characters of a symbol or a currency: what the database's columns hold."""
+LONGEST_SYMBOL: Final = 40
+"""The most characters of a coin's symbol: what its column in the database holds."""
+
+LONGEST_CURRENCY: Final = 12
+"""The most characters of each currency of a pair; its column holds both and a hyphen."""
 
 LONGEST_ID: Final = 200
 """The most characters of CoinGecko's id of a coin."""
@@ -26,12 +29,20 @@ class UnusableName(ValueError):
     """The text cannot be a name; the message is the end of a sentence that begins with it."""
 
 
-def symbol(text: str, separators: str = ",:") -> str:
-    """Normalise the symbol of a coin or a currency, which may have any case, to upper case.
+def symbol(text: str) -> str:
+    """Normalise the symbol of a coin, which may have any case, to upper case.
 
-    It may hold none of `separators`. Raises UnusableName.
+    Raises UnusableName.
     """
-    return cased(_plain(text, LONGEST_SYMBOL, separators))
+    return cased(_plain(text, LONGEST_SYMBOL, ",:"))
+
+
+def currency(text: str) -> str:
+    """Normalise a currency of a pair as `symbol` does. Raises UnusableName.
+
+    A slash would separate it from what follows a pair in our addresses.
+    """
+    return cased(_plain(text, LONGEST_CURRENCY, ",:/"))
 
 
 def coin_id(text: str) -> str:

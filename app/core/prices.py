@@ -1,6 +1,6 @@
 """Spot prices: the coins, a price as reported by a source, and a price as stored.
 
-Prices are fixed point in 1e-8 (`app.domain.fixed_point`), times unix seconds UTC.
+Prices are exact decimal numbers (`Exact`), times unix seconds UTC.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from app.core import names
 from app.core.errors import InvalidParameter, UnsupportedSymbol
+from app.core.market import Exact
 
 COIN_IDS: Final = {
     "BTC": "bitcoin",
@@ -138,10 +139,10 @@ def parse_threshold(value: str, name: str = "threshold") -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class SpotPrice:
-    """A coin's price as reported by a source: in 1e-8 of `currency`, as of `priced_at`."""
+    """A coin's price as reported by a source: in `currency`, as of `priced_at`."""
 
     coin: Coin
-    price: int
+    price: Exact
     currency: str
     priced_at: int
 
@@ -168,7 +169,7 @@ class StoredPrice:
 
     id: int
     symbol: str
-    price: int
+    price: Exact
     currency: str
     priced_at: int
     collected_at: int
@@ -199,7 +200,7 @@ class PriceStore(Protocol):
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by collection time, then id; [first, last] limits that time."""
+        """The newest prices by arrival, the id; [first, last] limits their collection time."""
 
     def prune(self, before: int) -> int:
         """Remove the prices collected before that unix time; returns how many."""

@@ -42,7 +42,7 @@ class MemoryPriceStore:
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by collection time, then id; [first, last] limits that time."""
+        """The newest prices by arrival, the id; [first, last] limits their collection time."""
         with self._lock:
             prices = [
                 price
@@ -51,7 +51,7 @@ class MemoryPriceStore:
                 and (first is None or price.collected_at >= first)
                 and (last is None or price.collected_at <= last)
             ]
-        return sorted(prices, key=lambda p: (p.collected_at, p.id), reverse=True)[:limit]
+        return prices[::-1][:limit]
 
     def prune(self, before: int) -> int:
         """Remove the prices collected before that unix time; returns how many."""

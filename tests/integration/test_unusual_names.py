@@ -19,7 +19,7 @@ from tests.support.memcached import Memcached
 from tests.support.served import api, get
 
 PAIRS = [Pair("S", "BRL"), Pair("$币安人生 +%?#", "BRL"), Pair("A-B", "BRL")]
-COINS = [Coin("1/2 $X", "-2"), Coin("币安人生", "[bsc] 人生(v2)&x=1")]
+COINS = [Coin("1/2 $X", "-2"), Coin("𝕏" * 40, "_"), Coin("币安人生", "[bsc] 人生(v2)&x=1")]
 NAMES = {
     "ALLOWED_PAIRS": ",".join(pair.symbol for pair in PAIRS),
     "ALLOWED_SYMBOLS": ",".join(f"{coin.symbol.lower()}:{coin.id}" for coin in COINS),

@@ -38,9 +38,10 @@ from app.db.models import (
     StoredCandle,
     StoredSeries,
 )
+from app.db.stores import exact
 
 KEY: Final = ("pair", "interval", "bucket")
-PRICES: Final = ("open", "high", "low", "close", "volume")
+PRICES: Final = ("open", "high", "low", "close", "volume", "volume_text")
 MEANS: Final = tuple(f"mms_{window}" for window in WINDOWS)
 
 STATE_WIDTH: Final = 4
@@ -213,7 +214,7 @@ def put_revisions(
 ) -> None:
     """Store (old, new) of revised candles of the series `name`, ascending."""
     rows = [
-        (*name, old.bucket, revision, noticed_at, *_values(old), *_values(new))
+        (*name, old.bucket, revision, noticed_at, *values_of(old), *values_of(new))
         for old, new in changed
     ]
     upsert(connection, "candle_revisions", (*KEY, "revision"), ("noticed_at", *_OLD, *_NEW), rows)
@@ -260,13 +261,26 @@ def as_revision(row: Sequence[Any]) -> CandleRevision:
     """The value of a row of `revisions`."""
     bucket, revision, noticed_at, *prices = row
     half = len(PRICES)
-    return CandleRevision(
-        Candle(bucket, *prices[:half]), Candle(bucket, *prices[half:]), revision, noticed_at
-    )
+    old, new = as_candle(bucket, *prices[:half]), as_candle(bucket, *prices[half:])
+    return CandleRevision(old, new, revision, noticed_at)
 
 
-def _values(candle: Candle) -> tuple[int, ...]:
-    return tuple(getattr(candle, name) for name in PRICES)
+def as_candle(
+    bucket: int,
+    opened: int,
+    high: int,
+    low: int,
+    close: int,
+    volume: int | None,
+    volume_text: str | None,
+) -> Candle:
+    """The candle of a row: its bucket, and the columns PRICES."""
+    return Candle(bucket, opened, high, low, close, exact.value(volume, volume_text))
+
+
+def values_of(candle: Candle) -> tuple[int | str | None, ...]:
+    """The candle's columns PRICES."""
+    return (candle.open, candle.high, candle.low, candle.close, *exact.columns(candle.volume))
 
 
 Row = tuple[Any, ...]

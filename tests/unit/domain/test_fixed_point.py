@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import UnrepresentablePrice
-from app.domain.fixed_point import SCALE, exact, rounded, text
+from app.domain.fixed_point import SCALE, as_decimal, exact, kept, rounded, text
 
 LIMIT = 2**63 - 1
 
@@ -116,3 +116,30 @@ def test_rounding_is_that_of_decimal_arithmetic(value: Decimal) -> None:
     else:
         with pytest.raises(UnrepresentablePrice, match="finer"):
             exact(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1.5", 15 * SCALE // 10),
+        ("1.4e-8", "0.000000014"),
+        ("1.2e-05", 1200),
+        ("92233720368.54775807", LIMIT),
+        ("92233720368.54775808", "92233720368.54775808"),
+        ("2762299281351", "2762299281351.0"),
+        ("276229928135100e-2", "2762299281351.0"),
+        ("-0.0000000010", "-0.000000001"),
+        ("0.0000000000", 0),
+        ("9" * 40 + "." + "9" * 40, "9" * 40 + "." + "9" * 40),
+    ],
+)
+def test_a_number_without_a_tick_is_kept_as_it_is(written: str, value: int | str) -> None:
+    assert kept(written) == value
+    assert kept(text(value)) == value
+    assert as_decimal(value) == Decimal(written)
+
+
+@pytest.mark.parametrize("written", ["1e40", "1e-41", "1e9999", "NaN", "", "1,5"])
+def test_a_number_of_too_many_digits_is_refused(written: str) -> None:
+    with pytest.raises(UnrepresentablePrice, match=r"digits|decimal number"):
+        kept(written)
