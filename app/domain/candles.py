@@ -62,19 +62,25 @@ class _Refused(Exception):
 
 
 def closed_page(
-    rows: Iterable[RawCandle], interval: Interval, first: int, last: int, made_at: int
+    rows: Iterable[RawCandle],
+    interval: Interval,
+    first: int,
+    last: int,
+    made_at: int,
+    present: int = 0,
 ) -> CandlePage:
     """Build the page of the closed buckets in [first, last] (bucket starts) from raw rows.
 
     A bucket is closed when it ended at least `SETTLING` seconds before the exchange read the rows:
     at `made_at` (unix seconds, the time of the reply's body), or earlier where the rows say so. The
-    running candle is normal in a reply: it is left out and not reported.
+    running candle is normal in a reply: it is left out and not reported. So is a later one, up to
+    the `present`: the body may be newer than is certain.
     """
     rows = list(rows)
     exchange_time = _read_at(rows, interval, made_at)
     settled = exchange_time - SETTLING
     closed = min(last, interval.last_closed(settled))
-    latest = made_at + max(AHEAD, interval.seconds)
+    latest = max(made_at, present) + max(AHEAD, interval.seconds)
     candles, refused = judged(rows, interval, first, closed, latest)
     return CandlePage(
         first=first,

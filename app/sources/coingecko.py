@@ -149,7 +149,9 @@ class CoinGecko:
             },
         )
         table = _table(reply.data, ids, self._http.host)
-        now = self._time.read(reply)
+        # When the host answered, not when the body was made: a price is refused only for a time
+        # that no honest reply can name, and a cache may keep the first `Date` beside an `Age`.
+        now = self._time.read(reply) + reply.age
         prices, refused = [], []
         for coin in coins:
             try:

@@ -82,6 +82,10 @@ class HostClock:
             return ours - TOLERANCE
         return stamp - age if word is None else min(stamp - age, word)
 
+    def present(self, reply: Reply) -> int:
+        """The present by the host's clock or by ours, whichever is later; unix seconds."""
+        return max(int(self._clock()), reply.server_time or 0)
+
     def _stands_still(self, stamp: int, age: int, ours: int, *, far: bool) -> bool:
         """Whether the host has sent the same time for STANDING seconds.
 

@@ -95,9 +95,10 @@ class MercadoBitcoin:
                 "to": last,
             },
         )
-        made_at = self._time.read(reply)
         rows = _rows(reply.data, series, self._http.host)
-        return closed_page(rows, series.interval, first, last, made_at)
+        made_at = self._time.read(reply)
+        present = self._time.present(reply)
+        return closed_page(rows, series.interval, first, last, made_at, present)
 
 
 def holds_nothing(data: object) -> bool:
