@@ -54,6 +54,12 @@ class SeriesUnit(Protocol):
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
 
+    def clear(self) -> list[int]:
+        """Delete all candles, averages and refused candles; returns the candles' buckets.
+
+        `state` is then that of a series without rows.
+        """
+
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique."""
 

@@ -186,6 +186,15 @@ class MemorySeriesUnit:
         candles = self.candles(first, last)
         return [candle.bucket for candle in candles], [candle.close for candle in candles]
 
+    def clear(self) -> list[int]:
+        """Delete all candles, averages and refused candles; returns the candles' buckets."""
+        stored = self._stored
+        buckets = sorted(stored.candles)
+        for rows in (stored.candles, stored.averages, stored.quarantine):
+            rows.clear()
+        self.state = replace(self.state, first=None, last=None)
+        return buckets
+
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique. Their buckets are no longer absent."""
         for candle in candles:
