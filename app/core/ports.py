@@ -154,6 +154,17 @@ class Leases(Protocol):
         """Give the lease back if it is ours."""
 
 
+class HostClocks(Protocol):
+    """The times that hosts sent to earlier processes, kept for a host whose clock is far off."""
+
+    def seen(self, host: str, stamp: int, now: float) -> int:
+        """When the host first sent the time `stamp`; unix seconds by our clock, at most `now`.
+
+        Keeps it, seen `now`, in the place of another stamp, and of one that was seen later than
+        `now`: our clock has been set back. Raises StoreError.
+        """
+
+
 class RateLimiter(Protocol):
     """Spaces the requests to one host. It takes durations, so that any clock can be behind it."""
 

@@ -275,6 +275,21 @@ class MemoryLeases:
                 del self._table[name]
 
 
+class MemoryHostClocks:
+    """HostClocks in a dictionary: host → (stamp, when it was first seen)."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[int, int]] = {}
+
+    def seen(self, host: str, stamp: int, now: float) -> int:
+        """When the host first sent the time `stamp`, at most `now`."""
+        kept, seen_at = self.kept.get(host, (stamp, int(now)))
+        if kept != stamp or seen_at > now:
+            seen_at = int(now)
+        self.kept[host] = stamp, seen_at
+        return seen_at
+
+
 def _contradicts(stored: _Stored, step: int, bucket: int) -> bool:
     """Whether an average of the bucket exists without its window's candles, or the reverse."""
     row = stored.averages.get(bucket)

@@ -63,7 +63,9 @@ def load_selected(
     selection = series_of(settings, options)
     with (
         closing(bootstrap.for_command(settings)) as runtime,
-        bootstrap.open_candle_source(settings, runtime.limiter_for, runtime.clock) as source,
+        bootstrap.open_candle_source(
+            settings, runtime.limiter_for, runtime.clock, runtime.host_clocks
+        ) as source,
     ):
 
         def work(plan: Plan, on_page: OnPage) -> LoadReport:

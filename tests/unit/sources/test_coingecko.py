@@ -137,7 +137,7 @@ def test_the_host_s_clock_decides_what_lies_in_the_future_and_a_wrong_one_is_log
     with capture_logs() as logs:
         source = coingecko(FakeHost([answer(GOOD)]), clock=ours)
         assert len(source.prices([BTC], "usd").prices) == 1
-    assert [line["event"] for line in logs] == ["exchange_clock_skew"] * warnings
+    assert [line["event"] for line in logs] == ["host_clock_skew"] * warnings
 
 
 @pytest.mark.parametrize(
