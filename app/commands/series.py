@@ -17,14 +17,19 @@ def series_parser(prog: str, description: str | None) -> Parser:
     parser.add_argument(
         "--pairs", metavar="LIST", help="only these of ALLOWED_PAIRS, such as BRLBTC,ETH-BRL"
     )
-    parser.add_argument(
-        "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
-    )
+    add_interval(parser)
     return parser
 
 
+def add_interval(parser: Parser) -> None:
+    """Add the option that selects one interval."""
+    parser.add_argument(
+        "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
+    )
+
+
 def series_of(settings: Settings, options: argparse.Namespace) -> list[Series]:
-    """Return the configured series that `--pairs` and `--interval` select, interval by interval.
+    """Return the configured series that `pairs` and `--interval` select, interval by interval.
 
     Raises ConfigurationError if they name one that is not configured.
     """
@@ -49,10 +54,8 @@ def _configured(settings: Settings, text: str) -> Pair:
     try:
         pair = Pair.parse(text)
     except MmsError as error:
-        raise ConfigurationError(f"--pairs: {error}") from None
+        raise ConfigurationError(str(error)) from None
     if pair not in settings.allowed_pairs:
         served = ", ".join(str(item) for item in settings.allowed_pairs)
-        raise ConfigurationError(
-            f"--pairs {pair} is not among ALLOWED_PAIRS ({served}); add it there"
-        )
+        raise ConfigurationError(f"{pair} is not among ALLOWED_PAIRS ({served}); add it there")
     return pair

@@ -207,11 +207,11 @@ class CandleRevision:
 class CandlePage:
     """The exchange's reply about the closed buckets [first, last] of a series.
 
-    `exchange_time` is the exchange's clock at the reply, in unix seconds. `last` is lowered to the
-    newest bucket that was closed by that clock; `last < first` where none was. `candles` are valid,
-    closed, inside [first, last], unique and ascending. A bucket in [first, last] that is neither in
-    `candles` nor in `refused` is one that the exchange does not have. `complete` says that the
-    exchange's clock lies before the end of the requested buckets: nothing newer exists yet.
+    `exchange_time` is when the exchange read the candles, by its clock, in unix seconds. `last` is
+    lowered to the newest bucket that was closed by then; `last < first` where none was. `candles`
+    are valid, closed, inside [first, last], unique and ascending. A bucket in [first, last] that is
+    neither in `candles` nor in `refused` is one that the exchange does not have. `complete` says
+    that `exchange_time` lies before the end of the requested buckets: nothing newer is sure yet.
     """
 
     first: int

@@ -54,6 +54,12 @@ class SeriesUnit(Protocol):
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
 
+    def clear(self) -> list[int]:
+        """Delete all candles, averages and refused candles; returns the candles' buckets.
+
+        `state` is then that of a series without rows.
+        """
+
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique."""
 
@@ -146,6 +152,17 @@ class Leases(Protocol):
 
     def release(self, name: str) -> None:
         """Give the lease back if it is ours."""
+
+
+class HostClocks(Protocol):
+    """The times that hosts sent to earlier processes, kept for a host whose clock is far off."""
+
+    def seen(self, host: str, stamp: int, now: float) -> int:
+        """When the host first sent the time `stamp`; unix seconds by our clock, at most `now`.
+
+        Keeps it, seen `now`, in the place of another stamp, and of one that was seen later than
+        `now`: our clock has been set back. Raises StoreError.
+        """
 
 
 class RateLimiter(Protocol):

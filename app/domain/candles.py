@@ -7,7 +7,7 @@ seen and repaired later; a wrong close would sit unseen in 200 averages.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from app.core.errors import UnrepresentablePrice
@@ -36,8 +36,18 @@ The exchange stamps a reply a moment after it read the candles, and a trade of t
 still be on its way into them."""
 
 
+UNCERTAIN: Final = 120
+"""Seconds after its end in which a reply's newest candle may still be a running one: some caches
+stamp a stored body anew and do not say its age."""
+
+_PRICES: Final = ("open", "high", "low", "close")
+
+
 class RawCandle(NamedTuple):
-    """One parsed row. Each value is an int, decimal text, or whatever was sent instead."""
+    """One parsed row. Each value is an int, decimal text, or whatever was sent instead.
+
+    A row whose four prices are null says that nobody traded in the bucket.
+    """
 
     bucket: object
     open: object
@@ -52,17 +62,25 @@ class _Refused(Exception):
 
 
 def closed_page(
-    rows: Iterable[RawCandle], interval: Interval, first: int, last: int, exchange_time: int
+    rows: Iterable[RawCandle],
+    interval: Interval,
+    first: int,
+    last: int,
+    made_at: int,
+    present: int = 0,
 ) -> CandlePage:
     """Build the page of the closed buckets in [first, last] (bucket starts) from raw rows.
 
-    A bucket is closed when it ended at least `SETTLING` seconds before `exchange_time` (unix
-    seconds by the exchange's clock). The running candle is normal in a reply: it is left out and
-    not reported.
+    A bucket is closed when it ended at least `SETTLING` seconds before the exchange read the rows:
+    at `made_at` (unix seconds, the time of the reply's body), or earlier where the rows say so. The
+    running candle is normal in a reply: it is left out and not reported. So is a later one, up to
+    the `present`: the body may be newer than is certain.
     """
+    rows = list(rows)
+    exchange_time = _read_at(rows, interval, made_at)
     settled = exchange_time - SETTLING
     closed = min(last, interval.last_closed(settled))
-    latest = exchange_time + max(AHEAD, interval.seconds)
+    latest = max(made_at, present) + max(AHEAD, interval.seconds)
     candles, refused = judged(rows, interval, first, closed, latest)
     return CandlePage(
         first=first,
@@ -72,6 +90,38 @@ def closed_page(
         exchange_time=exchange_time,
         complete=settled < last + interval.seconds,
     )
+
+
+def _read_at(rows: Sequence[RawCandle], interval: Interval, made_at: int) -> int:
+    """When the exchange read the rows, at the latest: `made_at`, or before the newest candle's end.
+
+    The running candle comes last. So a candle that nothing follows may have been read while it was
+    running, until UNCERTAIN seconds after its end. A row without a trade follows nothing: an
+    exchange that has such rows may fill the period that was requested with them.
+    """
+    begun = [
+        bucket
+        for row in rows
+        if (bucket := _start(row, interval, made_at)) is not None and not _without_trade(row)
+    ]
+    if not begun:
+        return made_at
+    end = max(begun) + interval.seconds
+    return end - 1 if end <= made_at < end + UNCERTAIN else made_at
+
+
+def _start(row: RawCandle, interval: Interval, latest: int) -> int | None:
+    """The bucket's start; None where the stamp is impossible or beside the grid."""
+    try:
+        bucket = _stamp(row.bucket, latest)
+    except _Refused:
+        return None
+    return None if bucket % interval.seconds else bucket
+
+
+def _without_trade(row: RawCandle) -> bool:
+    """Whether the row says that nobody traded in its bucket, whatever its volume."""
+    return all(getattr(row, name) is None for name in _PRICES)
 
 
 def judged(
@@ -89,6 +139,7 @@ def judged(
     - A row outside [first, last] was not requested and is ignored.
     - A row with an impossible stamp is refused: not an integer, before OLDEST_BUCKET, or after
       `latest` (as milliseconds are).
+    - A row without a trade, on the grid, is left out: the exchange has no candle of that bucket.
     - Equal rows of one bucket count once. Where they differ, or one is bad, all are refused.
     - A stamp off the grid is refused under the bucket that it lies in: the exchange does have data
       for that bucket, so it must not count as absent.
@@ -100,6 +151,8 @@ def judged(
             bucket = _stamp(row.bucket, latest)
         except _Refused as error:
             unstamped.append(RefusedCandle(None, str(error)))
+            continue
+        if _without_trade(row) and not bucket % interval.seconds:
             continue
         if first <= bucket < last + interval.seconds:
             outcome = _judged_row(row, bucket, interval)
@@ -124,7 +177,7 @@ def _judged_row(row: RawCandle, bucket: int, interval: Interval) -> Candle | Ref
 def _candle(row: RawCandle, bucket: int, interval: Interval) -> Candle:
     if bucket % interval.seconds:
         raise _Refused(f"The stamp {bucket} is not the start of a bucket of {interval}.")
-    prices = {name: _price(name, getattr(row, name)) for name in ("open", "high", "low", "close")}
+    prices = {name: _price(name, getattr(row, name)) for name in _PRICES}
     for name, price in prices.items():
         if price > prices["high"]:
             raise _Refused(f"The {name} {getattr(row, name)} lies above the high {row.high}.")

@@ -137,7 +137,7 @@ class Answer:
             return PriceScaleChanged(
                 f"The candles of {series} came with {times}, compared with the stored candles "
                 f"or the page before: none of them is stored, they are {quarantine}. If the exchange "
-                "really changed its scale, move the database away and load anew.",
+                f"really changed its scale, load the pair anew: make reload ARGS={series.pair}",
                 host="the exchange",
             )
         if self.unlike is not None:

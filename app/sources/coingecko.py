@@ -29,7 +29,7 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.market import DAY, Exact
-from app.core.ports import Clock
+from app.core.ports import Clock, HostClocks
 from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
 from app.domain.fixed_point import as_decimal, kept
 from app.domain.times import iso
@@ -125,12 +125,12 @@ class CoinGecko:
     """A PriceSource.
 
     `http` asks the API's base URL with `key_headers` as its secrets, by POLICY, and understands
-    errors by `read_error`. `clock` is ours; it is used where the host sends no time.
+    errors by `read_error`. `clock` and `clocks` are HostClock's.
     """
 
-    def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
+    def __init__(self, http: UpstreamHttp, clock: Clock, clocks: HostClocks | None = None) -> None:
         self._http = http
-        self._time = HostClock(http.host, clock)
+        self._time = HostClock(http.host, clock, clocks)
 
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
         """See PriceSource.prices. `currency` is CoinGecko's name of it, any case: `usd`, `brl`.
@@ -150,8 +150,10 @@ class CoinGecko:
             },
         )
         table = _table(reply.data, ids, self._http.host)
-        now = self._time.read(reply.server_time)
-        received_at = self._time.stamp(reply.server_time, now)
+        # When the host answered, not when the body was made: a price is refused only for a time
+        # that no honest reply can name, and a cache may keep the first `Date` beside an `Age`.
+        now = self._time.read(reply) + reply.age
+        received_at = self._time.stamp(reply)
         prices, refused = [], []
         for coin in coins:
             try:

@@ -11,6 +11,7 @@ exchange, the first three are nonsense, and the last would cost the price its di
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ _BLOCKS: Final = frozenset({403, 451})
 _WAITS: Final = frozenset({408, 429})
 _HTML: Final = frozenset({"text/html", "application/xhtml+xml"})
 _NEWEST_TIME: Final = 4_102_444_800  # 2100-01-01: a later `Date` is a mistake of its sender
+_NO_CONTENT: Final = 204
+# A header that came twice arrives joined by commas, and an HTTP date has a comma of its own.
+_BETWEEN_DATES: Final = re.compile(r",\s*(?=[A-Za-z])")
+_AGE: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,16 @@ class RawReply:
 class Reply:
     """A trustworthy answer.
 
-    `data` is what `loads` returns. `server_time` is the host's clock in unix seconds, from the
-    `Date` header; None where that is absent or implausible.
+    `data` is what `loads` returns; an empty list where the reply has no content (204).
+    `server_time` is the host's clock in unix seconds, from the `Date` header; None where that is
+    absent or implausible. A cache stamps a stored body anew, and says in the `Age` header how many
+    seconds ago the body was made: `age`, else 0. So the body was made at `server_time` - `age`
+    (RFC 9111, 5.1).
     """
 
     data: Any
     server_time: int | None
+    age: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +121,11 @@ def read_common_error(data: object) -> ErrorBody | None:
 def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Reply:
     """Turn a raw reply into a Reply, or raise the UpstreamError that says what it means.
 
-    `now`, in unix seconds, is used only for a `Retry-After` date where the reply has no `Date`.
+    `now`, in unix seconds, is used only where the reply has no `Date`.
     """
     if 300 <= raw.status < 400:
         raise UpstreamNonsense(_redirected(raw, host), host=host)
-    data, refusal = _parsed(raw)
+    data, refusal = ([], None) if raw.status == _NO_CONTENT else _parsed(raw)
     error = read_error(data if refusal is None else _plain_text(raw))
     status = raw.status
     if error is not None and error.status is not None and status < 400:
@@ -124,11 +133,12 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     if error is not None or status >= 400:
         words = error or ErrorBody(message="" if refusal is None else _plain_text(raw))
         raise _error(raw, host, status, words, now)
-    if _is_html(raw):
+    if _is_html(raw) and status != _NO_CONTENT:
         raise _blocked(host, f"{status}, a page of HTML")
     if refusal is not None or not 200 <= status < 300:
         raise _unreadable(raw, host, refusal)
-    return Reply(data, _server_time(raw))
+    server_time = _server_time(raw)
+    return Reply(data, server_time, _age(raw, now if server_time is None else server_time))
 
 
 def plausible_time(value: object) -> int | None:
@@ -232,7 +242,17 @@ def _redirected(raw: RawReply, host: str) -> str:
 
 
 def _server_time(raw: RawReply) -> int | None:
-    return plausible_time(parse_http_date(raw.headers.get("date")))
+    """The time in `Date`; of several plausible ones the oldest."""
+    dates = _BETWEEN_DATES.split(raw.headers.get("date", ""))
+    times = (plausible_time(parse_http_date(date)) for date in dates)
+    return min((time for time in times if time is not None), default=None)
+
+
+def _age(raw: RawReply, now: float) -> int:
+    """The seconds in `Age`, of several the most. What dates from before all trading is no age."""
+    values = (value.strip() for value in raw.headers.get("age", "").split(","))
+    ages = (int(value) for value in values if _AGE.fullmatch(value))
+    return max((age for age in ages if age <= now - OLDEST_BUCKET), default=0)
 
 
 def _is_error(status: object) -> bool:

@@ -186,6 +186,15 @@ class MemorySeriesUnit:
         candles = self.candles(first, last)
         return [candle.bucket for candle in candles], [candle.close for candle in candles]
 
+    def clear(self) -> list[int]:
+        """Delete all candles, averages and refused candles; returns the candles' buckets."""
+        stored = self._stored
+        buckets = sorted(stored.candles)
+        for rows in (stored.candles, stored.averages, stored.quarantine):
+            rows.clear()
+        self.state = replace(self.state, first=None, last=None)
+        return buckets
+
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique. Their buckets are no longer absent."""
         for candle in candles:
@@ -264,6 +273,21 @@ class MemoryLeases:
         with self._guard:
             if self._table.get(name, ("", 0.0))[0] == self._holder:
                 del self._table[name]
+
+
+class MemoryHostClocks:
+    """HostClocks in a dictionary: host → (stamp, when it was first seen)."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[int, int]] = {}
+
+    def seen(self, host: str, stamp: int, now: float) -> int:
+        """When the host first sent the time `stamp`, at most `now`."""
+        kept, seen_at = self.kept.get(host, (stamp, int(now)))
+        if kept != stamp or seen_at > now:
+            seen_at = int(now)
+        self.kept[host] = stamp, seen_at
+        return seen_at
 
 
 def _contradicts(stored: _Stored, step: int, bucket: int) -> bool:

@@ -56,8 +56,9 @@ class Outcome:
             )
         if report is None or report.newest is None:
             return (
-                f"the exchange answers, but has no candle of {series} in the "
-                "requested period: check the pair's name, HISTORY_DAYS and this machine's clock"
+                f"the exchange answers, but has no closed candle of {series} in the requested "
+                "period: check the pair's name and this machine's clock; a pair that has just been "
+                "listed has its first candle when that has closed"
             )
         return None
 

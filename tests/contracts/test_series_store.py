@@ -340,3 +340,28 @@ def test_a_revised_candle_is_kept_as_it_was_and_as_it_is(store: Store) -> None:
     assert found[1].revision == found[2].revision < found[0].revision
     assert store.revisions(BTC_DAILY, 1) == found[:1]
     assert store.revisions(ETH_DAILY, 10) == []
+
+
+def test_a_cleared_series_holds_its_absences_and_revisions_and_nothing_else(store: Store) -> None:
+    old, new = candle(day(2), 10), candle(day(2), 11)
+    with store.begin(BTC_DAILY) as unit:
+        unit.put_candles(daily([1, 2, 3]))
+        unit.put_averages([AverageRow(day(3), (5, None, None))])
+        unit.note_absent([day(4)], NOW)
+        unit.quarantine([RefusedCandle(day(5), "It is wrong.")], NOW)
+        unit.note_revised([(old, new)])
+        before = unit.finish(changed=True, now=NOW)
+    put_elsewhere(store, daily([1]))
+    with store.begin(BTC_DAILY) as unit:
+        assert unit.clear() == [day(1), day(2), day(3)]
+        assert (unit.state.first, unit.state.last) == (None, None)
+        assert unit.candles(0, day(9)) == []
+        unit.finish(changed=True, now=NOW)
+    state = store.state(BTC_DAILY)
+    assert (state.first, state.last, state.revision > before) == (None, None, True)
+    assert store.rows(BTC_DAILY, 0, day(9))[1] == []
+    assert store.quarantined(BTC_DAILY, 0, day(9)) == []
+    assert [item.bucket for item in store.absences(BTC_DAILY, 0, day(9))] == [day(4)]
+    assert [item.new for item in store.revisions(BTC_DAILY, 9)] == [new]
+    assert store.wrong_averages(BTC_DAILY, 0, day(9)) == []
+    assert len(store.rows(ETH_DAILY, 0, day(9))[1]) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, delete, exists, select, text, update
@@ -23,7 +24,7 @@ from app.core.market import (
     Window,
 )
 from app.core.ports import SeriesStore, SeriesUnit
-from app.db.models import Absence, StoredAverages, StoredCandle, StoredSeries
+from app.db.models import Absence, Quarantined, StoredAverages, StoredCandle, StoredSeries
 from app.db.session import SQLITE, for_reading, read, transaction
 from app.db.stores import statements
 from app.db.stores.statements import (
@@ -188,6 +189,15 @@ class SqlSeriesUnit:
         query = statements.candles(self._series, first, last, "bucket", "close")
         rows = self._connection.execute(query).all()
         return [row[0] for row in rows], [row[1] for row in rows]
+
+    def clear(self) -> list[int]:
+        """Delete all candles, averages and refused candles; returns the candles' buckets."""
+        query = select(StoredCandle.bucket).where(*is_series(StoredCandle, self._series))
+        buckets = sorted(self._connection.scalars(query))
+        for table in (StoredAverages, StoredCandle, Quarantined):
+            self._connection.execute(delete(table).where(*is_series(table, self._series)))
+        self.state = replace(self.state, first=None, last=None)
+        return buckets
 
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles, ascending and unique. Deletes their noted absences."""

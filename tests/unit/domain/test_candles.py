@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.core.market import MAX_PRICE, MAX_VOLUME, OLDEST_BUCKET, Candle, Interval, RefusedCandle
 from app.domain import fixed_point
-from app.domain.candles import AHEAD, SETTLING, RawCandle, closed_page, judged
+from app.domain.candles import AHEAD, SETTLING, UNCERTAIN, RawCandle, closed_page, judged
 
 DAY = Interval.DAY
 FIRST = 1_711_584_000  # 2024-03-28
@@ -180,7 +180,8 @@ def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
         assert 0 <= item.volume <= MAX_VOLUME
     answered = {*buckets, *(item.bucket for item in refused)}
     for sent in rows:
-        if type(sent.bucket) is int and FIRST <= sent.bucket <= LAST:
+        traded = any(value is not None for value in sent[1:5])
+        if traded and type(sent.bucket) is int and FIRST <= sent.bucket <= LAST:
             assert DAY.floor(sent.bucket) in answered
 
 
@@ -189,7 +190,7 @@ def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
 @example(now=LAST + STEP + SETTLING)
 @example(now=FIRST)
 def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: int) -> None:
-    rows = [row(bucket) for bucket in range(FIRST, min(now, LAST) + 1, STEP)]
+    rows = [row(bucket) for bucket in range(FIRST, min(now, LAST + STEP) + 1, STEP)]
     page = closed_page(rows, DAY, FIRST, LAST, now)
     assert [item.bucket for item in page.candles] == [
         bucket for bucket in range(FIRST, LAST + 1, STEP) if bucket + STEP + SETTLING <= now
@@ -199,6 +200,60 @@ def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: 
     assert page.complete == (now < LAST + STEP + SETTLING)
     assert page.exchange_time == now
     assert page.refused == ()
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+@pytest.mark.parametrize(
+    ("after", "later", "closed"),
+    [
+        (UNCERTAIN - 1, [], False),
+        (UNCERTAIN, [], True),
+        (SETTLING, [0], True),
+        (SETTLING - 1, [0], False),
+        # What is no row of a later bucket proves nothing.
+        (SETTLING, [1], False),
+        (SETTLING, [AHEAD * 1_000], False),
+        (SETTLING, [None], False),
+    ],
+)
+def test_a_newest_candle_that_has_just_ended_may_have_been_read_while_it_was_running(
+    interval: Interval, after: int, later: list[int | None], closed: bool
+) -> None:
+    step, end = interval.seconds, FIRST + interval.seconds
+    newest = end - step
+    rows = [row(newest - step), row(newest)]
+    rows += [row(None if offset is None else end + offset) for offset in later]
+    # The last requested bucket ends long after this.
+    page = closed_page(rows, interval, newest - 2 * step, newest + 500 * step, end + after)
+    expected = newest if closed else newest - step
+    assert [item.bucket for item in page.candles][-1] == expected
+    assert page.complete
+    # No absence is noted of a bucket that is held back, nor of one after it.
+    assert page.last == expected if interval.seconds > UNCERTAIN else page.last <= end
+
+
+def test_a_row_without_a_trade_is_an_absence_and_the_same_bucket_with_values_a_candle() -> None:
+    empty = {"open": None, "high": None, "low": None, "close": None}
+    rows = [
+        row(FIRST, **empty, volume="0"),
+        row(FIRST + STEP, **empty, volume=None),
+        row(FIRST + STEP),
+        row(FIRST + 2 * STEP),
+        row(FIRST + 2 * STEP, **empty),
+        row(FIRST + 3 * STEP, **empty | {"close": "5"}),
+        row(FIRST + 4 * STEP + 1, **empty),
+    ]
+    candles, refused = judged(rows, DAY, FIRST, LAST, LATEST)
+    assert [item.bucket for item in candles] == [FIRST + STEP, FIRST + 2 * STEP]
+    assert [item.bucket for item in refused] == [FIRST + 3 * STEP, FIRST + 4 * STEP]
+
+
+def test_rows_without_a_trade_do_not_show_that_the_candle_before_them_had_ended() -> None:
+    empty = {"open": None, "high": None, "low": None, "close": None}
+    rows = [row(FIRST), row(FIRST + STEP), row(FIRST + 2 * STEP, **empty)]
+    page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING)
+    assert [item.bucket for item in page.candles] == [FIRST]
+    assert page.last == FIRST
 
 
 @pytest.mark.parametrize("interval", list(Interval))
@@ -216,9 +271,9 @@ def test_a_candle_of_the_future_is_refused_and_one_that_has_just_begun_is_not(
 
 
 def test_the_running_candle_is_left_out_without_a_word_however_odd_it_is() -> None:
-    rows = [row(FIRST), row(FIRST + STEP, volume=None)]
+    rows = [row(FIRST), row(FIRST + STEP, close=None), row(FIRST + 2 * STEP)]
     page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING - 1)
     assert [item.bucket for item in page.candles] == [FIRST]
     assert page.refused == ()
     closed = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING)
-    assert closed.refused == (RefusedCandle(FIRST + STEP, "The volume is missing."),)
+    assert closed.refused == (RefusedCandle(FIRST + STEP, "The close is missing."),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -189,3 +190,21 @@ def test_what_lies_before_all_that_can_have_a_value_is_explained(
         if until is None or first < until.first:
             found = why_absent(wanted(at(first), until), STORED, window)
             assert (found is not None) is explained
+            assert found is None or "raise HISTORY_DAYS (365)" in found
+
+
+@pytest.mark.parametrize("days", [30, 563])
+@pytest.mark.parametrize("since", [None, 0])
+def test_who_asks_for_more_than_the_exchange_has_is_not_told_to_raise_history_days(
+    days: int, since: int | None
+) -> None:
+    young = replace(STORED, first=LAST - days * DAY + DAY)
+    selection = wanted(None if since is None else at(since))
+    found = why_absent(selection, young, 200)
+    assert found is not None
+    # One bucket without a trade may lie before the first candle, but that was loaded, too.
+    raised = since == 0 and days == 563
+    assert ("raise HISTORY_DAYS" in found) is raised
+    assert ("GET /BRLBTC/gaps?interval=1d says which" in found) is not raised
+    assert len(found) <= 300
+    assert found.isascii()

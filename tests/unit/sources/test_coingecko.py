@@ -171,8 +171,8 @@ def test_a_currency_that_no_coin_has_a_price_in_is_recognised() -> None:
     [
         (NOW, NOW, []),
         (NOW - 120, NOW - 120, []),
-        (NOW + 10_800, NOW, ["exchange_clock_skew", "own_clock_not_used"]),
-        (NOW - 31_536_000, NOW, ["exchange_clock_skew", "own_clock_not_used"]),
+        (NOW + 10_800, NOW, ["host_clock_skew", "own_clock_not_used"]),
+        (NOW - 31_536_000, NOW, ["host_clock_skew", "own_clock_not_used"]),
     ],
 )
 def test_a_reply_is_dated_by_our_clock_or_by_the_host_s_where_ours_is_off(
@@ -191,7 +191,7 @@ def test_the_host_s_clock_decides_what_lies_in_the_future_and_a_wrong_one_is_log
     with capture_logs() as logs:
         source = coingecko(FakeHost([answer(GOOD)]), clock=ours)
         assert len(source.prices([BTC], "usd").prices) == 1
-    assert [line["event"] for line in logs].count("exchange_clock_skew") == warnings
+    assert [line["event"] for line in logs].count("host_clock_skew") == warnings
 
 
 @pytest.mark.parametrize(

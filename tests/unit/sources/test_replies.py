@@ -51,6 +51,26 @@ def test_a_date_that_cannot_be_the_present_is_no_clock(date: str) -> None:
     assert ask(RawReply(200, {}, b"[]")).server_time is None
 
 
+@pytest.mark.parametrize(
+    ("headers", "server_time", "age"),
+    [
+        ({"age": "30"}, NOW, 30),
+        ({"age": "007, 30, 8"}, NOW, 30),
+        ({"age": "-30, 30.5, soon, , 99999999999"}, NOW, 0),
+        ({"age": str(NOW)}, NOW, 0),
+        ({"date": "Sat, 30 Mar 2024 20:10:47 GMT, " + NOW_HEADER}, NOW, 0),
+        ({"date": f"yesterday, {NOW_HEADER}, Saturday, 30-Mar-24 20:10:18 GMT"}, NOW, 0),
+        ({"date": "Sat Mar 30 20:10:17 2024, Sat Mar 30 20:10:18 2024"}, NOW, 0),
+        ({"date": "", "age": "30"}, None, 30),
+    ],
+)
+def test_the_age_of_a_body_is_the_most_that_is_said_and_its_date_the_oldest(
+    headers: dict[str, str], server_time: int | None, age: int
+) -> None:
+    reply = ask(RawReply(200, {"date": NOW_HEADER, **headers}, b"[]"))
+    assert (reply.server_time, reply.age) == (server_time, age)
+
+
 MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     # statuses
     (RawReply(429, HTML, PAGE), UpstreamUnavailable, "429"),
@@ -79,7 +99,7 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     (said({"status": 503, "error": "wrong"}, 400), UpstreamRejected, "400 wrong"),
     # unreadable
     (RawReply(200, JSON, b"OK"), UpstreamNonsense, "not JSON"),
-    (RawReply(204, {}, b""), UpstreamNonsense, "204"),
+    (RawReply(200, JSON, b""), UpstreamNonsense, "not JSON"),
     (RawReply(200, JSON, None, problem="its body is longer"), UpstreamNonsense, "longer"),
     # cut
     (

@@ -27,12 +27,13 @@ def failed(report: LoadReport) -> tuple[str | None, str]:
     return end.problem, end.kind
 
 
-def test_an_exchange_without_a_candle_is_a_problem_of_the_name_or_the_period() -> None:
+def test_an_exchange_without_a_candle_is_a_problem_of_the_name_or_the_clock() -> None:
     problem, kind = failed(LoadReport(BTC_DAILY))
     assert kind == "NoCandles"
     assert problem is not None
-    assert "no candle of BRLBTC 1d" in problem
-    assert "HISTORY_DAYS" in problem
+    assert "no closed candle of BRLBTC 1d" in problem
+    assert "the pair's name and this machine's clock" in problem
+    assert "HISTORY_DAYS" not in problem
 
 
 def test_candles_that_were_all_refused_are_counted_and_the_first_one_says_why() -> None:
