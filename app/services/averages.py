@@ -10,6 +10,7 @@ from app.core.errors import InvalidParameter
 from app.core.market import DAY, OLDEST_BUCKET, Series, SeriesState, Window
 from app.core.ports import AverageStore, SeriesStore
 from app.domain import rendering
+from app.domain.candles import UNCERTAIN
 from app.domain.gaps import Span
 from app.domain.times import Moment, iso, require_order, served_period, warmed_up
 
@@ -38,8 +39,18 @@ class Selection:
 
     @property
     def expected(self) -> int:
-        """The number of selected buckets that have ended. Each of them should have a value."""
+        """The number of selected buckets that have ended."""
         return self.series.interval.count(self.first, min(self.last, self.closed))
+
+    def missing(self, values: int, newest: int | None) -> int:
+        """The number of selected buckets that should have a value, less these `values`.
+
+        What has just ended is not missing while it may not count yet (`UNCERTAIN`), unless it is
+        stored: `newest` is the newest stored bucket.
+        """
+        certain = self.series.interval.last_closed(self.now - UNCERTAIN)
+        due = self.closed if newest is None else min(self.closed, max(newest, certain))
+        return max(0, self.series.interval.count(self.first, min(self.last, due)) - values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +98,8 @@ def read_averages(averages: AverageStore, window: Window, selection: Selection) 
     """
     span = limited(averages, selection)
     values = averages.read(selection.series, window, span.first, span.last)
-    return Reading(values.body, values.state, max(0, selection.expected - values.count))
+    missing = selection.missing(values.count, values.state.last)
+    return Reading(values.body, values.state, missing)
 
 
 def read_candles(
@@ -100,7 +112,7 @@ def read_candles(
     span = limited(averages, selection)
     state, rows = store.rows(selection.series, span.first, span.last)
     body = rendering.candles(rows, windows)
-    return Reading(body, state, max(0, selection.expected - len(rows)))
+    return Reading(body, state, selection.missing(len(rows), state.last))
 
 
 def nothing_stored(series: Series) -> str:

@@ -64,13 +64,6 @@ class HostClock:
             stamp, age = word, 0
         # A cache may also keep the original `Date`, and its `Age` then explains the difference.
         far = min(abs(stamp - ours), abs(stamp + age - ours)) > TOLERANCE
-        if far:
-            self._warn(
-                "host_clock_skew",
-                stamp,
-                ours,
-                "set this machine's clock; what is closed or to come goes by the host's",
-            )
         if self._stands_still(stamp, age, ours, far=far):
             self._warn(
                 "host_clock_stands_still",
@@ -80,6 +73,13 @@ class HostClock:
                 "moves; tell the host's operator",
             )
             return ours - TOLERANCE
+        if far:
+            self._warn(
+                "host_clock_skew",
+                stamp,
+                ours,
+                "set this machine's clock; what is closed or to come goes by the host's",
+            )
         return stamp - age if word is None else min(stamp - age, word)
 
     def present(self, reply: Reply) -> int:

@@ -125,7 +125,7 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     """
     if 300 <= raw.status < 400:
         raise UpstreamNonsense(_redirected(raw, host), host=host)
-    data, refusal = ([], None) if raw.status == _NO_CONTENT else _parsed(raw)
+    data, refusal = _parsed(raw)
     error = read_error(data if refusal is None else _plain_text(raw))
     status = raw.status
     if error is not None and error.status is not None and status < 400:
@@ -133,7 +133,7 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     if error is not None or status >= 400:
         words = error or ErrorBody(message="" if refusal is None else _plain_text(raw))
         raise _error(raw, host, status, words, now)
-    if _is_html(raw) and status != _NO_CONTENT:
+    if _is_html(raw) and not _has_no_content(raw):
         raise _blocked(host, f"{status}, a page of HTML")
     if refusal is not None or not 200 <= status < 300:
         raise _unreadable(raw, host, refusal)
@@ -208,12 +208,18 @@ def _may_be_cut(raw: RawReply) -> bool:
 
 
 def _parsed(raw: RawReply) -> tuple[Any, ValueError | None]:
+    if _has_no_content(raw):
+        return [], None
     if raw.body is None:
         return None, JsonRefused(raw.problem)
     try:
         return loads(raw.body), None
     except JsonRefused as error:
         return None, error
+
+
+def _has_no_content(raw: RawReply) -> bool:
+    return raw.status == _NO_CONTENT and not raw.body
 
 
 def _is_html(raw: RawReply) -> bool:

@@ -23,6 +23,8 @@ from app.services.averages import (
     select,
     why_absent,
 )
+from app.services.coverage import CoverageCounter
+from app.services.gaps import inspect
 from app.testing.series import MemorySeriesStore
 from tests.support.api import BTC, LAST, NOW, load
 from tests.support.candles import BTC_DAILY
@@ -114,6 +116,25 @@ def test_a_hole_is_counted_for_each_window_that_it_breaks() -> None:
     newest = json.loads(found.body)[-1]
     assert list(newest)[-1] == "mms_20"
     assert read_candles(store, store, (), wanted(at(LAST - DAY))).missing == 0
+
+
+@pytest.mark.parametrize(("after", "missing"), [(0, 0), (119, 0), (120, 1)])
+def test_what_has_just_ended_is_not_missing_while_it_may_not_count_yet(
+    after: int, missing: int
+) -> None:
+    store = MemorySeriesStore()
+    load(store)
+    now = LAST + 2 * DAY + after
+    assert (
+        read_candles(store, store, (), select(BTC_DAILY, None, None, 365, now)).missing == missing
+    )
+    assert inspect(store, BTC_DAILY, 365, now).missing == missing
+    assert CoverageCounter(store, 365).coverage(BTC_DAILY, now).missing == missing
+    # Where it is known not to exist, it is missing at once.
+    with store.begin(BTC_DAILY) as unit:
+        unit.note_absent([LAST + DAY], now)
+        unit.finish(changed=False, now=now)
+    assert inspect(store, BTC_DAILY, 365, now).missing == 1
 
 
 def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
