@@ -248,11 +248,11 @@ class Price(Reply):
 
     id: int
     symbol: str
-    price: float = Field(description="What one coin costs, with up to 8 exact decimal places.")
+    price: float = Field(description="What one coin costs, with all digits of the source.")
     currency: str
     timestamp: int = Field(description="When it was collected, unix seconds, UTC.")
     priced_at: int = Field(description="The price's own time, unix seconds, UTC.")
-    stale: bool = Field(description="It was too old, by its own time, when it was collected.")
+    stale: bool = Field(description="`priced_at` is too long before `timestamp`.")
 
 
 PRICE_EXAMPLE: Final = {
@@ -283,7 +283,7 @@ class PriceAnomaly(Reply):
     outcome: Literal["insufficient", "normal", "anomalous"]
     currency: str
     timestamp: int | None = Field(description="When the newest price was collected.")
-    stale: bool = Field(description="The newest price is too old to be judged.")
+    stale: bool = Field(description="The newest price cannot be judged: `message` says why.")
     message: str = Field(description="Why.")
 
 

@@ -157,15 +157,19 @@ class RefusedPrice:
 
 @dataclass(frozen=True, slots=True)
 class PriceReply:
-    """One reply about several coins; each requested coin is in exactly one of the two."""
+    """One reply about several coins; each requested coin is in exactly one of the two.
+
+    `received_at` is when it came: by our clock, or by the source's where ours is known to be off.
+    """
 
     prices: tuple[SpotPrice, ...]
     refused: tuple[RefusedPrice, ...]
+    received_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPrice:
-    """A price as stored, with the time of its collection. `id` grows."""
+    """A price as stored, with the time of its collection. `id` grows, and orders the prices."""
 
     id: int
     symbol: str
@@ -202,5 +206,5 @@ class PriceStore(Protocol):
     ) -> list[StoredPrice]:
         """The newest prices by arrival, the id; [first, last] limits their collection time."""
 
-    def prune(self, before: int) -> int:
-        """Remove the prices collected before that unix time; returns how many."""
+    def prune(self, before: int, after: int) -> int:
+        """Remove the prices collected before or after these unix times; returns how many."""

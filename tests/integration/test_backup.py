@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from app.commands.backup import main
 from app.core.errors import StoreUnavailable, StoreUnusable
+from app.core.prices import Coin, SpotPrice
 from app.db import schema
 from app.db.backup import archive
 from app.db.backup.archive import Content
@@ -22,8 +23,10 @@ from app.db.models import Base
 from app.db.session import SQLITE, snapshot, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.leases import SqlLeases
+from app.db.stores.prices import SqlPriceStore
 from app.db.stores.series import SqlSeriesStore
 from app.db.stores.statements import insert
+from app.domain.fixed_point import kept
 from tests.support.backups import (
     HIGHEST_ID,
     NOW,
@@ -137,6 +140,17 @@ def test_a_backup_comes_back_into_either_database_with_its_revisions_and_ids(
     schema.require(empty)
     assert SqlSeriesStore(empty).state(BTC_DAILY).revision == REVISION
     assert next_id(empty) == HIGHEST_ID + MANY + 1
+
+
+def test_spot_prices_of_any_size_come_back_into_either_database(
+    engine: Engine, empty: Engine, tmp_path: Path
+) -> None:
+    written = ("1e-20", "1234567890123456.7", "1.4e-8", "67187.33")
+    prices = [SpotPrice(Coin.parse("ETH"), kept(price), "usd", 1) for price in written]
+    stored = SqlPriceStore(engine).add(prices, 1)
+    back_up(engine, tmp_path / "prices.mmsb", lambda: NOW)
+    restore(empty, tmp_path / "prices.mmsb", replace=False)
+    assert SqlPriceStore(empty).newest("ETH", "usd", 9) == stored[::-1]
 
 
 def test_the_same_content_has_the_same_hash_everywhere_and_any_change_another(
