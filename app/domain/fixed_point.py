@@ -86,7 +86,10 @@ def text(value: Exact) -> str:
 
 def _scaled(text: str) -> Decimal:
     if _DECIMAL.fullmatch(text) is None:
-        raise UnrepresentablePrice(f"{text[:60]!r} is not a decimal number")
+        raise UnrepresentablePrice(
+            f"{text[:60]!r} is not a decimal number of at most {DIGITS} digits before and after the "
+            "point"
+        )
     return Decimal(text).scaleb(PLACES, context=_CONTEXT)
 
 

@@ -154,7 +154,7 @@ def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -
 def _at_one_revision(
     store: SeriesStore, series: Series, period: Span
 ) -> tuple[SeriesState, list[int], list[Absent], list[QuarantinedCandle], list[int]]:
-    """Read what is stored of the period; read again if a load has committed meanwhile.
+    """Read what is stored of the period, and refused; read again if a load has committed meanwhile.
 
     If loads commit faster than this reads, the last read has to do.
     """
@@ -163,7 +163,7 @@ def _at_one_revision(
             store.state(series),
             store.buckets(series, *period),
             store.absences(series, *period),
-            store.quarantined(series, *period),
+            [item for item in store.quarantined(series, *period) if not item.used],
             store.wrong_averages(series, *period),
         )
         if store.state(series).revision == records[0].revision:

@@ -20,6 +20,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 from app.core.ports import SeriesStore, SeriesUnit
@@ -97,7 +98,7 @@ class SqlSeriesStore:
     def quarantined(
         self, series: Series, first: int, last: int, limit: int | None = None
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last] and those without a bucket, most recently seen first."""
+        """Refusals and notes of [first, last] and those without a bucket, last seen first."""
         records = self._rows(statements.quarantined(series, first, last, limit))
         return [statements.as_quarantined(row) for row in records]
 
@@ -220,9 +221,9 @@ class SqlSeriesUnit:
         rows = [(*self._name, bucket, asked_at, asked_at) for bucket in buckets]
         upsert(self._connection, "absences", KEY, _ASKED, rows, keep=_ASKED[:1])
 
-    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
-        """Store candles that were refused at unix time `seen_at`, each reason once per bucket."""
-        statements.put_quarantined(self._connection, self._name, refused, seen_at)
+    def quarantine(self, items: Sequence[RefusedCandle | VolumeNote], seen_at: int) -> None:
+        """Store refusals and notes of unix time `seen_at`, each reason once per bucket."""
+        statements.put_quarantined(self._connection, self._name, items, seen_at)
 
     def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
         """Keep (old, new) of revised candles; `finish` stores them with its revision."""

@@ -28,6 +28,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 from app.db.models import (
@@ -194,12 +195,12 @@ _NEW: Final = tuple(f"new_{name}" for name in PRICES)
 def put_quarantined(
     connection: Connection,
     name: tuple[str, str],
-    refused: Sequence[RefusedCandle],
+    items: Sequence[RefusedCandle | VolumeNote],
     seen_at: int,
 ) -> None:
-    """Store refused candles of the series `name` (pair, interval), each reason once per bucket."""
+    """Store refusals and notes of the series `name` (pair, interval), each once per bucket."""
     entries = sorted(
-        {(item.bucket or UNKNOWN_BUCKET, item.reason[:_REASON_LENGTH]) for item in refused}
+        {(item.bucket or UNKNOWN_BUCKET, item.reason[:_REASON_LENGTH]) for item in items}
     )
     rows = [(*name, bucket, reason, seen_at, seen_at) for bucket, reason in entries]
     upsert(connection, "quarantine", (*KEY, "reason"), _SEEN, rows, keep=_SEEN[:1])
@@ -221,7 +222,7 @@ def put_revisions(
 
 
 def quarantined(series: Series, first: int, last: int, limit: int | None) -> CompoundSelect[Any]:
-    """Refused candles of [first, last] and those without a bucket, most recently seen first."""
+    """Refusals and notes of [first, last] and those without a bucket, last seen first."""
     dated = within(Quarantined, series, first, last)
     undated = (*is_series(Quarantined, series), Quarantined.bucket == UNKNOWN_BUCKET)
     columns = (Quarantined.bucket, Quarantined.reason, *(getattr(Quarantined, n) for n in _SEEN))
