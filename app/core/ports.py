@@ -116,9 +116,18 @@ class SeriesStore(Protocol):
         """
 
     def quarantined(
-        self, series: Series, first: int, last: int, limit: int | None = None
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        notes: bool = True,
     ) -> list[QuarantinedCandle]:
-        """Refusals and notes of [first, last] and those without a bucket, last seen first."""
+        """Refusals of [first, last] and those without a bucket, last seen first.
+
+        With `notes`, those about candles that are used, too; there may be one for every candle.
+        """
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
         """Closed candles that the exchange revised, last noticed first."""

@@ -163,7 +163,7 @@ def _at_one_revision(
             store.state(series),
             store.buckets(series, *period),
             store.absences(series, *period),
-            [item for item in store.quarantined(series, *period) if not item.used],
+            store.quarantined(series, *period, notes=False),
             store.wrong_averages(series, *period),
         )
         if store.state(series).revision == records[0].revision:

@@ -135,7 +135,7 @@ def _gaps(
     elif store.settled(series, *period) == series.interval.count(*period):
         return []  # the usual case: a count costs a tenth of reading a year of minutes
     else:
-        refused = [item for item in store.quarantined(series, *period) if not item.used]
+        refused = store.quarantined(series, *period, notes=False)
         if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
             return []
         settled = [item.bucket for item in store.absences(series, *period)]

@@ -123,13 +123,20 @@ class MemorySeriesStore:
         return sorted(wrong | orphans)
 
     def quarantined(
-        self, series: Series, first: int, last: int, limit: int | None = None
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        notes: bool = True,
     ) -> list[QuarantinedCandle]:
-        """Refusals and notes of [first, last] and those without a bucket, last seen first."""
+        """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
         candles = [
             item
             for item in self._committed(series).quarantine.values()
             if item.bucket is None or first <= item.bucket <= last
+            if notes or not item.used
         ]
         candles.sort(key=lambda item: (-item.last_seen_at, -(item.bucket or 0), item.reason))
         return candles[:limit]

@@ -371,3 +371,4 @@ def test_a_note_about_a_volume_is_kept_beside_the_refusals_and_told_from_them(st
         (False, "The close is missing."),
         *((True, note.reason) for note in sorted(notes, key=lambda note: note.reason)),
     ]
+    assert store.quarantined(BTC_DAILY, 0, NOW, notes=False) == kept[:1]

@@ -96,10 +96,16 @@ class SqlSeriesStore:
         return [row[0] for row in records]
 
     def quarantined(
-        self, series: Series, first: int, last: int, limit: int | None = None
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        notes: bool = True,
     ) -> list[QuarantinedCandle]:
-        """Refusals and notes of [first, last] and those without a bucket, last seen first."""
-        records = self._rows(statements.quarantined(series, first, last, limit))
+        """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
+        records = self._rows(statements.quarantined(series, first, last, limit, notes=notes))
         return [statements.as_quarantined(row) for row in records]
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:

@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from app.core.market import (
     EMPTY_SERIES,
+    NOTES,
     WINDOWS,
     Candle,
     CandleRevision,
@@ -221,9 +222,13 @@ def put_revisions(
     upsert(connection, "candle_revisions", (*KEY, "revision"), ("noticed_at", *_OLD, *_NEW), rows)
 
 
-def quarantined(series: Series, first: int, last: int, limit: int | None) -> CompoundSelect[Any]:
-    """Refusals and notes of [first, last] and those without a bucket, last seen first."""
+def quarantined(
+    series: Series, first: int, last: int, limit: int | None, *, notes: bool
+) -> CompoundSelect[Any]:
+    """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
     dated = within(Quarantined, series, first, last)
+    if not notes:
+        dated += tuple(not_(Quarantined.reason.startswith(start)) for start in NOTES)
     undated = (*is_series(Quarantined, series), Quarantined.bucket == UNKNOWN_BUCKET)
     columns = (Quarantined.bucket, Quarantined.reason, *(getattr(Quarantined, n) for n in _SEEN))
     return (
