@@ -40,7 +40,9 @@ class CandlePoint(Reply):
     high: float
     low: float
     close: float
-    volume: float = Field(description="Traded amount of the base currency.")
+    volume: float | None = Field(
+        description="Traded amount of the base currency, exact; null where the exchange sent none."
+    )
     mms_20: float | None = Field(default=None, description="Null where it does not exist.")
     mms_50: float | None = Field(default=None, description="Null where it does not exist.")
     mms_200: float | None = Field(default=None, description="Null where it does not exist.")
@@ -188,10 +190,11 @@ GAPS_EXAMPLE: Final = {
 
 
 class Quarantined(Reply):
-    """A candle that was refused."""
+    """A candle that was refused, or is used without the volume that came with it."""
 
     timestamp: int | None = Field(description="Start of the bucket; null where it is unknown.")
     reason: str
+    used: bool = Field(description="The candle is used: only its volume is not.")
     first_seen: int = Field(description="Unix seconds, UTC.")
     last_seen: int = Field(description="Unix seconds, UTC.")
 
@@ -200,9 +203,17 @@ QUARANTINE_EXAMPLE: Final = [
     {
         "timestamp": 1709596800,
         "reason": "The close 320123.45 lies above the high 310000.",
+        "used": False,
         "first_seen": 1709683210,
         "last_seen": 1709769610,
-    }
+    },
+    {
+        "timestamp": 1709510400,
+        "reason": "This candle is used without a volume. The volume is missing.",
+        "used": True,
+        "first_seen": 1709596810,
+        "last_seen": 1709683210,
+    },
 ]
 
 
@@ -216,12 +227,12 @@ class Revised(Reply):
     old_high: float
     old_low: float
     old_close: float
-    old_volume: float
+    old_volume: float | None
     new_open: float
     new_high: float
     new_low: float
     new_close: float
-    new_volume: float
+    new_volume: float | None
 
 
 REVISIONS_EXAMPLE: Final = [

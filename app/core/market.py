@@ -38,8 +38,6 @@ FIRST_FINER_STAMP: Final = 100_000_000_000
 MAX_PRICE: Final = (2**63 - 1) // WINDOWS[-1]
 """The highest price, in 1e-8, whose longest window sum still fits in a signed 64-bit integer."""
 
-MAX_VOLUME: Final = 2**63 - 1
-
 # Currencies that the legacy QUOTE+BASE spelling may start with. The longest come first, so that
 # USDT is not read as USD + T….
 _QUOTES: Final = ("USDT", "USDC", "BRL", "USD", "EUR", "BTC")
@@ -185,13 +183,35 @@ class RefusedCandle:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeNote:
+    """A note that a candle came without a volume that is a number, and is used all the same.
+
+    `reason` is a sentence about what came instead. In quarantine, one of NOTES stands before it.
+    """
+
+    bucket: int
+    reason: str
+
+
+WITHOUT_VOLUME: Final = "This candle is used without a volume."
+WITH_EARLIER_VOLUME: Final = "This candle is used with the volume that an earlier reply had."
+NOTES: Final = (WITHOUT_VOLUME, WITH_EARLIER_VOLUME)
+"""What tells a note in quarantine from a refusal: the reason begins with one of these."""
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantinedCandle:
-    """A refused candle as stored; `bucket` is None where its stamp could not be read."""
+    """A refused candle, or a note, as stored; `bucket` is None where the stamp is unreadable."""
 
     bucket: int | None
     reason: str
     first_seen_at: int
     last_seen_at: int
+
+    @property
+    def used(self) -> bool:
+        """Whether this is a note about a candle that is used."""
+        return self.reason.startswith(NOTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +236,7 @@ class CandlePage:
     are valid, closed, inside [first, last], unique and ascending. A bucket in [first, last] that is
     neither in `candles` nor in `refused` is one that the exchange does not have. `complete` says
     that `exchange_time` lies before the end of the requested buckets: nothing newer is sure yet.
+    `notes` are about the `candles` without a volume.
     """
 
     first: int
@@ -224,6 +245,7 @@ class CandlePage:
     refused: tuple[RefusedCandle, ...]
     exchange_time: int
     complete: bool
+    notes: tuple[VolumeNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ a status, and some send them with 200); the status; a page of HTML; the JSON. Wh
 decides whether it is a page, not its label: some hosts label JSON `text/html`.
 
 JSON is read as RFC 8259 means it, and no number passes through a binary float. Python's own reader
-accepts `NaN`, `Infinity` and repeated keys, and turns `353446.62655678` into a float. From an
-exchange, the first three are nonsense, and the last would cost the price its digits.
+accepts repeated keys, and turns `353446.62655678` into a float. From an exchange, the first is
+nonsense, and the second would cost the price its digits. `NaN` and `Infinity` are no JSON, but a
+reply may hold one where nobody needs a number: so they are kept as text, which is no number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.core.errors import (
@@ -270,8 +271,15 @@ def _is_error(status: object) -> bool:
     return isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
 
 
+_LONGEST_INT: Final = 100
+"""Digits of the longest number that becomes an `int`: Python renders only 4,300 of them."""
+
+
 class DecimalText(str):
-    """A JSON number with a fraction or an exponent, as the characters that were sent."""
+    """A JSON number that is no `int` here, as the characters that were sent.
+
+    It has a fraction or an exponent, or very many digits, or is `NaN`, `Infinity` or `-Infinity`.
+    """
 
     __slots__ = ()
 
@@ -288,14 +296,14 @@ def loads(body: bytes) -> Any:
     """Parse one JSON document in UTF-8.
 
     Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for text that is no
-    JSON, and JsonRefused for NaN and infinities, a repeated key, and what is too long or too deeply
-    nested for Python.
+    JSON, and JsonRefused for a repeated key and for what is too deeply nested for Python.
     """
     try:
         return json.loads(
             body.decode("utf-8"),
             parse_float=DecimalText,
-            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_constant=DecimalText,
             object_pairs_hook=_object,
         )
     except UnicodeDecodeError as error:
@@ -304,14 +312,10 @@ def loads(body: bytes) -> Any:
         raise JsonBroken(f"it is not JSON at character {error.pos}: {error.msg}") from error
     except RecursionError as error:
         raise JsonRefused("it is nested too deeply") from error
-    except JsonRefused:
-        raise
-    except ValueError as error:
-        raise JsonRefused(f"it holds a number that is too long ({error})") from error
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise JsonRefused(f"it holds {name}, which is no JSON number")
+def _integer(digits: str) -> int | DecimalText:
+    return int(digits) if len(digits) <= _LONGEST_INT else DecimalText(digits)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,27 @@ def test_the_database_of_another_or_a_newer_program_is_neither_read_nor_replaced
     restore(fresh, file, replace=False)  # one of ours without rows is as good as none
     fresh.dispose()
     assert not (tmp_path / "b.mmsb").exists()
+
+
+def test_volumes_of_any_size_and_none_come_back_into_either_database(
+    engine: Engine, empty: Engine, tmp_path: Path
+) -> None:
+    volumes = ["92233720368.54775808", "0.000000001", None, "9" * 40 + "." + "9" * 40]
+    old = daily(range(len(volumes)))
+    new = [replace(item, volume=volume) for item, volume in zip(old, volumes, strict=True)]
+    with SqlSeriesStore(engine).begin(BTC_DAILY) as unit:
+        unit.put_candles(new)
+        unit.note_revised(list(zip(old, new, strict=True)))
+        unit.finish(changed=True, now=NOW)
+    back_up(engine, tmp_path / "volumes.mmsb", lambda: NOW)
+    restore(empty, tmp_path / "volumes.mmsb", replace=False)
+    restored = SqlSeriesStore(empty)
+    _, rows = restored.rows(BTC_DAILY, new[0].bucket, new[-1].bucket)
+    assert [candle for candle, _ in rows] == new
+    changes = restored.revisions(BTC_DAILY, len(new))
+    assert [(change.old, change.new) for change in changes] == list(
+        zip(old[::-1], new[::-1], strict=True)
+    )
 
 
 def test_a_backup_of_an_older_schema_is_restored_and_then_migrated(

@@ -94,7 +94,7 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     (RawReply(403, HTML, b'{"t":[]}'), UpstreamBlocked, "(403)"),
     (RawReply(404, HTML, b'{"message":"no such pair"}'), UpstreamRejected, "404"),
     (RawReply(200, HTML, b'{"code":"A|B","message":"no"}'), UpstreamRejected, "A|B: no"),
-    (RawReply(200, HTML, b'{"t":[NaN]}'), UpstreamNonsense, "NaN"),
+    (RawReply(200, HTML, b'{"t":1,"t":1}'), UpstreamNonsense, "twice"),
     (RawReply(200, HTML, b'{"t":[1', delimited=False), UpstreamUnavailable, "broke off"),
     # redirects
     (
