@@ -105,9 +105,9 @@ def read_common_error(data: object) -> ErrorBody | None:
     """
     if not isinstance(data, dict):
         return None
-    error = data.get("error")
+    error = _said(data.get("error"))
     inner = error if isinstance(error, dict) else data
-    code, message = inner.get("code"), inner.get("message")
+    code, message = _said(inner.get("code")), inner.get("message")
     status = next(
         (s for s in (inner.get("status"), code, data.get("status")) if _is_error(s)), None
     )
@@ -118,6 +118,11 @@ def read_common_error(data: object) -> ErrorBody | None:
         message=next((text for text in (message, error) if isinstance(text, str)), ""),
         status=status,
     )
+
+
+def _said(value: Any) -> Any:
+    """The value, or None for NaN and other numbers that are neither a code nor a message."""
+    return None if isinstance(value, DecimalText) else value
 
 
 def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Reply:

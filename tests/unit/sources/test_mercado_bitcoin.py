@@ -180,6 +180,15 @@ def test_one_number_that_is_none_costs_no_more_than_its_own_value(source: Build,
     assert bad.notes == ()
 
 
+@pytest.mark.parametrize("member", ["extra", "error", "code", "status", "server_unix_timestamp"])
+@pytest.mark.parametrize("source", [v4, legacy])
+def test_a_nan_beside_the_candles_costs_nothing(source: Build, member: str) -> None:
+    whole = objects(ROWS).replace(b'"server_unix_timestamp"', b'"was"')
+    body = json.dumps(columns(ROWS)).encode() if source is v4 else whole
+    spoilt = b'{"' + member.encode() + b'":NaN,' + body[1:]
+    assert source(FakeHost([answer(body=spoilt)])).page(BTC_DAILY, FIRST, TODAY) == PAGE
+
+
 def test_a_legacy_candle_may_lack_its_volume() -> None:
     body = objects(ROWS).replace(b'"volume":20.1', b'"extra":1').replace(b"15.6}", b"null}")
     assert legacy(FakeHost([answer(body=body)])).page(BTC_DAILY, FIRST, TODAY) == WITHOUT_VOLUMES
