@@ -40,15 +40,6 @@ def exact(text: str) -> int:
     return int(scaled)
 
 
-def rounded(text: str) -> int:
-    """Read the decimal number in `text` in units of 1e-8, rounded half to even once.
-
-    For sources whose numbers have no fixed tick. Raises like `exact`, except that a number finer
-    than 1e-8 is rounded.
-    """
-    return int(_within(_scaled(text).to_integral_value(context=_CONTEXT), text))
-
-
 def kept(text: str) -> Exact:
     """Read the decimal number in `text` as it is, however large or fine.
 
