@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from app.commands.command import Parser, command_parser
+from app.core import names
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair, Series
 from app.core.settings import Settings
@@ -51,11 +52,13 @@ def series_of(settings: Settings, options: argparse.Namespace) -> list[Series]:
 
 
 def _configured(settings: Settings, text: str) -> Pair:
+    name = names.cased(text.strip())
+    for pair in settings.allowed_pairs:
+        if name in (pair.legacy, pair.symbol):
+            return pair
     try:
-        pair = Pair.parse(text)
+        other = Pair.parse(text)
     except MmsError as error:
         raise ConfigurationError(str(error)) from None
-    if pair not in settings.allowed_pairs:
-        served = ", ".join(str(item) for item in settings.allowed_pairs)
-        raise ConfigurationError(f"{pair} is not among ALLOWED_PAIRS ({served}); add it there")
-    return pair
+    served = ", ".join(str(item) for item in settings.allowed_pairs)
+    raise ConfigurationError(f"{other} is not among ALLOWED_PAIRS ({served}); add it there")

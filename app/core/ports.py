@@ -17,6 +17,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 
@@ -72,8 +73,8 @@ class SeriesUnit(Protocol):
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Note that the exchange had no candle for these buckets at unix time `asked_at`."""
 
-    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
-        """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
+    def quarantine(self, items: Sequence[RefusedCandle | VolumeNote], seen_at: int) -> None:
+        """Keep refusals and notes of unix time `seen_at`, each reason once per bucket."""
 
     def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
         """Keep (old, new) of closed candles that the exchange revised; ascending by bucket.
@@ -121,9 +122,18 @@ class SeriesStore(Protocol):
         """
 
     def quarantined(
-        self, series: Series, first: int, last: int, limit: int | None = None
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        notes: bool = True,
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last] and those without a bucket, last seen first."""
+        """Refusals of [first, last] and those without a bucket, last seen first.
+
+        With `notes`, those about candles that are used, too; there may be one for every candle.
+        """
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
         """Closed candles that the exchange revised, last noticed first."""

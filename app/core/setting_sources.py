@@ -43,7 +43,9 @@ class PlaceSource(PydanticBaseSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings], place: Mapping[str, str]) -> None:
         super().__init__(settings_cls)
-        self._place = {name.upper(): value for name, value in place.items() if value}
+        # A shell that has read a file of Windows leaves a carriage return in each value.
+        values = {name.upper(): value.rstrip("\r\n") for name, value in place.items()}
+        self._place = {name: value for name, value in values.items() if value}
 
     def get_field_value(
         self, field: FieldInfo, field_name: str  # noqa: ARG002 - the name is enough
@@ -124,7 +126,7 @@ def _env_text(path: Path) -> str:
             raise ConfigurationError(
                 f"{path} is not a regular file: write the settings into one, or remove it"
             )
-        return path.read_bytes().decode()
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be read ({error.strerror}): let this process read it, or remove it"
@@ -144,12 +146,12 @@ def _line(binding: Binding) -> int:
 
 
 def _secret(name: str, path: Path) -> str:
-    """Read the secret in a file, without the line ends that editors add.
+    """Read the secret in a file, without the line ends and the byte order mark that editors add.
 
     No message repeats the path either: it may be the secret itself, in the wrong setting.
     """
     try:
-        value = path.read_text(encoding="utf-8").rstrip("\r\n")
+        value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
         problem = "is empty"
     except OSError as error:
         value, problem = "", f"cannot be read ({error.strerror})"

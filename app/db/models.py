@@ -153,7 +153,7 @@ class CollectedPrice(Base):
 
 
 class Quarantined(Base):
-    """A refused candle; bucket 0 stands for an unreadable stamp."""
+    """A refused candle, or a note on one without a volume; bucket 0: an unreadable stamp."""
 
     __tablename__ = "quarantine"
     __table_args__ = (

@@ -1,26 +1,32 @@
 """Validate the candles that an exchange sends, row by row: pure, and the same for every source.
 
-A row is accepted whole or not at all, and only when nothing about it is doubtful. A hole can be
-seen and repaired later; a wrong close would sit unseen in 200 averages.
+A row is used only when nothing about its stamp and prices is doubtful. A hole can be seen and
+repaired later; a wrong close would sit unseen in 200 averages. The volume decides nothing: it is
+not averaged, and a doubtful one is left out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple, TypeVar
 
 from app.core.errors import UnrepresentablePrice
 from app.core.market import (
     MAX_PRICE,
-    MAX_VOLUME,
     OLDEST_BUCKET,
     Candle,
     CandlePage,
+    Exact,
     Interval,
     RefusedCandle,
+    VolumeNote,
 )
 from app.domain import fixed_point
+
+Number = TypeVar("Number")
+Outcome = Candle | RefusedCandle
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
@@ -57,8 +63,16 @@ class RawCandle(NamedTuple):
     volume: object
 
 
+class Judged(NamedTuple):
+    """Candles to use, unique and ascending; rows to refuse; notes on candles without a volume."""
+
+    candles: tuple[Candle, ...]
+    refused: tuple[RefusedCandle, ...]
+    notes: tuple[VolumeNote, ...]
+
+
 class _Refused(Exception):
-    """The row must not be used. The message is a sentence that says why."""
+    """The value must not be used. The message is a sentence that says why."""
 
 
 def closed_page(
@@ -81,7 +95,7 @@ def closed_page(
     settled = exchange_time - SETTLING
     closed = min(last, interval.last_closed(settled))
     latest = max(made_at, present) + max(AHEAD, interval.seconds)
-    candles, refused = judged(rows, interval, first, closed, latest)
+    candles, refused, notes = judged(rows, interval, first, closed, latest)
     return CandlePage(
         first=first,
         last=closed,
@@ -89,6 +103,7 @@ def closed_page(
         refused=refused,
         exchange_time=exchange_time,
         complete=settled < last + interval.seconds,
+        notes=notes,
     )
 
 
@@ -130,21 +145,23 @@ def judged(
     first: int,
     last: int,
     latest: int,
-) -> tuple[tuple[Candle, ...], tuple[RefusedCandle, ...]]:
+) -> Judged:
     """Sort raw rows of the buckets [first, last] into candles to use and rows to refuse.
 
-    Candles are unique and ascending. Refusals follow the order of their buckets; those without a
-    readable bucket come first.
+    Refusals and notes follow the order of their buckets; refusals without a readable bucket come
+    first.
 
     - A row outside [first, last] was not requested and is ignored.
     - A row with an impossible stamp is refused: not an integer, before OLDEST_BUCKET, or after
       `latest` (as milliseconds are).
     - A row without a trade, on the grid, is left out: the exchange has no candle of that bucket.
-    - Equal rows of one bucket count once. Where they differ, or one is bad, all are refused.
+    - Equal rows of one bucket count once. Where their prices differ, or one is bad, all are
+      refused. Where their volumes alone differ, the candle has none, unless all but one are none.
+    - A volume that is no number, negative, or of too many digits is none.
     - A stamp off the grid is refused under the bucket that it lies in: the exchange does have data
       for that bucket, so it must not count as absent.
     """
-    outcomes: dict[int, Candle | RefusedCandle] = {}
+    outcomes: dict[int, dict[Outcome, str]] = {}
     unstamped: list[RefusedCandle] = []
     for row in rows:
         try:
@@ -155,26 +172,50 @@ def judged(
         if _without_trade(row) and not bucket % interval.seconds:
             continue
         if first <= bucket < last + interval.seconds:
-            outcome = _judged_row(row, bucket, interval)
-            if outcomes.setdefault(bucket, outcome) != outcome:
-                outcomes[bucket] = RefusedCandle(
-                    bucket, "This bucket came more than once, with different values."
-                )
-    ordered = [outcomes[bucket] for bucket in sorted(outcomes)]
-    return (
-        tuple(item for item in ordered if isinstance(item, Candle)),
-        (*unstamped, *(item for item in ordered if isinstance(item, RefusedCandle))),
-    )
+            outcome, trouble = _judged_row(row, bucket, interval)
+            outcomes.setdefault(bucket, {}).setdefault(outcome, trouble)
+    candles: list[Candle] = []
+    refused: list[RefusedCandle] = []
+    notes: list[VolumeNote] = []
+    for bucket in sorted(outcomes):
+        outcome, trouble = _together(bucket, outcomes[bucket])
+        if isinstance(outcome, RefusedCandle):
+            refused.append(outcome)
+        else:
+            candles.append(outcome)
+            if trouble:
+                notes.append(VolumeNote(bucket, trouble))
+    return Judged(tuple(candles), (*unstamped, *refused), tuple(notes))
 
 
-def _judged_row(row: RawCandle, bucket: int, interval: Interval) -> Candle | RefusedCandle:
+def _judged_row(row: RawCandle, bucket: int, interval: Interval) -> tuple[Outcome, str]:
+    """What becomes of the row, and a sentence on its volume if a candle has none."""
     try:
-        return _candle(row, bucket, interval)
+        candle = _candle(row, bucket, interval)
     except _Refused as error:
-        return RefusedCandle(interval.floor(bucket), str(error))
+        return RefusedCandle(interval.floor(bucket), str(error)), ""
+    try:
+        return replace(candle, volume=_volume(row.volume)), ""
+    except _Refused as error:
+        return candle, str(error)
+
+
+def _together(bucket: int, outcomes: Mapping[Outcome, str]) -> tuple[Outcome, str]:
+    """What becomes of a bucket whose rows had these different outcomes."""
+    if len(outcomes) > 1:
+        bare = {replace(o, volume=None) if isinstance(o, Candle) else o for o in outcomes}
+        if len(bare) > 1:
+            reason = "This bucket came more than once, with different values."
+            return RefusedCandle(bucket, reason), ""
+        outcomes = {o: "" for o in outcomes if isinstance(o, Candle) and o.volume is not None}
+        if len(outcomes) > 1:
+            return bare.pop(), "This bucket came more than once, with different volumes."
+    ((outcome, trouble),) = outcomes.items()
+    return outcome, trouble
 
 
 def _candle(row: RawCandle, bucket: int, interval: Interval) -> Candle:
+    """The row's candle, without its volume. Raises _Refused."""
     if bucket % interval.seconds:
         raise _Refused(f"The stamp {bucket} is not the start of a bucket of {interval}.")
     prices = {name: _price(name, getattr(row, name)) for name in _PRICES}
@@ -183,11 +224,14 @@ def _candle(row: RawCandle, bucket: int, interval: Interval) -> Candle:
             raise _Refused(f"The {name} {getattr(row, name)} lies above the high {row.high}.")
         if price < prices["low"]:
             raise _Refused(f"The {name} {getattr(row, name)} lies below the low {row.low}.")
-    # Volumes are not averaged, so a volume finer than 1e-8 is no reason to lose a close.
-    volume = _number("volume", row.volume, fixed_point.rounded)
-    if not 0 <= volume <= MAX_VOLUME:
-        raise _Refused(f"The volume {_shown(row.volume)} is negative or too large.")
-    return Candle(bucket=bucket, volume=volume, **prices)
+    return Candle(bucket=bucket, volume=None, **prices)
+
+
+def _volume(value: object) -> Exact:
+    volume = _number("volume", value, fixed_point.kept)
+    if fixed_point.as_decimal(volume) < 0:
+        raise _Refused(f"The volume {_shown(value)} is negative.")
+    return volume
 
 
 def _stamp(value: object, latest: int) -> int:
@@ -219,7 +263,7 @@ def _price(name: str, value: object) -> int:
     return price
 
 
-def _number(name: str, value: object, read: Callable[[str], int]) -> int:
+def _number(name: str, value: object, read: Callable[[str], Number]) -> Number:
     if value is None:
         raise _Refused(f"The {name} is missing.")
     if isinstance(value, bool) or not isinstance(value, int | str):

@@ -8,6 +8,7 @@ binary float: text becomes `Decimal`, and `Decimal` becomes `int`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
@@ -39,15 +40,6 @@ def exact(text: str) -> int:
     return int(scaled)
 
 
-def rounded(text: str) -> int:
-    """Read the decimal number in `text` in units of 1e-8, rounded half to even once.
-
-    For sources whose numbers have no fixed tick. Raises like `exact`, except that a number finer
-    than 1e-8 is rounded.
-    """
-    return int(_within(_scaled(text).to_integral_value(context=_CONTEXT), text))
-
-
 def kept(text: str) -> Exact:
     """Read the decimal number in `text` as it is, however large or fine.
 
@@ -71,6 +63,18 @@ def as_decimal(value: Exact) -> Decimal:
     return Decimal(text(value))
 
 
+def in_one_unit(values: Sequence[Exact]) -> list[int]:
+    """The same numbers as whole multiples of one unit: 1e-8, or a finer one that all of them fit.
+
+    The unit depends on the numbers. What is computed from the results may depend on ratios alone.
+    """
+    if all(isinstance(value, int) for value in values):
+        return [int(value) for value in values]
+    decimals = [text(value) for value in values]
+    places = max(PLACES, *(len(number.partition(".")[2]) for number in decimals))
+    return [int(Decimal(number).scaleb(places, context=_CONTEXT)) for number in decimals]
+
+
 def text(value: Exact) -> str:
     """Render `value` (an int is in 1e-8) as the shortest exact decimal number with a decimal point.
 
@@ -86,7 +90,10 @@ def text(value: Exact) -> str:
 
 def _scaled(text: str) -> Decimal:
     if _DECIMAL.fullmatch(text) is None:
-        raise UnrepresentablePrice(f"{text[:60]!r} is not a decimal number")
+        raise UnrepresentablePrice(
+            f"{text[:60]!r} is not a decimal number with at most {DIGITS} digits before the point "
+            "and as many after it"
+        )
     return Decimal(text).scaleb(PLACES, context=_CONTEXT)
 
 

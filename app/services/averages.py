@@ -127,7 +127,7 @@ def why_absent(
 
     With `window`, the value is the average over it. None if all buckets can have a value: a missing
     one is a gap then. More HISTORY_DAYS help only if loads have not asked for these buckets before.
-    The text is ASCII, at most 300 characters.
+    Apart from the pair's name the text is ASCII, at most 300 characters.
     """
     series = selection.series
     if state.first is None or state.last is None:

@@ -182,7 +182,7 @@ def _at_one_revision(
             state,
             store.buckets(series, *period),
             store.absences(series, *period),
-            store.quarantined(series, *period),
+            store.quarantined(series, *period, notes=False),
             store.wrong_averages(series, *period),
         )
         if store.state(series).revision == state.revision:

@@ -153,7 +153,7 @@ def _gaps(
     elif store.settled(series, *period) == series.interval.count(*period):
         return []  # the usual case: a count costs a tenth of reading a year of minutes
     else:
-        refused = store.quarantined(series, *period)
+        refused = store.quarantined(series, *period, notes=False)
         if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
             return []
         settled = [item.bucket for item in store.absences(series, *period)]
@@ -167,10 +167,11 @@ class LoadReport:
     """What one load did to one series.
 
     The counts are of buckets; a bucket that two parts of a load request counts twice. `absent`
-    counts the requested closed buckets that the exchange did not have. `refused` holds each reason
-    once per bucket. `newest` is the newest stored bucket after the load, `revision` the series'
-    revision. `newer_refused` are the refused candles that are, or may be, newer than `newest`: if
-    there are any, the series is not current. It is None if the load requested nothing that new.
+    counts the requested closed buckets that the exchange did not have, `without_volume` the candles
+    that came without a usable volume. `refused` holds each reason once per bucket. `newest` is the
+    newest stored bucket after the load, `revision` the series' revision. `newer_refused` are the
+    refused candles that are, or may be, newer than `newest`: if there are any, the series is not
+    current. It is None if the load requested nothing that new.
     """
 
     series: Series
@@ -179,6 +180,7 @@ class LoadReport:
     unchanged: int = 0
     absent: int = 0
     averages: int = 0
+    without_volume: int = 0
     refused: tuple[RefusedCandle, ...] = ()
     revision: int = 0
     newest: int | None = None
@@ -194,6 +196,7 @@ class LoadReport:
             unchanged=self.unchanged + later.unchanged,
             absent=self.absent + later.absent,
             averages=self.averages + later.averages,
+            without_volume=self.without_volume + later.without_volume,
             refused=tuple(dict.fromkeys(self.refused + later.refused)),
             revisions=self.revisions + later.revisions,
             newer_refused=(
@@ -350,7 +353,7 @@ def _write(
     absent = answer.absent()
     unit.put_candles(changed)
     unit.note_absent(absent, int(now))
-    unit.quarantine(answer.refused, int(now))
+    unit.quarantine([*answer.refused, *answer.notes.values()], int(now))
     unit.note_revised(revised)
     newest = max([c.bucket for c in changed], default=unit.state.last)
     if newest is not None and unit.state.last is not None:
@@ -369,6 +372,7 @@ def _write(
         unchanged=len(answer.candles) - len(changed),
         absent=len(absent),
         averages=averages,
+        without_volume=len(answer.notes),
         refused=tuple(answer.refused),
         revision=revision,
         newest=newest,

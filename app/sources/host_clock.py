@@ -86,6 +86,27 @@ class HostClock:
         """The present by the host's clock or by ours, whichever is later; unix seconds."""
         return max(int(self._clock()), reply.server_time or 0)
 
+    def stamp(self, reply: Reply) -> int:
+        """When the reply came, to keep beside what it brought, in unix seconds.
+
+        That is by our clock, unless it is off: more than TOLERANCE away from the host's. Then it is
+        by the host's, and that is logged once. A host's clock that stands still does not count.
+        """
+        ours, read = int(self._clock()), self.read(reply)
+        if reply.server_time is None:
+            return ours
+        host = (reply.server_time, reply.server_time + reply.age, read)
+        if min(abs(at - ours) for at in host) <= TOLERANCE:
+            return ours
+        self._warn(
+            "own_clock_not_used",
+            reply.server_time,
+            ours,
+            "what is stored is stamped with the host's time as long as the two differ by more than "
+            f"{TOLERANCE} s; set this machine's clock",
+        )
+        return reply.server_time
+
     def _stands_still(self, stamp: int, age: int, ours: int, *, far: bool) -> bool:
         """Whether the host has sent the same time for STANDING seconds.
 

@@ -29,7 +29,8 @@ from app.sources.replies import ErrorBody, read_common_error
 PAGE_SIZE: Final = 500
 """Buckets per request. The exchange documents no limit; clients have seen about 1,000."""
 
-_COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
+_COLUMNS: Final = ("t", "o", "h", "l", "c")
+_VOLUMES: Final = "v"
 
 _OTHER_PAIR: Final = "check the pair's name in ALLOWED_PAIRS"
 
@@ -116,14 +117,19 @@ def holds_nothing(data: object) -> bool:
 
 
 def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
-    """The columns as rows. Raises UpstreamNonsense where they are not six of one length."""
+    """The columns as rows. Raises UpstreamNonsense where those of stamps and prices are not equal.
+
+    Without as many volumes, there are none.
+    """
     if holds_nothing(data):
         return []
     problem = ""
     columns: list[list[object]] = []
+    volumes: object = None
     if not isinstance(data, dict):
         problem = "are no JSON object"
     else:
+        volumes = data.get(_VOLUMES)
         for name in _COLUMNS:
             column = data.get(name)
             if not isinstance(column, list):
@@ -140,4 +146,7 @@ def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
             "format.",
             host=host,
         )
-    return [RawCandle(*row) for row in zip(*columns, strict=True)]
+    rows = len(columns[0])
+    if not isinstance(volumes, list) or len(volumes) != rows:
+        volumes = [None] * rows
+    return [RawCandle(*row) for row in zip(*columns, volumes, strict=True)]

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 from app.core.errors import UpstreamError, UpstreamNonsense, UpstreamRejected, UpstreamUnavailable
 from app.core.market import CandlePage, Series
@@ -49,7 +50,7 @@ class MercadoBitcoinLegacy(MercadoBitcoin):
     def page(self, series: Series, first: int, last: int) -> CandlePage:
         """See CandleSource.page."""
         reply = self._http.get_json(
-            f"{series.pair.legacy}/candle",
+            f"{quote(series.pair.legacy, safe='')}/candle",
             {"from": first, "to": last, "precision": series.interval.value},
         )
         rows = _rows(reply.data, series, self._http.host)

@@ -1,11 +1,13 @@
 """What a host's reply means: pure, so that every case is a line in a table of tests.
 
 The order of judgement: a redirect; an error in the body (a host's own words are more precise than
-a status, and some send them with 200); the status; a page of HTML; the JSON.
+a status, and some send them with 200); the status; a page of HTML; the JSON. What the body is
+decides whether it is a page, not its label: some hosts label JSON `text/html`.
 
 JSON is read as RFC 8259 means it, and no number passes through a binary float. Python's own reader
-accepts `NaN`, `Infinity` and repeated keys, and turns `353446.62655678` into a float. From an
-exchange, the first three are nonsense, and the last would cost the price its digits.
+accepts repeated keys, and turns `353446.62655678` into a float. From an exchange, the first is
+nonsense, and the second would cost the price its digits. `NaN` and `Infinity` are no JSON, but a
+reply may hold one where nobody needs a number: so they are kept as text, which is no number.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.core.errors import (
@@ -103,9 +105,9 @@ def read_common_error(data: object) -> ErrorBody | None:
     """
     if not isinstance(data, dict):
         return None
-    error = data.get("error")
+    error = _said(data.get("error"))
     inner = error if isinstance(error, dict) else data
-    code, message = inner.get("code"), inner.get("message")
+    code, message = _said(inner.get("code")), inner.get("message")
     status = next(
         (s for s in (inner.get("status"), code, data.get("status")) if _is_error(s)), None
     )
@@ -116,6 +118,11 @@ def read_common_error(data: object) -> ErrorBody | None:
         message=next((text for text in (message, error) if isinstance(text, str)), ""),
         status=status,
     )
+
+
+def _said(value: Any) -> Any:
+    """The value, or None for NaN and other numbers that are neither a code nor a message."""
+    return None if isinstance(value, DecimalText) else value
 
 
 def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Reply:
@@ -223,8 +230,12 @@ def _has_no_content(raw: RawReply) -> bool:
 
 
 def _is_html(raw: RawReply) -> bool:
+    """Whether the body is a page of HTML, or is labelled so and is no JSON either."""
+    start = (raw.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     kind = raw.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind in _HTML or (raw.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    if start == b"<" or kind not in _HTML:
+        return start == b"<"
+    return start not in (b"{", b"[") and _parsed(raw)[1] is not None
 
 
 def _plain_text(raw: RawReply) -> str:
@@ -265,8 +276,15 @@ def _is_error(status: object) -> bool:
     return isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
 
 
+_LONGEST_INT: Final = 100
+"""Digits of the longest number that becomes an `int`: Python renders only 4,300 of them."""
+
+
 class DecimalText(str):
-    """A JSON number with a fraction or an exponent, as the characters that were sent."""
+    """A JSON number that is no `int` here, as the characters that were sent.
+
+    It has a fraction or an exponent, or very many digits, or is `NaN`, `Infinity` or `-Infinity`.
+    """
 
     __slots__ = ()
 
@@ -283,14 +301,14 @@ def loads(body: bytes) -> Any:
     """Parse one JSON document in UTF-8.
 
     Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for text that is no
-    JSON, and JsonRefused for NaN and infinities, a repeated key, and what is too long or too deeply
-    nested for Python.
+    JSON, and JsonRefused for a repeated key and for what is too deeply nested for Python.
     """
     try:
         return json.loads(
             body.decode("utf-8"),
             parse_float=DecimalText,
-            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_constant=DecimalText,
             object_pairs_hook=_object,
         )
     except UnicodeDecodeError as error:
@@ -299,14 +317,10 @@ def loads(body: bytes) -> Any:
         raise JsonBroken(f"it is not JSON at character {error.pos}: {error.msg}") from error
     except RecursionError as error:
         raise JsonRefused("it is nested too deeply") from error
-    except JsonRefused:
-        raise
-    except ValueError as error:
-        raise JsonRefused(f"it holds a number that is too long ({error})") from error
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise JsonRefused(f"it holds {name}, which is no JSON number")
+def _integer(digits: str) -> int | DecimalText:
+    return int(digits) if len(digits) <= _LONGEST_INT else DecimalText(digits)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -53,10 +53,10 @@ class MemoryPriceStore:
             ]
         return prices[::-1][:limit]
 
-    def prune(self, before: int) -> int:
-        """Remove the prices collected before that unix time; returns how many."""
+    def prune(self, before: int, after: int) -> int:
+        """Remove the prices collected before or after these unix times; returns how many."""
         with self._lock:
-            kept = [price for price in self._prices if price.collected_at >= before]
+            kept = [price for price in self._prices if before <= price.collected_at <= after]
             removed = len(self._prices) - len(kept)
             self._prices = kept
         return removed

@@ -69,6 +69,7 @@ class FakePrices:
         return PriceReply(
             tuple(SpotPrice(c, self.said[c.symbol], currency, self.at) for c in known),
             tuple(RefusedPrice(c, f"No price of {c}.") for c in coins if c not in known),
+            self.at,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
 
 from app.core.prices import SpotPrice, StoredPrice
 from app.db.models import CollectedPrice
@@ -89,12 +89,16 @@ class SqlPriceStore:
         with reading(self._reads) as connection:
             return [_stored(*row) for row in connection.execute(query)]
 
-    def prune(self, before: int) -> int:
-        """Remove prices collected before unix time `before`, in batches; returns their number."""
+    def prune(self, before: int, after: int) -> int:
+        """Remove prices collected before or after these times, in batches; returns how many."""
+        at = CollectedPrice.collected_at
+        return self._remove(at < before) + self._remove(at > after)
+
+    def _remove(self, condition: ColumnElement[bool]) -> int:
         removed = 0
-        oldest = (
+        some = (
             select(CollectedPrice.id)
-            .where(CollectedPrice.collected_at < before)
+            .where(condition)
             .order_by(CollectedPrice.collected_at)
             .limit(PRUNE_BATCH)
             .scalar_subquery()
@@ -102,7 +106,7 @@ class SqlPriceStore:
         while True:
             with transaction(self._engine) as connection:
                 count = connection.execute(
-                    delete(CollectedPrice).where(CollectedPrice.id.in_(oldest))
+                    delete(CollectedPrice).where(CollectedPrice.id.in_(some))
                 ).rowcount
             removed += count
             if count < PRUNE_BATCH:

@@ -21,6 +21,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 from app.core.ports import SeriesStore, SeriesUnit
@@ -96,10 +97,16 @@ class SqlSeriesStore:
         return [row[0] for row in records]
 
     def quarantined(
-        self, series: Series, first: int, last: int, limit: int | None = None
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        notes: bool = True,
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last] and those without a bucket, most recently seen first."""
-        records = self._rows(statements.quarantined(series, first, last, limit))
+        """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
+        records = self._rows(statements.quarantined(series, first, last, limit, notes=notes))
         return [statements.as_quarantined(row) for row in records]
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
@@ -230,9 +237,9 @@ class SqlSeriesUnit:
         rows = [(*self._name, bucket, asked_at, asked_at) for bucket in buckets]
         upsert(self._connection, "absences", KEY, _ASKED, rows, keep=_ASKED[:1])
 
-    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
-        """Store candles that were refused at unix time `seen_at`, each reason once per bucket."""
-        statements.put_quarantined(self._connection, self._name, refused, seen_at)
+    def quarantine(self, items: Sequence[RefusedCandle | VolumeNote], seen_at: int) -> None:
+        """Store refusals and notes of unix time `seen_at`, each reason once per bucket."""
+        statements.put_quarantined(self._connection, self._name, items, seen_at)
 
     def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
         """Keep (old, new) of revised candles; `finish` stores them with its revision."""

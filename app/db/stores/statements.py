@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from app.core.market import (
     EMPTY_SERIES,
+    NOTES,
     WINDOWS,
     Candle,
     CandleRevision,
@@ -28,6 +29,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 from app.db.models import (
@@ -194,12 +196,12 @@ _NEW: Final = tuple(f"new_{name}" for name in PRICES)
 def put_quarantined(
     connection: Connection,
     name: tuple[str, str],
-    refused: Sequence[RefusedCandle],
+    items: Sequence[RefusedCandle | VolumeNote],
     seen_at: int,
 ) -> None:
-    """Store refused candles of the series `name` (pair, interval), each reason once per bucket."""
+    """Store refusals and notes of the series `name` (pair, interval), each once per bucket."""
     entries = sorted(
-        {(item.bucket or UNKNOWN_BUCKET, item.reason[:_REASON_LENGTH]) for item in refused}
+        {(item.bucket or UNKNOWN_BUCKET, item.reason[:_REASON_LENGTH]) for item in items}
     )
     rows = [(*name, bucket, reason, seen_at, seen_at) for bucket, reason in entries]
     upsert(connection, "quarantine", (*KEY, "reason"), _SEEN, rows, keep=_SEEN[:1])
@@ -220,9 +222,13 @@ def put_revisions(
     upsert(connection, "candle_revisions", (*KEY, "revision"), ("noticed_at", *_OLD, *_NEW), rows)
 
 
-def quarantined(series: Series, first: int, last: int, limit: int | None) -> CompoundSelect[Any]:
-    """Refused candles of [first, last] and those without a bucket, most recently seen first."""
+def quarantined(
+    series: Series, first: int, last: int, limit: int | None, *, notes: bool
+) -> CompoundSelect[Any]:
+    """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
     dated = within(Quarantined, series, first, last)
+    if not notes:
+        dated += tuple(not_(Quarantined.reason.startswith(start)) for start in NOTES)
     undated = (*is_series(Quarantined, series), Quarantined.bucket == UNKNOWN_BUCKET)
     columns = (Quarantined.bucket, Quarantined.reason, *(getattr(Quarantined, n) for n in _SEEN))
     return (

@@ -100,3 +100,33 @@ def test_a_database_that_cannot_be_written_leaves_the_host_s_time_in_force() -> 
             raise StoreUnavailable("the disk is full")
 
     assert Passing(Broken()).process().read(sent(PAST)) == PAST
+
+
+@pytest.mark.parametrize(
+    ("date", "age", "stamp"),
+    [
+        (None, 0, NOW),
+        (NOW - TOLERANCE, 0, NOW),
+        (NOW - 9_000, 0, NOW - 9_000),
+        (NOW + 9_000, 0, NOW + 9_000),
+        # Copies of a cache, with a new `Date` or the first one, say nothing against our clock.
+        (NOW, 9_000, NOW),
+        (NOW - 9_000, 9_000, NOW),
+    ],
+)
+def test_what_a_reply_brought_is_dated_by_our_clock_unless_that_is_off(
+    date: int | None, age: int, stamp: int
+) -> None:
+    clock = Passing().process()
+    with capture_logs() as logs:
+        assert [clock.stamp(sent(date, age)) for _ in range(2)] == [stamp, stamp]
+    used = [line["event"] for line in logs if line["event"] == "own_clock_not_used"]
+    assert used == ["own_clock_not_used"] * (stamp != NOW)
+
+
+def test_a_host_s_clock_that_stands_still_dates_nothing() -> None:
+    ours = Passing()
+    clock = ours.process()
+    assert clock.stamp(sent(PAST)) == PAST
+    ours.now += STANDING
+    assert clock.stamp(sent(PAST)) == ours.now

@@ -17,7 +17,7 @@ from app.core.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from app.core.market import Candle, CandlePage, Interval, Series
+from app.core.market import Candle, CandlePage, Interval, Series, VolumeNote
 from app.core.ports import CandleSource
 from tests.support.candles import BTC, BTC_DAILY, DAY
 from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, answer, legacy, v4
@@ -139,15 +139,59 @@ GOOD = columns(ROWS)
     "data",
     [
         *[{}, None, [GOOD], "ok", 5, {"s": "ok"}, {"candles": [1]}],
-        *[{name: GOOD[name] for name in GOOD if name != absent} for absent in GOOD],
+        *[{name: GOOD[name] for name in GOOD if name != absent} for absent in "tohlc"],
         {**GOOD, "c": {}},
         {**GOOD, "t": GOOD["t"][:-1]},
-        {**GOOD, "v": []},
     ],
 )
 def test_a_v4_reply_that_is_no_table_is_nonsense_as_a_whole(data: object) -> None:
     with pytest.raises(UpstreamNonsense, match=r"BTC-BRL 1d from exchange\.example"):
         v4(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY)
+
+
+WITHOUT_VOLUMES = replace(
+    PAGE,
+    candles=tuple(replace(candle, volume=None) for candle in CANDLES),
+    notes=tuple(VolumeNote(candle.bucket, "The volume is missing.") for candle in CANDLES),
+)
+
+
+@pytest.mark.parametrize("volumes", [{}, {"v": None}, {"v": []}, {"v": {}}, {"v": ["1"] * 2}])
+def test_a_v4_reply_without_as_many_volumes_has_none(volumes: dict[str, object]) -> None:
+    data = {name: GOOD[name] for name in "tohlc"} | volumes
+    assert v4(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY) == WITHOUT_VOLUMES
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "9" * 5_000, "1e400"])
+@pytest.mark.parametrize("source", [v4, legacy])
+def test_one_number_that_is_none_costs_no_more_than_its_own_value(source: Build, text: str) -> None:
+    def page(number: str) -> CandlePage:
+        host = FakeHost([answer(body=body.replace(number.encode(), text.encode()))])
+        return source(host).page(BTC_DAILY, FIRST, TODAY)
+
+    quoted = json.dumps(columns(ROWS)).replace('"20.1"', "20.1").replace('"351000"', "351000")
+    body = quoted.encode() if source is v4 else objects(ROWS)
+    good, (note,) = page("20.1"), page("20.1").notes
+    assert good.candles == (replace(CANDLES[0], volume=None), CANDLES[1])
+    assert (note.bucket, good.refused) == (FIRST, ())
+    bad = page("351000")
+    assert bad.candles == CANDLES[1:]
+    assert [item.bucket for item in bad.refused] == [FIRST]
+    assert bad.notes == ()
+
+
+@pytest.mark.parametrize("member", ["extra", "error", "code", "status", "server_unix_timestamp"])
+@pytest.mark.parametrize("source", [v4, legacy])
+def test_a_nan_beside_the_candles_costs_nothing(source: Build, member: str) -> None:
+    whole = objects(ROWS).replace(b'"server_unix_timestamp"', b'"was"')
+    body = json.dumps(columns(ROWS)).encode() if source is v4 else whole
+    spoilt = b'{"' + member.encode() + b'":NaN,' + body[1:]
+    assert source(FakeHost([answer(body=spoilt)])).page(BTC_DAILY, FIRST, TODAY) == PAGE
+
+
+def test_a_legacy_candle_may_lack_its_volume() -> None:
+    body = objects(ROWS).replace(b'"volume":20.1', b'"extra":1').replace(b"15.6}", b"null}")
+    assert legacy(FakeHost([answer(body=body)])).page(BTC_DAILY, FIRST, TODAY) == WITHOUT_VOLUMES
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,11 @@ def said(data: object, status: int = 200) -> RawReply:
 
 @pytest.mark.parametrize("data", [[], {}, 0, None, {"t": []}, {"code": None}, {"error": None}])
 @pytest.mark.parametrize("status", [200, 203])
-def test_json_with_a_good_status_is_an_answer(data: object, status: int) -> None:
-    raw = RawReply(status, {**JSON, "date": NOW_HEADER}, json.dumps(data).encode())
+@pytest.mark.parametrize("label", [JSON, HTML, {}])
+def test_json_with_a_good_status_is_an_answer_whatever_its_label(
+    data: object, status: int, label: dict[str, str]
+) -> None:
+    raw = RawReply(status, {**label, "date": NOW_HEADER}, json.dumps(data).encode())
     assert ask(raw) == Reply(data, NOW)
 
 
@@ -85,6 +88,14 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     # pages where JSON should be
     (RawReply(200, HTML, PAGE), UpstreamBlocked, "200, a page of HTML"),
     (RawReply(200, {}, b"\xef\xbb\xbf \r\n<html>"), UpstreamBlocked, "HTML"),
+    (RawReply(200, JSON, PAGE), UpstreamBlocked, "200, a page of HTML"),
+    (RawReply(200, HTML, b"You have been blocked"), UpstreamBlocked, "200, a page of HTML"),
+    # JSON that is labelled as a page means what it says
+    (RawReply(403, HTML, b'{"t":[]}'), UpstreamBlocked, "(403)"),
+    (RawReply(404, HTML, b'{"message":"no such pair"}'), UpstreamRejected, "404"),
+    (RawReply(200, HTML, b'{"code":"A|B","message":"no"}'), UpstreamRejected, "A|B: no"),
+    (RawReply(200, HTML, b'{"t":1,"t":1}'), UpstreamNonsense, "twice"),
+    (RawReply(200, HTML, b'{"t":[1', delimited=False), UpstreamUnavailable, "broke off"),
     # redirects
     (
         RawReply(302, {**HTML, "location": "https://login.example/?t=secret"}, PAGE),

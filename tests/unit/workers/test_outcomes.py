@@ -64,6 +64,24 @@ def test_refused_candles_are_counted_in_the_log_and_a_failed_load_is_told() -> N
     assert published == [LoadFailed(BTC_DAILY, "CandlesRefused", ended["reason"])]
 
 
+def test_candles_without_a_volume_are_counted_beside_the_refused_ones_and_fail_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome = Outcome(BTC_DAILY, LoadReport(BTC_DAILY, 3, newest=day(9), without_volume=2))
+    with capture_logs() as lines:
+        announce(outcome, lambda _event: None)
+    counted, ended = lines
+    assert (counted["event"], counted["count"]) == ("candles_without_volume", 2)
+    assert (ended["event"], ended["refused"], ended["without_volume"]) == ("load_finished", 0, 2)
+    runtime = FakeRuntime(events=EventBus({})).build(settings())
+    assert conclude("loader", runtime, [outcome], as_json=True) == 0
+    *_, told, line = capsys.readouterr().out.splitlines()
+    assert "2 candles came without a usable volume, and are used: GET /BRLBTC/quarantine" in told
+    (series,) = json.loads(line)["series"]
+    assert (series["refused"], series["without_volume"]) == (0, 2)
+    runtime.close()
+
+
 def test_the_summary_names_who_failed_who_was_late_and_who_is_fine(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
