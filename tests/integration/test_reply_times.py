@@ -59,7 +59,6 @@ def shop(folder: Path, reply: Callable[[int, int], Replied], **settings: str) ->
             "MB_LEGACY_API_BASE_URL": url,
             "MB_REQUESTS_PER_SECOND": "1000",
             "ALLOWED_PAIRS": "BRLBTC",
-            "UPSTREAM_RETRY_SECONDS": "1",
         }
         yield Shop(folder, usual | settings)
 
