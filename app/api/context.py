@@ -10,7 +10,7 @@ from app.api.errors import shortened
 from app.bootstrap import Runtime
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair
-from app.core.prices import Coin
+from app.core.prices import Coin, PriceSource
 from app.services.coverage import CoverageCounter
 
 
@@ -25,6 +25,7 @@ class Context:
     draining: threading.Event
     coverage: CoverageCounter
     access_log: bool
+    price_source: PriceSource
     _pairs: Mapping[str, Pair]
     _intervals: Mapping[str, Interval]
     _coins: Mapping[str, Coin]
@@ -34,11 +35,13 @@ class Context:
         """Everything that requests need of `runtime`, prepared once."""
         settings = runtime.settings
         pairs = settings.allowed_pairs
+        assert runtime.price_source is not None  # `for_api` opens it
         return cls(
             runtime=runtime,
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
             access_log=settings.access_log == "on",
+            price_source=runtime.price_source,
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},
             _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
             _intervals={interval.value: interval for interval in settings.intervals},

@@ -118,6 +118,13 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.UpstreamBlocked: Answer(
         503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
     ),
+    errors.ProxyRefused: Answer(
+        503,
+        "upstream-unavailable",
+        "The proxy before the upstream service refuses",
+        "The proxy in HTTPS_PROXY refuses this client (407 Proxy Authentication Required): correct "
+        "the user and password in HTTPS_PROXY, or except api.coingecko.com with NO_PROXY.",
+    ),
     errors.UpstreamRejected: Answer(
         503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
     ),

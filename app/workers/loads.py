@@ -54,9 +54,12 @@ def load_selected(
 ) -> int:
     """Load the selected series and print how that ended; return the exit code."""
     selection = series_of(settings, options)
+    network = bootstrap.candle_network(settings)
     with (
         closing(bootstrap.for_command(settings)) as runtime,
-        bootstrap.open_candle_source(settings, runtime.limiter_for, runtime.clock) as source,
+        bootstrap.open_candle_source(
+            settings, runtime.limiter_for, runtime.clock, network
+        ) as source,
     ):
 
         def work(plan: Plan, on_page: OnPage) -> LoadReport:
