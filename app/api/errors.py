@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from app.core import errors
+from app.core.redaction import redacted
 
 log = structlog.get_logger()
 
@@ -171,7 +172,7 @@ def reply(
 ) -> Response:
     """The error reply to the request of `scope`."""
     body = json.dumps(problem(answer, detail, scope["state"]["request_id"]), separators=(",", ":"))
-    return Response(body, answer.status, dict(headers or {}), PROBLEM_JSON)
+    return Response(redacted(body), answer.status, dict(headers or {}), PROBLEM_JSON)
 
 
 def shortened(text: str) -> str:

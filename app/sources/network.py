@@ -27,6 +27,7 @@ import httpx
 import structlog
 
 from app.core.errors import ConfigurationError
+from app.core.setting_urls import MUST_BE_ESCAPED, unescaped_login
 
 _PROXY: Final = re.compile(
     r"""(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?
@@ -36,7 +37,6 @@ _PROXY: Final = re.compile(
     re.VERBOSE,
 )
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _WITH_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:]*):([0-9]+)")
 _DOMAIN: Final = re.compile(r"[\w.-]+")
 _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
@@ -180,12 +180,11 @@ def _problem(value: str) -> str:
     """What is wrong with the URL of a proxy; empty where only its shape can be wrong."""
     scheme = _SCHEME.match(value)
     rest = value[scheme.end() :] if scheme else value
-    login, _, address = rest.rpartition("@")
-    port = address.rstrip("/").rpartition("]")[2].partition(":")[2] or "1"
+    port = rest.rpartition("@")[2].rstrip("/").rpartition("]")[2].partition(":")[2] or "1"
     if scheme and scheme[0].lower() not in ("http://", "https://", "socks5://", "socks5h://"):
         return "its scheme is none of http, https, socks5 and socks5h"
-    if not value.isprintable() or re.search(r"[\s@/?#]", login) or _BARE_PERCENT.search(login):
-        return "its user or password holds a character that must be percent-encoded"
+    if not value.isprintable() or unescaped_login(f"://{rest}"):
+        return MUST_BE_ESCAPED
     if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65_536):
         return "its port is no number from 1 to 65535"
     return ""
