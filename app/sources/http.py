@@ -28,6 +28,7 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.ports import Clock, RateLimiter
+from app.core.redaction import secrets_in
 from app.sources.network import Network, Proxy, network_to
 from app.sources.replies import (
     ErrorReader,
@@ -111,7 +112,8 @@ class UpstreamHttp:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._limiter = limiter
-        self._secrets = [value.encode("ascii") for value in (secrets or {}).values() if value]
+        hidden = [*(secrets or {}).values(), *secrets_in(base_url)]
+        self._secrets = [value.encode() for value in hidden if value]
         self._read_error = read_error
         self._policy = policy
         self._bounds = bounds
