@@ -6,10 +6,9 @@ imported from here: the API does without it.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from app.core.market import AverageSlice, Series, Window
@@ -23,7 +22,7 @@ from app.core.ports import (
     RateLimiter,
     SeriesStore,
 )
-from app.core.prices import Coin, PriceReply, PriceSource, PriceStore
+from app.core.prices import PriceSource, PriceStore
 from app.core.setting_urls import cache_nodes, host_of
 from app.core.settings import Settings
 from app.db.cache.averages import CachedAverageStore
@@ -49,12 +48,13 @@ from app.events.types import (
     PriceCollected,
 )
 from app.services.anomalies import PriceRules
-from app.services.health import Health
+from app.services.health import Health, WatchedSource
 from app.sources import coingecko
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
 from app.sources.http import UpstreamHttp
 from app.sources.local_rate_limiter import USED, LocalRateLimiter
+from app.sources.network import Network, network_to
 from app.sources.retry import RetryPolicy
 
 LimiterFor = Callable[[str, float], RateLimiter]
@@ -70,8 +70,8 @@ class Runtime:
     series: SeriesStore
     averages: AverageStore
     prices: PriceStore
-    price_source: PriceSource
-    """Where spot prices come from. The first request opens it, and may raise ConfigurationError."""
+    price_source: PriceSource | None
+    """Where the API gets spot prices; None in a command, which opens the sources that it needs."""
     leases: Leases
     host_clocks: HostClocks
     events: EventBus
@@ -89,7 +89,7 @@ class Runtime:
         )
 
     def close(self) -> None:
-        """Deliver the events that are queued, then close source, cache and database."""
+        """Deliver the events that are queued, then close sources, cache and database."""
         self.resources.close()
 
 
@@ -97,10 +97,12 @@ def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
     """Open what the API works with: a database in which no request waits for ever, and its replica.
 
     The price source makes one attempt and gives up soon, because a client waits. Raises StoreError
-    where the database cannot be used, ConfigurationError where DB_URL cannot be a SQLite file's.
+    where the database cannot be used, ConfigurationError where DB_URL cannot be a SQLite file's or
+    where there is no way to CoinGecko (`price_network`).
     """
+    network = price_network(settings)
     database = open_for_api(settings.db_url, settings.db_read_url, migrate=settings.env == "dev")
-    return _wired(settings, clock, database, coingecko.POLICY)
+    return _wired(settings, clock, database, network)
 
 
 def for_command(
@@ -113,8 +115,8 @@ def for_command(
     """Open what a command works with.
 
     In `dev` the database is created and migrated where needed, unless `create` is False; in `prod`
-    it must exist. `busy_seconds` is how long a write waits for a locked SQLite file. Raises as
-    `for_api` does.
+    it must exist. `busy_seconds` is how long a write waits for a locked SQLite file. Raises
+    StoreError, and ConfigurationError where DB_URL cannot be a SQLite file's.
     """
     database = open_for_command(
         settings.db_url,
@@ -122,10 +124,12 @@ def for_command(
         migrate=create and settings.env == "dev",
         busy_seconds=busy_seconds,
     )
-    return _wired(settings, clock, database, coingecko.PATIENT)
+    return _wired(settings, clock, database, None)
 
 
-def _wired(settings: Settings, clock: Clock, database: Database, policy: RetryPolicy) -> Runtime:
+def _wired(
+    settings: Settings, clock: Clock, database: Database, to_prices: Network | None
+) -> Runtime:
     resources = ExitStack()
     resources.callback(database.close)
     cache = _cache(settings)
@@ -138,10 +142,12 @@ def _wired(settings: Settings, clock: Clock, database: Database, policy: RetryPo
         return SharedRateLimiter(database.engine, host, rate)
 
     clocks = SqlHostClocks(database.engine)
-    source = _OpenedOnDemand(
-        lambda: open_price_source(settings, limiter_for, clock, policy, clocks)
-    )
-    resources.callback(source.close)
+    source = None
+    if to_prices is not None:
+        opened = open_price_source(settings, limiter_for, clock, clocks=clocks, network=to_prices)
+        source = WatchedSource(
+            resources.enter_context(opened), clock, forget_after=settings.price_stale_seconds
+        )
     events = EventBus(_listeners(settings, clock, averages))
     resources.callback(events.close)
     return Runtime(
@@ -155,7 +161,7 @@ def _wired(settings: Settings, clock: Clock, database: Database, policy: RetryPo
         host_clocks=clocks,
         events=events,
         limiter_for=limiter_for,
-        health=Health(database.ping, cache),
+        health=Health(database.ping, cache, source),
         resources=resources,
     )
 
@@ -199,10 +205,12 @@ def open_price_source(
     clock: Clock = time.time,
     policy: RetryPolicy = coingecko.POLICY,
     clocks: HostClocks | None = None,
+    network: Network | None = None,
 ) -> Iterator[PriceSource]:
     """CoinGecko at COINGECKO_API_BASE_URL; its connections are closed at the end.
 
-    A failed call is not retried: it counts against the same budget as a good one.
+    A failed call is not retried: it counts against the same budget as a good one. `network` is what
+    `price_network` returned; without it, it is called here.
     """
     base_url = settings.coingecko_api_base_url
     limiter = limiter_for(host_of(base_url), settings.coingecko_requests_per_second * USED)
@@ -210,6 +218,7 @@ def open_price_source(
     with UpstreamHttp(
         base_url,
         limiter,
+        network=network,
         read_error=coingecko.read_error,
         policy=policy,
         bounds=coingecko.BOUNDS,
@@ -219,27 +228,22 @@ def open_price_source(
         yield coingecko.CoinGecko(http, clock, clocks)
 
 
-class _OpenedOnDemand:
-    """A PriceSource that the first request opens, and that is closed with the process."""
+def price_network(settings: Settings) -> Network:
+    """The way to CoinGecko. Raises ConfigurationError where the environment gives none.
 
-    def __init__(self, opened: Callable[[], AbstractContextManager[PriceSource]]) -> None:
-        self._opened = opened
-        self._stack = ExitStack()
-        self._lock = threading.Lock()
-        self._source: PriceSource | None = None
+    Call it before anything is opened: a bad variable is then found before there is work to undo.
+    """
+    return network_to(settings.coingecko_api_base_url)
 
-    def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
-        """See PriceSource.prices."""
-        with self._lock:
-            if self._source is None:
-                self._source = self._stack.enter_context(self._opened())
-        return self._source.prices(coins, currency)
 
-    def close(self) -> None:
-        """Close it if it was opened."""
-        with self._lock:
-            self._stack.close()
-            self._source = None
+def candle_network(settings: Settings) -> Network:
+    """The way to the exchange that CANDLE_SOURCE names; as `price_network`."""
+    return network_to(_candle_base_url(settings))
+
+
+def _candle_base_url(settings: Settings) -> str:
+    legacy_one = settings.candle_source == "mercado_bitcoin_legacy"
+    return settings.mb_legacy_api_base_url if legacy_one else settings.mb_api_base_url
 
 
 @contextmanager
@@ -248,19 +252,22 @@ def open_candle_source(
     limiter_for: LimiterFor,
     clock: Clock,
     clocks: HostClocks | None = None,
+    network: Network | None = None,
 ) -> Iterator[CandleSource]:
     """The exchange that CANDLE_SOURCE names; its connections are closed at the end.
 
-    Raises ConfigurationError where its base URL cannot be used.
+    `network` is what `candle_network` returned; without it, it is called here. Raises
+    ConfigurationError where it does.
     """
     source_class: Callable[[UpstreamHttp, Clock, HostClocks | None], CandleSource]
     if settings.candle_source == "mercado_bitcoin_legacy":
-        base_url, reader = settings.mb_legacy_api_base_url, legacy.read_error
-        source_class = legacy.MercadoBitcoinLegacy
+        source_class, reader = legacy.MercadoBitcoinLegacy, legacy.read_error
     else:
-        base_url, reader = settings.mb_api_base_url, official.read_error
-        source_class = official.MercadoBitcoin
+        source_class, reader = official.MercadoBitcoin, official.read_error
+    base_url = _candle_base_url(settings)
     limiter = limiter_for(host_of(base_url), settings.mb_requests_per_second * USED)
     policy = RetryPolicy(total=settings.upstream_retry_seconds)
-    with UpstreamHttp(base_url, limiter, read_error=reader, policy=policy, clock=clock) as http:
+    with UpstreamHttp(
+        base_url, limiter, network=network, read_error=reader, policy=policy, clock=clock
+    ) as http:
         yield source_class(http, clock, clocks)

@@ -47,7 +47,7 @@ def create_app(
         chosen = settings
         if chosen is None:
             chosen = load_settings()
-            configure(chosen.log_level, chosen.log_format)
+            configure(chosen.log_level, chosen.log_format, secrets=chosen.secrets())
         runtime = build(chosen)
         try:
             yield {"context": Context.of(runtime, leaving)}

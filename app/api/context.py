@@ -11,7 +11,7 @@ from app.bootstrap import Runtime
 from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair
-from app.core.prices import Coin
+from app.core.prices import Coin, PriceSource
 from app.services.coverage import CoverageCounter
 
 
@@ -27,6 +27,7 @@ class Context:
     coverage: CoverageCounter
     access_log: bool
     root_path: str
+    price_source: PriceSource
     _pairs: Mapping[str, Pair]
     _intervals: Mapping[str, Interval]
     _coins: Mapping[str, Coin]
@@ -36,12 +37,14 @@ class Context:
         """Everything that requests need of `runtime`, prepared once."""
         settings = runtime.settings
         pairs = settings.allowed_pairs
+        assert runtime.price_source is not None  # `for_api` opens it
         return cls(
             runtime=runtime,
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
+            price_source=runtime.price_source,
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},
             _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
             _intervals={interval.value: interval for interval in settings.intervals},

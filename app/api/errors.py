@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from app.core import errors
+from app.core.redaction import redacted
 
 log = structlog.get_logger()
 
@@ -118,6 +119,13 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.UpstreamBlocked: Answer(
         503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
     ),
+    errors.ProxyRefused: Answer(
+        503,
+        "upstream-unavailable",
+        "The proxy before the upstream service refuses",
+        "The proxy in HTTPS_PROXY refuses this client (407 Proxy Authentication Required): correct "
+        "the user and password in HTTPS_PROXY, or except api.coingecko.com with NO_PROXY.",
+    ),
     errors.UpstreamRejected: Answer(
         503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED
     ),
@@ -164,7 +172,7 @@ def reply(
 ) -> Response:
     """The error reply to the request of `scope`."""
     body = json.dumps(problem(answer, detail, scope["state"]["request_id"]), separators=(",", ":"))
-    return Response(body, answer.status, dict(headers or {}), PROBLEM_JSON)
+    return Response(redacted(body), answer.status, dict(headers or {}), PROBLEM_JSON)
 
 
 def shortened(text: str) -> str:

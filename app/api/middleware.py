@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import INTERNAL, reply
 from app.core.errors import MmsError
+from app.core.redaction import redacted
 
 log = structlog.get_logger()
 
@@ -134,8 +135,9 @@ class PlainStartFailure:
 
         async def plain(message: Message) -> None:
             error = sys.exception()
-            if message["type"] == "lifespan.startup.failed" and isinstance(error, MmsError):
-                message = {**message, "message": str(error)}
+            if message["type"] == "lifespan.startup.failed":
+                text = str(error) if isinstance(error, MmsError) else message["message"]
+                message = {**message, "message": redacted(text)}
             await send(message)
 
         await self._app(scope, receive, plain)

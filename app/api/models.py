@@ -375,10 +375,14 @@ class Health(Reply):
     """Whether the service works."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(
-        description="`degraded`: a cache is away; reads are slower and still right."
+        description="`degraded`: a cache is away, so that reads are slower and still right; or no "
+        "new price can be had."
     )
     database: Literal["ok", "unavailable"] = Field(description="Whether it answers reads.")
     cache: Literal["ok", "degraded"]
+    prices: Literal["ok", "degraded"] = Field(
+        "ok", description="There only after a request to the price source failed."
+    )
 
 
 HEALTH_EXAMPLE: Final = {"status": "ok", "database": "ok", "cache": "ok"}

@@ -167,7 +167,7 @@ def run(
 
     def configured(options: argparse.Namespace) -> int:
         settings = load_settings(**overrides(options))
-        logging.configure(settings.log_level, settings.log_format)
+        logging.configure(settings.log_level, settings.log_format, secrets=settings.secrets())
         return work(settings, options)
 
     return run_without_settings(

@@ -15,6 +15,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from threading import Lock
 from typing import Any, Final, TextIO, cast
 
+from app.core.redaction import redacted
+
 UNDELIVERED: Final = 3
 """The exit code of a command that did its work and could not deliver its result."""
 
@@ -156,7 +158,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def line(text: str) -> None:
     """Print one line to standard output: for people; it is not the result itself."""
-    print(text, flush=True)
+    print(redacted(text), flush=True)
 
 
 def result(text: str) -> None:
@@ -180,4 +182,4 @@ def json_line(value: Mapping[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Print one line to standard error: what a command is doing, or why it ended."""
-    print(text, file=sys.stderr, flush=True)
+    print(redacted(text), file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ MmsError
 │   ├── UpstreamUnavailable     try again later (after `retry_after` seconds, unless it is None)
 │   │   └── OutOfTurn               the same; no request went out, so the host refused nothing
 │   ├── UpstreamBlocked         send no more requests: the host refuses this client
+│   │   └── ProxyRefused            the same of the proxy before it: also a ConfigurationError
 │   ├── UpstreamRejected        this request is wrong (an unknown symbol, say); others may work
 │   ├── UpstreamNonsense        the reply cannot be trusted; nothing of it is used
 │   └── PriceScaleChanged       the exchange multiplied its prices; an operator must look
@@ -97,6 +98,13 @@ class OutOfTurn(UpstreamUnavailable):
 
 class UpstreamBlocked(UpstreamError):
     """The host refuses this client (403, or a page of HTML): retrying or disguising is wrong."""
+
+
+class ProxyRefused(UpstreamBlocked, ConfigurationError):
+    """The proxy before the host refuses this client, or to connect it: the environment must change.
+
+    No request reached the host.
+    """
 
 
 class UpstreamRejected(UpstreamError):

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Any, Final, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor
+
+from app.core import redaction
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Format = Literal["auto", "console", "json"]
@@ -22,12 +25,20 @@ _SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _SERVER_ACCESS: Final = "uvicorn.access"
 
 
-def configure(level: Level = "INFO", style: Format = "auto", stream: TextIO | None = None) -> None:
+def configure(
+    level: Level = "INFO",
+    style: Format = "auto",
+    stream: TextIO | None = None,
+    *,
+    secrets: Iterable[str] = (),
+) -> None:
     """Send all events from `level` up to `stream` (standard error by default), process-wide.
 
     A second call replaces the first. `auto` means `console` where the stream is a terminal, else
-    `json`.
+    `json`. No line shows any of `secrets`, and neither does what else leaves the process as text
+    (`app.core.redaction`).
     """
+    redaction.hide(secrets)
     target = sys.stderr if stream is None else stream
     terminal = target.isatty()
     console = style == "console" or (style == "auto" and terminal)
@@ -37,7 +48,7 @@ def configure(level: Level = "INFO", style: Format = "auto", stream: TextIO | No
         return structlog.WriteLogger(sys.stderr if stream is None else stream)
 
     structlog.configure(
-        processors=[*_shared(), *(_text(colors=terminal) if console else _json())],
+        processors=[*_shared(), *(_text(colors=terminal) if console else _json()), _redacted],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=writer,
         cache_logger_on_first_use=False,
@@ -90,6 +101,11 @@ def _without_control_characters(_logger: object, _method: str, event: EventDict)
         if isinstance(value, str) and not value.isprintable():
             event[key] = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
     return event
+
+
+def _redacted(_logger: object, _method: str, line: Any) -> str:
+    """Take the secrets out of a whole line: out of every field, and of a traceback."""
+    return redaction.redacted(line)
 
 
 class _ToStructlog(logging.Handler):

@@ -14,11 +14,12 @@ from pydantic import HttpUrl, ValidationError
 from pydantic_core import PydanticCustomError
 
 # The URLs that SQLAlchemy reads, except those that it misreads. A second @ means that the password
-# was not escaped: the part between the two would appear in the name of a host.
+# was not escaped: the part between the two would appear in the name of a host. So would the end of
+# a password in the query: there it must not have an @ either.
 _FILE: Final = re.compile(r"sqlite://(?:[/?].*)?")
 _SERVER: Final = re.compile(
     r"""postgresql(?:\+psycopg)?://
-    (?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?
+    (?:(?P<user>[^:/]*)(?::(?P<password>(?![0-9]+/[^?@]*\?)[^@]*))?@)?
     (?:\[[^@/?\[\]]+\]|[^@:/?\[\]]*)
     (?::(?P<port>[0-9]{1,5}))?
     (?:/(?P<database>[^@?]*))?
@@ -103,9 +104,25 @@ def cache_nodes(url: str) -> list[tuple[str, int]]:
     return list(dict.fromkeys(nodes))
 
 
+_UNESCAPED: Final = re.compile(r"[\s@/?#\\\[\]]|%(?![0-9A-Fa-f]{2})")
+
+MUST_BE_ESCAPED: Final = "its user or password holds a character that must be percent-encoded"
+
+
+def unescaped_login(url: str) -> bool:
+    """Whether the text before the last @ cannot be a user and a password.
+
+    Readers of URLs differ then, and a part of the password becomes a host, a port or a path.
+    """
+    login = url.partition("://")[2].rpartition("@")[0]
+    return _UNESCAPED.search(login) is not None
+
+
 def base_url(url: str) -> str:
     """Check a host's base URL; returns it as pydantic writes it, without slashes at its end."""
     try:
+        if unescaped_login(url):
+            raise _bad_base_url(MUST_BE_ESCAPED)
         parts = HttpUrl(url)
         (parts.host or "").encode("idna")  # as Python does before it looks up the address
     except ValidationError as error:
@@ -116,7 +133,11 @@ def base_url(url: str) -> str:
         if parts.query is None and parts.fragment is None:
             return str(parts).rstrip("/")
         problem = "it has a query or a fragment"
-    raise PydanticCustomError(
+    raise _bad_base_url(problem)
+
+
+def _bad_base_url(problem: str) -> PydanticCustomError:
+    return PydanticCustomError(
         "base_url",
         "is not a base URL ({problem}); write https://host/path or https://host:port/path, "
         "without a query",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -29,6 +29,7 @@ from app.core.errors import ConfigurationError, MmsError
 from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
+from app.core.redaction import secrets_in
 from app.core.setting_sources import EnvFileSource, PlaceSource
 
 ENV_FILE: Final = Path(".env")
@@ -100,6 +101,15 @@ class Settings(BaseSettings):
     access_log: Literal["on", "off"] = "on"
     log_level: Level = "INFO"
     log_format: Format = "auto"
+
+    def secrets(self) -> Iterator[str]:
+        """What no log, output or reply may show: what the hidden settings hold."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                yield value.get_secret_value()
+            elif not field.repr and isinstance(value, str):
+                yield from secrets_in(value)
 
     @classmethod
     def settings_customise_sources(

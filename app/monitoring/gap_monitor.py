@@ -31,6 +31,7 @@ from app.events.types import GapDetected
 from app.monitoring.repair import repair
 from app.services.comparing import quarantine_request
 from app.services.gaps import Inspection, inspect
+from app.sources.network import Network
 
 COMMAND: Final = "gap_monitor"
 
@@ -103,21 +104,24 @@ def _conclude(end: Ending, report: _Report) -> int:
 def _check(settings: Settings, options: argparse.Namespace, report: _Report) -> int:
     report.strict = options.strict
     series = series_of(settings, options)
+    network = bootstrap.candle_network(settings) if options.repair else None
     with closing(bootstrap.for_command(settings, create=False)) as runtime:
         report.inspections = [
             inspect(runtime.series, item, settings.history_days, runtime.clock()) for item in series
         ]
-        if options.repair and not report.complete:
-            _repair(runtime, report, report.inspections)
+        if network is not None and not report.complete:
+            _repair(runtime, network, report, report.inspections)
         _publish(runtime, report.inspections)
     return DONE if report.complete else SOME_FAILED
 
 
-def _repair(runtime: Runtime, report: _Report, inspections: list[Inspection]) -> None:
+def _repair(
+    runtime: Runtime, network: Network, report: _Report, inspections: list[Inspection]
+) -> None:
     """Repair one series after another; once the exchange is away, fetch nothing more."""
     away: UpstreamError | None = None
     with bootstrap.open_candle_source(
-        runtime.settings, runtime.limiter_for, runtime.clock, runtime.host_clocks
+        runtime.settings, runtime.limiter_for, runtime.clock, runtime.host_clocks, network
     ) as source:
         for number, item in enumerate(inspections):
             name = str(item.series)

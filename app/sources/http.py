@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
+import os
 import random as standard_random
 import socket
 import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any, Final, Self, TypeVar
 
 import httpx
@@ -21,12 +22,14 @@ import structlog
 from app import __version__
 from app.core import waits
 from app.core.errors import (
-    ConfigurationError,
+    ProxyRefused,
     UpstreamError,
     UpstreamNonsense,
     UpstreamUnavailable,
 )
 from app.core.ports import Clock, RateLimiter
+from app.core.redaction import secrets_in
+from app.sources.network import Network, Proxy, network_to
 from app.sources.replies import (
     ErrorReader,
     RawReply,
@@ -86,8 +89,9 @@ class UpstreamHttp:
 
     `limiter` is the rate limiter that all callers of this host share. `secrets` are headers by
     name, such as an API key's, in ASCII: every request carries them; no error and no log repeats
-    their values. `transport` replaces the network in tests. Raises ConfigurationError where the URL
-    does not allow a client.
+    their values. `network` is the way to the host; without it, the environment is read. `transport`
+    replaces the network in tests. Raises ConfigurationError where URL or environment allow no
+    client.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class UpstreamHttp:
         limiter: RateLimiter,
         *,
         secrets: Mapping[str, str] | None = None,
+        network: Network | None = None,
         read_error: ErrorReader = read_common_error,
         policy: RetryPolicy = _POLICY,
         bounds: Bounds = _BOUNDS,
@@ -107,7 +112,8 @@ class UpstreamHttp:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._limiter = limiter
-        self._secrets = [value.encode("ascii") for value in (secrets or {}).values() if value]
+        hidden = [*(secrets or {}).values(), *secrets_in(base_url)]
+        self._secrets = [value.encode() for value in hidden if value]
         self._read_error = read_error
         self._policy = policy
         self._bounds = bounds
@@ -115,26 +121,21 @@ class UpstreamHttp:
         self._monotonic = monotonic
         self._sleep = sleep
         self._random = random
-        try:
-            url = httpx.URL(self._base_url)
-            self._client = httpx.Client(
-                headers={**_HEADERS, **(secrets or {})},
-                timeout=httpx.Timeout(bounds.read, connect=bounds.connect),
-                limits=_NO_KEEP_ALIVE,
-                follow_redirects=False,
-                # Operators expect proxies and certificates from the environment. But a host on this
-                # machine (the sandbox, a test) is never behind a proxy, whatever NO_PROXY says.
-                trust_env=not _is_loopback(url.host),
-                transport=transport,
-            )
-        except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
-            # A message about a URL may repeat part of it, and so a password.
-            reason = str(error) if isinstance(error, ImportError | OSError) else "a URL is unusable"
-            raise ConfigurationError(
-                f"No client can be made for the base URL ({reason}): check the base URL, and "
-                "HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE in the environment"
-            ) from None
+        network = network or network_to(self._base_url)
+        self._proxy = network.proxy
+        self._client = httpx.Client(
+            headers={**_HEADERS, **(secrets or {})},
+            timeout=httpx.Timeout(bounds.read, connect=bounds.connect),
+            limits=_NO_KEEP_ALIVE,
+            follow_redirects=False,
+            trust_env=False,  # `network_to` has read it
+            verify=network.trust,
+            proxy=network.proxy.client if network.proxy else None,
+            transport=transport,
+        )
+        url = httpx.URL(self._base_url)
         self._host = url.netloc.decode("ascii")
+        self._tls = url.scheme == "https"
 
     @property
     def host(self) -> str:
@@ -185,27 +186,45 @@ class UpstreamHttp:
 
     def _ask(self, path: str, params: Mapping[str, str | int], limit: float) -> Reply:
         url = f"{self._base_url}/{path}"
+        connected = threading.Event()
         try:
-            raw = run_within(limit, lambda hold: self._exchange(url, params, hold))
+            raw = run_within(limit, lambda hold: self._exchange(url, params, hold, connected))
         # InvalidURL: httpx reads a `Location`. UnicodeError: the name cannot be a host's.
         except (httpx.TransportError, httpx.InvalidURL, UnicodeError, OSError, Expired) as error:
-            raise _translated(error, self._host) from error
+            raise _translated(error, self._host, self._proxy, connected.is_set()) from error
+        if raw.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
+            raise _refused_by(self._proxy, self._host, raw.status)
         now = self._clock()
         with suppress(UpstreamError):  # it may repeat a key: the next error must not chain it
             return judge(raw, self._host, self._read_error, now)
         for secret in self._secrets:
             raw = raw if raw.body is None else replace(raw, body=raw.body.replace(secret, b"***"))
-        return judge(raw, self._host, self._read_error, now)
+        if self._proxy is None or self._tls:
+            return judge(raw, self._host, self._read_error, now)
+        name = f"{self._host} through the proxy in {self._proxy.variable}"
+        try:
+            return judge(raw, name, self._read_error, now)
+        except UpstreamError as error:
+            error.host = self._host  # without TLS the proxy can write such a reply itself
+            raise
 
-    def _exchange(self, url: str, params: Mapping[str, str | int], hold: Hold) -> RawReply:
+    def _exchange(
+        self, url: str, params: Mapping[str, str | int], hold: Hold, connected: threading.Event
+    ) -> RawReply:
+        """Send one request. `connected` is set once the host or the proxy before it is reached."""
+        tls = self._proxy is not None and self._proxy.client.url.scheme == "https"
+        last_step = f".{'start_tls' if tls else 'connect_tcp'}.complete"
+
         def trace(event: str, info: Mapping[str, Any]) -> None:
-            if event == "connection.connect_tcp.complete":
+            if event.endswith(".connect_tcp.complete"):
                 stream = info["return_value"]
                 try:
                     hold(stream.get_extra_info("socket"))
                 except (Expired, OSError):
                     stream.close()  # httpx does not own it yet
                     raise
+            if event.endswith(last_step):
+                connected.set()
 
         with self._client.stream(
             "GET", url, params=dict(params), extensions={"trace": trace}
@@ -235,35 +254,95 @@ def _received(response: httpx.Response, limit: int) -> RawReply:
     )
 
 
-def _translated(error: Exception, host: str) -> UpstreamError:
-    """What a transport's failure means to the caller."""
-    cause: BaseException | None = error
-    while cause is not None:
+def _translated(error: Exception, host: str, proxy: Proxy | None, connected: bool) -> UpstreamError:
+    """What a transport's failure means to the caller; `connected` says whether it came so far."""
+    name, advice = host, "check the network, or try again later"
+    if isinstance(error, httpx.ProxyError) and proxy is not None:
+        # "407 Proxy Authentication Required", or what a SOCKS proxy says.
+        status = str(error)[:3]
+        return _refused_by(proxy, host, int(status) if status.isdecimal() else None)
+    if proxy is not None and not connected:
+        name = f"The proxy in {proxy.variable}"
+        advice = f"check {proxy.variable} and the network, or try again later"
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
+            claim = host if name == host else "the one that it is said to be"
             return UpstreamNonsense(
-                f"{host} cannot prove that it is {host} ({printable(cause.verify_message)}): check "
+                f"{name} cannot prove that it is {claim} ({printable(cause.verify_message)}): check "
                 "this machine's clock, and SSL_CERT_FILE where a proxy replaces certificates.",
                 host=host,
             )
-        cause = cause.__cause__ or cause.__context__
     return UpstreamUnavailable(
-        f"{host} cannot be reached now ({_reason(error)}): check the network, or try again later.",
+        f"{name} cannot be reached now ({_reason(error)}): {advice}.", host=host
+    )
+
+
+def _refused_by(proxy: Proxy, host: str, status: int | None) -> UpstreamError:
+    """What the refusal of a proxy means to the caller."""
+    words = "its login" if status is None else _status(status)
+    name = f"The proxy in {proxy.variable}"
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or status is None:
+        return ProxyRefused(
+            f"{name} refuses this client ({words}): correct the user and password in "
+            f"{proxy.variable}, or except {host} with NO_PROXY.",
+            host=host,
+        )
+    if status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS:
+        return UpstreamUnavailable(
+            f"{name} cannot connect to {host} now ({words}): try again later, or ask whoever runs "
+            "the proxy.",
+            host=host,
+        )
+    return ProxyRefused(
+        f"{name} refuses to connect to {host} ({words}): ask whoever runs the proxy to allow that, "
+        "or except the host with NO_PROXY.",
         host=host,
     )
 
 
-def _reason(error: Exception) -> str:
-    """The reason as text; some time-outs come without any."""
-    return printable(str(error)) or type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+def _status(status: int) -> str:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
-        return False
+        return str(status)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _reason(error: Exception) -> str:
+    """Why the transport failed, in our words, the operating system's or OpenSSL's.
+
+    The library's own text is not repeated: it may hold a header, or bytes of a reply.
+    """
+    texts = (_words(cause) for cause in _causes(error))
+    return next((text for text in texts if text), type(error).__name__)
+
+
+def _words(cause: BaseException) -> str | None:
+    match cause:
+        case Expired():
+            text: str | None = str(cause)
+        case TimeoutError() | httpx.TimeoutException():
+            text = "timed out"
+        case ssl.SSLError():
+            text = f"TLS: {(cause.reason or 'failed').replace('_', ' ').lower()}"
+        case socket.gaierror():
+            text = cause.strerror
+        case OSError() if cause.errno:
+            text = os.strerror(cause.errno)
+        case UnicodeError() | httpx.InvalidURL():
+            text = "it names a host that cannot be one"
+        case httpx.ProtocolError():
+            text = "it broke off its reply, or does not speak HTTP"
+        case _:
+            text = None
+    return text
 
 
 class BodyRefused(ValueError):
@@ -303,7 +382,7 @@ def read_body(pieces: Iterable[bytes], encoding: str, limit: int) -> bytes:
             if max(received, len(body)) > limit:
                 raise BodyRefused(f"its body is longer than {limit} bytes")
     except zlib.error as error:
-        raise BodyRefused(f"its gzip body is damaged ({error})") from error
+        raise BodyRefused("its gzip body is damaged") from error
     if inflate is not None and not inflate.eof:
         raise BodyCut("its gzip body ends too early")
     return bytes(body)

@@ -61,10 +61,11 @@ def load_selected(
     `carry_out` is `load`, or a function that takes the same arguments.
     """
     selection = series_of(settings, options)
+    network = bootstrap.candle_network(settings)
     with (
         closing(bootstrap.for_command(settings)) as runtime,
         bootstrap.open_candle_source(
-            settings, runtime.limiter_for, runtime.clock, runtime.host_clocks
+            settings, runtime.limiter_for, runtime.clock, runtime.host_clocks, network
         ) as source,
     ):
 

@@ -10,8 +10,8 @@ import structlog
 
 from app.bootstrap import Runtime
 from app.commands import output
-from app.commands.command import DONE, SOME_FAILED
-from app.core.errors import AWAY, MmsError, UpstreamError
+from app.commands.command import DONE, NOT_STARTED, SOME_FAILED
+from app.core.errors import AWAY, ConfigurationError, MmsError, UpstreamError
 from app.core.market import RefusedCandle, Series
 from app.domain.times import iso, iso_or_none
 from app.events.types import LoadFailed, Publish
@@ -110,9 +110,14 @@ def announce(outcome: Outcome, publish: Publish) -> Outcome:
 
 
 def conclude(command: str, runtime: Runtime, outcomes: Sequence[Outcome], *, as_json: bool) -> int:
-    """Print the summary and return the exit code: 0 all series loaded, 1 some failed."""
+    """Print the summary and return the exit code: 0 all series loaded, 1 some failed.
+
+    Where a setting kept every series from being loaded, it is 2.
+    """
     failed = [outcome for outcome in outcomes if outcome.problem is not None]
     code = SOME_FAILED if failed else DONE
+    if failed and all(isinstance(outcome.error, ConfigurationError) for outcome in outcomes):
+        code = NOT_STARTED
     output.table(_HEAD, [_row(outcome) for outcome in outcomes])
     for outcome in outcomes:
         if outcome.report is not None and outcome.report.without_volume:

@@ -22,7 +22,15 @@ import structlog
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
-from app.commands.command import DONE, SOME_FAILED, CommandFailed, Terminated, command_parser, run
+from app.commands.command import (
+    DONE,
+    NOT_STARTED,
+    SOME_FAILED,
+    CommandFailed,
+    Terminated,
+    command_parser,
+    run,
+)
 from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
 from app.core.prices import Coin, RefusedPrice, spelt
@@ -30,7 +38,7 @@ from app.core.settings import Settings
 from app.domain.fixed_point import text
 from app.domain.times import iso
 from app.services.prices import Collection, collect, prune
-from app.sources.coingecko import MONTHLY_CALLS, SHORTEST_POLL, over_budget
+from app.sources.coingecko import MONTHLY_CALLS, PATIENT, SHORTEST_POLL, over_budget
 from app.workers.slots import Collector, Tally, Wait, log_refused, tidy_up
 
 COMMAND = "price_collector"
@@ -75,11 +83,17 @@ def _fetch(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _collect(settings: Settings, options: argparse.Namespace) -> int:
-    with closing(bootstrap.for_command(settings, busy_seconds=BUSY_SECONDS)) as runtime:
+    network = bootstrap.price_network(settings)
+    with (
+        closing(bootstrap.for_command(settings, busy_seconds=BUSY_SECONDS)) as runtime,
+        bootstrap.open_price_source(
+            settings, runtime.limiter_for, runtime.clock, PATIENT, runtime.host_clocks, network
+        ) as source,
+    ):
 
         def once() -> Collection:
             return collect(
-                runtime.price_source,
+                source,
                 runtime.prices,
                 settings.allowed_symbols,
                 runtime.price_rules,
@@ -98,7 +112,8 @@ def _failed(error: MmsError) -> CommandFailed:
     structlog.get_logger().error(
         "price_collection_failed", error=type(error).__name__, reason=str(error)
     )
-    return CommandFailed(SOME_FAILED, str(error))
+    code = NOT_STARTED if isinstance(error, ConfigurationError) else SOME_FAILED
+    return CommandFailed(code, str(error))
 
 
 def _report_refused(refused: Sequence[RefusedPrice]) -> None:

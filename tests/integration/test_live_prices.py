@@ -79,9 +79,13 @@ def test_one_collection_with_a_wrong_clock_changes_no_order_and_blinds_nobody(
     for number, (price, off) in enumerate(prices):
         shop.price("bitcoin", price, now - 20 + number)
         clock = partial(shifted, off)
-        with closing(bootstrap.for_command(load_settings(None), clock)) as runtime:
+        settings = load_settings(None)
+        with (
+            closing(bootstrap.for_command(settings, clock)) as runtime,
+            bootstrap.open_price_source(settings, runtime.limiter_for, clock) as source,
+        ):
             done = collect(
-                runtime.price_source,
+                source,
                 runtime.prices,
                 [BTC],
                 runtime.price_rules,

@@ -1,33 +1,38 @@
-"""The door to a host that speaks TLS: its deadline, and whom it believes."""
+"""The door to a host that speaks TLS: its deadline, whom it believes, and a proxy before it."""
 
 from __future__ import annotations
 
+import base64
 import os
 import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from shutil import which
+from pathlib import Path
+from shutil import copy, which
 
-import httpx
 import pytest
 
-from app.core.errors import UpstreamNonsense, UpstreamUnavailable
-from app.sources.http import Bounds, UpstreamHttp
-from app.sources.local_rate_limiter import LocalRateLimiter
+from app.core.errors import (
+    ConfigurationError,
+    ProxyRefused,
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamUnavailable,
+)
+from app.sources.http import Bounds
 from app.sources.retry import RetryPolicy
 from tests.conftest import absent
 from tests.support.loopback import (
-    ONCE,
-    PATIENT,
     SHORT_DEADLINE,
     TRICKLES,
-    Host,
     ask,
     door,
     nothing_left_behind,
     serving,
     trickle,
+    tunnel_to,
     whole,
 )
 
@@ -50,10 +55,10 @@ def test_a_host_that_never_finishes_the_tls_handshake_is_left_at_the_deadline() 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate for localhost that only who knows it trusts."""
+    """A certificate for localhost and exchange.example that only who knows its file trusts."""
 
     server: ssl.SSLContext
-    trusting: ssl.SSLContext
+    file: Path
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     folder = tmp_path_factory.mktemp("tls")
     key, file = folder / "key.pem", folder / "cert.pem"
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
+    names = "subjectAltName=DNS:localhost,DNS:exchange.example"
+    name = ["-subj", "/CN=localhost", "-addext", names, "-days", "2"]
     subprocess.run(
         [openssl, "req", "-x509", *curve, *name, "-keyout", str(key), "-out", str(file)],
         check=True,
@@ -74,32 +80,120 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(file, key)
-    return Certificate(server, ssl.create_default_context(cafile=str(file)))
+    return Certificate(server, file)
 
 
-def tls_door(host: Host, certificate: Certificate, bounds: Bounds = PATIENT) -> UpstreamHttp:
-    return UpstreamHttp(
-        f"https://localhost:{host.port}",
-        LocalRateLimiter("loopback", 1_000.0),
-        policy=ONCE,
-        bounds=bounds,
-        transport=httpx.HTTPTransport(verify=certificate.trusting),
-    )
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without a proxy and without certificates."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("SSL"):
+            monkeypatch.delenv(name)
+    return monkeypatch
 
 
-def test_the_deadline_holds_through_tls(certificate: Certificate) -> None:
+def test_the_deadline_holds_through_tls(
+    certificate: Certificate, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("SSL_CERT_FILE", str(certificate.file))
     with (
         serving(TRICKLES["body with a length"], wrap=certificate.server) as host,
-        tls_door(host, certificate, Bounds(60.0, 60.0, deadline=0.5)) as http,
         pytest.raises(UpstreamUnavailable, match="no complete reply"),
     ):
-        http.get_json("candles", {})
+        ask(f"https://localhost:{host.port}", Bounds(60.0, 60.0, deadline=0.5))
 
 
-def test_a_host_without_a_trusted_certificate_is_not_believed(certificate: Certificate) -> None:
+def test_certificates_of_the_environment_count_on_this_machine_too(
+    certificate: Certificate, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hashed = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", str(certificate.file)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    copy(certificate.file, tmp_path / f"{hashed.stdout.strip()}.0")
+    with serving(whole(b"[1]"), wrap=certificate.server) as host:
+        for name, value in (("SSL_CERT_DIR", tmp_path), ("SSL_CERT_FILE", certificate.file)):
+            environment.setenv(name, str(value))
+            assert ask(f"https://localhost:{host.port}") == [1]
+
+
+def test_a_host_without_a_trusted_certificate_is_not_believed(
+    certificate: Certificate, environment: pytest.MonkeyPatch
+) -> None:
     with (
         serving(whole(b"[1]"), wrap=certificate.server) as host,
         door(f"https://localhost:{host.port}", policy=RetryPolicy()) as http,
         pytest.raises(UpstreamNonsense, match="cannot prove that it is localhost"),
     ):
         http.get_json("candles", {})
+
+
+def test_a_host_is_reached_through_a_proxy_with_a_login(
+    certificate: Certificate, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("SSL_CERT_FILE", str(certificate.file))
+    with (
+        serving(whole(b"[1]"), wrap=certificate.server) as host,
+        serving(tunnel_to(host.port)) as proxy,
+    ):
+        environment.setenv("HTTPS_PROXY", f"http://mms:p%40ss%23w@127.0.0.1:{proxy.port}")
+        assert ask("https://exchange.example/v4") == [1]
+    login = base64.b64encode(b"mms:p@ss#w")
+    assert proxy.requests[0].startswith(b"CONNECT exchange.example:443 HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic " + login in proxy.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words", "attempts"),
+    [
+        (b"407 QXCANARY", ProxyRefused, "407 Proxy Authentication Required", 1),
+        (b"403 QXCANARY", ProxyRefused, "403 Forbidden", 1),
+        (b"502 QXCANARY", UpstreamUnavailable, "502 Bad Gateway", 2),
+        (b"599 QXCANARY", UpstreamUnavailable, "599", 2),
+    ],
+)
+def test_the_refusal_of_a_proxy_is_not_blamed_on_the_host(
+    status: bytes,
+    kind: type[UpstreamError],
+    words: str,
+    attempts: int,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    with serving(whole(b"QXCANARY", status=status)) as proxy:
+        environment.setenv("HTTPS_PROXY", f"http://mms:secret@127.0.0.1:{proxy.port}")
+        with (
+            door("https://exchange.example", policy=RetryPolicy(attempts=2, base=0.001)) as http,
+            pytest.raises(kind) as caught,
+        ):
+            http.get_json("candles", {})
+    assert str(caught.value).startswith("The proxy in HTTPS_PROXY ")
+    assert words in str(caught.value)
+    assert "QXCA" not in str(caught.value)
+    assert len(proxy.requests) == attempts
+
+
+def test_a_proxy_that_is_away_and_one_that_cannot_prove_itself_are_named(
+    certificate: Certificate, environment: pytest.MonkeyPatch
+) -> None:
+    with serving(whole(b""), wrap=certificate.server) as proxy:
+        environment.setenv("HTTPS_PROXY", f"https://127.0.0.1:{proxy.port}")
+        with pytest.raises(UpstreamNonsense, match=r"^The proxy in HTTPS_PROXY cannot prove"):
+            ask("https://exchange.example")
+    with pytest.raises(UpstreamUnavailable, match=r"^The proxy in HTTPS_PROXY .*refused"):
+        ask("https://exchange.example")
+
+
+def test_a_proxy_before_a_host_without_tls_is_named_where_it_may_have_answered_itself(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    replies = (whole(b"", status=b"407 x"), whole(b"", status=b"403 x"))
+    with serving(*replies) as proxy:
+        environment.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(ConfigurationError, match=r"^The proxy in http_proxy refuses this"):
+            ask("http://exchange.example")
+        with pytest.raises(UpstreamBlocked, match="through the proxy in http_proxy") as caught:
+            ask("http://exchange.example")
+        assert caught.value.host == "exchange.example"

@@ -117,6 +117,28 @@ def reset_after(*parts: bytes) -> Script:
     return script
 
 
+def tunnel_to(port: int) -> Script:
+    """A proxy that connects every CONNECT to this port of loopback, whatever host it names."""
+
+    def script(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as host:
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(host, connection))
+            back.start()
+            _pump(connection, host)
+            back.join(60.0)
+
+    return script
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65_536):
+            target.sendall(piece)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
 def door(url: str, bounds: Bounds = PATIENT, policy: RetryPolicy = ONCE) -> UpstreamHttp:
     """The real door, by default patient and without a second attempt."""
     return UpstreamHttp(url, LocalRateLimiter("loopback", 10_000.0), bounds=bounds, policy=policy)

@@ -35,7 +35,7 @@ _NO_DATABASE: Final = "The database does not answer; the service's log says why.
 
 @router.get(
     "/health",
-    summary="Whether the service, its database and its cache work",
+    summary="Whether the service and what it needs work",
     responses={
         200: json_reply("It works.", Health, HEALTH_EXAMPLE),
         503: json_reply("The database is unusable.", Health, NO_HEALTH_EXAMPLE),
@@ -44,12 +44,19 @@ _NO_DATABASE: Final = "The database does not answer; the service's log says why.
 def health(context: ContextDep) -> Response:
     """200 while the database answers reads, else 503.
 
-    `status` is `degraded` while a cache node is away: reads are then slower, and still right.
+    `status` is `degraded` while a cache node is away (reads are then slower, and still right), or
+    after a request to the price source failed. The latter adds `prices`, until a request succeeds
+    or PRICE_STALE_SECONDS have passed: /health itself asks no other host.
     """
+    known = context.runtime.health
     cache = _cache(context)
-    if not context.runtime.health.database_works():
-        return _reply(503, Health(status="unavailable", database="unavailable", cache=cache))
-    return _reply(200, Health(status=cache, database="ok", cache=cache))
+    parts: dict[str, State] = {"cache": cache}
+    if known.prices_fail():
+        parts["prices"] = "degraded"
+    if not known.database_works():
+        return _reply(503, Health(status="unavailable", database="unavailable", **parts))
+    status: State = "degraded" if "degraded" in parts.values() else "ok"
+    return _reply(200, Health(status=status, database="ok", **parts))
 
 
 @router.get(

@@ -60,7 +60,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     runtime = context.runtime
     rules = context.runtime.price_rules
     report = collect(
-        runtime.price_source,
+        context.price_source,
         runtime.prices,
         [coin],
         rules,

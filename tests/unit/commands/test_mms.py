@@ -105,7 +105,8 @@ print(*{{name.split(".")[0] for name in sys.modules}} - sys.stdlib_module_names,
     command = [sys.executable, "-I", "-S", "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     ours, others = (set(line.split()) for line in run.stderr.splitlines())
-    assert ours == {"app", "app.__main__", "app.commands", "app.commands.output"}
+    core = {"app.core", "app.core.redaction"}
+    assert ours == {"app", "app.__main__", "app.commands", "app.commands.output", *core}
     assert others <= {"app", "__main__"}
 
 
