@@ -40,8 +40,8 @@ _LOCKED: Final = ("database is locked", "database table is locked")
 _REMEDIES: Final = (
     (
         ("unable to open database file", "readonly database"),
-        "DB_URL must name a file, not a folder, and this process must be allowed to write the file "
-        "and its folder",
+        "DB_URL must name a file, not a folder, without mode=ro, and this process must be allowed "
+        "to write the file and its folder",
     ),
     (
         ("disk is full", "diskfull", "no space left"),
