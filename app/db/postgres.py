@@ -11,6 +11,7 @@ server. So nothing of ours outlives its transaction: no prepared statement, no S
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -39,6 +40,7 @@ RECYCLE: Final = 60
 _LOOK_EVERY: Final = 0.1
 _DEFAULT_PORT: Final = "5432"
 _ANY: Final = "any"
+_PLACES: Final = ("host", "port", "user", "dbname")  # what an error must name to be of use
 
 # With its defaults TCP notices a vanished machine only after a quarter of an hour.
 _TCP: Final = {
@@ -133,11 +135,13 @@ def open_server(
     url: URL,
     limits: Mapping[str, Any] | None = None,
     where: Mapping[str, str] | None = None,
+    kind: type[psycopg.Connection[Any]] = psycopg.Connection,
     **pool: Any,
 ) -> Engine:
     """Create an engine for PostgreSQL. `limits` and `where` go to libpq, `pool` to our pool.
 
     A limit that the URL or the environment (PGCONNECT_TIMEOUT) sets is theirs; `where` is ours.
+    Connections are of the class `kind`.
     """
     environment = _libpq_options()
     defaults = {"connect_timeout": CONNECT_SECONDS, **(limits or {})}
@@ -146,7 +150,7 @@ def open_server(
         for name, limit in defaults.items()
         if name not in url.query and not environment[name]
     }
-    return create_engine(
+    engine = create_engine(
         url,
         connect_args={**limits, **_SESSION, **(where or {})},
         # Part of each BEGIN. A role's default may be another one, under which writers that only
@@ -155,6 +159,24 @@ def open_server(
         **POOL,
         **pool,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
+        try:
+            return kind.connect(*arguments, **parameters)
+        except psycopg.Error as error:
+            raise _without_values(error, url) from None
+
+    return engine
+
+
+def _without_values(error: psycopg.Error, url: URL) -> psycopg.Error:
+    """The error with the names of the URL's options where it repeats their values."""
+    reason = str(error)
+    for name, value in url.query.items():
+        if name not in _PLACES:
+            reason = re.sub(rf"""(["']){re.escape(str(value))}\1""", f"of {name}", reason)
+    return error if reason == str(error) else type(error)(reason)
 
 
 def open_primary(db_url: str) -> Engine:
@@ -190,13 +212,7 @@ def open_reads(db_url: str, read_url: str | None, recycle: float = RECYCLE) -> E
 
 
 def _bounded(url: URL, where: dict[str, str], **pool: Any) -> Engine:
-    engine = open_server(url, _TCP, where, **pool)
-
-    @event.listens_for(engine, "do_connect")
-    def _connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
-        return BoundedConnection.connect(*arguments, **parameters)
-
-    return engine
+    return open_server(url, _TCP, where, BoundedConnection, **pool)
 
 
 def _servers(url: URL) -> list[tuple[str, str]]:

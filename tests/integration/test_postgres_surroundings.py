@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from app.core.errors import ConfigurationError
+from app.core.errors import ConfigurationError, StoreUnavailable
 from app.core.market import RefusedCandle
 from app.db import schema
 from app.db.database import open_engine
@@ -161,6 +161,15 @@ def test_an_option_that_cannot_count_is_refused_by_name(query: str, says: str) -
     with pytest.raises(ConfigurationError, match=f"DB_URL: {says}") as error:
         open_engine(f"postgresql://mms@127.0.0.1:1/mms?{query}")
     assert "latin1" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["sslmode", "connect_timeout", "keepalives", "gssencmode"])
+def test_a_value_that_libpq_refuses_is_not_repeated(name: str) -> None:
+    engine = open_engine(f"postgresql://mms@127.0.0.1:1/mms?{name}=canary")
+    with pytest.raises(StoreUnavailable, match=name) as error:
+        schema.require(engine)
+    assert "canary" not in str(error.value)
+    assert "Connection refused" not in str(error.value)
 
 
 def test_the_rest_of_a_password_is_not_taken_for_the_name_of_an_option() -> None:
