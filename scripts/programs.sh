@@ -11,6 +11,7 @@ want() { # want PACKAGE PROGRAM
 want memcached memcached
 want nginx-light nginx
 want openssl openssl
+want pgbouncer pgbouncer
 want wrk wrk
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql initdb
 

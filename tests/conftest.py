@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import memcached as memcached_support
-from tests.support import postgres
+from tests.support import pgbouncer, postgres
 from tests.support.memcached import Memcached
 
 # Machines that run tests are busy ones: how long an example takes says nothing about the code.
@@ -54,6 +54,15 @@ def postgres_server() -> Iterator[postgres.Postgres]:
         absent("postgres", "PostgreSQL's server programs (initdb, pg_ctl) are not installed")
     with postgres.running(folder) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_program() -> Path:
+    """The PgBouncer program."""
+    found = pgbouncer.program()
+    if found is None:
+        absent("pgbouncer", "the program pgbouncer is not installed")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from dotenv.parser import Binding, parse_stream
-from dotenv.variables import parse_variables
+from dotenv.variables import Atom, Variable, parse_variables
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
@@ -33,19 +33,36 @@ _NAME: Final = re.compile(r"[\w.-]+")
 _SINGLE_QUOTED: Final = re.compile(r"[^=]*=[^\S\r\n]*'")
 
 
+def is_shells_own(env: str) -> bool:
+    """Whether a value of ENV is a path: shells read their start-up file at $ENV (POSIX, sh)."""
+    return "/" in env or "\\" in env or env.startswith(("~", "$", "."))
+
+
 class PlaceSource(PydanticBaseSettingsSource):
     """The settings in one place, such as the process's environment.
 
-    A setting that a stronger source has, in either form, is not looked up. Raises
+    A setting that a stronger source has, in either form, is not looked up. `without` names settings
+    that are left out. Raises
     ConfigurationError where the place has both forms of a secret, or names a file that cannot be
     used.
     """
 
-    def __init__(self, settings_cls: type[BaseSettings], place: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings_cls: type[BaseSettings],
+        place: Mapping[str, str],
+        without: Sequence[str] = (),
+    ) -> None:
         super().__init__(settings_cls)
         # A shell that has read a file of Windows leaves a carriage return in each value.
         values = {name.upper(): value.rstrip("\r\n") for name, value in place.items()}
-        self._place = {name: value for name, value in values.items() if value}
+        self._place = {
+            name: value for name, value in values.items() if value and name not in without
+        }
+
+    def get(self, name: str) -> str:
+        """The value written under an upper-case name; empty where there is none."""
+        return self._place.get(name, "")
 
     def get_field_value(
         self, field: FieldInfo, field_name: str  # noqa: ARG002 - the name is enough
@@ -95,10 +112,12 @@ def read_env_file(path: Path) -> dict[str, str]:
     """Read the values in the file, by name as written there; empty where there is no file.
 
     Variables are expanded as in python-dotenv, but not in single quotes: a password may hold `${`.
+    Elsewhere a secret must not lose the part between the braces: its variables must exist.
 
-    Raises ConfigurationError where the path is not a regular file, cannot be read, is not UTF-8
-    text, or has a line that is neither NAME=value nor a comment. If such a line were ignored, its
-    setting would silently fall back to the default, for example to the default's database.
+    Raises ConfigurationError for such a secret, and where the path is not a regular file, cannot be
+    read, is not UTF-8 text, or has a line that is neither NAME=value nor a comment. If such a line
+    were ignored, its setting would silently fall back to the default, for example to the default's
+    database.
     """
     if not os.path.lexists(path):
         return {}
@@ -115,9 +134,19 @@ def read_env_file(path: Path) -> dict[str, str]:
             )
         if not _SINGLE_QUOTED.match(binding.original.string):
             variables = {**os.environ, **values}
-            value = "".join(atom.resolve(variables) for atom in parse_variables(value))
+            atoms = list(parse_variables(value))
+            if name.upper() in SECRETS and any(_is_absent(atom, variables) for atom in atoms):
+                raise ConfigurationError(
+                    f"{path}, line {_line(binding)}: {name} holds ${{…}}, and there is no such "
+                    "variable: set it, or put the value in single quotes to keep it as it is"
+                )
+            value = "".join(atom.resolve(variables) for atom in atoms)
         values[name] = value
     return values
+
+
+def _is_absent(atom: Atom, variables: Mapping[str, str]) -> bool:
+    return isinstance(atom, Variable) and atom.default is None and atom.name not in variables
 
 
 def _env_text(path: Path) -> str:

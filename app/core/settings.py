@@ -30,7 +30,7 @@ from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.redaction import secrets_in
-from app.core.setting_sources import EnvFileSource, PlaceSource
+from app.core.setting_sources import EnvFileSource, PlaceSource, is_shells_own
 
 ENV_FILE: Final = Path(".env")
 
@@ -122,11 +122,26 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The sources, strongest first: arguments, the environment, `.env`.
 
-        A stronger one wins in either form, NAME or NAME_FILE.
+        A stronger one wins in either form, NAME or NAME_FILE. An ENV in the environment that is the
+        shell's own does not win over that of `.env`.
         """
-        environment = PlaceSource(settings_cls, os.environ)
         env_file = EnvFileSource(settings_cls, init_settings().get("env_file"))
+        environment = PlaceSource(settings_cls, os.environ)
+        if env_file.get("ENV") and is_shells_own(environment.get("ENV")):
+            environment = PlaceSource(settings_cls, os.environ, without=["ENV"])
         return init_settings, environment, env_file
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _own(cls, value: Any) -> Any:
+        # Not the default: the shell's value may have taken the place of ENV=prod.
+        if isinstance(value, str) and is_shells_own(value):
+            raise PydanticCustomError(
+                "env",
+                "is a path, the start-up file of a shell and no setting; write ENV=dev or ENV=prod "
+                "into .env, which then counts, or in front of the command",
+            )
+        return value
 
     @field_validator("allowed_pairs", mode="before")
     @classmethod

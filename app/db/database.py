@@ -51,7 +51,7 @@ def open_for_command(
     A SQLite file is checked for damage first. With `create` it may be missing, and a large one is
     not checked: a loader must start quickly. With `migrate` the schema is brought to this program's
     version. `busy_seconds` is how long a write waits for a locked SQLite file. Raises StoreError
-    where the database cannot be used, ConfigurationError where DB_URL cannot hold a SQLite file.
+    where the database cannot be used, ConfigurationError where its URL cannot.
     """
     if not create:
         require_file(db_url)
@@ -83,13 +83,13 @@ def open_for_api(db_url: str, read_url: str | None, *, migrate: bool = False) ->
 def open_engine(db_url: str, busy_seconds: int = sqlite.BUSY_SECONDS) -> Engine:
     """Create an engine for SQLite or PostgreSQL; nothing is connected yet.
 
-    The settings have checked the URL. Raises ConfigurationError where it cannot hold a SQLite file.
+    The settings have checked the URL's form. Raises ConfigurationError where it cannot be used.
     """
     if is_sqlite(db_url):
         return sqlite.open_file(make_url(db_url), busy_seconds)
     from app.db import postgres  # noqa: PLC0415 - its driver is not needed for SQLite
 
-    return postgres.open_server(postgres.server_url(db_url), {}, pool_pre_ping=True)
+    return postgres.open_server(postgres.server_url(db_url), pool_pre_ping=True)
 
 
 def require_file(db_url: str) -> None:

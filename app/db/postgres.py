@@ -4,10 +4,14 @@ A suspended server, or one on a suspended machine, keeps its connections open an
 limit that the server itself enforces (`statement_timeout`) does not help then. TCP's limits do not
 help either: the operating system still acknowledges every packet. So a connection that has waited
 for a while tries to open a second one: a server that is only slow accepts it.
+
+A pooler such as PgBouncer may stand between, and give each transaction another session of the
+server. So nothing of ours outlives its transaction: no prepared statement, no SET, no lock.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -18,6 +22,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
+from app.core.errors import ConfigurationError
 from app.db.session import CONNECT_SECONDS, POOL
 
 Result = TypeVar("Result")
@@ -34,6 +39,8 @@ RECYCLE: Final = 60
 
 _LOOK_EVERY: Final = 0.1
 _DEFAULT_PORT: Final = "5432"
+_ANY: Final = "any"
+_PLACES: Final = ("host", "port", "user", "dbname")  # what an error must name to be of use
 
 # With its defaults TCP notices a vanished machine only after a quarter of an hour.
 _TCP: Final = {
@@ -43,6 +50,14 @@ _TCP: Final = {
     "keepalives_interval": 1,
     "keepalives_count": 2,
 }
+
+
+# A server in SQL_ASCII names no encoding of its own, and PGCLIENTENCODING may name another one. It
+# travels as a parameter of the connection, which poolers know; `options` is one that they refuse.
+_SESSION: Final = {"client_encoding": "utf8", "prepare_threshold": None}
+_UTF8: Final = ("utf8", "UTF8", "utf-8", "UTF-8")
+
+_REFUSED: Final = ("replication",)  # such a connection takes no parameters of statements
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -83,19 +98,85 @@ class BoundedConnection(psycopg.Connection[Any]):
             pass  # a refusal is an answer
 
 
-def server_url(value: str) -> URL:
-    """The URL of a PostgreSQL server, with our driver."""
-    return make_url(value).set(drivername="postgresql+psycopg")
+def server_url(value: str, setting: str = "DB_URL") -> URL:
+    """The URL of a PostgreSQL server, with our driver. libpq gets every option in it.
+
+    Raises ConfigurationError, naming `setting`, for an option that libpq does not have, that is
+    there twice, or that contradicts what this program needs.
+    """
+    url = make_url(value).set(drivername="postgresql+psycopg")
+    for name, given in url.query.items():
+        if name in _REFUSED or name not in _libpq_options():
+            # After an & in a password its rest is read as a name.
+            shown = "an option after the password" if "password" in url.query else name
+            problem = f"{shown} is not an option that can be used here: remove it"
+        elif name != "host" and not isinstance(given, str):
+            problem = f"{name} is there more than once: write it once"
+        elif name == "client_encoding" and given not in _UTF8:
+            problem = "client_encoding must be utf8 or left out"
+        else:
+            continue
+        raise ConfigurationError(
+            f"{setting}: {problem}. Allowed are the options of libpq, such as sslmode, "
+            "connect_timeout, application_name, target_session_attrs"
+        )
+    return url
 
 
-def open_server(url: URL, arguments: Mapping[str, Any], **pool: Any) -> Engine:
-    """Create an engine for PostgreSQL. `arguments` go to libpq, `pool` to SQLAlchemy's pool."""
-    return create_engine(
+def _libpq_options() -> dict[str, bool]:
+    """The options that libpq has, and whether the environment sets each."""
+    return {
+        option.keyword.decode(): option.val not in (None, option.compiled)
+        for option in psycopg.pq.Conninfo.get_defaults()
+    }
+
+
+def open_server(
+    url: URL,
+    limits: Mapping[str, Any] | None = None,
+    where: Mapping[str, str] | None = None,
+    kind: type[psycopg.Connection[Any]] = psycopg.Connection,
+    **pool: Any,
+) -> Engine:
+    """Create an engine for PostgreSQL. `limits` and `where` go to libpq, `pool` to our pool.
+
+    A limit that the URL or the environment (PGCONNECT_TIMEOUT) sets is theirs; `where` is ours.
+    Connections are of the class `kind`.
+    """
+    environment = _libpq_options()
+    defaults = {"connect_timeout": CONNECT_SECONDS, **(limits or {})}
+    limits = {
+        name: limit
+        for name, limit in defaults.items()
+        if name not in url.query and not environment[name]
+    }
+    engine = create_engine(
         url,
-        connect_args={"connect_timeout": CONNECT_SECONDS, **arguments},
+        connect_args={**limits, **_SESSION, **(where or {})},
+        # Part of each BEGIN. A role's default may be another one, under which writers that only
+        # have to wait for each other fail.
+        isolation_level="READ COMMITTED",
         **POOL,
         **pool,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
+        try:
+            return kind.connect(*arguments, **parameters)
+        except psycopg.Error as error:
+            raise _without_values(error, url) from None
+
+    return engine
+
+
+def _without_values(error: psycopg.Error, url: URL) -> psycopg.Error:
+    """The error with the names of the URL's options where it repeats their values."""
+    reason = str(error)
+    for name, value in url.query.items():
+        if name not in _PLACES:
+            reason = re.sub(rf"""(["']){re.escape(str(value))}\1""", f"of {name}", reason)
+    return error if reason == str(error) else type(error)(reason)
 
 
 def open_primary(db_url: str) -> Engine:
@@ -110,13 +191,20 @@ def open_reads(db_url: str, read_url: str | None, recycle: float = RECYCLE) -> E
     """Create an engine for reads: the servers of `read_url`, if any, then those of `db_url`.
 
     User, password, database and options are those of `db_url`. A new connection goes to the first
-    server that accepts it, and is replaced after `recycle` seconds.
+    server that accepts it, and is replaced after `recycle` seconds. The primary's
+    `target_session_attrs` counts only without `read_url`. Raises ConfigurationError.
     """
     url = server_url(db_url)
-    where = {"target_session_attrs": "any"}
     if read_url is None:
-        return _bounded(url, where, pool_recycle=recycle)
-    servers = _servers(server_url(read_url)) + _servers(url)
+        return _bounded(url, {}, pool_recycle=recycle)
+    replica = server_url(read_url, "DB_READ_URL")
+    if replica.query.get("target_session_attrs", _ANY) != _ANY:
+        raise ConfigurationError(
+            "DB_READ_URL: target_session_attrs must be any or left out: reads go to the first "
+            "server that answers, the primary in the end"
+        )
+    servers = _servers(replica) + _servers(url)
+    where = {"target_session_attrs": _ANY}
     where["host"], where["port"] = (",".join(each) for each in zip(*servers, strict=True))
     engine = _bounded(url, where, pool_recycle=recycle)
     _log_moves(engine, *servers[0])
@@ -124,13 +212,7 @@ def open_reads(db_url: str, read_url: str | None, recycle: float = RECYCLE) -> E
 
 
 def _bounded(url: URL, where: dict[str, str], **pool: Any) -> Engine:
-    engine = open_server(url, {**_TCP, **where}, **pool)
-
-    @event.listens_for(engine, "do_connect")
-    def _connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
-        return BoundedConnection.connect(*arguments, **parameters)
-
-    return engine
+    return open_server(url, _TCP, where, BoundedConnection, **pool)
 
 
 def _servers(url: URL) -> list[tuple[str, str]]:

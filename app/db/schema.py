@@ -109,6 +109,11 @@ def version_of(connection: Connection) -> str | None:
     """As `version`, inside an open transaction."""
     tables = set(connection.scalars(text(_TABLES[connection.dialect.name])))
     if not tables:
+        if connection.dialect.name != SQLITE and _homeless(connection):
+            raise StoreUnusable(
+                "the search_path of DB_URL's role names no schema that exists, so its tables have no "
+                "place: ALTER ROLE … SET search_path = public, or create the schema that it names"
+            )
         return None
     if "alembic_version" not in tables:
         raise StoreUnusable(
@@ -118,6 +123,10 @@ def version_of(connection: Connection) -> str | None:
         )
     current: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     return current
+
+
+def _homeless(connection: Connection) -> bool:
+    return connection.scalar(text("SELECT current_schema()")) is None
 
 
 def refuse_newer(current: str | None) -> None:

@@ -40,12 +40,35 @@ _LOCKED: Final = ("database is locked", "database table is locked")
 _REMEDIES: Final = (
     (
         ("unable to open database file", "readonly database"),
-        "DB_URL must name a file, not a folder, and this process must be allowed to write the file "
-        "and its folder",
+        "DB_URL must name a file, not a folder, without mode=ro, and this process must be allowed "
+        "to write the file and its folder",
     ),
     (
         ("disk is full", "diskfull", "no space left"),
         "make room on the database's disk, then try again",
+    ),
+    (
+        ("unsupported startup parameter", "command-line options"),
+        "a pooler stands between and refuses it: take it out of DB_URL (options) and out of the "
+        "environment (PGOPTIONS, PGGEQO), or list it in PgBouncer's ignore_startup_parameters",
+    ),
+    (
+        ("query_wait_timeout",),
+        "every connection of PgBouncer was in use: raise its default_pool_size",
+    ),
+    (
+        ("readonlysqltransaction",),
+        "DB_URL must lead to the primary, and neither its role nor its database may be set to "
+        "default_transaction_read_only",
+    ),
+    (
+        ("querycanceled", "idleintransactionsessiontimeout", "transactiontimeout"),
+        "an administrator ended it, or a limit of this role or database did that is too short: "
+        "raise it (ALTER ROLE … SET statement_timeout)",
+    ),
+    (
+        ("untranslatablecharacter",),
+        "its encoding lacks a character: use a database with the encoding UTF8",
     ),
     ((*_LOCKED, "locknotavailable"), "stop the program that keeps it locked, or try again later"),
 )

@@ -11,10 +11,11 @@ minutes.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from sqlalchemy import Engine, create_engine, event, text
@@ -30,18 +31,32 @@ BUSY_SECONDS: Final = 5
 QUICK: Final = 64 * 2**20
 """Bytes that can be checked in a second. Commands that run often do not check larger files."""
 
+LONGEST_WAIT: Final = 3_600
+"""The highest `timeout` of a URL, in seconds."""
+
+_MODES: Final = ("ro", "rw", "rwc")  # as SQLite names them; without one, rwc
+_SWITCH: Final = {"true": True, "1": True, "false": False, "0": False}
+_VARIABLE: Final = re.compile(r"\$(?:\w+|\{\w+\})")
+
 _BUSY_PAUSE: Final = 0.02
 _OPENED: Final = "opened"
 _BESIDE: Final = ("-wal", "-shm")
 
 
-def open_file(url: URL, busy_seconds: int = BUSY_SECONDS) -> Engine:
+def open_file(url: URL, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """Create an engine for a SQLite file; nothing is connected yet.
 
-    `busy_seconds` is how long a write waits for a locked file. The folder is created, the file is
-    not: `write_ahead` does that. Raises ConfigurationError where the folder cannot be created.
+    `busy_seconds` is how long a write waits for a locked file, unless the URL has a `timeout`. The
+    folder is created, the file is not: `write_ahead` does that. Raises ConfigurationError where the
+    URL has an option that cannot count, or the folder cannot be created.
     """
+    options = _options(url)
+    busy_seconds = _seconds(options.get("timeout"), busy_seconds)
     file = file_of(url)
+    mode = options.get("mode")
+    # SQLAlchemy knows `mode` only where there is a `uri`.
+    query = {} if mode is None else {"mode": mode, "uri": "true"}
+    url = URL.create(SQLITE, database=str(file), query=query)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -56,26 +71,72 @@ def open_file(url: URL, busy_seconds: int = BUSY_SECONDS) -> Engine:
         connection.isolation_level = None
         for pragma in (
             "foreign_keys=ON",
-            f"busy_timeout={busy_seconds * 1000}",
+            f"busy_timeout={round(busy_seconds * 1000)}",
             # A reported commit survives a power cut. Loads are too rare for this to cost much.
             "synchronous=FULL",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
-    mode = url.query.get("mode") if _is_uri(url) else None
     _hold(engine, file, "ro" if mode == "ro" else "rw")
     return engine
 
 
 def file_of(url: URL) -> Path:
-    """The file that a SQLite URL names. Raises ConfigurationError where it names none."""
-    if not url.database or url.database == ":memory:":
+    """The file that a SQLite URL names, with ~ expanded.
+
+    Raises ConfigurationError where it names none, or where its folder would be named after a
+    variable or a ~ that nobody expanded.
+    """
+    name = url.database or ""
+    if name.startswith("file:"):
+        # SQLite's own form of a name, file:/folder/mms.db with uri=true, is accepted as well.
+        if not _SWITCH.get(_options(url).get("uri", "")):
+            raise ConfigurationError(
+                "DB_URL: a name that begins with file: needs the option uri=true; or write "
+                "sqlite:///./data/mms.db"
+            )
+        name = re.sub(r"^//(localhost)?(?=/)", "", unquote(name.removeprefix("file:")))
+    if name in ("", ":memory:"):
         raise ConfigurationError(
             "DB_URL names no file: a SQLite database in memory is a new, empty one for each "
             "connection; write sqlite:///./data/mms.db"
         )
-    # SQLite's own form of a name, file:/folder/mms.db with uri=true, is accepted as well.
-    return Path(unquote(url.database.removeprefix("file:")) if _is_uri(url) else url.database)
+    try:
+        file = Path(name).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            "DB_URL: the home folder that its ~ stands for is not known; write the whole path"
+        ) from None
+    if any(part == "~" or _VARIABLE.fullmatch(part) for part in file.parts):
+        raise ConfigurationError(
+            "DB_URL: its path holds a ~ that is not at the beginning, or a variable that nobody "
+            "replaced; write sqlite:///~/mms.db, or the whole path"
+        )
+    return file
+
+
+def _options(url: URL) -> dict[str, str]:
+    """The options of a SQLite URL. Raises ConfigurationError for one that would not count."""
+    checks: dict[str, Callable[[str], bool]] = {
+        "mode": lambda value: value in _MODES,
+        "timeout": lambda value: 0 <= _seconds(value, -1) <= LONGEST_WAIT,
+        "uri": lambda value: value in _SWITCH,
+    }
+    for name, value in url.query.items():
+        if name not in checks or not isinstance(value, str) or not checks[name](value):
+            problem = "is not what can stand there" if name in checks else "cannot be used here"
+            raise ConfigurationError(
+                f"DB_URL: the option {name} {problem}. Allowed are, once each, mode (ro, rw or "
+                f"rwc), timeout (seconds, to {LONGEST_WAIT}) and uri (true or false)"
+            )
+    return {name: str(value) for name, value in url.query.items()}
+
+
+def _seconds(value: str | None, default: float) -> float:
+    try:
+        return default if value is None else float(value)
+    except ValueError:
+        return -1.0
 
 
 def has_file(url: URL) -> bool:
@@ -102,7 +163,11 @@ def write_ahead(engine: Engine, sleep: Callable[[float], None] = time.sleep) -> 
     """
     if engine.dialect.name != SQLITE:
         return
-    _make(file_of(engine.url))
+    file = file_of(engine.url)
+    if engine.url.query.get("mode", "rwc") == "rwc":
+        _make(file)
+    elif not file.exists():
+        raise _gone(file)
     pauses = iter([_BUSY_PAUSE] * int(BUSY_SECONDS / _BUSY_PAUSE))
     with reading(engine) as connection:
         while connection.scalar(text("PRAGMA journal_mode")) != "wal":
@@ -133,7 +198,7 @@ def require_sound(engine: Engine, most: int | None = None) -> None:
         )
 
 
-def _hold(engine: Engine, path: Path, mode: Literal["ro", "rw"]) -> None:
+def _hold(engine: Engine, path: Path, mode: str) -> None:
     """Let `engine` open only the file at `path`, which must exist.
 
     `mode` is SQLite's: read only, or read and write.
@@ -181,10 +246,6 @@ def _gone(path: Path) -> StoreUnusable:
     return StoreUnusable(
         f"there is no database at {path}: put it back, or make one (make migrate, make initial_load)"
     )
-
-
-def _is_uri(url: URL) -> bool:
-    return bool(url.database and url.database.startswith("file:") and url.query.get("uri"))
 
 
 def _at(path: Path) -> tuple[int, int] | None:

@@ -75,6 +75,8 @@ resource "aws_db_instance" "main" {
   deletion_protection        = var.deletion_protection
   skip_final_snapshot        = !var.deletion_protection
   final_snapshot_identifier  = var.deletion_protection ? "${local.name}-final" : null
+  # Kept for database_backup_days after the instance is gone, by whatever mistake.
+  delete_automated_backups = false
 
   # For people: who is granted rds_iam signs in as themselves, so that nobody needs the password.
   iam_database_authentication_enabled = true

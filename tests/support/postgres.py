@@ -111,13 +111,13 @@ def tools() -> Path | None:
 
 
 @contextmanager
-def running(folder: Path, *settings: str) -> Iterator[Postgres]:
+def running(folder: Path, *settings: str, encoding: str = "UTF8") -> Iterator[Postgres]:
     """Start a server with its data in a temporary folder; stop and remove it at the end.
 
     With `fsync=off` among the settings it starts faster after a crash; nothing of it shall outlive
     the machine anyway.
     """
-    kind = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    kind = ["-A", "trust", "-E", encoding, "--locale=C", "--no-sync"]
     with _server(folder, settings) as server:
         _run([folder / "initdb", "-D", server._home / "data", "-U", "mms", *kind], server._user)
         server.start()

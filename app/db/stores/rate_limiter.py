@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, Engine, TextClause, text
+from sqlalchemy import Engine, TextClause, text
 
 from app.core import waits
 from app.core.errors import rate_limited
@@ -80,10 +80,10 @@ class SharedRateLimiter:
     ) -> None:
         self._engine = engine
         self._reads = for_reading(engine)
-        self._sqlite = engine.dialect.name == SQLITE
         self._host = host
         self._period = 1.0 / rate
-        self._clock = time.time if clock is None and self._sqlite else clock
+        sqlite = engine.dialect.name == SQLITE
+        self._clock = time.time if clock is None and sqlite else clock
         self._monotonic = monotonic
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -115,7 +115,7 @@ class SharedRateLimiter:
     def close_for(self, seconds: float) -> None:
         """See RateLimiter.close_for. At most LONGEST_CLOSURE."""
         length = math.ceil(min(seconds, LONGEST_CLOSURE) * _SECOND)
-        with self._writing() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(self._close, self._bounds | {"length": length} | self._now())
 
     @contextmanager
@@ -146,7 +146,7 @@ class SharedRateLimiter:
         with reading(self._reads) as connection:
             row = connection.execute(self._read, self._bounds | self._now()).one_or_none()
         if row is None:
-            with self._writing() as connection:
+            with transaction(self._engine) as connection:
                 connection.execute(text(_ADD), {"host": self._bounds["host"]})
             return 0.0, False
         now, next_at, closed_until = row
@@ -154,16 +154,10 @@ class SharedRateLimiter:
 
     def _taken(self) -> bool:
         """Take the turn; False if another process was quicker."""
-        with self._writing() as connection:
+        # On SQLite the write lock comes first: the time could otherwise be old when it is written.
+        # PostgreSQL reads its clock again after waiting for the row.
+        with transaction(self._engine) as connection:
             return connection.execute(self._take, self._turn | self._now()).rowcount == 1
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        # On SQLite take the write lock before reading the time, which could otherwise be seconds
-        # old when written. PostgreSQL reads its clock again after waiting for the row.
-        opened = transaction(self._engine) if self._sqlite else reading(self._reads)
-        with opened as connection:
-            yield connection
 
     def _now(self) -> dict[str, int]:
         return {} if self._clock is None else {"now": round(self._clock() * _SECOND)}

@@ -18,7 +18,7 @@ run "prod_plans" {
   }
 
   assert {
-    condition     = aws_db_instance.main.deletion_protection && !aws_db_instance.main.skip_final_snapshot && aws_lb.main[0].enable_deletion_protection && !aws_ecr_repository.app.force_delete
+    condition     = aws_db_instance.main.deletion_protection && !aws_db_instance.main.skip_final_snapshot && !aws_db_instance.main.delete_automated_backups && aws_lb.main[0].enable_deletion_protection && !aws_ecr_repository.app.force_delete
     error_message = "Production can be deleted by one command."
   }
 

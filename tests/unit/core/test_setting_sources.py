@@ -227,3 +227,35 @@ def test_a_file_that_cannot_be_used_stops_the_start_by_name(
         load_settings(None)
     assert str(caught.value).startswith(f"COINGECKO_API_KEY_FILE: the file {problem}")
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["pa${ABSENT}ss", '"pa${ABSENT}ss"'])
+def test_a_secret_does_not_lose_what_is_taken_for_a_variable(env_file: Path, value: str) -> None:
+    env_file.write_text(f"PORT=8001\nCOINGECKO_API_KEY={value}\n")
+    said = refused(env_file)
+    assert ", line 2: COINGECKO_API_KEY" in said
+    assert "single quotes" in said
+    assert "ABSENT" not in said
+
+
+SHELLS = ["/etc/profile.d/x.sh", "$HOME/.kshrc", "${HOME}/.shinit", "~/.kshrc", ".shrc"]
+
+
+@pytest.mark.parametrize("shells", SHELLS)
+def test_an_env_that_is_the_shells_own_does_not_count_beside_that_of_the_file(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, shells: str
+) -> None:
+    monkeypatch.setenv("ENV", shells)
+    env_file.write_text("ENV=prod\nSINGLE_NODE=true\n")
+    assert load_settings(env_file).env == "prod"
+    env_file.write_text("ENV=\n")
+    with pytest.raises(ConfigurationError, match=r"^ENV=.* is a path, .* shell .*ENV=prod"):
+        load_settings(env_file)
+
+
+def test_an_env_that_is_a_setting_wins_over_the_file(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENV", "dev")
+    env_file.write_text("ENV=prod\n")
+    assert load_settings(env_file).env == "dev"
