@@ -42,7 +42,7 @@ JUDGE_BRANCHES = $(PY) -m checks.branches '$(subst $(space),$(comma),$(strip $(E
 # ARGS are for the command on the command line, not for a make that it may call.
 MAKEOVERRIDES :=
 
-.PHONY: help install run_local demo initial_load incremental collect monitor migrate backup restore \
+.PHONY: help install run_local demo initial_load incremental reload collect monitor migrate backup restore \
 	sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz \
 	topology-check lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check ready-ship \
 	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
@@ -82,6 +82,9 @@ initial_load: ready-run ## Load candles and averages of HISTORY_DAYS (ARGS="--pa
 
 incremental: ready-run ## Load everything since the last stored candle (for cron)
 	@$(PY) -m app.workers.incremental_loader $(ARGS)
+
+reload: ready-run ## Load a pair anew, after a change of price scale (ARGS=BRLBTC)
+	@$(PY) -m app.workers.reload $(ARGS)
 
 collect: ready-run ## Collect spot prices every PRICE_POLL_SECONDS (ARGS="--once")
 	@$(PY) -m app.workers.price_collector $(ARGS)

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "update": Command(
         "app.workers.incremental_loader", "load everything since the last stored candle"
     ),
+    "reload": Command("app.workers.reload", "load a pair anew, in place of its stored candles"),
     "collect": Command(
         "app.workers.price_collector", "collect spot prices every PRICE_POLL_SECONDS"
     ),

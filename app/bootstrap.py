@@ -18,6 +18,7 @@ from app.core.ports import (
     Cache,
     CandleSource,
     Clock,
+    HostClocks,
     Leases,
     RateLimiter,
     SeriesStore,
@@ -31,6 +32,7 @@ from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.database import Database, open_for_api, open_for_command
 from app.db.sqlite import BUSY_SECONDS
+from app.db.stores.host_clocks import SqlHostClocks
 from app.db.stores.leases import SqlLeases
 from app.db.stores.rate_limiter import SharedRateLimiter
 from app.domain.times import served_period
@@ -71,6 +73,7 @@ class Runtime:
     price_source: PriceSource
     """Where spot prices come from. The first request opens it, and may raise ConfigurationError."""
     leases: Leases
+    host_clocks: HostClocks
     events: EventBus
     limiter_for: LimiterFor
     """Makes rate limiters that all processes on this database share."""
@@ -134,7 +137,10 @@ def _wired(settings: Settings, clock: Clock, database: Database, policy: RetryPo
     def limiter_for(host: str, rate: float) -> RateLimiter:
         return SharedRateLimiter(database.engine, host, rate)
 
-    source = _OpenedOnDemand(lambda: open_price_source(settings, limiter_for, clock, policy))
+    clocks = SqlHostClocks(database.engine)
+    source = _OpenedOnDemand(
+        lambda: open_price_source(settings, limiter_for, clock, policy, clocks)
+    )
     resources.callback(source.close)
     events = EventBus(_listeners(settings, clock, averages))
     resources.callback(events.close)
@@ -146,6 +152,7 @@ def _wired(settings: Settings, clock: Clock, database: Database, policy: RetryPo
         prices=database.prices,
         price_source=source,
         leases=SqlLeases(database.engine),
+        host_clocks=clocks,
         events=events,
         limiter_for=limiter_for,
         health=Health(database.ping, cache),
@@ -191,6 +198,7 @@ def open_price_source(
     limiter_for: LimiterFor = LocalRateLimiter,
     clock: Clock = time.time,
     policy: RetryPolicy = coingecko.POLICY,
+    clocks: HostClocks | None = None,
 ) -> Iterator[PriceSource]:
     """CoinGecko at COINGECKO_API_BASE_URL; its connections are closed at the end.
 
@@ -208,7 +216,7 @@ def open_price_source(
         secrets=coingecko.key_headers(base_url, key.get_secret_value() if key else None),
         clock=clock,
     ) as http:
-        yield coingecko.CoinGecko(http, clock)
+        yield coingecko.CoinGecko(http, clock, clocks)
 
 
 class _OpenedOnDemand:
@@ -236,13 +244,16 @@ class _OpenedOnDemand:
 
 @contextmanager
 def open_candle_source(
-    settings: Settings, limiter_for: LimiterFor, clock: Clock
+    settings: Settings,
+    limiter_for: LimiterFor,
+    clock: Clock,
+    clocks: HostClocks | None = None,
 ) -> Iterator[CandleSource]:
     """The exchange that CANDLE_SOURCE names; its connections are closed at the end.
 
     Raises ConfigurationError where its base URL cannot be used.
     """
-    source_class: Callable[[UpstreamHttp, Clock], CandleSource]
+    source_class: Callable[[UpstreamHttp, Clock, HostClocks | None], CandleSource]
     if settings.candle_source == "mercado_bitcoin_legacy":
         base_url, reader = settings.mb_legacy_api_base_url, legacy.read_error
         source_class = legacy.MercadoBitcoinLegacy
@@ -252,4 +263,4 @@ def open_candle_source(
     limiter = limiter_for(host_of(base_url), settings.mb_requests_per_second * USED)
     policy = RetryPolicy(total=settings.upstream_retry_seconds)
     with UpstreamHttp(base_url, limiter, read_error=reader, policy=policy, clock=clock) as http:
-        yield source_class(http, clock)
+        yield source_class(http, clock, clocks)

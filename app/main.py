@@ -15,7 +15,7 @@ from starlette.requests import Request
 from app import __version__, bootstrap
 from app.api.context import Context
 from app.api.errors import handle_errors
-from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary
+from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary, RootPath
 from app.api.responses import wrong_method
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
@@ -76,6 +76,7 @@ def create_app(
     for module in modules:
         app.include_router(module.router)
     # The last one added is the outermost.
+    app.add_middleware(RootPath)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestBoundary)
     app.add_middleware(PlainStartFailure)

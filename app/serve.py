@@ -10,8 +10,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final
 
@@ -64,21 +64,13 @@ def run(
     and requests in flight get `grace` seconds. A second signal ends that wait. If a request still
     holds the process 3 s after that, the process ends at once with exit code 1.
 
-    `on_ready` gets the base URL once connections are accepted. It runs on a thread of its own, so
-    it may send requests to the server. Do not start a child process there that dies with the thread
-    that started it. Call `run` on the main thread: signals arrive only there.
+    `on_ready` gets the first base URL once connections are accepted. It runs on a thread of its
+    own, so it may send requests to the server. Do not start a child process there that dies with
+    the thread that started it. Call `run` on the main thread: signals arrive only there.
 
     Raises ConfigurationError or StoreError where it cannot start.
     """
-    try:
-        listener = listen(settings.host, settings.port)
-    except OSError as error:
-        raise ConfigurationError(
-            f"HOST={settings.host}, PORT={settings.port} cannot be listened on "
-            f"({error.strerror or error}): "
-            "choose another address with --host and --port, or with HOST and PORT"
-        ) from error
-    with closing(listener):
+    with listening(settings.host, settings.port) as listeners:
         runtime = build(settings)
         draining = threading.Event()
         config = uvicorn.Config(
@@ -94,9 +86,9 @@ def run(
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=grace,
         )
-        server = _Server(config, draining, drain, _url(listener), on_ready)
+        server = _Server(config, draining, drain, [_url(each) for each in listeners], on_ready)
         try:
-            server.run(sockets=[listener])
+            server.run(sockets=listeners)
             # A read that did not finish in time still holds its thread; `overdue` ends this wait.
             for thread in threading.enumerate():
                 if thread.name.startswith(_WORKER):
@@ -115,13 +107,13 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         draining: threading.Event,
         drain: float,
-        url: str,
+        urls: Sequence[str],
         on_ready: Callable[[str], None] | None,
     ) -> None:
         super().__init__(config)
         self._draining = draining
         self._drain = drain
-        self._url = url
+        self._urls = urls
         self._on_ready = on_ready
         self._signal: int | None = None
         self._leave_at: float | None = None
@@ -134,9 +126,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
-        log.info("server_ready", url=self._url)
+        for url in self._urls:
+            log.info("server_ready", url=url)
         if self._on_ready is not None:
-            threading.Thread(target=self._on_ready, args=[self._url], daemon=True).start()
+            threading.Thread(target=self._on_ready, args=[self._urls[0]], daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -182,15 +175,47 @@ def _leave_now() -> None:
     os._exit(OVERDUE)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens at this address. Raises OSError."""
+@contextmanager
+def listening(hosts: str, port: int) -> Iterator[list[socket.socket]]:
+    """Sockets that listen at all of these addresses, which the setting HOST names, at one port.
+
+    Raises ConfigurationError, which names the address and whose cause is an OSError.
+    """
+    addresses = hosts.split(",")
+    # An IPv4 address beside `::` has a socket of its own.
+    both_families = all(":" in host for host in addresses)
+    with ExitStack() as opened:
+        listeners: list[socket.socket] = []
+        for host in addresses:
+            try:
+                listener = opened.enter_context(listen(host, port, both_families=both_families))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"HOST={host}, PORT={port} cannot be listened on ({error.strerror or error}): "
+                    "choose another address with --host and --port, or with HOST and PORT"
+                ) from error
+            listeners.append(listener)
+            port = listener.getsockname()[1]
+        yield listeners
+
+
+def listen(host: str, port: int, *, both_families: bool = True) -> socket.socket:
+    """A socket that listens at this address; `::` serves IPv4, too, with `both_families`.
+
+    Raises OSError.
+    """
     try:
         family, _, _, _, socket_address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except UnicodeError as error:
         raise socket.gaierror(str(error)) from error  # no host can have such a name
-    listener = socket.create_server(socket_address, family=family, backlog=_BACKLOG)
+    listener = socket.create_server(
+        socket_address,
+        family=family,
+        backlog=_BACKLOG,
+        dualstack_ipv6=both_families and socket_address[0] == "::" and socket.has_dualstack_ipv6(),
+    )
     # Connections inherit this buffer size. The system then takes a whole reply at once, up to its
     # own limit (0.2 MB by default on Linux), and delivers it even if this process is killed right
     # after.
@@ -206,7 +231,7 @@ def _url(listener: socket.socket) -> str:
 
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Add --host and --port, the address to listen on, to a command that serves."""
-    parser.add_argument("--host", help="address to listen on (setting HOST)")
+    parser.add_argument("--host", help="addresses to listen on (setting HOST)")
     parser.add_argument("--port", help="port to listen on, 0 for any free one (setting PORT)")
 
 

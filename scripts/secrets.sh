@@ -23,6 +23,6 @@ random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 for name in db_admin_password db_password replication_password exporter_password grafana_password; do
     put "$name" "$(random)"
 done
-password=$(cat "$folder/db_password")
+password=$(tr -d '\r\n' <"$folder/db_password")
 put db_url "postgresql://mms:$password@postgres:5432/mms"
 put db_read_url "postgresql://mms:$password@postgres-replica:5432/mms"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.api.errors import shortened
 from app.bootstrap import Runtime
+from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair
 from app.core.prices import Coin
@@ -25,6 +26,7 @@ class Context:
     draining: threading.Event
     coverage: CoverageCounter
     access_log: bool
+    root_path: str
     _pairs: Mapping[str, Pair]
     _intervals: Mapping[str, Interval]
     _coins: Mapping[str, Coin]
@@ -39,6 +41,7 @@ class Context:
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
             access_log=settings.access_log == "on",
+            root_path=settings.root_path,
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},
             _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
             _intervals={interval.value: interval for interval in settings.intervals},
@@ -49,8 +52,7 @@ class Context:
 
         Raises UnsupportedPair, which lists the served ones.
         """
-        # Only ASCII: `upper` turns a few letters of other scripts into Latin ones.
-        pair = self._pairs.get(text.upper()) if text.isascii() else None
+        pair = self._pairs.get(names.cased(text))
         if pair is None:
             pairs = self.runtime.settings.allowed_pairs
             legacy = ", ".join(served.legacy for served in pairs)
@@ -72,7 +74,7 @@ class Context:
 
     def coin(self, text: str) -> Coin:
         """The coin that `text` names in any case. Raises UnsupportedSymbol, which lists them."""
-        coin = self._coins.get(text.upper()) if text.isascii() else None
+        coin = self._coins.get(names.cased(text))
         if coin is None:
             raise UnsupportedSymbol(
                 f"Unsupported symbol {shortened(text)!r}: use one of {', '.join(self._coins)}."

@@ -206,7 +206,8 @@ async def _of_routing(request: Request, error: Exception) -> Response:
         path = f"{path[:_LONGEST_PATH]}…"
     if error.status_code == HTTPStatus.NOT_FOUND:
         answer = NOT_FOUND
-        detail = f"There is nothing at {path}; /docs lists what there is."
+        docs = f"{request.scope.get('root_path', '')}/docs"
+        detail = f"There is nothing at {path}; {docs} lists what there is."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # HEAD works wherever GET does (`app.api.middleware`), but the router does not know that.
         methods = set(headers.get("Allow", "").split(", "))

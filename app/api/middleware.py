@@ -73,9 +73,32 @@ class RequestBoundary:
                     status=status,
                     duration_ms=round((time.perf_counter() - started) * 1000, 3),
                     bytes=size,
-                    client=client[0] if client else None,
+                    # An IPv4 client of a socket for both families comes as `::ffff:192.0.2.7`.
+                    client=client[0].removeprefix("::ffff:") if client else None,
                 )
             structlog.contextvars.reset_contextvars(**tokens)
+
+
+class RootPath:
+    """Serves every address under ROOT_PATH, whether the proxy in front removes that path or not.
+
+    As ASGI has it, `path` begins with `root_path`; the router and all that names an address go by
+    that.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root = scope["state"]["context"].root_path if scope["type"] == "http" else ""
+        if root:
+            path = scope["path"]
+            if not f"{path}/".startswith(f"{root}/"):
+                path = root + path
+            elif path == root:
+                path = f"{root}/"
+            scope = {**scope, "path": path, "root_path": root}
+        await self._app(scope, receive, send)
 
 
 class HeadAsGet:

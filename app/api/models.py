@@ -40,7 +40,9 @@ class CandlePoint(Reply):
     high: float
     low: float
     close: float
-    volume: float = Field(description="Traded amount of the base currency.")
+    volume: float | None = Field(
+        description="Traded amount of the base currency, exact; null where the exchange sent none."
+    )
     mms_20: float | None = Field(default=None, description="Null where it does not exist.")
     mms_50: float | None = Field(default=None, description="Null where it does not exist.")
     mms_200: float | None = Field(default=None, description="Null where it does not exist.")
@@ -188,10 +190,11 @@ GAPS_EXAMPLE: Final = {
 
 
 class Quarantined(Reply):
-    """A candle that was refused."""
+    """A candle that was refused, or is used without the volume that came with it."""
 
     timestamp: int | None = Field(description="Start of the bucket; null where it is unknown.")
     reason: str
+    used: bool = Field(description="The candle is used: only its volume is not.")
     first_seen: int = Field(description="Unix seconds, UTC.")
     last_seen: int = Field(description="Unix seconds, UTC.")
 
@@ -200,9 +203,17 @@ QUARANTINE_EXAMPLE: Final = [
     {
         "timestamp": 1709596800,
         "reason": "The close 320123.45 lies above the high 310000.",
+        "used": False,
         "first_seen": 1709683210,
         "last_seen": 1709769610,
-    }
+    },
+    {
+        "timestamp": 1709510400,
+        "reason": "This candle is used without a volume. The volume is missing.",
+        "used": True,
+        "first_seen": 1709596810,
+        "last_seen": 1709683210,
+    },
 ]
 
 
@@ -216,12 +227,12 @@ class Revised(Reply):
     old_high: float
     old_low: float
     old_close: float
-    old_volume: float
+    old_volume: float | None
     new_open: float
     new_high: float
     new_low: float
     new_close: float
-    new_volume: float
+    new_volume: float | None
 
 
 REVISIONS_EXAMPLE: Final = [
@@ -248,11 +259,11 @@ class Price(Reply):
 
     id: int
     symbol: str
-    price: float = Field(description="What one coin costs, with up to 8 exact decimal places.")
+    price: float = Field(description="What one coin costs, with all digits of the source.")
     currency: str
     timestamp: int = Field(description="When it was collected, unix seconds, UTC.")
     priced_at: int = Field(description="The price's own time, unix seconds, UTC.")
-    stale: bool = Field(description="It was too old, by its own time, when it was collected.")
+    stale: bool = Field(description="`priced_at` is too long before `timestamp`.")
 
 
 PRICE_EXAMPLE: Final = {
@@ -283,7 +294,7 @@ class PriceAnomaly(Reply):
     outcome: Literal["insufficient", "normal", "anomalous"]
     currency: str
     timestamp: int | None = Field(description="When the newest price was collected.")
-    stale: bool = Field(description="The newest price is too old to be judged.")
+    stale: bool = Field(description="The newest price cannot be judged: `message` says why.")
     message: str = Field(description="Why.")
 
 

@@ -14,10 +14,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 
 from app.api.context import Context
 from app.api.errors import shortened
@@ -26,6 +28,7 @@ from app.core.errors import (
     RepeatedParameter,
     UnknownParameter,
     UnsupportedRange,
+    UnsupportedSymbol,
 )
 from app.core.market import WINDOWS, Interval, Series, Window
 from app.core.prices import Coin, parse_threshold
@@ -290,13 +293,20 @@ async def _records(request: Request, context: ContextDep) -> tuple[Series, int]:
 
 
 async def _coin(request: Request, context: ContextDep) -> Coin:
-    return context.coin(request.path_params["symbol"])
+    """The coin of the path; a symbol may hold a slash, percent-encoded or not."""
+    text = request.path_params["symbol"]
+    try:
+        return context.coin(text)
+    except UnsupportedSymbol:
+        if not text or "/" in text:
+            raise HTTPException(HTTPStatus.NOT_FOUND) from None
+        raise
 
 
-async def _history(
-    request: Request, context: ContextDep
-) -> tuple[Coin, int, int | None, int | None]:
-    coin = context.coin(request.path_params["symbol"])
+CoinDep = Annotated[Coin, Depends(_coin)]
+
+
+async def _history(request: Request, coin: CoinDep) -> tuple[Coin, int, int | None, int | None]:
     values = HISTORY.read(request.scope["query_string"])
     since, until = _ends(values)
     require_order(since, until)
@@ -304,8 +314,7 @@ async def _history(
     return coin, _whole_number(values, PRICES_LIMIT), first, last
 
 
-async def _anomaly(request: Request, context: ContextDep) -> tuple[Coin, Rule]:
-    coin = context.coin(request.path_params["symbol"])
+async def _anomaly(request: Request, context: ContextDep, coin: CoinDep) -> tuple[Coin, Rule]:
     values = ANOMALY.read(request.scope["query_string"])
     default = context.runtime.settings.anomaly_threshold.of(coin.symbol)
     return coin, _rule(values, default)
@@ -337,7 +346,6 @@ CandlesDep = Annotated[tuple[Selection, tuple[Window, ...]], Depends(_candles)]
 RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 """The series, and how many records of it."""
 SeriesDep = Annotated[Series, Depends(_series)]
-CoinDep = Annotated[Coin, Depends(_coin)]
 HistoryDep = Annotated[tuple[Coin, int, int | None, int | None], Depends(_history)]
 """The coin, how many prices, and the first and last unix second, if any."""
 AnomalyDep = Annotated[tuple[Coin, Rule], Depends(_anomaly)]

@@ -6,9 +6,11 @@ The models of the bodies are in `app.api.models`.
 from __future__ import annotations
 
 import re
+import string
 from email.utils import formatdate
 from hashlib import blake2b
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
@@ -32,6 +34,7 @@ from app.services.gaps import is_stale
 
 # A client may use a stored reply only after revalidation, which costs little.
 _CACHING: Final = "public, no-cache"
+_ASCII: Final = f" {string.ascii_letters}{string.digits}{string.punctuation}"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -87,7 +90,8 @@ def _headers(
         headers["X-Data-As-Of"] = iso(state.last)
     reason = why_absent(buckets, state, window)
     if reason is not None:
-        headers["X-Data-Reason"] = reason
+        # A header is ASCII, and a pair's name may not be.
+        headers["X-Data-Reason"] = quote(reason, safe=_ASCII)
     return headers
 
 

@@ -100,6 +100,9 @@ class _StandardOutput:
         if self._stream is not None and self.lost is None:
             try:
                 return self._stream.write(text)
+            except UnicodeEncodeError as error:  # a coin's name, on a terminal without its letters
+                escaped = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+                return self.write(escaped)
             except OSError as error:
                 self._lose(error)
         return len(text)

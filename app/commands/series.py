@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from app.commands.command import Parser, command_parser
+from app.core import names
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import Interval, Pair, Series
 from app.core.settings import Settings
@@ -17,14 +18,19 @@ def series_parser(prog: str, description: str | None) -> Parser:
     parser.add_argument(
         "--pairs", metavar="LIST", help="only these of ALLOWED_PAIRS, such as BRLBTC,ETH-BRL"
     )
-    parser.add_argument(
-        "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
-    )
+    add_interval(parser)
     return parser
 
 
+def add_interval(parser: Parser) -> None:
+    """Add the option that selects one interval."""
+    parser.add_argument(
+        "--interval", metavar="NAME", help="only this one of INTERVALS (1m, 15m, 1h, 3h, 1d)"
+    )
+
+
 def series_of(settings: Settings, options: argparse.Namespace) -> list[Series]:
-    """Return the configured series that `--pairs` and `--interval` select, interval by interval.
+    """Return the configured series that `pairs` and `--interval` select, interval by interval.
 
     Raises ConfigurationError if they name one that is not configured.
     """
@@ -46,13 +52,13 @@ def series_of(settings: Settings, options: argparse.Namespace) -> list[Series]:
 
 
 def _configured(settings: Settings, text: str) -> Pair:
+    name = names.cased(text.strip())
+    for pair in settings.allowed_pairs:
+        if name in (pair.legacy, pair.symbol):
+            return pair
     try:
-        pair = Pair.parse(text)
+        other = Pair.parse(text)
     except MmsError as error:
-        raise ConfigurationError(f"--pairs: {error}") from None
-    if pair not in settings.allowed_pairs:
-        served = ", ".join(str(item) for item in settings.allowed_pairs)
-        raise ConfigurationError(
-            f"--pairs {pair} is not among ALLOWED_PAIRS ({served}); add it there"
-        )
-    return pair
+        raise ConfigurationError(str(error)) from None
+    served = ", ".join(str(item) for item in settings.allowed_pairs)
+    raise ConfigurationError(f"{other} is not among ALLOWED_PAIRS ({served}); add it there")

@@ -1,17 +1,24 @@
 """The values of the market: pairs, intervals, windows, candles, and a series' state.
 
-All values are frozen. Prices and volumes are fixed point: whole multiples of 1e-8 in a 64-bit
-integer (`app.domain.fixed_point`). Times are unix seconds, UTC. A bucket is named by its start.
+All values are frozen. Prices are fixed point: whole multiples of 1e-8 in a 64-bit integer
+(`app.domain.fixed_point`). Times are unix seconds, UTC. A bucket is named by its start.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair
+
+Exact = int | str
+"""A decimal number without a tick, kept exactly.
+
+An int in 1e-8 where it is a whole multiple of that and fits in 64 bits, else its plain decimal text
+as `app.domain.fixed_point.kept` writes it. So equal numbers are equal values.
+"""
 
 Window = int
 WINDOWS: Final[tuple[Window, ...]] = (20, 50, 200)
@@ -31,12 +38,9 @@ FIRST_FINER_STAMP: Final = 100_000_000_000
 MAX_PRICE: Final = (2**63 - 1) // WINDOWS[-1]
 """The highest price, in 1e-8, whose longest window sum still fits in a signed 64-bit integer."""
 
-MAX_VOLUME: Final = 2**63 - 1
-
 # Currencies that the legacy QUOTE+BASE spelling may start with. The longest come first, so that
 # USDT is not read as USD + T….
 _QUOTES: Final = ("USDT", "USDC", "BRL", "USD", "EUR", "BTC")
-_CURRENCY: Final = re.compile(r"[A-Z0-9]{2,12}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,17 +69,22 @@ class Pair:
 
         Raises UnsupportedPair where the text is neither. Does not check whether the pair is served.
         """
-        name = text.strip().upper()
-        base, hyphen, quote = name.partition("-")
+        name = names.cased(text.strip())
+        base, hyphen, quote = name.rpartition("-")
         if not hyphen:
             quote = next((q for q in _QUOTES if name.startswith(q) and name != q), "")
             base = name.removeprefix(quote)
-        if base == quote or _CURRENCY.fullmatch(base) is None or _CURRENCY.fullmatch(quote) is None:
-            raise UnsupportedPair(
-                f"{text!r} is not a trading pair: write BASE-QUOTE such as BTC-BRL, "
-                "or QUOTE+BASE such as BRLBTC."
-            )
-        return cls(base, quote)
+        problem = "is not a trading pair"
+        try:
+            pair = cls(names.currency(base), names.currency(quote))
+            if base and quote and pair.base != pair.quote:
+                return pair
+        except names.UnusableName as error:
+            if base and quote:
+                problem = str(error)
+        raise UnsupportedPair(
+            f"{text!r} {problem}: write BASE-QUOTE such as BTC-BRL, or QUOTE+BASE such as BRLBTC."
+        )
 
 
 class Interval(Enum):
@@ -152,14 +161,17 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """One closed bucket of trading. Prices and volume in 1e-8; `bucket` in unix seconds, UTC."""
+    """One closed bucket of trading. Prices in 1e-8; `bucket` in unix seconds, UTC.
+
+    `volume` is None where the exchange sent none that is a number.
+    """
 
     bucket: int
     open: int
     high: int
     low: int
     close: int
-    volume: int
+    volume: Exact | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +183,35 @@ class RefusedCandle:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeNote:
+    """A note that a candle came without a volume that is a number, and is used all the same.
+
+    `reason` is a sentence about what came instead. In quarantine, one of NOTES stands before it.
+    """
+
+    bucket: int
+    reason: str
+
+
+WITHOUT_VOLUME: Final = "This candle is used without a volume."
+WITH_EARLIER_VOLUME: Final = "This candle is used with the volume that an earlier reply had."
+NOTES: Final = (WITHOUT_VOLUME, WITH_EARLIER_VOLUME)
+"""What tells a note in quarantine from a refusal: the reason begins with one of these."""
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantinedCandle:
-    """A refused candle as stored; `bucket` is None where its stamp could not be read."""
+    """A refused candle, or a note, as stored; `bucket` is None where the stamp is unreadable."""
 
     bucket: int | None
     reason: str
     first_seen_at: int
     last_seen_at: int
+
+    @property
+    def used(self) -> bool:
+        """Whether this is a note about a candle that is used."""
+        return self.reason.startswith(NOTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +231,12 @@ class CandleRevision:
 class CandlePage:
     """The exchange's reply about the closed buckets [first, last] of a series.
 
-    `exchange_time` is the exchange's clock at the reply, in unix seconds. `last` is lowered to the
-    newest bucket that was closed by that clock; `last < first` where none was. `candles` are valid,
-    closed, inside [first, last], unique and ascending. A bucket in [first, last] that is neither in
-    `candles` nor in `refused` is one that the exchange does not have. `complete` says that the
-    exchange's clock lies before the end of the requested buckets: nothing newer exists yet.
+    `exchange_time` is when the exchange read the candles, by its clock, in unix seconds. `last` is
+    lowered to the newest bucket that was closed by then; `last < first` where none was. `candles`
+    are valid, closed, inside [first, last], unique and ascending. A bucket in [first, last] that is
+    neither in `candles` nor in `refused` is one that the exchange does not have. `complete` says
+    that `exchange_time` lies before the end of the requested buckets: nothing newer is sure yet.
+    `notes` are about the `candles` without a volume.
     """
 
     first: int
@@ -210,6 +245,7 @@ class CandlePage:
     refused: tuple[RefusedCandle, ...]
     exchange_time: int
     complete: bool
+    notes: tuple[VolumeNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 
@@ -54,6 +55,12 @@ class SeriesUnit(Protocol):
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
 
+    def clear(self) -> list[int]:
+        """Delete all candles, averages and refused candles; returns the candles' buckets.
+
+        `state` is then that of a series without rows.
+        """
+
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique."""
 
@@ -66,8 +73,8 @@ class SeriesUnit(Protocol):
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Note that the exchange had no candle for these buckets at unix time `asked_at`."""
 
-    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
-        """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
+    def quarantine(self, items: Sequence[RefusedCandle | VolumeNote], seen_at: int) -> None:
+        """Keep refusals and notes of unix time `seen_at`, each reason once per bucket."""
 
     def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
         """Keep (old, new) of closed candles that the exchange revised; ascending by bucket.
@@ -115,9 +122,18 @@ class SeriesStore(Protocol):
         """
 
     def quarantined(
-        self, series: Series, first: int, last: int, limit: int | None = None
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        notes: bool = True,
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last] and those without a bucket, last seen first."""
+        """Refusals of [first, last] and those without a bucket, last seen first.
+
+        With `notes`, those about candles that are used, too; there may be one for every candle.
+        """
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
         """Closed candles that the exchange revised, last noticed first."""
@@ -146,6 +162,17 @@ class Leases(Protocol):
 
     def release(self, name: str) -> None:
         """Give the lease back if it is ours."""
+
+
+class HostClocks(Protocol):
+    """The times that hosts sent to earlier processes, kept for a host whose clock is far off."""
+
+    def seen(self, host: str, stamp: int, now: float) -> int:
+        """When the host first sent the time `stamp`; unix seconds by our clock, at most `now`.
+
+        Keeps it, seen `now`, in the place of another stamp, and of one that was seen later than
+        `now`: our clock has been set back. Raises StoreError.
+        """
 
 
 class RateLimiter(Protocol):

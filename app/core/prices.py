@@ -1,6 +1,6 @@
 """Spot prices: the coins, a price as reported by a source, and a price as stored.
 
-Prices are fixed point in 1e-8 (`app.domain.fixed_point`), times unix seconds UTC.
+Prices are exact decimal numbers (`Exact`), times unix seconds UTC.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
 
+from app.core import names
 from app.core.errors import InvalidParameter, UnsupportedSymbol
+from app.core.market import Exact
 
 COIN_IDS: Final = {
     "BTC": "bitcoin",
@@ -22,7 +24,6 @@ COIN_IDS: Final = {
 }
 """CoinGecko's ids by symbol. Other coins are written SYMBOL:id in ALLOWED_SYMBOLS."""
 
-_SYMBOL: Final = re.compile(r"[A-Z0-9]{2,12}")
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
 _SHOWN: Final = 40
 _PLACES: Final = 8
@@ -37,14 +38,13 @@ ALLOWED_THRESHOLDS: Final = (
 
 _WRITE_THRESHOLDS: Final = "write one for all symbols and, if needed, others by name: 0.05,ADA:0.1"
 
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
-
 
 def spelt(name: str) -> str:
     """Normalise a symbol in any case to upper case; empty where the text cannot be a symbol."""
-    symbol = name.strip().upper()
-    # Without the ASCII check, upper case turns a few letters of other scripts into Latin ones.
-    return symbol if name.isascii() and _SYMBOL.fullmatch(symbol) else ""
+    try:
+        return names.symbol(name)
+    except names.UnusableName:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +61,24 @@ class Coin:
     def parse(cls, text: str) -> Coin:
         """Read `BTC`, or `XRP:ripple` for a coin that is not in COIN_IDS.
 
-        Raises UnsupportedSymbol where the text is neither.
+        The symbol is ours to choose; CoinGecko is asked for the id. Raises UnsupportedSymbol where
+        the text is neither.
         """
-        name, colon, coin_id = text.strip().partition(":")
-        symbol = spelt(name)
-        source_id = coin_id.strip().lower() if colon else COIN_IDS.get(symbol, "")
-        if not symbol or _ID.fullmatch(source_id) is None:
-            raise UnsupportedSymbol(
-                f"{text!r} is not a known symbol: write one of {', '.join(COIN_IDS)}, or SYMBOL:id "
-                "with CoinGecko's id, such as XRP:ripple."
-            )
-        return cls(symbol, source_id)
+        name, colon, source_id = text.strip().partition(":")
+        part = "symbol"
+        try:
+            symbol = names.symbol(name)
+            part = "id"
+            return cls(symbol, names.coin_id(source_id if colon else COIN_IDS[symbol]))
+        except KeyError:
+            problem = "is not a known symbol"
+        except names.UnusableName as error:
+            problem = f"is not a known symbol (its {part} {error})"
+        raise UnsupportedSymbol(
+            f"{text!r} {problem}: write one of {', '.join(COIN_IDS)}, or SYMBOL:id with a symbol of "
+            f"your choice of up to {names.LONGEST_SYMBOL} characters and CoinGecko's id, neither "
+            "with a comma, such as XRP:ripple."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +139,10 @@ def parse_threshold(value: str, name: str = "threshold") -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class SpotPrice:
-    """A coin's price as reported by a source: in 1e-8 of `currency`, as of `priced_at`."""
+    """A coin's price as reported by a source: in `currency`, as of `priced_at`."""
 
     coin: Coin
-    price: int
+    price: Exact
     currency: str
     priced_at: int
 
@@ -150,19 +157,23 @@ class RefusedPrice:
 
 @dataclass(frozen=True, slots=True)
 class PriceReply:
-    """One reply about several coins; each requested coin is in exactly one of the two."""
+    """One reply about several coins; each requested coin is in exactly one of the two.
+
+    `received_at` is when it came: by our clock, or by the source's where ours is known to be off.
+    """
 
     prices: tuple[SpotPrice, ...]
     refused: tuple[RefusedPrice, ...]
+    received_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPrice:
-    """A price as stored, with the time of its collection. `id` grows."""
+    """A price as stored, with the time of its collection. `id` grows, and orders the prices."""
 
     id: int
     symbol: str
-    price: int
+    price: Exact
     currency: str
     priced_at: int
     collected_at: int
@@ -193,7 +204,7 @@ class PriceStore(Protocol):
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by collection time, then id; [first, last] limits that time."""
+        """The newest prices by arrival, the id; [first, last] limits their collection time."""
 
-    def prune(self, before: int) -> int:
-        """Remove the prices collected before that unix time; returns how many."""
+    def prune(self, before: int, after: int) -> int:
+        """Remove the prices collected before or after these unix times; returns how many."""

@@ -54,10 +54,10 @@ class PlaceSource(PydanticBaseSettingsSource):
         without: Sequence[str] = (),
     ) -> None:
         super().__init__(settings_cls)
+        # A shell that has read a file of Windows leaves a carriage return in each value.
+        values = {name.upper(): value.rstrip("\r\n") for name, value in place.items()}
         self._place = {
-            name.upper(): value
-            for name, value in place.items()
-            if value and name.upper() not in without
+            name: value for name, value in values.items() if value and name not in without
         }
 
     def get(self, name: str) -> str:
@@ -155,7 +155,7 @@ def _env_text(path: Path) -> str:
             raise ConfigurationError(
                 f"{path} is not a regular file: write the settings into one, or remove it"
             )
-        return path.read_bytes().decode()
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be read ({error.strerror}): let this process read it, or remove it"
@@ -175,12 +175,12 @@ def _line(binding: Binding) -> int:
 
 
 def _secret(name: str, path: Path) -> str:
-    """Read the secret in a file, without the line ends that editors add.
+    """Read the secret in a file, without the line ends and the byte order mark that editors add.
 
     No message repeats the path either: it may be the secret itself, in the wrong setting.
     """
     try:
-        value = path.read_text(encoding="utf-8").rstrip("\r\n")
+        value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
         problem = "is empty"
     except OSError as error:
         value, problem = "", f"cannot be read ({error.strerror})"

@@ -5,6 +5,7 @@ A function that checks a URL raises PydanticCustomError. Its message follows the
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -29,6 +30,7 @@ _PORTS: Final = re.compile(r"[0-9]*(?:,[0-9]*)*")
 _NODE: Final = re.compile(
     r"(?P<host>[^\s:/?#@\[\]]+|\[[^\s/?#@\[\]]+\]|[0-9a-fA-F:]+):(?P<port>[0-9]{1,5})"
 )
+_ROOT_PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+", re.ASCII)
 _PLACES: Final = ("host", "port", "target_session_attrs")
 
 
@@ -120,6 +122,42 @@ def base_url(url: str) -> str:
         "without a query",
         {"problem": problem},
     )
+
+
+def listen_addresses(hosts: str) -> str:
+    """Check the addresses to listen on; returns them with commas between, each once, IPv6 bare."""
+    items = [item.strip() for item in hosts.split(",")]
+    if not all(map(_is_address, items)):
+        raise PydanticCustomError(
+            "host",
+            "is not an address to listen on; write one or several with commas between, without a "
+            "port (PORT has it): 127.0.0.1 or ::1 for this machine, 0.0.0.0 for every IPv4 address, "
+            ":: for every address of both families",
+        )
+    return ",".join(dict.fromkeys(item.strip("[]") for item in items))
+
+
+def _is_address(text: str) -> bool:
+    """Whether the text is an IPv6 address, bare or in brackets, or may be another or a name."""
+    bracketed = text.startswith("[") and text.endswith("]")
+    if bracketed or ":" in text:
+        try:
+            ipaddress.IPv6Address(text[1:-1] if bracketed else text)
+        except ValueError:
+            return False
+        return True
+    return re.fullmatch(r"[^\s/?#@\[\]]+", text) is not None
+
+
+def root_path(path: str) -> str:
+    """Check the path under which a proxy publishes the API; returns it unchanged."""
+    if path and not _ROOT_PATH.fullmatch(path):
+        raise PydanticCustomError(
+            "root_path",
+            "is not a path to be under; write one like /mms or /api/mms: a slash before each part "
+            "and none at the end, without a host, a query or percent signs; or leave it empty",
+        )
+    return path
 
 
 def host_of(base_url: str) -> str:

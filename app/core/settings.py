@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -23,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.core import setting_urls
+from app.core import names, setting_urls
 from app.core.errors import ConfigurationError, MmsError
 from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
@@ -34,6 +35,23 @@ ENV_FILE: Final = Path(".env")
 
 _HIDDEN: Final[Any] = Field(repr=False)
 """Marks a setting that may hold a password or a key: neither errors nor `repr` show its value."""
+
+OWN_ADDRESSES: Final = frozenset(
+    [
+        "anomaly",
+        "collect-once",
+        "docs",
+        "health",
+        "healthz",
+        "history",
+        "openapi.json",
+        "pairs",
+        "readyz",
+        "static-offline-docs",
+        "supported-symbols",
+    ]
+)
+"""What the paths of the API begin with, besides pairs."""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 
@@ -78,6 +96,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
+    root_path: str = ""
     access_log: Literal["on", "off"] = "on"
     log_level: Level = "INFO"
     log_format: Format = "auto"
@@ -117,7 +136,10 @@ class Settings(BaseSettings):
     @field_validator("allowed_pairs", mode="before")
     @classmethod
     def _pairs(cls, value: Any) -> Any:
-        return _listed(value, Pair.parse)
+        pairs = _listed(value, Pair.parse)
+        if isinstance(pairs, tuple):
+            _distinct("pair", {pair.symbol: (pair.symbol, pair.legacy) for pair in pairs})
+        return pairs
 
     @field_validator("intervals", mode="before")
     @classmethod
@@ -130,6 +152,8 @@ class Settings(BaseSettings):
         coins = _listed(value, Coin.parse)
         if isinstance(coins, tuple) and len({coin.symbol for coin in coins}) < len(coins):
             raise PydanticCustomError("symbols", "names one symbol twice; name each once")
+        if isinstance(coins, tuple):
+            _distinct("symbol", {coin.symbol: (coin.symbol,) for coin in coins})
         return coins
 
     @field_validator("anomaly_threshold", mode="before")
@@ -169,6 +193,16 @@ class Settings(BaseSettings):
     def _base_url(cls, value: str) -> str:
         return setting_urls.base_url(value)
 
+    @field_validator("host")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        return setting_urls.listen_addresses(value)
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        return setting_urls.root_path(value)
+
     @field_validator("coingecko_api_key")
     @classmethod
     def _api_key(cls, value: SecretStr | None) -> SecretStr | None:
@@ -193,6 +227,19 @@ class Settings(BaseSettings):
                     "ALLOWED_SYMBOLS nor in ALLOWED_PAIRS; use one of {allowed}",
                     {"written": f"{symbol}:{value}", "allowed": ", ".join(symbols)},
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _prefix_is_no_address_of_ours(self) -> Self:
+        first = self.root_path.strip("/").partition("/")[0]
+        pairs = [name for pair in self.allowed_pairs for name in (pair.symbol, pair.legacy)]
+        if first in OWN_ADDRESSES or names.cased(first) in pairs:
+            raise PydanticCustomError(
+                "root_path",
+                "ROOT_PATH={written}: /{first} is an address of the API itself, so the two could not "
+                "be told apart; choose another first part",
+                {"written": self.root_path, "first": first},
+            )
         return self
 
     @model_validator(mode="after")
@@ -237,6 +284,21 @@ def _listed(value: Any, parse: Any) -> Any:
         return tuple(dict.fromkeys(parse(item) for item in items))
     except MmsError as error:
         raise PydanticCustomError("item", "{reason}", {"reason": str(error)}) from None
+
+
+def _distinct(kind: str, spellings: Mapping[str, Sequence[str]]) -> None:
+    """Refuse two names of which a spelling cannot be told from one of the other's."""
+    owners: dict[str, str] = {}
+    for name, written in spellings.items():
+        for text in written:
+            owner = owners.setdefault(names.skeleton(text), name)
+            if owner != name:
+                raise PydanticCustomError(
+                    "alike",
+                    "names {kind}s that cannot be told apart, {one} and {other} (both are read as "
+                    "{text}); remove one of them",
+                    {"kind": kind, "one": owner, "other": name, "text": text},
+                )
 
 
 def _line(item: ErrorDetails) -> str:

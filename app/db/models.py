@@ -1,13 +1,14 @@
 """The tables as the code uses them. `app/db/migrations` builds them; a test keeps the two equal.
 
 Prices and volumes are BIGINT in 1e-8 (`app.domain.fixed_point`), times are unix seconds UTC, `pair`
-is BASE-QUOTE. The rules for a candle are constraints in the migrations: no other program can store
-one that the loader would refuse.
+is BASE-QUOTE. A volume or spot price that does not fit is NULL there, and its decimal text stands
+in the column beside it, whose name ends in `_text`. The rules for a candle are constraints in the
+migrations: no other program can store one that the loader would refuse.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +21,9 @@ from sqlalchemy import (
     TypeDecorator,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_DECIMAL_TEXT: Final = 81
+"""The longest text of a number: `fixed_point.DIGITS` on both sides of a point."""
 
 
 class FixedPoint(TypeDecorator[int]):
@@ -76,7 +80,8 @@ class StoredCandle(Base):
     high: Mapped[int] = mapped_column(FixedPoint)
     low: Mapped[int] = mapped_column(FixedPoint)
     close: Mapped[int] = mapped_column(FixedPoint)
-    volume: Mapped[int] = mapped_column(FixedPoint)
+    volume: Mapped[int | None] = mapped_column(FixedPoint)
+    volume_text: Mapped[str | None] = mapped_column(String(_DECIMAL_TEXT))
 
 
 class StoredAverages(Base):
@@ -131,7 +136,7 @@ class CollectedPrice(Base):
 
     __tablename__ = "prices"
     __table_args__ = (
-        Index("ix_prices_newest", "symbol", "currency", "collected_at", "id"),
+        Index("ix_prices_newest", "symbol", "currency", "id"),
         Index("ix_prices_collected_at", "collected_at"),
         {"sqlite_autoincrement": True},
     )
@@ -139,15 +144,16 @@ class CollectedPrice(Base):
     id: Mapped[int] = mapped_column(
         BigInteger().with_variant(Integer(), "sqlite"), Identity(), primary_key=True
     )
-    symbol: Mapped[str] = mapped_column(String(12))
+    symbol: Mapped[str] = mapped_column(String(40))
     currency: Mapped[str] = mapped_column(String(8))
-    price: Mapped[int] = mapped_column(FixedPoint)
+    price: Mapped[int | None] = mapped_column(FixedPoint)
+    price_text: Mapped[str | None] = mapped_column(String(_DECIMAL_TEXT))
     priced_at: Mapped[int] = mapped_column(BigInteger)
     collected_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class Quarantined(Base):
-    """A refused candle; bucket 0 stands for an unreadable stamp."""
+    """A refused candle, or a note on one without a volume; bucket 0: an unreadable stamp."""
 
     __tablename__ = "quarantine"
     __table_args__ = (
@@ -182,12 +188,14 @@ class RevisedCandle(Base):
     old_high: Mapped[int] = mapped_column(FixedPoint)
     old_low: Mapped[int] = mapped_column(FixedPoint)
     old_close: Mapped[int] = mapped_column(FixedPoint)
-    old_volume: Mapped[int] = mapped_column(FixedPoint)
+    old_volume: Mapped[int | None] = mapped_column(FixedPoint)
+    old_volume_text: Mapped[str | None] = mapped_column(String(_DECIMAL_TEXT))
     new_open: Mapped[int] = mapped_column(FixedPoint)
     new_high: Mapped[int] = mapped_column(FixedPoint)
     new_low: Mapped[int] = mapped_column(FixedPoint)
     new_close: Mapped[int] = mapped_column(FixedPoint)
-    new_volume: Mapped[int] = mapped_column(FixedPoint)
+    new_volume: Mapped[int | None] = mapped_column(FixedPoint)
+    new_volume_text: Mapped[str | None] = mapped_column(String(_DECIMAL_TEXT))
 
 
 class StoredRateLimit(Base):
@@ -202,3 +210,14 @@ class StoredRateLimit(Base):
     host: Mapped[str] = mapped_column(String(300), primary_key=True)
     next_at: Mapped[int] = mapped_column(BigInteger)
     closed_until: Mapped[int] = mapped_column(BigInteger)
+
+
+class StoredHostClock(Base):
+    """A host's clock that seems to stand still: its time, and when that was first seen."""
+
+    __tablename__ = "host_clocks"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    host: Mapped[str] = mapped_column(String(300), primary_key=True)
+    stamp: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[int] = mapped_column(BigInteger)

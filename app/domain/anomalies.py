@@ -12,12 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from itertools import pairwise
 from typing import Final
 
-from app.domain.fixed_point import SCALE, text
+from app.core.market import Exact
+from app.domain.fixed_point import SCALE, in_one_unit, text
 
-UNITS: Final = 10**40
-"""Units in a relative change of 1 (100 %)."""
+UNITS: Final = 10**100
+"""Units in a relative change of 1 (100 %).
+
+Prices have at most 80 digits and thresholds 8 places, so a change is on the threshold or at least
+1e-88 away from it."""
 
 _SLACK: Final = 1_000
 """Tolerance of the limit, in units: each change behind it was rounded to a unit."""
@@ -133,7 +138,7 @@ def _median(numbers: Sequence[int]) -> int:
     return (ordered[middle] + ordered[~middle]) // 2
 
 
-_HIGHEST_PRICE: Final = 2**63 - 1
+_HIGHEST_CLOSE: Final = 2**63 - 1
 _STEP: Final = UNITS // SCALE
 
 
@@ -149,18 +154,19 @@ class Outcome(Enum):
 class Judgement:
     """What a rule says about the newest price.
 
-    All numbers are in 1e-8 (`fixed_point.text` renders them), None where there is none. `change` is
-    the signed relative change from `previous` to `latest`. It is normal when it is at most
-    `threshold` away from `usual`: 0 for the relative rule, the median of the recent changes for the
-    robust rule, None without a change to compare. These three are rounded half to even for display
-    and may need more than 64 bits. `outcome` was reached without rounding. `reason` is a sentence
-    that says why.
+    `latest` and `previous` are the prices as they came. The other numbers are in 1e-8
+    (`fixed_point.text` renders all of them). None stands where there is none. `change` is the
+    signed relative change from `previous` to `latest`. It is normal when it is at most `threshold`
+    away from `usual`: 0 for the relative rule, the median of the recent changes for the robust
+    rule, None without a change to compare. These three are rounded half to even for display and may
+    need more than 64 bits. `outcome` was reached without rounding. `reason` is a sentence that says
+    why.
     """
 
     outcome: Outcome
     method: Method
-    latest: int | None
-    previous: int | None
+    latest: Exact | None
+    previous: Exact | None
     change: int | None
     usual: int | None
     threshold: int | None
@@ -203,18 +209,20 @@ def warm_up(rule: Rule) -> int:
     return rule.window + 1
 
 
-def judge(prices: Sequence[int], rule: Rule) -> Judgement:
-    """Judge the last of `prices` (in 1e-8, ascending in time) by the prices before it.
+def judge(prices: Sequence[Exact], rule: Rule) -> Judgement:
+    """Judge the last of `prices` (ascending in time) by the prices before it.
 
     Only the newest `prices_needed(rule)` prices count. Raises ValueError where one of them is not
-    above 0 or does not fit in 64 bits.
+    above 0.
     """
     used = prices[-prices_needed(rule) :]
-    for price in used:
-        _require_price(price)
+    whole = in_one_unit(used)
+    for price, units in zip(used, whole, strict=True):
+        if units <= 0:
+            raise ValueError(f"The price {text(price)} cannot be judged: a price is above 0.")
     if len(used) < 2:
         return _without_change(rule, used)
-    changes = [relative_change(used[at - 1], used[at]) for at in range(1, len(used))]
+    changes = [relative_change(*pair) for pair in pairwise(whole)]
     recent = changes[:-1]
     return _judgement(rule, used[-2], used[-1], changes[-1], rule.usual(recent), len(recent))
 
@@ -242,7 +250,7 @@ def judge_series(
     before: int | None = None
     anomalies: list[AnomalousPoint] = []
     for bucket, close in zip(buckets, closes, strict=True):
-        _require_price(close)
+        _require_close(close)
         gap = 0 if before is None else bucket - before
         if before is not None and (gap <= 0 or gap % step):
             raise ValueError(f"Bucket {bucket} does not follow {before} by whole steps of {step}.")
@@ -262,14 +270,14 @@ def judge_series(
     return SeriesJudgement(judged, insufficient, tuple(anomalies))
 
 
-def _require_price(price: int) -> None:
-    if not 0 < price <= _HIGHEST_PRICE:
+def _require_close(close: int) -> None:
+    if not 0 < close <= _HIGHEST_CLOSE:
         raise ValueError(
-            f"The price {price} (in 1e-8) cannot be judged: a price is above 0 and fits in 64 bits."
+            f"The price {close} (in 1e-8) cannot be judged: a price is above 0 and fits in 64 bits."
         )
 
 
-def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
+def _without_change(rule: Rule, prices: Sequence[Exact]) -> Judgement:
     """The judgement of no price, or of a single one."""
     usual = rule.usual(())
     count = "Only one current price is known" if prices else "No price is known yet"
@@ -286,7 +294,7 @@ def _without_change(rule: Rule, prices: Sequence[int]) -> Judgement:
 
 
 def _judgement(
-    rule: Rule, previous: int, latest: int, change: int, usual: Usual | None, recent: int
+    rule: Rule, previous: Exact, latest: Exact, change: int, usual: Usual | None, recent: int
 ) -> Judgement:
     """The judgement of one change, in words too; `usual` comes from `recent` earlier changes."""
     if usual is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from app.core.market import WINDOWS, AverageRow, Candle, Window
+from app.core.market import WINDOWS, AverageRow, Candle, Exact, Window
 from app.core.prices import StoredPrice
 from app.domain.fixed_point import text
 
@@ -33,11 +33,11 @@ def _candle(candle: Candle, row: AverageRow, columns: Sequence[tuple[str, int]])
     means = "".join(f",{key}{_number(row.values[index])}" for key, index in columns)
     return (
         f'{{"timestamp":{candle.bucket},"open":{text(candle.open)},"high":{text(candle.high)},'
-        f'"low":{text(candle.low)},"close":{text(candle.close)},"volume":{text(candle.volume)}{means}}}'
+        f'"low":{text(candle.low)},"close":{text(candle.close)},"volume":{_number(candle.volume)}{means}}}'
     )
 
 
-def _number(value: int | None) -> str:
+def _number(value: Exact | None) -> str:
     return "null" if value is None else text(value)
 
 
@@ -50,8 +50,8 @@ class Number(str):
 Flat = Mapping[str, str | int | bool | Number | None]
 
 
-def decimal(value: int | None) -> Number | None:
-    """Convert a number in 1e-8 to an exact JSON number; None stays None."""
+def decimal(value: Exact | None) -> Number | None:
+    """Convert a number to an exact JSON number; None stays None."""
     return None if value is None else Number(text(value))
 
 

@@ -28,7 +28,8 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DATE_TIME: Final = re.compile(
     _DATE.pattern + r"T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
     # A plus sign that was not percent-encoded arrives as a space; a space means nothing else here.
-    + r"(Z|[+ -][0-9]{2}:[0-9]{2})?",
+    # Without the colon an offset is what strftime's %z writes.
+    + r"(Z|[+ -][0-9]{2}(:?[0-5][0-9])?)?",
     re.ASCII,
 )
 

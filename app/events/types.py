@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.core.market import Series
+from app.core.market import Exact, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ class LoadFailed(SeriesEvent):
 
 @dataclass(frozen=True, slots=True)
 class PriceCollected(Event):
-    """A spot price was stored: in 1e-8 of `currency`, with its own time and its collection time.
+    """A spot price was stored: in `currency`, with its own time and its collection time.
 
     `stale` says that the price was too old by its own time. `anomalous` is the verdict, None where
     the price could not be judged.
     """
 
     symbol: str
-    price: int
+    price: Exact
     currency: str
     priced_at: int
     collected_at: int
@@ -116,9 +116,9 @@ class PriceRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class AnomalyDetected(Event):
-    """The change to a stored price (in 1e-8) is anomalous; `reason` is a sentence."""
+    """The change to a stored price is anomalous; `reason` is a sentence."""
 
     symbol: str
-    price: int
+    price: Exact
     currency: str
     reason: str

@@ -117,7 +117,7 @@ def _repair(runtime: Runtime, report: _Report, inspections: list[Inspection]) ->
     """Repair one series after another; once the exchange is away, fetch nothing more."""
     away: UpstreamError | None = None
     with bootstrap.open_candle_source(
-        runtime.settings, runtime.limiter_for, runtime.clock
+        runtime.settings, runtime.limiter_for, runtime.clock, runtime.host_clocks
     ) as source:
         for number, item in enumerate(inspections):
             name = str(item.series)

@@ -14,9 +14,11 @@ import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Any, Final
+from urllib.parse import quote
 
 from app import serve
 from app.commands import command, output
+from app.core.errors import ConfigurationError
 from app.core.market import Interval
 from app.core.setting_sources import SUFFIX
 from app.core.settings import Settings, load_settings
@@ -74,12 +76,16 @@ def _demonstrate(own: Settings) -> int:
 def show(base_url: str, settings: Settings) -> None:
     """Print the three addresses worth opening, and one request with its reply."""
     interval = "" if Interval.DAY in settings.intervals else f"&interval={settings.intervals[0]}"
-    url = f"{base_url}/{settings.allowed_pairs[0]}/mms?range=20{interval}"
+    pair, symbol = (
+        quote(str(item), safe="")
+        for item in (settings.allowed_pairs[0], settings.allowed_symbols[0])
+    )
+    url = f"{base_url}/{pair}/mms?range=20{interval}"
     output.line(f"""
 Worth opening:
   {base_url}/docs
   {base_url}/pairs
-  {base_url}/history/{settings.allowed_symbols[0].symbol}
+  {base_url}/history/{symbol}
 
 An example:
   $ curl '{url}'
@@ -109,15 +115,15 @@ def _shortened(answer: str) -> str:
 def _free_port(host: str, port: int) -> int:
     """`port`, or a free one where it is in use: that is no reason for a demo to fail."""
     try:
-        serve.listen(host, port).close()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
+        with serve.listening(host, port):
+            return port
+    except ConfigurationError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
             return port  # the server will say what is wrong with it
-        with serve.listen(host, 0) as other:
-            free: int = other.getsockname()[1]
+        with serve.listening(host, 0) as others:
+            free: int = others[0].getsockname()[1]
         output.line(f"Port {port} is in use; using {free}.")
         return free
-    return port
 
 
 if __name__ == "__main__":

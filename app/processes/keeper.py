@@ -1,10 +1,10 @@
 """Keep a database current beside a server that already answers: the loaders, as child processes.
 
 At start the initial loader loads what is missing. Then the incremental loader runs shortly after
-each candle closes. When the exchange is away, the keeper says so once in plain words, retries at
-each close at the latest, and says once when it is back. Loads run in child processes, so that their
-work and their memory are not the server's. They end with the server, however it ends
-(`app.processes.child`).
+each candle closes, and once more some minutes later. When the exchange is away, the keeper says so
+once in plain words, retries at each close at the latest, and says once when it is back. Loads run
+in child processes, so that their work and their memory are not the server's. They end with the
+server, however it ends (`app.processes.child`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ MONITOR: Final = "app.monitoring.gap_monitor"
 AFTER_CLOSE: Final = 30.0
 """Seconds between a candle's close and its load; at most a tenth of the interval."""
 
+SECOND_LOOK: Final = 300.0
+"""Seconds between a candle's close and a second load, where the interval is longer than that. A
+candle that no other follows does not count at once (`app.domain.candles.UNCERTAIN`), and a cache
+may hold back the reply itself."""
+
 FIRST_RETRY: Final = 60.0
 LAST_RETRY: Final = 900.0
 """Seconds between attempts after failures: doubling from the first to the last."""
@@ -58,13 +63,16 @@ class ChildEnd:
 
 
 def next_run(now: float, interval: Interval, failures: int) -> float:
-    """When to load next, in unix seconds: after the next close, or sooner after `failures`."""
-    delay = min(AFTER_CLOSE, interval.seconds / 10)
-    due = interval.floor(now) + delay
-    close = due if due > now else due + interval.seconds
+    """When to load next, in unix seconds: after a close, or sooner after `failures`."""
+    delays = [min(AFTER_CLOSE, interval.seconds / 10)]
+    if interval.seconds > SECOND_LOOK:
+        delays.append(SECOND_LOOK)
+    close = interval.floor(now)
+    delays.append(interval.seconds + delays[0])
+    due = next(close + delay for delay in delays if close + delay > now)
     if failures == 0:
-        return close
-    return min(close, now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10)))
+        return due
+    return min(due, now + min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 10)))
 
 
 class Beside(threading.Thread, ABC):

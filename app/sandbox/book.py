@@ -21,16 +21,25 @@ Span = tuple[int, int]
 _FIRST_STEP: Final = 16
 
 
+class Raw(str):
+    """Text that is sent in place of a number as it is, valid JSON or not."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One candle as the exchange would send it, right or wrong; `stamp` in unix seconds, UTC."""
+    """One candle as the exchange would send it, right or wrong; `stamp` in unix seconds, UTC.
+
+    A volume of None is sent as null.
+    """
 
     stamp: int
     open: Decimal
     high: Decimal
     low: Decimal
     close: Decimal
-    volume: Decimal
+    volume: Decimal | Raw | None
 
 
 class CandleBook(Protocol):

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from app.core.market import Interval, Series
 from app.core.ports import Clock
@@ -140,7 +140,7 @@ class Exchange:
         self, name: str, query: Query, now: float, due: Sequence[Fault]
     ) -> Sequence[Bar]:
         """The newest page from `from` up to `to`; a candle that began before `from` is left out."""
-        pair = {pair.legacy: pair for pair in self.book.pairs}.get(name)
+        pair = {pair.legacy: pair for pair in self.book.pairs}.get(unquote(name))
         if pair is None:
             raise Refused("API|COIN_NOT_FOUND", "This coin not found", 404)
         interval = _interval(query.get("precision", ""))

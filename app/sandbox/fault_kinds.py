@@ -16,8 +16,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.sandbox.book import Bar
-from app.sandbox.wire import FIELDS, JSON, Outgoing, Raw, Reply
+from app.sandbox.book import Bar, Raw
+from app.sandbox.wire import FIELDS, JSON, Outgoing, Reply
 
 _SECONDS: Final = 3_600
 _TICK: Final = Decimal("0.00000001")

@@ -11,6 +11,7 @@ from app.commands.command import Parser, plain_parser
 from app.core.errors import ConfigurationError
 from app.core.market import Pair, Series
 from app.core.ports import Clock
+from app.domain.times import moment
 from app.sandbox.book import Bar, CandleBook, ReplayBook
 from app.sandbox.exchange import Exchange
 from app.sandbox.fault_kinds import KINDS
@@ -80,10 +81,10 @@ def parser(prog: str = PROG) -> Parser:
     )
     add(
         "--now",
-        type=int,
-        metavar="SECONDS",
-        help="start the exchange's clock here, in unix seconds (default: the own time of a legacy "
-        "reply, the latest of several, else now)",
+        type=lambda text: moment(text, "--now").first,
+        metavar="TIME",
+        help="start the exchange's clock here: unix seconds, or a time such as 2024-03-29T00:00:00Z "
+        "(default: the own time of a legacy reply, the latest of several, else now)",
     )
     add(
         "--prices",

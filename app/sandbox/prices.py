@@ -99,7 +99,7 @@ def read_prices(path: Path) -> PriceBook:
     columns: dict[str, dict[str, list[Decimal | None]]] = {}
     where = str(path)
     try:
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), 1):
             where = f"{path}: line {number}"
             for coin_id, entry in _table(line).items():
                 for name, value in entry.items():

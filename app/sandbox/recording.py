@@ -5,7 +5,8 @@ Three shapes are read, each plain or gzipped:
 - a v4 reply, one object of columns `t o h l c v`;
 - CSV whose header has `timestamp,open,high,low,close,volume` or `t,o,h,l,c,v`, in any order; other
   columns are ignored.
-Numbers keep the decimal text of the file. Candles are not validated here.
+Numbers keep the decimal text of the file. Candles are not validated here. A volume may be missing,
+or anything else: it is sent as it stands in the file.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.core.errors import ConfigurationError
 from app.core.market import FIRST_FINER_STAMP, Interval
-from app.sandbox.book import Bar
+from app.sandbox.book import Bar, Raw
 from app.sandbox.wire import FIELDS
+
+_VOLUME: Final = "volume"
+_NEEDED: Final = tuple(name for name in FIELDS if name != _VOLUME)
+_MOST_DIGITS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,41 +107,62 @@ Rows = Iterable[Mapping[str, Any]]
 
 def _json_rows(text: str) -> tuple[int | None, Rows]:
     """The server's time or None, and the rows."""
-    reply = json.loads(text, parse_float=str, parse_int=str)
+    reply = json.loads(text, parse_float=str, parse_int=str, parse_constant=Raw)
     if isinstance(reply, dict) and isinstance(reply.get("candles"), list):
         if "server_unix_timestamp" not in reply:
             raise ValueError("'server_unix_timestamp' is missing: which candle was still running?")
         return int(reply["server_unix_timestamp"]), reply["candles"]
-    if isinstance(reply, dict) and all(isinstance(reply.get(name[0]), list) for name in FIELDS):
-        columns = [reply[name[0]] for name in FIELDS]
-        return None, [dict(zip(FIELDS, row, strict=True)) for row in zip(*columns, strict=True)]
+    if isinstance(reply, dict) and all(isinstance(reply.get(name[0]), list) for name in _NEEDED):
+        columns = [reply[name[0]] for name in _NEEDED]
+        rows = [dict(zip(_NEEDED, row, strict=True)) for row in zip(*columns, strict=True)]
+        volumes = reply.get(_VOLUME[0])
+        if isinstance(volumes, list) and len(volumes) == len(rows):
+            rows = [row | {_VOLUME: value} for row, value in zip(rows, volumes, strict=True)]
+        return None, rows
     raise ValueError("no recorded reply: give 'candles' (legacy) or columns t, o, h, l, c, v (v4)")
 
 
 def _csv_rows(text: str) -> Rows:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     for names in (list(FIELDS), [name[0] for name in FIELDS]):
-        if set(reader.fieldnames or ()) >= set(names):
+        if set(reader.fieldnames or ()) >= set(names) - {_VOLUME, _VOLUME[0]}:
             return [
-                dict(zip(FIELDS, (row[name] for name in names), strict=True))
+                dict(zip(FIELDS, (row.get(name) or None for name in names), strict=True))
                 for row in reader
                 if any(row.values())
             ]
-    raise ValueError(f"the header must have {','.join(FIELDS)} or t,o,h,l,c,v")
+    raise ValueError(f"the header must have {','.join(_NEEDED)} or t,o,h,l,c")
 
 
 def _bar(where: str, row: Mapping[str, Any]) -> Bar:
     try:
-        stamp, *numbers = (Decimal(row[name]) for name in FIELDS)
+        stamp, *prices = (Decimal(row[name]) for name in _NEEDED)
         # A stamp from a float column reads 1641081600.0.
         whole = 0 <= stamp < FIRST_FINER_STAMP and stamp == int(stamp)
-        if whole and all(number.is_finite() for number in numbers):
-            return Bar(int(stamp), *numbers)
+        if whole and all(number.is_finite() for number in prices):
+            opened, high, low, close = prices
+            return Bar(int(stamp), opened, high, low, close, _volume(row.get(_VOLUME)))
     except (ArithmeticError, TypeError, ValueError, KeyError):
         pass
     raise ValueError(
-        f"{where} is no candle of a time in whole unix seconds and five decimal numbers: {row!r:.200}"
+        f"{where} is no candle of a time in whole unix seconds and four prices: {row!r:.200}"
     )
+
+
+def _volume(value: Any) -> Decimal | Raw | None:
+    """The volume, or what is sent in its place."""
+    if value is None or isinstance(value, Raw):
+        return value
+    if isinstance(value, str):
+        try:
+            volume = Decimal(value)
+        except ArithmeticError:
+            pass
+        else:
+            # Written out, a number of a huge exponent would fill the memory.
+            if volume.is_finite() and abs(volume.adjusted()) < _MOST_DIGITS:
+                return volume
+    return Raw(json.dumps(value))
 
 
 def _interval(bars: Sequence[Bar]) -> Interval:

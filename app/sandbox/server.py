@@ -32,6 +32,8 @@ class SandboxServer(ThreadingHTTPServer):
         self.exchange = exchange
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, SandboxHandler)
 
     def server_bind(self) -> None:
@@ -116,13 +118,14 @@ def serve(exchange: Exchange, port: int = 0, host: str = HOST) -> Iterator[str]:
     Port 0 takes a free one. Raises OSError where the address cannot be bound. At the end the port,
     the connections and their threads are gone.
     """
+    host = host.strip("[]")
     server = SandboxServer((host, port), exchange)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox"
     )
     thread.start()
     try:
-        yield f"http://{host}:{server.server_port}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from app.core.market import Pair
 from app.domain.fixed_point import PLACES
-from app.sandbox.book import Bar
+from app.sandbox.book import Bar, Raw
 
 JSON: Final = "application/json; charset=utf-8"
 FIELDS: Final = {
@@ -23,12 +23,6 @@ FIELDS: Final = {
     **{name: name for name in ("open", "high", "low", "close", "volume")},
 }
 """The legacy format's field names → those of `Bar`. v4 uses the first letters."""
-
-
-class Raw(str):
-    """Text that is sent in place of a number as it is, valid JSON or not."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +137,9 @@ def number(value: Decimal | int | Raw | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _text(value: Decimal | int | Raw) -> str:
-    """v4's prices: text of eight decimal places; a finer price keeps all its digits."""
+def _text(value: Decimal | int | Raw | None) -> str:
+    """v4's numbers: text of eight decimal places; a finer number keeps all its digits."""
     if not isinstance(value, Decimal):
-        return str(value)
+        return number(value)
     whole, _, fraction = format(value, "f").partition(".")
     return f'"{whole}.{fraction.rstrip("0").ljust(PLACES, "0")}"'

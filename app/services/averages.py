@@ -10,8 +10,9 @@ from app.core.errors import InvalidParameter
 from app.core.market import DAY, OLDEST_BUCKET, Series, SeriesState, Window
 from app.core.ports import AverageStore, SeriesStore
 from app.domain import rendering
+from app.domain.candles import UNCERTAIN
 from app.domain.gaps import Span
-from app.domain.times import Moment, iso, require_order
+from app.domain.times import Moment, iso, require_order, served_period, warmed_up
 
 MAX_POINTS: Final = 10_000
 """The most buckets that one reply may span."""
@@ -38,8 +39,18 @@ class Selection:
 
     @property
     def expected(self) -> int:
-        """The number of selected buckets that have ended. Each of them should have a value."""
+        """The number of selected buckets that have ended."""
         return self.series.interval.count(self.first, min(self.last, self.closed))
+
+    def missing(self, values: int, newest: int | None) -> int:
+        """The number of selected buckets that should have a value, less these `values`.
+
+        What has just ended is not missing while it may not count yet (`UNCERTAIN`), unless it is
+        stored: `newest` is the newest stored bucket.
+        """
+        certain = self.series.interval.last_closed(self.now - UNCERTAIN)
+        due = self.closed if newest is None else min(self.closed, max(newest, certain))
+        return max(0, self.series.interval.count(self.first, min(self.last, due)) - values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +98,8 @@ def read_averages(averages: AverageStore, window: Window, selection: Selection) 
     """
     span = limited(averages, selection)
     values = averages.read(selection.series, window, span.first, span.last)
-    return Reading(values.body, values.state, max(0, selection.expected - values.count))
+    missing = selection.missing(values.count, values.state.last)
+    return Reading(values.body, values.state, missing)
 
 
 def read_candles(
@@ -100,7 +112,7 @@ def read_candles(
     span = limited(averages, selection)
     state, rows = store.rows(selection.series, span.first, span.last)
     body = rendering.candles(rows, windows)
-    return Reading(body, state, max(0, selection.expected - len(rows)))
+    return Reading(body, state, selection.missing(len(rows), state.last))
 
 
 def nothing_stored(series: Series) -> str:
@@ -114,21 +126,35 @@ def why_absent(
     """Say why the first selected buckets cannot have a value: no candle, or no average yet.
 
     With `window`, the value is the average over it. None if all buckets can have a value: a missing
-    one is a gap then. The text is ASCII, at most 300 characters.
+    one is a gap then. More HISTORY_DAYS help only if loads have not asked for these buckets before.
+    Apart from the pair's name the text is ASCII, at most 300 characters.
     """
     series = selection.series
     if state.first is None or state.last is None:
         return nothing_stored(series)
     begins, averages = state.first, ""
+    warm_up = 0 if window is None else (window - 1) * series.step
     if window is not None:
-        begins += (window - 1) * series.step
+        begins += warm_up
         averages = f"; the first average over {window} can be that of {iso(begins)}"
     if selection.first >= begins or selection.expected <= 0:
         return None
+    served = served_period(series.interval, selection.history_days, selection.now)
+    loaded = warmed_up(served, series.interval).first
+    # Nobody may have traded in the first hours of what was loaded. A day without a candle is more.
+    if selection.first - warm_up >= loaded or state.first > loaded + DAY:
+        advice = (
+            "What is older is not loaded yet, or the exchange does not have it: GET "
+            f"/{series.pair}/gaps?interval={series.interval} says which."
+        )
+    else:
+        advice = (
+            f"To go further back, raise HISTORY_DAYS ({selection.history_days}) and run make "
+            "initial_load."
+        )
     return (
         f"{series.pair} at {series.interval} is stored from {iso(state.first)} to {iso(state.last)}"
-        f"{averages}. To go further back, raise HISTORY_DAYS ({selection.history_days}) and run "
-        "make initial_load."
+        f"{averages}. {advice}"
     )
 
 

@@ -8,13 +8,22 @@ candles.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
+from urllib.parse import quote
 
 from app.core.errors import PriceScaleChanged, UpstreamError, UpstreamNonsense
-from app.core.market import Candle, CandlePage, RefusedCandle, Series
+from app.core.market import (
+    WITH_EARLIER_VOLUME,
+    WITHOUT_VOLUME,
+    Candle,
+    CandlePage,
+    RefusedCandle,
+    Series,
+    VolumeNote,
+)
 from app.core.ports import CandleSource, SeriesStore
 from app.domain.gaps import Span, anchored, pages
 from app.domain.price_scale import scale_change
@@ -93,12 +102,15 @@ def _earliest(page: CandlePage) -> int | None:
 
 def quarantine_request(series: Series) -> str:
     """Return the request to the API that lists the refused candles of a series, with reasons."""
-    return f"GET /{series.pair}/quarantine?interval={series.interval}"
+    return f"GET /{quote(str(series.pair), safe='')}/quarantine?interval={series.interval}"
 
 
 @dataclass(slots=True)
 class Answer:
     """The pages of one commit, merged, and the candles that are stored for their buckets.
+
+    A candle that came without a volume has the one of an earlier reply, if there is any. `notes`
+    are about these candles, by bucket.
 
     `factor` is what the prices of one page were multiplied by, compared with stored or earlier
     candles; None if the scale did not change. `unlike` is a page that could not be compared: it
@@ -107,6 +119,7 @@ class Answer:
 
     candles: dict[int, Candle] = field(default_factory=dict)
     refused: list[RefusedCandle] = field(default_factory=list)
+    notes: dict[int, VolumeNote] = field(default_factory=dict)
     stored: dict[int, Candle] = field(default_factory=dict)
     factor: Fraction | None = None
     unlike: CandlePage | None = None
@@ -123,10 +136,22 @@ class Answer:
             if self.factor is None:
                 both = [(reference[c.bucket], c) for c in page.candles if c.bucket in reference]
                 self.factor = scale_change(both)
-        self.candles |= {candle.bucket: candle for candle in page.candles}
+        reasons = {note.bucket: note.reason for note in page.notes}
+        for candle in page.candles:
+            self._take(candle, reasons.get(candle.bucket, ""), in_store | before)
         self.refused += (item for item in page.refused if item.bucket not in self._requested)
         self.stored |= in_store
         self._requested.update(range(page.first, page.last + 1, step))
+
+    def _take(self, candle: Candle, reason: str, earlier: Mapping[int, Candle]) -> None:
+        bucket = candle.bucket
+        self.notes.pop(bucket, None)
+        if candle.volume is None:
+            if bucket in earlier:
+                candle = replace(candle, volume=earlier[bucket].volume)
+            use = WITHOUT_VOLUME if candle.volume is None else WITH_EARLIER_VOLUME
+            self.notes[bucket] = VolumeNote(bucket, f"{use} {reason}")
+        self.candles[bucket] = candle
 
     def judge(self, series: Series) -> UpstreamError | None:
         """Return None if the candles may be used. Otherwise refuse them all, and return why."""
@@ -137,7 +162,7 @@ class Answer:
             return PriceScaleChanged(
                 f"The candles of {series} came with {times}, compared with the stored candles "
                 f"or the page before: none of them is stored, they are {quarantine}. If the exchange "
-                "really changed its scale, move the database away and load anew.",
+                f"really changed its scale, load the pair anew: make reload ARGS={series.pair}",
                 host="the exchange",
             )
         if self.unlike is not None:
@@ -159,6 +184,7 @@ class Answer:
         """Refuse every candle, and record no absence: such a reply proves none."""
         self.refused.extend(RefusedCandle(bucket, reason) for bucket in self.candles)
         self.candles.clear()
+        self.notes.clear()
         self._requested.clear()
 
     def absent(self) -> list[int]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from app.core.market import WARM_UP, Series
 from app.core.ports import SeriesStore
 from app.domain.gaps import Span
-from app.domain.times import served_period, warmed_up
-from app.services.gaps import is_stale
+from app.domain.times import warmed_up
+from app.services.gaps import due_period, is_stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class CoverageCounter:
 
     def _coverage(self, store: SeriesStore, series: Series, now: float) -> Coverage:
         state = store.state(series)
-        served = served_period(series.interval, self._history_days, now)
+        served = due_period(store, series, state, self._history_days, now)
         counted = self._counts.get(series)
         if counted is None or counted[:2] != (state.revision, served):
             counted = state.revision, served, _count(store, series, served)

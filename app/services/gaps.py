@@ -10,6 +10,7 @@ from typing import Final
 
 from app.core.market import DAY, Absent, Interval, QuarantinedCandle, Series, SeriesState
 from app.core.ports import SeriesStore
+from app.domain.candles import UNCERTAIN
 from app.domain.gaps import Span, missing, spans_of
 from app.domain.times import served_period, warmed_up
 
@@ -123,17 +124,32 @@ def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
     return state.checked_at is None or state.checked_at < due + interval.seconds
 
 
+def due_period(
+    store: SeriesStore, series: Series, state: SeriesState, history_days: int, now: float
+) -> Span:
+    """Return the served period whose candles should be stored at unix time `now`.
+
+    A candle that no other follows counts only `UNCERTAIN` seconds after its end. Until a load
+    brings it, or learns that there is none, the period is the one before it. Raises StoreError.
+    """
+    served = served_period(series.interval, history_days, now)
+    if state.last is None or state.last >= served.last:
+        return served
+    before = served_period(series.interval, history_days, now - UNCERTAIN)
+    certain = store.absences(series, before.last + series.step, served.last)
+    return served if certain else before
+
+
 def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -> Inspection:
     """Compare the stored candles of the served period and its warm-up with the expected ones.
 
     Raises StoreError.
     """
     step, interval = series.step, series.interval
-    served = served_period(interval, history_days, now)
-    watched = warmed_up(served, interval)
-    state, present, absent, refused, wrong = store.together(
-        lambda one: _at_one_revision(one, series, watched)
+    served, (state, present, absent, refused, wrong) = store.together(
+        lambda one: _at_one_revision(one, series, history_days, now)
     )
+    watched = warmed_up(served, interval)
     holes = missing(*watched, step, present)
     checked_at = state.checked_at
     return Inspection(
@@ -152,23 +168,26 @@ def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -
 
 
 def _at_one_revision(
-    store: SeriesStore, series: Series, period: Span
-) -> tuple[SeriesState, list[int], list[Absent], list[QuarantinedCandle], list[int]]:
-    """Read what is stored of the period; read again if a load has committed meanwhile.
+    store: SeriesStore, series: Series, history_days: int, now: float
+) -> tuple[Span, tuple[SeriesState, list[int], list[Absent], list[QuarantinedCandle], list[int]]]:
+    """Read the due period, and what is stored of it; read again if a load has committed meanwhile.
 
     If loads commit faster than this reads, the last read has to do.
     """
     for _ in range(_MOST_READS):
+        state = store.state(series)
+        served = due_period(store, series, state, history_days, now)
+        period = warmed_up(served, series.interval)
         records = (
-            store.state(series),
+            state,
             store.buckets(series, *period),
             store.absences(series, *period),
-            store.quarantined(series, *period),
+            store.quarantined(series, *period, notes=False),
             store.wrong_averages(series, *period),
         )
-        if store.state(series).revision == records[0].revision:
+        if store.state(series).revision == state.revision:
             break
-    return records
+    return served, records
 
 
 def explain(

@@ -20,6 +20,7 @@ from typing import Final
 
 import numpy as np
 
+from app.core.errors import UpstreamNonsense
 from app.core.market import (
     DAY,
     WARM_UP,
@@ -32,8 +33,8 @@ from app.core.market import (
 )
 from app.core.ports import CandleSource, Clock, SeriesStore, SeriesUnit
 from app.domain.averages import moving_averages
-from app.domain.gaps import Span, affected, missing
-from app.domain.times import served_period, warmed_up
+from app.domain.gaps import Span, affected, missing, pages
+from app.domain.times import iso, served_period, warmed_up
 from app.events.types import (
     AveragesCalculated,
     CandleRevised,
@@ -41,7 +42,7 @@ from app.events.types import (
     CandlesRefused,
     Publish,
 )
-from app.services.comparing import Answer, fetch, requests
+from app.services.comparing import COMPARED, Answer, fetch, requests
 
 REREAD: Final = 3
 """Newest stored buckets that a load reads again, to notice revisions by the exchange."""
@@ -107,7 +108,7 @@ def plan_load(
     only for a day.
     """
     period = warmed_up(served_period(series.interval, history_days, now), series.interval)
-    ahead = max(LOOK_AHEAD * series.step, LEAST_LOOK_AHEAD)
+    ahead = _ahead(series)
     newest = store.state(series).last
     if newest is None:
         whole = Span(period.first, period.last + ahead)
@@ -118,6 +119,23 @@ def plan_load(
     before = Span(period.first, min(period.last, recent.first - series.step))
     spans = _gaps(store, series, before, now, ask_absent_again=ask_absent_again)
     return Plan(series, recent, tuple(spans))
+
+
+def plan_reload(store: SeriesStore, series: Series, now: float, *, history_days: int) -> Plan:
+    """Plan the requests that bring a whole series anew, at unix time `now`. Raises StoreError.
+
+    They begin with the oldest stored candle, or with the warm-up of the served period if that is
+    older.
+    """
+    period = warmed_up(served_period(series.interval, history_days, now), series.interval)
+    oldest = store.state(series).first
+    first = period.first if oldest is None else min(oldest, period.first)
+    return Plan(series, gaps=(Span(first, period.last + _ahead(series)),))
+
+
+def _ahead(series: Series) -> int:
+    """The seconds beyond our own clock that a load requests."""
+    return max(LOOK_AHEAD * series.step, LEAST_LOOK_AHEAD)
 
 
 def _gaps(
@@ -135,7 +153,7 @@ def _gaps(
     elif store.settled(series, *period) == series.interval.count(*period):
         return []  # the usual case: a count costs a tenth of reading a year of minutes
     else:
-        refused = store.quarantined(series, *period)
+        refused = store.quarantined(series, *period, notes=False)
         if any(item.bucket is None and item.last_seen_at > now - DAY for item in refused):
             return []
         settled = [item.bucket for item in store.absences(series, *period)]
@@ -149,10 +167,11 @@ class LoadReport:
     """What one load did to one series.
 
     The counts are of buckets; a bucket that two parts of a load request counts twice. `absent`
-    counts the requested closed buckets that the exchange did not have. `refused` holds each reason
-    once per bucket. `newest` is the newest stored bucket after the load, `revision` the series'
-    revision. `newer_refused` are the refused candles that are, or may be, newer than `newest`: if
-    there are any, the series is not current. It is None if the load requested nothing that new.
+    counts the requested closed buckets that the exchange did not have, `without_volume` the candles
+    that came without a usable volume. `refused` holds each reason once per bucket. `newest` is the
+    newest stored bucket after the load, `revision` the series' revision. `newer_refused` are the
+    refused candles that are, or may be, newer than `newest`: if there are any, the series is not
+    current. It is None if the load requested nothing that new.
     """
 
     series: Series
@@ -161,6 +180,7 @@ class LoadReport:
     unchanged: int = 0
     absent: int = 0
     averages: int = 0
+    without_volume: int = 0
     refused: tuple[RefusedCandle, ...] = ()
     revision: int = 0
     newest: int | None = None
@@ -176,6 +196,7 @@ class LoadReport:
             unchanged=self.unchanged + later.unchanged,
             absent=self.absent + later.absent,
             averages=self.averages + later.averages,
+            without_volume=self.without_volume + later.without_volume,
             refused=tuple(dict.fromkeys(self.refused + later.refused)),
             revisions=self.revisions + later.revisions,
             newer_refused=(
@@ -224,6 +245,55 @@ def load(
     return report
 
 
+def reload(
+    plan: Plan,
+    store: SeriesStore,
+    source: CandleSource,
+    clock: Clock,
+    *,
+    on_page: OnPage = ignore,
+    publish: Publish = ignore,
+    lose_missing: bool = False,
+) -> LoadReport:
+    """Fetch all candles of a `plan_reload`, then put them in place of the stored ones, at once.
+
+    They are compared with each other, but not with the stored candles: those may have another price
+    scale. Noted absences and revisions are kept; what was refused before is forgotten.
+
+    Raises what `load` raises; nothing but the quarantine has changed then. Raises UpstreamNonsense
+    where the exchange lacks some of the stored candles, unless `lose_missing`.
+    """
+    series, answer = plan.series, Answer()
+    batch: list[CandlePage] = []
+    for request in pages(plan.gaps, series.step, source.page_size, COMPARED):
+        batch += fetch(source, series, request, on_page)
+        page = batch[-1]
+        on_page(series.interval.count(page.first, page.last))
+        if page.complete:
+            break
+    for page in batch:
+        answer.add(page, (), series.step)
+    refusal, now = answer.judge(series), clock()
+    with store.begin(series) as unit:
+        if refusal is None:
+            lost = [bucket for bucket in unit.clear() if bucket not in answer.candles]
+            if lost and not lose_missing:
+                raise _would_lose(series, lost)
+        report = _write(unit, series, answer, batch[-1], now, usable=refusal is None)
+    if refusal is not None:
+        raise refusal
+    return _announce(report, publish)
+
+
+def _would_lose(series: Series, lost: Sequence[int]) -> UpstreamNonsense:
+    return UpstreamNonsense(
+        f"The exchange does not send {len(lost)} of the stored candles of {series}, from "
+        f"{iso(lost[0])} to {iso(lost[-1])}: nothing was changed. Make a backup (make backup), then "
+        "add --lose-missing to reload without them.",
+        host="the exchange",
+    )
+
+
 def mend_averages(store: SeriesStore, clock: Clock, series: Series, buckets: Sequence[int]) -> int:
     """Recompute the averages over windows that contain these buckets, from the stored closes.
 
@@ -263,26 +333,38 @@ def _commit(
     with store.begin(series) as unit:
         for page in batch:
             answer.add(page, unit.candles(page.first, page.last), series.step)
-        stored, refusal = answer.stored, answer.judge(series)
-        changed = [c for _, c in sorted(answer.candles.items()) if stored.get(c.bucket) != c]
-        revised = tuple((stored[c.bucket], c) for c in changed if c.bucket in stored)
-        absent = answer.absent()
-        unit.put_candles(changed)
-        unit.note_absent(absent, int(now))
-        unit.quarantine(answer.refused, int(now))
-        unit.note_revised(revised)
-        newest = max([c.bucket for c in changed], default=unit.state.last)
-        if newest is not None and unit.state.last is not None:
-            newest = max(newest, unit.state.last)
-        closes = [
-            c.bucket for c in changed if c.bucket not in stored or stored[c.bucket].close != c.close
-        ]
-        averages = _recompute(unit, series.step, closes, newest)
-        newer = _newer(answer.refused, newest, batch[-1])
-        checked = batch[-1].complete and refusal is None and not newer
-        revision = unit.finish(changed=bool(changed), now=now, checked=checked)
+        refusal = answer.judge(series)
+        report = _write(unit, series, answer, batch[-1], now, usable=refusal is None)
     if refusal is not None:
         raise refusal
+    return report
+
+
+def _write(
+    unit: SeriesUnit, series: Series, answer: Answer, page: CandlePage, now: float, *, usable: bool
+) -> LoadReport:
+    """Write an answer that ends with `page`, and the averages that it changes; end the unit.
+
+    `usable` is False where the answer was refused as a whole: the series is not current then.
+    """
+    stored = answer.stored
+    changed = [c for _, c in sorted(answer.candles.items()) if stored.get(c.bucket) != c]
+    revised = tuple((stored[c.bucket], c) for c in changed if c.bucket in stored)
+    absent = answer.absent()
+    unit.put_candles(changed)
+    unit.note_absent(absent, int(now))
+    unit.quarantine([*answer.refused, *answer.notes.values()], int(now))
+    unit.note_revised(revised)
+    newest = max([c.bucket for c in changed], default=unit.state.last)
+    if newest is not None and unit.state.last is not None:
+        newest = max(newest, unit.state.last)
+    closes = [
+        c.bucket for c in changed if c.bucket not in stored or stored[c.bucket].close != c.close
+    ]
+    averages = _recompute(unit, series.step, closes, newest)
+    newer = _newer(answer.refused, newest, page)
+    checked = page.complete and usable and not newer
+    revision = unit.finish(changed=bool(changed), now=now, checked=checked)
     return LoadReport(
         series,
         inserted=len(changed) - len(revised),
@@ -290,6 +372,7 @@ def _commit(
         unchanged=len(answer.candles) - len(changed),
         absent=len(absent),
         averages=averages,
+        without_volume=len(answer.notes),
         refused=tuple(answer.refused),
         revision=revision,
         newest=newest,

@@ -10,7 +10,6 @@ import structlog
 
 from app.core.errors import StoreError
 from app.core.market import DAY
-from app.core.ports import Clock
 from app.core.prices import (
     Coin,
     PriceSource,
@@ -20,21 +19,24 @@ from app.core.prices import (
 )
 from app.domain.anomalies import Judgement, RelativeRule
 from app.events.types import AnomalyDetected, PriceCollected, PriceRefused, Publish
-from app.services.anomalies import PriceRules, is_fresh, judge_newest
+from app.services.anomalies import AHEAD, PriceRules, is_fresh, judge_newest
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """The result of one request. Each requested coin is either in `stored` or in `refused`."""
+    """The result of one request. Each requested coin is either in `stored` or in `refused`.
+
+    `collected_at` is PriceReply.received_at.
+    """
 
     stored: tuple[StoredPrice, ...]
     refused: tuple[RefusedPrice, ...]
+    collected_at: int
 
 
 def collect(
     source: PriceSource,
     store: PriceStore,
-    clock: Clock,
     coins: Sequence[Coin],
     rules: PriceRules,
     *,
@@ -46,7 +48,7 @@ def collect(
     the prices are stored, nothing is raised: a judgement that fails is logged.
     """
     reply = source.prices(coins, rules.currency)
-    stored = store.add(reply.prices, int(clock())) if reply.prices else []
+    stored = store.add(reply.prices, reply.received_at) if reply.prices else []
     for price in stored:
         judgement = _judgement(store, price, rules)
         if judgement is not None and judgement.anomalous:
@@ -64,7 +66,7 @@ def collect(
         )
     for refused in reply.refused:
         publish(PriceRefused(refused.coin.symbol, refused.reason))
-    return Collection(tuple(stored), reply.refused)
+    return Collection(tuple(stored), reply.refused, reply.received_at)
 
 
 def _judgement(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judgement | None:
@@ -81,9 +83,16 @@ def _judgement(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judg
         return None
 
 
-def prune(store: PriceStore, retention_days: int, now: float) -> int:
-    """Remove prices older than the retention, and return how many. 0 days keeps all prices."""
-    return store.prune(int(now) - retention_days * DAY) if retention_days else 0
+def prune(store: PriceStore, retention_days: int, now: float, collected_at: int) -> int:
+    """Remove prices older than the retention, or stamped in the future; return how many.
+
+    0 days keeps all prices. `now` is our clock, `collected_at` the time of the last collection. A
+    price goes if it is too old, or in the future, by both: one wrong clock removes nothing.
+    """
+    if not retention_days:
+        return 0
+    first, last = sorted((int(now), collected_at))
+    return store.prune(first - retention_days * DAY, last + AHEAD)
 
 
 PRUNE_EVERY: Final = 3_600.0

@@ -2,7 +2,8 @@
 
 `GET {base}/simple/price?ids=bitcoin,ethereum&vs_currencies=usd&include_last_updated_at=true&
 precision=full` answers `{"bitcoin": {"usd": 67187.3358936566, "last_updated_at": 1711356300}, …}`.
-An unknown id is left out; any value may be null; small prices come as `1.2e-05`.
+An unknown id is left out, a retired one has an empty object or nulls; any value may be null.
+Prices have no tick: cheap coins have 13 places and more, and come as `1.4e-08`.
 (docs.coingecko.com/reference/simple-price)
 
 Error bodies come in several shapes, and some of them with HTTP 200:
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 from app.core.errors import (
@@ -27,10 +28,10 @@ from app.core.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from app.core.market import DAY
-from app.core.ports import Clock
+from app.core.market import DAY, Exact
+from app.core.ports import Clock, HostClocks
 from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
-from app.domain.fixed_point import PLACES, rounded
+from app.domain.fixed_point import as_decimal, kept
 from app.domain.times import iso
 from app.sources.host_clock import TOLERANCE, HostClock
 from app.sources.http import Bounds, UpstreamHttp
@@ -124,12 +125,12 @@ class CoinGecko:
     """A PriceSource.
 
     `http` asks the API's base URL with `key_headers` as its secrets, by POLICY, and understands
-    errors by `read_error`. `clock` is ours; it is used where the host sends no time.
+    errors by `read_error`. `clock` and `clocks` are HostClock's.
     """
 
-    def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
+    def __init__(self, http: UpstreamHttp, clock: Clock, clocks: HostClocks | None = None) -> None:
         self._http = http
-        self._time = HostClock(http.host, clock)
+        self._time = HostClock(http.host, clock, clocks)
 
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
         """See PriceSource.prices. `currency` is CoinGecko's name of it, any case: `usd`, `brl`.
@@ -149,11 +150,14 @@ class CoinGecko:
             },
         )
         table = _table(reply.data, ids, self._http.host)
-        now = self._time.read(reply.server_time)
+        # When the host answered, not when the body was made: a price is refused only for a time
+        # that no honest reply can name, and a cache may keep the first `Date` beside an `Age`.
+        now = self._time.read(reply) + reply.age
+        received_at = self._time.stamp(reply)
         prices, refused = [], []
         for coin in coins:
             try:
-                price, priced_at = _quote(table, coin.id, quote, now)
+                price, priced_at = _quote(table, coin, quote, now)
                 prices.append(SpotPrice(coin, price, quote, priced_at))
             except (Unusable, UnrepresentablePrice) as error:
                 refused.append(
@@ -162,7 +166,7 @@ class CoinGecko:
                         f"{self._http.host} has no usable price of {coin} in {quote}: {error}.",
                     )
                 )
-        return PriceReply(tuple(prices), tuple(refused))
+        return PriceReply(tuple(prices), tuple(refused), received_at)
 
 
 def _table(data: object, ids: Sequence[str], host: str) -> dict[str, Any]:
@@ -183,25 +187,50 @@ def _table(data: object, ids: Sequence[str], host: str) -> dict[str, Any]:
     )
 
 
-def _quote(table: dict[str, Any], coin_id: str, currency: str, now: int) -> tuple[int, int]:
-    """The price in 1e-8 and its time. Raises Unusable and UnrepresentablePrice."""
-    if coin_id not in table:
-        raise Unusable(f"it leaves out the id {coin_id!r}; check it in ALLOWED_SYMBOLS")
-    entry = table[coin_id]
-    if not isinstance(entry, dict):
-        raise Unusable(f"the entry under {coin_id!r} is {_shown(entry)}, not an object")
-    if currency not in entry:
-        raise Unusable(f"there is none under {currency!r}; check PRICE_CURRENCY")
+def _quote(table: dict[str, Any], coin: Coin, currency: str, now: int) -> tuple[Exact, int]:
+    """The price and its time. Raises Unusable and UnrepresentablePrice."""
+    entry = table.get(coin.id)
+    if not isinstance(entry, dict | None):
+        raise Unusable(f"the entry under {coin.id!r} is {_shown(entry)}, not an object")
+    if not _has_price(entry, currency):
+        currency_works = any(_has_price(other, currency) for other in table.values())
+        raise Unusable(
+            _without_price(coin, currency, listed=entry is not None, currency_works=currency_works)
+        )
     return _price(entry[currency]), _time(entry.get("last_updated_at"), now)
 
 
-def _price(value: Any) -> int:
-    """The number in 1e-8, rounded half to even once."""
+def _has_price(entry: object, currency: str) -> TypeGuard[dict[str, Any]]:
+    return isinstance(entry, dict) and entry.get(currency) is not None
+
+
+def _without_price(coin: Coin, currency: str, *, listed: bool, currency_works: bool) -> str:
+    """Why the reply has no price of the coin, and what to do.
+
+    `listed`: the reply has an entry about it. `currency_works`: another coin has a price in it.
+    """
+    of_id = (
+        f"CoinGecko has none (any more) under the id {coin.id!r}, which was probably renamed or "
+        "retired, or is misspelt: look the new id up in CoinGecko's coins/list, and write "
+        f"{coin}:new-id in ALLOWED_SYMBOLS"
+    )
+    if currency_works:
+        return of_id
+    if listed:
+        return (
+            f"no coin in the reply has a price in {currency!r}. Check PRICE_CURRENCY; if it is "
+            f"right, {of_id}"
+        )
+    return f"{of_id}. If the id is right, check PRICE_CURRENCY"
+
+
+def _price(value: Any) -> Exact:
+    """The number as it came."""
     if isinstance(value, bool) or not isinstance(value, int | DecimalText):
         raise Unusable(f"the price is {_shown(value)}, not a JSON number")
-    price = rounded(str(value))
-    if price <= 0:
-        raise Unusable(f"the price {_shown(value)} is not above 0 in steps of 1e-{PLACES}")
+    price = kept(str(value))
+    if as_decimal(price) <= 0:
+        raise Unusable(f"the price {_shown(value)} is not above 0")
     return price
 
 

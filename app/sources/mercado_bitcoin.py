@@ -7,6 +7,8 @@ trade is absent; the running candle comes last and unmarked. (api.mercadobitcoin
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -18,7 +20,7 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.market import CandlePage, Series
-from app.core.ports import Clock
+from app.core.ports import Clock, HostClocks
 from app.domain.candles import RawCandle, closed_page
 from app.sources.host_clock import HostClock
 from app.sources.http import UpstreamHttp
@@ -27,7 +29,8 @@ from app.sources.replies import ErrorBody, read_common_error
 PAGE_SIZE: Final = 500
 """Buckets per request. The exchange documents no limit; clients have seen about 1,000."""
 
-_COLUMNS: Final = ("t", "o", "h", "l", "c", "v")
+_COLUMNS: Final = ("t", "o", "h", "l", "c")
+_VOLUMES: Final = "v"
 
 _OTHER_PAIR: Final = "check the pair's name in ALLOWED_PAIRS"
 
@@ -48,9 +51,13 @@ _MEANINGS: Final[dict[str, tuple[type[UpstreamError], str]]] = {
 def read_error(data: object, base_url: str = "MB_API_BASE_URL") -> ErrorBody | None:
     """Recognise `{"code": "DOMAIN|MODULE|ERROR", "message": "…"}`; an ErrorReader.
 
+    So is `{"s": "error", "errmsg": "…"}`, as charts' data feeds send it.
     `base_url` is the setting that the host's address comes from.
     """
     error = read_common_error(data)
+    if error is None and isinstance(data, dict) and data.get("s") == "error":
+        message = data.get("errmsg")
+        error = ErrorBody("error", message if isinstance(message, str) else "")
     if error is None:
         return None
     means, advice = _MEANINGS.get(error.code.rpartition("|")[2], (None, ""))
@@ -58,11 +65,20 @@ def read_error(data: object, base_url: str = "MB_API_BASE_URL") -> ErrorBody | N
 
 
 class MercadoBitcoin:
-    """A CandleSource. `http` asks the API's base URL and understands errors by `read_error`."""
+    """A CandleSource. `http` asks the API's base URL and understands errors by `read_error`.
 
-    def __init__(self, http: UpstreamHttp, clock: Clock) -> None:
+    `clock`, `clocks` and `monotonic` are HostClock's.
+    """
+
+    def __init__(
+        self,
+        http: UpstreamHttp,
+        clock: Clock,
+        clocks: HostClocks | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._http = http
-        self._time = HostClock(http.host, clock)
+        self._time = HostClock(http.host, clock, clocks, monotonic)
 
     @property
     def page_size(self) -> int:
@@ -80,18 +96,40 @@ class MercadoBitcoin:
                 "to": last,
             },
         )
-        exchange_time = self._time.read(reply.server_time)
         rows = _rows(reply.data, series, self._http.host)
-        return closed_page(rows, series.interval, first, last, exchange_time)
+        made_at = self._time.read(reply)
+        present = self._time.present(reply)
+        return closed_page(rows, series.interval, first, last, made_at, present)
+
+
+def holds_nothing(data: object) -> bool:
+    """Whether a reply says that the period has no candles, in any of the ways that exchanges do.
+
+    These are an empty list (or no content at all), `{"s": "no_data"}`, and columns or a list of
+    `candles` that are null or empty. What holds a value in one of these places says more.
+    """
+    if not isinstance(data, dict):
+        return data == []
+    named = [data[name] for name in ("candles", *_COLUMNS) if name in data]
+    return (data.get("s") == "no_data" or "t" in data or "candles" in data) and all(
+        value is None or value == [] for value in named
+    )
 
 
 def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
-    """The columns as rows. Raises UpstreamNonsense where they are not six of one length."""
+    """The columns as rows. Raises UpstreamNonsense where those of stamps and prices are not equal.
+
+    Without as many volumes, there are none.
+    """
+    if holds_nothing(data):
+        return []
     problem = ""
     columns: list[list[object]] = []
+    volumes: object = None
     if not isinstance(data, dict):
         problem = "are no JSON object"
     else:
+        volumes = data.get(_VOLUMES)
         for name in _COLUMNS:
             column = data.get(name)
             if not isinstance(column, list):
@@ -108,4 +146,7 @@ def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
             "format.",
             host=host,
         )
-    return [RawCandle(*row) for row in zip(*columns, strict=True)]
+    rows = len(columns[0])
+    if not isinstance(volumes, list) or len(volumes) != rows:
+        volumes = [None] * rows
+    return [RawCandle(*row) for row in zip(*columns, volumes, strict=True)]

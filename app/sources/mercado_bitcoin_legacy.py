@@ -8,16 +8,27 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 from app.core.errors import UpstreamError, UpstreamNonsense, UpstreamRejected, UpstreamUnavailable
 from app.core.market import CandlePage, Series
 from app.domain.candles import RawCandle, closed_page
-from app.sources.mercado_bitcoin import MercadoBitcoin
+from app.sources.mercado_bitcoin import MercadoBitcoin, holds_nothing
 from app.sources.mercado_bitcoin import read_error as read_v4_error
 from app.sources.replies import ErrorBody, plausible_time
 
 _SUCCESS: Final = 100
 _FIELDS: Final = ("timestamp", "open", "high", "low", "close", "volume")
+
+
+class _NotSent:
+    """Stands for a price that a candle does not name: unlike null, it does not mean "no trade"."""
+
+    def __repr__(self) -> str:
+        return "(not sent)"
+
+
+_ELSE: Final = {name: _NotSent() for name in ("open", "high", "low", "close")}
 
 
 def read_error(data: object) -> ErrorBody | None:
@@ -39,16 +50,20 @@ class MercadoBitcoinLegacy(MercadoBitcoin):
     def page(self, series: Series, first: int, last: int) -> CandlePage:
         """See CandleSource.page."""
         reply = self._http.get_json(
-            f"{series.pair.legacy}/candle",
+            f"{quote(series.pair.legacy, safe='')}/candle",
             {"from": first, "to": last, "precision": series.interval.value},
         )
         rows = _rows(reply.data, series, self._http.host)
-        stamped = plausible_time(reply.data.get("server_unix_timestamp")) or reply.server_time
-        return closed_page(rows, series.interval, first, last, self._time.read(stamped))
+        word = reply.data.get("server_unix_timestamp") if isinstance(reply.data, dict) else None
+        made_at = self._time.read(reply, plausible_time(word))
+        present = self._time.present(reply)
+        return closed_page(rows, series.interval, first, last, made_at, present)
 
 
 def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
     """The objects as rows. Raises UpstreamNonsense where they are no list of objects."""
+    if holds_nothing(data):
+        return []
     candles = data.get("candles") if isinstance(data, dict) else None
     if not isinstance(candles, list) or not all(isinstance(item, dict) for item in candles):
         raise UpstreamNonsense(
@@ -57,4 +72,4 @@ def _rows(data: object, series: Series, host: str) -> list[RawCandle]:
             "exchange has changed its format.",
             host=host,
         )
-    return [RawCandle(*(item.get(name) for name in _FIELDS)) for item in candles]
+    return [RawCandle(*(item.get(name, _ELSE.get(name)) for name in _FIELDS)) for item in candles]

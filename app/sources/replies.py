@@ -1,20 +1,23 @@
 """What a host's reply means: pure, so that every case is a line in a table of tests.
 
 The order of judgement: a redirect; an error in the body (a host's own words are more precise than
-a status, and some send them with 200); the status; a page of HTML; the JSON.
+a status, and some send them with 200); the status; a page of HTML; the JSON. What the body is
+decides whether it is a page, not its label: some hosts label JSON `text/html`.
 
 JSON is read as RFC 8259 means it, and no number passes through a binary float. Python's own reader
-accepts `NaN`, `Infinity` and repeated keys, and turns `353446.62655678` into a float. From an
-exchange, the first three are nonsense, and the last would cost the price its digits.
+accepts repeated keys, and turns `353446.62655678` into a float. From an exchange, the first is
+nonsense, and the second would cost the price its digits. `NaN` and `Infinity` are no JSON, but a
+reply may hold one where nobody needs a number: so they are kept as text, which is no number.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.core.errors import (
@@ -33,6 +36,10 @@ _BLOCKS: Final = frozenset({403, 451})
 _WAITS: Final = frozenset({408, 429})
 _HTML: Final = frozenset({"text/html", "application/xhtml+xml"})
 _NEWEST_TIME: Final = 4_102_444_800  # 2100-01-01: a later `Date` is a mistake of its sender
+_NO_CONTENT: Final = 204
+# A header that came twice arrives joined by commas, and an HTTP date has a comma of its own.
+_BETWEEN_DATES: Final = re.compile(r",\s*(?=[A-Za-z])")
+_AGE: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +62,16 @@ class RawReply:
 class Reply:
     """A trustworthy answer.
 
-    `data` is what `loads` returns. `server_time` is the host's clock in unix seconds, from the
-    `Date` header; None where that is absent or implausible.
+    `data` is what `loads` returns; an empty list where the reply has no content (204).
+    `server_time` is the host's clock in unix seconds, from the `Date` header; None where that is
+    absent or implausible. A cache stamps a stored body anew, and says in the `Age` header how many
+    seconds ago the body was made: `age`, else 0. So the body was made at `server_time` - `age`
+    (RFC 9111, 5.1).
     """
 
     data: Any
     server_time: int | None
+    age: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +105,9 @@ def read_common_error(data: object) -> ErrorBody | None:
     """
     if not isinstance(data, dict):
         return None
-    error = data.get("error")
+    error = _said(data.get("error"))
     inner = error if isinstance(error, dict) else data
-    code, message = inner.get("code"), inner.get("message")
+    code, message = _said(inner.get("code")), inner.get("message")
     status = next(
         (s for s in (inner.get("status"), code, data.get("status")) if _is_error(s)), None
     )
@@ -109,10 +120,15 @@ def read_common_error(data: object) -> ErrorBody | None:
     )
 
 
+def _said(value: Any) -> Any:
+    """The value, or None for NaN and other numbers that are neither a code nor a message."""
+    return None if isinstance(value, DecimalText) else value
+
+
 def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Reply:
     """Turn a raw reply into a Reply, or raise the UpstreamError that says what it means.
 
-    `now`, in unix seconds, is used only for a `Retry-After` date where the reply has no `Date`.
+    `now`, in unix seconds, is used only where the reply has no `Date`.
     """
     if 300 <= raw.status < 400:
         raise UpstreamNonsense(_redirected(raw, host), host=host)
@@ -124,11 +140,12 @@ def judge(raw: RawReply, host: str, read_error: ErrorReader, now: float) -> Repl
     if error is not None or status >= 400:
         words = error or ErrorBody(message="" if refusal is None else _plain_text(raw))
         raise _error(raw, host, status, words, now)
-    if _is_html(raw):
+    if _is_html(raw) and not _has_no_content(raw):
         raise _blocked(host, f"{status}, a page of HTML")
     if refusal is not None or not 200 <= status < 300:
         raise _unreadable(raw, host, refusal)
-    return Reply(data, _server_time(raw))
+    server_time = _server_time(raw)
+    return Reply(data, server_time, _age(raw, now if server_time is None else server_time))
 
 
 def plausible_time(value: object) -> int | None:
@@ -198,6 +215,8 @@ def _may_be_cut(raw: RawReply) -> bool:
 
 
 def _parsed(raw: RawReply) -> tuple[Any, ValueError | None]:
+    if _has_no_content(raw):
+        return [], None
     if raw.body is None:
         return None, JsonRefused(raw.problem)
     try:
@@ -206,9 +225,17 @@ def _parsed(raw: RawReply) -> tuple[Any, ValueError | None]:
         return None, error
 
 
+def _has_no_content(raw: RawReply) -> bool:
+    return raw.status == _NO_CONTENT and not raw.body
+
+
 def _is_html(raw: RawReply) -> bool:
+    """Whether the body is a page of HTML, or is labelled so and is no JSON either."""
+    start = (raw.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     kind = raw.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind in _HTML or (raw.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    if start == b"<" or kind not in _HTML:
+        return start == b"<"
+    return start not in (b"{", b"[") and _parsed(raw)[1] is not None
 
 
 def _plain_text(raw: RawReply) -> str:
@@ -232,15 +259,32 @@ def _redirected(raw: RawReply, host: str) -> str:
 
 
 def _server_time(raw: RawReply) -> int | None:
-    return plausible_time(parse_http_date(raw.headers.get("date")))
+    """The time in `Date`; of several plausible ones the oldest."""
+    dates = _BETWEEN_DATES.split(raw.headers.get("date", ""))
+    times = (plausible_time(parse_http_date(date)) for date in dates)
+    return min((time for time in times if time is not None), default=None)
+
+
+def _age(raw: RawReply, now: float) -> int:
+    """The seconds in `Age`, of several the most. What dates from before all trading is no age."""
+    values = (value.strip() for value in raw.headers.get("age", "").split(","))
+    ages = (int(value) for value in values if _AGE.fullmatch(value))
+    return max((age for age in ages if age <= now - OLDEST_BUCKET), default=0)
 
 
 def _is_error(status: object) -> bool:
     return isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600
 
 
+_LONGEST_INT: Final = 100
+"""Digits of the longest number that becomes an `int`: Python renders only 4,300 of them."""
+
+
 class DecimalText(str):
-    """A JSON number with a fraction or an exponent, as the characters that were sent."""
+    """A JSON number that is no `int` here, as the characters that were sent.
+
+    It has a fraction or an exponent, or very many digits, or is `NaN`, `Infinity` or `-Infinity`.
+    """
 
     __slots__ = ()
 
@@ -257,14 +301,14 @@ def loads(body: bytes) -> Any:
     """Parse one JSON document in UTF-8.
 
     Whole numbers become `int`, all other numbers DecimalText. Raises JsonBroken for text that is no
-    JSON, and JsonRefused for NaN and infinities, a repeated key, and what is too long or too deeply
-    nested for Python.
+    JSON, and JsonRefused for a repeated key and for what is too deeply nested for Python.
     """
     try:
         return json.loads(
             body.decode("utf-8"),
             parse_float=DecimalText,
-            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_constant=DecimalText,
             object_pairs_hook=_object,
         )
     except UnicodeDecodeError as error:
@@ -273,14 +317,10 @@ def loads(body: bytes) -> Any:
         raise JsonBroken(f"it is not JSON at character {error.pos}: {error.msg}") from error
     except RecursionError as error:
         raise JsonRefused("it is nested too deeply") from error
-    except JsonRefused:
-        raise
-    except ValueError as error:
-        raise JsonRefused(f"it holds a number that is too long ({error})") from error
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise JsonRefused(f"it holds {name}, which is no JSON number")
+def _integer(digits: str) -> int | DecimalText:
+    return int(digits) if len(digits) <= _LONGEST_INT else DecimalText(digits)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class MemoryPriceStore:
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by collection time, then id; [first, last] limits that time."""
+        """The newest prices by arrival, the id; [first, last] limits their collection time."""
         with self._lock:
             prices = [
                 price
@@ -51,12 +51,12 @@ class MemoryPriceStore:
                 and (first is None or price.collected_at >= first)
                 and (last is None or price.collected_at <= last)
             ]
-        return sorted(prices, key=lambda p: (p.collected_at, p.id), reverse=True)[:limit]
+        return prices[::-1][:limit]
 
-    def prune(self, before: int) -> int:
-        """Remove the prices collected before that unix time; returns how many."""
+    def prune(self, before: int, after: int) -> int:
+        """Remove the prices collected before or after these unix times; returns how many."""
         with self._lock:
-            kept = [price for price in self._prices if price.collected_at >= before]
+            kept = [price for price in self._prices if before <= price.collected_at <= after]
             removed = len(self._prices) - len(kept)
             self._prices = kept
         return removed

@@ -25,6 +25,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 from app.core.ports import SeriesStore, SeriesUnit
@@ -122,13 +123,20 @@ class MemorySeriesStore:
         return sorted(wrong | orphans)
 
     def quarantined(
-        self, series: Series, first: int, last: int, limit: int | None = None
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        notes: bool = True,
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last] and those without a bucket, last seen first."""
+        """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
         candles = [
             item
             for item in self._committed(series).quarantine.values()
             if item.bucket is None or first <= item.bucket <= last
+            if notes or not item.used
         ]
         candles.sort(key=lambda item: (-item.last_seen_at, -(item.bucket or 0), item.reason))
         return candles[:limit]
@@ -186,6 +194,15 @@ class MemorySeriesUnit:
         candles = self.candles(first, last)
         return [candle.bucket for candle in candles], [candle.close for candle in candles]
 
+    def clear(self) -> list[int]:
+        """Delete all candles, averages and refused candles; returns the candles' buckets."""
+        stored = self._stored
+        buckets = sorted(stored.candles)
+        for rows in (stored.candles, stored.averages, stored.quarantine):
+            rows.clear()
+        self.state = replace(self.state, first=None, last=None)
+        return buckets
+
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles; ascending and unique. Their buckets are no longer absent."""
         for candle in candles:
@@ -212,9 +229,9 @@ class MemorySeriesUnit:
             first = asked_at if absence is None else absence.first_asked_at
             self._stored.absent[bucket] = Absent(bucket, first, asked_at)
 
-    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
-        """Keep candles that were refused at unix time `seen_at`, each reason once per bucket."""
-        for item in refused:
+    def quarantine(self, items: Sequence[RefusedCandle | VolumeNote], seen_at: int) -> None:
+        """Keep refusals and notes of unix time `seen_at`, each reason once per bucket."""
+        for item in items:
             key = (item.bucket or 0, item.reason)
             entry = self._stored.quarantine.get(key)
             first = seen_at if entry is None else entry.first_seen_at
@@ -264,6 +281,21 @@ class MemoryLeases:
         with self._guard:
             if self._table.get(name, ("", 0.0))[0] == self._holder:
                 del self._table[name]
+
+
+class MemoryHostClocks:
+    """HostClocks in a dictionary: host → (stamp, when it was first seen)."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[int, int]] = {}
+
+    def seen(self, host: str, stamp: int, now: float) -> int:
+        """When the host first sent the time `stamp`, at most `now`."""
+        kept, seen_at = self.kept.get(host, (stamp, int(now)))
+        if kept != stamp or seen_at > now:
+            seen_at = int(now)
+        self.kept[host] = stamp, seen_at
+        return seen_at
 
 
 def _contradicts(stored: _Stored, step: int, bucket: int) -> bool:

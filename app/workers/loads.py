@@ -50,17 +50,26 @@ Work = Callable[[Plan, OnPage], LoadReport]
 
 
 def load_selected(
-    command: str, settings: Settings, options: argparse.Namespace, planner: Planner
+    command: str,
+    settings: Settings,
+    options: argparse.Namespace,
+    planner: Planner,
+    carry_out: Callable[..., LoadReport] = load,
 ) -> int:
-    """Load the selected series and print how that ended; return the exit code."""
+    """Load the selected series and print how that ended; return the exit code.
+
+    `carry_out` is `load`, or a function that takes the same arguments.
+    """
     selection = series_of(settings, options)
     with (
         closing(bootstrap.for_command(settings)) as runtime,
-        bootstrap.open_candle_source(settings, runtime.limiter_for, runtime.clock) as source,
+        bootstrap.open_candle_source(
+            settings, runtime.limiter_for, runtime.clock, runtime.host_clocks
+        ) as source,
     ):
 
         def work(plan: Plan, on_page: OnPage) -> LoadReport:
-            return load(
+            return carry_out(
                 plan,
                 runtime.series,
                 source,

@@ -56,8 +56,9 @@ class Outcome:
             )
         if report is None or report.newest is None:
             return (
-                f"the exchange answers, but has no candle of {series} in the "
-                "requested period: check the pair's name, HISTORY_DAYS and this machine's clock"
+                f"the exchange answers, but has no closed candle of {series} in the requested "
+                "period: check the pair's name and this machine's clock; a pair that has just been "
+                "listed has its first candle when that has closed"
             )
         return None
 
@@ -89,6 +90,8 @@ def announce(outcome: Outcome, publish: Publish) -> Outcome:
     refused = report.refused if report is not None else ()
     if refused:
         log.warning("candles_not_used", count=len(refused), first=refused[0].reason)
+    if report is not None and report.without_volume:
+        log.warning("candles_without_volume", count=report.without_volume)
     if problem is not None or report is None:
         log.error("load_failed", error=outcome.kind, reason=problem)
         publish(LoadFailed(outcome.series, outcome.kind, problem or ""))
@@ -99,6 +102,7 @@ def announce(outcome: Outcome, publish: Publish) -> Outcome:
         revised=report.revised,
         absent=report.absent,
         refused=len(refused),
+        without_volume=report.without_volume,
         averages=report.averages,
         revision=report.revision,
     )
@@ -110,6 +114,12 @@ def conclude(command: str, runtime: Runtime, outcomes: Sequence[Outcome], *, as_
     failed = [outcome for outcome in outcomes if outcome.problem is not None]
     code = SOME_FAILED if failed else DONE
     output.table(_HEAD, [_row(outcome) for outcome in outcomes])
+    for outcome in outcomes:
+        if outcome.report is not None and outcome.report.without_volume:
+            output.line(
+                f"{outcome.series}: {outcome.report.without_volume} candles came without a usable "
+                f"volume, and are used: {quarantine_request(outcome.series)} has the reasons"
+            )
     for outcome in failed:
         output.line(f"{outcome.series} failed: {outcome.problem}")
     for outcome in outcomes:
@@ -164,6 +174,8 @@ def _row(outcome: Outcome) -> list[object]:
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     record = dict(zip(_HEAD, _row(outcome), strict=True))
     record |= outcome.series.named()
+    if outcome.report is not None:
+        record["without_volume"] = outcome.report.without_volume
     if outcome.problem is not None or outcome.taken:
         record = {key: value for key, value in record.items() if value != "-"}
         record |= {

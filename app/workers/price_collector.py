@@ -81,7 +81,6 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
             return collect(
                 runtime.price_source,
                 runtime.prices,
-                runtime.clock,
                 settings.allowed_symbols,
                 runtime.price_rules,
                 publish=runtime.events.publish,
@@ -131,7 +130,7 @@ def collect_once(runtime: Runtime, once: Callable[[], Collection], *, as_json: b
         collection = once()
     except (UpstreamError, StoreError) as error:
         raise _failed(error) from error
-    pruned = tidy_up(lambda: _prune(runtime))
+    pruned = tidy_up(lambda: _prune(runtime, collection.collected_at))
     output.table(
         ("symbol", "price", "currency", "as of"),
         [(p.symbol, text(p.price), p.currency, iso(p.priced_at)) for p in collection.stored],
@@ -149,8 +148,9 @@ def collect_once(runtime: Runtime, once: Callable[[], Collection], *, as_json: b
     )
 
 
-def _prune(runtime: Runtime) -> int:
-    return prune(runtime.prices, runtime.settings.price_retention_days, runtime.clock())
+def _prune(runtime: Runtime, collected_at: int) -> int:
+    days = runtime.settings.price_retention_days
+    return prune(runtime.prices, days, runtime.clock(), collected_at)
 
 
 def loop(
@@ -165,7 +165,9 @@ def loop(
     settings = runtime.settings
     collector = Collector(once, monotonic=monotonic, wait=wait)
     with suppress(Terminated, KeyboardInterrupt):  # the normal way to stop it
-        collector.run(settings.price_poll_seconds, jitter=jitter, tidy=lambda: _prune(runtime))
+        collector.run(
+            settings.price_poll_seconds, jitter=jitter, tidy=lambda at: _prune(runtime, at)
+        )
     return collector.tally
 
 

@@ -7,13 +7,14 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from app.core.errors import UnrepresentablePrice
 from app.core.market import DAY
-from app.domain.fixed_point import SCALE, rounded
+from app.domain.fixed_point import PLACES, SCALE, exact
 
 BILLION: Final = 10**9
 SPACING: Final = 100
@@ -128,8 +129,14 @@ def recorded(path: Path) -> Closes:
         for row in csv.DictReader(file):
             try:
                 buckets.append(int(row["timestamp"]))
-                closes.append(rounded(row["close"]))
-            except (KeyError, TypeError, ValueError, UnrepresentablePrice) as error:
+                closes.append(exact(f"{Decimal(row['close']):.{PLACES}f}"))
+            except (
+                KeyError,
+                TypeError,
+                ValueError,
+                ArithmeticError,
+                UnrepresentablePrice,
+            ) as error:
                 raise ValueError(f"{path}, row {len(buckets)}: {error!r}") from error
     if len(closes) < 2 * SPACING:
         raise ValueError(f"{path} has {len(closes)} closes: at least {2 * SPACING} are needed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from app.core.market import WINDOWS, Interval, Series
@@ -77,6 +78,7 @@ def _revise(stage: rig.Stage, bucket: int, chance: random.Random) -> Bar:
     bar = stage.book.candles(SERIES, bucket, bucket, rig.NOW)[0]
     close = bar.low + (bar.high - bar.low) * chance.randint(0, 1_000) / 1_000
     ticks = close.quantize(bar.close) if close != bar.close else bar.high
+    assert isinstance(bar.volume, Decimal), "the simulation has volumes"
     new = replace(bar, close=ticks, volume=bar.volume + 1)
     stage.book.replace(SERIES, [new])
     return new

@@ -100,6 +100,7 @@ class Market:
 
 
 def _row(bar: Bar) -> Row:
+    assert isinstance(bar.volume, Decimal), "the simulation has volumes"
     prices = (_whole(bar.open), _whole(bar.high), _whole(bar.low), _whole(bar.close))
     return Row(bar.stamp, *prices, _whole(bar.volume), bar.stamp, None, None, None)
 

@@ -52,6 +52,7 @@ CASES: Final = (
     Case("initial-load, unknown pair", ("initial-load", "--pairs", "BRLXYZ"), 2, "BRLXYZ"),
     Case("initial-load", ("initial-load",), 0, "BTC"),
     Case("incremental", ("incremental",), 0, "BTC"),
+    Case("reload", ("reload", "BRLBTC"), 0, "BTC"),
     Case("incremental, exchange away", ("incremental",), 1, "127.0.0.1", AWAY),
     Case("incremental, database away", ("incremental",), 2, "could not start", NO_DATABASE),
     Case("monitor", ("monitor",), 0, "complete"),

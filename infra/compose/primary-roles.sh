@@ -4,9 +4,9 @@
 set -eu
 
 psql --quiet --set ON_ERROR_STOP=1 --username postgres --dbname postgres <<'SQL'
-\set mms `cat /run/secrets/db_password`
-\set replicator `cat /run/secrets/replication_password`
-\set exporter `cat /run/secrets/exporter_password`
+\set mms `tr -d '\r\n' </run/secrets/db_password`
+\set replicator `tr -d '\r\n' </run/secrets/replication_password`
+\set exporter `tr -d '\r\n' </run/secrets/exporter_password`
 CREATE ROLE mms LOGIN PASSWORD :'mms';
 CREATE ROLE replicator LOGIN REPLICATION PASSWORD :'replicator';
 CREATE ROLE exporter LOGIN PASSWORD :'exporter' IN ROLE pg_monitor;

@@ -6,7 +6,7 @@ place=/var/lib/postgresql/data
 export PGDATA="$place/replica"
 export PGPASSFILE="$place/passfile"
 umask 077
-echo "*:*:*:replicator:$(cat /run/secrets/replication_password)" >"$PGPASSFILE"
+echo "*:*:*:replicator:$(tr -d '\r\n' </run/secrets/replication_password)" >"$PGPASSFILE"
 
 if [ ! -d "$PGDATA" ]; then
     # The rename comes last: a copy that was cut off is made anew.

@@ -16,7 +16,7 @@ _MIGRATE: Final = "migrate"
 def read_outputs(path: Path) -> dict[str, Any]:
     """The value of each output. Raises CannotStart where the file is not what Terraform prints."""
     try:
-        printed = json.loads(path.read_text(encoding="utf-8"))
+        printed = json.loads(path.read_bytes())
         return {str(name): output["value"] for name, output in printed.items()}
     except OSError as error:
         raise CannotStart(

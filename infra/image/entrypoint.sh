@@ -8,6 +8,7 @@ entry_points="api            serve HTTP (app.serve)
 migrate        bring the database of DB_URL to the schema of this version
 initial-load   load candles and averages of HISTORY_DAYS, then everything since
 incremental    load everything since the last stored candle
+reload         load a pair anew, in place of its stored candles
 collect        collect spot prices every PRICE_POLL_SECONDS (--once: once)
 monitor        name every missing candle (exit 0 complete, 1 gaps or stale, 2 not checked)"
 
@@ -28,6 +29,7 @@ case $entry_point in
     migrate) module=app.commands.migrate ;;
     initial-load) module=app.workers.initial_loader ;;
     incremental) module=app.workers.incremental_loader ;;
+    reload) module=app.workers.reload ;;
     collect) module=app.workers.price_collector ;;
     monitor) module=app.monitoring.gap_monitor ;;
     help | --help | -h)

@@ -20,19 +20,26 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Ask once; the exit code is the answer."""
     path = arguments[0] if arguments else "/healthz"
     port = int(environment.get("PORT") or 8000)
+    host = here(environment.get("HOST") or "")
     try:
-        status = ask(port, path)
+        status = ask(port, path, host)
     except OSError as error:
-        sys.stderr.write(f"port {port} does not answer: {error}\n")
+        sys.stderr.write(f"port {port} of {host} does not answer: {error}\n")
         return 1
     sys.stdout.write(f"{path} {status}\n")
     return 0 if status == 200 else 1
 
 
-def ask(port: int, path: str) -> int:
-    """The status of a GET of `path` at this machine's `port`. Raises OSError where none came."""
+def here(hosts: str) -> str:
+    """An address at which one listens who listens on `hosts`, the setting HOST."""
+    first = hosts.partition(",")[0].strip().strip("[]")
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)  # noqa: S104
+
+
+def ask(port: int, path: str, host: str = "127.0.0.1") -> int:
+    """The status of a GET of `path` at `host` and `port`. Raises OSError where none came."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
+    with socket.create_connection((host, port), SECONDS) as connection:
         connection.sendall(request.encode("ascii"))
         head = b""
         while b"\r\n" not in head:

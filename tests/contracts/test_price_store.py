@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
 
+from app.core.market import Exact
 from app.core.prices import Coin, SpotPrice, StoredPrice
 from app.db import schema
 from app.db.database import open_engine
 from app.db.session import transaction
 from app.db.stores import prices
 from app.db.stores.prices import SqlPriceStore
+from app.domain.fixed_point import as_decimal, kept
 from app.testing.prices import MemoryPriceStore
 from tests.support.statements import statements
 
@@ -36,14 +39,14 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     engine.dispose()
 
 
-def price(coin: Coin, value: int, at: int = AT, currency: str = "usd") -> SpotPrice:
+def price(coin: Coin, value: Exact, at: int = AT, currency: str = "usd") -> SpotPrice:
     """A price as a source says it."""
     return SpotPrice(coin, value, currency, at)
 
 
 def test_nothing_collected_is_nothing_to_read(store: Store) -> None:
     assert store.newest("BTC", "usd", 100) == []
-    assert store.prune(AT) == 0
+    assert store.prune(AT, AT) == 0
     assert store.add([], AT) == []
 
 
@@ -56,12 +59,23 @@ def test_what_is_stored_is_what_is_read_with_growing_ids(store: Store) -> None:
     assert store.newest("ETH", "usd", 100) == [stored[1]]
 
 
-def test_newest_first_is_by_time_of_collection_and_then_by_id(store: Store) -> None:
-    late = store.add([price(BTC, 1)], AT + 100)
-    early = store.add([price(BTC, 2)], AT + 50)
-    same = store.add([price(BTC, 3)], AT + 100)
-    assert store.newest("BTC", "usd", 10) == [*same, *late, *early]
-    assert store.newest("BTC", "usd", 1) == same
+@pytest.mark.parametrize(
+    "written",
+    ["1e-20", "1234567890123456.7", "1.4e-8", "9" * 40 + "." + "9" * 40, "1e-40", "67187.33"],
+)
+def test_a_price_of_any_size_is_read_as_it_was_stored(store: Store, written: str) -> None:
+    [stored] = store.add([price(BTC, kept(written))], AT)
+    [found] = store.newest("BTC", "usd", 1)
+    assert stored == found
+    assert found.price == kept(written)
+    assert as_decimal(found.price) == Decimal(written)
+
+
+def test_newest_first_is_by_arrival_whatever_the_clock_said(store: Store) -> None:
+    ahead = store.add([price(BTC, 1)], AT + 10_800)
+    right = store.add([price(BTC, 2)], AT + 50)
+    assert store.newest("BTC", "usd", 10) == [*right, *ahead]
+    assert store.newest("BTC", "usd", 1) == right
 
 
 def test_a_period_includes_both_ends(store: Store) -> None:
@@ -78,10 +92,18 @@ def test_pruning_removes_exactly_what_is_older(store: Store) -> None:
     store.add([price(BTC, 3), price(BTC, 4, currency="brl")], AT + 9)
     store.add([price(BTC, 7)], AT + 10)
     assert [p.price for p in store.newest("BTC", "brl", 9)] == [4]
-    assert store.prune(AT + 10) == 4
+    assert store.prune(AT + 10, AT + 10) == 4
     assert [p.price for p in store.newest("BTC", "usd", 10)] == [7]
     assert store.newest("ETH", "usd", 10) == []
-    assert store.prune(AT + 10) == 0
+    assert store.prune(AT + 10, AT + 10) == 0
+
+
+def test_pruning_removes_what_is_stamped_in_the_future(store: Store) -> None:
+    store.add([price(BTC, 1)], AT + 31_536_000)
+    store.add([price(BTC, 2)], AT + 10)
+    store.add([price(BTC, 3)], AT + 11)
+    assert store.prune(AT, AT + 10) == 2
+    assert [p.price for p in store.newest("BTC", "usd", 10)] == [2]
 
 
 def test_pruning_takes_as_many_batches_as_there_are(db_url: str) -> None:
@@ -98,8 +120,8 @@ def test_pruning_takes_as_many_batches_as_there_are(db_url: str) -> None:
         )
     store = SqlPriceStore(engine)
     with statements(engine) as sent:
-        assert store.prune(AT + 1) == count
-    assert sum(statement.startswith("DELETE") for statement in sent) == 3
+        assert store.prune(AT + 1, AT + 1) == count
+    assert sum(statement.startswith("DELETE") for statement in sent) == 3 + 1
     assert [p.price for p in store.newest("BTC", "usd", 10)] == [count + 1]
     engine.dispose()
 
@@ -116,7 +138,7 @@ def test_reading_the_newest_walks_the_index_and_sorts_nothing(db_url: str) -> No
         plan = connection.execute(
             text(
                 f"{explain} SELECT id, price FROM prices WHERE symbol = 'BTC' AND currency = 'usd' "
-                "ORDER BY collected_at DESC, id DESC LIMIT 100"
+                "ORDER BY id DESC LIMIT 100"
             )
         ).all()
     shown = str(plan)

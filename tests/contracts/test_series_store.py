@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Barrier, Thread
 
 import pytest
@@ -11,15 +12,17 @@ from sqlalchemy import text
 from app.core.market import (
     EMPTY_SERIES,
     MAX_PRICE,
-    MAX_VOLUME,
+    NOTES,
     WINDOWS,
     Absent,
     AverageRow,
     Candle,
+    Exact,
     Interval,
     QuarantinedCandle,
     RefusedCandle,
     Series,
+    VolumeNote,
 )
 from app.db import schema
 from app.db.database import open_engine
@@ -90,6 +93,11 @@ def absent(store: Store, first: int, last: int) -> list[int]:
     return [item.bucket for item in store.absences(BTC_DAILY, first, last)]
 
 
+# A number that fits in 64 bits of 1e-8, numbers that do not or are finer, and none.
+LONGEST = "9" * 40 + "." + "9" * 40
+VOLUMES: list[Exact | None] = [0, "92233720368.54775808", "0.000000001", None, LONGEST]
+
+
 def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
     assert store.state(BTC_DAILY) == EMPTY_SERIES
     assert store.buckets(BTC_DAILY, 0, NOW) == []
@@ -101,14 +109,20 @@ def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
 
 def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:
     candles = [
-        Candle(day(1), 2, MAX_PRICE, 1, 3, MAX_VOLUME),
-        candle(day(2), 35344662655678, volume=0),
+        Candle(day(1), 2, MAX_PRICE, 1, 3, 2**63 - 1),
+        *(
+            replace(candle(day(2 + number), 35344662655678), volume=volume)
+            for number, volume in enumerate(VOLUMES)
+        ),
     ]
-    rows = [AverageRow(day(1), (1, None, MAX_PRICE)), AverageRow(day(2), (7, 8, 9))]
+    rows = [AverageRow(day(1), (1, None, MAX_PRICE))]
+    rows += [AverageRow(day(2 + number), (7, 8, 9)) for number in range(len(VOLUMES))]
     revision = put(store, candles, rows)
     state, found = store.rows(BTC_DAILY, day(0), day(9))
     assert found == list(zip(candles, rows, strict=True))
-    assert (state.revision, state.first, state.last) == (revision, day(1), day(2))
+    assert (state.revision, state.first, state.last) == (revision, day(1), candles[-1].bucket)
+    with store.begin(BTC_DAILY) as unit:
+        assert unit.candles(day(1), day(9)) == candles
     assert state == store.state(BTC_DAILY)
     assert state.checked_at == NOW
 
@@ -322,8 +336,12 @@ def test_refused_candles_are_kept_once_per_reason_with_both_sights(store: Store)
     assert store.quarantined(ETH_DAILY, 0, NOW) == []
 
 
-def test_a_revised_candle_is_kept_as_it_was_and_as_it_is(store: Store) -> None:
-    old, new = daily([1, 2, 3]), daily([1, 2, 3], seed=2)
+@pytest.mark.parametrize("volumes", [VOLUMES[:3], VOLUMES[1:4], VOLUMES[2:]])
+def test_a_revised_candle_is_kept_as_it_was_and_as_it_is(
+    store: Store, volumes: list[Exact | None]
+) -> None:
+    old = [replace(c, volume=v) for c, v in zip(daily([1, 2, 3]), volumes, strict=True)]
+    new = [replace(c, volume=v) for c, v in zip(daily([1, 2, 3], 2), volumes[::-1], strict=True)]
     put(store, old, [])
     for now, numbers in ((NOW + 60, (0, 2)), (NOW + 90, (1,))):
         with store.begin(BTC_DAILY) as unit:
@@ -340,3 +358,42 @@ def test_a_revised_candle_is_kept_as_it_was_and_as_it_is(store: Store) -> None:
     assert found[1].revision == found[2].revision < found[0].revision
     assert store.revisions(BTC_DAILY, 1) == found[:1]
     assert store.revisions(ETH_DAILY, 10) == []
+    assert [item for item, _ in store.rows(BTC_DAILY, 0, NOW)[1]] == new
+
+
+def test_a_note_about_a_volume_is_kept_beside_the_refusals_and_told_from_them(store: Store) -> None:
+    notes = [VolumeNote(day(3), f"{start} The volume is missing.") for start in NOTES]
+    with store.begin(BTC_DAILY) as unit:
+        unit.quarantine([RefusedCandle(day(3), "The close is missing."), *notes], NOW)
+        unit.finish(changed=False, now=NOW)
+    kept = store.quarantined(BTC_DAILY, 0, NOW)
+    assert [(item.used, item.reason) for item in kept] == [
+        (False, "The close is missing."),
+        *((True, note.reason) for note in sorted(notes, key=lambda note: note.reason)),
+    ]
+    assert store.quarantined(BTC_DAILY, 0, NOW, notes=False) == kept[:1]
+
+
+def test_a_cleared_series_holds_its_absences_and_revisions_and_nothing_else(store: Store) -> None:
+    old, new = candle(day(2), 10), candle(day(2), 11)
+    with store.begin(BTC_DAILY) as unit:
+        unit.put_candles(daily([1, 2, 3]))
+        unit.put_averages([AverageRow(day(3), (5, None, None))])
+        unit.note_absent([day(4)], NOW)
+        unit.quarantine([RefusedCandle(day(5), "It is wrong.")], NOW)
+        unit.note_revised([(old, new)])
+        before = unit.finish(changed=True, now=NOW)
+    put_elsewhere(store, daily([1]))
+    with store.begin(BTC_DAILY) as unit:
+        assert unit.clear() == [day(1), day(2), day(3)]
+        assert (unit.state.first, unit.state.last) == (None, None)
+        assert unit.candles(0, day(9)) == []
+        unit.finish(changed=True, now=NOW)
+    state = store.state(BTC_DAILY)
+    assert (state.first, state.last, state.revision > before) == (None, None, True)
+    assert store.rows(BTC_DAILY, 0, day(9))[1] == []
+    assert store.quarantined(BTC_DAILY, 0, day(9)) == []
+    assert [item.bucket for item in store.absences(BTC_DAILY, 0, day(9))] == [day(4)]
+    assert [item.new for item in store.revisions(BTC_DAILY, 9)] == [new]
+    assert store.wrong_averages(BTC_DAILY, 0, day(9)) == []
+    assert len(store.rows(ETH_DAILY, 0, day(9))[1]) == 1

@@ -109,6 +109,13 @@ def test_the_script_makes_every_secret_that_the_file_names_and_keeps_those_that_
     assert {n for n, value in make(folder).items() if value != made[n]} == {"grafana_password"}
 
 
+def test_a_password_that_was_saved_with_a_windows_line_end_is_the_same_in_every_url(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "db_password").write_bytes(b"mine\r\n")
+    assert make(tmp_path)["db_url"] == "postgresql://mms:mine@postgres:5432/mms"
+
+
 def test_only_the_owner_can_enter_the_folder_and_the_containers_can_read_the_files(
     tmp_path: Path,
 ) -> None:

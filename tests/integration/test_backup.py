@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from app.commands.backup import main
 from app.core.errors import StoreUnavailable, StoreUnusable
+from app.core.prices import Coin, SpotPrice
 from app.db import schema
 from app.db.backup import archive
 from app.db.backup.archive import Content
@@ -22,13 +24,17 @@ from app.db.models import Base
 from app.db.session import SQLITE, snapshot, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.leases import SqlLeases
+from app.db.stores.prices import SqlPriceStore
 from app.db.stores.series import SqlSeriesStore
 from app.db.stores.statements import insert
+from app.domain.fixed_point import kept
 from tests.support.backups import (
     HIGHEST_ID,
     NOW,
     REVISION,
     ROWS,
+    assert_kept,
+    cells,
     execute,
     fill,
     next_id,
@@ -137,6 +143,17 @@ def test_a_backup_comes_back_into_either_database_with_its_revisions_and_ids(
     assert next_id(empty) == HIGHEST_ID + MANY + 1
 
 
+def test_spot_prices_of_any_size_come_back_into_either_database(
+    engine: Engine, empty: Engine, tmp_path: Path
+) -> None:
+    written = ("1e-20", "1234567890123456.7", "1.4e-8", "67187.33")
+    prices = [SpotPrice(Coin.parse("ETH"), kept(price), "usd", 1) for price in written]
+    stored = SqlPriceStore(engine).add(prices, 1)
+    back_up(engine, tmp_path / "prices.mmsb", lambda: NOW)
+    restore(empty, tmp_path / "prices.mmsb", replace=False)
+    assert SqlPriceStore(empty).newest("ETH", "usd", 9) == stored[::-1]
+
+
 def test_the_same_content_has_the_same_hash_everywhere_and_any_change_another(
     engine: Engine, file: Path, tmp_path: Path
 ) -> None:
@@ -216,6 +233,27 @@ def test_the_database_of_another_or_a_newer_program_is_neither_read_nor_replaced
     assert not (tmp_path / "b.mmsb").exists()
 
 
+def test_volumes_of_any_size_and_none_come_back_into_either_database(
+    engine: Engine, empty: Engine, tmp_path: Path
+) -> None:
+    volumes = ["92233720368.54775808", "0.000000001", None, "9" * 40 + "." + "9" * 40]
+    old = daily(range(len(volumes)))
+    new = [replace(item, volume=volume) for item, volume in zip(old, volumes, strict=True)]
+    with SqlSeriesStore(engine).begin(BTC_DAILY) as unit:
+        unit.put_candles(new)
+        unit.note_revised(list(zip(old, new, strict=True)))
+        unit.finish(changed=True, now=NOW)
+    back_up(engine, tmp_path / "volumes.mmsb", lambda: NOW)
+    restore(empty, tmp_path / "volumes.mmsb", replace=False)
+    restored = SqlSeriesStore(empty)
+    _, rows = restored.rows(BTC_DAILY, new[0].bucket, new[-1].bucket)
+    assert [candle for candle, _ in rows] == new
+    changes = restored.revisions(BTC_DAILY, len(new))
+    assert [(change.old, change.new) for change in changes] == list(
+        zip(old[::-1], new[::-1], strict=True)
+    )
+
+
 def test_a_backup_of_an_older_schema_is_restored_and_then_migrated(
     sqlite: Engine, empty: Engine, tmp_path: Path
 ) -> None:
@@ -223,7 +261,7 @@ def test_a_backup_of_an_older_schema_is_restored_and_then_migrated(
     with transaction(empty) as connection:
         schema.upgrade(connection, "0003")
     fill(empty)
-    before = rows_of(empty)
+    before = cells(empty)
     old = back_up(empty, tmp_path / "old.mmsb", lambda: NOW)
     assert (old.schema, "quarantine" in old.rows) == ("0003", False)
     # Into a database of this schema, and then the other way round.
@@ -232,7 +270,8 @@ def test_a_backup_of_an_older_schema_is_restored_and_then_migrated(
     assert rows_of(empty) == rows_of(sqlite)
     assert restore(empty, tmp_path / "old.mmsb", replace=True) == old
     schema.require(empty)
-    assert {name: rows for name, rows in rows_of(empty).items() if rows} == before
+    assert {name for name, rows in cells(empty).items() if rows} == set(before)
+    assert_kept(before, empty)
     assert next_id(empty) == HIGHEST_ID + 1
 
 

@@ -49,13 +49,27 @@ def undone(engine: Engine) -> Iterator[Connection]:
 
 def insert(connection: Connection, **changes: object) -> None:
     """Insert a candle directly, past all code of ours but the connection."""
-    columns = ", ".join(GOOD)
-    marks = ", ".join(f":{name}" for name in GOOD)
+    row = GOOD | changes
+    columns = ", ".join(row)
+    marks = ", ".join(f":{name}" for name in row)
     connection.execute(
         text("INSERT INTO series (pair, interval, revision) VALUES ('BTC-BRL', :interval, 0)"),
         {"interval": changes.get("interval", "1d")},
     )
-    connection.execute(text(f"INSERT INTO candles ({columns}) VALUES ({marks})"), GOOD | changes)
+    connection.execute(text(f"INSERT INTO candles ({columns}) VALUES ({marks})"), row)
+
+
+def price(
+    connection: Connection, number: int, value: int | None, as_text: str | None = None
+) -> None:
+    """Insert a spot price directly."""
+    connection.execute(
+        text(
+            "INSERT INTO prices (id, symbol, currency, price, price_text, priced_at, collected_at) "
+            "VALUES (:id, 'BTC', 'usd', :price, :text, 1, 1)"
+        ),
+        {"id": number, "price": value, "text": as_text},
+    )
 
 
 def test_the_database_refuses_a_candle_that_cannot_be(engine: Engine) -> None:
@@ -73,13 +87,18 @@ def test_the_database_refuses_a_candle_that_cannot_be(engine: Engine) -> None:
         {"bucket": 1_293_840_000 - 86_400},
         {"interval": "1w"},
         {"close": None},
+        {"volume": 5, "volume_text": "0.00000005"},
+        {"volume": None, "volume_text": "-0.00000005"},
     ]
     cases += [{"interval": i.value, "bucket": day(1) + i.seconds + 1} for i in Interval]
     for changes in cases:
         with undone(engine) as connection, pytest.raises(IntegrityError):
             insert(connection, **changes)
     with undone(engine) as connection, pytest.raises(IntegrityError, match="ck_prices_positive"):
-        connection.execute(text("INSERT INTO prices VALUES (1, 'BTC', 'usd', 0, 1, 1)"))
+        price(connection, 1, 0)
+    for value, as_text in [(None, None), (5, "0.000000052"), (None, "-0.000000052")]:
+        with undone(engine) as connection, pytest.raises(IntegrityError, match="price"):
+            price(connection, 1, value, as_text)
 
 
 ODD = ("soon", "", "1.5", 1.5, -0.5, b"11", "9" * 30, 9.3e18, float("inf"), -(2.0**63))
@@ -101,7 +120,9 @@ def test_only_whole_numbers_are_kept_on_sqlite(sqlite_url: str) -> None:
             for column, value in itertools.product(columns, ODD):
                 row = {name: averages[name] for name in names} | {column: value}
                 with pytest.raises(IntegrityError, match="CHECK constraint failed"):
-                    connection.execute(text(f"INSERT INTO {table} VALUES ({marks})"), row)
+                    connection.execute(
+                        text(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"), row
+                    )
     engine.dispose()
 
 

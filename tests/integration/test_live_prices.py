@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from app import bootstrap
+from app.core.prices import Coin
+from app.core.settings import load_settings
+from app.services.prices import collect
 from tests.support.patience import until
 from tests.support.price_shop import PriceShop, price_shop
 from tests.support.processes import DEADLINE
+
+BTC = Coin("BTC", "bitcoin")
 
 
 @pytest.fixture
@@ -28,12 +37,67 @@ def test_all_symbols_are_collected_with_one_request_and_read_back(shop: PriceSho
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
     assert set(summary["stored"]) == {"BTC", "ETH", "SOL", "ADA", "DOT"}
-    assert summary["stored"]["BTC"] == "67187.33589366"
+    assert summary["stored"]["BTC"] == "67187.3358936566"
     assert shop.asked() == 1
     for symbol, price in summary["stored"].items():
         [row] = shop.get(f"/history/{symbol}")
         assert (row["symbol"], row["currency"], row["stale"]) == (symbol, "usd", False)
         assert Decimal(str(row["price"])) == Decimal(price)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "anomaly"),
+    [
+        ("0.000000014", "0.0000000151", True),
+        ("0.000000001", "0.000000001052", True),
+        ("0.000000001", "0.000000001049", False),
+        ("0.00000000000000000001", "0.00000000000000000001", False),
+        ("1234567890123456.7", "1234567890123456.8", False),
+    ],
+)
+def test_a_price_without_a_tick_is_served_and_judged_as_it_came(
+    shop: PriceShop, before: str, after: str, anomaly: bool
+) -> None:
+    now = int(time.time())
+    for number, price in enumerate((before, after)):
+        shop.price("cardano", price, now - 20 + number)
+        assert shop.run("--once").returncode == 0
+    rows, judged = shop.get("/history/ADA"), shop.get("/anomaly/ADA")
+    assert [row["price"] for row in rows] == [Decimal(after), Decimal(before)]
+    assert (judged["latest_price"], judged["previous_price"]) == (Decimal(after), Decimal(before))
+    assert judged["anomaly"] is anomaly
+
+
+@pytest.mark.parametrize("wrong", [10_800, 31_536_000, -10_800])
+def test_one_collection_with_a_wrong_clock_changes_no_order_and_blinds_nobody(
+    shop: PriceShop, wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(time.time())
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+    prices = [("60000", 0), ("60001", wrong), ("63602", 0)]
+    for number, (price, off) in enumerate(prices):
+        shop.price("bitcoin", price, now - 20 + number)
+        clock = partial(shifted, off)
+        with closing(bootstrap.for_command(load_settings(None), clock)) as runtime:
+            done = collect(
+                runtime.price_source,
+                runtime.prices,
+                [BTC],
+                runtime.price_rules,
+                publish=runtime.events.publish,
+            )
+        assert len(done.stored) == 1
+    rows = shop.get("/history/BTC")
+    assert [row["price"] for row in rows] == [63602, 60001, 60000]
+    assert all(abs(row["timestamp"] - now) < 120 and not row["stale"] for row in rows)
+    judged = shop.get("/anomaly/BTC")
+    assert (judged["anomaly"], judged["previous_price"]) == (True, 60001)
+
+
+def shifted(off: int) -> float:
+    """A clock that is off by so many seconds."""
+    return time.time() + off
 
 
 def test_trouble_at_the_source_is_503_and_nothing_is_stored(shop: PriceShop) -> None:
@@ -51,8 +115,8 @@ def test_fetch_prints_one_price_and_stores_nothing(shop: PriceShop) -> None:
     shop.price("bitcoin", "67187.3358936566")
     done = shop.run("--fetch", "btc", "--json")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("BTC 67187.33589366 usd as of 20")
-    assert json.loads(done.stdout.splitlines()[-1])["price"] == "67187.33589366"
+    assert done.stdout.startswith("BTC 67187.3358936566 usd as of 20")
+    assert json.loads(done.stdout.splitlines()[-1])["price"] == "67187.3358936566"
     assert shop.get("/history/BTC") == []
     for unknown in ("FOO", "", "ſol"):
         refused = shop.run("--fetch", unknown)

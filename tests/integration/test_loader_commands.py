@@ -62,7 +62,7 @@ def test_an_exchange_that_is_away_exits_1_and_says_so(shop: Service) -> None:
     [
         ({"DB_URL": "oracle://x"}, [], "DB_URL"),
         ({}, ["--pairs", "BRLSOL"], "ALLOWED_PAIRS"),
-        ({}, ["--pairs", "?"], "--pairs"),
+        ({}, ["--pairs", "?"], "BTC-BRL"),
         ({}, ["--interval", "1h"], "INTERVALS"),
         ({}, ["--interval", "7h"], "7h"),
         ({}, ["--days", "0"], "--days"),

@@ -117,7 +117,7 @@ def test_each_collection_counts_the_prices_that_it_stored() -> None:
 
     with log_as_before():
         configure("INFO", "json", stream)
-        loop(made, lambda: Collection(stored, ()), wait=terminated)
+        loop(made, lambda: Collection(stored, (), NOW), wait=terminated)
     assert found("PricesCollected", stream.getvalue()) == [3]
 
 

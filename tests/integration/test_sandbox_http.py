@@ -39,6 +39,13 @@ def test_every_reply_has_the_exchange_s_own_date_and_says_that_it_is_a_stand_in(
             assert reply.http_version == "HTTP/1.1"
 
 
+def test_it_listens_on_an_ipv6_address_and_names_it_in_brackets(exchange: Exchange) -> None:
+    for host in ("::1", "[::1]"):
+        with serve(exchange, host=host) as url:
+            assert url.startswith("http://[::1]:")
+            assert httpx.get(f"{url}{V4_PATH}/symbols").status_code == 200
+
+
 def test_when_serving_ends_no_thread_and_no_port_is_left_though_a_client_stays_connected(
     exchange: Exchange,
 ) -> None:

@@ -5,11 +5,15 @@ Where a series may be hit is tested with the service (tests/unit/services/test_c
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.sandbox.exchange import Exchange
+from app.sandbox.simulation import Simulation
+from tests.support.candles import BTC, ETH
 from tests.support.commands import Service, days_ago, service
 
 LOADER = "workers.initial_loader"
@@ -51,3 +55,24 @@ def test_a_deeper_history_at_another_scale_is_not_stored_and_comes_once_it_is_ri
     shop.exchange.faults.clear()
     assert shop.run(LOADER, HISTORY_DAYS="30").code == 0
     assert shop.rows() == whole(shop, "30")
+
+
+def test_a_reload_takes_the_new_scale_of_one_pair_and_leaves_the_rest(tmp_path: Path) -> None:
+    exchange = Exchange(Simulation(5, {BTC: None, ETH: None}), clock=time.time)
+    with service(tmp_path, exchange, HISTORY_DAYS="5", ALLOWED_PAIRS="BRLBTC,BRLETH") as shop:
+        assert shop.run(LOADER).code == 0
+        assert shop.run("workers.price_collector", "--once").code == 0
+        before, prices = (shop.query(f"SELECT * FROM {name}") for name in ("candles", "prices"))
+        shop.exchange.faults.add("scale=100")
+        done = shop.run("workers.incremental_loader", "--pairs", "BRLBTC")
+        assert "make reload ARGS=BRLBTC" in done.series["reason"]
+        assert shop.run("workers.reload", "BRLBTC").code == 0
+        assert shop.run("workers.incremental_loader", "--pairs", "BRLBTC").code == 0
+        after = shop.query("SELECT * FROM candles")
+        assert [row for row in after if row[0] != "BTC-BRL"] == [
+            row for row in before if row[0] != "BTC-BRL"
+        ]
+        closes = [[row[6] for row in rows if row[0] == "BTC-BRL"] for rows in (before, after)]
+        assert closes[1] == [close * 100 for close in closes[0]]
+        assert shop.query("SELECT * FROM prices") == prices
+        assert shop.run("workers.reload", "BRLXYZ").code == 2

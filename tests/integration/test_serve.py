@@ -16,6 +16,7 @@ import pytest
 from tests.support.commands import run
 from tests.support.patience import until
 from tests.support.processes import DEADLINE, ask_over, ended, process, url_in_log
+from tests.support.served import api
 
 READ = "/BRLBTC/mms?range=20"
 
@@ -87,6 +88,37 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path, module: 
 def test_an_address_that_is_not_ours_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     for host in ("192.0.2.1", "no..host"):
         assert f"HOST={host}, " in refused(tmp_path, "--host", host, "--port", "0")
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("::", ["[::1]"]),
+        ("[::1],127.0.0.1", ["[::1]", "127.0.0.1"]),
+        ("0.0.0.0,::", ["127.0.0.1", "[::1]"]),
+    ],
+)
+def test_every_address_of_host_is_served_and_named(
+    tmp_path: Path, host: str, says: list[str]
+) -> None:
+    with api(tmp_path, "api", HOST=host, ACCESS_LOG="on") as served:
+        urls = [line["url"] for line in served.log("server_ready")]
+        assert urls == [f"http://{each}:{served.port}" for each in says]
+        for each in ("127.0.0.1", "[::1]"):
+            got = httpx.get(f"http://{each}:{served.port}/healthz", timeout=DEADLINE)
+            assert got.status_code == 200
+        assert served.stop() == 0
+        assert {line["client"] for line in served.log("http_request")} == {"127.0.0.1", "::1"}
+
+
+def test_one_address_that_cannot_be_listened_on_stops_the_start_before_any_is_served(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        line = refused(tmp_path, HOST="127.0.0.1,::1", PORT=str(port))
+    assert line.startswith(f"serve: could not start: HOST=::1, PORT={port} cannot be listened on")
+    assert list(tmp_path.iterdir()) == []
 
 
 SLOW = ("-m", "tests.support.slow_server")

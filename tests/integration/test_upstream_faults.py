@@ -113,7 +113,6 @@ def truth() -> tuple[Candle, ...]:
 FAULTS: dict[str, type[UpstreamError]] = {
     "status=200,body=<html>": UpstreamBlocked,
     'status=200,body={"code":"API|SERVER|API_UNAVAILABLE"}': UpstreamUnavailable,
-    "value=NaN": UpstreamNonsense,
     "refuse": UpstreamUnavailable,
     "cut,framing=close": UpstreamUnavailable,
     "flood=20,framing=close": UpstreamNonsense,
@@ -140,6 +139,7 @@ REFUSED = {
     "value=-5,field=low": "is not above zero",
     "value=null": "The close is missing",
     'value="NaN"': "is not a decimal number",
+    "value=NaN": "is not a decimal number",
     "value=1e400": "does not fit in 64 bits",
     "value=[1]": "The close (a list) is no number",
 }

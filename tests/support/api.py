@@ -29,7 +29,7 @@ from app.main import create_app
 from app.services.health import Health
 from app.sources.local_rate_limiter import LocalRateLimiter
 from app.testing.prices import MemoryPriceStore
-from app.testing.series import MemoryLeases, MemorySeriesStore
+from app.testing.series import MemoryHostClocks, MemoryLeases, MemorySeriesStore
 from tests.support.candles import BTC_DAILY
 
 BTC = Pair("BTC", "BRL")
@@ -69,6 +69,7 @@ class FakePrices:
         return PriceReply(
             tuple(SpotPrice(c, self.said[c.symbol], currency, self.at) for c in known),
             tuple(RefusedPrice(c, f"No price of {c}.") for c in coins if c not in known),
+            self.at,
         )
 
 
@@ -95,6 +96,7 @@ class FakeRuntime:
             series=self.store,
             averages=self.averages or self.store,
             leases=MemoryLeases("test", {}, 120),
+            host_clocks=MemoryHostClocks(),
             events=self.events,
             prices=self.prices,
             price_source=self.price_source,

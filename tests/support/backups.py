@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from app.core.prices import Coin, SpotPrice
-from app.db.backup.content import data_tables, read
+from app.db.backup.content import columns_of, data_tables, read
 from app.db.session import SQLITE, snapshot, transaction
 from app.db.stores.prices import SqlPriceStore
 from app.db.stores.statements import insert
@@ -97,6 +98,26 @@ def rows_of(engine: Engine) -> dict[str, list[bytes]]:
     """The rows of each table, as a backup has them."""
     with snapshot(engine) as connection:
         return {table.name: list(read(connection, table)) for table in data_tables(connection)}
+
+
+def cells(engine: Engine) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each table by column."""
+    with snapshot(engine) as connection:
+        return {
+            table.name: [
+                dict(zip(columns_of(table), json.loads(line), strict=True))
+                for line in read(connection, table)
+            ]
+            for table in data_tables(connection)
+        }
+
+
+def assert_kept(before: dict[str, list[dict[str, Any]]], engine: Engine) -> None:
+    """Assert that the rows are still there; columns that a newer schema adds are empty in them."""
+    after = cells(engine)
+    for name, rows in before.items():
+        added = dict.fromkeys(after[name][0].keys() - rows[0].keys())
+        assert after[name] == [row | added for row in rows]
 
 
 @contextmanager

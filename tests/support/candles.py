@@ -17,6 +17,7 @@ from app.core.market import (
     Pair,
     RefusedCandle,
     Series,
+    VolumeNote,
 )
 from app.domain.gaps import Span
 
@@ -93,11 +94,15 @@ class FakeExchange:
             raise error
         closed = series.interval.last_closed(self.now)
         end = min(last, closed)
+        candles = tuple(self.candles[b] for b in sorted(self.candles) if first <= b <= end)
         return CandlePage(
             first,
             end,
-            tuple(self.candles[b] for b in sorted(self.candles) if first <= b <= end),
+            candles,
             tuple(r for r in self.refused if r.bucket is None or first <= r.bucket <= end),
             int(self.now),
             complete=last > closed,
+            notes=tuple(
+                VolumeNote(c.bucket, "The volume is missing.") for c in candles if c.volume is None
+            ),
         )

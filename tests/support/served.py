@@ -82,7 +82,8 @@ def api(folder: Path, name: str, **settings: str) -> Iterator[Served]:
         try:
             until(lambda: b"server_ready" in log.read_bytes() or child.poll() is not None, DEADLINE)
             served = Served(0, log, child)
-            [ready] = served.log("server_ready")
+            until(lambda: log.read_bytes().endswith(b"\n"), DEADLINE)
+            ready = served.log("server_ready")[0]
             served.port = urlsplit(ready["url"]).port or 0
             yield served
             if child.poll() is None:

@@ -51,7 +51,7 @@ def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> 
         }
     )
     body = head[:-1] + b',"anomalies":[' + rows + b"]}"
-    missing = max(0, buckets.expected - closes.judged - closes.insufficient)
+    missing = buckets.missing(closes.judged + closes.insufficient, state.last)
     reading = Reading(body, state, missing)
     return series_reply(f"anomalies {rule}", buckets, reading, held)
 

@@ -41,7 +41,7 @@ router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
 
 
 @router.post(
-    "/collect-once/{symbol}",
+    "/collect-once/{symbol:path}",
     summary="Fetch one price now, and store it",
     responses={
         200: json_reply("The stored price.", Price, PRICE_EXAMPLE),
@@ -62,7 +62,6 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     report = collect(
         runtime.price_source,
         runtime.prices,
-        runtime.clock,
         [coin],
         rules,
         publish=runtime.events.publish,
@@ -74,7 +73,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
 
 
 @router.get(
-    "/history/{symbol}",
+    "/history/{symbol:path}",
     summary="Collected prices, newest first",
     responses={
         200: json_reply("The prices, newest first.", list[Price], HISTORY_EXAMPLE),
@@ -83,9 +82,9 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     openapi_extra=symbol_parameters(HISTORY),
 )
 def history(request: HistoryDep, context: ContextDep) -> Response:
-    """By time of collection (`timestamp`), then id. `priced_at` is the price's own time.
+    """By arrival: the id. `timestamp` is the time of collection, `priced_at` the price's own time.
 
-    `stale` marks a price that was too old, by its own time, when it was collected.
+    `stale` marks a price whose own time is too long before the time of its collection.
     """
     rules = context.runtime.price_rules
     coin, limit, first, last = request
@@ -95,7 +94,7 @@ def history(request: HistoryDep, context: ContextDep) -> Response:
 
 
 @router.get(
-    "/anomaly/{symbol}",
+    "/anomaly/{symbol:path}",
     summary="Whether the newest price is out of the ordinary",
     responses={
         200: json_reply("The judgement.", PriceAnomaly, ANOMALY_EXAMPLE),
@@ -109,7 +108,8 @@ def anomaly(request: AnomalyDep, context: ContextDep) -> Response:
     A quotation that was collected several times counts once. `method=relative` (the default): the
     change must exceed the threshold; exactly the threshold is normal. `method=robust`: the change
     is judged against the median and the median absolute deviation of the recent changes. With too
-    few prices, or a stale one, `anomaly` is false and `message` says so.
+    few prices, or a stale one, `anomaly` is false and `message` says so. A price that is stamped in
+    the future is neither judged nor compared with.
     """
     runtime, rules, (coin, rule) = context.runtime, context.runtime.price_rules, request
     verdict = judge_newest(runtime.prices, coin.symbol, rules, rule, runtime.clock())

@@ -18,18 +18,19 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
 @router.get(
     "/{pair}/quarantine",
-    summary="Candles that the exchange sent and that were refused",
+    summary="Candles that were refused, or whose volume was",
     responses={
         200: json_reply(
-            "The refused candles, last seen first.", list[Quarantined], QUARANTINE_EXAMPLE
+            "Refusals and notes, last seen first.", list[Quarantined], QUARANTINE_EXAMPLE
         ),
         **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
 )
 def quarantine(request: RecordsDep, context: ContextDep) -> Response:
-    """The refused candles: each reason once per bucket, with when it was first and last seen.
+    """What the exchange sent and is not used: each reason once per bucket, with its times.
 
+    A candle is refused for its stamp and prices alone. With `used`, only its volume is not used.
     `timestamp` is null where the candle's stamp could not be read. A record stays here even if the
     exchange later sent a correct candle of that bucket.
     """
@@ -66,6 +67,7 @@ def _quarantined(item: QuarantinedCandle) -> bytes:
         {
             "timestamp": item.bucket,
             "reason": item.reason,
+            "used": item.used,
             "first_seen": item.first_seen_at,
             "last_seen": item.last_seen_at,
         }

@@ -40,7 +40,7 @@ from app.db.session import SQLITE, snapshot, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.statements import insert
 
-OPERATIONAL: Final = frozenset({"leases", "gates"})
+OPERATIONAL: Final = frozenset({"leases", "gates", "host_clocks"})
 """Tables of what processes do at the moment. They hold no data and are stale at once."""
 
 BLOCK: Final = 5_000

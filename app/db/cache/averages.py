@@ -7,10 +7,12 @@ fetched at most every `CHECK_EVERY` seconds, in one small query for all waiting 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from itertools import groupby
 from typing import Final, Protocol
 
@@ -19,6 +21,8 @@ from app.core.ports import Cache
 from app.db.cache import blocks
 from app.db.cache.blocks import BLOCK, Block
 from app.db.cache.single_flight import SingleFlight
+
+_PLAIN: Final = re.compile(r"[A-Z0-9-]+", re.ASCII)
 
 CHECK_EVERY: Final = 0.5
 """Seconds for which the fetched revision of a series counts as fresh."""
@@ -184,4 +188,8 @@ def _extent(state: SeriesState, interval: Interval, first: int, last: int) -> ra
 
 
 def _key(series: Series, window: Window, revision: int, number: int) -> str:
-    return f"mms:1:{series.pair.symbol}:{series.interval.value}:{window}:{revision}:{number}"
+    """The key of a block, as memcached takes keys: ASCII without spaces, below 250 bytes."""
+    name = series.pair.symbol
+    if not _PLAIN.fullmatch(name):
+        name = blake2b(name.encode(), digest_size=16).hexdigest()
+    return f"mms:1:{name}:{series.interval.value}:{window}:{revision}:{number}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
 
 from app.core.prices import SpotPrice, StoredPrice
 from app.db.models import CollectedPrice
 from app.db.session import for_reading, reading, transaction
+from app.db.stores import exact
 
 PRUNE_BATCH: Final = 5_000
 """Rows per transaction of a prune, so that it never delays a collection for long."""
@@ -18,10 +19,27 @@ _COLUMNS: Final = (
     CollectedPrice.id,
     CollectedPrice.symbol,
     CollectedPrice.price,
+    CollectedPrice.price_text,
     CollectedPrice.currency,
     CollectedPrice.priced_at,
     CollectedPrice.collected_at,
 )
+
+
+def _stored(
+    number: int,
+    symbol: str,
+    whole: int | None,
+    decimal: str | None,
+    currency: str,
+    priced_at: int,
+    collected_at: int,
+) -> StoredPrice:
+    """The price of a row of _COLUMNS."""
+    price = exact.value(whole, decimal)
+    if price is None:
+        raise ValueError(f"Price {number} has no value, which the schema forbids.")
+    return StoredPrice(number, symbol, price, currency, priced_at, collected_at)
 
 
 class SqlPriceStore:
@@ -34,27 +52,20 @@ class SqlPriceStore:
     def add(self, prices: Sequence[SpotPrice], collected_at: int) -> list[StoredPrice]:
         """Store prices collected at one unix time, all or none; returns them with their ids."""
         with transaction(self._engine) as connection:
-            return [
-                StoredPrice(
-                    connection.execute(
-                        insert(CollectedPrice)
-                        .values(
-                            symbol=price.coin.symbol,
-                            price=price.price,
-                            currency=price.currency,
-                            priced_at=price.priced_at,
-                            collected_at=collected_at,
-                        )
-                        .returning(CollectedPrice.id)
-                    ).scalar_one(),
-                    price.coin.symbol,
-                    price.price,
-                    price.currency,
-                    price.priced_at,
-                    collected_at,
-                )
-                for price in prices
-            ]
+            return [self._add(connection, price, collected_at) for price in prices]
+
+    def _add(self, connection: Connection, price: SpotPrice, collected_at: int) -> StoredPrice:
+        whole, decimal = exact.columns(price.price)
+        row = {
+            "symbol": price.coin.symbol,
+            "currency": price.currency,
+            "price": whole,
+            "price_text": decimal,
+            "priced_at": price.priced_at,
+            "collected_at": collected_at,
+        }
+        query = insert(CollectedPrice).values(row).returning(*_COLUMNS)
+        return _stored(*connection.execute(query).one())
 
     def newest(
         self,
@@ -64,11 +75,11 @@ class SqlPriceStore:
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices, by collection time, then id. [first, last] limits that time."""
+        """The newest prices by arrival, the id. [first, last] limits their collection time."""
         query = (
             select(*_COLUMNS)
             .where(CollectedPrice.symbol == symbol, CollectedPrice.currency == currency)
-            .order_by(CollectedPrice.collected_at.desc(), CollectedPrice.id.desc())
+            .order_by(CollectedPrice.id.desc())
             .limit(limit)
         )
         if first is not None:
@@ -76,14 +87,18 @@ class SqlPriceStore:
         if last is not None:
             query = query.where(CollectedPrice.collected_at <= last)
         with reading(self._reads) as connection:
-            return [StoredPrice(*row) for row in connection.execute(query)]
+            return [_stored(*row) for row in connection.execute(query)]
 
-    def prune(self, before: int) -> int:
-        """Remove prices collected before unix time `before`, in batches; returns their number."""
+    def prune(self, before: int, after: int) -> int:
+        """Remove prices collected before or after these times, in batches; returns how many."""
+        at = CollectedPrice.collected_at
+        return self._remove(at < before) + self._remove(at > after)
+
+    def _remove(self, condition: ColumnElement[bool]) -> int:
         removed = 0
-        oldest = (
+        some = (
             select(CollectedPrice.id)
-            .where(CollectedPrice.collected_at < before)
+            .where(condition)
             .order_by(CollectedPrice.collected_at)
             .limit(PRUNE_BATCH)
             .scalar_subquery()
@@ -91,7 +106,7 @@ class SqlPriceStore:
         while True:
             with transaction(self._engine) as connection:
                 count = connection.execute(
-                    delete(CollectedPrice).where(CollectedPrice.id.in_(oldest))
+                    delete(CollectedPrice).where(CollectedPrice.id.in_(some))
                 ).rowcount
             removed += count
             if count < PRUNE_BATCH:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, delete, exists, select, text, update
@@ -20,13 +21,24 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 from app.core.ports import SeriesStore, SeriesUnit
-from app.db.models import Absence, StoredAverages, StoredCandle, StoredSeries
+from app.db.models import Absence, Quarantined, StoredAverages, StoredCandle, StoredSeries
 from app.db.session import SQLITE, for_reading, read, transaction
 from app.db.stores import statements
-from app.db.stores.statements import KEY, MEANS, PRICES, STATE_WIDTH, is_series, upsert, within
+from app.db.stores.statements import (
+    KEY,
+    MEANS,
+    PRICES,
+    STATE_WIDTH,
+    as_candle,
+    is_series,
+    upsert,
+    values_of,
+    within,
+)
 from app.domain import rendering
 from app.domain.revisions import SALT_BITS, next_revision
 
@@ -85,10 +97,16 @@ class SqlSeriesStore:
         return [row[0] for row in records]
 
     def quarantined(
-        self, series: Series, first: int, last: int, limit: int | None = None
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        notes: bool = True,
     ) -> list[QuarantinedCandle]:
-        """Refused candles of [first, last] and those without a bucket, most recently seen first."""
-        records = self._rows(statements.quarantined(series, first, last, limit))
+        """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
+        records = self._rows(statements.quarantined(series, first, last, limit, notes=notes))
         return [statements.as_quarantined(row) for row in records]
 
     def revisions(self, series: Series, limit: int) -> list[CandleRevision]:
@@ -103,7 +121,7 @@ class SqlSeriesStore:
         records = self._rows(statements.candles_with_averages(series, first, last))
         rows = [
             (
-                Candle(*row[STATE_WIDTH:_AVERAGES_FROM]),
+                as_candle(*row[STATE_WIDTH:_AVERAGES_FROM]),
                 AverageRow(row[STATE_WIDTH], tuple(row[_AVERAGES_FROM:])),
             )
             for row in records
@@ -171,7 +189,7 @@ class SqlSeriesUnit:
     def candles(self, first: int, last: int) -> list[Candle]:
         """The stored candles of the buckets [first, last], ascending."""
         query = statements.candles(self._series, first, last, "bucket", *PRICES)
-        return [Candle(*row) for row in self._connection.execute(query)]
+        return [as_candle(*row) for row in self._connection.execute(query)]
 
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
@@ -179,11 +197,20 @@ class SqlSeriesUnit:
         rows = self._connection.execute(query).all()
         return [row[0] for row in rows], [row[1] for row in rows]
 
+    def clear(self) -> list[int]:
+        """Delete all candles, averages and refused candles; returns the candles' buckets."""
+        query = select(StoredCandle.bucket).where(*is_series(StoredCandle, self._series))
+        buckets = sorted(self._connection.scalars(query))
+        for table in (StoredAverages, StoredCandle, Quarantined):
+            self._connection.execute(delete(table).where(*is_series(table, self._series)))
+        self.state = replace(self.state, first=None, last=None)
+        return buckets
+
     def put_candles(self, candles: Sequence[Candle]) -> None:
         """Insert or replace candles, ascending and unique. Deletes their noted absences."""
         if not candles:
             return
-        rows = [(*self._name, c.bucket, c.open, c.high, c.low, c.close, c.volume) for c in candles]
+        rows = [(*self._name, candle.bucket, *values_of(candle)) for candle in candles]
         upsert(self._connection, "candles", KEY, PRICES, rows)
         self._written += len(rows)
         arrived = exists().where(
@@ -210,9 +237,9 @@ class SqlSeriesUnit:
         rows = [(*self._name, bucket, asked_at, asked_at) for bucket in buckets]
         upsert(self._connection, "absences", KEY, _ASKED, rows, keep=_ASKED[:1])
 
-    def quarantine(self, refused: Sequence[RefusedCandle], seen_at: int) -> None:
-        """Store candles that were refused at unix time `seen_at`, each reason once per bucket."""
-        statements.put_quarantined(self._connection, self._name, refused, seen_at)
+    def quarantine(self, items: Sequence[RefusedCandle | VolumeNote], seen_at: int) -> None:
+        """Store refusals and notes of unix time `seen_at`, each reason once per bucket."""
+        statements.put_quarantined(self._connection, self._name, items, seen_at)
 
     def note_revised(self, changed: Sequence[tuple[Candle, Candle]]) -> None:
         """Keep (old, new) of revised candles; `finish` stores them with its revision."""

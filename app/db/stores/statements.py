@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from app.core.market import (
     EMPTY_SERIES,
+    NOTES,
     WINDOWS,
     Candle,
     CandleRevision,
@@ -28,6 +29,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    VolumeNote,
     Window,
 )
 from app.db.models import (
@@ -38,9 +40,10 @@ from app.db.models import (
     StoredCandle,
     StoredSeries,
 )
+from app.db.stores import exact
 
 KEY: Final = ("pair", "interval", "bucket")
-PRICES: Final = ("open", "high", "low", "close", "volume")
+PRICES: Final = ("open", "high", "low", "close", "volume", "volume_text")
 MEANS: Final = tuple(f"mms_{window}" for window in WINDOWS)
 
 STATE_WIDTH: Final = 4
@@ -193,11 +196,11 @@ _NEW: Final = tuple(f"new_{name}" for name in PRICES)
 def put_quarantined(
     connection: Connection,
     name: tuple[str, str],
-    refused: Sequence[RefusedCandle],
+    items: Sequence[RefusedCandle | VolumeNote],
     seen_at: int,
 ) -> None:
-    """Store refused candles of the series `name` (pair, interval), each reason once per bucket."""
-    entries = sorted({(item.bucket or UNKNOWN_BUCKET, _plain(item.reason)) for item in refused})
+    """Store refusals and notes of the series `name` (pair, interval), each once per bucket."""
+    entries = sorted({(item.bucket or UNKNOWN_BUCKET, _plain(item.reason)) for item in items})
     rows = [(*name, bucket, reason, seen_at, seen_at) for bucket, reason in entries]
     upsert(connection, "quarantine", (*KEY, "reason"), _SEEN, rows, keep=_SEEN[:1])
 
@@ -216,15 +219,19 @@ def put_revisions(
 ) -> None:
     """Store (old, new) of revised candles of the series `name`, ascending."""
     rows = [
-        (*name, old.bucket, revision, noticed_at, *_values(old), *_values(new))
+        (*name, old.bucket, revision, noticed_at, *values_of(old), *values_of(new))
         for old, new in changed
     ]
     upsert(connection, "candle_revisions", (*KEY, "revision"), ("noticed_at", *_OLD, *_NEW), rows)
 
 
-def quarantined(series: Series, first: int, last: int, limit: int | None) -> CompoundSelect[Any]:
-    """Refused candles of [first, last] and those without a bucket, most recently seen first."""
+def quarantined(
+    series: Series, first: int, last: int, limit: int | None, *, notes: bool
+) -> CompoundSelect[Any]:
+    """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
     dated = within(Quarantined, series, first, last)
+    if not notes:
+        dated += tuple(not_(Quarantined.reason.startswith(start)) for start in NOTES)
     undated = (*is_series(Quarantined, series), Quarantined.bucket == UNKNOWN_BUCKET)
     columns = (Quarantined.bucket, Quarantined.reason, *(getattr(Quarantined, n) for n in _SEEN))
     return (
@@ -263,13 +270,26 @@ def as_revision(row: Sequence[Any]) -> CandleRevision:
     """The value of a row of `revisions`."""
     bucket, revision, noticed_at, *prices = row
     half = len(PRICES)
-    return CandleRevision(
-        Candle(bucket, *prices[:half]), Candle(bucket, *prices[half:]), revision, noticed_at
-    )
+    old, new = as_candle(bucket, *prices[:half]), as_candle(bucket, *prices[half:])
+    return CandleRevision(old, new, revision, noticed_at)
 
 
-def _values(candle: Candle) -> tuple[int, ...]:
-    return tuple(getattr(candle, name) for name in PRICES)
+def as_candle(
+    bucket: int,
+    opened: int,
+    high: int,
+    low: int,
+    close: int,
+    volume: int | None,
+    volume_text: str | None,
+) -> Candle:
+    """The candle of a row: its bucket, and the columns PRICES."""
+    return Candle(bucket, opened, high, low, close, exact.value(volume, volume_text))
+
+
+def values_of(candle: Candle) -> tuple[int | str | None, ...]:
+    """The candle's columns PRICES."""
+    return (candle.open, candle.high, candle.low, candle.close, *exact.columns(candle.volume))
 
 
 Row = tuple[Any, ...]

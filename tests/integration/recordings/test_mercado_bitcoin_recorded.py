@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import UpstreamBlocked, UpstreamRejected, UpstreamUnavailable
 from app.core.market import Candle, Interval, Series
-from app.domain.candles import SETTLING
+from app.domain.candles import UNCERTAIN
 from tests.support.candles import BTC, BTC_DAILY
 from tests.unit.sources.upstream_fakes import FakeHost, answer, legacy, v4
 
@@ -39,9 +39,10 @@ def test_the_recorded_legacy_reply_is_read_to_the_last_digit(recordings: Path) -
     assert page.refused == ()
     assert page.complete
     assert page.exchange_time == 1_711_829_417
-    later = {"server_unix_timestamp": last + 86_400 + SETTLING}
+    later = {"server_unix_timestamp": last + 86_400 + UNCERTAIN}
     whole = json.loads(body, parse_float=str) | later
-    page = legacy(FakeHost([answer(whole)])).page(BTC_DAILY, first, last)
+    reply = answer(whole, headers={"date": ""})
+    page = legacy(FakeHost([reply])).page(BTC_DAILY, first, last)
     assert list(page.candles) == expected
 
 
@@ -64,7 +65,7 @@ def test_the_recorded_minutes_are_read_with_their_holes(recordings: Path) -> Non
 def test_the_recorded_v4_snippet_is_read(recordings: Path) -> None:
     snippets = json.loads((recordings / "mb_api" / "v4_recorded_snippets.json").read_text())
     (data,) = (body for name, body in snippets.items() if name.startswith("GET /candles"))
-    now = {"date": "Sun, 27 Sep 2026 12:00:02 GMT"}
+    now = {"date": "Sun, 27 Sep 2026 12:02:00 GMT"}
     page = v4(FakeHost([answer(data, headers=now)])).page(
         Series(BTC, Interval.HOUR), data["t"][0], data["t"][-1]
     )

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from app.domain.averages import moving_averages
-from app.domain.fixed_point import SCALE, rounded
+from app.domain.fixed_point import SCALE, exact
 
 
 def averages(texts: Iterable[str], window: int) -> list[Decimal | None]:
     """The averages of consecutive buckets with these closes."""
-    closes = np.asarray([rounded(text) for text in texts], dtype=np.int64)
+    closes = np.asarray([exact(f"{Decimal(text):.8f}") for text in texts], dtype=np.int64)
     buckets = np.arange(len(closes), dtype=np.int64) * 60
     values, exists = moving_averages(buckets, closes, 60, (window,))
     return [

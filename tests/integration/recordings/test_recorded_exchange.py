@@ -17,7 +17,7 @@ import pytest
 from app.bootstrap import Runtime, for_command, open_candle_source
 from app.core.market import WINDOWS, Interval, Series
 from app.core.settings import load_settings
-from app.domain.candles import SETTLING
+from app.domain.candles import UNCERTAIN
 from app.domain.fixed_point import SCALE, exact
 from app.sandbox.options import build_exchange, parser
 from app.sandbox.server import serve
@@ -132,9 +132,9 @@ def test_only_windows_without_a_missing_minute_have_an_average(
     with gzip.open(recordings / MINUTES, "rt") as file:
         closes = {int(row["t"]): exact(row["c"]) for row in csv.DictReader(file)}
     newest = max(closes)
-    arguments = ["--replay", str(recordings / MINUTES), "--now", str(newest + 60 + SETTLING)]
+    arguments = ["--replay", str(recordings / MINUTES), "--now", str(newest + 60 + UNCERTAIN)]
     with exchange_and_service(sqlite_url, arguments, FORMATS[0], intervals="1m") as made:
-        clocked = Runtime(**{**vars(made), "clock": lambda: newest + 60.0 + SETTLING})
+        clocked = Runtime(**{**vars(made), "clock": lambda: newest + 60.0 + UNCERTAIN})
         load_into(clocked, Interval.MINUTE, 8)
         found = stored(clocked, Interval.MINUTE)
     assert set(found) == set(closes)

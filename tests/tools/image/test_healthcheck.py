@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.served import api
+
 FILE = Path(__file__).resolve().parents[3] / "infra" / "image" / "healthcheck.py"
 
 
@@ -35,3 +37,16 @@ def test_what_does_not_speak_http_is_not_healthy(reply: bytes) -> None:
         thread.join()
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["", "::", "[::1],127.0.0.1", "::1", "0.0.0.0"])
+def test_the_health_check_asks_where_the_api_listens(tmp_path: Path, host: str) -> None:
+    with api(tmp_path, "api", HOST=host, ROOT_PATH="/mms") as served:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(FILE)],
+            env={"PORT": str(served.port), "HOST": host},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (0, "/healthz 200\n"), done.stderr

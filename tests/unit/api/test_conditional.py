@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.market import DAY, Interval, RefusedCandle, Series, SeriesState, Window
+from app.core.market import (
+    DAY,
+    WITHOUT_VOLUME,
+    Interval,
+    RefusedCandle,
+    Series,
+    SeriesState,
+    VolumeNote,
+    Window,
+)
 from app.db.cache.averages import CachedAverageStore
 from app.db.cache.memory import MemoryCache
 from app.testing.series import MemorySeriesStore
@@ -137,20 +146,27 @@ def test_old_data_is_marked_stale_an_hour_after_a_newer_close(
 
 def test_quarantine_and_revisions_are_served(runtime: FakeRuntime, api: Client) -> None:
     before = runtime.store.rows(BTC_DAILY, LAST, LAST)[1][0][0]
-    after = replace(before, close=before.close + 1)
+    after = replace(before, close=before.close + 1, volume="46000000000000.123456789")
+    before = replace(before, volume=None)
+    note = VolumeNote(LAST, f"{WITHOUT_VOLUME} The volume is missing.")
     with runtime.store.begin(BTC_DAILY) as unit:
-        unit.quarantine([RefusedCandle(LAST, "odd"), RefusedCandle(None, "no stamp")], NOW)
+        unit.quarantine([RefusedCandle(LAST, "odd"), RefusedCandle(None, "no stamp"), note], NOW)
         unit.note_revised([(before, after)])
         unit.finish(changed=True, now=NOW)
     kept = api.get("/BRLBTC/quarantine").json()
     assert kept == [
-        {"timestamp": LAST, "reason": "odd", "first_seen": NOW, "last_seen": NOW},
-        {"timestamp": None, "reason": "no stamp", "first_seen": NOW, "last_seen": NOW},
+        {"timestamp": stamp, "reason": reason, "used": used, "first_seen": NOW, "last_seen": NOW}
+        for stamp, reason, used in (
+            (LAST, note.reason, True),
+            (LAST, "odd", False),
+            (None, "no stamp", False),
+        )
     ]
     (revised,) = api.get("/BRLBTC/revisions").json()
     assert (revised["timestamp"], revised["noticed"]) == (LAST, NOW)
     assert int(revised["new_close"].scaleb(8)) == after.close
     assert int(revised["old_close"].scaleb(8)) == before.close
+    assert (revised["old_volume"], str(revised["new_volume"])) == (None, after.volume)
     assert int(revised["revision"]) == runtime.store.state(BTC_DAILY).revision
     assert api.get("/BRLBTC/gaps").json()["quarantined"] == 2
     for path in ("quarantine", "revisions"):

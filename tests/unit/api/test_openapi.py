@@ -71,7 +71,7 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
 ) -> None:
     modules = (anomalies, averages, gaps, health, pairs, prices, records)
     models = {
-        (route.path, str(status)): said.get("model")
+        (route.path_format, str(status)): said.get("model")
         for module in modules
         for route in module.router.routes
         if isinstance(route, APIRoute)

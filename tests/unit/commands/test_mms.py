@@ -20,7 +20,7 @@ from tests.support.logs import log_as_before
 from tests.support.processes import ROOT
 
 WORDS = (
-    *("serve", "local", "demo", "load", "update", "collect", "monitor"),
+    *("serve", "local", "demo", "load", "update", "reload", "collect", "monitor"),
     *("migrate", "backup", "restore", "sandbox"),
 )
 

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 
@@ -96,3 +96,11 @@ def test_what_is_printed_arrives(capsys: pytest.CaptureFixture[str]) -> None:
     assert delivered("tried", lambda: people_and_machines(0)) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("pair\nBTC-BRL\nall is well\n{}\n", "")
+
+
+def test_letters_that_standard_output_does_not_have_are_escaped() -> None:
+    printed = BytesIO()
+    terminal = TextIOWrapper(printed, encoding="latin-1")
+    with redirect_stdout(terminal):
+        assert delivered("tried", lambda: table(("é",), [("币安",), ("BTC",)])) == 0
+    assert printed.getvalue() == b"\xe9\n\\u5e01\\u5b89\nBTC\n"

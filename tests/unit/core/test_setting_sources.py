@@ -47,6 +47,26 @@ def test_lines_of_names_and_values_are_read(env_file: Path) -> None:
     assert load_settings(env_file).host == "::1"
 
 
+def test_a_file_that_was_saved_on_windows_reads_as_any_other(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = env_file.with_name("key")
+    secret.write_bytes(b"\xef\xbb\xbfCG-key\r\n")
+    text = f'\ufeffENV=prod\n\nSINGLE_NODE="true"\nDB_URL=\nPORT=80 # x\nCOINGECKO_API_KEY_FILE={secret}\n'
+    env_file.write_bytes(text.replace("\n", "\r\n").encode())
+    # As a shell leaves them that has read such a file.
+    monkeypatch.setenv("ALLOWED_PAIRS", "BRLBTC,BRLETH\r")
+    monkeypatch.setenv("HOST", "\r")
+    monkeypatch.setenv("LOG_FORMAT", "json\r")
+    monkeypatch.setenv("CACHE_URL", "none://\r\n")
+    found = load_settings(env_file)
+    assert (found.env, found.single_node, found.port) == ("prod", True, 80)
+    assert (found.log_format, found.cache_url, found.host) == ("json", "none://", "127.0.0.1")
+    assert [pair.symbol for pair in found.allowed_pairs] == ["BTC-BRL", "ETH-BRL"]
+    assert found.coingecko_api_key is not None
+    assert found.coingecko_api_key.get_secret_value() == "CG-key"
+
+
 def test_variables_are_expanded_but_not_in_single_quotes(
     env_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def test_thresholds_that_cannot_be_understood_stop_the_start(written: str, says:
 
 
 @pytest.mark.parametrize("name", ["ſol", "ADA\u0131", "", " ", "SOL:", "SOL:ſ"])
-def test_a_symbol_is_plain_ascii(name: str) -> None:
+def test_a_symbol_without_its_id_is_one_of_the_known_ones(name: str) -> None:
     with pytest.raises(UnsupportedSymbol):
         Coin.parse(name)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.core.setting_urls import cache_nodes
-from app.core.settings import Settings
+from app.core.settings import OWN_ADDRESSES, Settings
+from app.main import create_app
 from tests.support.api import refused, settings
 
 
@@ -31,7 +32,7 @@ def test_a_refusal_names_the_setting_its_value_and_what_is_allowed(
 
 
 def test_every_refusal_is_one_line_that_begins_with_the_settings_name() -> None:
-    for name in Settings.model_fields.keys() - {"host"}:  # any text may be a host
+    for name in Settings.model_fields:
         said = refused(**{name: "a\u00a0b"})
         assert said.startswith(name.upper())
         assert "\n" not in said
@@ -88,3 +89,63 @@ def test_what_is_no_base_url_is_refused_without_its_value(url: str) -> None:
         assert said.startswith(f"{name.upper()}: is not a base URL (")
         assert "write https://host/path" in said
         assert "quite-secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("::", "::"),
+        ("[::1]", "::1"),
+        ("127.0.0.1, [::1] ,127.0.0.1", "127.0.0.1,::1"),
+        ("fe80::1%eth0,mms.example", "fe80::1%eth0,mms.example"),
+    ],
+)
+def test_it_listens_on_one_address_or_several(written: str, read: str) -> None:
+    assert settings(host=written).host == read
+
+
+@pytest.mark.parametrize(
+    "host", [",", "::1,", "127.0.0.1:8000", "[::1]:80", "[127.0.0.1]", "http://x", "a b", ":::"]
+)
+def test_what_is_no_address_to_listen_on_is_refused(host: str) -> None:
+    said = refused(host=host)
+    assert said.startswith(f"HOST={host}: is not an address to listen on; write one or several")
+    assert "::" in said
+
+
+@pytest.mark.parametrize("path", ["", "/mms", "/api/v1.0/mms-2", "/MMS"])
+def test_the_api_may_be_under_a_path(path: str) -> None:
+    assert settings(root_path=path).root_path == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "mms",
+        "/",
+        "/mms/",
+        "//mms",
+        "/a//b",
+        "/a?b",
+        "/a#b",
+        "/a b",
+        "/a%20b",
+        "/../a",
+        "/a/.",
+        "/é",
+    ],
+)
+def test_what_is_no_path_to_be_under_is_refused(path: str) -> None:
+    said = refused(root_path=path)
+    assert said.startswith(f"ROOT_PATH={path}: is not a path to be under; write one like /mms")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/history/a", "/pairs/", "/brlbtc", "/BTC-BRL/x"])
+def test_the_path_is_none_of_the_apis_own(path: str) -> None:
+    assert f"ROOT_PATH={path}" in refused(root_path=path)
+
+
+def test_the_apis_own_addresses_are_those_of_its_routes() -> None:
+    documented = {path.split("/")[1] for path in create_app(settings()).openapi()["paths"]}
+    others = {"docs", "openapi.json", "static-offline-docs"}
+    assert (documented - {"{pair}"}) | others == OWN_ADDRESSES

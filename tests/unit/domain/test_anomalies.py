@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.core.market import Exact
 from app.domain.anomalies import (
     CONSISTENCY,
     Judgement,
@@ -21,7 +22,7 @@ from app.domain.anomalies import (
     Rule,
     judge,
 )
-from app.domain.fixed_point import SCALE, exact
+from app.domain.fixed_point import SCALE, kept, text
 
 HIGHEST = 2**63 - 1
 FIVE_PERCENT = RelativeRule(Decimal("0.05"))
@@ -53,7 +54,7 @@ series = st.one_of(
 
 def verdict(*prices: str, rule: Rule = FIVE_PERCENT) -> Outcome:
     """The outcome for prices as decimal text."""
-    return judge([exact(price) for price in prices], rule).outcome
+    return judge([kept(price) for price in prices], rule).outcome
 
 
 def walk(changes: list[str], start: int = 10**12) -> list[int]:
@@ -78,10 +79,30 @@ def walk(changes: list[str], start: int = 10**12) -> list[int]:
         ("1", "1", Outcome.NORMAL),
         ("0.00000001", "92233720368.54775807", Outcome.ANOMALOUS),
         ("92233720368.54775807", "0.00000001", Outcome.ANOMALOUS),
+        # finer than 1e-8, and larger than 64 bits
+        ("1e-9", "1.049e-9", Outcome.NORMAL),
+        ("1e-9", "1.05e-9", Outcome.NORMAL),
+        ("1e-9", "1.0500000000001e-9", Outcome.ANOMALOUS),
+        ("1e-9", "1.052e-9", Outcome.ANOMALOUS),
+        ("1.4e-8", "1.51e-8", Outcome.ANOMALOUS),
+        ("1.4e-8", "1.33e-8", Outcome.NORMAL),
+        ("9.9999e-9", "1.0e-8", Outcome.NORMAL),
+        ("1234567890123456.7", "1296296284629629.53", Outcome.NORMAL),
+        ("1234567890123456.7", "1296296284629629.6", Outcome.ANOMALOUS),
+        ("1e-40", "9e39", Outcome.ANOMALOUS),
     ],
 )
 def test_a_change_must_exceed_the_threshold(previous: str, latest: str, expected: Outcome) -> None:
     assert verdict(previous, latest) is expected
+
+
+def test_one_tick_more_than_the_threshold_is_seen_in_the_longest_prices() -> None:
+    previous = int("8" * 78 + "20")
+    for extra, expected in ((0, Outcome.NORMAL), (1, Outcome.ANOMALOUS)):
+        written = [
+            f"{n // 10**40}.{n % 10**40:040}" for n in (previous, previous // 20 * 21 + extra)
+        ]
+        assert verdict(*written) is expected
 
 
 @given(previous=prices_strategy, latest=prices_strategy, threshold=thresholds)
@@ -118,10 +139,10 @@ def test_the_robust_verdict_is_that_of_rational_arithmetic(
 
 @given(prices=series, rule=rules, factor=st.integers(2, 10**6))
 def test_the_unit_of_the_prices_does_not_matter(prices: list[int], rule: Rule, factor: int) -> None:
-    scaled = [price * factor for price in prices]
-    if all(price <= HIGHEST for price in scaled):
-        found, other = judge(prices, rule), judge(scaled, rule)
-        assert what(found) == what(other)
+    scaled = [kept(f"{price}e-30") for price in (price * factor for price in prices)]
+    found, other = judge(prices, rule), judge(scaled, rule)
+    assert what(found) == what(other)
+    assert other.latest == (scaled[-1] if scaled else None)
 
 
 def what(judgement: Judgement) -> tuple[object, ...]:
@@ -156,12 +177,12 @@ def test_without_two_prices_there_is_nothing_to_judge(rule: Rule, prices: list[i
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("bad", [0, -1, HIGHEST + 1])
+@pytest.mark.parametrize("bad", [0, -1, "-0.000000001"])
 @pytest.mark.parametrize("place", [0, 1])
-def test_what_is_no_price_is_refused(rule: Rule, bad: int, place: int) -> None:
-    prices = [100, 100]
+def test_what_is_no_price_is_refused(rule: Rule, bad: Exact, place: int) -> None:
+    prices: list[Exact] = [100, 100]
     prices[place] = bad
-    with pytest.raises(ValueError, match=rf"The price {bad} .* above 0 and fits in 64 bits"):
+    with pytest.raises(ValueError, match=rf"The price {text(bad)} cannot be judged: .* above 0"):
         judge(prices, rule)
 
 
@@ -172,10 +193,11 @@ def test_what_is_no_price_is_refused(rule: Rule, bad: int, place: int) -> None:
         (["1"], "Only one current price is known: a change takes two."),
         (["1", "1"], "The price did not change; that is within the threshold of 5 %."),
         (["0.50", "5.00"], "The price rose by 900 %; that exceeds the threshold of 5 %."),
+        (["1.4e-8", "1.51e-8"], "The price rose by 7.857143 %; that exceeds the threshold of 5 %."),
     ],
 )
 def test_the_reason_of_the_relative_rule_is_a_sentence(prices: list[str], reason: str) -> None:
-    assert judge([exact(price) for price in prices], FIVE_PERCENT).reason == reason
+    assert judge([kept(price) for price in prices], FIVE_PERCENT).reason == reason
 
 
 def test_the_reason_of_the_robust_rule_names_what_is_usual() -> None:

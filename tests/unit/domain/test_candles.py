@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.core.market import MAX_PRICE, MAX_VOLUME, OLDEST_BUCKET, Candle, Interval, RefusedCandle
+from app.core.market import (
+    MAX_PRICE,
+    OLDEST_BUCKET,
+    Candle,
+    Exact,
+    Interval,
+    RefusedCandle,
+    VolumeNote,
+)
 from app.domain import fixed_point
-from app.domain.candles import AHEAD, SETTLING, RawCandle, closed_page, judged
+from app.domain.candles import AHEAD, SETTLING, UNCERTAIN, RawCandle, closed_page, judged
 
 DAY = Interval.DAY
 FIRST = 1_711_584_000  # 2024-03-28
@@ -27,12 +36,13 @@ def row(bucket: object = FIRST, **changes: object) -> RawCandle:
 
 def reasons(*rows: RawCandle, interval: Interval = DAY) -> list[str]:
     """Why rows are refused; asserts that nothing of them is taken."""
-    candles, refused = judged(rows, interval, FIRST, LAST, LATEST)
+    candles, refused, _ = judged(rows, interval, FIRST, LAST, LATEST)
     assert candles == ()
     return [item.reason for item in refused]
 
 
 units = st.integers(1, MAX_PRICE)
+volumes = st.builds("{}.{}".format, st.integers(0, 10**40 - 1), st.integers(0, 10**40 - 1))
 
 
 @st.composite
@@ -41,7 +51,7 @@ def candle(draw: st.DrawFn) -> Candle:
     low, first, second, high = sorted(draw(st.tuples(units, units, units, units)))
     opened, closed = draw(st.permutations([first, second]))
     bucket = FIRST + draw(st.integers(0, 9)) * STEP
-    return Candle(bucket, opened, high, low, closed, draw(st.integers(0, MAX_VOLUME)))
+    return Candle(bucket, opened, high, low, closed, draw(volumes.map(fixed_point.kept)))
 
 
 def unique(candles: list[Candle]) -> list[Candle]:
@@ -49,13 +59,15 @@ def unique(candles: list[Candle]) -> list[Candle]:
 
 
 def raw(item: Candle) -> RawCandle:
-    values = (item.open, item.high, item.low, item.close, item.volume)
+    values: list[Exact] = [item.open, item.high, item.low, item.close]
+    if item.volume is not None:
+        values.append(item.volume)
     return RawCandle(item.bucket, *(fixed_point.text(value) for value in values))
 
 
 @given(st.lists(candle()).map(unique))
 def test_valid_rows_in_any_order_come_out_ascending_and_unchanged(candles: list[Candle]) -> None:
-    taken, refused = judged((raw(item) for item in candles), DAY, FIRST, LAST, LATEST)
+    taken, refused, _ = judged((raw(item) for item in candles), DAY, FIRST, LAST, LATEST)
     assert list(taken) == sorted(candles, key=lambda item: item.bucket)
     assert refused == ()
 
@@ -74,7 +86,7 @@ def test_rows_of_one_bucket_that_differ_leave_a_hole_rather_than_a_guess(
     rows: list[RawCandle],
 ) -> None:
     other = row(FIRST + STEP)
-    taken, refused = judged([*rows, other], DAY, FIRST, LAST, LATEST)
+    taken, refused, _ = judged([*rows, other], DAY, FIRST, LAST, LATEST)
     assert [item.bucket for item in taken] == [FIRST + STEP]
     assert [item.bucket for item in refused] == [FIRST]
     assert "more than once" in refused[0].reason
@@ -93,9 +105,6 @@ def test_rows_of_one_bucket_that_differ_leave_a_hole_rather_than_a_guess(
         ({"high": fixed_point.text(MAX_PRICE + 1)}, "highest price"),
         ({"high": "353446.62655677"}, "lies above the high"),
         ({"low": "353446.62655679"}, "lies below the low"),
-        ({"volume": "-0.00000001"}, "volume '-0.00000001' is negative"),
-        ({"volume": None}, "volume is missing"),
-        ({"volume": "92233720368.547758075"}, "64 bits"),
     ],
 )
 def test_a_row_with_a_bad_value_is_refused_by_the_value_s_name(
@@ -106,13 +115,63 @@ def test_a_row_with_a_bad_value_is_refused_by_the_value_s_name(
     assert reason.endswith(".")
 
 
-@given(st.decimals("0", "90000000000", places=15))
-def test_a_volume_finer_than_the_tick_is_rounded_half_to_even(volume: Decimal) -> None:
-    (taken,), _ = judged([row(volume=format(volume, "f"))], DAY, FIRST, LAST, LATEST)
-    exact = int(volume * 10**15)
-    down, rest = divmod(exact, 10**7)
-    up = rest > 5 * 10**6 or (rest == 5 * 10**6 and down % 2 == 1)
-    assert taken.volume == down + up
+@pytest.mark.parametrize(
+    "volume",
+    [
+        *["92233720368.54775807", "92233720368.54775808", "2762299281351", "46000000000000.5"],
+        *["0.000000001", "15.612345678901234567", "9" * 40 + "." + "9" * 40, "1e-40", "0"],
+        *[15, 10**39],
+    ],
+)
+def test_a_volume_of_any_size_and_fineness_is_kept_exactly(volume: object) -> None:
+    (candle,), refused, notes = judged([row(volume=volume)], DAY, FIRST, LAST, LATEST)
+    assert candle.volume is not None
+    assert fixed_point.as_decimal(candle.volume) == Decimal(str(volume))
+    assert (refused, notes) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("volume", "names"),
+    [
+        (None, "volume is missing"),
+        ("", "volume cannot be used: '' is not a decimal number"),
+        ("NaN", "'NaN' is not a decimal number"),
+        ("-Infinity", "'-Infinity' is not a decimal number"),
+        ("-0.00000001", "volume '-0.00000001' is negative"),
+        (-1, "volume -1 is negative"),
+        (False, "volume False is no number"),
+        ([1], "volume (a list) is no number"),
+        ({}, "volume (an object) is no number"),
+        ("1e40", "more than 40 digits"),
+        ("1e-41", "more than 40 digits"),
+        ("9" * 5_000, "is not a decimal number"),
+    ],
+)
+def test_a_volume_that_is_none_costs_the_candle_nothing_else(volume: object, names: str) -> None:
+    (candle,), refused, (note,) = judged([row(volume=volume)], DAY, FIRST, LAST, LATEST)
+    (good,), _, _ = judged([row()], DAY, FIRST, LAST, LATEST)
+    assert candle == replace(good, volume=None)
+    assert refused == ()
+    assert note.bucket == FIRST
+    assert names in note.reason
+    assert note.reason.endswith(".")
+
+
+@given(st.permutations(["1.5", None, "NaN", "1.50"]), st.booleans())
+def test_rows_that_differ_in_the_volume_alone_are_one_candle(
+    volumes: list[str | None], contradicted: bool
+) -> None:
+    rows = [row(volume=volume) for volume in [*volumes, *(["2.5"] if contradicted else [])]]
+    (candle,), refused, notes = judged(rows, DAY, FIRST, LAST, LATEST)
+    assert refused == ()
+    if contradicted:
+        assert candle.volume is None
+        assert notes == (
+            VolumeNote(FIRST, "This bucket came more than once, with different volumes."),
+        )
+    else:
+        assert candle.volume == fixed_point.kept("1.5")
+        assert notes == ()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +189,7 @@ def test_a_volume_finer_than_the_tick_is_rounded_half_to_even(volume: Decimal) -
 def test_a_stamp_that_no_exchange_can_mean_is_refused_wherever_it_lies(
     stamp: object, names: str
 ) -> None:
-    candles, refused = judged([row(stamp)], DAY, FIRST, LAST, LATEST)
+    candles, refused, _ = judged([row(stamp)], DAY, FIRST, LAST, LATEST)
     assert candles == ()
     (refusal,) = refused
     assert refusal.bucket is None
@@ -142,15 +201,16 @@ def test_a_value_nested_to_the_edge_of_the_stack_is_refused_like_any_other() -> 
     for _ in range(100_000):
         deep = [deep]
     for field in RawCandle._fields:
-        (reason,) = reasons(row()._replace(**{field: deep}))
-        assert "(a list) is no number" in reason
+        _, refused, notes = judged([row()._replace(**{field: deep})], DAY, FIRST, LAST, LATEST)
+        (item,) = refused or notes
+        assert "(a list) is no number" in item.reason
 
 
 def test_a_stamp_beside_the_grid_is_refused_and_names_the_interval() -> None:
     (reason,) = reasons(row(FIRST + 10_800))
     assert "1d" in reason
     assert str(FIRST + 10_800) in reason
-    _, refused = judged([row(LAST + 10_800), row(FIRST + 1)], DAY, FIRST, LAST, LATEST)
+    _, refused, _ = judged([row(LAST + 10_800), row(FIRST + 1)], DAY, FIRST, LAST, LATEST)
     assert [item.bucket for item in refused] == [FIRST, LAST]
 
 
@@ -169,7 +229,7 @@ anything = (
 def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
     rows: list[RawCandle],
 ) -> None:
-    candles, refused = judged(rows, DAY, FIRST, LAST, LATEST)
+    candles, refused, notes = judged(rows, DAY, FIRST, LAST, LATEST)
     buckets = [item.bucket for item in candles]
     assert buckets == sorted(set(buckets))
     for item in candles:
@@ -177,11 +237,24 @@ def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
         assert FIRST <= item.bucket <= LAST
         assert 0 < item.low <= min(item.open, item.close)
         assert max(item.open, item.close) <= item.high <= MAX_PRICE
-        assert 0 <= item.volume <= MAX_VOLUME
+        assert item.volume is None or fixed_point.as_decimal(item.volume) >= 0
+    assert [note.bucket for note in notes] == [c.bucket for c in candles if c.volume is None]
     answered = {*buckets, *(item.bucket for item in refused)}
     for sent in rows:
-        if type(sent.bucket) is int and FIRST <= sent.bucket <= LAST:
+        traded = any(value is not None for value in sent[1:5])
+        if traded and type(sent.bucket) is int and FIRST <= sent.bucket <= LAST:
             assert DAY.floor(sent.bucket) in answered
+
+
+@given(st.lists(anything | st.text() | st.floats() | st.dictionaries(st.text(), st.none())))
+def test_no_volume_whatever_loses_a_row_with_good_prices(sent: list[object]) -> None:
+    rows = [row(FIRST + n * STEP, volume=volume) for n, volume in enumerate(sent[:10])]
+    candles, refused, _ = judged(rows, DAY, FIRST, LAST, LATEST)
+    (good,), _, _ = judged([row()], DAY, FIRST, LAST, LATEST)
+    assert [replace(item, volume=None) for item in candles] == [
+        replace(good, bucket=FIRST + n * STEP, volume=None) for n in range(len(rows))
+    ]
+    assert refused == ()
 
 
 @given(now=st.integers(FIRST - 2 * STEP, LAST + 3 * STEP))
@@ -189,7 +262,7 @@ def test_whatever_comes_nothing_asked_for_vanishes_and_nothing_invalid_passes(
 @example(now=LAST + STEP + SETTLING)
 @example(now=FIRST)
 def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: int) -> None:
-    rows = [row(bucket) for bucket in range(FIRST, min(now, LAST) + 1, STEP)]
+    rows = [row(bucket) for bucket in range(FIRST, min(now, LAST + STEP) + 1, STEP)]
     page = closed_page(rows, DAY, FIRST, LAST, now)
     assert [item.bucket for item in page.candles] == [
         bucket for bucket in range(FIRST, LAST + 1, STEP) if bucket + STEP + SETTLING <= now
@@ -199,6 +272,60 @@ def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: 
     assert page.complete == (now < LAST + STEP + SETTLING)
     assert page.exchange_time == now
     assert page.refused == ()
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+@pytest.mark.parametrize(
+    ("after", "later", "closed"),
+    [
+        (UNCERTAIN - 1, [], False),
+        (UNCERTAIN, [], True),
+        (SETTLING, [0], True),
+        (SETTLING - 1, [0], False),
+        # What is no row of a later bucket proves nothing.
+        (SETTLING, [1], False),
+        (SETTLING, [AHEAD * 1_000], False),
+        (SETTLING, [None], False),
+    ],
+)
+def test_a_newest_candle_that_has_just_ended_may_have_been_read_while_it_was_running(
+    interval: Interval, after: int, later: list[int | None], closed: bool
+) -> None:
+    step, end = interval.seconds, FIRST + interval.seconds
+    newest = end - step
+    rows = [row(newest - step), row(newest)]
+    rows += [row(None if offset is None else end + offset) for offset in later]
+    # The last requested bucket ends long after this.
+    page = closed_page(rows, interval, newest - 2 * step, newest + 500 * step, end + after)
+    expected = newest if closed else newest - step
+    assert [item.bucket for item in page.candles][-1] == expected
+    assert page.complete
+    # No absence is noted of a bucket that is held back, nor of one after it.
+    assert page.last == expected if interval.seconds > UNCERTAIN else page.last <= end
+
+
+def test_a_row_without_a_trade_is_an_absence_and_the_same_bucket_with_values_a_candle() -> None:
+    empty = {"open": None, "high": None, "low": None, "close": None}
+    rows = [
+        row(FIRST, **empty, volume="0"),
+        row(FIRST + STEP, **empty, volume=None),
+        row(FIRST + STEP),
+        row(FIRST + 2 * STEP),
+        row(FIRST + 2 * STEP, **empty),
+        row(FIRST + 3 * STEP, **empty | {"close": "5"}),
+        row(FIRST + 4 * STEP + 1, **empty),
+    ]
+    candles, refused, _ = judged(rows, DAY, FIRST, LAST, LATEST)
+    assert [item.bucket for item in candles] == [FIRST + STEP, FIRST + 2 * STEP]
+    assert [item.bucket for item in refused] == [FIRST + 3 * STEP, FIRST + 4 * STEP]
+
+
+def test_rows_without_a_trade_do_not_show_that_the_candle_before_them_had_ended() -> None:
+    empty = {"open": None, "high": None, "low": None, "close": None}
+    rows = [row(FIRST), row(FIRST + STEP), row(FIRST + 2 * STEP, **empty)]
+    page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING)
+    assert [item.bucket for item in page.candles] == [FIRST]
+    assert page.last == FIRST
 
 
 @pytest.mark.parametrize("interval", list(Interval))
@@ -216,9 +343,10 @@ def test_a_candle_of_the_future_is_refused_and_one_that_has_just_begun_is_not(
 
 
 def test_the_running_candle_is_left_out_without_a_word_however_odd_it_is() -> None:
-    rows = [row(FIRST), row(FIRST + STEP, volume=None)]
+    rows = [row(FIRST), row(FIRST + STEP, close=None), row(FIRST + 2 * STEP)]
     page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING - 1)
     assert [item.bucket for item in page.candles] == [FIRST]
-    assert page.refused == ()
+    assert page.notes == ()
     closed = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING)
-    assert closed.refused == (RefusedCandle(FIRST + STEP, "The volume is missing."),)
+    assert closed.notes == ()
+    assert closed.refused == (RefusedCandle(FIRST + STEP, "The close is missing."),)

@@ -8,10 +8,12 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.market import AverageRow, Candle
+from app.core.market import AverageRow, Candle, Exact
+from app.domain.fixed_point import as_decimal
 from app.domain.rendering import averages, candles
 
 PRICE = st.integers(0, 2**63 - 1)
+TEXT = st.builds("{}.{}".format, st.integers(10**11, 10**40 - 1), st.integers(1, 9))
 
 
 def test_averages_are_an_array_of_exact_decimals() -> None:
@@ -34,15 +36,17 @@ def test_a_candle_has_its_averages_only_where_they_are_asked_for() -> None:
 
 
 @given(
-    st.tuples(PRICE, PRICE, PRICE, PRICE, PRICE),
+    st.tuples(PRICE, PRICE, PRICE, PRICE),
+    PRICE | TEXT | st.none(),
     st.lists(PRICE | st.none(), min_size=3, max_size=3),
 )
 def test_every_candle_is_read_back_to_the_last_digit(
-    prices: tuple[int, int, int, int, int], means: list[int | None]
+    prices: tuple[int, int, int, int], volume: Exact | None, means: list[int | None]
 ) -> None:
-    body = candles([(Candle(60, *prices), AverageRow(60, tuple(means)))], (20, 50, 200))
+    body = candles([(Candle(60, *prices, volume), AverageRow(60, tuple(means)))], (20, 50, 200))
     [found] = json.loads(body, parse_float=Decimal)
-    names = ("open", "high", "low", "close", "volume")
+    names = ("open", "high", "low", "close")
     assert tuple(int(found[name].scaleb(8)) for name in names) == prices
+    assert found["volume"] == (None if volume is None else as_decimal(volume))
     values = [found[f"mms_{window}"] for window in (20, 50, 200)]
     assert [None if v is None else int(v.scaleb(8)) for v in values] == means

@@ -27,6 +27,11 @@ MIDNIGHT = 1_711_670_400
         ("2024-03-29T00:00:00Z", MIDNIGHT),
         ("2024-03-28T21:00:00-03:00", MIDNIGHT),
         ("2024-03-29T05:30:00+05:30", MIDNIGHT),
+        # As strftime's %z and PostgreSQL write a zone.
+        ("2024-03-28T21:00:00-0300", MIDNIGHT),
+        ("2024-03-29T05:30+0530", MIDNIGHT),
+        ("2024-03-28T21:00:00-03", MIDNIGHT),
+        ("2024-03-29T00:00:00+00", MIDNIGHT),
         (str(LATEST), LATEST),
         ("2024-02-29T12:34:56Z", 1_709_210_096),
     ],
@@ -42,7 +47,9 @@ def test_a_date_is_all_of_its_day() -> None:
 
 
 def test_a_plus_that_arrives_as_a_space_still_means_east() -> None:
-    assert moment("2024-03-29T05:30:00 05:30", "from") == Moment(MIDNIGHT, MIDNIGHT)
+    for zone in ("05:30", "0530"):
+        assert moment(f"2024-03-29T05:30:00 {zone}", "from") == Moment(MIDNIGHT, MIDNIGHT)
+    assert moment("2024-03-29T05:00 05", "from") == Moment(MIDNIGHT, MIDNIGHT)
 
 
 @pytest.mark.parametrize("fraction", ["25", "000001"])
@@ -61,6 +68,11 @@ def test_an_instant_between_two_seconds_begins_after_and_ends_before(fraction: s
         ("2024-03-29T00:00:00", "has no zone: add Z for UTC, or an offset such as -03:00"),
         ("2023-02-29", "is not in the calendar"),
         ("2024-03-29T25:00:00Z", "no time of day"),
+        ("2024-03-29T00:00:00-2400", "no time of day"),
+        ("2024-03-29T00:00:00-0360", "is not a moment"),
+        ("2024-03-29T00:00:00-300", "is not a moment"),
+        ("2024-03-29T00:00:00-3", "is not a moment"),
+        ("2024-03-29-0300", "is not a moment"),
         ("", "is not a moment"),
         ("-1", "is not a moment"),
         ("١٧١١٦٧٠٤٠٠", "is not a moment"),

@@ -18,7 +18,7 @@ from app.core.errors import (
     UpstreamNonsense,
     UpstreamUnavailable,
 )
-from app.core.market import AverageRow, Candle
+from app.core.market import AverageRow, Candle, RefusedCandle
 from app.domain.gaps import Span
 from app.events.bus import EventBus
 from app.events.types import CandlesLoaded, Event
@@ -27,7 +27,7 @@ from app.services.gaps import Cause, Inspection, inspect
 from app.testing.series import MemoryLeases
 from tests.support.api import FakeRuntime, settings
 from tests.support.candles import BTC_DAILY, FakeExchange, daily, day
-from tests.support.loads import initial
+from tests.support.loads import incremental, initial
 
 DAYS = 101
 ALL = daily(range(300))
@@ -53,15 +53,21 @@ class Repaired(NamedTuple):
 
 @dataclass
 class Stand:
-    """A store that lacks days 250 and 251, and an exchange that has them again."""
+    """A store that lacks days 250 and 251, and an exchange that has them again.
+
+    `refused` is why they were refused; empty where the exchange lacked them.
+    """
 
     lacking: tuple[int, ...] = (250, 251)
+    refused: str = ""
     leases: dict[str, tuple[str, float]] = field(default_factory=dict)
     heard: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         there = [item for number, item in enumerate(ALL) if number not in self.lacking]
         self.exchange = FakeExchange.of(there, now=day(300))
+        if self.refused:
+            self.exchange.refused = [RefusedCandle(day(n), self.refused) for n in self.lacking]
         OPEN.append(EventBus({CandlesLoaded: [self.heard.append]}))
         fake = FakeRuntime(now=day(300), events=OPEN[-1])
         self.runtime: Runtime = replace(
@@ -114,6 +120,15 @@ def test_what_is_missing_is_asked_for_with_its_neighbours_and_stored() -> None:
     assert stand.exchange.asked == [Span(day(248), day(281))]
     assert stand.leases == {}
     assert [event.inserted for event in stand.told() if isinstance(event, CandlesLoaded)] == [3]
+
+
+def test_candles_that_an_earlier_version_refused_for_their_volume_come_with_the_repair() -> None:
+    stand = Stand(refused="The volume is missing.")
+    stand.exchange.refused = []
+    stand.exchange.candles |= {day(n): replace(ALL[n], volume=None) for n in (250, 251)}
+    incremental(stand.store, stand.exchange, stand.runtime.clock, history_days=DAYS)
+    assert stand.causes(stand.look()) == [(day(250), Cause.REFUSED)]
+    assert stand.repair().found.complete(strict=True)
 
 
 def test_a_confirmed_absence_is_asked_for_again_only_where_that_is_wanted() -> None:

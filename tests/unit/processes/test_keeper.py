@@ -154,13 +154,17 @@ def test_a_failure_that_is_no_outage_does_not_blame_the_network() -> None:
     ("interval", "now", "due"),
     [
         (Interval.DAY, MIDNIGHT, MIDNIGHT + 30),
-        (Interval.DAY, MIDNIGHT + 30, MIDNIGHT + 86_430),
+        (Interval.DAY, MIDNIGHT + 30, MIDNIGHT + 300),
+        (Interval.DAY, MIDNIGHT + 300, MIDNIGHT + 86_430),
+        (Interval.QUARTER, MIDNIGHT + 30, MIDNIGHT + 300),
         (Interval.DAY, MIDNIGHT + 86_399, MIDNIGHT + 86_430),
         (Interval.MINUTE, MIDNIGHT + 1, MIDNIGHT + 6),
         (Interval.MINUTE, MIDNIGHT + 59, MIDNIGHT + 66),
     ],
 )
-def test_a_load_follows_each_close_by_a_little(interval: Interval, now: int, due: int) -> None:
+def test_a_load_follows_each_close_by_a_little_and_another_one_where_the_candle_came_late(
+    interval: Interval, now: int, due: int
+) -> None:
     assert next_run(now, interval, 0) == due
 
 

@@ -100,7 +100,9 @@ def test_options_that_contradict_each_other_are_refused(
         build(*(path if item == "CSV" else item for item in argv))
 
 
-@pytest.mark.parametrize(("option", "value"), [("--pair", "B"), ("--fault", "stats=503")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--pair", "B"), ("--fault", "stats=503"), ("--now", "soon")]
+)
 def test_a_malformed_value_ends_the_command_with_2_and_one_line(
     option: str, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,9 +131,10 @@ def test_a_legacy_reply_stands_at_its_own_time_and_time_goes_on(tmp_path: Path) 
     assert exchange.clock() == T + 2 * DAY + 70.5
 
 
-def test_now_sets_the_start_of_the_clock(tmp_path: Path) -> None:
+@pytest.mark.parametrize("now", [str(T), "2023-11-15T00:00:00Z"])
+def test_now_sets_the_start_of_the_clock(tmp_path: Path, now: str) -> None:
     wall = Wall()
-    exchange = build("--replay", reply(tmp_path), "--now", str(T), wall=wall)
+    exchange = build("--replay", reply(tmp_path), "--now", now, wall=wall)
     wall.now += 2
     assert exchange.clock() == T + 2
 

@@ -6,11 +6,13 @@ import gzip
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.core.errors import ConfigurationError
 from app.core.market import DAY, Interval
+from app.sandbox import wire
 from app.sandbox.book import Bar
 from app.sandbox.recording import parse_recording, read_recording, shift_to_yesterday
 
@@ -54,6 +56,62 @@ def test_wrong_candles_are_kept_because_judging_them_is_the_loader_s_job() -> No
     bars = parse_recording(text, "f").bars
     assert [bar.stamp for bar in bars] == [T, T + 60, T + 60]
     assert bars[1] == Bar(T + 60, *map(Decimal, ("1", "0.5", "2", "-1", "-3")))
+
+
+ODD_VOLUMES: list[tuple[str, str | None, Any]] = [
+    # in a JSON recording, in CSV if that has a form of it, and what is sent in both formats
+    ("null", "", None),
+    ('""', None, ""),
+    ('"NaN"', "NaN", "NaN"),
+    ('"much"', "much", "much"),
+    ("NaN", None, "bare NaN"),
+    ("-Infinity", None, "bare -Infinity"),
+    ("true", None, True),
+    ("[]", None, []),
+]
+
+
+@pytest.mark.parametrize(("in_json", "in_csv", "sent"), ODD_VOLUMES)
+def test_whatever_stands_in_the_place_of_a_volume_is_sent_as_it_is(
+    in_json: str, in_csv: str | None, sent: Any
+) -> None:
+    legacy = json.dumps(LEGACY).replace('"volume": 9', f'"volume": {in_json}', 1)
+    columns = f'{{"t":[{T},{T + DAY}],"v":[{in_json},"9"],' + ",".join(
+        f'"{name}":["1","1"]' for name in "ohlc"
+    )
+    texts = [legacy, columns + "}"]
+    if in_csv is not None:
+        texts.append(_csv(in_csv))
+    for text in texts:
+        bars = parse_recording(text, "f").bars
+        for reply, read in (
+            (wire.columns(bars), lambda data: data["v"]),
+            (wire.legacy_candles(bars, 1), lambda data: [c["volume"] for c in data["candles"]]),
+        ):
+            data = json.loads(reply.body, parse_constant=lambda name: f"bare {name}")
+            first, second, *_ = read(data)
+            assert first == sent
+            assert Decimal(second) == 9
+
+
+def _csv(volume: str) -> str:
+    return f"timestamp,open,high,low,close,volume\n{T},1,3,1,2,{volume}\n{T + DAY},1,3,1,2,9\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"t,o,h,l,c\n{T},1,1,1,1\n{T + DAY},1,1,1,1\n",
+        f"timestamp,open,high,low,close\n{T},1,1,1,1\n{T + DAY},1,1,1,1\n",
+        f'{{"t":[{T},{T + DAY}],"o":[1,1],"h":[1,1],"l":[1,1],"c":[1,1]}}',
+        f'{{"t":[{T},{T + DAY}],"o":[1,1],"h":[1,1],"l":[1,1],"c":[1,1],"v":[1]}}',
+        json.dumps(LEGACY).replace(', "volume": 9', ""),
+    ],
+)
+def test_a_recording_may_have_no_volumes_at_all(text: str) -> None:
+    bars = parse_recording(text, "f").bars
+    assert {bar.volume for bar in bars} == {None}
+    assert json.loads(wire.columns(bars).body)["v"] == [None] * len(bars)
 
 
 def test_gzip_blank_lines_a_byte_order_mark_and_seconds_written_as_floats_do_no_harm(

@@ -37,7 +37,7 @@ def aggregated(minutes: Sequence[Bar], interval: Interval) -> Iterator[Bar]:
             max(bar.high for bar in bars),
             min(bar.low for bar in bars),
             bars[-1].close,
-            sum((bar.volume for bar in bars), Decimal(0)),
+            sum((bar.volume for bar in bars if isinstance(bar.volume, Decimal)), Decimal(0)),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -22,6 +23,8 @@ from app.services.averages import (
     select,
     why_absent,
 )
+from app.services.coverage import CoverageCounter
+from app.services.gaps import inspect
 from app.testing.series import MemorySeriesStore
 from tests.support.api import BTC, LAST, NOW, load
 from tests.support.candles import BTC_DAILY
@@ -115,6 +118,25 @@ def test_a_hole_is_counted_for_each_window_that_it_breaks() -> None:
     assert read_candles(store, store, (), wanted(at(LAST - DAY))).missing == 0
 
 
+@pytest.mark.parametrize(("after", "missing"), [(0, 0), (119, 0), (120, 1)])
+def test_what_has_just_ended_is_not_missing_while_it_may_not_count_yet(
+    after: int, missing: int
+) -> None:
+    store = MemorySeriesStore()
+    load(store)
+    now = LAST + 2 * DAY + after
+    assert (
+        read_candles(store, store, (), select(BTC_DAILY, None, None, 365, now)).missing == missing
+    )
+    assert inspect(store, BTC_DAILY, 365, now).missing == missing
+    assert CoverageCounter(store, 365).coverage(BTC_DAILY, now).missing == missing
+    # Where it is known not to exist, it is missing at once.
+    with store.begin(BTC_DAILY) as unit:
+        unit.note_absent([LAST + DAY], now)
+        unit.finish(changed=False, now=now)
+    assert inspect(store, BTC_DAILY, 365, now).missing == 1
+
+
 def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
     store = MemorySeriesStore()
     found = read_averages(store, 20, wanted())
@@ -189,3 +211,21 @@ def test_what_lies_before_all_that_can_have_a_value_is_explained(
         if until is None or first < until.first:
             found = why_absent(wanted(at(first), until), STORED, window)
             assert (found is not None) is explained
+            assert found is None or "raise HISTORY_DAYS (365)" in found
+
+
+@pytest.mark.parametrize("days", [30, 563])
+@pytest.mark.parametrize("since", [None, 0])
+def test_who_asks_for_more_than_the_exchange_has_is_not_told_to_raise_history_days(
+    days: int, since: int | None
+) -> None:
+    young = replace(STORED, first=LAST - days * DAY + DAY)
+    selection = wanted(None if since is None else at(since))
+    found = why_absent(selection, young, 200)
+    assert found is not None
+    # One bucket without a trade may lie before the first candle, but that was loaded, too.
+    raised = since == 0 and days == 563
+    assert ("raise HISTORY_DAYS" in found) is raised
+    assert ("GET /BRLBTC/gaps?interval=1d says which" in found) is not raised
+    assert len(found) <= 300
+    assert found.isascii()

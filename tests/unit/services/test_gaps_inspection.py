@@ -169,10 +169,10 @@ class LoadedMeanwhile(MemorySeriesStore):
         exchange = FakeExchange.of(daily(range(days)), now=day(days) + 600)
         initial(self, exchange, lambda: exchange.now, history_days=50)
 
-    def quarantined(self, *asked: Any) -> list[QuarantinedCandle]:
+    def quarantined(self, *asked: Any, notes: bool = True) -> list[QuarantinedCandle]:
         """Refused candles; then a load commits."""
         self.readings += 1
-        found = super().quarantined(*asked)
+        found = super().quarantined(*asked, notes=notes)
         if self.times:
             self.times -= 1
             self.load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.errors import UpstreamUnavailable
-from app.core.market import WARM_UP, WINDOWS, Candle, CandlePage, Interval, Series
+from app.core.market import WARM_UP, WINDOWS, CandlePage, Interval, Series
 from app.core.ports import SeriesUnit
 from app.domain.gaps import Span
 from app.services.comparing import COMPARED
@@ -116,9 +116,7 @@ def test_revised_closes_correct_exactly_the_averages_that_contain_them(
         exchange.candles[day(number)] = candle(day(number), close)
     for number in volume_only - revised.keys():
         old = exchange.candles[day(number)]
-        exchange.candles[day(number)] = Candle(
-            old.bucket, old.open, old.high, old.low, old.close, old.volume + 1
-        )
+        exchange.candles[day(number)] = replace(old, volume="1.000000001")
     changed = revised.keys() | volume_only
     report = incremental(store, exchange, reread=300)
     assert rows_of(store) == by_hand(list(exchange.candles.values()))

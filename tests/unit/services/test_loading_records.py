@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from app.core.market import AverageRow, RefusedCandle
+from app.core.market import NOTES, WITHOUT_VOLUME, AverageRow, RefusedCandle, VolumeNote
 from app.domain.gaps import Span
-from app.events.types import CandleRevised, Event
+from app.events.types import AveragesCalculated, CandleRevised, Event
 from app.services.gaps import Cause, inspect, is_stale
-from app.services.loading import Plan, load, mend_averages
+from app.services.loading import Plan, load, mend_averages, plan_load
 from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC_DAILY, DAY, FakeExchange, calm, candle, daily, day
 from tests.support.loads import incremental, initial
@@ -90,6 +92,62 @@ def test_a_revision_keeps_the_old_values_and_is_published_with_its_revision() ->
     assert CandleRevised(BTC_DAILY, day(298), old.close, new.close, kept.revision) in heard
     assert published(store, exchange) == []
     assert len(store.revisions(BTC_DAILY, 10)) == 1
+
+
+def test_a_candle_without_a_volume_is_used_and_its_note_is_no_refusal() -> None:
+    exchange = FakeExchange.of(calm(range(301)), now=day(301))
+    bare = {day(n): replace(exchange.candles[day(n)], volume=None) for n in (250, 299, 300)}
+    exchange.candles |= bare
+    store = MemorySeriesStore()
+    report = initial(store, exchange, lambda: exchange.now, history_days=101)
+    assert (report.refused, report.newer_refused, report.without_volume) == ((), (), 3)
+    assert store.state(BTC_DAILY).checked_at == day(301)
+    assert [c for c, _ in store.rows(BTC_DAILY, 0, day(999))[1] if c.bucket in bare] == list(
+        bare.values()
+    )
+    notes = store.quarantined(BTC_DAILY, 0, day(999))
+    assert [(note.bucket, note.used) for note in notes] == [(b, True) for b in reversed(bare)]
+    assert {note.reason for note in notes} == {f"{WITHOUT_VOLUME} The volume is missing."}
+    found = inspect(store, BTC_DAILY, 101, exchange.now)
+    assert found.complete(strict=True)
+    assert found.quarantined == 0
+    assert published(store, exchange) == []
+
+
+def test_a_note_about_a_candle_that_was_lost_is_no_reason_to_leave_the_gap() -> None:
+    store = MemorySeriesStore()
+    with store.begin(BTC_DAILY) as unit:
+        unit.put_candles(calm(n for n in range(300) if n != 250))
+        unit.quarantine([VolumeNote(day(250), f"{WITHOUT_VOLUME} It is missing.")], day(299))
+        unit.finish(changed=True, now=day(300))
+    (gap,) = inspect(store, BTC_DAILY, 101, day(300)).gaps
+    assert gap.cause is Cause.NEVER_FETCHED
+    plan = plan_load(store, BTC_DAILY, day(300), history_days=101)
+    assert plan.gaps == (Span(day(250), day(250)),)
+
+
+def test_a_volume_that_comes_later_is_a_revision_and_one_that_goes_is_kept() -> None:
+    exchange = FakeExchange.of(calm(range(300)), now=day(300))
+    full = exchange.candles[day(299)]
+    bare = exchange.candles[day(299)] = replace(full, volume=None)
+    store = loaded(exchange)
+    exchange.candles[day(299)] = full
+    heard = published(store, exchange)
+    (revision,) = store.revisions(BTC_DAILY, 10)
+    assert (revision.old, revision.new) == (bare, full)
+    assert not [event for event in heard if isinstance(event, AveragesCalculated)]
+    exchange.candles[day(299)] = bare
+    assert published(store, exchange) == []
+    assert len(store.revisions(BTC_DAILY, 10)) == 1
+    notes = store.quarantined(BTC_DAILY, day(299), day(299))
+    assert {note.reason.partition(".")[0] + "." for note in notes} == set(NOTES)
+    # Prices count even so.
+    exchange.now += 60
+    exchange.candles[day(299)] = replace(candle(day(299), 10**10 + 5_000), volume=None)
+    published(store, exchange)
+    assert store.revisions(BTC_DAILY, 1)[0].new == replace(
+        exchange.candles[day(299)], volume=full.volume
+    )
 
 
 def test_averages_that_were_lost_are_mended_from_the_stored_closes() -> None:

@@ -9,10 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.errors import StoreUnavailable, UpstreamUnavailable
-from app.core.prices import COIN_IDS, Coin, StoredPrice, Thresholds
+from app.core.market import DAY
+from app.core.prices import COIN_IDS, Coin, SpotPrice, StoredPrice, Thresholds
 from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
 from app.services.anomalies import PriceRules
-from app.services.prices import Collection, collect
+from app.services.prices import Collection, collect, prune
 from app.testing.prices import MemoryPriceStore
 from tests.support.api import NOW, FakePrices
 
@@ -32,7 +33,7 @@ def collected(
 ) -> tuple[Collection, list[Event]]:
     """What one collection brought, and what it published."""
     published: list[Event] = []
-    found = collect(source, store, lambda: NOW + 5, coins, RULES, publish=published.append)
+    found = collect(source, store, coins, RULES, publish=published.append)
     return found, published
 
 
@@ -78,6 +79,27 @@ def test_what_is_not_answered_is_neither_stored_nor_told() -> None:
     source = FakePrices(trouble=UpstreamUnavailable("away", host="source"))
     published: list[Event] = []
     with pytest.raises(UpstreamUnavailable):
-        collect(source, store, lambda: NOW, [BTC], RULES, publish=published.append)
+        collect(source, store, [BTC], RULES, publish=published.append)
     assert published == []
     assert store.newest("BTC", "usd", 1) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "ours", "left"),
+    [
+        (30, NOW, ["now"]),
+        (30, NOW + 400 * DAY, ["ahead", "now"]),
+        (30, NOW - 400 * DAY, ["now", "old"]),
+        (0, NOW, ["ahead", "now", "old"]),
+    ],
+)
+def test_retention_removes_what_is_too_old_or_in_the_future_by_both_clocks(
+    days: int, ours: int, left: list[str]
+) -> None:
+    store = MemoryPriceStore()
+    stamps = {"old": NOW - 31 * DAY, "ahead": NOW + 300 * DAY, "now": NOW - 5}
+    for at in stamps.values():
+        store.add([SpotPrice(BTC, 1, "usd", at)], at)
+    prune(store, days, ours, NOW)
+    kept = {price.collected_at for price in store.newest("BTC", "usd", 9)}
+    assert kept == {stamps[name] for name in left}

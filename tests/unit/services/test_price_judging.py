@@ -112,3 +112,64 @@ def test_a_stale_price_is_neither_judged_nor_compared_with(prices: Prices) -> No
     assert (found.stale, found.judgement.outcome) == (True, Outcome.INSUFFICIENT)
     prices.add(60_001, 5_000)
     assert prices.judged().judgement.outcome is Outcome.NORMAL
+
+
+@pytest.mark.parametrize("wrong", [10_800, 31_536_000])
+def test_one_price_stamped_by_a_clock_that_was_ahead_blinds_nobody(
+    prices: Prices, wrong: int
+) -> None:
+    prices.add(60_000, 0)
+    prices.add(61_000, 300, late=wrong)
+    found = judge_newest(prices.store, "BTC", RULES, RELATIVE, AT + 360)
+    assert found.latest is not None
+    assert (found.latest.price, found.stale) == (60_000 * UNIT, False)
+    assert found.judgement.reason == (
+        "Only one current price is known: a change takes two. A newer price is stamped "
+        f"{wrong - 60} s in the future, by a clock that was ahead (unless this machine's is behind): "
+        "it is not used."
+    )
+    last = prices.add(63_600, 600)
+    found = judge_newest(prices.store, "BTC", RULES, RELATIVE, AT + 660)
+    assert (found.latest, found.judgement.outcome) == (last, Outcome.ANOMALOUS)
+    assert found.judgement.reason == "The price rose by 6 %; that exceeds the threshold of 5 %."
+    assert found.previous is not None
+    assert found.previous.price == 60_000 * UNIT
+
+
+def test_one_price_stamped_by_a_clock_that_was_behind_keeps_its_place(prices: Prices) -> None:
+    prices.add(60_000, 0)
+    late = prices.add(63_600, 300, late=-31_536_000)
+    found = judge_newest(prices.store, "BTC", RULES, RELATIVE, AT + 330)
+    assert (found.latest, found.judgement.outcome) == (late, Outcome.ANOMALOUS)
+    prices.add(63_601, 600)
+    found = judge_newest(prices.store, "BTC", RULES, RELATIVE, AT + 630)
+    assert (found.previous, found.judgement.outcome) == (late, Outcome.NORMAL)
+
+
+def test_nothing_but_prices_of_the_future_is_stale_and_no_false_age_is_told(prices: Prices) -> None:
+    prices.add(60_000, 10_800)
+    prices.add(60_001, 10_900)
+    found = judge_newest(prices.store, "BTC", RULES, RELATIVE, AT + 100)
+    assert (found.stale, found.judgement.outcome) == (True, Outcome.INSUFFICIENT)
+    assert (found.judgement.latest, found.previous) == (60_001 * UNIT, None)
+    assert found.judgement.reason == (
+        "The newest price is stamped 10830 s in the future, by a clock that was ahead (unless this "
+        "machine's is behind): it is not judged."
+    )
+
+
+@pytest.mark.parametrize(
+    ("late", "now", "said"),
+    [
+        (30, 2_000, "is 2000 s old by its own time and this machine's clock, more than the 900 s"),
+        # The clock was a little ahead, and is right now.
+        (960, 800, "was 960 s old by its own time when it was collected, more than the 900 s"),
+    ],
+)
+def test_a_stale_price_is_said_to_be_as_old_as_it_is(
+    prices: Prices, late: int, now: int, said: str
+) -> None:
+    prices.add(60_000, 0, late)
+    found = judge_newest(prices.store, "BTC", RULES, RELATIVE, AT + now)
+    assert found.stale
+    assert said in found.judgement.reason

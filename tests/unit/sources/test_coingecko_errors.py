@@ -16,6 +16,7 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.prices import PriceReply
+from app.domain.fixed_point import as_decimal
 from app.sources.coingecko import read_error
 from tests.unit.sources.coingecko_fakes import BTC, ETH, ask, coingecko
 from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, answer
@@ -137,6 +138,6 @@ def test_no_json_brings_anything_but_an_answer_about_each_coin_or_an_upstream_er
     if reply is not None:
         coins = [price.coin for price in reply.prices] + [item.coin for item in reply.refused]
         assert sorted(coins, key=str) == [BTC, ETH]
-        assert all(0 < price.price < 2**63 for price in reply.prices)
+        assert all(as_decimal(price.price) > 0 for price in reply.prices)
         assert all(price.priced_at <= NOW + 120 for price in reply.prices)
         assert all(item.reason.endswith(".") for item in reply.refused)

@@ -17,7 +17,7 @@ from app.core.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from app.core.market import Candle, CandlePage, Interval, Series
+from app.core.market import Candle, CandlePage, Interval, Series, VolumeNote
 from app.core.ports import CandleSource
 from tests.support.candles import BTC, BTC_DAILY, DAY
 from tests.unit.sources.upstream_fakes import NOW, Answer, FakeHost, answer, legacy, v4
@@ -112,7 +112,8 @@ def test_the_exchange_s_clock_and_not_ours_says_what_is_closed() -> None:
     early = {"date": "Sun, 31 Mar 2024 00:00:01 GMT"}
     late = {"date": "Sun, 31 Mar 2024 00:00:02 GMT"}
     ours = TODAY + 86_400 + 30.0
-    host = FakeHost([answer(columns(ROWS), headers=early), answer(columns(ROWS), headers=late)])
+    rows = columns([*ROWS, (TODAY + 86_400, *ROWS[2][1:])])
+    host = FakeHost([answer(rows, headers=early), answer(rows, headers=late)])
     source = v4(host, clock=ours)
     assert len(source.page(BTC_DAILY, FIRST, TODAY).candles) == 2
     assert len(source.page(BTC_DAILY, FIRST, TODAY).candles) == 3
@@ -126,9 +127,9 @@ def test_clocks_that_differ_by_more_than_two_minutes_are_reported_once(
     with capture_logs() as logs:
         for _ in range(3):
             assert source.page(BTC_DAILY, FIRST, TODAY).exchange_time == NOW
-    assert [line["event"] for line in logs] == ["exchange_clock_skew"] * warnings
+    assert [line["event"] for line in logs] == ["host_clock_skew"] * warnings
     for line in logs:
-        assert (line["exchange_time"], line["our_time"]) == (NOW, NOW + skew)
+        assert (line["host_time"], line["our_time"]) == (NOW, NOW + skew)
 
 
 GOOD = columns(ROWS)
@@ -137,11 +138,10 @@ GOOD = columns(ROWS)
 @pytest.mark.parametrize(
     "data",
     [
-        *[{}, None, [], [GOOD], "ok", 5, {"s": "no_data"}],
-        *[{name: GOOD[name] for name in GOOD if name != absent} for absent in GOOD],
+        *[{}, None, [GOOD], "ok", 5, {"s": "ok"}, {"candles": [1]}],
+        *[{name: GOOD[name] for name in GOOD if name != absent} for absent in "tohlc"],
         {**GOOD, "c": {}},
         {**GOOD, "t": GOOD["t"][:-1]},
-        {**GOOD, "v": []},
     ],
 )
 def test_a_v4_reply_that_is_no_table_is_nonsense_as_a_whole(data: object) -> None:
@@ -149,16 +149,131 @@ def test_a_v4_reply_that_is_no_table_is_nonsense_as_a_whole(data: object) -> Non
         v4(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY)
 
 
+WITHOUT_VOLUMES = replace(
+    PAGE,
+    candles=tuple(replace(candle, volume=None) for candle in CANDLES),
+    notes=tuple(VolumeNote(candle.bucket, "The volume is missing.") for candle in CANDLES),
+)
+
+
+@pytest.mark.parametrize("volumes", [{}, {"v": None}, {"v": []}, {"v": {}}, {"v": ["1"] * 2}])
+def test_a_v4_reply_without_as_many_volumes_has_none(volumes: dict[str, object]) -> None:
+    data = {name: GOOD[name] for name in "tohlc"} | volumes
+    assert v4(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY) == WITHOUT_VOLUMES
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "9" * 5_000, "1e400"])
+@pytest.mark.parametrize("source", [v4, legacy])
+def test_one_number_that_is_none_costs_no_more_than_its_own_value(source: Build, text: str) -> None:
+    def page(number: str) -> CandlePage:
+        host = FakeHost([answer(body=body.replace(number.encode(), text.encode()))])
+        return source(host).page(BTC_DAILY, FIRST, TODAY)
+
+    quoted = json.dumps(columns(ROWS)).replace('"20.1"', "20.1").replace('"351000"', "351000")
+    body = quoted.encode() if source is v4 else objects(ROWS)
+    good, (note,) = page("20.1"), page("20.1").notes
+    assert good.candles == (replace(CANDLES[0], volume=None), CANDLES[1])
+    assert (note.bucket, good.refused) == (FIRST, ())
+    bad = page("351000")
+    assert bad.candles == CANDLES[1:]
+    assert [item.bucket for item in bad.refused] == [FIRST]
+    assert bad.notes == ()
+
+
+@pytest.mark.parametrize("member", ["extra", "error", "code", "status", "server_unix_timestamp"])
+@pytest.mark.parametrize("source", [v4, legacy])
+def test_a_nan_beside_the_candles_costs_nothing(source: Build, member: str) -> None:
+    whole = objects(ROWS).replace(b'"server_unix_timestamp"', b'"was"')
+    body = json.dumps(columns(ROWS)).encode() if source is v4 else whole
+    spoilt = b'{"' + member.encode() + b'":NaN,' + body[1:]
+    assert source(FakeHost([answer(body=spoilt)])).page(BTC_DAILY, FIRST, TODAY) == PAGE
+
+
+def test_a_legacy_candle_may_lack_its_volume() -> None:
+    body = objects(ROWS).replace(b'"volume":20.1', b'"extra":1').replace(b"15.6}", b"null}")
+    assert legacy(FakeHost([answer(body=body)])).page(BTC_DAILY, FIRST, TODAY) == WITHOUT_VOLUMES
+
+
 @pytest.mark.parametrize(
     "data",
     [
-        *[{}, None, [], "ok", {"status_code": 100}, {"candles": None}, {"candles": {}}],
+        *[{}, None, "ok", {"status_code": 100}, {"candles": {}}],
         *[{"candles": [None]}, {"candles": [[1, 2]]}, {"candles": "none"}],
     ],
 )
 def test_a_legacy_reply_that_is_no_list_of_candles_is_nonsense_as_a_whole(data: object) -> None:
     with pytest.raises(UpstreamNonsense, match=r"BTC-BRL 1d from exchange\.example"):
         legacy(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY)
+
+
+NOTHING: list[object] = [
+    [],
+    {"s": "no_data"},
+    {"s": "no_data", "nextTime": FIRST - 86_400},
+    {"s": "no_data", **dict.fromkeys("tohlcv"), "errmsg": None},
+    dict.fromkeys("tohlcv"),
+    {"s": "ok", **columns([])},
+    {"t": [], "o": None, "h": [], "l": [], "c": [], "v": None},
+    {"t": None},
+    {"candles": None},
+    {"status_code": 100, "status_message": "Success", "candles": []},
+]
+
+
+@pytest.mark.parametrize("source", [v4, legacy])
+@pytest.mark.parametrize("reply", [*map(answer, NOTHING), answer(body=b"", status=204)])
+def test_every_way_to_say_that_there_is_nothing_is_a_page_without_candles(
+    source: Build, reply: Answer
+) -> None:
+    page = source(FakeHost([reply])).page(BTC_DAILY, FIRST, TODAY)
+    assert page == replace(PAGE, candles=())
+
+
+@pytest.mark.parametrize("source", [v4, legacy])
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (answer({"s": "error", "errmsg": "unknown symbol", "t": None}), UpstreamRejected),
+        (answer(body=b""), UpstreamNonsense),
+        (answer(body=b"", headers={"content-length": ""}), UpstreamError),
+    ],
+)
+def test_an_error_or_an_empty_body_does_not_say_that_there_is_nothing(
+    source: Build, reply: Answer, kind: type[UpstreamError]
+) -> None:
+    with pytest.raises(kind):
+        source(FakeHost([reply])).page(BTC_DAILY, FIRST, TODAY)
+
+
+def test_rows_of_nulls_are_absences_and_objects_without_prices_are_refused() -> None:
+    empty = (FIRST + 86_400, *[None] * 4, "0")
+    page = v4(FakeHost([answer(columns([ROWS[0], empty, ROWS[2]]))])).page(BTC_DAILY, FIRST, TODAY)
+    assert page == replace(PAGE, candles=CANDLES[:1])
+    data = json.loads(objects([ROWS[0], ROWS[2]]), parse_float=str)
+    data["candles"].insert(1, dict.fromkeys(data["candles"][0]) | {"timestamp": empty[0]})
+    assert legacy(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY) == page
+    data["candles"][1] = {"timestamp": empty[0], "o": "1"}
+    page = legacy(FakeHost([answer(data)])).page(BTC_DAILY, FIRST, TODAY)
+    assert [item.reason for item in page.refused] == ["The open (not sent) is no number."]
+
+
+@pytest.mark.parametrize(
+    ("headers", "word", "made_at"),
+    [
+        ({}, NOW - 40, NOW - 40),
+        ({}, NOW + 40, NOW),
+        ({"age": "30"}, NOW - 10, NOW - 30),
+        ({"age": "30"}, NOW - 50, NOW - 50),
+        ({"date": ""}, NOW - 50, NOW - 50),
+        ({"date": "", "age": "30"}, None, NOW - 30),
+    ],
+)
+def test_of_what_the_headers_and_the_body_say_of_its_time_the_older_counts(
+    headers: dict[str, str], word: int | None, made_at: int
+) -> None:
+    body: dict[str, object] = {"server_unix_timestamp": word, "candles": []}
+    page = legacy(FakeHost([answer(body, headers=headers)])).page(BTC_DAILY, FIRST, TODAY)
+    assert page.exchange_time == made_at
 
 
 def coded(code: str, status: int = 200) -> Answer:

@@ -38,8 +38,11 @@ def said(data: object, status: int = 200) -> RawReply:
 
 @pytest.mark.parametrize("data", [[], {}, 0, None, {"t": []}, {"code": None}, {"error": None}])
 @pytest.mark.parametrize("status", [200, 203])
-def test_json_with_a_good_status_is_an_answer(data: object, status: int) -> None:
-    raw = RawReply(status, {**JSON, "date": NOW_HEADER}, json.dumps(data).encode())
+@pytest.mark.parametrize("label", [JSON, HTML, {}])
+def test_json_with_a_good_status_is_an_answer_whatever_its_label(
+    data: object, status: int, label: dict[str, str]
+) -> None:
+    raw = RawReply(status, {**label, "date": NOW_HEADER}, json.dumps(data).encode())
     assert ask(raw) == Reply(data, NOW)
 
 
@@ -49,6 +52,26 @@ def test_json_with_a_good_status_is_an_answer(data: object, status: int) -> None
 def test_a_date_that_cannot_be_the_present_is_no_clock(date: str) -> None:
     assert ask(RawReply(200, {"date": date}, b"[]")).server_time is None
     assert ask(RawReply(200, {}, b"[]")).server_time is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "server_time", "age"),
+    [
+        ({"age": "30"}, NOW, 30),
+        ({"age": "007, 30, 8"}, NOW, 30),
+        ({"age": "-30, 30.5, soon, , 99999999999"}, NOW, 0),
+        ({"age": str(NOW)}, NOW, 0),
+        ({"date": "Sat, 30 Mar 2024 20:10:47 GMT, " + NOW_HEADER}, NOW, 0),
+        ({"date": f"yesterday, {NOW_HEADER}, Saturday, 30-Mar-24 20:10:18 GMT"}, NOW, 0),
+        ({"date": "Sat Mar 30 20:10:17 2024, Sat Mar 30 20:10:18 2024"}, NOW, 0),
+        ({"date": "", "age": "30"}, None, 30),
+    ],
+)
+def test_the_age_of_a_body_is_the_most_that_is_said_and_its_date_the_oldest(
+    headers: dict[str, str], server_time: int | None, age: int
+) -> None:
+    reply = ask(RawReply(200, {"date": NOW_HEADER, **headers}, b"[]"))
+    assert (reply.server_time, reply.age) == (server_time, age)
 
 
 MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
@@ -65,6 +88,14 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     # pages where JSON should be
     (RawReply(200, HTML, PAGE), UpstreamBlocked, "200, a page of HTML"),
     (RawReply(200, {}, b"\xef\xbb\xbf \r\n<html>"), UpstreamBlocked, "HTML"),
+    (RawReply(200, JSON, PAGE), UpstreamBlocked, "200, a page of HTML"),
+    (RawReply(200, HTML, b"You have been blocked"), UpstreamBlocked, "200, a page of HTML"),
+    # JSON that is labelled as a page means what it says
+    (RawReply(403, HTML, b'{"t":[]}'), UpstreamBlocked, "(403)"),
+    (RawReply(404, HTML, b'{"message":"no such pair"}'), UpstreamRejected, "404"),
+    (RawReply(200, HTML, b'{"code":"A|B","message":"no"}'), UpstreamRejected, "A|B: no"),
+    (RawReply(200, HTML, b'{"t":1,"t":1}'), UpstreamNonsense, "twice"),
+    (RawReply(200, HTML, b'{"t":[1', delimited=False), UpstreamUnavailable, "broke off"),
     # redirects
     (
         RawReply(302, {**HTML, "location": "https://login.example/?t=secret"}, PAGE),
@@ -79,7 +110,7 @@ MEANINGS: list[tuple[RawReply, type[UpstreamError], str]] = [
     (said({"status": 503, "error": "wrong"}, 400), UpstreamRejected, "400 wrong"),
     # unreadable
     (RawReply(200, JSON, b"OK"), UpstreamNonsense, "not JSON"),
-    (RawReply(204, {}, b""), UpstreamNonsense, "204"),
+    (RawReply(200, JSON, b""), UpstreamNonsense, "not JSON"),
     (RawReply(200, JSON, None, problem="its body is longer"), UpstreamNonsense, "longer"),
     # cut
     (

@@ -27,12 +27,13 @@ def failed(report: LoadReport) -> tuple[str | None, str]:
     return end.problem, end.kind
 
 
-def test_an_exchange_without_a_candle_is_a_problem_of_the_name_or_the_period() -> None:
+def test_an_exchange_without_a_candle_is_a_problem_of_the_name_or_the_clock() -> None:
     problem, kind = failed(LoadReport(BTC_DAILY))
     assert kind == "NoCandles"
     assert problem is not None
-    assert "no candle of BRLBTC 1d" in problem
-    assert "HISTORY_DAYS" in problem
+    assert "no closed candle of BRLBTC 1d" in problem
+    assert "the pair's name and this machine's clock" in problem
+    assert "HISTORY_DAYS" not in problem
 
 
 def test_candles_that_were_all_refused_are_counted_and_the_first_one_says_why() -> None:
@@ -61,6 +62,24 @@ def test_refused_candles_are_counted_in_the_log_and_a_failed_load_is_told() -> N
     assert (counted["count"], counted["first"]) == (40, ODD[0].reason)
     assert (ended["event"], ended["error"]) == ("load_failed", "CandlesRefused")
     assert published == [LoadFailed(BTC_DAILY, "CandlesRefused", ended["reason"])]
+
+
+def test_candles_without_a_volume_are_counted_beside_the_refused_ones_and_fail_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome = Outcome(BTC_DAILY, LoadReport(BTC_DAILY, 3, newest=day(9), without_volume=2))
+    with capture_logs() as lines:
+        announce(outcome, lambda _event: None)
+    counted, ended = lines
+    assert (counted["event"], counted["count"]) == ("candles_without_volume", 2)
+    assert (ended["event"], ended["refused"], ended["without_volume"]) == ("load_finished", 0, 2)
+    runtime = FakeRuntime(events=EventBus({})).build(settings())
+    assert conclude("loader", runtime, [outcome], as_json=True) == 0
+    *_, told, line = capsys.readouterr().out.splitlines()
+    assert "2 candles came without a usable volume, and are used: GET /BRLBTC/quarantine" in told
+    (series,) = json.loads(line)["series"]
+    assert (series["refused"], series["without_volume"]) == (0, 2)
+    runtime.close()
 
 
 def test_the_summary_names_who_failed_who_was_late_and_who_is_fine(

@@ -51,7 +51,7 @@ def test_the_loop_removes_what_is_older_than_the_retention_and_nothing_without_o
     made = runtime.build(settings(price_retention_days=days))
     with capture_logs() as lines:
         watch = Watch(0)
-        loop(made, lambda: Collection((), ()), monotonic=watch.monotonic, wait=watch.wait)
+        loop(made, lambda: Collection((), (), NOW), monotonic=watch.monotonic, wait=watch.wait)
     assert [price.price for price in runtime.prices.newest("BTC", "usd", 9)] == left
     assert [line["removed"] for line in lines if line["event"] == "prices_pruned"] == (
         [2] if days else []
@@ -71,7 +71,7 @@ def test_polling_beyond_the_month_s_calls_is_said_at_the_start() -> None:
 class Unprunable(MemoryPriceStore):
     """A store that takes prices and removes none."""
 
-    def prune(self, before: int) -> int:
+    def prune(self, before: int, after: int) -> int:
         raise StoreUnavailable("the disk is full")
 
 
@@ -82,7 +82,7 @@ def test_one_collection_whose_pruning_fails_is_told_apart_from_one_that_failed(
     made = FakeRuntime(prices=store()).build(settings(price_retention_days=1))
     stored = made.prices.add([SpotPrice(BTC, 7 * 10**12, "usd", NOW)], NOW)
     with capture_logs() as lines:
-        ended = collect_once(made, lambda: Collection(tuple(stored), ()), as_json=True)
+        ended = collect_once(made, lambda: Collection(tuple(stored), (), NOW), as_json=True)
     said = capsys.readouterr().out
     assert ended == code
     assert '"stored":{"BTC":"70000.0"}' in said

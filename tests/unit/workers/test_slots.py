@@ -18,6 +18,7 @@ from app.workers.slots import MOST_JITTER, Collector
 
 POLL = 300.0
 START = 1_700_000_000.0
+AT = 1_711_356_300
 
 
 @dataclass
@@ -27,7 +28,7 @@ class World:
     end: float
     now: float = START
     called: list[float] = field(default_factory=list)
-    act: Callable[[int], Collection | float] = lambda number: Collection((), ())
+    act: Callable[[int], Collection | float] = lambda number: Collection((), (), AT)
 
     def monotonic(self) -> float:
         return self.now
@@ -47,14 +48,14 @@ class World:
         if isinstance(found, Collection):
             return found
         self.now += found
-        return Collection((), ())
+        return Collection((), (), AT)
 
 
 def run(world: World, jitter: Callable[[], float] = lambda: 0.0) -> list[dict[str, object]]:
     """Run a collector to the world's end; returns what it logged."""
     structlog.reset_defaults()
     with capture_logs() as lines, pytest.raises(Terminated):
-        world.collector().run(POLL, jitter=jitter, tidy=lambda: 0)
+        world.collector().run(POLL, jitter=jitter, tidy=lambda _at: 0)
     return [dict(line) for line in lines]
 
 
@@ -113,7 +114,7 @@ def test_a_turn_that_came_too_late_is_not_the_source_asking_to_wait() -> None:
             raise rate_limited("source", 900.0, by_host=False)
         if number == 5:
             raise rate_limited("source", 900.0, by_host=True)
-        return Collection((), ())
+        return Collection((), (), AT)
 
     world.act = act
     lines = run(world)
@@ -138,24 +139,44 @@ def test_the_tally_counts_every_slot_once() -> None:
             raise StoreUnavailable("the database does not answer")
         if number == 5:
             return POLL * 3 + 1
-        return Collection((btc,), (ada,))
+        return Collection((btc,), (ada,), AT)
 
     world.act = act
     structlog.reset_defaults()
     collector = world.collector()
     with capture_logs(), pytest.raises(Terminated):
-        collector.run(POLL, jitter=lambda: 0.0, tidy=lambda: 0)
+        collector.run(POLL, jitter=lambda: 0.0, tidy=lambda _at: 0)
     found = collector.tally
     assert (found.failed, found.skipped, found.missed) == (2, 2, 3)
     assert found.collected == 288 - 7
     assert (found.stored, found.refused) == (found.collected - 1, found.collected - 1)
 
 
+def test_nothing_is_tidied_before_the_time_of_a_collection_is_known() -> None:
+    world = World(START + 86_400)
+    tidied: list[float] = []
+
+    def act(number: int) -> Collection | float:
+        if number < 20:
+            raise away()
+        return Collection((), (), AT)
+
+    def tidy(_at: int) -> int:
+        tidied.append(world.now)
+        return 0
+
+    world.act = act
+    with capture_logs(), pytest.raises(Terminated):
+        world.collector().run(POLL, jitter=lambda: 0.0, tidy=tidy)
+    assert tidied[:2] == [START + 20 * POLL, START + 32 * POLL]
+
+
 def test_tidying_runs_once_an_hour_and_its_trouble_is_survived() -> None:
     world = World(START + 86_400)
     tidied: list[float] = []
 
-    def tidy() -> int:
+    def tidy(collected_at: int) -> int:
+        assert collected_at == AT
         tidied.append(world.now)
         if len(tidied) == 3:
             raise StoreUnavailable("the database does not answer")

@@ -14,21 +14,21 @@ from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.exc import OperationalError
 
-from app.core.errors import StoreUnavailable, StoreUnusable
+from app.core.errors import StoreUnusable
+from app.db.migrations.locks import lock
 
 revision = "0006"
 down_revision = "0005"
 
 # Written out, not taken from the models: a migration must not change when the models do.
-_KEY: Final = ("pair", "interval", "bucket")
+KEY: Final = ("pair", "interval", "bucket")
 _VALUES: Final = {
     "candles": ("open", "high", "low", "close", "volume"),
     "averages": ("mms_20", "mms_50", "mms_200"),
 }
 _NULLABLE: Final = {"candles": False, "averages": True}
-_PARENT: Final = {"candles": ("series", _KEY[:2]), "averages": ("candles", _KEY)}
+_PARENT: Final = {"candles": ("series", KEY[:2]), "averages": ("candles", KEY)}
 _HIGHEST: Final = 46_116_860_184_273_879
 
 
@@ -43,7 +43,7 @@ _OF_BUCKETS: Final = {
     "not_before_2011": "bucket >= 1293840000",
     "in_seconds": "bucket < 100000000000",
 }
-_RULES: Final = {
+RULES: Final = {
     "candles": {
         **_OF_BUCKETS,
         "positive": "low > 0",
@@ -64,19 +64,14 @@ _NEW: Final = {
     "candles": ("in_seconds", "averages_fit", "whole_numbers"),
     "averages": (*_OF_BUCKETS, "not_above_highest", "whole_numbers"),
 }
-_PATIENCE: Final = "5s"
-"""How long PostgreSQL waits for other users of the tables: meanwhile everybody else waits too.
-
-An operator's own lock_timeout is used instead if there is one.
-"""
 
 
 def upgrade() -> None:
     """Add the constraints. Raises StoreUnusable where a row breaks one, and StoreUnavailable."""
     postgres = op.get_bind().dialect.name != "sqlite"
     if postgres:
-        _lock()
-    troubles = [trouble for table in _RULES for trouble in _broken(table)]
+        lock("candles", "averages")
+    troubles = [trouble for table in RULES for trouble in _broken(table)]
     if troubles:
         raise StoreUnusable(
             f"the database holds rows that version {revision} refuses, written by another program: "
@@ -86,16 +81,16 @@ def upgrade() -> None:
         )
     if postgres:
         for table, names in _NEW.items():
-            added = (f"ADD CONSTRAINT ck_{table}_{n} CHECK ({_RULES[table][n]})" for n in names)
+            added = (f"ADD CONSTRAINT ck_{table}_{n} CHECK ({RULES[table][n]})" for n in names)
             op.execute(f"ALTER TABLE {table} {', '.join(added)}")
         return
     # The new averages refer to the new candles before the old tables go, so that every foreign key
     # holds at every moment. SQLite adapts foreign keys when it renames a table.
-    for table in _RULES:
+    for table in RULES:
         _copy(table)
-    for table in reversed(_RULES):
+    for table in reversed(RULES):
         op.drop_table(table)
-    for table in _RULES:
+    for table in RULES:
         op.rename_table(f"new_{table}", table)
 
 
@@ -104,25 +99,11 @@ def downgrade() -> None:
     raise NotImplementedError("restore the backup that was taken before migrating instead")
 
 
-def _lock() -> None:
-    op.execute(
-        f"SELECT set_config('lock_timeout', '{_PATIENCE}', true) "
-        "WHERE current_setting('lock_timeout') = '0'"
-    )
-    try:
-        op.execute("LOCK TABLE candles, averages IN ACCESS EXCLUSIVE MODE")
-    except OperationalError as error:
-        raise StoreUnavailable(
-            "the candles are in use by another program and cannot be migrated meanwhile: end it, "
-            "or run this again later"
-        ) from error
-
-
 def _broken(table: str) -> list[str]:
     """A phrase for each rule that some of the table's rows break."""
     parent, columns = _PARENT[table]
     same = " AND ".join(f"{parent}.{name} = {table}.{name}" for name in columns)
-    rules = dict(_RULES[table])
+    rules = dict(RULES[table])
     # SQLite enforces foreign keys only for programs that turn them on; its own shell does not.
     rules["with its row"] = (
         f"EXISTS (SELECT 1 FROM {parent} WHERE {same})"  # noqa: S608 - constants
@@ -135,8 +116,8 @@ def _broken(table: str) -> list[str]:
         if count:
             first = bind.execute(
                 sa.text(
-                    f"SELECT {', '.join(_KEY)} FROM {table} WHERE NOT ({rule}) "  # noqa: S608 - constants
-                    f"ORDER BY {', '.join(_KEY)} LIMIT 1"
+                    f"SELECT {', '.join(KEY)} FROM {table} WHERE NOT ({rule}) "  # noqa: S608 - constants
+                    f"ORDER BY {', '.join(KEY)} LIMIT 1"
                 )
             ).one()
             named = " ".join(str(part)[:30] for part in first)
@@ -154,17 +135,17 @@ def _copy(table: str) -> None:
         sa.Column("interval", sa.String(3), nullable=False),
         sa.Column("bucket", sa.BigInteger, nullable=False),
         *(sa.Column(name, sa.BigInteger, nullable=_NULLABLE[table]) for name in _VALUES[table]),
-        sa.PrimaryKeyConstraint(*_KEY, name=f"pk_{table}"),
+        sa.PrimaryKeyConstraint(*KEY, name=f"pk_{table}"),
         sa.ForeignKeyConstraint(
             columns, [f"{beside}.{name}" for name in columns], name=f"fk_{table}_{parent}"
         ),
         *(
             sa.CheckConstraint(rule, name=op.f(f"ck_{table}_{name}"))
-            for name, rule in _RULES[table].items()
+            for name, rule in RULES[table].items()
         ),
         sqlite_with_rowid=False,
     )
-    names = ", ".join((*_KEY, *_VALUES[table]))
+    names = ", ".join((*KEY, *_VALUES[table]))
     copied = (
         f"INSERT INTO new_{table} ({names}) SELECT {names} FROM {table}"  # noqa: S608 - constants
     )
