@@ -8,7 +8,8 @@ import pytest
 
 from app.core.errors import PriceScaleChanged, UpstreamError, UpstreamNonsense
 from app.core.market import CandlePage, RefusedCandle, Series
-from app.services.loading import LoadReport, plan_reload, reload
+from app.domain.gaps import Span
+from app.services.loading import LoadReport, Plan, plan_reload, reload
 from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC_DAILY, ETH_DAILY, FakeExchange, Rows, by_hand, calm, day
 from tests.support.loads import initial
@@ -109,3 +110,11 @@ def test_the_oldest_stored_candle_is_where_it_begins(store: MemorySeriesStore) -
     assert plan.gaps[0].first == day(DAYS - 10 - 199)
     later = plan_reload(store, BTC_DAILY, market.now + 365 * 86_400, history_days=10)
     assert later.gaps[0].first == day(0)
+
+
+def test_an_exchange_whose_clock_is_ahead_is_asked_no_further_than_planned() -> None:
+    market = exchange()
+    market.now = day(DAYS + 9)
+    plan = Plan(BTC_DAILY, gaps=(Span(day(0), day(DAYS - 1)),))
+    report = reload(plan, MemorySeriesStore(), market, lambda: market.now)
+    assert (report.inserted, report.newest) == (DAYS, day(DAYS - 1))
