@@ -155,7 +155,13 @@ def listen_addresses(hosts: str) -> str:
             "port (PORT has it): 127.0.0.1 or ::1 for this machine, 0.0.0.0 for every IPv4 address, "
             ":: for every address of both families",
         )
-    return ",".join(dict.fromkeys(item.strip("[]") for item in items))
+    return ",".join(dict.fromkeys(map(_bare, items)))
+
+
+def _bare(address: str) -> str:
+    """The address without brackets; one of IPv6 in its shortest spelling."""
+    text = address.strip("[]")
+    return str(ipaddress.IPv6Address(text)) if ":" in text else text
 
 
 def _is_address(text: str) -> bool:

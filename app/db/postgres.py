@@ -108,7 +108,8 @@ def server_url(value: str, setting: str = "DB_URL") -> URL:
     for name, given in url.query.items():
         if name in _REFUSED or name not in _libpq_options():
             # After an & in a password its rest is read as a name.
-            shown = "an option after the password" if "password" in url.query else name
+            secret = any("password" in other for other in url.query)
+            shown = "an option after the password" if secret else name
             problem = f"{shown} is not an option that can be used here: remove it"
         elif name != "host" and not isinstance(given, str):
             problem = f"{name} is there more than once: write it once"
@@ -175,7 +176,7 @@ def _without_values(error: psycopg.Error, url: URL) -> psycopg.Error:
     reason = str(error)
     for name, value in url.query.items():
         if name not in _PLACES:
-            reason = re.sub(rf"""(["']){re.escape(str(value))}\1""", f"of {name}", reason)
+            reason = re.sub(rf"""(["']){re.escape(str(value))}\1""", f"(that of {name})", reason)
     return error if reason == str(error) else type(error)(reason)
 
 

@@ -62,9 +62,22 @@ _REMEDIES: Final = (
         "default_transaction_read_only",
     ),
     (
-        ("querycanceled", "idleintransactionsessiontimeout", "transactiontimeout"),
+        ("statement pooling mode",),
+        "PgBouncer's statement mode has no transactions: set its pool_mode to transaction or session",
+    ),
+    (
+        ("querycanceled",),
         "an administrator ended it, or a limit of this role or database did that is too short: "
         "raise it (ALTER ROLE … SET statement_timeout)",
+    ),
+    (
+        ("idleintransactionsessiontimeout", "transactiontimeout"),
+        "a limit of this role or database is too short: raise it (ALTER ROLE … SET "
+        "idle_in_transaction_session_timeout, or transaction_timeout)",
+    ),
+    (
+        ("insufficientprivilege",),
+        "DB_URL's role lacks a right: GRANT it, or make the role the owner of the database",
     ),
     (
         ("untranslatablecharacter",),

@@ -264,6 +264,8 @@ def _translated(error: Exception, host: str, proxy: Proxy | None, connected: boo
     if proxy is not None and not connected:
         name = f"The proxy in {proxy.variable}"
         advice = f"check {proxy.variable} and the network, or try again later"
+    elif proxy is not None:
+        name = f"{host} through the proxy in {proxy.variable}"
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             claim = host if name == host else "the one that it is said to be"

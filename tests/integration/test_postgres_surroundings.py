@@ -85,6 +85,7 @@ def test_a_variable_of_libpq_in_the_environment_changes_nothing(
         ("default_transaction_read_only = on", "default_transaction_read_only"),
         ("search_path = nowhere", "search_path"),
         ("statement_timeout = 1", "SET statement_timeout"),
+        ("idle_in_transaction_session_timeout = 1", "SET idle_in_transaction_session_timeout"),
     ],
 )
 def test_what_a_role_must_not_have_ends_in_one_line_that_names_it(
@@ -124,6 +125,27 @@ def test_what_a_pooler_refuses_at_the_start_of_a_connection_is_named(
         ended = shop.run("commands.migrate", DB_URL=url, PGOPTIONS="-c work_mem=4MB")
     assert ended.code == 2
     assert "PGOPTIONS" in ended.said.splitlines()[-1]
+
+
+def test_the_statement_mode_of_pgbouncer_is_named(
+    shop: Service, postgres_server: Postgres, pgbouncer_program: Path
+) -> None:
+    with pgbouncer.running(pgbouncer_program, postgres_server, pool_mode="statement") as front:
+        ended = shop.run("commands.migrate", DB_URL=front.url(shop.settings["DB_URL"]))
+    assert ended.code == 2
+    assert "pool_mode" in ended.said.splitlines()[-1]
+
+
+def test_a_role_without_rights_is_told_what_it_lacks(
+    shop: Service, postgres_server: Postgres
+) -> None:
+    assert shop.run("commands.migrate").code == 0
+    postgres_server.sql("CREATE ROLE without_rights LOGIN")
+    url = shop.settings["DB_URL"].replace("mms@", "without_rights@")
+    ended = shop.run("workers.initial_loader", DB_URL=url)
+    postgres_server.sql("DROP ROLE without_rights")
+    assert ended.code == 2
+    assert "GRANT" in ended.said.splitlines()[-1]
 
 
 def _shown(engine: Engine, name: str) -> Any:
@@ -172,9 +194,10 @@ def test_a_value_that_libpq_refuses_is_not_repeated(name: str) -> None:
     assert "Connection refused" not in str(error.value)
 
 
-def test_the_rest_of_a_password_is_not_taken_for_the_name_of_an_option() -> None:
+@pytest.mark.parametrize("name", ["password", "sslpassword"])
+def test_the_rest_of_a_password_is_not_taken_for_the_name_of_an_option(name: str) -> None:
     with pytest.raises(ConfigurationError) as error:
-        open_engine("postgresql://mms@127.0.0.1:1/mms?password=one&two=three")
+        open_engine(f"postgresql://mms@127.0.0.1:1/mms?{name}=one&two=three")
     assert "two" not in str(error.value)
 
 

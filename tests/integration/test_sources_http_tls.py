@@ -30,6 +30,7 @@ from tests.support.loopback import (
     ask,
     door,
     nothing_left_behind,
+    send,
     serving,
     trickle,
     tunnel_to,
@@ -184,6 +185,17 @@ def test_a_proxy_that_is_away_and_one_that_cannot_prove_itself_are_named(
             ask("https://exchange.example")
     with pytest.raises(UpstreamUnavailable, match=r"^The proxy in HTTPS_PROXY .*refused"):
         ask("https://exchange.example")
+
+
+def test_a_proxy_that_breaks_off_is_named_beside_the_host(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    with serving(send(b"SSH-2.0-QXCANARY\r\n")) as proxy:
+        environment.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(UpstreamUnavailable, match="through the proxy in HTTPS_PROXY") as caught:
+            ask("https://exchange.example")
+    assert caught.value.host == "exchange.example"
+    assert "QXCA" not in str(caught.value)
 
 
 def test_a_proxy_before_a_host_without_tls_is_named_where_it_may_have_answered_itself(

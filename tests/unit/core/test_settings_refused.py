@@ -97,6 +97,7 @@ def test_what_is_no_base_url_is_refused_without_its_value(url: str) -> None:
         ("::", "::"),
         ("[::1]", "::1"),
         ("127.0.0.1, [::1] ,127.0.0.1", "127.0.0.1,::1"),
+        ("::1,0:0:0:0:0:0:0:1", "::1"),
         ("fe80::1%eth0,mms.example", "fe80::1%eth0,mms.example"),
     ],
 )
