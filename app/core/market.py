@@ -74,6 +74,8 @@ class Pair:
         if not hyphen:
             quote = next((q for q in _QUOTES if name.startswith(q) and name != q), "")
             base = name.removeprefix(quote)
+            if base.startswith("_"):  # BTC_BRL, another program's spelling of BTC-BRL
+                base = ""
         problem = "is not a trading pair"
         try:
             pair = cls(names.currency(base), names.currency(quote))

@@ -42,7 +42,7 @@ def currency(text: str) -> str:
 
     A slash would separate it from what follows a pair in our addresses.
     """
-    return cased(_plain(text, LONGEST_CURRENCY, ",:/"))
+    return cased(_plain(text, LONGEST_CURRENCY, ",:;/"))
 
 
 def coin_id(text: str) -> str:

@@ -24,12 +24,13 @@ _SECOND: Final = timedelta(seconds=1)
 _LONGEST: Final = 40
 _SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
 _COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})", re.ASCII)
+_YEAR: Final = re.compile(r"(19|20)[0-9]{2}", re.ASCII)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DATE_TIME: Final = re.compile(
-    _DATE.pattern + r"T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    _DATE.pattern + r"[Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
     # A plus sign that was not percent-encoded arrives as a space; a space means nothing else here.
     # Without the colon an offset is what strftime's %z writes.
-    + r"(Z|[+ -][0-9]{2}(:?[0-5][0-9])?)?",
+    + r"([Zz]|[+ -][0-9]{2}(:?[0-5][0-9])?)?",
     re.ASCII,
 )
 
@@ -60,7 +61,7 @@ def moment(text: str, name: str) -> Moment:
     if not day and not _DATE_TIME.fullmatch(text):
         raise _unreadable(text, name, "is not a moment")
     try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))
+        at = datetime.fromisoformat(text.upper().replace(" ", "+"))
     except ValueError:
         raise _unreadable(text, name, "is not in the calendar, or no time of day") from None
     if day:
@@ -113,6 +114,8 @@ def _unix(text: str, name: str) -> Moment:
     digits = _COMPACT.fullmatch(text)
     if digits is not None and _is_date(day := "-".join(digits.groups())):
         raise _unreadable(text, name, f"looks like a date without its hyphens ({day})")
+    if _YEAR.fullmatch(text):
+        raise _unreadable(text, name, f"looks like a year; its first day is {text}-01-01")
     return Moment(at, at)
 
 

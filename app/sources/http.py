@@ -22,6 +22,7 @@ import structlog
 from app import __version__
 from app.core import waits
 from app.core.errors import (
+    OutOfTurn,
     ProxyRefused,
     UpstreamError,
     UpstreamNonsense,
@@ -161,9 +162,16 @@ class UpstreamHttp:
         """
         started = self._monotonic()
         attempt = 0
+        failure: UpstreamUnavailable | None = None
         while True:
             attempt += 1
-            self._limiter.enter(self._policy.latest - (self._monotonic() - started))
+            try:
+                self._limiter.enter(self._policy.latest - (self._monotonic() - started))
+            except OutOfTurn:
+                if failure is None:
+                    raise
+                # It says more than that no turn was left to try again.
+                raise failure from None
             left = self._policy.total - (self._monotonic() - started)
             try:
                 return self._ask(path, params, min(self._bounds.deadline, left))
@@ -174,13 +182,13 @@ class UpstreamHttp:
                 delay = decide(self._policy, error, attempt, elapsed, self._random)
                 if delay is None:
                     raise
-                reason = str(error)
+                failure = error
             structlog.get_logger().warning(
                 "upstream_retry",
                 host=self._host,
                 attempt=attempt,
                 delay=round(delay, 3),
-                reason=reason,
+                reason=str(failure),
             )
             self._sleep(delay)
 

@@ -94,6 +94,8 @@ def test_what_cannot_be_a_coin_is_refused_with_what_is_allowed(text: str, says: 
     [
         ("A\x00B-BRL", "nobody sees"),
         ("A/B-BRL", "separates names"),
+        ("BTC_BRL", "is not a trading pair"),
+        ("X-BRL;Y-BRL", "separates names"),
         ("0123456789ABC-BRL", "has 13 characters"),
         ("-BRL", "is not a trading pair"),
         ("BTC-", "is not a trading pair"),

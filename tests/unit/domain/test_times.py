@@ -25,6 +25,7 @@ MIDNIGHT = 1_711_670_400
         ("20261320", 20_261_320),
         ("2024-03-29T00:00Z", MIDNIGHT),
         ("2024-03-29T00:00:00Z", MIDNIGHT),
+        ("2024-03-29t00:00:00z", MIDNIGHT),
         ("2024-03-28T21:00:00-03:00", MIDNIGHT),
         ("2024-03-29T05:30:00+05:30", MIDNIGHT),
         # As strftime's %z and PostgreSQL write a zone.
@@ -62,6 +63,7 @@ def test_an_instant_between_two_seconds_begins_after_and_ends_before(fraction: s
     [
         ("1711670400000", "looks like milliseconds; times are in seconds"),
         ("20261120", "looks like a date without its hyphens (2026-11-20)"),
+        ("2026", "looks like a year; its first day is 2026-01-01"),
         ("253402300800", "lies after the year 9999"),
         ("9" * 41, "is too long for a moment"),
         ("1969-12-31", "lies before 1970-01-01"),

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.errors import (
+    OutOfTurn,
     UpstreamBlocked,
     UpstreamError,
     UpstreamNonsense,
@@ -81,6 +82,21 @@ def test_the_gate_is_told_how_much_of_the_total_is_left_beside_the_request_s_own
     with door(host, limiter=limiter, policy=policy) as http, pytest.raises(UpstreamUnavailable):
         http.get_json("x", {})
     assert limiter.budgets == [48.0, 44.0, 36.0]
+
+
+class OneTurn(OpenLimiter):
+    """A RateLimiter that has a single turn to give."""
+
+    def enter(self, budget: float) -> None:
+        super().enter(budget)
+        if len(self.budgets) > 1:
+            raise OutOfTurn("The next free turn comes too late.", host=HOST)
+
+
+def test_without_another_turn_the_error_is_what_went_wrong_in_the_first() -> None:
+    host = FakeHost([answer(status=503)])
+    with door(host, limiter=OneTurn()) as http, pytest.raises(UpstreamUnavailable, match="503"):
+        http.get_json("x", {})
 
 
 def test_a_host_that_asks_for_peace_gets_it_from_every_caller() -> None:
