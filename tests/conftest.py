@@ -59,10 +59,10 @@ def postgres_server() -> Iterator[postgres.Postgres]:
 @pytest.fixture(scope="session")
 def pgbouncer_program() -> Path:
     """The PgBouncer program."""
-    found = pgbouncer.program()
-    if found is None:
+    program = pgbouncer.program()
+    if program is None:
         absent("pgbouncer", "the program pgbouncer is not installed")
-    return found
+    return program
 
 
 @pytest.fixture(scope="session")
