@@ -96,7 +96,6 @@ def test_the_proxy_is_that_of_the_scheme_and_its_variable_is_named_as_it_is_spel
     assert variable(HOST) == "all_proxy"
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
@@ -119,10 +118,10 @@ def test_the_proxy_is_that_of_the_scheme_and_its_variable_is_named_as_it_is_spel
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_by_its_variable_and_nothing_of_it_is_repeated(
-    name: str, value: str, problem: str, environment: pytest.MonkeyPatch
+    value: str, problem: str, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=rf"^{name} .*{problem}") as caught:
+    environment.setenv("https_proxy", value)
+    with pytest.raises(ConfigurationError, match=rf"^https_proxy .*{problem}") as caught:
         network_to(HOST)
     assert not any(part in str(caught.value) for part in ("USERQX", "PWQ", "XZ", "proxy.example"))
     assert "\n" not in str(caught.value)
