@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,6 @@ from app.sources.network import network_to
 
 HOST = "https://exchange.example/v4"
 PROXY = "http://10.9.8.7:3128"
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without a proxy and without certificates."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("SSL"):
-            monkeypatch.delenv(name)
-    return monkeypatch
 
 
 def variable(url: str) -> str | None:
