@@ -37,6 +37,15 @@ def absent(resource: str, reason: str) -> NoReturn:
     pytest.skip(f"needs {resource}: {reason}")
 
 
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without a proxy and without certificates."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("SSL"):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of recorded market data, which is not part of the project."""
@@ -59,10 +68,10 @@ def postgres_server() -> Iterator[postgres.Postgres]:
 @pytest.fixture(scope="session")
 def pgbouncer_program() -> Path:
     """The PgBouncer program."""
-    found = pgbouncer.program()
-    if found is None:
+    program = pgbouncer.program()
+    if program is None:
         absent("pgbouncer", "the program pgbouncer is not installed")
-    return found
+    return program
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ candles.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
@@ -128,7 +128,8 @@ class Answer:
     def add(self, page: CandlePage, stored: Sequence[Candle], step: int) -> None:
         """Add one page, and the candles stored in its range. Repeated buckets are compared."""
         in_store = {candle.bucket: candle for candle in stored}
-        before = {b: c for b, c in self.candles.items() if page.first <= b <= page.last}
+        buckets = range(page.first, page.last + 1, step)
+        before = {bucket: self.candles[bucket] for bucket in buckets if bucket in self.candles}
         sent = {candle.bucket for candle in page.candles}
         if sent and (in_store or before) and sent.isdisjoint(in_store.keys() | before.keys()):
             self.unlike = page
@@ -137,18 +138,19 @@ class Answer:
                 both = [(reference[c.bucket], c) for c in page.candles if c.bucket in reference]
                 self.factor = scale_change(both)
         reasons = {note.bucket: note.reason for note in page.notes}
+        earlier = in_store | before
         for candle in page.candles:
-            self._take(candle, reasons.get(candle.bucket, ""), in_store | before)
+            self._take(candle, reasons.get(candle.bucket, ""), earlier.get(candle.bucket))
         self.refused += (item for item in page.refused if item.bucket not in self._requested)
         self.stored |= in_store
-        self._requested.update(range(page.first, page.last + 1, step))
+        self._requested.update(buckets)
 
-    def _take(self, candle: Candle, reason: str, earlier: Mapping[int, Candle]) -> None:
+    def _take(self, candle: Candle, reason: str, earlier: Candle | None) -> None:
         bucket = candle.bucket
         self.notes.pop(bucket, None)
         if candle.volume is None:
-            if bucket in earlier:
-                candle = replace(candle, volume=earlier[bucket].volume)
+            if earlier is not None:
+                candle = replace(candle, volume=earlier.volume)
             use = WITHOUT_VOLUME if candle.volume is None else WITH_EARLIER_VOLUME
             self.notes[bucket] = VolumeNote(bucket, f"{use} {reason}")
         self.candles[bucket] = candle

@@ -261,7 +261,8 @@ def reload(
     scale. Noted absences and revisions are kept; what was refused before is forgotten.
 
     Raises what `load` raises; nothing but the quarantine has changed then. Raises UpstreamNonsense
-    where the exchange lacks some of the stored candles, unless `lose_missing`.
+    where the exchange lacks some of the stored candles, unless `lose_missing`, and where it has no
+    candle to put in their place.
     """
     series, answer = plan.series, Answer()
     batch: list[CandlePage] = []
@@ -277,19 +278,21 @@ def reload(
     with store.begin(series) as unit:
         if refusal is None:
             lost = [bucket for bucket in unit.clear() if bucket not in answer.candles]
-            if lost and not lose_missing:
-                raise _would_lose(series, lost)
+            if lost and not (lose_missing and answer.candles):
+                raise _would_lose(series, lost, rest=bool(answer.candles))
         report = _write(unit, series, answer, batch[-1], now, usable=refusal is None)
     if refusal is not None:
         raise refusal
     return _announce(report, publish)
 
 
-def _would_lose(series: Series, lost: Sequence[int]) -> UpstreamNonsense:
+def _would_lose(series: Series, lost: Sequence[int], *, rest: bool) -> UpstreamNonsense:
+    advice = "It sends no other candle either: try again later."
+    if rest:
+        advice = "Make a backup (make backup), then add --lose-missing to reload without them."
     return UpstreamNonsense(
         f"The exchange does not send {len(lost)} of the stored candles of {series}, from "
-        f"{iso(lost[0])} to {iso(lost[-1])}: nothing was changed. Make a backup (make backup), then "
-        "add --lose-missing to reload without them.",
+        f"{iso(lost[0])} to {iso(lost[-1])}: nothing was changed. {advice}",
         host="the exchange",
     )
 

@@ -51,8 +51,8 @@ _MEANINGS: Final[dict[str, tuple[type[UpstreamError], str]]] = {
 def read_error(data: object, base_url: str = "MB_API_BASE_URL") -> ErrorBody | None:
     """Recognise `{"code": "DOMAIN|MODULE|ERROR", "message": "…"}`; an ErrorReader.
 
-    So is `{"s": "error", "errmsg": "…"}`, as charts' data feeds send it.
-    `base_url` is the setting that the host's address comes from.
+    It also recognises `{"s": "error", "errmsg": "…"}`, as data feeds of charts write it. `base_url`
+    is the setting that the host's address comes from.
     """
     error = read_common_error(data)
     if error is None and isinstance(data, dict) and data.get("s") == "error":

@@ -129,10 +129,10 @@ def _excepts(entry: str, url: httpx.URL) -> bool:
     scheme, _, name = entry.rpartition("://")
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     if match := _WITH_PORT.fullmatch(name):
-        name, wanted = match[1], int(match[2])
+        name, entry_port = match[1], int(match[2])
     else:
-        wanted = port
-    fits = scheme in ("", "all", url.scheme) and wanted == port
+        entry_port = port
+    fits = scheme in ("", "all", url.scheme) and entry_port == port
     name = name.replace("[", "").replace("]", "")
     if "/" in name or ":" in name or name.replace(".", "").isdigit():
         network = ipaddress.ip_network(name, strict=False)

@@ -65,10 +65,9 @@ def test_what_is_stored_is_what_is_read_with_growing_ids(store: Store) -> None:
 )
 def test_a_price_of_any_size_is_read_as_it_was_stored(store: Store, written: str) -> None:
     [stored] = store.add([price(BTC, kept(written))], AT)
-    [found] = store.newest("BTC", "usd", 1)
-    assert stored == found
-    assert found.price == kept(written)
-    assert as_decimal(found.price) == Decimal(written)
+    assert store.newest("BTC", "usd", 1) == [stored]
+    assert stored.price == kept(written)
+    assert as_decimal(stored.price) == Decimal(written)
 
 
 def test_newest_first_is_by_arrival_whatever_the_clock_said(store: Store) -> None:

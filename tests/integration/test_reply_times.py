@@ -74,30 +74,24 @@ def objects(stamps: list[int]) -> bytes:
     return json.dumps({"status_code": 100, "candles": candles}).encode()
 
 
-NOTHING = {
-    "no_data": (200, b'{"s":"no_data","nextTime":1}'),
-    "null columns": (200, b'{"t":null,"o":null,"h":null,"l":null,"c":null,"v":null}'),
-    "empty list": (200, b"[]"),
-    "null candles": (200, b'{"candles":null}'),
-    "no content": (204, b""),
-}
-
-
-@pytest.mark.parametrize("spelling", NOTHING)
-@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    ("source", "nothing"),
+    [
+        ("mercado_bitcoin", (200, {}, b'{"s":"no_data","nextTime":1}')),
+        ("mercado_bitcoin_legacy", (204, {"Content-Type": "text/html"}, b"")),
+    ],
+)
 def test_a_pair_younger_than_the_history_loads_what_there_is(
-    tmp_path: Path, spelling: str, legacy: bool
+    tmp_path: Path, source: str, nothing: Replied
 ) -> None:
     listed = days_ago(LISTED - 1)
 
     def reply(first: int, last: int) -> Replied:
         stamps = list(range(max(first, listed), min(last, days_ago(-1)) + 1, DAY))
         if not stamps:
-            status, body = NOTHING[spelling]
-            return status, {"Content-Type": "text/html"} if status == 204 else {}, body
-        return 200, {}, objects(stamps) if legacy else columns(stamps)
+            return nothing
+        return 200, {}, (columns if source == "mercado_bitcoin" else objects)(stamps)
 
-    source = "mercado_bitcoin_legacy" if legacy else "mercado_bitcoin"
     with shop(tmp_path, reply, CANDLE_SOURCE=source, HISTORY_DAYS="600") as made:
         end = made.run(LOADER)
         assert end.code == 0

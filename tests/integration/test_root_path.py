@@ -52,10 +52,10 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         errors = folder / "nginx.log"
         with subprocess.Popen([program, "-e", str(errors), "-c", str(file)]) as nginx:
             try:
-                found = {name: f"http://127.0.0.1:{port}/api/mms" for name, port in ports.items()}
-                until(lambda: nginx.poll() is not None or _answers(found["passing"]), DEADLINE)
+                fronts = {name: f"http://127.0.0.1:{port}/api/mms" for name, port in ports.items()}
+                until(lambda: nginx.poll() is not None or _answers(fronts["passing"]), DEADLINE)
                 assert nginx.poll() is None, errors.read_text()
-                yield {**found, "nothing": f"http://127.0.0.1:{served.port}"}
+                yield {**fronts, "nothing": f"http://127.0.0.1:{served.port}"}
             finally:
                 nginx.terminate()
                 nginx.wait(DEADLINE)

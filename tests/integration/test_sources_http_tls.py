@@ -84,15 +84,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return Certificate(server, file)
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without a proxy and without certificates."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("SSL"):
-            monkeypatch.delenv(name)
-    return monkeypatch
-
-
 def test_the_deadline_holds_through_tls(
     certificate: Certificate, environment: pytest.MonkeyPatch
 ) -> None:

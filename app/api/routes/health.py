@@ -48,12 +48,12 @@ def health(context: ContextDep) -> Response:
     after a request to the price source failed. The latter adds `prices`, until a request succeeds
     or PRICE_STALE_SECONDS have passed: /health itself asks no other host.
     """
-    known = context.runtime.health
+    checks = context.runtime.health
     cache = _cache(context)
     parts: dict[str, State] = {"cache": cache}
-    if known.prices_fail():
+    if checks.prices_fail():
         parts["prices"] = "degraded"
-    if not known.database_works():
+    if not checks.database_works():
         return _reply(503, Health(status="unavailable", database="unavailable", **parts))
     status: State = "degraded" if "degraded" in parts.values() else "ok"
     return _reply(200, Health(status=status, database="ok", **parts))

