@@ -123,8 +123,8 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         503,
         "upstream-unavailable",
         "The proxy before the upstream service refuses",
-        "The proxy in HTTPS_PROXY refuses this client (407 Proxy Authentication Required): correct "
-        "the user and password in HTTPS_PROXY, or except api.coingecko.com with NO_PROXY.",
+        public="The proxy between this service and the upstream one refuses; the operator's log says "
+        "what to correct.",
     ),
     errors.UpstreamRejected: Answer(
         503, "upstream-unavailable", _UPSTREAM, public=_UPSTREAM_BLOCKED

@@ -198,7 +198,10 @@ class VolumeNote:
 WITHOUT_VOLUME: Final = "This candle is used without a volume."
 WITH_EARLIER_VOLUME: Final = "This candle is used with the volume that an earlier reply had."
 NOTES: Final = (WITHOUT_VOLUME, WITH_EARLIER_VOLUME)
-"""What tells a note in quarantine from a refusal: the reason begins with one of these."""
+"""What tells a note in quarantine from a refusal: the reason begins with one of these.
+
+They are a format: a stored note that begins otherwise would count as a refusal.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,12 @@ def hide(secrets: Iterable[str]) -> None:
     """Hide these secrets and the environment's from now on, in place of those of earlier calls."""
     every = {s for secret in [*secrets, *_of_environment()] for s in _spellings(secret)}
     longest_first = sorted((s for s in every if len(s) >= SHORTEST), key=len, reverse=True)
-    _hidden[:] = [re.compile("|".join(map(re.escape, longest_first)))] if longest_first else []
+    _hidden[:] = [re.compile("|".join(map(_pattern, longest_first)))] if longest_first else []
+
+
+def _pattern(secret: str) -> str:
+    # Digits are hidden as a whole number only: the middle of a time stamp is none.
+    return rf"(?<!\d){secret}(?!\d)" if secret.isdecimal() else re.escape(secret)
 
 
 def redacted(text: str) -> str:

@@ -61,7 +61,7 @@ def test_a_refusing_proxy_is_a_503_with_advice_and_health_knows(
             assert api.get("/health").json() == {"status": "ok", "database": "ok", "cache": "ok"}
             answer = api.ask("POST", "/collect-once/BTC")
             assert (answer.status, answer.json()["code"]) == (503, "upstream-unavailable")
-            assert "correct the user and password in https_proxy" in answer.json()["detail"]
+            assert "the operator's log says what to correct" in answer.json()["detail"]
             health = api.get("/health")
             assert (health.status, health.json()) == (
                 200,

@@ -54,7 +54,8 @@ def test_each_spelling_of_a_secret_is_hidden_and_short_ones_are_not(
         assert redacted(f"said <{secret}> there") == "said <***> there", secret
     for plain in ("mms", "db.example", "exchange.example", "proxy.example:3128"):
         assert redacted(plain) == plain
-    hide(["mms"])
+    hide(["mms", "123456"])
+    assert redacted('{"at":1712345678,"key":123456}') == '{"at":1712345678,"key":***}'
     assert redacted("GET /BRLBTC/mms") == "GET /BRLBTC/mms"
 
 
