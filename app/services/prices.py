@@ -83,16 +83,18 @@ def _judgement(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judg
         return None
 
 
-def prune(store: PriceStore, retention_days: int, now: float, collected_at: int) -> int:
+def prune(store: PriceStore, retention_days: int, now: float, collection: Collection) -> int:
     """Remove prices older than the retention, or stamped in the future; return how many.
 
-    0 days keeps all prices. `now` is our clock, `collected_at` the time of the last collection. A
-    price goes if it is too old, or in the future, by both: one wrong clock removes nothing.
+    0 days keeps all prices. `now` is our clock; the source's is in the last `collection`, in its
+    time and in its prices' own. A price goes if it is too old, or in the future, by all of them:
+    one wrong clock removes nothing, also where the source's reply names no time.
     """
     if not retention_days:
         return 0
-    first, last = sorted((int(now), collected_at))
-    return store.prune(first - retention_days * DAY, last + AHEAD)
+    newest = [max(price.priced_at for price in collection.stored)] if collection.stored else []
+    times = [int(now), collection.collected_at, *newest]
+    return store.prune(min(times) - retention_days * DAY, max(times) + AHEAD)
 
 
 PRUNE_EVERY: Final = 3_600.0

@@ -145,7 +145,7 @@ def collect_once(runtime: Runtime, once: Callable[[], Collection], *, as_json: b
         collection = once()
     except (UpstreamError, StoreError) as error:
         raise _failed(error) from error
-    pruned = tidy_up(lambda: _prune(runtime, collection.collected_at))
+    pruned = tidy_up(lambda: _prune(runtime, collection))
     output.table(
         ("symbol", "price", "currency", "as of"),
         [(p.symbol, text(p.price), p.currency, iso(p.priced_at)) for p in collection.stored],
@@ -163,9 +163,9 @@ def collect_once(runtime: Runtime, once: Callable[[], Collection], *, as_json: b
     )
 
 
-def _prune(runtime: Runtime, collected_at: int) -> int:
+def _prune(runtime: Runtime, collection: Collection) -> int:
     days = runtime.settings.price_retention_days
-    return prune(runtime.prices, days, runtime.clock(), collected_at)
+    return prune(runtime.prices, days, runtime.clock(), collection)
 
 
 def loop(
@@ -181,7 +181,7 @@ def loop(
     collector = Collector(once, monotonic=monotonic, wait=wait)
     with suppress(Terminated, KeyboardInterrupt):  # the normal way to stop it
         collector.run(
-            settings.price_poll_seconds, jitter=jitter, tidy=lambda at: _prune(runtime, at)
+            settings.price_poll_seconds, jitter=jitter, tidy=lambda last: _prune(runtime, last)
         )
     return collector.tally
 

@@ -53,27 +53,27 @@ class Collector:
         self._monotonic = monotonic
         self._wait = wait
         self._closed_until = monotonic()
-        self._collected_at: int | None = None
+        self._latest: Collection | None = None
         self._log = structlog.get_logger()
         self.tally = Tally()
 
     def run(
-        self, period: float, *, jitter: Callable[[], float], tidy: Callable[[int], int]
+        self, period: float, *, jitter: Callable[[], float], tidy: Callable[[Collection], int]
     ) -> NoReturn:
         """Collect every `period` seconds, the first time at once; `tidy` runs once an hour.
 
-        `jitter` gives a number in [0, 1) for each slot. `tidy` takes the time of the last
-        collection; it does not run before the first one.
+        `jitter` gives a number in [0, 1) for each slot. `tidy` takes the last collection; it
+        does not run before the first one.
         """
         start = self._monotonic()
         slot = 0
         tidied = start - PRUNE_EVERY
         while True:
             self._visit(slot)
-            collected_at = self._collected_at
-            if collected_at is not None and self._monotonic() - tidied >= PRUNE_EVERY:
+            latest = self._latest
+            if latest is not None and self._monotonic() - tidied >= PRUNE_EVERY:
                 tidied = self._monotonic()
-                tidy_up(partial(tidy, collected_at))
+                tidy_up(partial(tidy, latest))
             following = max(slot + 1, int((self._monotonic() - start) // period) + 1)
             if following > slot + 1:
                 missed = following - slot - 1
@@ -111,7 +111,7 @@ class Collector:
             self._collected(slot, collection)
 
     def _collected(self, slot: int, collection: Collection) -> None:
-        self._collected_at = collection.collected_at
+        self._latest = collection
         self.tally.collected += 1
         self.tally.stored += len(collection.stored)
         self.tally.refused += len(collection.refused)

@@ -100,6 +100,16 @@ def test_retention_removes_what_is_too_old_or_in_the_future_by_both_clocks(
     stamps = {"old": NOW - 31 * DAY, "ahead": NOW + 300 * DAY, "now": NOW - 5}
     for at in stamps.values():
         store.add([SpotPrice(BTC, 1, "usd", at)], at)
-    prune(store, days, ours, NOW)
+    prune(store, days, ours, Collection((), (), NOW))
     kept = {price.collected_at for price in store.newest("BTC", "usd", 9)}
     assert kept == {stamps[name] for name in left}
+
+
+@pytest.mark.parametrize("off", [400 * DAY, -400 * DAY])
+def test_retention_by_our_clock_alone_removes_no_price_of_today(off: int) -> None:
+    store = MemoryPriceStore()
+    store.add([SpotPrice(BTC, 1, "usd", NOW - 60)], NOW - 60)
+    # The reply names no time, so our clock, which is off, stamps the collection.
+    stored = store.add([SpotPrice(BTC, 2, "usd", NOW)], NOW + off)
+    prune(store, 30, NOW + off, Collection(tuple(stored), (), NOW + off))
+    assert NOW - 60 in {price.collected_at for price in store.newest("BTC", "usd", 9)}

@@ -55,7 +55,7 @@ def run(world: World, jitter: Callable[[], float] = lambda: 0.0) -> list[dict[st
     """Run a collector to the world's end; returns what it logged."""
     structlog.reset_defaults()
     with capture_logs() as lines, pytest.raises(Terminated):
-        world.collector().run(POLL, jitter=jitter, tidy=lambda _at: 0)
+        world.collector().run(POLL, jitter=jitter, tidy=lambda _last: 0)
     return [dict(line) for line in lines]
 
 
@@ -145,7 +145,7 @@ def test_the_tally_counts_every_slot_once() -> None:
     structlog.reset_defaults()
     collector = world.collector()
     with capture_logs(), pytest.raises(Terminated):
-        collector.run(POLL, jitter=lambda: 0.0, tidy=lambda _at: 0)
+        collector.run(POLL, jitter=lambda: 0.0, tidy=lambda _last: 0)
     found = collector.tally
     assert (found.failed, found.skipped, found.missed) == (2, 2, 3)
     assert found.collected == 288 - 7
@@ -161,7 +161,7 @@ def test_nothing_is_tidied_before_the_time_of_a_collection_is_known() -> None:
             raise away()
         return Collection((), (), AT)
 
-    def tidy(_at: int) -> int:
+    def tidy(_last: Collection) -> int:
         tidied.append(world.now)
         return 0
 
@@ -175,8 +175,8 @@ def test_tidying_runs_once_an_hour_and_its_trouble_is_survived() -> None:
     world = World(START + 86_400)
     tidied: list[float] = []
 
-    def tidy(collected_at: int) -> int:
-        assert collected_at == AT
+    def tidy(collection: Collection) -> int:
+        assert collection.collected_at == AT
         tidied.append(world.now)
         if len(tidied) == 3:
             raise StoreUnavailable("the database does not answer")
