@@ -241,6 +241,8 @@ class CandlePage:
     are valid, closed, inside [first, last], unique and ascending. A bucket in [first, last] that is
     neither in `candles` nor in `refused` is one that the exchange does not have. `complete` says
     that `exchange_time` lies before the end of the requested buckets: nothing newer is sure yet.
+    `received_at` is when the reply came, in unix seconds, by our clock unless that is known to be
+    off.
     `notes` are about the `candles` without a volume.
     """
 
@@ -249,6 +251,7 @@ class CandlePage:
     candles: tuple[Candle, ...]
     refused: tuple[RefusedCandle, ...]
     exchange_time: int
+    received_at: int
     complete: bool
     notes: tuple[VolumeNote, ...] = ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeVar
 
 from app.core.errors import UnrepresentablePrice
@@ -63,6 +63,21 @@ class RawCandle(NamedTuple):
     volume: object
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyTimes:
+    """What is known of the time of a reply; unix seconds.
+
+    `made_at` is when its body was made, as far as the reply says, and `ours` our own clock.
+    `received_at` is when it came: by our clock, unless that is known to be off. `present` is the
+    later of what our clock and the host's say.
+    """
+
+    made_at: int
+    ours: int
+    received_at: int
+    present: int
+
+
 class Judged(NamedTuple):
     """Candles to use, unique and ascending; rows to refuse; notes on candles without a volume."""
 
@@ -80,21 +95,20 @@ def closed_page(
     interval: Interval,
     first: int,
     last: int,
-    made_at: int,
-    present: int = 0,
+    times: ReplyTimes,
 ) -> CandlePage:
     """Build the page of the closed buckets in [first, last] (bucket starts) from raw rows.
 
     A bucket is closed when it ended at least `SETTLING` seconds before the exchange read the rows:
-    at `made_at` (unix seconds, the time of the reply's body), or earlier where the rows say so. The
-    running candle is normal in a reply: it is left out and not reported. So is a later one, up to
-    the `present`: the body may be newer than is certain.
+    when the reply's body was made, or earlier where the rows say so. The running candle is normal
+    in a reply: it is left out and not reported. So is a later one, up to the present: the body may
+    be newer than is certain.
     """
     rows = list(rows)
-    exchange_time = _read_at(rows, interval, made_at)
+    exchange_time = _read_at(rows, interval, times)
     settled = exchange_time - SETTLING
     closed = min(last, interval.last_closed(settled))
-    latest = max(made_at, present) + max(AHEAD, interval.seconds)
+    latest = max(times.made_at, times.present) + max(AHEAD, interval.seconds)
     candles, refused, notes = judged(rows, interval, first, closed, latest)
     return CandlePage(
         first=first,
@@ -102,18 +116,21 @@ def closed_page(
         candles=candles,
         refused=refused,
         exchange_time=exchange_time,
+        received_at=times.received_at,
         complete=settled < last + interval.seconds,
         notes=notes,
     )
 
 
-def _read_at(rows: Sequence[RawCandle], interval: Interval, made_at: int) -> int:
-    """When the exchange read the rows, at the latest: `made_at`, or before the newest candle's end.
+def _read_at(rows: Sequence[RawCandle], interval: Interval, times: ReplyTimes) -> int:
+    """When the exchange read the rows, at the latest: before the end of a newest running candle.
 
     The running candle comes last. So a candle that nothing follows may have been read while it was
-    running, until UNCERTAIN seconds after its end. A row without a trade follows nothing: an
-    exchange that has such rows may fill the period that was requested with them.
+    running, until UNCERTAIN seconds after its end, by the host's clock or by ours: the host's may
+    be ahead. A row without a trade follows nothing: an exchange that has such rows may fill the
+    period that was requested with them.
     """
+    made_at = times.made_at
     begun = [
         bucket
         for row in rows
@@ -121,8 +138,10 @@ def _read_at(rows: Sequence[RawCandle], interval: Interval, made_at: int) -> int
     ]
     if not begun:
         return made_at
-    end = max(begun) + interval.seconds
-    return end - 1 if end <= made_at < end + UNCERTAIN else made_at
+    newest = max(begun)
+    end = newest + interval.seconds
+    doubtful = any(newest <= clock < end + UNCERTAIN for clock in (made_at, times.ours))
+    return min(made_at, end - 1) if doubtful else made_at
 
 
 def _start(row: RawCandle, interval: Interval, latest: int) -> int | None:
@@ -154,7 +173,8 @@ def judged(
     - A row outside [first, last] was not requested and is ignored.
     - A row with an impossible stamp is refused: not an integer, before OLDEST_BUCKET, or after
       `latest` (as milliseconds are).
-    - A row without a trade, on the grid, is left out: the exchange has no candle of that bucket.
+    - A row without a trade, on the grid, is left out: the exchange has no candle of that bucket. So
+      is one of nulls alone.
     - Equal rows of one bucket count once. Where their prices differ, or one is bad, all are
       refused. Where their volumes alone differ, the candle has none, unless all but one are none.
     - A volume that is no number, negative, or of too many digits is none.
@@ -164,6 +184,8 @@ def judged(
     outcomes: dict[int, dict[Outcome, str]] = {}
     unstamped: list[RefusedCandle] = []
     for row in rows:
+        if row.bucket is None and _without_trade(row):
+            continue
         try:
             bucket = _stamp(row.bucket, latest)
         except _Refused as error:

@@ -355,7 +355,7 @@ def _write(
     revised = tuple((stored[c.bucket], c) for c in changed if c.bucket in stored)
     absent = answer.absent()
     unit.put_candles(changed)
-    unit.note_absent(absent, int(now))
+    unit.note_absent(absent, page.received_at)
     unit.quarantine([*answer.refused, *answer.notes.values()], int(now))
     unit.note_revised(revised)
     newest = max([c.bucket for c in changed], default=unit.state.last)

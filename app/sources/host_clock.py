@@ -16,6 +16,7 @@ import structlog
 
 from app.core.errors import StoreError
 from app.core.ports import Clock, HostClocks
+from app.domain.candles import ReplyTimes
 from app.sources.replies import Reply
 
 TOLERANCE: Final = 120
@@ -50,6 +51,15 @@ class HostClock:
         self._since = 0.0
         self._said: set[str] = set()
 
+    def times(self, reply: Reply, word: int | None = None) -> ReplyTimes:
+        """What is known of the reply's time; `word` as in `read`."""
+        return ReplyTimes(
+            made_at=self.read(reply, word),
+            ours=int(self._clock()),
+            received_at=self.stamp(reply),
+            present=self.present(reply),
+        )
+
     def read(self, reply: Reply, word: int | None = None) -> int:
         """When the reply's body was made, in unix seconds.
 
@@ -78,7 +88,7 @@ class HostClock:
                 "host_clock_skew",
                 stamp,
                 ours,
-                "set this machine's clock; what is closed or to come goes by the host's",
+                "set this machine's clock; what is closed, and when it was collected, goes by the host's",
             )
         return stamp - age if word is None else min(stamp - age, word)
 
@@ -90,22 +100,13 @@ class HostClock:
         """When the reply came, to keep beside what it brought, in unix seconds.
 
         That is by our clock, unless it is off: more than TOLERANCE away from the host's. Then it is
-        by the host's, and that is logged once. A host's clock that stands still does not count.
+        by the host's. A host's clock that stands still does not count.
         """
         ours, read = int(self._clock()), self.read(reply)
         if reply.server_time is None:
             return ours
         host = (reply.server_time, reply.server_time + reply.age, read)
-        if min(abs(at - ours) for at in host) <= TOLERANCE:
-            return ours
-        self._warn(
-            "own_clock_not_used",
-            reply.server_time,
-            ours,
-            "what is stored is stamped with the host's time as long as the two differ by more than "
-            f"{TOLERANCE} s; set this machine's clock",
-        )
-        return reply.server_time
+        return ours if min(abs(at - ours) for at in host) <= TOLERANCE else reply.server_time
 
     def _stands_still(self, stamp: int, age: int, ours: int, *, far: bool) -> bool:
         """Whether the host has sent the same time for STANDING seconds.

@@ -97,9 +97,7 @@ class MercadoBitcoin:
             },
         )
         rows = _rows(reply.data, series, self._http.host)
-        made_at = self._time.read(reply)
-        present = self._time.present(reply)
-        return closed_page(rows, series.interval, first, last, made_at, present)
+        return closed_page(rows, series.interval, first, last, self._time.times(reply))
 
 
 def holds_nothing(data: object) -> bool:

@@ -55,9 +55,8 @@ class MercadoBitcoinLegacy(MercadoBitcoin):
         )
         rows = _rows(reply.data, series, self._http.host)
         word = reply.data.get("server_unix_timestamp") if isinstance(reply.data, dict) else None
-        made_at = self._time.read(reply, plausible_time(word))
-        present = self._time.present(reply)
-        return closed_page(rows, series.interval, first, last, made_at, present)
+        times = self._time.times(reply, plausible_time(word))
+        return closed_page(rows, series.interval, first, last, times)
 
 
 def _rows(data: object, series: Series, host: str) -> list[RawCandle]:

@@ -101,6 +101,7 @@ class FakeExchange:
             candles,
             tuple(r for r in self.refused if r.bucket is None or first <= r.bucket <= end),
             int(self.now),
+            int(self.now),
             complete=last > closed,
             notes=tuple(
                 VolumeNote(c.bucket, "The volume is missing.") for c in candles if c.volume is None

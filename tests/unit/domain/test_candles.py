@@ -19,7 +19,15 @@ from app.core.market import (
     VolumeNote,
 )
 from app.domain import fixed_point
-from app.domain.candles import AHEAD, SETTLING, UNCERTAIN, RawCandle, closed_page, judged
+from app.domain.candles import (
+    AHEAD,
+    SETTLING,
+    UNCERTAIN,
+    RawCandle,
+    ReplyTimes,
+    closed_page,
+    judged,
+)
 
 DAY = Interval.DAY
 FIRST = 1_711_584_000  # 2024-03-28
@@ -32,6 +40,11 @@ def row(bucket: object = FIRST, **changes: object) -> RawCandle:
     """A good row, but for the named changes."""
     good = RawCandle(bucket, "355889.5582945", "356834.98169774", 348861, "353446.62655678", "15.6")
     return good._replace(**changes)
+
+
+def at(made_at: int, ours: int | None = None) -> ReplyTimes:
+    """The times of a fresh reply; our clock is right unless `ours` says otherwise."""
+    return ReplyTimes(made_at, made_at if ours is None else ours, made_at, made_at)
 
 
 def reasons(*rows: RawCandle, interval: Interval = DAY) -> list[str]:
@@ -263,7 +276,7 @@ def test_no_volume_whatever_loses_a_row_with_good_prices(sent: list[object]) -> 
 @example(now=FIRST)
 def test_a_page_ends_where_the_exchange_s_clock_has_closed_the_last_bucket(now: int) -> None:
     rows = [row(bucket) for bucket in range(FIRST, min(now, LAST + STEP) + 1, STEP)]
-    page = closed_page(rows, DAY, FIRST, LAST, now)
+    page = closed_page(rows, DAY, FIRST, LAST, at(now))
     assert [item.bucket for item in page.candles] == [
         bucket for bucket in range(FIRST, LAST + 1, STEP) if bucket + STEP + SETTLING <= now
     ]
@@ -296,12 +309,29 @@ def test_a_newest_candle_that_has_just_ended_may_have_been_read_while_it_was_run
     rows = [row(newest - step), row(newest)]
     rows += [row(None if offset is None else end + offset) for offset in later]
     # The last requested bucket ends long after this.
-    page = closed_page(rows, interval, newest - 2 * step, newest + 500 * step, end + after)
+    page = closed_page(rows, interval, newest - 2 * step, newest + 500 * step, at(end + after))
     expected = newest if closed else newest - step
     assert [item.bucket for item in page.candles][-1] == expected
     assert page.complete
     # No absence is noted of a bucket that is held back, nor of one after it.
     assert page.last == expected if interval.seconds > UNCERTAIN else page.last <= end
+
+
+@pytest.mark.parametrize(
+    ("ours", "closed"), [(STEP - 1, False), (STEP + UNCERTAIN - 1, False), (STEP + UNCERTAIN, True)]
+)
+def test_a_host_s_clock_that_is_ahead_does_not_close_a_running_candle(
+    ours: int, closed: bool
+) -> None:
+    rows = [row(FIRST - STEP), row(FIRST)]
+    page = closed_page(rows, DAY, FIRST - STEP, LAST, at(FIRST + 2 * STEP, FIRST + ours))
+    assert [item.bucket for item in page.candles][-1] == (FIRST if closed else FIRST - STEP)
+
+
+def test_a_clock_of_ours_that_is_far_behind_holds_no_closed_candle_back() -> None:
+    rows = [row(FIRST - STEP), row(FIRST)]
+    page = closed_page(rows, DAY, FIRST - STEP, FIRST, at(LAST, FIRST - 9 * STEP))
+    assert (page.last, page.complete) == (FIRST, False)
 
 
 def test_a_row_without_a_trade_is_an_absence_and_the_same_bucket_with_values_a_candle() -> None:
@@ -314,6 +344,7 @@ def test_a_row_without_a_trade_is_an_absence_and_the_same_bucket_with_values_a_c
         row(FIRST + 2 * STEP, **empty),
         row(FIRST + 3 * STEP, **empty | {"close": "5"}),
         row(FIRST + 4 * STEP + 1, **empty),
+        row(None, **empty, volume=None),
     ]
     candles, refused, _ = judged(rows, DAY, FIRST, LAST, LATEST)
     assert [item.bucket for item in candles] == [FIRST + STEP, FIRST + 2 * STEP]
@@ -323,7 +354,7 @@ def test_a_row_without_a_trade_is_an_absence_and_the_same_bucket_with_values_a_c
 def test_rows_without_a_trade_do_not_show_that_the_candle_before_them_had_ended() -> None:
     empty = {"open": None, "high": None, "low": None, "close": None}
     rows = [row(FIRST), row(FIRST + STEP), row(FIRST + 2 * STEP, **empty)]
-    page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING)
+    page = closed_page(rows, DAY, FIRST, LAST, at(FIRST + 2 * STEP + SETTLING))
     assert [item.bucket for item in page.candles] == [FIRST]
     assert page.last == FIRST
 
@@ -335,7 +366,7 @@ def test_a_candle_of_the_future_is_refused_and_one_that_has_just_begun_is_not(
     now = FIRST + 10 * STEP
     ahead = max(AHEAD, interval.seconds)
     rows = [row(now), row(now + interval.seconds), row(now + ahead), row(now + ahead + 1)]
-    page = closed_page(rows, interval, FIRST, now + 500 * STEP, now)
+    page = closed_page(rows, interval, FIRST, now + 500 * STEP, at(now))
     assert page.candles == ()
     (refusal,) = page.refused
     assert refusal.bucket is None
@@ -344,9 +375,9 @@ def test_a_candle_of_the_future_is_refused_and_one_that_has_just_begun_is_not(
 
 def test_the_running_candle_is_left_out_without_a_word_however_odd_it_is() -> None:
     rows = [row(FIRST), row(FIRST + STEP, close=None), row(FIRST + 2 * STEP)]
-    page = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING - 1)
+    page = closed_page(rows, DAY, FIRST, LAST, at(FIRST + 2 * STEP + SETTLING - 1))
     assert [item.bucket for item in page.candles] == [FIRST]
     assert page.notes == ()
-    closed = closed_page(rows, DAY, FIRST, LAST, FIRST + 2 * STEP + SETTLING)
+    closed = closed_page(rows, DAY, FIRST, LAST, at(FIRST + 2 * STEP + SETTLING))
     assert closed.notes == ()
     assert closed.refused == (RefusedCandle(FIRST + STEP, "The close is missing."),)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.core.market import NOTES, WITHOUT_VOLUME, AverageRow, RefusedCandle, VolumeNote
+from app.core.market import NOTES, WITHOUT_VOLUME, Absent, AverageRow, RefusedCandle, VolumeNote
 from app.domain.gaps import Span
 from app.events.types import AveragesCalculated, CandleRevised, Event
 from app.services.gaps import Cause, inspect, is_stale
@@ -196,3 +196,12 @@ def test_a_refused_candle_without_a_place_makes_no_bucket_absent() -> None:
     assert store.absences(BTC_DAILY, 0, day(300)) == []
     found = inspect(store, BTC_DAILY, 101, exchange.now)
     assert [gap.cause for gap in found.gaps] == [Cause.NEVER_FETCHED]
+
+
+def test_an_absence_is_of_the_time_at_which_the_reply_came_whatever_our_own_clock_says() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(20) if n != 7), now=day(20))
+    store = MemorySeriesStore()
+    plan = Plan(BTC_DAILY, gaps=(Span(day(0), day(19)),))
+    load(plan, store, exchange, lambda: exchange.now)
+    load(plan, store, exchange, lambda: exchange.now + 25 * 3_600)
+    assert store.absences(BTC_DAILY, 0, day(20)) == [Absent(day(7), day(20), day(20))]

@@ -120,8 +120,8 @@ def test_what_a_reply_brought_is_dated_by_our_clock_unless_that_is_off(
     clock = Passing().process()
     with capture_logs() as logs:
         assert [clock.stamp(sent(date, age)) for _ in range(2)] == [stamp, stamp]
-    used = [line["event"] for line in logs if line["event"] == "own_clock_not_used"]
-    assert used == ["own_clock_not_used"] * (stamp != NOW)
+    skewed = [line["event"] for line in logs if line["event"] == "host_clock_skew"]
+    assert skewed == ["host_clock_skew"] * (stamp != NOW)
 
 
 def test_a_host_s_clock_that_stands_still_dates_nothing() -> None:

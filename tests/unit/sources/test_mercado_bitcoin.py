@@ -54,7 +54,7 @@ def objects(rows: list[tuple[Any, ...]]) -> bytes:
     ).encode()
 
 
-PAGE = CandlePage(FIRST, TODAY - 86_400, CANDLES, (), NOW, complete=True)
+PAGE = CandlePage(FIRST, TODAY - 86_400, CANDLES, (), NOW, NOW, complete=True)
 
 
 def test_both_formats_give_the_same_page_of_closed_candles() -> None:
