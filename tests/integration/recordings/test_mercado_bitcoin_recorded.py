@@ -39,10 +39,10 @@ def test_the_recorded_legacy_reply_is_read_to_the_last_digit(recordings: Path) -
     assert page.refused == ()
     assert page.complete
     assert page.exchange_time == 1_711_829_417
-    later = {"server_unix_timestamp": last + 86_400 + UNCERTAIN}
-    whole = json.loads(body, parse_float=str) | later
+    later = last + 86_400 + UNCERTAIN
+    whole = json.loads(body, parse_float=str) | {"server_unix_timestamp": later}
     reply = answer(whole, headers={"date": ""})
-    page = legacy(FakeHost([reply])).page(BTC_DAILY, first, last)
+    page = legacy(FakeHost([reply]), clock=later).page(BTC_DAILY, first, last)
     assert list(page.candles) == expected
 
 
