@@ -7,15 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from app.core.errors import ConfigurationError, StoreUnavailable
 from app.core.market import RefusedCandle
 from app.db import schema
 from app.db.database import open_engine
 from app.db.postgres import open_reads
-from app.db.session import transaction
+from app.db.session import transaction, translated
 from app.db.stores.rate_limiter import SharedRateLimiter
 from app.db.stores.series import SqlSeriesStore
 from tests.support import pgbouncer, postgres
@@ -82,7 +84,6 @@ def test_the_variables_of_libpq_in_the_environment_change_nothing(
         ("default_transaction_read_only = on", "default_transaction_read_only"),
         ("search_path = nowhere", "search_path"),
         ("statement_timeout = 1", "SET statement_timeout"),
-        ("idle_in_transaction_session_timeout = 1", "SET idle_in_transaction_session_timeout"),
     ],
 )
 def test_what_a_role_must_not_have_ends_in_one_line_that_names_it(
@@ -94,6 +95,14 @@ def test_what_a_role_must_not_have_ends_in_one_line_that_names_it(
     assert ended.code == 2
     assert says in ended.said.splitlines()[-1]
     assert "Traceback" not in ended.said
+
+
+def test_a_limit_of_idle_transactions_is_named_by_its_own_setting() -> None:
+    # Of a real server the client may see no more than that the connection is closed.
+    said = psycopg.errors.IdleInTransactionSessionTimeout("terminating connection due to idle")
+    advice = "SET idle_in_transaction_session_timeout"
+    with pytest.raises(StoreUnavailable, match=advice), translated():
+        raise OperationalError("SELECT 1", None, said)
 
 
 def test_a_roles_isolation_level_does_not_make_writers_fail(
