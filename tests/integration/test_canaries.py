@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import threading
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import StringIO
 from itertools import cycle
 from pathlib import Path
 
@@ -19,9 +16,7 @@ from app.core.errors import ConfigurationError
 from app.core.settings import Settings, load_settings
 from app.main import create_app
 from tests.support.api import started
-from tests.support.commands import run
-from tests.support.logs import log_as_before
-from tests.support.processes import environment
+from tests.support.commands import inside, run
 
 HALVES = ("Zq7WvX", "9kJp2M")
 BETWEEN = ("", "@", "#", "/", "?", ":", "%zz", "%40", " ", "\n", "\\", "[")
@@ -88,18 +83,7 @@ def silent(text: str, case: object) -> None:
 
 def api(folder: Path, **variables: str) -> str:
     """All that the API says with these variables: its start, /health, a price, its log."""
-    said = StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        log_as_before(),
-        redirect_stdout(said),
-        redirect_stderr(said),
-    ):
-        patch.chdir(folder)
-        for name in list(os.environ):
-            patch.delenv(name)
-        for name, value in environment(folder, **variables).items():
-            patch.setenv(name, value)
+    with inside(folder, **variables) as (shown, said):
         try:
             with started(create_app()) as client:
                 for method, target in (("POST", "/collect-once/BTC"), ("GET", "/health")):
@@ -108,7 +92,7 @@ def api(folder: Path, **variables: str) -> str:
                     said.write(f"{answer.status} {answer.headers} {answer.body!r}")
         except Exception as error:  # noqa: BLE001 - whatever stops the start is shown by uvicorn
             said.write(repr(error))
-    return said.getvalue()
+    return shown.getvalue() + said.getvalue()
 
 
 def everything(folder: Path, case: object, **variables: str) -> None:

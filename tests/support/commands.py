@@ -47,8 +47,12 @@ class Ended:
         return found
 
 
-def run(folder: Path, module: str, *arguments: str, **settings: str) -> Ended:
-    """Run a command in a folder, with these settings and none of this machine's."""
+@contextmanager
+def inside(folder: Path, **settings: str) -> Iterator[tuple[StringIO, StringIO]]:
+    """Work in a folder, with these settings and none of this machine's.
+
+    Gives what is written to standard output and to standard error.
+    """
     shown, said = StringIO(), StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -61,6 +65,12 @@ def run(folder: Path, module: str, *arguments: str, **settings: str) -> Ended:
             patch.delenv(name)
         for name, value in environment(folder, **settings).items():
             patch.setenv(name, value)
+        yield shown, said
+
+
+def run(folder: Path, module: str, *arguments: str, **settings: str) -> Ended:
+    """Run a command as `inside` says."""
+    with inside(folder, **settings) as (shown, said):
         try:
             code = import_module(f"app.{module}").main(arguments)
         except SystemExit as end:  # --help, or a command line that argparse refuses
