@@ -301,4 +301,4 @@ def _shown(value: object) -> str:
     # Without the contents of lists and objects: rendering a deep nesting overflows the stack.
     if isinstance(value, list | dict):
         return "(a list)" if isinstance(value, list) else "(an object)"
-    return repr(value)[:60]
+    return ascii(value)[:60]  # which every database's encoding has

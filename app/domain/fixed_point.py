@@ -91,7 +91,7 @@ def text(value: Exact) -> str:
 def _scaled(text: str) -> Decimal:
     if _DECIMAL.fullmatch(text) is None:
         raise UnrepresentablePrice(
-            f"{text[:60]!r} is not a decimal number with at most {DIGITS} digits before the point "
+            f"{text[:60]!a} is not a decimal number with at most {DIGITS} digits before the point "
             "and as many after it"
         )
     return Decimal(text).scaleb(PLACES, context=_CONTEXT)

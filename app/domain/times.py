@@ -14,6 +14,9 @@ from app.domain.gaps import Span
 LATEST: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, the last moment that a date can name."""
 
+TOLERANCE: Final = 120
+"""Seconds by which the clocks of two machines may differ: more is a mistake of one of them."""
+
 ALLOWED: Final = (
     "Write unix seconds (1711670400), a date (2024-03-29) "
     "or a date-time with its zone (2024-03-29T00:00:00Z)."

@@ -19,7 +19,7 @@ from app.domain.anomalies import (
     prices_needed,
     warm_up,
 )
-from app.sources.host_clock import TOLERANCE
+from app.domain.times import TOLERANCE
 
 AHEAD: Final = 2 * TOLERANCE
 """Seconds after our time from which a stamp lies in the future. Of two machines whose clocks are

@@ -235,12 +235,11 @@ def load(
         spans = requests(store, series, part, source.page_size, pages_a_commit)
         for number, request in enumerate(spans, start=1):
             batch += fetch(source, series, request, on_page)
-            page = batch[-1]
-            on_page(series.interval.count(page.first, page.last))
-            if page.complete or number == len(spans) or number % pages_a_commit == 0:
+            complete = batch[-1].complete
+            if complete or number == len(spans) or number % pages_a_commit == 0:
                 report += _announce(_commit(store, series, batch, clock()), publish)
                 batch = []
-            if page.complete:
+            if complete:
                 break
     return report
 
@@ -268,9 +267,7 @@ def reload(
     batch: list[CandlePage] = []
     for request in pages(plan.gaps, series.step, source.page_size, COMPARED):
         batch += fetch(source, series, request, on_page)
-        page = batch[-1]
-        on_page(series.interval.count(page.first, page.last))
-        if page.complete:
+        if batch[-1].complete:
             break
     for page in batch:
         answer.add(page, (), series.step)

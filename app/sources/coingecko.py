@@ -32,8 +32,8 @@ from app.core.market import DAY, Exact
 from app.core.ports import Clock, HostClocks
 from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
 from app.domain.fixed_point import as_decimal, kept
-from app.domain.times import iso
-from app.sources.host_clock import TOLERANCE, HostClock
+from app.domain.times import TOLERANCE, iso
+from app.sources.host_clock import HostClock
 from app.sources.http import Bounds, UpstreamHttp
 from app.sources.replies import DecimalText, ErrorBody, plausible_time, read_common_error
 from app.sources.retry import RetryPolicy

@@ -17,11 +17,8 @@ import structlog
 from app.core.errors import StoreError
 from app.core.ports import Clock, HostClocks
 from app.domain.candles import ReplyTimes
+from app.domain.times import TOLERANCE
 from app.sources.replies import Reply
-
-TOLERANCE: Final = 120
-"""Seconds by which the host's clock and ours may differ before a warning. Where the host's clock
-stands still, ours decides, less as much."""
 
 STANDING: Final = 60
 """Seconds between two replies of the same `Date`, after which the host's clock stands still."""
@@ -30,7 +27,8 @@ STANDING: Final = 60
 class HostClock:
     """Reads when the bodies of one host's replies were made. Safe to share between threads.
 
-    `clock` is ours. It is compared with the host's: a large difference is logged once. `clocks`
+    `clock` is ours. It is compared with the host's: a difference above TOLERANCE is logged once.
+    Where the host's clock stands still, ours decides, less TOLERANCE. `clocks`
     remembers the time of a host with such a difference for the next process, since a command may
     end long before STANDING seconds have passed; None where there is no database.
     """

@@ -33,7 +33,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def here(hosts: str) -> str:
     """An address at which one listens who listens on `hosts`, the setting HOST."""
     first = hosts.partition(",")[0].strip().strip("[]")
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)  # noqa: S104
+    every = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound
+    return every.get(first, first)
 
 
 def ask(port: int, path: str, host: str = "127.0.0.1") -> int:

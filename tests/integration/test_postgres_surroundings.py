@@ -13,19 +13,20 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from app.core.errors import ConfigurationError, StoreUnavailable
-from app.core.market import RefusedCandle
 from app.db import schema
 from app.db.database import open_engine
 from app.db.postgres import open_reads
 from app.db.session import transaction, translated
 from app.db.stores.rate_limiter import SharedRateLimiter
 from app.db.stores.series import SqlSeriesStore
+from app.domain.candles import RawCandle, judged
 from tests.support import pgbouncer, postgres
-from tests.support.candles import BTC_DAILY
+from tests.support.candles import BTC_DAILY, day
 from tests.support.commands import Service, run, service
 from tests.support.postgres import Postgres
 
-FOREIGN = "The close '\u65e5 \xe9 \U0001f4c8' is no number."
+FOREIGN = RawCandle(day(1), "1", "1", "1", "\u65e5 \xe9 \U0001f4c8", "1")
+"""A row whose refusal quotes letters that not every encoding has."""
 
 
 @pytest.fixture(scope="module", params=["SQL_ASCII", "LATIN1"])
@@ -52,10 +53,10 @@ def test_a_cluster_of_any_encoding_is_loaded_backed_up_and_restored(
         engine = open_engine(url)
         store = SqlSeriesStore(engine)
         with store.begin(BTC_DAILY) as unit:
-            unit.quarantine([RefusedCandle(None, FOREIGN)], 1)
-        (quarantined,) = store.quarantined(BTC_DAILY, 0, 1)
+            unit.quarantine(judged([FOREIGN], BTC_DAILY.interval, 0, day(9), day(9)).refused, 1)
+        (quarantined,) = store.quarantined(BTC_DAILY, 0, day(1))
         engine.dispose()
-        assert quarantined.reason.isascii()
+        assert "\\u65e5" in quarantined.reason
         assert made.run("monitoring.gap_monitor").code == 0
         back = run(tmp_path, "commands.backup", "backup", "--json", "b.gz", DB_URL=url)
         put = run(tmp_path, "commands.backup", "restore", "--json", "b.gz", DB_URL=other)

@@ -200,14 +200,11 @@ def put_quarantined(
     seen_at: int,
 ) -> None:
     """Store refusals and notes of the series `name` (pair, interval), each once per bucket."""
-    entries = sorted({(item.bucket or UNKNOWN_BUCKET, _plain(item.reason)) for item in items})
+    entries = sorted(
+        {(item.bucket or UNKNOWN_BUCKET, item.reason[:_REASON_LENGTH]) for item in items}
+    )
     rows = [(*name, bucket, reason, seen_at, seen_at) for bucket, reason in entries]
     upsert(connection, "quarantine", (*KEY, "reason"), _SEEN, rows, keep=_SEEN[:1])
-
-
-def _plain(reason: str) -> str:
-    """The reason in ASCII, which every encoding has: it may quote a value from outside."""
-    return reason.encode("ascii", "backslashreplace").decode()[:_REASON_LENGTH]
 
 
 def put_revisions(

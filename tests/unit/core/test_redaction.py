@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from app.commands import output
-from app.core.logging import configure
+from app.core.logging import Format, configure
 from app.core.redaction import hide, redacted
 from tests.support.api import FakePrices, FakeRuntime, serving, settings
 from tests.support.logs import log_as_before
@@ -60,9 +60,9 @@ def test_each_spelling_of_a_secret_is_hidden_and_short_ones_are_not(
 
 
 @pytest.mark.parametrize("style", ["json", "console"])
-def test_a_traceback_in_the_log_is_shown_without_its_secrets(style: str) -> None:
+def test_a_traceback_in_the_log_is_shown_without_its_secrets(style: Format) -> None:
     stream = io.StringIO()
-    configure("INFO", style, stream, secrets=["sesame-open"])  # type: ignore[arg-type]
+    configure("INFO", style, stream, secrets=["sesame-open"])
     try:
         raise LookupError("a library repeats sesame-open")
     except LookupError:

@@ -6,7 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.errors import StoreUnavailable
-from app.sources.host_clock import STANDING, TOLERANCE, HostClock
+from app.domain.times import TOLERANCE
+from app.sources.host_clock import STANDING, HostClock
 from app.sources.replies import Reply
 from app.testing.series import MemoryHostClocks
 from tests.unit.sources.upstream_fakes import HOST, NOW
