@@ -21,14 +21,13 @@ from app.core.ports import (
     Leases,
     RateLimiter,
     SeriesStore,
+    WarmAverages,
 )
 from app.core.prices import PriceSource, PriceStore
 from app.core.setting_urls import cache_nodes, host_of
 from app.core.settings import Settings
-from app.db.cache.averages import CachedAverageStore
-from app.db.cache.layers import LayeredCache
+from app.db.cache.averages import CachedAverageStore, block_memory
 from app.db.cache.memcached import MemcachedRing
-from app.db.cache.memory import MemoryCache
 from app.db.database import Database, open_for_api, open_for_command
 from app.db.sqlite import BUSY_SECONDS
 from app.db.stores.host_clocks import SqlHostClocks
@@ -69,6 +68,8 @@ class Runtime:
     clock: Clock
     series: SeriesStore
     averages: AverageStore
+    warm: WarmAverages | None
+    """The averages in the memory of this process; None where CACHE_URL is `none://`."""
     prices: PriceStore
     price_source: PriceSource | None
     """Where the API gets spot prices; None in a command, which opens the sources that it needs."""
@@ -132,11 +133,14 @@ def _wired(
 ) -> Runtime:
     resources = ExitStack()
     resources.callback(database.close)
-    cache = _cache(settings)
-    averages: AverageStore = database.series
+    cache = _shared_cache(settings)
     if cache is not None:
         resources.callback(cache.close)
-        averages = CachedAverageStore(database.series, cache)
+    warm = None
+    if settings.cache_url != "none://":
+        near = block_memory(settings.cache_ttl_seconds)
+        warm = CachedAverageStore(database.series, near, cache)
+    averages: AverageStore = warm or database.series
 
     def limiter_for(host: str, rate: float) -> RateLimiter:
         return SharedRateLimiter(database.engine, host, rate)
@@ -155,6 +159,7 @@ def _wired(
         clock=clock,
         series=database.series,
         averages=averages,
+        warm=warm,
         prices=database.prices,
         price_source=source,
         leases=SqlLeases(database.engine),
@@ -166,15 +171,11 @@ def _wired(
     )
 
 
-def _cache(settings: Settings) -> Cache | None:
-    """The cache that CACHE_URL names; None for none at all."""
-    if settings.cache_url == "none://":
+def _shared_cache(settings: Settings) -> Cache | None:
+    """The cache that this process shares with others, if CACHE_URL names one."""
+    if settings.cache_url in ("none://", "memory://"):
         return None
-    near = MemoryCache(settings.cache_ttl_seconds)
-    if settings.cache_url == "memory://":
-        return near
-    far = MemcachedRing(cache_nodes(settings.cache_url), settings.cache_ttl_seconds)
-    return LayeredCache(near, far)
+    return MemcachedRing(cache_nodes(settings.cache_url), settings.cache_ttl_seconds)
 
 
 def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:

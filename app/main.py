@@ -13,9 +13,12 @@ from fastapi_offline import FastAPIOffline
 from starlette.requests import Request
 
 from app import __version__, bootstrap
+from app.api.compression import Compression
 from app.api.context import Context
+from app.api.edge import Edge
 from app.api.errors import handle_errors
-from app.api.middleware import HeadAsGet, PlainStartFailure, RequestBoundary, RootPath
+from app.api.fast_path import FastPath
+from app.api.middleware import HeadAsGet, RootPath
 from app.api.responses import wrong_method
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
@@ -34,7 +37,7 @@ def create_app(
     build: Callable[[Settings], Runtime] = bootstrap.for_api,
     *,
     draining: threading.Event | None = None,
-) -> FastAPI:
+) -> Edge:
     """Make the application; settings, database and everything else open in its lifespan.
 
     Without `settings` it reads them at its start and configures the log by them. A caller that
@@ -43,19 +46,24 @@ def create_app(
     leaving = draining or threading.Event()
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(_api: FastAPI) -> AsyncIterator[dict[str, Any]]:
         chosen = settings
         if chosen is None:
             chosen = load_settings()
             configure(chosen.log_level, chosen.log_format, secrets=chosen.secrets())
         runtime = build(chosen)
         try:
-            yield {"context": Context.of(runtime, leaving)}
+            context = Context.of(runtime, leaving)
+            warm = runtime.warm
+            yield {
+                "context": context,
+                "fast_path": None if warm is None else FastPath(context, warm),
+            }
         finally:
             leaving.set()
             runtime.close()
 
-    app = FastAPIOffline(
+    api = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
         title="MMS API",
@@ -69,18 +77,17 @@ def create_app(
         swagger_ui_parameters={"validatorUrl": None},
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    handle_errors(app)
-    app.add_api_route("/", _to_docs, include_in_schema=False)
+    handle_errors(api)
+    api.add_api_route("/", _to_docs, include_in_schema=False)
     # Prices come first: their paths must not be read as those of a pair.
     modules = (prices, averages, anomalies, gaps, records, pairs, health)
     for module in modules:
-        app.include_router(module.router)
+        api.include_router(module.router)
     # The last one added is the outermost.
-    app.add_middleware(RootPath)
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(RequestBoundary)
-    app.add_middleware(PlainStartFailure)
-    return app
+    api.add_middleware(RootPath)
+    api.add_middleware(Compression)
+    api.add_middleware(HeadAsGet)
+    return Edge(api)
 
 
 async def _to_docs(request: Request) -> RedirectResponse:

@@ -183,10 +183,11 @@ def shortened(text: str) -> str:
 def handle_errors(app: FastAPI) -> None:
     """Let `app` answer our own errors, unknown paths and wrong methods as problems.
 
-    Any other error reaches `app.api.middleware`, which answers with INTERNAL.
+    Any other error is answered with INTERNAL, and reaches `app.api.edge`, which logs it.
     """
     app.add_exception_handler(errors.MmsError, _of_ours)
     app.add_exception_handler(HTTPException, _of_routing)
+    app.add_exception_handler(Exception, _of_crash)
 
 
 # Coroutines, because plain functions would go through the thread pool for nothing.
@@ -203,6 +204,10 @@ async def _of_ours(request: Request, error: Exception) -> Response:
     if isinstance(error, errors.UpstreamUnavailable) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return reply(request.scope, answer, str(error), headers)
+
+
+async def _of_crash(request: Request, _error: Exception) -> Response:
+    return reply(request.scope, INTERNAL)
 
 
 async def _of_routing(request: Request, error: Exception) -> Response:

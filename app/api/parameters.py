@@ -271,25 +271,30 @@ async def _context(request: Request) -> Context:
 ContextDep = Annotated[Context, Depends(_context)]
 
 
+def averages_request(context: Context, pair: str, query: bytes) -> tuple[Selection, Window]:
+    """The buckets and the window of a request for averages. Raises an InvalidRequest."""
+    values = AVERAGES.read(query)
+    return _period(context, pair, values), _window(values["range"], "range")
+
+
 async def _averages(request: Request, context: ContextDep) -> tuple[Selection, Window]:
-    values = AVERAGES.read(request.scope["query_string"])
-    return _period(request, context, values), _window(values["range"], "range")
+    return averages_request(context, _pair(request), _query(request))
 
 
 async def _candles(request: Request, context: ContextDep) -> tuple[Selection, tuple[Window, ...]]:
-    values = CANDLES.read(request.scope["query_string"])
+    values = CANDLES.read(_query(request))
     windows = _windows(values["windows"]) if "windows" in values else ()
-    return _period(request, context, values), windows
+    return _period(context, _pair(request), values), windows
 
 
 async def _series(request: Request, context: ContextDep) -> Series:
-    values = GAPS.read(request.scope["query_string"])
-    return _named_series(request, context, values)
+    values = GAPS.read(_query(request))
+    return _named_series(context, _pair(request), values)
 
 
 async def _records(request: Request, context: ContextDep) -> tuple[Series, int]:
-    values = RECORDS.read(request.scope["query_string"])
-    return _named_series(request, context, values), _whole_number(values, RECORDS_LIMIT)
+    values = RECORDS.read(_query(request))
+    return _named_series(context, _pair(request), values), _whole_number(values, RECORDS_LIMIT)
 
 
 async def _coin(request: Request, context: ContextDep) -> Coin:
@@ -307,7 +312,7 @@ CoinDep = Annotated[Coin, Depends(_coin)]
 
 
 async def _history(request: Request, coin: CoinDep) -> tuple[Coin, int, int | None, int | None]:
-    values = HISTORY.read(request.scope["query_string"])
+    values = HISTORY.read(_query(request))
     since, until = _ends(values)
     require_order(since, until)
     first, last = since.first if since else None, until.last if until else None
@@ -315,20 +320,20 @@ async def _history(request: Request, coin: CoinDep) -> tuple[Coin, int, int | No
 
 
 async def _anomaly(request: Request, context: ContextDep, coin: CoinDep) -> tuple[Coin, Rule]:
-    values = ANOMALY.read(request.scope["query_string"])
+    values = ANOMALY.read(_query(request))
     default = context.runtime.settings.anomaly_threshold.of(coin.symbol)
     return coin, _rule(values, default)
 
 
 async def _anomalies(request: Request, context: ContextDep) -> tuple[Selection, Rule]:
-    values = ANOMALIES.read(request.scope["query_string"])
-    buckets = _period(request, context, values)
+    values = ANOMALIES.read(_query(request))
+    buckets = _period(context, _pair(request), values)
     default = context.runtime.settings.anomaly_threshold.of(buckets.series.pair.base)
     return buckets, _rule(values, default)
 
 
 async def _nothing(request: Request) -> None:
-    NOTHING.read(request.scope["query_string"])
+    NOTHING.read(_query(request))
 
 
 async def _if_none_match(request: Request) -> str | None:
@@ -356,10 +361,20 @@ NoParameters = Depends(_nothing)
 # What each parameter means.
 
 
-def _period(request: Request, context: Context, values: dict[str, str]) -> Selection:
+def _pair(request: Request) -> str:
+    pair: str = request.path_params["pair"]
+    return pair
+
+
+def _query(request: Request) -> bytes:
+    query: bytes = request.scope["query_string"]
+    return query
+
+
+def _period(context: Context, pair: str, values: dict[str, str]) -> Selection:
     """The series and the buckets of a request, from its path and its query values."""
     runtime = context.runtime
-    series = _named_series(request, context, values)
+    series = _named_series(context, pair, values)
     since, until = _ends(values)
     return select(series, since, until, runtime.settings.history_days, runtime.clock())
 
@@ -370,9 +385,8 @@ def _ends(values: dict[str, str]) -> tuple[Moment | None, Moment | None]:
     return since, until
 
 
-def _named_series(request: Request, context: Context, values: dict[str, str]) -> Series:
-    pair = context.pair(request.path_params["pair"])
-    return Series(pair, context.interval(values.get("interval", Interval.DAY.value)))
+def _named_series(context: Context, pair: str, values: dict[str, str]) -> Series:
+    return Series(context.pair(pair), context.interval(values.get("interval", Interval.DAY.value)))
 
 
 def _whole_number(values: dict[str, str], parameter: Parameter) -> int:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import string
+from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,6 +17,7 @@ from urllib.parse import quote
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
+from app.api.compression import VARY, RawHeaders
 from app.api.errors import PROBLEM_JSON, Answer, answer_to, of_status, problem
 from app.api.models import Problem
 from app.core.errors import (
@@ -33,7 +36,7 @@ from app.services.averages import Reading, Selection, why_absent
 from app.services.gaps import is_stale
 
 # A client may use a stored reply only after revalidation, which costs little.
-_CACHING: Final = "public, no-cache"
+_CACHING: Final = (b"cache-control", b"public, no-cache")
 _ASCII: Final = f" {string.ascii_letters}{string.digits}{string.punctuation}"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 
@@ -46,21 +49,66 @@ class JsonBytes(JSONResponse):
         return content
 
 
-def series_reply(
-    kind: str, buckets: Selection, reading: Reading, held: str | None, window: Window | None = None
-) -> Response:
-    """The reply with the body of `reading`, or 304 where the client holds it.
+@dataclass(frozen=True, slots=True)
+class SeriesReply:
+    """A reply of 200 to a read of a series; `tag` is its entity tag, without `W/`."""
 
-    `kind` is the endpoint with everything else that shapes the body, `held` the request's
-    If-None-Match, and `window` that of the averages, if any. The ETag depends on the revision and
-    the buckets. So it changes with every change of the body and, for a period that ends now, with
-    every new bucket.
+    headers: RawHeaders
+    body: bytes
+    tag: str
+
+
+class _Whole(Response):
+    """A reply whose headers and body are ready."""
+
+    def __init__(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        self.status_code = status
+        self.body = body
+        self.raw_headers = list(headers)
+        self.background = None
+
+
+def series_response(reply: SeriesReply, held: str | None) -> Response:
+    """The reply, or 304 where the client holds it; `held` is the request's If-None-Match."""
+    if is_held(held, reply.tag):
+        return _Whole(304, headers_of_304(reply.headers), b"")
+    return _Whole(200, reply.headers, reply.body)
+
+
+def averages_reply(window: Window, buckets: Selection, reading: Reading) -> SeriesReply:
+    """The reply with averages over `window`."""
+    return series_reply(f"mms {window}", buckets, reading, window)
+
+
+def series_reply(
+    kind: str, buckets: Selection, reading: Reading, window: Window | None = None
+) -> SeriesReply:
+    """The reply with the body of `reading`.
+
+    `kind` is the endpoint with everything else that shapes the body, and `window` that of the
+    averages, if any. The ETag depends on the revision and the buckets. So it changes with every
+    change of the body and, for a period that ends now, with every new bucket.
     """
+    state, series = reading.state, buckets.series
     tag = _etag(kind, buckets, reading)
-    headers = _headers(buckets, reading, tag, window)
-    if _is_held(held, tag):
-        return Response(status_code=304, headers=headers)
-    return JsonBytes(reading.body, headers=headers)
+    headers = [
+        (b"etag", tag.encode()),
+        _CACHING,
+        VARY,
+        (b"x-data-stale", b"true" if is_stale(state, series.interval, buckets.now) else b"false"),
+        (b"x-data-missing", b"%d" % reading.missing),
+    ]
+    if state.revision:
+        headers.append((b"last-modified", _http_date(changed_at(state.revision))))
+    if state.last is not None:
+        headers.append((b"x-data-as-of", _as_of(state.last)))
+    reason = why_absent(buckets, state, window)
+    if reason is not None:
+        # A header is ASCII, and a pair's name may not be.
+        headers.append((b"x-data-reason", quote(reason, safe=_ASCII).encode()))
+    headers.append((b"content-length", b"%d" % len(reading.body)))
+    headers.append((b"content-type", b"application/json"))
+    return SeriesReply(headers, reading.body, tag)
 
 
 def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
@@ -71,31 +119,22 @@ def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
     return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
 
 
-def _headers(
-    buckets: Selection, reading: Reading, tag: str, window: Window | None
-) -> dict[str, str]:
-    """The headers of a read, whether its body is sent or not."""
-    state = reading.state
-    headers = {
-        "ETag": tag,
-        "Cache-Control": _CACHING,
-        "X-Data-Stale": (
-            "true" if is_stale(state, buckets.series.interval, buckets.now) else "false"
-        ),
-        "X-Data-Missing": str(reading.missing),
-    }
-    if state.revision:
-        headers["Last-Modified"] = formatdate(changed_at(state.revision), usegmt=True)
-    if state.last is not None:
-        headers["X-Data-As-Of"] = iso(state.last)
-    reason = why_absent(buckets, state, window)
-    if reason is not None:
-        # A header is ASCII, and a pair's name may not be.
-        headers["X-Data-Reason"] = quote(reason, safe=_ASCII)
-    return headers
+def headers_of_304(headers: RawHeaders) -> RawHeaders:
+    """The headers of a 304 in the place of a reply with these."""
+    return [header for header in headers if not header[0].startswith(b"content-")]
 
 
-def _is_held(if_none_match: str | None, tag: str) -> bool:
+@lru_cache(maxsize=256)
+def _http_date(at: int) -> bytes:
+    return formatdate(at, usegmt=True).encode()
+
+
+@lru_cache(maxsize=256)
+def _as_of(at: int) -> bytes:
+    return iso(at).encode()
+
+
+def is_held(if_none_match: str | None, tag: str) -> bool:
     """Whether the client's If-None-Match (RFC 9110, 13.1.2) names this representation."""
     if if_none_match is None:
         return False
@@ -123,6 +162,7 @@ HEADERS: Final = {
         "The request's id: its own X-Request-ID, or a new one.", "5f0c2a9e41d3b786"
     ),
     "X-Content-Type-Options": _header("The Content-Type is right.", "nosniff"),
+    "Vary": _header("Replies are compressed for clients that accept gzip.", "Accept-Encoding"),
 }
 """The headers of every reply."""
 

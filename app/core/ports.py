@@ -154,6 +154,22 @@ class AverageStore(Protocol):
         """The averages that exist in the buckets [first, last], rendered, ascending."""
 
 
+class WarmAverages(Protocol):
+    """Averages in the memory of the process, for reads in the event loop: nothing here waits."""
+
+    def warm_state(self, series: Series) -> SeriesState | None:
+        """The known state of the series, one object while it stays equal.
+
+        None where nothing is known, and where this caller has to ask an AverageStore: the state is
+        old, and nobody else is asking.
+        """
+
+    def warm_read(
+        self, series: Series, window: Window, first: int, last: int, state: SeriesState
+    ) -> AverageSlice | None:
+        """What `AverageStore.read` returns at this state; None where it is not all in memory."""
+
+
 class Leases(Protocol):
     """Leases: which process does a piece of work now."""
 

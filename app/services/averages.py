@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.errors import InvalidParameter
-from app.core.market import DAY, OLDEST_BUCKET, Series, SeriesState, Window
-from app.core.ports import AverageStore, SeriesStore
+from app.core.market import (
+    DAY,
+    OLDEST_BUCKET,
+    AverageSlice,
+    Interval,
+    Series,
+    SeriesState,
+    Window,
+)
+from app.core.ports import AverageStore, SeriesStore, WarmAverages
 from app.domain import rendering
 from app.domain.candles import UNCERTAIN
 from app.domain.gaps import Span
 from app.domain.times import Moment, iso, require_order, served_period, warmed_up
+from app.services.gaps import grace_of
 
 MAX_POINTS: Final = 10_000
 """The most buckets that one reply may span."""
@@ -91,13 +100,35 @@ def select(
     return Selection(series, interval.ceil(since.first), last, now, history_days)
 
 
+def next_change(interval: Interval, now: float) -> int:
+    """The next moment at which a reply may differ although no data has changed.
+
+    A bucket ends; the bucket that has ended counts as missing; the series becomes stale.
+    """
+    delays = (0, UNCERTAIN, grace_of(interval))
+    return min(interval.floor(now - delay) + interval.seconds + delay for delay in delays)
+
+
 def read_averages(averages: AverageStore, window: Window, selection: Selection) -> Reading:
     """Read the averages of one window in the selected buckets.
 
     Raises InvalidParameter if the reply would span more than `MAX_POINTS` buckets, and StoreError.
     """
     span = limited(averages, selection)
-    values = averages.read(selection.series, window, span.first, span.last)
+    return _reading(averages.read(selection.series, window, *span), selection)
+
+
+def warm_averages(averages: WarmAverages, window: Window, selection: Selection) -> Reading | None:
+    """What `read_averages` returns, if it takes neither a wait nor a refusal."""
+    span = _possible(selection)
+    state = averages.warm_state(selection.series)
+    if state is None or _ended(selection, span) > MAX_POINTS:
+        return None
+    values = averages.warm_read(selection.series, window, *span, state)
+    return None if values is None else _reading(values, selection)
+
+
+def _reading(values: AverageSlice, selection: Selection) -> Reading:
     missing = selection.missing(values.count, values.state.last)
     return Reading(values.body, values.state, missing)
 
@@ -164,14 +195,14 @@ def limited(averages: AverageStore, selection: Selection) -> Span:
     Raises InvalidParameter if that leaves more than `MAX_POINTS`. The series' bounds are read from
     the store only if the period is too long.
     """
-    interval = selection.series.interval
-    first, last = max(selection.first, OLDEST_BUCKET), selection.last
-    if interval.count(first, min(last, selection.closed)) <= MAX_POINTS:
-        return Span(first, last)
+    span = _possible(selection)
+    if _ended(selection, span) <= MAX_POINTS:
+        return span
     state = averages.state(selection.series)
     if state.first is None or state.last is None:
-        return Span(first, last)
-    first, last = max(first, state.first), min(last, state.last)
+        return span
+    interval = selection.series.interval
+    first, last = max(span.first, state.first), min(span.last, state.last)
     count = interval.count(first, last)
     if count > MAX_POINTS:
         part = first + (MAX_POINTS - 1) * interval.seconds
@@ -180,3 +211,13 @@ def limited(averages: AverageStore, selection: Selection) -> Span:
             f"{MAX_POINTS:,}. Ask in parts, beginning with from={first}&to={part}."
         )
     return Span(first, last)
+
+
+def _possible(selection: Selection) -> Span:
+    """The selected buckets, without those before all trade."""
+    return Span(max(selection.first, OLDEST_BUCKET), selection.last)
+
+
+def _ended(selection: Selection, span: Span) -> int:
+    """The number of buckets in the span that have ended."""
+    return selection.series.interval.count(span.first, min(span.last, selection.closed))

@@ -110,6 +110,11 @@ class Inspection:
         return not (open_gaps or self.wrong_averages or self.stale)
 
 
+def grace_of(interval: Interval) -> int:
+    """Return the grace period of an interval, in seconds."""
+    return min(LONGEST_GRACE, interval.seconds)
+
+
 def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
     """Return whether a newer bucket has been closed for longer than the grace period.
 
@@ -117,8 +122,7 @@ def is_stale(state: SeriesState, interval: Interval, now: float) -> bool:
     is stale, unless a load reached the exchange after that close and the exchange had nothing
     newer.
     """
-    grace = min(LONGEST_GRACE, interval.seconds)
-    due = interval.last_closed(now - grace)
+    due = interval.last_closed(now - grace_of(interval))
     if state.last is not None and state.last >= due:
         return False
     return state.checked_at is None or state.checked_at < due + interval.seconds

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from app.core.ports import AverageStore, Cache
-from app.db.cache.averages import CachedAverageStore
-from app.db.cache.layers import LayeredCache
+from app.db.cache.averages import CachedAverageStore, block_memory
+from app.db.cache.blocks import Block
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from benchmarks.reliability.figures import Figure, Step, figure, no_step
@@ -137,16 +137,16 @@ def measure(
         closing(Timed(MemcachedRing([node.address], _LONG, wait=pace))) as alone,
         closing(Timed(MemcachedRing([node.address], _LONG, wait=pace))) as behind,
     ):
-        only, near = MemoryCache(_LONG), MemoryCache(_LONG)
+        only, near, none = block_memory(_LONG), block_memory(_LONG), block_memory(_LONG, capacity=0)
 
-        def through(cache: Cache) -> CachedAverageStore:
+        def through(memory: MemoryCache[Block], shared: Cache | None = None) -> CachedAverageStore:
             """The averages, with a revision that is believed throughout."""
-            return CachedAverageStore(history.store, cache, check_every=_LONG)
+            return CachedAverageStore(history.store, memory, shared, check_every=_LONG)
 
         ways = {
-            WITHOUT: Way(through(only), ready=only.close),
-            ALONE: Way(through(alone), timed=alone),
-            PRODUCTION: Way(through(LayeredCache(near, behind)), ready=near.close, timed=behind),
+            WITHOUT: Way(through(only), ready=only.clear),
+            ALONE: Way(through(none, alone), timed=alone),
+            PRODUCTION: Way(through(near, behind), ready=near.clear, timed=behind),
         }
         for _ in range(runs):
             for breaks, mends in faults(node):

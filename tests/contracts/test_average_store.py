@@ -23,11 +23,9 @@ from app.core.market import (
 )
 from app.core.ports import AverageStore, Cache, SeriesStore
 from app.db import schema
-from app.db.cache.averages import CHECK_EVERY, CachedAverageStore
+from app.db.cache.averages import CHECK_EVERY, CachedAverageStore, block_memory
 from app.db.cache.blocks import BLOCK
-from app.db.cache.layers import LayeredCache
 from app.db.cache.memcached import MemcachedRing
-from app.db.cache.memory import MemoryCache
 from app.db.database import open_engine
 from app.db.stores.series import SqlSeriesStore
 from app.testing.series import MemorySeriesStore
@@ -139,20 +137,17 @@ def stand(
     def cached() -> AverageStore:
         if not caches:
             return sql
-        layers = [_cache(name, request) for name in caches]
-        opened.append(layers[0] if len(layers) == 1 else LayeredCache(*layers))
-        return CachedAverageStore(sql, opened[-1], monotonic=clock)
+        room = {} if "memory" in caches else {"capacity": 0}
+        shared: Cache | None = None
+        if "memcached" in caches:
+            node: Memcached = request.getfixturevalue("memcached")
+            shared = MemcachedRing([node.address], 3_600)
+            opened.append(shared)
+        return CachedAverageStore(sql, block_memory(3_600, **room), shared, monotonic=clock)
 
     yield Stand(sql, cached, series, clock)
     for cache in opened:
         cache.close()
-
-
-def _cache(name: str, request: pytest.FixtureRequest) -> Cache:
-    if name == "memory":
-        return MemoryCache(3_600)
-    node: Memcached = request.getfixturevalue("memcached")
-    return MemcachedRing([node.address], 3_600)
 
 
 def body(averages: Averages, window: int, first: int, last: int) -> bytes:

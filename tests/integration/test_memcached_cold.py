@@ -6,8 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from app.db.cache.averages import CachedAverageStore
-from app.db.cache.memory import MemoryCache
+from app.db.cache.averages import CachedAverageStore, block_memory
 from app.db.database import open_engine
 from app.db.stores.series import SqlSeriesStore
 from tests.support.candles import BTC_DAILY
@@ -22,7 +21,7 @@ def test_five_hundred_cold_reads_of_one_series_are_two_statements(db_url: str) -
     start = threading.Barrier(READERS)
     with closing(History(db_url)) as history, statements(engine) as sent:
         # However slow the machine: what is counted is the rush, not the checks of the revision.
-        store = CachedAverageStore(SqlSeriesStore(engine), MemoryCache(3_600), check_every=3_600)
+        store = CachedAverageStore(SqlSeriesStore(engine), block_memory(3_600), check_every=3_600)
         periods = [(20, *history.period()[1:]) for _ in range(READERS)]
 
         def read(number: int) -> bytes:

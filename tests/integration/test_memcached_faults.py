@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 import structlog
 
-from app.db.cache.averages import CachedAverageStore
+from app.db.cache.averages import CachedAverageStore, block_memory
 from app.db.cache.memcached import MemcachedRing
 from tests.support.candles import BTC_DAILY
 from tests.support.history import History
@@ -62,8 +62,10 @@ def test_every_read_is_right_while_a_node_fails_and_when_it_is_back(
         return event.wait(seconds / 40)
 
     ring = MemcachedRing([memcached.address], 3_600, wait=soon)
-    # No near cache and a revision that is believed: each read asks memcached and nothing else.
-    store = CachedAverageStore(history.store, ring, check_every=3_600)
+    # No memory of its own, and a revision that is believed: each read asks memcached alone.
+    store = CachedAverageStore(
+        history.store, block_memory(3_600, capacity=0), ring, check_every=3_600
+    )
     with structlog.testing.capture_logs() as logged, closing(ring):
         check_at_once(store, history, 80)
         asked = memcached.stats()["cmd_get"]

@@ -20,10 +20,9 @@ from starlette.types import ASGIApp
 from app.bootstrap import Runtime
 from app.core.errors import ConfigurationError, UpstreamError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Pair, Series
-from app.core.ports import AverageStore
+from app.core.ports import AverageStore, WarmAverages
 from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
 from app.core.settings import Settings, load_settings
-from app.db.cache.memory import MemoryCache
 from app.events.bus import EventBus
 from app.main import create_app
 from app.services.health import Health
@@ -84,6 +83,7 @@ class FakeRuntime:
     prices: MemoryPriceStore = field(default_factory=MemoryPriceStore)
     price_source: PriceSource = field(default_factory=FakePrices)
     averages: AverageStore | None = None
+    warm: WarmAverages | None = None
     events: EventBus = field(default_factory=lambda: EventBus({}))
 
     def build(self, chosen: Settings) -> Runtime:
@@ -95,6 +95,7 @@ class FakeRuntime:
             clock=lambda: self.now,
             series=self.store,
             averages=self.averages or self.store,
+            warm=self.warm,
             leases=MemoryLeases("test", {}, 120),
             host_clocks=MemoryHostClocks(),
             events=self.events,
@@ -113,15 +114,23 @@ class FakeRuntime:
         self.events.close()
 
 
-class _Cache(MemoryCache):
-    """A cache that works as long as a test says so."""
+class _Cache:
+    """A cache that works as long as a test says so, and holds nothing."""
 
     def __init__(self, works: Callable[[], bool]) -> None:
-        super().__init__(ttl=1)
         self._works = works
+
+    def get(self, key: str) -> bytes | None:
+        return None
+
+    def set(self, key: str, value: bytes) -> None:
+        pass
 
     def healthy(self) -> bool:
         return self._works()
+
+    def close(self) -> None:
+        pass
 
 
 def close_of(number: int) -> int:
@@ -226,6 +235,8 @@ class Client:
         async def exchange() -> httpx.Response:
             transport = httpx.ASGITransport(as_given, client=("192.0.2.7", 4711))
             async with httpx.AsyncClient(transport=transport) as client:
+                # Only what a test says is accepted.
+                del client.headers["accept-encoding"]
                 return await client.request(
                     method,
                     "http://testserver/",

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from app.core.market import AverageSlice, Interval, Series
 from app.core.ports import Cache
 from app.db.cache import blocks
-from app.db.cache.averages import CachedAverageStore
-from app.db.cache.memory import MemoryCache
+from app.db.cache.averages import CachedAverageStore, block_memory
 from tests.support.candles import BTC
 from tests.support.means import RecordingMeans
 
@@ -54,14 +53,16 @@ class Spoilable:
 
 @dataclass
 class Stand:
-    """A cached store with everything around it."""
+    """A cached store with everything around it; with a shared cache it has no memory of its own."""
 
     source: RecordingMeans = field(default_factory=RecordingMeans)
     clock: Clock = field(default_factory=Clock)
-    cache: Cache = field(default_factory=lambda: MemoryCache(10**9))
+    cache: Cache | None = None
 
     def __post_init__(self) -> None:
-        self.store = CachedAverageStore(self.source, self.cache, monotonic=self.clock)
+        room = {} if self.cache is None else {"capacity": 0}
+        near = block_memory(10**9, **room)
+        self.store = CachedAverageStore(self.source, near, self.cache, monotonic=self.clock)
 
     def read(self, first: int = 0, last: int = EVER, window: int = 20) -> AverageSlice:
         return self.store.read(BTC_MINUTES, window, first, last)

@@ -12,7 +12,7 @@ from app.api.parameters import (
     IfNoneMatch,
     series_parameters,
 )
-from app.api.responses import JsonBytes, series_replies, series_reply
+from app.api.responses import JsonBytes, series_replies, series_reply, series_response
 from app.core.errors import ReversedPeriod
 from app.domain import rendering
 from app.domain.anomalies import AnomalousPoint
@@ -53,7 +53,7 @@ def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> 
     body = head[:-1] + b',"anomalies":[' + rows + b"]}"
     missing = buckets.missing(closes.judged + closes.insufficient, state.last)
     reading = Reading(body, state, missing)
-    return series_reply(f"anomalies {rule}", buckets, reading, held)
+    return series_response(series_reply(f"anomalies {rule}", buckets, reading), held)
 
 
 def _point(point: AnomalousPoint) -> rendering.Flat:

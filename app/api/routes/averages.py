@@ -14,7 +14,13 @@ from app.api.parameters import (
     IfNoneMatch,
     series_parameters,
 )
-from app.api.responses import JsonBytes, series_replies, series_reply
+from app.api.responses import (
+    JsonBytes,
+    averages_reply,
+    series_replies,
+    series_reply,
+    series_response,
+)
 from app.core.errors import ReversedPeriod, UnsupportedRange
 from app.services.averages import read_averages, read_candles
 
@@ -42,7 +48,7 @@ def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch) -> Re
     """
     buckets, window = request
     reading = read_averages(context.runtime.averages, window, buckets)
-    return series_reply(f"mms {window}", buckets, reading, held, window)
+    return series_response(averages_reply(window, buckets, reading), held)
 
 
 @router.get(
@@ -65,4 +71,4 @@ def candles(request: CandlesDep, context: ContextDep, held: IfNoneMatch) -> Resp
     """
     runtime, (buckets, windows) = context.runtime, request
     reading = read_candles(runtime.series, runtime.averages, windows, buckets)
-    return series_reply(f"candles {windows}", buckets, reading, held)
+    return series_response(series_reply(f"candles {windows}", buckets, reading), held)

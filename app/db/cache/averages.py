@@ -3,29 +3,41 @@
 The revision is in every key, so a block is never out of date: a load creates a new revision, and
 the blocks of the old one age out unread. Only the newest revision can be noticed late. It is
 fetched at most every `CHECK_EVERY` seconds, in one small query for all waiting callers.
+
+Blocks lie in the memory of the process, ready to be sliced, and packed in a cache that processes
+share, if there is one.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from app.core.market import AverageSlice, Interval, Series, SeriesState, Window
 from app.core.ports import Cache
 from app.db.cache import blocks
 from app.db.cache.blocks import BLOCK, Block
+from app.db.cache.memory import MemoryCache
 from app.db.cache.single_flight import SingleFlight
 
 _PLAIN: Final = re.compile(r"[A-Z0-9-]+", re.ASCII)
 
 CHECK_EVERY: Final = 0.5
 """Seconds for which the fetched revision of a series counts as fresh."""
+
+HELD_FOR: Final = 2
+"""A read from memory alone keeps a revision for this many times as long, while it is fetched."""
+
+BELIEVED_AFTER: Final = 5.0
+"""Seconds after which a lower revision is believed. A standby that lags shows one for a moment; a
+restored backup goes on showing it."""
 
 
 class MeansSource(Protocol):
@@ -48,6 +60,9 @@ class MeansSource(Protocol):
 _TimedState = tuple[float, SeriesState]
 """When the fetch of a state started (monotonic), and the state."""
 
+_Name = tuple[Series, Window, int, int]
+"""The series, the window, the revision and the number of a block."""
+
 
 @dataclass(frozen=True, slots=True)
 class _BlockSet:
@@ -58,23 +73,36 @@ class _BlockSet:
     blocks: Mapping[int, Block]
 
 
+def block_memory(ttl: float, **options: Any) -> MemoryCache[Block]:
+    """Memory for blocks, each of which stays for at most `ttl` seconds."""
+    return MemoryCache(ttl, lambda block: block.size, **options)
+
+
 class CachedAverageStore:
-    """An AverageStore that answers from `cache` and reads `source` once per block and revision."""
+    """An AverageStore that reads `source` once per block and revision.
+
+    It answers from `near`, then from `far`, if there is one. Its WarmAverages are those of `near`.
+    """
 
     def __init__(
         self,
         source: MeansSource,
-        cache: Cache,
+        near: MemoryCache[Block],
+        far: Cache | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         check_every: float = CHECK_EVERY,
     ) -> None:
         self._source = source
-        self._cache = cache
+        self._near = near
+        self._far = far
         self._monotonic = monotonic
         self._check_every = check_every
         self._flights = SingleFlight()
+        self._lock = threading.Lock()
         self._states: dict[Series, _TimedState] = {}
+        self._lower_since: dict[Series, float] = {}
+        self._fetching: dict[Series, float] = {}
 
     def state(self, series: Series) -> SeriesState:
         """The state of the series, at most `check_every` seconds old."""
@@ -103,6 +131,36 @@ class CachedAverageStore:
             if shared.fetched_at >= not_before and all(n in shared.blocks for n in needed):
                 return _slice(shared.state, [shared.blocks[n] for n in needed], first, last)
 
+    def warm_state(self, series: Series) -> SeriesState | None:
+        """The known state of the series; None where this caller has to ask with `read` or `state`.
+
+        One caller has to once a state is no longer fresh. The others are given the old one
+        meanwhile, until it is `HELD_FOR` times as old as a fresh one. Call it from one thread.
+        """
+        entry = self._states.get(series)
+        if entry is None:
+            return None
+        fetched_at, state = entry
+        age = self._monotonic() - fetched_at
+        if age < self._check_every:
+            return state
+        if age < self._check_every * HELD_FOR and self._fetching.get(series) == fetched_at:
+            return state
+        self._fetching[series] = fetched_at
+        return None
+
+    def warm_read(
+        self, series: Series, window: Window, first: int, last: int, state: SeriesState
+    ) -> AverageSlice | None:
+        """What `read` returns at this state, if all of it lies in memory."""
+        parts = []
+        for number in _extent(state, series.interval, first, last):
+            block = self._near.get((series, window, state.revision, number))
+            if block is None:
+                return None
+            parts.append(block)
+        return _slice(state, parts, first, last)
+
     def refresh(self, series: Series) -> SeriesState:
         """Fetch the newest state now, even if the last one is still fresh."""
         return self._fetch_state(series)[1]
@@ -125,15 +183,33 @@ class CachedAverageStore:
 
     def _fetch_state(self, series: Series) -> _TimedState:
         fetched_at = self._monotonic()
-        state = self._source.state(series)
-        self._remember(series, fetched_at, state)
-        return fetched_at, state
+        return fetched_at, self._remember(series, fetched_at, self._source.state(series))
 
-    def _remember(self, series: Series, fetched_at: float, state: SeriesState) -> None:
-        # Two fetches may overlap; the one that started later wins.
-        entry = self._states.get(series)
-        if entry is None or entry[0] <= fetched_at:
+    def _remember(self, series: Series, fetched_at: float, state: SeriesState) -> SeriesState:
+        """Keep a fetched state as the newest, unless it must not be believed; return the newest.
+
+        Equal states are one object.
+        """
+        with self._lock:
+            entry = self._states.get(series)
+            if entry is not None:
+                known_at, known = entry
+                if fetched_at < known_at:
+                    return known  # Two fetches overlap; the one that started later wins.
+                if self._is_too_low(series, fetched_at, state, known) or state == known:
+                    state = known
             self._states[series] = (fetched_at, state)
+            return state
+
+    def _is_too_low(
+        self, series: Series, fetched_at: float, state: SeriesState, known: SeriesState
+    ) -> bool:
+        """Whether the revision is lower than the known one, and not long enough so."""
+        if state.revision >= known.revision:
+            self._lower_since.pop(series, None)
+            return False
+        since = self._lower_since.setdefault(series, fetched_at)
+        return fetched_at - since < BELIEVED_AFTER
 
     def _cached(
         self, series: Series, window: Window, span: range, state: SeriesState
@@ -141,13 +217,23 @@ class CachedAverageStore:
         """All the blocks at the state's revision; None where one is not cached."""
         cached = []
         for number in span:
-            key = _key(series, window, state.revision, number)
-            packed = self._cache.get(key)
-            block = blocks.unpack(key, packed) if packed is not None else None
+            name = (series, window, state.revision, number)
+            block = self._near.get(name) or self._from_far(name)
             if block is None:
                 return None
             cached.append(block)
         return cached
+
+    def _from_far(self, name: _Name) -> Block | None:
+        """The block from the shared cache, which then lies near, too."""
+        if self._far is None:
+            return None
+        key = _key(*name)
+        packed = self._far.get(key)
+        block = blocks.unpack(key, packed) if packed is not None else None
+        if block is not None:
+            self._near.set(name, block)
+        return block
 
     def _load(self, series: Series, window: Window, span: range) -> _BlockSet:
         """The blocks: from the cache if another caller has just filled it, else from the source."""
@@ -169,8 +255,11 @@ class CachedAverageStore:
         rendered = {}
         for number in span:
             block = rendered[number] = blocks.render(by_number.get(number, ()))
-            key = _key(series, window, state.revision, number)
-            self._cache.set(key, blocks.pack(key, block))
+            name = (series, window, state.revision, number)
+            self._near.set(name, block)
+            if self._far is not None:
+                key = _key(*name)
+                self._far.set(key, blocks.pack(key, block))
         return _BlockSet(fetched_at, state, rendered)
 
 

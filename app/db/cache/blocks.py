@@ -32,6 +32,7 @@ BLOCK: Final = 8_192
 
 _HEADER: Final = Struct("=4sB16sIII")
 _COUNTS: Final = Struct("<II")
+_OVERHEAD: Final = 400  # of the objects themselves
 _MAGIC: Final = b"MMSB"
 _VERSION: Final = 1 if sys.byteorder == "little" else 2
 """Machines of different byte order treat each other's blocks as foreign."""
@@ -47,6 +48,11 @@ class Block:
     stamps: array[int]
     ends: array[int]
     body: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, roughly."""
+        return len(self.body) + 12 * len(self.stamps) + _OVERHEAD
 
     def slice(self, first: int, last: int) -> tuple[int, bytes]:
         """The number of rows whose bucket is in [first, last], and these rows joined by commas."""

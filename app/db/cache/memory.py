@@ -4,51 +4,49 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from cachetools import TTLCache
 
 CAPACITY: Final = 64 * 1024 * 1024
 """Total size of the entries, in bytes."""
 
-_OVERHEAD: Final = 200  # rough cost of an entry beside its value
+Value = TypeVar("Value")
 
 
-class MemoryCache:
-    """A Cache of at most `capacity` bytes whose entries live for `ttl` seconds. Thread-safe."""
+class MemoryCache(Generic[Value]):
+    """Values by key, at most `capacity` bytes of them, each for `ttl` seconds. Thread-safe.
+
+    `size_of` is the size of a value in bytes.
+    """
 
     def __init__(
         self,
         ttl: float,
+        size_of: Callable[[Value], int],
         capacity: int = CAPACITY,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._entries: TTLCache[str, bytes] = TTLCache(
-            capacity, ttl, monotonic, lambda value: len(value) + _OVERHEAD
-        )
+        self._entries: TTLCache[Hashable, Value] = TTLCache(capacity, ttl, monotonic, size_of)
         # The library's caches are not thread-safe; a read changes the order of use.
         self._lock = threading.Lock()
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: Hashable) -> Value | None:
         """The value; None for a miss or an expired entry."""
         with self._lock:
             return self._entries.get(key)
 
-    def set(self, key: str, value: bytes) -> None:
+    def set(self, key: Hashable, value: Value) -> None:
         """Store the value, evicting the least recently used. Drop it if it exceeds the capacity."""
         with self._lock:
             self._entries.pop(key, None)
             with suppress(ValueError):  # The value is larger than the cache.
                 self._entries[key] = value
 
-    def healthy(self) -> bool:
-        """Always: there is nothing that could break."""
-        return True
-
-    def close(self) -> None:
+    def clear(self) -> None:
         """Drop every entry."""
         with self._lock:
             self._entries.clear()

@@ -163,7 +163,7 @@ def test_a_refusal_of_the_framework_is_a_problem_too() -> None:
     def refuse() -> None:
         raise HTTPException(413, "Too much")
 
-    app.add_api_route("/refuse", refuse)
+    app.api.add_api_route("/refuse", refuse)
     with started(app) as api:
         got = api.get("/refuse")
     assert (got.status, got.json()["detail"]) == (413, "Too much.")

@@ -17,8 +17,7 @@ from app.core.market import (
     VolumeNote,
     Window,
 )
-from app.db.cache.averages import CachedAverageStore
-from app.db.cache.memory import MemoryCache
+from app.db.cache.averages import CachedAverageStore, block_memory
 from app.testing.series import MemorySeriesStore
 from tests.support.api import LAST, NOW, Client, FakeRuntime, load, serving
 from tests.support.candles import BTC_DAILY
@@ -115,7 +114,7 @@ def test_repeated_reads_and_304s_do_not_touch_the_database(runtime: FakeRuntime)
     source = CountingSource(runtime.store)
     seconds = [0.0]
     runtime.averages = CachedAverageStore(
-        source, MemoryCache(3600, monotonic=lambda: seconds[0]), monotonic=lambda: seconds[0]
+        source, block_memory(3600, monotonic=lambda: seconds[0]), monotonic=lambda: seconds[0]
     )
     with serving(runtime) as api:
         tag = api.get("/BRLBTC/mms?range=20").header("etag")

@@ -124,5 +124,5 @@ def test_it_runs_as_a_module_too() -> None:
 
 
 def test_the_version_stands_in_one_place() -> None:
-    assert create_app().version == __version__
+    assert create_app().api.version == __version__
     assert f"/{__version__} " in USER_AGENT

@@ -8,8 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from app.core.market import Interval, Series, SeriesState, Window
 from app.db.cache import blocks
-from app.db.cache.averages import CHECK_EVERY, CachedAverageStore
-from app.db.cache.memory import MemoryCache
+from app.db.cache.averages import CHECK_EVERY, CachedAverageStore, block_memory
 from tests.support.candles import BTC, ETH
 from tests.support.means import RecordingMeans, rows_in
 from tests.support.patience import until, waiting_in
@@ -41,7 +40,7 @@ class Several:
 
 def test_reads_at_the_same_time_are_each_of_their_own_series_and_window() -> None:
     wanted = [(series, window) for series in SERIES for window in (20, 50)]
-    store = CachedAverageStore(Several(len(wanted)), MemoryCache(10**9), monotonic=lambda: 50.0)
+    store = CachedAverageStore(Several(len(wanted)), block_memory(10**9), monotonic=lambda: 50.0)
     with ThreadPoolExecutor(len(wanted)) as pool:
         found = list(pool.map(lambda which: store.read(which[0], which[1], START, START), wanted))
     for (series, window), part in zip(wanted, found, strict=True):
@@ -62,7 +61,7 @@ def test_who_stops_believing_while_asking_is_not_given_what_is_older_still() -> 
             steps.pop(0)()
         return told
 
-    store = CachedAverageStore(source, MemoryCache(10**9), monotonic=monotonic)
+    store = CachedAverageStore(source, block_memory(10**9), monotonic=monotonic)
     source.held = True
     with ThreadPoolExecutor(2) as pool:
         early = pool.submit(store.state, BTC_MINUTES)

@@ -17,7 +17,11 @@ class Clock:
         return self.now
 
 
-def held(cache: MemoryCache, keys: str) -> str:
+def size(value: bytes) -> int:
+    return len(value) + 200
+
+
+def held(cache: MemoryCache[bytes], keys: str) -> str:
     return "".join(key for key in keys if cache.get(key) is not None)
 
 
@@ -25,7 +29,7 @@ def test_an_entry_lives_as_long_as_it_may_after_it_was_stored_last_however_often
     None
 ):
     clock = Clock()
-    cache = MemoryCache(60, monotonic=clock)
+    cache = MemoryCache[bytes](60, len, monotonic=clock)
     cache.set("key", b"1")
     clock.now += 40
     cache.set("key", b"2")
@@ -37,8 +41,7 @@ def test_an_entry_lives_as_long_as_it_may_after_it_was_stored_last_however_often
 
 
 def test_what_was_used_longest_ago_makes_room() -> None:
-    # An entry takes 200 bytes beside its value.
-    cache = MemoryCache(60, capacity=3_600)
+    cache = MemoryCache[bytes](60, size, capacity=3_600)
     for key in "abc":
         cache.set(key, b"x" * 1_000)
     assert held(cache, "bca") == "bca"
@@ -47,7 +50,7 @@ def test_what_was_used_longest_ago_makes_room() -> None:
 
 
 def test_a_value_beyond_all_room_is_not_kept_and_removes_its_predecessor_alone() -> None:
-    cache = MemoryCache(60, capacity=4_000)
-    for key, size in (("a", 1_000), ("b", 1_000), ("b", 5_000)):
-        cache.set(key, b"x" * size)
+    cache = MemoryCache[bytes](60, size, capacity=4_000)
+    for key, length in (("a", 1_000), ("b", 1_000), ("b", 5_000)):
+        cache.set(key, b"x" * length)
     assert held(cache, "ab") == "a"

@@ -1,0 +1,159 @@
+"""The edge: what every request passes before FastAPI, as plain ASGI.
+
+One module decides what passes, in this order, outermost first:
+- the request's id, its line in the log, and a reply even where everything else fails;
+- the fast path, which answers plain reads of averages from memory (`app.api.fast_path`);
+- FastAPI, with the layers of `app.main` around its routes.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.compression import RawHeaders
+from app.api.errors import INTERNAL, reply
+from app.core.errors import MmsError
+from app.core.redaction import redacted
+
+log = structlog.get_logger()
+
+_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_LONGEST_QUERY: Final = 200
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_READS: Final = ("GET", "HEAD")
+
+
+class Edge:
+    """The application as a server calls it; `api` is FastAPI behind the edge.
+
+    The id of a request is the client's X-Request-ID where that has 1 to 64 letters, digits, dots,
+    underscores or hyphens; else a new one. It is in the reply, in each log line of the request and
+    in each error.
+    """
+
+    def __init__(self, api: FastAPI) -> None:
+        self.api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._start(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _client_id(scope["headers"]) or secrets.token_hex(8)
+        state = scope["state"]
+        fast = state["fast_path"]
+        if fast is not None and scope["method"] in _READS:
+            answer = await fast.answer(scope)
+            if answer is not None:
+                status, headers, body = answer
+                if scope["method"] == "HEAD":
+                    body = b""
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": status,
+                        "headers": _with_id(headers, request_id),
+                    }
+                )
+                await send({"type": "http.response.body", "body": body})
+                if state["context"].access_log:
+                    _log_line(scope, request_id, status, started, len(body))
+                return
+        await self._pass_on(scope, receive, send, started, request_id)
+
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, started: float, request_id: str
+    ) -> None:
+        """Let FastAPI answer."""
+        state = scope["state"]
+        state["request_id"] = request_id
+        status = 0
+        size = 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _with_id(message.get("headers", ()), request_id)
+            else:
+                size += len(message.get("body", b""))
+            await send(message)
+
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.api(scope, receive, counted)
+        except Exception:  # The last resort: an unexpected error is logged and answered.
+            log.exception("request_crashed", method=scope["method"], path=_path(scope))
+            # A reply that has begun cannot be taken back; the server then cuts the connection.
+            if not status:
+                await reply(scope, INTERNAL)(scope, receive, counted)
+        finally:
+            structlog.contextvars.reset_contextvars(**tokens)
+            if state["context"].access_log:
+                _log_line(scope, request_id, status, started, size)
+
+    async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start or end the application.
+
+        A start that fails with one of our errors ends in its one sentence, not in a traceback.
+        """
+
+        async def plain(message: Message) -> None:
+            error = sys.exception()
+            if message["type"] == "lifespan.startup.failed":
+                text = str(error) if isinstance(error, MmsError) else message["message"]
+                message = {**message, "message": redacted(text)}
+            await send(message)
+
+        await self.api(scope, receive, plain)
+
+
+def _with_id(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RawHeaders:
+    return [*headers, _NOSNIFF, (b"x-request-id", request_id.encode("ascii"))]
+
+
+def _client_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The client's X-Request-ID, if it is usable."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            return value.decode("ascii") if _ID.fullmatch(value) else None
+    return None
+
+
+def _log_line(scope: Scope, request_id: str, status: int, started: float, size: int) -> None:
+    client = scope.get("client")
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        log.info(
+            "http_request",
+            method=scope["method"],
+            path=_path(scope),
+            query=_query(scope),
+            status=status,
+            duration_ms=round((time.perf_counter() - started) * 1000, 3),
+            bytes=size,
+            # An IPv4 client of a socket for both families comes as `::ffff:192.0.2.7`.
+            client=client[0].removeprefix("::ffff:") if client else None,
+        )
+
+
+def _path(scope: Scope) -> str:
+    """The path as it came, percent-encoded: it can neither forge a line nor control a terminal."""
+    raw: bytes | None = scope.get("raw_path")
+    return raw.decode("ascii", "replace") if raw else quote(scope["path"], errors="replace")
+
+
+def _query(scope: Scope) -> str:
+    """The query as it came; only its beginning where it is long."""
+    raw: bytes = scope.get("query_string", b"")
+    shown = raw[:_LONGEST_QUERY].decode("ascii", "replace")
+    return shown if len(raw) <= _LONGEST_QUERY else f"{shown}…"
