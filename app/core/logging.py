@@ -3,13 +3,19 @@
 An event has a constant name and fields: `log.info("series_loaded", pair="BRLBTC", rows=564)`. On a
 terminal it is coloured text, elsewhere one JSON object per line. Libraries log through the standard
 library; their message becomes the event, and their logger's name becomes a field.
+
+Every line goes through one `Output`. Lines of requests may wait there until the event loop's turn
+ends; any other line writes those first, so the order is that of the events.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -23,6 +29,75 @@ Format = Literal["auto", "console", "json"]
 # Loggers that uvicorn gives handlers of its own before the application starts.
 _SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _SERVER_ACCESS: Final = "uvicorn.access"
+
+WHOLE: Final = 4_096
+"""Bytes that a pipe takes in one piece (PIPE_BUF of Linux). Processes that share one standard error
+would mix the lines of longer writes."""
+
+
+class Output:
+    """Where the log's lines go: whole and in order, from any thread. It is structlog's logger.
+
+    Without its own stream, the log follows standard error wherever that is redirected.
+    """
+
+    def __init__(self, stream: TextIO | None, *, level: Level, json: bool) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._waiting: list[str] = []
+        self._characters = 0
+        self.informs: Final = level in ("DEBUG", "INFO")
+        self.json: Final = json
+
+    def __call__(self, *_names: object) -> Output:
+        """Be the factory of loggers, too: structlog asks for one per line."""
+        return self
+
+    def write(self, line: str) -> None:
+        """Write a line at once. Raises OSError or ValueError where the stream fails."""
+        with self._lock:
+            self._write_waiting()
+            self._put(f"{line}\n")
+
+    debug = info = warning = error = critical = write
+
+    def write_soon(self, line: str) -> None:
+        """Write a line of ASCII, with its end, when the running event loop's turn ends.
+
+        Without a loop it is written at once. A line that cannot be written is lost in silence: a
+        request does not fail for its log.
+        """
+        with self._lock:
+            if self._characters + len(line) > WHOLE:
+                self._write_waiting()
+            self._waiting.append(line)
+            self._characters += len(line)
+            if len(self._waiting) > 1:
+                return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        with self._lock:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        if self._waiting:
+            text = "".join(self._waiting)
+            self._waiting.clear()
+            self._characters = 0
+            with suppress(OSError, ValueError):
+                self._put(redaction.redacted(text))
+
+    def _put(self, text: str) -> None:
+        stream = sys.stderr if self._stream is None else self._stream
+        stream.write(text)
+        stream.flush()
 
 
 def configure(
@@ -43,17 +118,29 @@ def configure(
     terminal = target.isatty()
     console = style == "console" or (style == "auto" and terminal)
 
-    def writer(*_names: object) -> structlog.WriteLogger:
-        # Without its own stream, the log follows standard error wherever that is redirected.
-        return structlog.WriteLogger(sys.stderr if stream is None else stream)
-
+    flush()
     structlog.configure(
         processors=[*_shared(), *(_text(colors=terminal) if console else _json()), _redacted],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=writer,
+        logger_factory=Output(stream, level=level, json=not console),
         cache_logger_on_first_use=False,
     )
     _adopt_libraries(level)
+
+
+def output() -> Output | None:
+    """What `configure` set up; None where something else has structlog's lines, as a test may."""
+    config = structlog.get_config()
+    factory = config["logger_factory"]
+    ours = isinstance(factory, Output) and config["processors"][-1] is _redacted
+    return factory if ours else None
+
+
+def flush() -> None:
+    """Write the lines that wait for the end of the event loop's turn."""
+    factory = structlog.get_config()["logger_factory"]
+    if isinstance(factory, Output):
+        factory.flush()
 
 
 def always() -> Any:
