@@ -25,25 +25,39 @@ function request()
     return wrk.format("GET", paths[at % #paths + 1])
 end
 function delay() return {pause} end
+"""
+
+DONE: Final = """\
 function done(summary, latency)
     local e = summary.errors
     io.write(string.format(
-        '\\n{{"requests":%d,"failed":%d,"seconds":%.3f,"p50_ms":%.3f,"p99_ms":%.3f}}\\n',
+        '\\n{"requests":%d,"failed":%d,"seconds":%.3f,"p50_ms":%.3f,"p99_ms":%.3f,"bytes":%d}\\n',
         summary.requests, e.connect + e.read + e.write + e.timeout + e.status,
-        summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+        summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+        summary.bytes))
 end
 """
+"""The end of a wrk script: it writes what `read` reads."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk has counted: requests, those that failed in any way, and how long it ran."""
+    """What wrk has counted: requests, those that failed in any way, and how long it ran.
+
+    `bytes` are those of the replies, heads included.
+    """
 
     requests: int
     failed: int
     seconds: float
     p50_ms: float
     p99_ms: float
+    bytes: int
+
+
+def read(out: str) -> Load:
+    """What the script's last line says. Raises ValueError where it is another one."""
+    return Load(**json.loads(out.splitlines()[-1]))
 
 
 class Wrk:
@@ -53,7 +67,7 @@ class Wrk:
         self._folder = tempfile.TemporaryDirectory(prefix="mms-wrk-")
         script = Path(self._folder.name) / "load.lua"
         listed = ", ".join(json.dumps(path) for path in paths)
-        script.write_text(_SCRIPT.format(paths=listed, pause=PAUSE_MS))
+        script.write_text(_SCRIPT.format(paths=listed, pause=PAUSE_MS) + DONE)
         pace = ["-t", "1", "-c", str(CONNECTIONS), "-d", f"{LONGEST}s", "--timeout", "30s"]
         self._process = subprocess.Popen(
             [program, *pace, "-s", str(script), url], stdout=subprocess.PIPE, text=True
@@ -64,7 +78,7 @@ class Wrk:
         self._process.send_signal(signal.SIGINT)
         out, _ = self._process.communicate(timeout=30)
         self._folder.cleanup()
-        return Load(**json.loads(out.splitlines()[-1]))
+        return read(out)
 
     def close(self) -> None:
         """End it in whatever state it is."""

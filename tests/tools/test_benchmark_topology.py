@@ -80,7 +80,7 @@ def test_late_is_what_shows_a_version_after_the_next_one_was_committed() -> None
     assert lateness(commits, replace(read, newest=None)) == 0.0
 
 
-GOOD = Result(Step("s", "a step"), Load(500, 0, 10.0, 1.0, 2.0), 500, 0, 0, 0.5, 0.1, 0)
+GOOD = Result(Step("s", "a step"), Load(500, 0, 10.0, 1.0, 2.0, 9_000), 500, 0, 0, 0.5, 0.1, 0)
 
 
 @pytest.mark.parametrize(
