@@ -9,7 +9,6 @@ One module decides what passes, in this order, outermost first:
 from __future__ import annotations
 
 import re
-import secrets
 import sys
 import time
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.compression import RawHeaders
 from app.api.errors import INTERNAL, reply
+from app.core.access_log import AccessLog, request_ids
 from app.core.errors import MmsError
 from app.core.redaction import redacted
 
@@ -43,13 +43,15 @@ class Edge:
 
     def __init__(self, api: FastAPI) -> None:
         self.api = api
+        self._lines = AccessLog()
+        self._ids = request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._start(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _client_id(scope["headers"]) or secrets.token_hex(8)
+        request_id = _client_id(scope["headers"]) or next(self._ids)
         state = scope["state"]
         fast = state["fast_path"]
         if fast is not None and scope["method"] in _READS:
@@ -67,7 +69,7 @@ class Edge:
                 )
                 await send({"type": "http.response.body", "body": body})
                 if state["context"].access_log:
-                    _log_line(scope, request_id, status, started, len(body))
+                    self._log(scope, request_id, status, started, len(body))
                 return
         await self._pass_on(scope, receive, send, started, request_id)
 
@@ -100,7 +102,21 @@ class Edge:
         finally:
             structlog.contextvars.reset_contextvars(**tokens)
             if state["context"].access_log:
-                _log_line(scope, request_id, status, started, size)
+                self._log(scope, request_id, status, started, size)
+
+    def _log(self, scope: Scope, request_id: str, status: int, started: float, size: int) -> None:
+        client = scope.get("client")
+        self._lines.write(
+            request_id,
+            scope["method"],
+            _path(scope),
+            _query(scope),
+            status,
+            round((time.perf_counter() - started) * 1000, 3),
+            size,
+            # An IPv4 client of a socket for both families comes as `::ffff:192.0.2.7`.
+            client[0].removeprefix("::ffff:") if client else None,
+        )
 
     async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start or end the application.
@@ -128,22 +144,6 @@ def _client_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         if name == b"x-request-id":
             return value.decode("ascii") if _ID.fullmatch(value) else None
     return None
-
-
-def _log_line(scope: Scope, request_id: str, status: int, started: float, size: int) -> None:
-    client = scope.get("client")
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
-        log.info(
-            "http_request",
-            method=scope["method"],
-            path=_path(scope),
-            query=_query(scope),
-            status=status,
-            duration_ms=round((time.perf_counter() - started) * 1000, 3),
-            bytes=size,
-            # An IPv4 client of a socket for both families comes as `::ffff:192.0.2.7`.
-            client=client[0].removeprefix("::ffff:") if client else None,
-        )
 
 
 def _path(scope: Scope) -> str:
