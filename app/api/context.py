@@ -55,7 +55,7 @@ class Context:
 
         Raises UnsupportedPair, which lists the served ones.
         """
-        pair = self._pairs.get(names.cased(text))
+        pair = self._pairs.get(text) or self._pairs.get(names.cased(text))
         if pair is None:
             pairs = self.runtime.settings.allowed_pairs
             legacy = ", ".join(served.legacy for served in pairs)

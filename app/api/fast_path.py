@@ -13,6 +13,7 @@ periods never come again, and keeping all of them costs a fifth of the speed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,13 +27,14 @@ from app.core.errors import InvalidRequest
 from app.core.market import Series, SeriesState
 from app.core.ports import WarmAverages
 from app.core.settings import OWN_ADDRESSES
+from app.db.cache.memory import MemoryCache
 from app.services.averages import next_change, warm_averages
 
 CAPACITY: Final = 32 * 1024 * 1024
 """Total size of the kept replies, in bytes."""
 
-_OVERHEAD: Final = 2_000
-"""Bytes of a kept reply beside its body and its query, roughly."""
+_OVERHEAD: Final = 4_000
+"""Bytes of a kept reply beside its body, roughly; a query has 2,048 at most."""
 
 _MOST_SEEN: Final = 10_000
 """How many requests are remembered to have come once."""
@@ -48,8 +50,7 @@ Answer = tuple[int, RawHeaders, bytes]
 class Kept:
     """A finished reply, and when it is right: in this state, from `made` until `expires`.
 
-    `made` and `expires` are unix seconds. `tag` is the strong entity tag, `sent_tag` the one in
-    `headers`.
+    `made` and `expires` are unix seconds.
     """
 
     series: Series
@@ -57,71 +58,21 @@ class Kept:
     made: float
     expires: float
     tag: str
-    sent_tag: bytes
     headers: RawHeaders
     headers_of_304: RawHeaders
     body: bytes
 
 
-class KeptReplies:
-    """Replies by key, at most `capacity` bytes of them.
-
-    They are in two generations. Once the younger one takes half of the capacity, the older one is
-    dropped. A reply that is used again moves into the younger one. So the replies that go are those
-    that were not used for longest, and a use costs next to nothing.
-    """
-
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        self._half = capacity // 2
-        self._young: dict[_Key, Kept] = {}
-        self._old: dict[_Key, Kept] = {}
-        self._size = 0
-        self._seen: set[int] = set()
-
-    def get(self, key: _Key) -> Kept | None:
-        """The reply that is kept under this key."""
-        reply = self._young.get(key)
-        if reply is None:
-            reply = self._old.get(key)
-            if reply is not None:
-                self._put(key, reply)
-        return reply
-
-    def offer(self, key: _Key, reply: Kept) -> None:
-        """Keep the reply if one was offered under this key before."""
-        # Hashes take little room, however long the queries. Two of one hash do no harm here.
-        seen = hash(key)
-        if seen in self._seen:
-            self._put(key, reply)
-            return
-        if len(self._seen) >= _MOST_SEEN:
-            self._seen.clear()
-        self._seen.add(seen)
-
-    def _put(self, key: _Key, reply: Kept) -> None:
-        size = len(reply.body) + len(key[1]) + _OVERHEAD
-        before = self._young.pop(key, None)
-        if before is not None:
-            self._size -= len(before.body) + len(key[1]) + _OVERHEAD
-        if size > self._half:
-            return
-        if self._size + size > self._half:
-            self._old, self._young, self._size = self._young, {}, 0
-        self._young[key] = reply
-        self._size += size
-
-
 class FastPath:
     """Answers plain reads of averages from `warm`, in one event loop."""
 
-    def __init__(
-        self, context: Context, warm: WarmAverages, kept: KeptReplies | None = None
-    ) -> None:
+    def __init__(self, context: Context, warm: WarmAverages, capacity: int = CAPACITY) -> None:
         self._context = context
         self._clock = context.runtime.clock
-        self._ttl = context.runtime.settings.cache_ttl_seconds
         self._warm = warm
-        self._kept = kept or KeptReplies()
+        ttl = context.runtime.settings.cache_ttl_seconds
+        self._kept = MemoryCache[_Key, Kept](ttl, lambda kept: len(kept.body) + _OVERHEAD, capacity)
+        self._came_once: set[int] = set()
         self._pairs = _paths(context)
 
     async def answer(self, scope: Scope) -> Answer | None:
@@ -141,21 +92,12 @@ class FastPath:
             state = self._warm.warm_state(reply.series)
             if state is None:
                 return None
-            if state is not reply.state or not reply.made <= self._clock() < reply.expires:
-                reply = None
-        if reply is None:
-            reply = await self._made(key, pair)
-            if reply is None:
-                return None
-        held = headers.get(b"if-none-match")
-        if held is not None and (
-            held == reply.sent_tag or is_held(held.decode("latin-1"), reply.tag)
-        ):
-            return 304, reply.headers_of_304, b""
-        return 200, reply.headers, reply.body
+            if state is reply.state and reply.made <= self._clock() < reply.expires:
+                return _answer(headers, reply.tag, reply.headers, reply.body, reply.headers_of_304)
+        return await self._made(key, pair, headers)
 
-    async def _made(self, key: _Key, pair: str) -> Kept | None:
-        """The reply, computed from memory; None: ask the ordinary route."""
+    async def _made(self, key: _Key, pair: str, request: Mapping[bytes, bytes]) -> Answer | None:
+        """The answer, computed from memory; None: ask the ordinary route."""
         _, query, gzip = key
         try:
             buckets, window = averages_request(self._context, pair, query)
@@ -171,20 +113,44 @@ class FastPath:
                 headers, body = await asyncio.to_thread(compressed, headers, body)
             else:
                 headers, body = compressed(headers, body)
-        expires = min(next_change(buckets.series.interval, buckets.now), buckets.now + self._ttl)
-        reply = Kept(
-            series=buckets.series,
-            state=reading.state,
-            made=buckets.now,
-            expires=expires,
-            tag=whole.tag,
-            sent_tag=dict(headers)[b"etag"],
-            headers=headers,
-            headers_of_304=headers_of_304(headers),
-            body=body,
-        )
-        self._kept.offer(key, reply)
-        return reply
+        if self._came_before(key):
+            reply = Kept(
+                series=buckets.series,
+                state=reading.state,
+                made=buckets.now,
+                expires=next_change(buckets.series.interval, buckets.now),
+                tag=whole.tag,
+                headers=headers,
+                headers_of_304=headers_of_304(headers),
+                body=body,
+            )
+            self._kept.set(key, reply)
+        return _answer(request, whole.tag, headers, body)
+
+    def _came_before(self, key: _Key) -> bool:
+        """Whether a request with this key was computed before."""
+        # Hashes take little room, however long the queries. Two keys of one hash do no harm.
+        seen = hash(key)
+        if seen in self._came_once:
+            return True
+        if len(self._came_once) >= _MOST_SEEN:
+            self._came_once.clear()
+        self._came_once.add(seen)
+        return False
+
+
+def _answer(
+    request: Mapping[bytes, bytes],
+    tag: str,
+    headers: RawHeaders,
+    body: bytes,
+    without_body: RawHeaders | None = None,
+) -> Answer:
+    """200, or 304 where the client holds the reply; `request` are the request's headers."""
+    held = request.get(b"if-none-match")
+    if held is not None and is_held(held.decode("latin-1"), tag):
+        return 304, without_body or headers_of_304(headers), b""
+    return 200, headers, body
 
 
 def _paths(context: Context) -> dict[str, str]:
@@ -197,5 +163,5 @@ def _paths(context: Context) -> dict[str, str]:
     for pair in context.runtime.settings.allowed_pairs:
         for name in (pair.legacy, pair.symbol, pair.legacy.lower(), pair.symbol.lower()):
             if name not in OWN_ADDRESSES:
-                paths |= {f"{prefix}/{name}/mms": name for prefix in ("", root)}
+                paths |= {f"{prefix}/{name}/mms": pair.legacy for prefix in ("", root)}
     return paths

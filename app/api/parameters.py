@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
@@ -99,18 +99,14 @@ class Query:
             )
         values: dict[str, str] = {}
         spelt: dict[str, str] = {}
-        for item in raw.split(b"&"):
-            if not item:
-                continue
-            before, _, after = item.partition(b"=")
-            spelling = _decoded(before)
+        for spelling, value in _items(raw):
             name = self._names.get(spelling)
             if name is None:
                 raise self._unknown(spelling)
             if name in values:
                 raise _repeated(spelt[name], spelling)
             spelt[name] = spelling
-            values[name] = _decoded(after)
+            values[name] = value
         for parameter in self.parameters:
             if parameter.required and parameter.name not in values:
                 raise InvalidParameter(f"{parameter.name} is required. {parameter.description}")
@@ -136,9 +132,25 @@ def _repeated(first: str, second: str) -> RepeatedParameter:
     return RepeatedParameter(f"{first} and {second} mean the same: give one of them, once.")
 
 
+def _items(raw: bytes) -> Iterator[tuple[str, str]]:
+    """The names and the values of a query string, decoded, in their order."""
+    plain = b"%" not in raw and b"+" not in raw
+    for item in raw.split(b"&"):
+        if item:
+            before, _, after = item.partition(b"=")
+            if plain:
+                yield _text(before), _text(after)
+            else:
+                yield _decoded(before), _decoded(after)
+
+
 def _decoded(part: bytes) -> str:
+    return _text(unquote_to_bytes(part.replace(b"+", b" ")))
+
+
+def _text(part: bytes) -> str:
     try:
-        return unquote_to_bytes(part.replace(b"+", b" ")).decode("utf-8")
+        return part.decode()
     except UnicodeDecodeError:
         raise InvalidParameter(
             "The query is not valid UTF-8: percent-encode the bytes of UTF-8 text."

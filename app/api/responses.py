@@ -101,11 +101,10 @@ def series_reply(
     if state.revision:
         headers.append((b"last-modified", _http_date(changed_at(state.revision))))
     if state.last is not None:
-        headers.append((b"x-data-as-of", _as_of(state.last)))
+        headers.append((b"x-data-as-of", iso(state.last).encode()))
     reason = why_absent(buckets, state, window)
     if reason is not None:
-        # A header is ASCII, and a pair's name may not be.
-        headers.append((b"x-data-reason", quote(reason, safe=_ASCII).encode()))
+        headers.append((b"x-data-reason", _ascii(reason)))
     headers.append((b"content-length", b"%d" % len(reading.body)))
     headers.append((b"content-type", b"application/json"))
     return SeriesReply(headers, reading.body, tag)
@@ -130,8 +129,9 @@ def _http_date(at: int) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _as_of(at: int) -> bytes:
-    return iso(at).encode()
+def _ascii(reason: str) -> bytes:
+    # A header is ASCII, and a pair's name may not be.
+    return quote(reason, safe=_ASCII).encode()
 
 
 def is_held(if_none_match: str | None, tag: str) -> bool:

@@ -96,19 +96,24 @@ class Interval(Enum):
     grid is verified.
     """
 
-    MINUTE = "1m"
-    QUARTER = "15m"
-    HOUR = "1h"
-    THREE_HOURS = "3h"
-    DAY = "1d"
+    MINUTE = "1m", 60
+    QUARTER = "15m", 900
+    HOUR = "1h", 3_600
+    THREE_HOURS = "3h", 10_800
+    DAY = "1d", DAY
 
-    @property
-    def seconds(self) -> int:
-        """Length in seconds."""
-        return _SECONDS[self.value]
+    seconds: int
+    """Length in seconds."""
+
+    def __new__(cls, name: str, seconds: int = 0) -> Interval:
+        """Make a member; its length is a plain attribute, because every read asks for it often."""
+        member = object.__new__(cls)
+        member._value_ = name
+        member.seconds = seconds
+        return member
 
     def __str__(self) -> str:
-        return self.value
+        return str(self.value)
 
     @classmethod
     def parse(cls, text: str) -> Interval:
@@ -136,9 +141,6 @@ class Interval(Enum):
     def count(self, first: int, last: int) -> int:
         """How many buckets lie in [first, last], both bucket starts; 0 where last < first."""
         return max(0, (last - first) // self.seconds + 1)
-
-
-_SECONDS: Final = {"1m": 60, "15m": 900, "1h": 3_600, "3h": 10_800, "1d": DAY}
 
 
 @dataclass(frozen=True, slots=True)

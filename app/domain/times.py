@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from app.core.errors import InvalidParameter, ReversedPeriod
@@ -51,6 +52,7 @@ class Moment:
     last: int
 
 
+@lru_cache(maxsize=4_096)
 def moment(text: str, name: str) -> Moment:
     """Read unix seconds, an ISO 8601 date or an ISO 8601 date-time with an explicit zone.
 
@@ -89,6 +91,7 @@ def require_order(since: Moment | None, until: Moment | None) -> None:
         )
 
 
+@lru_cache(maxsize=1_024)
 def iso(at: int) -> str:
     """Render the unix time `at` as `2024-03-29T00:00:00Z`."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

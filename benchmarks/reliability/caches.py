@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from app.core.ports import AverageStore, Cache
-from app.db.cache.averages import CachedAverageStore, block_memory
+from app.db.cache.averages import BlockName, CachedAverageStore, block_memory
 from app.db.cache.blocks import Block
 from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
@@ -139,7 +139,7 @@ def measure(
     ):
         only, near, none = block_memory(_LONG), block_memory(_LONG), block_memory(_LONG, capacity=0)
 
-        def through(memory: MemoryCache[Block], shared: Cache | None = None) -> CachedAverageStore:
+        def through(memory: MemoryCache[BlockName, Block], shared: Cache | None = None) -> CachedAverageStore:
             """The averages, with a revision that is believed throughout."""
             return CachedAverageStore(history.store, memory, shared, check_every=_LONG)
 

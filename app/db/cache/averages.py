@@ -60,7 +60,7 @@ class MeansSource(Protocol):
 _TimedState = tuple[float, SeriesState]
 """When the fetch of a state started (monotonic), and the state."""
 
-_Name = tuple[Series, Window, int, int]
+BlockName = tuple[Series, Window, int, int]
 """The series, the window, the revision and the number of a block."""
 
 
@@ -73,7 +73,7 @@ class _BlockSet:
     blocks: Mapping[int, Block]
 
 
-def block_memory(ttl: float, **options: Any) -> MemoryCache[Block]:
+def block_memory(ttl: float, **options: Any) -> MemoryCache[BlockName, Block]:
     """Memory for blocks, each of which stays for at most `ttl` seconds."""
     return MemoryCache(ttl, lambda block: block.size, **options)
 
@@ -87,7 +87,7 @@ class CachedAverageStore:
     def __init__(
         self,
         source: MeansSource,
-        near: MemoryCache[Block],
+        near: MemoryCache[BlockName, Block],
         far: Cache | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -224,7 +224,7 @@ class CachedAverageStore:
             cached.append(block)
         return cached
 
-    def _from_far(self, name: _Name) -> Block | None:
+    def _from_far(self, name: BlockName) -> Block | None:
         """The block from the shared cache, which then lies near, too."""
         if self._far is None:
             return None

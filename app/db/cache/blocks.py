@@ -32,6 +32,7 @@ BLOCK: Final = 8_192
 
 _HEADER: Final = Struct("=4sB16sIII")
 _COUNTS: Final = Struct("<II")
+_NOTHING: Final = memoryview(b"")
 _OVERHEAD: Final = 400  # of the objects themselves
 _MAGIC: Final = b"MMSB"
 _VERSION: Final = 1 if sys.byteorder == "little" else 2
@@ -54,14 +55,14 @@ class Block:
         """Bytes of memory, roughly."""
         return len(self.body) + 12 * len(self.stamps) + _OVERHEAD
 
-    def slice(self, first: int, last: int) -> tuple[int, bytes]:
+    def slice(self, first: int, last: int) -> tuple[int, memoryview]:
         """The number of rows whose bucket is in [first, last], and these rows joined by commas."""
         begin = bisect_left(self.stamps, first)
         end = bisect_right(self.stamps, last)
         if begin >= end:
-            return 0, b""
+            return 0, _NOTHING
         start = self.ends[begin - 1] + 1 if begin else 0
-        return end - begin, self.body[start : self.ends[end - 1]]
+        return end - begin, memoryview(self.body)[start : self.ends[end - 1]]
 
 
 def numbers(interval: Interval, first: int, last: int) -> range:
@@ -89,10 +90,16 @@ def render(rows: Iterable[tuple[int, int]]) -> Block:
     return Block(stamps, ends, ",".join(parts).encode("ascii"))
 
 
-def join(slices: Sequence[tuple[int, bytes]]) -> tuple[int, bytes]:
+def join(slices: Sequence[tuple[int, memoryview]]) -> tuple[int, bytes]:
     """The number of rows in slices of consecutive blocks, and the slices as one JSON array."""
-    count = sum(rows for rows, _ in slices)
-    return count, b"[" + b",".join(body for rows, body in slices if rows) + b"]"
+    count = 0
+    parts: list[bytes | memoryview] = [b"["]
+    for rows, body in slices:
+        if rows:
+            parts += [b",", body] if count else [body]
+            count += rows
+    parts.append(b"]")
+    return count, b"".join(parts)
 
 
 def pack(key: str, block: Block) -> bytes:
