@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
@@ -44,10 +45,11 @@ class AccessLog:
         size: int,
         client: str | None,
     ) -> None:
-        """Write the line of one request; `size` is in bytes. Never raises for a failing stream."""
+        """Write the line of one request, `size` in bytes, or lose it where the stream fails."""
         output = logging.output()
         if output is None or (output.informs and not output.json):
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
+            bound = structlog.contextvars.bound_contextvars(request_id=request_id)
+            with suppress(OSError, ValueError), bound:
                 log.info(
                     "http_request",
                     method=method,

@@ -43,7 +43,8 @@ class Output:
 
     def __init__(self, stream: TextIO | None, *, level: Level, json: bool) -> None:
         self._stream = stream
-        self._lock = threading.Lock()
+        # Re-entrant: while a line is written, the garbage collector may run a finalizer that logs.
+        self._lock = threading.RLock()
         self._waiting: list[str] = []
         self._characters = 0
         self.informs: Final = level in ("DEBUG", "INFO")
@@ -113,12 +114,12 @@ def configure(
     `json`. No line shows any of `secrets`, and neither does what else leaves the process as text
     (`app.core.redaction`).
     """
+    flush()
     redaction.hide(secrets)
     target = sys.stderr if stream is None else stream
     terminal = target.isatty()
     console = style == "console" or (style == "auto" and terminal)
 
-    flush()
     structlog.configure(
         processors=[*_shared(), *(_text(colors=terminal) if console else _json()), _redacted],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -44,6 +44,16 @@ class Pieces(io.StringIO):
         return super().write(text)
 
 
+class Finalizing(io.StringIO):
+    """A stream during whose first write something logs, as a finalizer may."""
+
+    def write(self, text: str) -> int:
+        if "finalized" not in self.getvalue():
+            super().write("finalized\n")
+            structlog.get_logger().info("inner")
+        return super().write(text)
+
+
 class Broken(io.StringIO):
     """A pipe without a reader."""
 
@@ -81,14 +91,17 @@ def test_the_line_is_structlogs_line(values: tuple[Any, ...], request_id: str) -
     assert stream.getvalue() == reference.getvalue()
 
 
-@given(st.integers(0, 200_000_000_000), st.just(0) | st.integers(0, 999_999_999))
-def test_the_timestamp_is_iso_to_the_microsecond(second: int, nanosecond: int) -> None:
+@given(st.lists(st.integers(0, 10**20) | st.integers(0, 10**11).map(lambda s: s * 10**9)))
+def test_the_timestamp_is_iso_to_the_microsecond(moments: list[int]) -> None:
     with log_as_before():
         configure("INFO", "json", stream := io.StringIO())
-        ask(AccessLog(lambda: second * 1_000_000_000 + nanosecond))
-    moment = EPOCH + timedelta(seconds=second, microseconds=nanosecond // 1_000)
-    text = json.loads(stream.getvalue())["timestamp"]
-    assert text == moment.isoformat().replace("+00:00", "Z")
+        access = AccessLog(iter(moments).__next__)
+        for _ in moments:
+            ask(access)
+    assert [json.loads(line)["timestamp"] for line in stream.getvalue().splitlines()] == [
+        (EPOCH + timedelta(microseconds=moment // 1_000)).isoformat().replace("+00:00", "Z")
+        for moment in moments
+    ]
 
 
 def test_the_lines_of_a_turn_are_one_write_and_stand_in_order_with_every_other_line() -> None:
@@ -111,6 +124,7 @@ def test_the_lines_of_a_turn_are_one_write_and_stand_in_order_with_every_other_l
         assert len(stream.writes) == 4
         ask(access, "/5")
         configure("INFO", "json", io.StringIO())
+        assert len(stream.writes) == 5
 
     asyncio.run(turns())
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -170,9 +184,9 @@ def test_the_line_follows_the_last_configuration() -> None:
     ask(access)
     configure("INFO", "console", text := io.StringIO())
     ask(access, "/\x1b[31m")
+    configure("INFO", "json", secrets=["sesame-open"])
     with capture_logs() as seen:
         ask(access)
-    configure("INFO", "json", secrets=["sesame-open"])
     with contextlib.redirect_stderr(io.StringIO()) as redirected:
         ask(access, query="key=sesame-open")
     assert quiet.getvalue() == ""
@@ -181,10 +195,11 @@ def test_the_line_follows_the_last_configuration() -> None:
     assert json.loads(redirected.getvalue())["query"] == "key=***"
 
 
+@pytest.mark.parametrize("style", ["json", "console"])
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_stream_that_fails_loses_the_line_and_nothing_else(closed: bool) -> None:
+def test_a_stream_that_fails_loses_the_line_and_nothing_else(style: Any, closed: bool) -> None:
     stream = io.StringIO() if closed else Broken()
-    configure("INFO", "json", stream)
+    configure("INFO", style, stream)
     if closed:
         stream.close()
     complaints: list[dict[str, Any]] = []
@@ -196,8 +211,16 @@ def test_a_stream_that_fails_loses_the_line_and_nothing_else(closed: bool) -> No
         await asyncio.sleep(0)
 
     asyncio.run(turn())
-    ask(AccessLog())
     assert complaints == []
+
+
+def test_a_line_that_is_logged_while_another_is_written_does_not_stop_the_process() -> None:
+    configure("INFO", "json", stream := Finalizing())
+    outer = threading.Thread(target=ask, args=[AccessLog()], daemon=True)
+    outer.start()
+    outer.join(10)
+    assert not outer.is_alive()
+    assert [word in stream.getvalue() for word in ("inner", "http_request")] == [True, True]
 
 
 def test_request_ids_are_16_hexadecimal_digits_each_another() -> None:
