@@ -22,7 +22,7 @@ from app.api.middleware import HeadAsGet, RootPath
 from app.api.responses import wrong_method
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
-from app.core.logging import configure
+from app.core.logging import configure, flush
 from app.core.settings import Settings, load_settings
 
 _ABOUT: Final = (
@@ -62,6 +62,7 @@ def create_app(
         finally:
             leaving.set()
             runtime.close()
+            flush()
 
     api = FastAPIOffline(
         docs_url="/docs",

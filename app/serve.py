@@ -20,7 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from app import bootstrap
-from app.api.corked import Corked
+from app.api.corked import Corked, Corks
 from app.bootstrap import Runtime
 from app.commands import command
 from app.core import waits
@@ -75,7 +75,7 @@ def run(
         draining = threading.Event()
         config = uvicorn.Config(
             create_app(settings, lambda _settings: runtime, draining=draining),
-            http=_Protocol,
+            http=_protocol(),
             lifespan="on",
             ws="none",
             log_config=None,
@@ -163,11 +163,15 @@ class _Server(uvicorn.Server):
         return time.monotonic() + self._drain
 
 
-class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # one of two, as installed
-    """uvicorn's HTTP protocol, with replies that leave in one piece."""
+def _protocol() -> type[asyncio.Protocol]:
+    """uvicorn's HTTP protocol, with replies that leave in one piece; for one event loop."""
+    corks = Corks()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(Corked(transport, asyncio.get_running_loop()))
+    class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # one of two, as installed
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(Corked(transport, corks))
+
+    return Protocol
 
 
 def _leave_now() -> None:

@@ -11,39 +11,68 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-MOST: Final = 1_048_576
-"""The most bytes that are held back."""
+SMALL: Final = 65_536
+"""Bytes up to which copying two pieces into one costs less than handing them over as two."""
 
 Data = bytes | bytearray | memoryview
 
 
-class Corked:
-    """An asyncio transport that sends all writes of one turn of the loop together at its end."""
+class Corks:
+    """The transports of one event loop that hold something back, at most until its turn ends."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self) -> None:
+        self._corked: list[Corked] = []
+
+    def add(self, transport: Corked) -> None:
+        """Let the transport send what it holds at the end of the turn, unless it has by then."""
+        if not self._corked:
+            asyncio.get_running_loop().call_soon(self._pull)
+        self._corked.append(transport)
+
+    def _pull(self) -> None:
+        corked, self._corked = self._corked, []
+        for transport in corked:
+            transport.flush()
+
+
+class Corked:
+    """An asyncio transport that holds back a first piece until the second comes.
+
+    Without a second one, the first is sent at the end of the turn of the loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, corks: Corks) -> None:
         self._transport = transport
-        self._loop = loop
-        self._held: list[Data] = []
-        self._size = 0
+        self._corks = corks
+        self._held: Data | None = None
+        # The server asks for these with every request.
+        self.is_closing = transport.is_closing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: Data) -> None:
-        """Hold the data until the turn is over."""
-        if not self._held:
-            self._loop.call_soon(self._flush)
-        self._held.append(data)
-        self._size += len(data)
-        if self._size > MOST:
-            self._flush()
+        """Hold the data, or send it with the piece that is held."""
+        held = self._held
+        if held is None:
+            self._held = data
+            self._corks.add(self)
+            return
+        self._held = None
+        if self.is_closing():
+            return
+        if len(data) <= SMALL:
+            self._transport.write(b"".join((held, data)))
+        else:
+            self._transport.writelines([held, data])
 
     def close(self) -> None:
         """Close once everything has been sent."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
-        held, self._held, self._size = self._held, [], 0
-        if held and not self._transport.is_closing():
-            self._transport.writelines(held)
+    def flush(self) -> None:
+        """Send what is held."""
+        held, self._held = self._held, None
+        if held is not None and not self.is_closing():
+            self._transport.write(held)

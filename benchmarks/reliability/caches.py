@@ -139,7 +139,9 @@ def measure(
     ):
         only, near, none = block_memory(_LONG), block_memory(_LONG), block_memory(_LONG, capacity=0)
 
-        def through(memory: MemoryCache[BlockName, Block], shared: Cache | None = None) -> CachedAverageStore:
+        def through(
+            memory: MemoryCache[BlockName, Block], shared: Cache | None = None
+        ) -> CachedAverageStore:
             """The averages, with a revision that is believed throughout."""
             return CachedAverageStore(history.store, memory, shared, check_every=_LONG)
 

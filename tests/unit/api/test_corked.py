@@ -1,4 +1,4 @@
-"""What is written in one turn of the loop goes out in one piece."""
+"""What a reply consists of goes out in one piece."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from app.api.corked import MOST, Corked
+from app.api.corked import SMALL, Corked, Corks
 
 
 class RecordingTransport(asyncio.Transport):
@@ -16,6 +16,9 @@ class RecordingTransport(asyncio.Transport):
         super().__init__()
         self.told: list[Any] = []
         self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.told.append(bytes(data))
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.told.append([bytes(part) for part in list_of_data])
@@ -31,32 +34,39 @@ class RecordingTransport(asyncio.Transport):
         return f"the {name}"
 
 
-def test_what_is_written_in_one_turn_leaves_together_and_nothing_after_a_close() -> None:
+def test_a_reply_leaves_in_one_piece_a_lone_head_with_the_turn_and_nothing_after_a_close() -> None:
     async def turns() -> RecordingTransport:
         transport = RecordingTransport()
-        corked = Corked(transport, asyncio.get_running_loop())
+        corked = Corked(transport, Corks())
         assert corked.get_extra_info("peername") == "the peername"  # as all else: the transport's
-        for part in (b"head", b"body"):
-            corked.write(part)
+        corked.write(b"head")
         assert transport.told == []
+        corked.write(b"body")
+        assert transport.told == [b"headbody"]
+        corked.write(b"large")
+        corked.write(bytes(SMALL + 1))
+        corked.write(b"alone")
         await asyncio.sleep(0)
         corked.write(b"last")
         corked.close()
-        corked.write(b"too late")
+        for part in (b"too", b"late"):
+            corked.write(part)
         await asyncio.sleep(0)
         return transport
 
-    assert asyncio.run(turns()).told == [[b"head", b"body"], [b"last"], "close"]
+    large = [b"large", bytes(SMALL + 1)]
+    assert asyncio.run(turns()).told == [b"headbody", large, b"alone", b"last", "close"]
 
 
-def test_no_more_is_held_than_a_reply_needs() -> None:
-    async def turn() -> RecordingTransport:
-        transport = RecordingTransport()
-        corked = Corked(transport, asyncio.get_running_loop())
-        corked.write(b"head")
-        corked.write(bytes(MOST))
-        assert transport.told == [[b"head", bytes(MOST)]]
-        await asyncio.sleep(0)
-        return transport
+def test_what_several_hold_is_sent_with_the_turn_in_every_turn() -> None:
+    async def turns() -> list[RecordingTransport]:
+        corks = Corks()
+        transports = [RecordingTransport() for _ in range(3)]
+        corked = [Corked(transport, corks) for transport in transports]
+        for _ in range(2):
+            for each in corked:
+                each.write(b"head")
+            await asyncio.sleep(0)
+        return transports
 
-    assert len(asyncio.run(turn()).told) == 1
+    assert [each.told for each in asyncio.run(turns())] == [[b"head"] * 2] * 3
