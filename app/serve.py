@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -126,6 +127,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        # What the start has made stays for ever. Looking through it again and again would hold
+        # every request for some tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         for url in self._urls:
             log.info("server_ready", url=url)
         if self._on_ready is not None:

@@ -218,6 +218,39 @@ class Client:
             method, unquote(path), raw, query.encode("utf-8", "surrogateescape"), headers
         )
 
+    def raw(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]] = ()
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body of a request, as the application sends them to the server."""
+        path, _, query = target.partition("?")
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "path": unquote(path),
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "scheme": "http",
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+            "client": ("192.0.2.7", 4711),
+            "server": ("testserver", 80),
+        }
+        self._runner.run(self._app(scope, receive, send))
+        start, *rest = sent
+        assert start["type"] == "http.response.start"
+        body = b"".join(message.get("body", b"") for message in rest)
+        return start["status"], list(start["headers"]), body
+
     def send(
         self,
         method: str,
