@@ -157,7 +157,7 @@ def test_a_kept_reply_ends_with_every_moment_at_which_its_answer_changes(
     # first, the series is stale); and the second before each.
     moments = [DAY, DAY + 120, DAY + 3_600, 2 * DAY, 2 * DAY + 120, 2 * DAY + 3_600]
     replies = set()
-    for moment in [at for moment in moments for at in (moment - 1, moment)]:
+    for moment in [at for change in moments for at in (change - 1, change)]:
         stand.later(LAST + DAY + moment - stand.runtimes[0].now)
         for _ in range(3):
             found = stand.fast.raw("GET", READ, headers)
