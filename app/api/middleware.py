@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import INTERNAL, reply
 from app.core.errors import MmsError
+from app.core.logging import structlog
 from app.core.redaction import redacted
 
 log = structlog.get_logger()

@@ -17,7 +17,6 @@ from http import HTTPStatus
 from typing import Any, Final, Self, TypeVar
 
 import httpx
-import structlog
 
 from app import __version__
 from app.core import waits
@@ -28,6 +27,7 @@ from app.core.errors import (
     UpstreamNonsense,
     UpstreamUnavailable,
 )
+from app.core.logging import structlog
 from app.core.ports import Clock, RateLimiter
 from app.core.redaction import secrets_in
 from app.sources.network import Network, Proxy, network_to

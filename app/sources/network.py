@@ -26,9 +26,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
-import structlog
-
 from app.core.errors import ConfigurationError
+from app.core.logging import structlog
 from app.core.setting_urls import MUST_BE_ESCAPED, unescaped_login
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -31,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError
 
 from app.core.errors import StoreUnusable
+from app.core.logging import structlog
 from app.core.ports import Clock
 from app.db import schema
 from app.db.backup import archive
