@@ -29,7 +29,6 @@ from app.core.setting_urls import cache_nodes, host_of
 from app.core.settings import Settings
 from app.db.cache.averages import CachedAverageStore
 from app.db.cache.layers import LayeredCache
-from app.db.cache.memcached import MemcachedRing
 from app.db.cache.memory import MemoryCache
 from app.db.database import Database, open_for_api, open_for_command
 from app.db.sqlite import BUSY_SECONDS
@@ -180,6 +179,8 @@ def _cache(settings: Settings) -> Cache | None:
     near = MemoryCache(settings.cache_ttl_seconds)
     if settings.cache_url == "memory://":
         return near
+    from app.db.cache.memcached import MemcachedRing  # noqa: PLC0415 - pymemcache, for this alone
+
     far = MemcachedRing(cache_nodes(settings.cache_url), settings.cache_ttl_seconds)
     return LayeredCache(near, far)
 

@@ -79,7 +79,7 @@ import sys
 
 surplus = (
     "alembic", "app.monitoring", "app.sandbox", "app.sources.http", "app.workers", "httpx", "numpy",
-    "psycopg", "rich", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm",
+    "psycopg", "pymemcache", "rich", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm",
 )
 for name in sys.modules:
     if name in surplus:
