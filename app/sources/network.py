@@ -204,7 +204,9 @@ def _proxy(variable: str, value: str, trust: Trust) -> Proxy:
         client = httpx.Proxy(
             address,
             ssl_context=(
-                httpx.create_ssl_context(trust, trust_env=False) if scheme == "https" else None
+                httpx.create_ssl_context(verify=trust, trust_env=False)
+                if scheme == "https"
+                else None
             ),
             auth=login if any(login) else None,
         )
