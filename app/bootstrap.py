@@ -1,15 +1,17 @@
 """The one place that names concrete classes: settings become engine, stores and sources.
 
 The API and every command call this and nothing else to get what they work with. NumPy is not
-imported from here: the API does without it.
+imported from here: the API does without it. httpx is imported when a source is opened.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from app.core.market import AverageSlice, Series, Window
 from app.core.ports import (
@@ -23,11 +25,10 @@ from app.core.ports import (
     SeriesStore,
     WarmAverages,
 )
-from app.core.prices import PriceSource, PriceStore
+from app.core.prices import Coin, PriceReply, PriceSource, PriceStore
 from app.core.setting_urls import cache_nodes, host_of
 from app.core.settings import Settings
 from app.db.cache.averages import CachedAverageStore, block_memory
-from app.db.cache.memcached import MemcachedRing
 from app.db.database import Database, open_for_api, open_for_command
 from app.db.sqlite import BUSY_SECONDS
 from app.db.stores.host_clocks import SqlHostClocks
@@ -51,10 +52,12 @@ from app.services.health import Health, WatchedSource
 from app.sources import coingecko
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
-from app.sources.http import UpstreamHttp
 from app.sources.local_rate_limiter import USED, LocalRateLimiter
 from app.sources.network import Network, network_to
 from app.sources.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from app.sources.http import UpstreamHttp
 
 LimiterFor = Callable[[str, float], RateLimiter]
 """Makes the rate limiter of a host from its name and the requests per second that it allows."""
@@ -148,10 +151,13 @@ def _wired(
     clocks = SqlHostClocks(database.engine)
     source = None
     if to_prices is not None:
-        opened = open_price_source(settings, limiter_for, clock, clocks=clocks, network=to_prices)
-        source = WatchedSource(
-            resources.enter_context(opened), clock, forget_after=settings.price_stale_seconds
-        )
+
+        def open_source() -> AbstractContextManager[PriceSource]:
+            return open_price_source(settings, limiter_for, clock, clocks=clocks, network=to_prices)
+
+        lazy = LazyPriceSource(open_source)
+        resources.callback(lazy.close)
+        source = WatchedSource(lazy, clock, forget_after=settings.price_stale_seconds)
     events = EventBus(_listeners(settings, clock, averages))
     resources.callback(events.close)
     return Runtime(
@@ -175,6 +181,8 @@ def _shared_cache(settings: Settings) -> Cache | None:
     """The cache that this process shares with others, if CACHE_URL names one."""
     if settings.cache_url in ("none://", "memory://"):
         return None
+    from app.db.cache.memcached import MemcachedRing  # noqa: PLC0415 - pymemcache, for this alone
+
     return MemcachedRing(cache_nodes(settings.cache_url), settings.cache_ttl_seconds)
 
 
@@ -199,6 +207,30 @@ def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> List
     return heard
 
 
+class LazyPriceSource:
+    """A PriceSource that opens another one at its first request, once for all threads.
+
+    Most API processes are never asked for a live price, and httpx takes time and memory.
+    """
+
+    def __init__(self, open_source: Callable[[], AbstractContextManager[PriceSource]]) -> None:
+        self._open_source = open_source
+        self._lock = threading.Lock()
+        self._opened = ExitStack()
+        self._source: PriceSource | None = None
+
+    def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
+        """See PriceSource.prices."""
+        with self._lock:
+            if self._source is None:
+                self._source = self._opened.enter_context(self._open_source())
+        return self._source.prices(coins, currency)
+
+    def close(self) -> None:
+        """Close the source, if it was opened."""
+        self._opened.close()
+
+
 @contextmanager
 def open_price_source(
     settings: Settings,
@@ -213,6 +245,8 @@ def open_price_source(
     A failed call is not retried: it counts against the same budget as a good one. `network` is what
     `price_network` returned; without it, it is called here.
     """
+    from app.sources.http import UpstreamHttp  # noqa: PLC0415 - httpx: see LazyPriceSource
+
     base_url = settings.coingecko_api_base_url
     limiter = limiter_for(host_of(base_url), settings.coingecko_requests_per_second * USED)
     key = settings.coingecko_api_key
@@ -260,6 +294,8 @@ def open_candle_source(
     `network` is what `candle_network` returned; without it, it is called here. Raises
     ConfigurationError where it does.
     """
+    from app.sources.http import UpstreamHttp  # noqa: PLC0415 - likewise
+
     source_class: Callable[[UpstreamHttp, Clock, HostClocks | None], CandleSource]
     if settings.candle_source == "mercado_bitcoin_legacy":
         source_class, reader = legacy.MercadoBitcoinLegacy, legacy.read_error

@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final
 
-import structlog
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -26,6 +25,7 @@ from app.bootstrap import Runtime
 from app.commands import command
 from app.core import waits
 from app.core.errors import ConfigurationError
+from app.core.logging import structlog
 from app.core.settings import Settings
 from app.main import create_app
 

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
-import structlog
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
@@ -23,6 +22,7 @@ from app.api.compression import RawHeaders
 from app.api.errors import INTERNAL, reply
 from app.core.access_log import AccessLog, request_ids
 from app.core.errors import MmsError
+from app.core.logging import structlog
 from app.core.redaction import redacted
 
 log = structlog.get_logger()

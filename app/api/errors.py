@@ -10,12 +10,12 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from app.core import errors
+from app.core.logging import structlog
 from app.core.redaction import redacted
 
 log = structlog.get_logger()

@@ -143,6 +143,8 @@ def is_held(if_none_match: str | None, tag: str) -> bool:
 
 # What /docs says about replies.
 
+_PROBLEM: Final = Problem.model_json_schema()
+
 SERIES_ERRORS: Final = (
     RepeatedParameter,
     UnsupportedPair,
@@ -257,7 +259,7 @@ def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detai
         answer.status,
         {
             "description": "",
-            "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema(), "examples": {}}},
+            "content": {PROBLEM_JSON: {"schema": _PROBLEM, "examples": {}}},
             "headers": dict(HEADERS),
         },
     )

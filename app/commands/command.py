@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-import structlog
-
 from app.commands import output
 from app.core import logging
 from app.core.errors import ConfigurationError, InvalidRequest, MmsError, StoreError
+from app.core.logging import structlog
 from app.core.settings import Settings, load_settings
 
 DONE: Final = 0

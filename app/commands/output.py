@@ -61,7 +61,7 @@ def _bars(totals: Mapping[str, int]) -> Iterator[Advance]:
 
 def lines(totals: Mapping[str, int], clock: Callable[[], float]) -> Advance:
     """Progress as log lines, at most one every `LINE_EVERY` seconds, with the remaining time."""
-    import structlog  # noqa: PLC0415 - only a load needs it
+    from app.core.logging import structlog  # noqa: PLC0415 - only a load needs it
 
     log = structlog.get_logger()
     lock = Lock()

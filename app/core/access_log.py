@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
-import structlog
-
 from app.core import logging
+from app.core.logging import structlog
 
 log = structlog.get_logger()
 

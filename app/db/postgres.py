@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import psycopg
-import structlog
 from psycopg.abc import PQGen
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
 from app.core.errors import ConfigurationError
+from app.core.logging import structlog
 from app.db.session import CONNECT_SECONDS, POOL
 
 Result = TypeVar("Result")

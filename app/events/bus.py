@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import structlog
-
 from app.core import waits
+from app.core.logging import structlog
 from app.events.types import Event
 
 Listener = Callable[[Any], None]

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Final
 
-import structlog
-
+from app.core.logging import structlog
 from app.core.market import WINDOWS, AverageSlice, Series, Window
 from app.domain.fixed_point import text
 from app.events.types import AnomalyDetected, AveragesCalculated, Event, PriceCollected

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from app.bootstrap import Runtime
 from app.core.errors import (
     AWAY,
@@ -14,6 +12,7 @@ from app.core.errors import (
     UnrepresentablePrice,
     UpstreamError,
 )
+from app.core.logging import structlog
 from app.core.ports import CandleSource
 from app.domain.gaps import Span
 from app.domain.times import warmed_up

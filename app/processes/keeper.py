@@ -19,9 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
-
 from app.core import waits
+from app.core.logging import structlog
 from app.core.market import Interval
 from app.core.ports import Clock
 

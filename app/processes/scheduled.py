@@ -14,10 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import structlog
-
 from app.commands import command
 from app.core import waits
+from app.core.logging import structlog
 from app.core.settings import Settings
 from app.processes.keeper import MONITOR, Beside, Children, Keeper, Periodic
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 
-import structlog
-
 from app.core.errors import OutOfTurn, StoreError, UpstreamError
+from app.core.logging import structlog
 from app.core.market import Interval, Pair, Series
 from app.core.ports import Cache, Clock, SeriesStore
 from app.core.prices import Coin, PriceReply, PriceSource

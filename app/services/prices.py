@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
 from app.core.errors import StoreError
+from app.core.logging import structlog
 from app.core.market import DAY
 from app.core.prices import (
     Coin,

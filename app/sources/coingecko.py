@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 from app.core.errors import (
@@ -34,9 +34,11 @@ from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
 from app.domain.fixed_point import as_decimal, kept
 from app.domain.times import TOLERANCE, iso
 from app.sources.host_clock import HostClock
-from app.sources.http import Bounds, UpstreamHttp
 from app.sources.replies import DecimalText, ErrorBody, plausible_time, read_common_error
-from app.sources.retry import RetryPolicy
+from app.sources.retry import Bounds, RetryPolicy
+
+if TYPE_CHECKING:
+    from app.sources.http import UpstreamHttp
 
 POLICY: Final = RetryPolicy(attempts=1, total=7.0, room=3.5)
 """For a client that waits for the reply: one attempt, because failed calls count against the budget

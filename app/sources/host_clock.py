@@ -12,9 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-import structlog
-
 from app.core.errors import StoreError
+from app.core.logging import structlog
 from app.core.ports import Clock, HostClocks
 from app.domain.candles import ReplyTimes
 from app.domain.times import TOLERANCE

@@ -12,12 +12,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final, Self, TypeVar
 
 import httpx
-import structlog
 
 from app import __version__
 from app.core import waits
@@ -28,6 +27,7 @@ from app.core.errors import (
     UpstreamNonsense,
     UpstreamUnavailable,
 )
+from app.core.logging import structlog
 from app.core.ports import Clock, RateLimiter
 from app.core.redaction import secrets_in
 from app.sources.network import Network, Proxy, network_to
@@ -39,7 +39,7 @@ from app.sources.replies import (
     printable,
     read_common_error,
 )
-from app.sources.retry import RetryPolicy, decide
+from app.sources.retry import Bounds, RetryPolicy, decide
 
 ENCODINGS: Final = "gzip"
 """What requests offer in `Accept-Encoding`, and all that `read_body` decompresses."""
@@ -64,21 +64,6 @@ Hold = Callable[[socket.socket], None]
 
 _LAST_MOMENT: Final = 1.0
 """Seconds for a thread to end once its connection is shut down; it takes a millisecond."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How long one request may take and how much it may bring.
-
-    `connect` and `read` bound one socket operation, `deadline` the whole request; seconds. `body`
-    is the longest body in bytes, compressed and decompressed. It also bounds memory: parsed JSON
-    can take 40 times the size of its text. The longest reply we ask for has about 80,000 bytes.
-    """
-
-    connect: float = 3.0
-    read: float = 5.0
-    deadline: float = 15.0
-    body: int = 1_000_000
 
 
 _POLICY: Final = RetryPolicy()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from app.core.errors import (
     UpstreamBlocked,
@@ -23,8 +23,10 @@ from app.core.market import CandlePage, Series
 from app.core.ports import Clock, HostClocks
 from app.domain.candles import RawCandle, closed_page
 from app.sources.host_clock import HostClock
-from app.sources.http import UpstreamHttp
 from app.sources.replies import ErrorBody, read_common_error
+
+if TYPE_CHECKING:
+    from app.sources.http import UpstreamHttp
 
 PAGE_SIZE: Final = 500
 """Buckets per request. The exchange documents no limit; clients have seen about 1,000."""

@@ -5,6 +5,9 @@ every request, and its errors repeat parts of a proxy's password. So they are re
 gets the result. What is not needed for a host is not judged: neither the proxy of another scheme
 nor, without TLS, a file of certificates.
 
+The API reads the way at its start, and httpx takes time and memory. So it is imported here only for
+a proxy, or for a host whose name is not plain.
+
 SSL_CERT_FILE counts before SSL_CERT_DIR, and both before the certificates that come with httpx. No
 message repeats a value.
 """
@@ -19,15 +22,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
-import httpx
-import structlog
-
 from app.core.errors import ConfigurationError
+from app.core.logging import structlog
 from app.core.setting_urls import MUST_BE_ESCAPED, unescaped_login
+
+if TYPE_CHECKING:
+    import httpx
 
 _PROXY: Final = re.compile(
     r"""(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?
@@ -39,6 +43,7 @@ _PROXY: Final = re.compile(
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _WITH_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:]*):([0-9]+)")
 _DOMAIN: Final = re.compile(r"[\w.-]+")
+_PLAIN: Final = re.compile(r"(?!xn--)[a-z0-9._:-]+")
 _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
@@ -50,30 +55,61 @@ class Proxy:
     client: httpx.Proxy
 
 
+Trust = ssl.SSLContext | Literal[True]
+"""The certificates to trust; True stands for those that come with httpx, which are then unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """The host of a base URL, and how it is spoken to. A punycode name is decoded."""
+
+    scheme: str
+    name: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """How requests reach a host. `proxy` is None where nothing stands between."""
 
-    trust: ssl.SSLContext
+    trust: Trust
     proxy: Proxy | None = None
 
 
 def network_to(base_url: str) -> Network:
     """The way to the host of a base URL. Raises ConfigurationError, which names the variable."""
-    try:
-        url = httpx.URL(base_url)
-        host = url.host
-    except (httpx.InvalidURL, ValueError):
-        raise ConfigurationError(
-            "a base URL (MB_API_BASE_URL, MB_LEGACY_API_BASE_URL or COINGECKO_API_BASE_URL) "
-            "cannot be used: write https://host/path or https://host:port/path"
-        ) from None
-    chosen = None if _is_loopback(host) else _chosen_proxy(url)
-    if url.scheme == "https" or (chosen and chosen[1].lower().startswith("https://")):
+    host = _host(base_url)
+    chosen = None if _is_loopback(host.name) else _chosen_proxy(host)
+    trust: Trust
+    if host.scheme == "https" or (chosen and chosen[1].lower().startswith("https://")):
         trust = _trust()
     else:
         trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: there is no TLS
     return Network(trust, _proxy(*chosen, trust) if chosen else None)
+
+
+def _host(base_url: str) -> _Host:
+    try:
+        url = urlsplit(base_url)
+        name = url.hostname or ""
+        if not _PLAIN.fullmatch(name):
+            name = _decoded(base_url)
+        return _Host(url.scheme, name, url.port or {"http": 80, "https": 443}[url.scheme])
+    except (LookupError, ValueError):
+        raise ConfigurationError(
+            "a base URL (MB_API_BASE_URL, MB_LEGACY_API_BASE_URL or COINGECKO_API_BASE_URL) "
+            "cannot be used: write https://host/path or https://host:port/path"
+        ) from None
+
+
+def _decoded(base_url: str) -> str:
+    """The host's name as httpx reads it. Raises ValueError where it is none."""
+    import httpx  # noqa: PLC0415 - its rules for names in other scripts, which few hosts have
+
+    try:
+        return httpx.URL(base_url).host
+    except httpx.InvalidURL as error:
+        raise ValueError from error
 
 
 def _is_loopback(host: str) -> bool:
@@ -86,12 +122,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _chosen_proxy(url: httpx.URL) -> tuple[str, str] | None:
+def _chosen_proxy(host: _Host) -> tuple[str, str] | None:
     """The variable and the value of the proxy for this URL; None where it is asked directly."""
     # Where no variable is set, this reads the settings of macOS or Windows.
     values = {kind: value.strip() for kind, value in getproxies().items()}
-    kind = next((kind for kind in (url.scheme, "all") if values.get(kind)), None)
-    if kind is None or _bypassed(url, values.get("no", "")):
+    kind = next((kind for kind in (host.scheme, "all") if values.get(kind)), None)
+    if kind is None or _bypassed(host, values.get("no", "")):
         return None
     return _variable(kind), values[kind]
 
@@ -102,12 +138,12 @@ def _variable(kind: str) -> str:
     return max(names, default=f"this system's {kind} proxy")
 
 
-def _bypassed(url: httpx.URL, no_proxy: str) -> bool:
-    """Whether NO_PROXY excepts this URL. An entry without a meaning is ignored, with a warning."""
+def _bypassed(host: _Host, no_proxy: str) -> bool:
+    """Whether NO_PROXY excepts this host. An entry without a meaning is ignored, with a warning."""
     excepted = False
     for number, entry in enumerate(re.split(r"[\s,]+", no_proxy.strip()), start=1):
         try:
-            excepted |= _excepts(entry.lower(), url)
+            excepted |= _excepts(entry.lower(), host)
         except ValueError:
             structlog.get_logger().warning(
                 "no_proxy_entry_ignored",
@@ -118,8 +154,8 @@ def _bypassed(url: httpx.URL, no_proxy: str) -> bool:
     return excepted
 
 
-def _excepts(entry: str, url: httpx.URL) -> bool:
-    """Whether this entry of NO_PROXY means the URL's host. Raises ValueError where it is none.
+def _excepts(entry: str, host: _Host) -> bool:
+    """Whether this entry of NO_PROXY means the host. Raises ValueError where it is none.
 
     As curl reads it: `example.com` and `.example.com` mean the domain and all below it. As httpx
     does, it may begin with a scheme.
@@ -127,26 +163,27 @@ def _excepts(entry: str, url: httpx.URL) -> bool:
     if entry in ("", "*"):
         return entry == "*"
     scheme, _, name = entry.rpartition("://")
-    port = url.port or {"http": 80, "https": 443}[url.scheme]
     if match := _WITH_PORT.fullmatch(name):
         name, entry_port = match[1], int(match[2])
     else:
-        entry_port = port
-    fits = scheme in ("", "all", url.scheme) and entry_port == port
+        entry_port = host.port
+    fits = scheme in ("", "all", host.scheme) and entry_port == host.port
     name = name.replace("[", "").replace("]", "")
     if "/" in name or ":" in name or name.replace(".", "").isdigit():
         network = ipaddress.ip_network(name, strict=False)
         try:
-            return fits and ipaddress.ip_address(url.host) in network
+            return fits and ipaddress.ip_address(host.name) in network
         except ValueError:
             return False  # a name: it is not looked up for this
     name = name.removeprefix("*").strip(".")
     if not _DOMAIN.fullmatch(name):
         raise ValueError
-    return fits and f".{url.host}".endswith(f".{name}")
+    return fits and f".{host.name}".endswith(f".{name}")
 
 
-def _proxy(variable: str, value: str, trust: ssl.SSLContext) -> Proxy:
+def _proxy(variable: str, value: str, trust: Trust) -> Proxy:
+    import httpx  # noqa: PLC0415 - few need a proxy
+
     match = _PROXY.fullmatch(value)
     problem = _problem(value)
     if match is None or problem:
@@ -166,7 +203,11 @@ def _proxy(variable: str, value: str, trust: ssl.SSLContext) -> Proxy:
     try:
         client = httpx.Proxy(
             address,
-            ssl_context=trust if scheme == "https" else None,
+            ssl_context=(
+                httpx.create_ssl_context(verify=trust, trust_env=False)
+                if scheme == "https"
+                else None
+            ),
             auth=login if any(login) else None,
         )
     except (httpx.InvalidURL, ValueError):
@@ -190,13 +231,14 @@ def _problem(value: str) -> str:
     return ""
 
 
-def _trust() -> ssl.SSLContext:
+def _trust() -> Trust:
     """The certificates to trust. Raises ConfigurationError."""
+    _check_key_log()
     variable = next((n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)), None)
+    if variable is None:
+        return True
+    value = os.environ[variable]
     try:
-        if variable is None:
-            return httpx.create_ssl_context(trust_env=False)
-        value = os.environ[variable]
         if variable == "SSL_CERT_FILE":
             return ssl.create_default_context(cafile=value)
         if not any(_HASHED.fullmatch(name) for name in _names(value)):
@@ -207,12 +249,23 @@ def _trust() -> ssl.SSLContext:
     except ssl.SSLError:
         reason = "it holds no certificates in PEM form, or a damaged one"
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "it cannot be read"
-        if error.filename is not None and error.filename == os.environ.get("SSLKEYLOGFILE"):
-            raise ConfigurationError(
-                f"SSLKEYLOGFILE cannot be written ({reason}): name a file that can be, or unset it"
-            ) from None
-    raise _unusable(variable or "httpx's file of certificates", reason, "a file") from None
+        reason = _words(error)
+    raise _unusable(variable, reason, "a file") from None
+
+
+def _check_key_log() -> None:
+    """Raise ConfigurationError where contexts cannot write the keys that they are told to log."""
+    try:
+        if file := os.environ.get("SSLKEYLOGFILE"):
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).keylog_filename = file
+    except OSError as error:
+        raise ConfigurationError(
+            f"SSLKEYLOGFILE cannot be written ({_words(error)}): name a file that can be, or unset it"
+        ) from None
+
+
+def _words(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else "it cannot be read"
 
 
 def _names(value: str) -> Iterator[str]:

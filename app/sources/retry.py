@@ -1,6 +1,6 @@
-"""When a failed request is retried: a policy as data, and the decision as a pure function.
+"""The limits of a request, and when a failed one is retried: data, and a pure function.
 
-The loop that acts on it lives in `app.sources.http` and nowhere else.
+The loop that acts on them lives in `app.sources.http` and nowhere else.
 """
 
 from __future__ import annotations
@@ -18,6 +18,21 @@ LONGEST_WAIT: Final = 3_600.0
 """Seconds. A longer Retry-After is cut to this; the next run then tries again."""
 
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long one request may take and how much it may bring.
+
+    `connect` and `read` bound one socket operation, `deadline` the whole request; seconds. `body`
+    is the longest body in bytes, compressed and decompressed. It also bounds memory: parsed JSON
+    can take 40 times the size of its text. The longest reply we ask for has about 80,000 bytes.
+    """
+
+    connect: float = 3.0
+    read: float = 5.0
+    deadline: float = 15.0
+    body: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

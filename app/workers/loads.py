@@ -16,14 +16,13 @@ from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Final
 
-import structlog
-
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.series import series_of
 from app.core import waits
 from app.core.errors import MmsError, StoreError, TakenByAnother
+from app.core.logging import structlog
 from app.core.market import Series
 from app.core.ports import Leases, SeriesStore
 from app.core.settings import Settings

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
-
 from app.bootstrap import Runtime
 from app.commands import output
 from app.commands.command import DONE, NOT_STARTED, SOME_FAILED
 from app.core.errors import AWAY, ConfigurationError, MmsError, UpstreamError
+from app.core.logging import structlog
 from app.core.market import RefusedCandle, Series
 from app.domain.times import iso, iso_or_none
 from app.events.types import LoadFailed, Publish

@@ -17,8 +17,6 @@ from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import Any, Final
 
-import structlog
-
 from app import bootstrap
 from app.bootstrap import Runtime
 from app.commands import output
@@ -33,6 +31,7 @@ from app.commands.command import (
 )
 from app.core import waits
 from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamError
+from app.core.logging import structlog
 from app.core.prices import Coin, RefusedPrice, spelt
 from app.core.settings import Settings
 from app.domain.fixed_point import text

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NoReturn
 
-import structlog
-
 from app.core.errors import MmsError, OutOfTurn, StoreError, UpstreamError, UpstreamUnavailable
+from app.core.logging import structlog
 from app.core.prices import RefusedPrice
 from app.domain.fixed_point import text
 from app.services.prices import PRUNE_EVERY, Collection

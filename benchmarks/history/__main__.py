@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy import insert
 
-from app.db.models import CollectedPrice
+from app.db.models import SPOT_PRICES
 from app.db.session import transaction
 from app.db.stores.prices import SqlPriceStore
 from benchmarks.reliability.rig import POSTGRES, SQLITE, Database, Where, opened
@@ -91,7 +91,7 @@ def filled(database: Database, rows: int) -> SqlPriceStore:
             for number in range(start, min(start + BLOCK, rows))
         ]
         with transaction(database.engine) as connection:
-            connection.execute(insert(CollectedPrice), block)
+            connection.execute(insert(SPOT_PRICES), block)
     database.wait_two_minutes()
     return SqlPriceStore(database.engine)
 

@@ -24,7 +24,7 @@ from app.core.ports import CandleSource
 from app.core.settings import Settings, load_settings
 from app.db import schema
 from app.db.database import open_engine
-from app.db.models import Base
+from app.db.models import METADATA
 from app.db.session import transaction
 from app.db.stores.series import SqlSeriesStore
 from app.sandbox.exchange import Exchange
@@ -101,7 +101,7 @@ class Database:
     def empty(self) -> None:
         """Remove every row, as if it had just been migrated."""
         with transaction(self.engine) as connection:
-            for table in reversed(Base.metadata.sorted_tables):
+            for table in reversed(METADATA.sorted_tables):
                 connection.execute(table.delete())
 
     def wait_two_minutes(self) -> None:

@@ -20,7 +20,7 @@ from app.db.backup import archive
 from app.db.backup.archive import Content
 from app.db.backup.content import BLOCK, OPERATIONAL, back_up, data_tables, restore
 from app.db.database import open_engine
-from app.db.models import Base
+from app.db.models import METADATA
 from app.db.session import SQLITE, snapshot, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.leases import SqlLeases
@@ -122,7 +122,7 @@ def content_in(file: Path) -> Content:
 
 
 def test_the_rows_of_these_tests_fill_every_table_there_is(engine: Engine) -> None:
-    assert set(ROWS) == set(Base.metadata.tables) - OPERATIONAL
+    assert set(ROWS) == set(METADATA.tables) - OPERATIONAL
     with snapshot(engine) as connection:
         kinds = {c.type.python_type for table in data_tables(connection) for c in table.columns}
     assert kinds <= {int, str, bool}  # what a backup can carry

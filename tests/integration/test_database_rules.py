@@ -19,7 +19,7 @@ from app.commands import migrate
 from app.core.errors import ConfigurationError, StoreUnavailable, StoreUnusable
 from app.db import schema
 from app.db.database import open_engine
-from app.db.models import Base
+from app.db.models import METADATA
 from app.db.session import ping, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.series import SqlSeriesStore
@@ -39,7 +39,7 @@ def engine(db_url: str) -> Iterator[Engine]:
 def test_the_migrations_build_exactly_what_the_models_say(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
-        assert compare_metadata(context, Base.metadata) == []
+        assert compare_metadata(context, METADATA) == []
 
 
 def test_the_code_and_the_migrations_agree_on_the_newest_version() -> None:
@@ -238,10 +238,10 @@ def test_a_file_that_cannot_be_opened_or_written_is_named_with_its_setting(tmp_p
 def test_a_float_cannot_be_bound_where_a_price_belongs(engine: Engine) -> None:
     from sqlalchemy.exc import StatementError
 
-    from app.db.models import StoredCandle
+    from app.db.models import CANDLES
 
     with pytest.raises(StatementError, match="fixed-point"), engine.connect() as connection:
-        connection.execute(StoredCandle.__table__.select().where(StoredCandle.close == 1.5))
+        connection.execute(CANDLES.select().where(CANDLES.c.close == 1.5))
 
 
 def test_sqlite_is_in_wal_mode_and_loses_no_reported_commit(sqlite_url: str) -> None:

@@ -15,7 +15,7 @@ from app.core.errors import StoreUnavailable, StoreUnusable
 from app.core.market import MAX_PRICE
 from app.db import schema
 from app.db.database import open_engine
-from app.db.models import Base
+from app.db.models import METADATA
 from app.db.session import SQLITE, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.series import SqlSeriesStore
@@ -75,7 +75,7 @@ def test_a_database_of_any_older_version_keeps_every_row(engine: Engine, version
     if "prices" in before:
         assert next_id(engine) == HIGHEST_ID + 1
     with engine.connect() as connection:
-        found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        found = compare_metadata(MigrationContext.configure(connection), METADATA)
         assert found == []
     store = SqlSeriesStore(engine)
     with store.begin(BTC_DAILY) as unit:

@@ -12,8 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.errors import UpstreamBlocked, UpstreamNonsense, UpstreamUnavailable
-from app.sources.http import Bounds
-from app.sources.retry import RetryPolicy
+from app.sources.retry import Bounds, RetryPolicy
 from tests.support.loopback import (
     JSON_HEAD,
     PATIENT,

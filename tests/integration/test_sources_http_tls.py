@@ -21,8 +21,7 @@ from app.core.errors import (
     UpstreamNonsense,
     UpstreamUnavailable,
 )
-from app.sources.http import Bounds
-from app.sources.retry import RetryPolicy
+from app.sources.retry import Bounds, RetryPolicy
 from tests.conftest import absent
 from tests.support.loopback import (
     SHORT_DEADLINE,

@@ -29,9 +29,9 @@ from app.sandbox.simulation import Simulation
 from app.services.loading import LoadReport
 from app.sources import mercado_bitcoin as official
 from app.sources import mercado_bitcoin_legacy as legacy
-from app.sources.http import Bounds, UpstreamHttp
+from app.sources.http import UpstreamHttp
 from app.sources.local_rate_limiter import LocalRateLimiter
-from app.sources.retry import RetryPolicy
+from app.sources.retry import Bounds, RetryPolicy
 from tests.support.candles import BTC_DAILY, Rows, by_hand
 from tests.support.loads import incremental, initial
 

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.sources.http import Bounds, UpstreamHttp
+from app.sources.http import UpstreamHttp
 from app.sources.local_rate_limiter import LocalRateLimiter
-from app.sources.retry import RetryPolicy
+from app.sources.retry import Bounds, RetryPolicy
 
 ONCE = RetryPolicy(attempts=1)
 PATIENT = Bounds(connect=60.0, read=60.0, deadline=60.0)

@@ -14,7 +14,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -31,11 +30,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError
 
 from app.core.errors import StoreUnusable
+from app.core.logging import structlog
 from app.core.ports import Clock
 from app.db import schema
 from app.db.backup import archive
 from app.db.backup.archive import Content, Row
-from app.db.models import Base
+from app.db.models import METADATA
 from app.db.session import SQLITE, snapshot, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.statements import insert
@@ -140,7 +140,7 @@ def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
         for table in reversed(tables):
             connection.execute(delete(table))
         return
-    Base.metadata.drop_all(connection)
+    METADATA.drop_all(connection)
     connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
     schema.upgrade(connection, version)
 
@@ -165,7 +165,7 @@ def data_tables(connection: Connection) -> list[Table]:
     Their columns are read from the database, not from the models, so that an older schema works as
     well. A table that a later version drops must stay listed here by its name.
     """
-    names = (set(Base.metadata.tables) - OPERATIONAL) & set(inspect(connection).get_table_names())
+    names = (set(METADATA.tables) - OPERATIONAL) & set(inspect(connection).get_table_names())
     metadata = MetaData()
     metadata.reflect(connection, only=sorted(names))
     return [table for table in metadata.sorted_tables if table.name in names]

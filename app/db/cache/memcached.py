@@ -20,13 +20,14 @@ from hashlib import blake2b
 from types import SimpleNamespace
 from typing import Final
 
-import structlog
 from pymemcache.client.base import PooledClient
 from pymemcache.exceptions import (
     MemcacheError,
     MemcacheServerError,
     MemcacheUnexpectedCloseError,
 )
+
+from app.core.logging import structlog
 
 CONNECT_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 0.15

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from app.db.models import Base
+from app.db.models import METADATA
 
 
 def run() -> None:
     """Run inside the caller's transaction; the caller begins and commits it."""
-    context.configure(
-        connection=context.config.attributes["connection"], target_metadata=Base.metadata
-    )
+    context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
     context.run_migrations()
 
 

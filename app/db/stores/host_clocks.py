@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Engine, select, text
 
-from app.db.models import StoredHostClock
+from app.db.models import HOST_CLOCKS
 from app.db.session import transaction
 
 # One atomic statement for both databases. Of two processes, the first to see the stamp counts.
@@ -29,8 +29,8 @@ class SqlHostClocks:
         with transaction(self._engine) as connection:
             connection.execute(_KEEP, {"host": host, "stamp": stamp, "now": at})
             kept = connection.scalar(
-                select(StoredHostClock.seen_at).where(
-                    StoredHostClock.host == host, StoredHostClock.stamp == stamp
+                select(HOST_CLOCKS.c.seen_at).where(
+                    HOST_CLOCKS.c.host == host, HOST_CLOCKS.c.stamp == stamp
                 )
             )
         return at if kept is None else min(kept, at)

@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Engine, delete, select, text
 
-from app.db.models import StoredLease
+from app.db.models import LEASES
 from app.db.session import for_reading, reading, transaction
 
 LEASE_SECONDS: Final = 120
@@ -57,7 +57,7 @@ class SqlLeases:
             if connection.execute(_TAKE, values).rowcount:
                 return None
         with reading(self._reads) as connection:
-            other = connection.scalar(select(StoredLease.holder).where(StoredLease.name == name))
+            other = connection.scalar(select(LEASES.c.holder).where(LEASES.c.name == name))
         # The holder may have released it between the two statements; it still was not ours.
         return other or "another process"
 
@@ -65,7 +65,5 @@ class SqlLeases:
         """Give the lease back if it is ours. Raises StoreError."""
         with transaction(self._engine) as connection:
             connection.execute(
-                delete(StoredLease).where(
-                    StoredLease.name == name, StoredLease.holder == self._holder
-                )
+                delete(LEASES).where(LEASES.c.name == name, LEASES.c.holder == self._holder)
             )

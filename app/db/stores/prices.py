@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
 
 from app.core.prices import SpotPrice, StoredPrice
-from app.db.models import CollectedPrice
+from app.db.models import SPOT_PRICES
 from app.db.session import for_reading, reading, transaction
 from app.db.stores import exact
 
@@ -16,13 +16,13 @@ PRUNE_BATCH: Final = 5_000
 """Rows per transaction of a prune, so that it never delays a collection for long."""
 
 _COLUMNS: Final = (
-    CollectedPrice.id,
-    CollectedPrice.symbol,
-    CollectedPrice.price,
-    CollectedPrice.price_text,
-    CollectedPrice.currency,
-    CollectedPrice.priced_at,
-    CollectedPrice.collected_at,
+    SPOT_PRICES.c.id,
+    SPOT_PRICES.c.symbol,
+    SPOT_PRICES.c.price,
+    SPOT_PRICES.c.price_text,
+    SPOT_PRICES.c.currency,
+    SPOT_PRICES.c.priced_at,
+    SPOT_PRICES.c.collected_at,
 )
 
 
@@ -64,7 +64,7 @@ class SqlPriceStore:
             "priced_at": price.priced_at,
             "collected_at": collected_at,
         }
-        query = insert(CollectedPrice).values(row).returning(*_COLUMNS)
+        query = insert(SPOT_PRICES).values(row).returning(*_COLUMNS)
         return _stored(*connection.execute(query).one())
 
     def newest(
@@ -78,35 +78,35 @@ class SqlPriceStore:
         """The newest prices by arrival, the id. [first, last] limits their collection time."""
         query = (
             select(*_COLUMNS)
-            .where(CollectedPrice.symbol == symbol, CollectedPrice.currency == currency)
-            .order_by(CollectedPrice.id.desc())
+            .where(SPOT_PRICES.c.symbol == symbol, SPOT_PRICES.c.currency == currency)
+            .order_by(SPOT_PRICES.c.id.desc())
             .limit(limit)
         )
         if first is not None:
-            query = query.where(CollectedPrice.collected_at >= first)
+            query = query.where(SPOT_PRICES.c.collected_at >= first)
         if last is not None:
-            query = query.where(CollectedPrice.collected_at <= last)
+            query = query.where(SPOT_PRICES.c.collected_at <= last)
         with reading(self._reads) as connection:
             return [_stored(*row) for row in connection.execute(query)]
 
     def prune(self, before: int, after: int) -> int:
         """Remove prices collected before or after these times, in batches; returns how many."""
-        at = CollectedPrice.collected_at
+        at = SPOT_PRICES.c.collected_at
         return self._remove(at < before) + self._remove(at > after)
 
     def _remove(self, condition: ColumnElement[bool]) -> int:
         removed = 0
         some = (
-            select(CollectedPrice.id)
+            select(SPOT_PRICES.c.id)
             .where(condition)
-            .order_by(CollectedPrice.collected_at)
+            .order_by(SPOT_PRICES.c.collected_at)
             .limit(PRUNE_BATCH)
             .scalar_subquery()
         )
         while True:
             with transaction(self._engine) as connection:
                 count = connection.execute(
-                    delete(CollectedPrice).where(CollectedPrice.id.in_(some))
+                    delete(SPOT_PRICES).where(SPOT_PRICES.c.id.in_(some))
                 ).rowcount
             removed += count
             if count < PRUNE_BATCH:

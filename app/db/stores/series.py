@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, delete, exists, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.market import (
     Absent,
@@ -25,7 +24,7 @@ from app.core.market import (
     Window,
 )
 from app.core.ports import SeriesStore, SeriesUnit
-from app.db.models import Absence, Quarantined, StoredAverages, StoredCandle, StoredSeries
+from app.db.models import ABSENCES, AVERAGES, CANDLES, QUARANTINE, SERIES
 from app.db.session import SQLITE, for_reading, read, transaction
 from app.db.stores import statements
 from app.db.stores.statements import (
@@ -152,6 +151,12 @@ class SqlSeriesStore:
         return read(self._reads, ask)
 
 
+# One statement for both databases. SQLAlchemy's own would import PostgreSQL's whole dialect.
+_ADD: Final = text(
+    "INSERT INTO series (pair, interval, revision) VALUES (:pair, :interval, 0) "
+    "ON CONFLICT DO NOTHING"
+)
+
 _ASKED: Final = ("first_asked_at", "last_asked_at")
 
 _MANY: Final = 1_000
@@ -176,14 +181,10 @@ class SqlSeriesUnit:
 
     def _lock(self) -> None:
         # On SQLite the transaction already holds the only write lock. PostgreSQL locks the row.
-        dialect = sqlite if self._connection.dialect.name == SQLITE else postgresql
         pair, interval = self._name
-        row = dialect.insert(StoredSeries).values(pair=pair, interval=interval, revision=0)
-        self._connection.execute(row.on_conflict_do_nothing())
+        self._connection.execute(_ADD, {"pair": pair, "interval": interval})
         self._connection.execute(
-            select(StoredSeries.revision)
-            .where(*is_series(StoredSeries, self._series))
-            .with_for_update()
+            select(SERIES.c.revision).where(*is_series(SERIES, self._series)).with_for_update()
         )
 
     def candles(self, first: int, last: int) -> list[Candle]:
@@ -199,9 +200,9 @@ class SqlSeriesUnit:
 
     def clear(self) -> list[int]:
         """Delete all candles, averages and refused candles; returns the candles' buckets."""
-        query = select(StoredCandle.bucket).where(*is_series(StoredCandle, self._series))
+        query = select(CANDLES.c.bucket).where(*is_series(CANDLES, self._series))
         buckets = sorted(self._connection.scalars(query))
-        for table in (StoredAverages, StoredCandle, Quarantined):
+        for table in (AVERAGES, CANDLES, QUARANTINE):
             self._connection.execute(delete(table).where(*is_series(table, self._series)))
         self.state = replace(self.state, first=None, last=None)
         return buckets
@@ -214,12 +215,12 @@ class SqlSeriesUnit:
         upsert(self._connection, "candles", KEY, PRICES, rows)
         self._written += len(rows)
         arrived = exists().where(
-            *is_series(StoredCandle, self._series),
-            StoredCandle.bucket == Absence.bucket,
+            *is_series(CANDLES, self._series),
+            CANDLES.c.bucket == ABSENCES.c.bucket,
         )
         first, last = candles[0].bucket, candles[-1].bucket
         self._connection.execute(
-            delete(Absence).where(*within(Absence, self._series, first, last), arrived)
+            delete(ABSENCES).where(*within(ABSENCES, self._series, first, last), arrived)
         )
 
     def put_averages(self, rows: Sequence[AverageRow]) -> None:
@@ -230,7 +231,7 @@ class SqlSeriesUnit:
     def drop_orphans(self, first: int, last: int) -> int:
         """Delete the averages of [first, last] whose bucket has no candle; returns their number."""
         orphans = statements.orphans(self._series, first, last)
-        return self._connection.execute(delete(StoredAverages).where(*orphans)).rowcount
+        return self._connection.execute(delete(AVERAGES).where(*orphans)).rowcount
 
     def note_absent(self, buckets: Sequence[int], asked_at: int) -> None:
         """Store that the exchange had no candle for these buckets at unix time `asked_at`."""
@@ -252,8 +253,8 @@ class SqlSeriesUnit:
             revision = next_revision(revision, now, secrets.randbits(SALT_BITS))
         statements.put_revisions(self._connection, self._name, self._revised, revision, int(now))
         self._connection.execute(
-            update(StoredSeries)
-            .where(*is_series(StoredSeries, self._series))
+            update(SERIES)
+            .where(*is_series(SERIES, self._series))
             .values(revision=revision, checked_at=int(now) if checked else self.state.checked_at)
         )
         if self._written >= _MANY and self._connection.dialect.name != SQLITE:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Select,
+    Table,
     and_,
     exists,
     false,
@@ -33,12 +34,12 @@ from app.core.market import (
     Window,
 )
 from app.db.models import (
-    Absence,
-    Quarantined,
-    RevisedCandle,
-    StoredAverages,
-    StoredCandle,
-    StoredSeries,
+    ABSENCES,
+    AVERAGES,
+    CANDLE_REVISIONS,
+    CANDLES,
+    QUARANTINE,
+    SERIES,
 )
 from app.db.stores import exact
 
@@ -49,49 +50,45 @@ MEANS: Final = tuple(f"mms_{window}" for window in WINDOWS)
 STATE_WIDTH: Final = 4
 """The number of columns in `state_columns`."""
 
-_MEAN: Final = {
-    window: getattr(StoredAverages, name) for window, name in zip(WINDOWS, MEANS, strict=True)
-}
+_MEAN: Final = {window: AVERAGES.c[name] for window, name in zip(WINDOWS, MEANS, strict=True)}
 
-_SAME_BUCKET: Final = and_(
-    *(getattr(StoredAverages, name) == getattr(StoredCandle, name) for name in KEY)
-)
+_SAME_BUCKET: Final = and_(*(AVERAGES.c[name] == CANDLES.c[name] for name in KEY))
 """Joins the averages of a bucket to its candle."""
 
 
-def is_series(table: Any, series: Series) -> tuple[ColumnElement[bool], ...]:
+def is_series(table: Table, series: Series) -> tuple[ColumnElement[bool], ...]:
     """The conditions that pick one series' rows."""
-    return table.pair == series.pair.symbol, table.interval == series.interval.value
+    return table.c.pair == series.pair.symbol, table.c.interval == series.interval.value
 
 
-def within(table: Any, series: Series, first: int, last: int) -> tuple[ColumnElement[bool], ...]:
+def within(table: Table, series: Series, first: int, last: int) -> tuple[ColumnElement[bool], ...]:
     """The conditions that pick one series' rows of the buckets [first, last]."""
-    return (*is_series(table, series), table.bucket >= first, table.bucket <= last)
+    return (*is_series(table, series), table.c.bucket >= first, table.c.bucket <= last)
 
 
 def candles(series: Series, first: int, last: int, *columns: str) -> Select[Any]:
     """These columns of the candles of [first, last], ascending."""
     return (
-        select(*(getattr(StoredCandle, name) for name in columns))
-        .where(*within(StoredCandle, series, first, last))
-        .order_by(StoredCandle.bucket)
+        select(*(CANDLES.c[name] for name in columns))
+        .where(*within(CANDLES, series, first, last))
+        .order_by(CANDLES.c.bucket)
     )
 
 
 def state_columns(series: Series) -> tuple[Any, ...]:
     """The columns of SeriesState, in its order; first and last come from the key's two ends."""
-    stored = is_series(StoredCandle, series)
+    stored = is_series(CANDLES, series)
     return (
-        StoredSeries.revision,
-        select(func.min(StoredCandle.bucket)).where(*stored).scalar_subquery(),
-        select(func.max(StoredCandle.bucket)).where(*stored).scalar_subquery(),
-        StoredSeries.checked_at,
+        SERIES.c.revision,
+        select(func.min(CANDLES.c.bucket)).where(*stored).scalar_subquery(),
+        select(func.max(CANDLES.c.bucket)).where(*stored).scalar_subquery(),
+        SERIES.c.checked_at,
     )
 
 
 def read_state(connection: Connection, series: Series) -> SeriesState:
     """The state of the series; EMPTY_SERIES before its first load."""
-    query = select(*state_columns(series)).where(*is_series(StoredSeries, series))
+    query = select(*state_columns(series)).where(*is_series(SERIES, series))
     return state_of(connection.execute(query).all())
 
 
@@ -108,36 +105,36 @@ def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
     return (
         select(
             *state_columns(series),
-            *(getattr(StoredCandle, name) for name in ("bucket", *PRICES)),
+            *(CANDLES.c[name] for name in ("bucket", *PRICES)),
             *_MEAN.values(),
         )
-        .select_from(StoredSeries)
-        .outerjoin(StoredCandle, and_(*within(StoredCandle, series, first, last)))
-        .outerjoin(StoredAverages, _SAME_BUCKET)
-        .where(*is_series(StoredSeries, series))
-        .order_by(StoredCandle.bucket)
+        .select_from(SERIES)
+        .outerjoin(CANDLES, and_(*within(CANDLES, series, first, last)))
+        .outerjoin(AVERAGES, _SAME_BUCKET)
+        .where(*is_series(SERIES, series))
+        .order_by(CANDLES.c.bucket)
     )
 
 
 def means(series: Series, window: Window, first: int, last: int) -> Select[Any]:
     """State, bucket and average in one statement; one row with only the state if none exists."""
     mean = _MEAN[window]
-    rows = and_(*within(StoredAverages, series, first, last), mean.is_not(None))
+    rows = and_(*within(AVERAGES, series, first, last), mean.is_not(None))
     return (
-        select(*state_columns(series), StoredAverages.bucket, mean)
-        .select_from(StoredSeries)
-        .outerjoin(StoredAverages, rows)
-        .where(*is_series(StoredSeries, series))
-        .order_by(StoredAverages.bucket)
+        select(*state_columns(series), AVERAGES.c.bucket, mean)
+        .select_from(SERIES)
+        .outerjoin(AVERAGES, rows)
+        .where(*is_series(SERIES, series))
+        .order_by(AVERAGES.c.bucket)
     )
 
 
 def absences(series: Series, first: int, last: int) -> Select[int, int, int]:
     """The columns of Absent for [first, last], ascending."""
     return (
-        select(Absence.bucket, Absence.first_asked_at, Absence.last_asked_at)
-        .where(*within(Absence, series, first, last))
-        .order_by(Absence.bucket)
+        select(ABSENCES.c.bucket, ABSENCES.c.first_asked_at, ABSENCES.c.last_asked_at)
+        .where(*within(ABSENCES, series, first, last))
+        .order_by(ABSENCES.c.bucket)
     )
 
 
@@ -145,7 +142,7 @@ def settled(series: Series, first: int, last: int) -> Select[int]:
     """The number of buckets of [first, last] with a candle or a noted absence; none has both."""
     counts = [
         select(func.count()).where(*within(table, series, first, last)).scalar_subquery()
-        for table in (StoredCandle, Absence)
+        for table in (CANDLES, ABSENCES)
     ]
     return select(counts[0] + counts[1])
 
@@ -155,7 +152,7 @@ def orphans(series: Series, first: int, last: int) -> tuple[Any, ...]:
 
     The schema forbids them, but SQLite enforces foreign keys only for programs that turn them on.
     """
-    return *within(StoredAverages, series, first, last), not_(exists().where(_SAME_BUCKET))
+    return *within(AVERAGES, series, first, last), not_(exists().where(_SAME_BUCKET))
 
 
 def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]:
@@ -165,12 +162,13 @@ def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]
     complete exactly when the row N - 1 places before it is N - 1 steps older.
     """
     step = series.step
-    bucket = StoredCandle.bucket
+    bucket = CANDLES.c.bucket
     back = {n: func.lag(bucket, n - 1).over(order_by=bucket).label(f"back_{n}") for n in WINDOWS}
     rows = (
         select(bucket, *_MEAN.values(), *back.values())
-        .outerjoin(StoredAverages, _SAME_BUCKET)
-        .where(*within(StoredCandle, series, first - (WINDOWS[-1] - 1) * step, last))
+        .select_from(CANDLES)
+        .outerjoin(AVERAGES, _SAME_BUCKET)
+        .where(*within(CANDLES, series, first - (WINDOWS[-1] - 1) * step, last))
         .subquery()
     )
     wrong = []
@@ -180,7 +178,7 @@ def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]
         complete = func.coalesce(rows.c[f"back_{window}"] == start, false())
         wrong += [and_(mean.is_(None), complete), and_(mean.is_not(None), not_(complete))]
     contradicting = select(rows.c.bucket).where(rows.c.bucket >= first, or_(*wrong))
-    orphaned = select(StoredAverages.bucket).where(*orphans(series, first, last))
+    orphaned = select(AVERAGES.c.bucket).where(*orphans(series, first, last))
     return contradicting.union_all(orphaned).order_by("bucket")
 
 
@@ -226,16 +224,16 @@ def quarantined(
     series: Series, first: int, last: int, limit: int | None, *, notes: bool
 ) -> CompoundSelect[Any]:
     """Refusals of [first, last] and those without a bucket, and notes, last seen first."""
-    dated = within(Quarantined, series, first, last)
+    dated = within(QUARANTINE, series, first, last)
     if not notes:
-        dated += tuple(not_(Quarantined.reason.startswith(start)) for start in NOTES)
-    undated = (*is_series(Quarantined, series), Quarantined.bucket == UNKNOWN_BUCKET)
-    columns = (Quarantined.bucket, Quarantined.reason, *(getattr(Quarantined, n) for n in _SEEN))
+        dated += tuple(not_(QUARANTINE.c.reason.startswith(start)) for start in NOTES)
+    undated = (*is_series(QUARANTINE, series), QUARANTINE.c.bucket == UNKNOWN_BUCKET)
+    columns = (QUARANTINE.c.bucket, QUARANTINE.c.reason, *(QUARANTINE.c[n] for n in _SEEN))
     return (
         select(*columns)
         .where(*dated)
         .union(select(*columns).where(*undated))
-        .order_by(Quarantined.last_seen_at.desc(), Quarantined.bucket.desc(), Quarantined.reason)
+        .order_by(QUARANTINE.c.last_seen_at.desc(), QUARANTINE.c.bucket.desc(), QUARANTINE.c.reason)
         .limit(limit)
     )
 
@@ -252,13 +250,13 @@ def revisions(series: Series, limit: int) -> Select[Any]:
     """Revised candles, most recently noticed first."""
     return (
         select(
-            RevisedCandle.bucket,
-            RevisedCandle.revision,
-            RevisedCandle.noticed_at,
-            *(getattr(RevisedCandle, name) for name in (*_OLD, *_NEW)),
+            CANDLE_REVISIONS.c.bucket,
+            CANDLE_REVISIONS.c.revision,
+            CANDLE_REVISIONS.c.noticed_at,
+            *(CANDLE_REVISIONS.c[name] for name in (*_OLD, *_NEW)),
         )
-        .where(*is_series(RevisedCandle, series))
-        .order_by(RevisedCandle.noticed_at.desc(), RevisedCandle.bucket.desc())
+        .where(*is_series(CANDLE_REVISIONS, series))
+        .order_by(CANDLE_REVISIONS.c.noticed_at.desc(), CANDLE_REVISIONS.c.bucket.desc())
         .limit(limit)
     )
 

@@ -10,11 +10,11 @@ import httpx
 
 from app.core.ports import RateLimiter
 from app.sources import mercado_bitcoin, mercado_bitcoin_legacy
-from app.sources.http import Bounds, UpstreamHttp
+from app.sources.http import UpstreamHttp
 from app.sources.mercado_bitcoin import MercadoBitcoin
 from app.sources.mercado_bitcoin_legacy import MercadoBitcoinLegacy
 from app.sources.replies import ErrorReader, read_common_error
-from app.sources.retry import RetryPolicy
+from app.sources.retry import Bounds, RetryPolicy
 
 NOW = 1_711_829_417  # 2024-03-30 20:10:17 UTC
 NOW_HEADER = "Sat, 30 Mar 2024 20:10:17 GMT"
