@@ -304,7 +304,7 @@ class Channel:
 
     def failed(self, reason: str) -> None:
         """Say why this worker ends."""
-        self._say(reason.encode())
+        self._say(reason.encode(errors="replace"))
 
     def call_at_stops(self, stop: Callable[[], None]) -> None:
         """Call `stop` on another thread for each signal, or once where the parent has ended."""
