@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from types import FrameType
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from app.core.errors import ConfigurationError
 from app.core.logging import structlog
 from app.core.settings import Settings
 from app.main import create_app
+from app.supervisor import Channel, Job, supervise
 
 log = structlog.get_logger()
 
@@ -48,6 +50,7 @@ _OVERTIME: Final = 3.0
 _WORKER: Final = "AnyIO worker"  # the name of the threads that run plain route functions
 _BACKLOG: Final = 2_048
 _SEND_BYTES: Final = 1_048_576
+_SPREADS: Final = sys.platform == "linux"  # over the sockets of one address; others favour one
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
 
 
@@ -65,38 +68,76 @@ def run(
     and requests in flight get `grace` seconds. A second signal ends that wait. If a request still
     holds the process 3 s after that, the process ends at once with exit code 1.
 
+    With WORKERS above 1, processes of their own answer (`app.supervisor`); for these `build` must
+    be a function of a module. This process is theirs to stop, and does all else that is said here.
+
     `on_ready` gets the first base URL once connections are accepted. It runs on a thread of its
     own, so it may send requests to the server. Do not start a child process there that dies with
     the thread that started it. Call `run` on the main thread: signals arrive only there.
 
-    Raises ConfigurationError or StoreError where it cannot start.
+    Raises ConfigurationError or StoreError where it cannot start, CommandFailed where a worker
+    cannot.
     """
     with listening(settings.host, settings.port) as listeners:
-        runtime = build(settings)
-        draining = threading.Event()
-        config = uvicorn.Config(
-            create_app(settings, lambda _settings: runtime, draining=draining),
-            http=_protocol(),
-            lifespan="on",
-            ws="none",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=grace,
-        )
-        server = _Server(config, draining, drain, [_url(each) for each in listeners], on_ready)
-        try:
-            server.run(sockets=listeners)
-            # A read that did not finish in time still holds its thread; `overdue` ends this wait.
-            for thread in threading.enumerate():
-                if thread.name.startswith(_WORKER):
-                    waits.join(thread)
-        finally:
-            server.overdue.cancel()
+        urls = [_url(each) for each in listeners]
+
+        def ready() -> None:
+            for url in urls:
+                log.info("server_ready", url=url)
+            if on_ready is not None:
+                threading.Thread(target=on_ready, args=[urls[0]], daemon=True).start()
+
+        def stopping(number: int) -> None:
+            name = signal.Signals(number).name
+            log.info("server_stopping", signal=name, drain_s=drain, grace_s=grace)
+
+        code = command.DONE
+        if settings.workers == 1:
+            runtime = build(settings)
+            _Server(settings, runtime, grace, drain, ready, stopping).serve_on(listeners)
+        else:
+            job = Job(settings, build, grace, drain)
+            code = _supervised(job, listeners, ready, stopping)
     log.info("server_stopped")
+    return code
+
+
+def _supervised(
+    job: Job,
+    listeners: list[socket.socket],
+    ready: Callable[[], None],
+    stopping: Callable[[int], None],
+) -> int:
+    """Serve with several workers, each on sockets of its own at the addresses of `listeners`."""
+    bind = _beside(listeners)
+    sets = [bind() for _ in range(job.settings.workers)]
+    for each in chain.from_iterable(sets):
+        each.listen(_BACKLOG)
+
+    def close_ours() -> None:
+        for each in listeners:
+            each.close()
+
+    def close_ours_and_tell(number: int) -> None:
+        close_ours()
+        stopping(number)
+
+    if _SPREADS:
+        close_ours()
+    return supervise(job, sets, bind, ready=ready, stopping=close_ours_and_tell)
+
+
+def work(job: Job, channel: Channel, listeners: list[socket.socket]) -> int:
+    """Serve as one of several workers until the parent says so; returns the exit code.
+
+    What a server logs of its start and its end is the parent's to log. Raises as `run`.
+    """
+    runtime = job.build(job.settings)
+    server = _Server(
+        job.settings, runtime, job.grace, job.drain, channel.ready, lambda _number: None
+    )
+    channel.call_at_stops(lambda: server.handle_exit(signal.SIGTERM, None))
+    server.serve_on(listeners)
     return command.DONE
 
 
@@ -105,23 +146,49 @@ class _Server(uvicorn.Server):
 
     def __init__(
         self,
-        config: uvicorn.Config,
-        draining: threading.Event,
+        settings: Settings,
+        runtime: Runtime,
+        grace: int,
         drain: float,
-        urls: Sequence[str],
-        on_ready: Callable[[str], None] | None,
+        ready: Callable[[], None],
+        stopping: Callable[[int], None],
     ) -> None:
-        super().__init__(config)
+        draining = threading.Event()
+        super().__init__(
+            uvicorn.Config(
+                create_app(settings, lambda _settings: runtime, draining=draining),
+                http=_protocol(),
+                lifespan="on",
+                ws="none",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=grace,
+            )
+        )
         self._draining = draining
         self._drain = drain
-        self._urls = urls
-        self._on_ready = on_ready
+        self._ready = ready
+        self._stopping = stopping
         self._signal: int | None = None
         self._leave_at: float | None = None
         # A read on a thread cannot be cancelled, and could keep the process alive without end.
-        deadline = drain + (config.timeout_graceful_shutdown or 0) + _OVERTIME
-        self.overdue = threading.Timer(deadline, _leave_now)
-        self.overdue.daemon = True
+        self._overdue = threading.Timer(drain + grace + _OVERTIME, _leave_now)
+        self._overdue.daemon = True
+
+    def serve_on(self, listeners: list[socket.socket]) -> None:
+        """Serve until a signal, and until what it has begun is done."""
+        try:
+            self.run(sockets=listeners)
+            # A read that did not finish in time still holds its thread; `_overdue` ends this wait.
+            for thread in threading.enumerate():
+                if thread.name.startswith(_WORKER):
+                    waits.join(thread)
+        finally:
+            self._overdue.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -131,10 +198,7 @@ class _Server(uvicorn.Server):
         # every request for some tens of milliseconds.
         gc.collect()
         gc.freeze()
-        for url in self._urls:
-            log.info("server_ready", url=url)
-        if self._on_ready is not None:
-            threading.Thread(target=self._on_ready, args=[self._urls[0]], daemon=True).start()
+        self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -155,17 +219,11 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if self._signal is not None:
             if self._leave_at is None:
-                self._leave_at = self._begin_leaving(self._signal)
+                self._stopping(self._signal)
+                self._overdue.start()
+                self._leave_at = time.monotonic() + self._drain
             self.should_exit |= time.monotonic() >= self._leave_at
         return await super().on_tick(counter)
-
-    def _begin_leaving(self, sig: int) -> float:
-        grace = self.config.timeout_graceful_shutdown
-        log.info(
-            "server_stopping", signal=signal.Signals(sig).name, drain_s=self._drain, grace_s=grace
-        )
-        self.overdue.start()
-        return time.monotonic() + self._drain
 
 
 def _protocol() -> type[asyncio.Protocol]:
@@ -225,11 +283,51 @@ def listen(host: str, port: int, *, both_families: bool = True) -> socket.socket
         backlog=_BACKLOG,
         dualstack_ipv6=both_families and socket_address[0] == "::" and socket.has_dualstack_ipv6(),
     )
+    _take_whole_replies(listener)
+    return listener
+
+
+def _take_whole_replies(listener: socket.socket) -> None:
     # Connections inherit this buffer size. The system then takes a whole reply at once, up to its
     # own limit (0.2 MB by default on Linux), and delivers it even if this process is killed right
     # after.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
-    return listener
+
+
+def _beside(listeners: Sequence[socket.socket]) -> Callable[[], list[socket.socket]]:
+    """What binds a set of sockets to the addresses of these, for one of several workers.
+
+    Where the system spreads connections, they are new ones; close `listeners` once there is a set,
+    so that none wait there. Elsewhere they are the same again: whichever worker is first accepts.
+    """
+    if not _SPREADS:
+        return lambda: [each.dup() for each in listeners]
+    for each in listeners:
+        # Not before it is bound: another program at this address would then be no error.
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    addresses = [(each.family, each.getsockname(), _ipv6_only(each)) for each in listeners]
+    return lambda: [_bound(*address) for address in addresses]
+
+
+def _ipv6_only(listener: socket.socket) -> int:
+    ipv6 = listener.family == socket.AF_INET6
+    return listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) if ipv6 else 0
+
+
+def _bound(family: int, address: Any, ipv6_only: int) -> socket.socket:
+    """A socket that shares this address with others like it, and does not listen yet."""
+    shared = socket.socket(family)
+    try:
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            shared.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, ipv6_only)
+        _take_whole_replies(shared)
+        shared.bind(address)
+    except OSError:
+        shared.close()
+        raise
+    return shared
 
 
 def _url(listener: socket.socket) -> str:

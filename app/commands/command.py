@@ -225,16 +225,16 @@ def _attempt(
     except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - last defence
         if isinstance(error, BadCommandLine):
             output.say(error.usage.rstrip("\n"))
-        code, reason = _meaning(error, command, stays)
+        code, reason = meaning(error, command, stays)
         output.say(f"{command}: {reason}")
         cause = error.__cause__ if isinstance(error, CommandFailed) else None
         return Ending(command, code, as_json, type(cause or error).__name__, reason)
 
 
-def _meaning(  # noqa: PLR0911 - a table
+def meaning(  # noqa: PLR0911 - a table
     error: BaseException, command: str, stays: str
 ) -> tuple[int, str]:
-    """The exit code of an error, and the sentence that says why the command ended."""
+    """The exit code of an error, and why the command ended; a crash is logged."""
     match error:
         case BadCommandLine():
             return NOT_STARTED, str(error)

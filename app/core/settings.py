@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -54,6 +55,8 @@ OWN_ADDRESSES: Final = frozenset(
 )
 """What the paths of the API begin with, besides pairs."""
 
+MOST_WORKERS: Final = 64
+
 _KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 
 
@@ -97,6 +100,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
+    workers: int = 1
     root_path: str = ""
     access_log: Literal["on", "off"] = "on"
     log_level: Level = "INFO"
@@ -208,6 +212,20 @@ class Settings(BaseSettings):
     def _addresses(cls, value: str) -> str:
         return setting_urls.listen_addresses(value)
 
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _processes(cls, value: Any) -> Any:
+        text = str(value).strip().lower()
+        if text == "auto":
+            return min(usable_cpus(), MOST_WORKERS)
+        if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= MOST_WORKERS:
+            return int(text)
+        raise PydanticCustomError(
+            "workers",
+            "is neither a whole number from 1 to {most} nor auto, which is one for each CPU",
+            {"most": MOST_WORKERS},
+        )
+
     @field_validator("root_path")
     @classmethod
     def _prefix(cls, value: str) -> str:
@@ -281,6 +299,15 @@ def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Setting
         return Settings(env_file=env_file, **overrides)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_line(item) for item in error.errors())) from None
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may run on; a share of their time (a CPU quota) is not seen."""
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _listed(value: Any, parse: Any) -> Any:

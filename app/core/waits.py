@@ -49,14 +49,14 @@ def join(thread: threading.Thread, seconds: float = math.inf) -> bool:
 
 
 class StopSignals:
-    """Record SIGTERM and SIGINT as a flag, from its creation on.
+    """Record SIGTERM and SIGINT, from its creation on, in a list of those that have arrived.
 
-    The flag is a plain bool: an Event has a lock, which the main thread may hold when the handler
+    The list is a plain one: an Event has a lock, which the main thread may hold when the handler
     runs on it.
     """
 
     def __init__(self) -> None:
-        self._arrived = False
+        self.arrived: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._record)
 
@@ -65,9 +65,9 @@ class StopSignals:
         until(self._arrived_within)
 
     def _arrived_within(self, seconds: float) -> bool:
-        if not self._arrived:
+        if not self.arrived:
             time.sleep(seconds)
-        return self._arrived
+        return bool(self.arrived)
 
-    def _record(self, _number: int, _frame: FrameType | None) -> None:
-        self._arrived = True
+    def _record(self, number: int, _frame: FrameType | None) -> None:
+        self.arrived.append(number)

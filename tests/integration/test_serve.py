@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.commands import run
 from tests.support.patience import until
-from tests.support.processes import DEADLINE, ask_over, ended, process, url_in_log
+from tests.support.processes import DEADLINE, ask_over, ended, process, refuses, url_in_log
 from tests.support.served import api
 
 READ = "/BRLBTC/mms?range=20"
@@ -139,16 +139,6 @@ def go(child: subprocess.Popen[str]) -> None:
     assert child.stdin is not None
     child.stdin.write("go\n")
     child.stdin.flush()
-
-
-def refuses(url: str) -> bool:
-    """Whether nothing listens any more."""
-    parts = urlsplit(url)
-    try:
-        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1).close()
-    except OSError:
-        return True
-    return False
 
 
 def test_a_request_in_flight_is_answered_before_the_process_leaves(tmp_path: Path) -> None:

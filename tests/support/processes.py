@@ -80,6 +80,17 @@ def ask_over(connection: socket.socket) -> None:
     assert said.startswith(b"HTTP/1.1 200")
 
 
+def refuses(url: str) -> bool:
+    """Whether nothing listens any more. A connection that waits for nobody is no refusal."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or 0)
+    try:
+        socket.create_connection(address, timeout=DEADLINE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 @dataclass(frozen=True)
 class Server:
     """A running API."""
