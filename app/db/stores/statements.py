@@ -141,6 +141,14 @@ def absences(series: Series, first: int, last: int) -> Select[int, int, int]:
     )
 
 
+def extent(series: Series, first: int, last: int) -> Select[int, int, int]:
+    """The number of candles of [first, last], and the first and last bucket that has one."""
+    bucket = StoredCandle.bucket
+    return select(func.count(), func.min(bucket), func.max(bucket)).where(
+        *within(StoredCandle, series, first, last)
+    )
+
+
 def settled(series: Series, first: int, last: int) -> Select[int]:
     """The number of buckets of [first, last] with a candle or a noted absence; none has both."""
     counts = [
