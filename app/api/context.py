@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from app.services.coverage import CoverageCounter
 class Context:
     """The runtime, and what its settings alone decide.
 
-    `draining` is set once this process should get no new requests.
+    `draining` is set once this process should get no new requests. A heavy read holds `heavy_reads`
+    (`app.api.heavy_reads`).
     """
 
     runtime: Runtime
     draining: threading.Event
     coverage: CoverageCounter
+    heavy_reads: asyncio.Semaphore
     access_log: bool
     root_path: str
     price_source: PriceSource
@@ -42,6 +45,7 @@ class Context:
             runtime=runtime,
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
+            heavy_reads=asyncio.Semaphore(1),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
             price_source=runtime.price_source,

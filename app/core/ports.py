@@ -108,6 +108,12 @@ class SeriesStore(Protocol):
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
 
+    def extent(self, series: Series, first: int, last: int) -> tuple[int, int | None, int | None]:
+        """How many buckets of [first, last] have a candle, and the first and last of them.
+
+        Reads no rows.
+        """
+
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
         """The buckets of [first, last] that the exchange lacked at the last request, ascending."""
 

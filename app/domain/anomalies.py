@@ -297,6 +297,7 @@ def _judgement(
     rule: Rule, previous: Exact, latest: Exact, change: int, usual: Usual | None, recent: int
 ) -> Judgement:
     """The judgement of one change, in words too; `usual` comes from `recent` earlier changes."""
+    shown = _shown(change)
     if usual is None:
         outcome = Outcome.INSUFFICIENT
         reason = (
@@ -306,12 +307,12 @@ def _judgement(
     else:
         exceeded = usual.exceeded_by(change)
         outcome = Outcome.ANOMALOUS if exceeded else Outcome.NORMAL
-        low, high = _shown(usual.centre - usual.limit), _shown(usual.centre + usual.limit)
-        moved = _moved(change)
+        moved = _moved(change, abs(shown))
         if rule.method is Method.RELATIVE:
             verdict = "exceeds" if exceeded else "is within"
-            reason = f"{moved}; that {verdict} the threshold of {_percent(high)}."
+            reason = f"{moved}; that {verdict} the threshold of {_percent(_shown(usual.limit))}."
         else:
+            low, high = _shown(usual.centre - usual.limit), _shown(usual.centre + usual.limit)
             verdict = "outside" if exceeded else "within"
             reason = (
                 f"{moved}, {verdict} the range from {_percent(low)} to {_percent(high)} that "
@@ -322,18 +323,18 @@ def _judgement(
         method=rule.method,
         latest=latest,
         previous=previous,
-        change=_shown(change),
+        change=shown,
         usual=None if usual is None else _shown(usual.centre),
         threshold=None if usual is None else _shown(usual.limit),
         reason=reason,
     )
 
 
-def _moved(change: int) -> str:
-    """The change as the beginning of a sentence."""
+def _moved(change: int, size: int) -> str:
+    """The change (in units), whose size in 1e-8 is `size`, as the beginning of a sentence."""
     if not change:
         return "The price did not change"
-    return f"The price {'rose' if change > 0 else 'fell'} by {_percent(abs(_shown(change)))}"
+    return f"The price {'rose' if change > 0 else 'fell'} by {_percent(size)}"
 
 
 def _shown(number: int) -> int:

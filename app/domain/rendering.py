@@ -30,7 +30,7 @@ def candles(rows: Iterable[tuple[Candle, AverageRow]], windows: Sequence[Window]
 
 
 def _candle(candle: Candle, row: AverageRow, columns: Sequence[tuple[str, int]]) -> str:
-    means = "".join(f",{key}{_number(row.values[index])}" for key, index in columns)
+    means = "".join([f",{key}{_number(row.values[index])}" for key, index in columns])
     return (
         f'{{"timestamp":{candle.bucket},"open":{text(candle.open)},"high":{text(candle.high)},'
         f'"low":{text(candle.low)},"close":{text(candle.close)},"volume":{_number(candle.volume)}{means}}}'
@@ -48,6 +48,7 @@ class Number(str):
 
 
 Flat = Mapping[str, str | int | bool | Number | None]
+"""The members of an object, by names that are plain ASCII."""
 
 
 def decimal(value: Exact | None) -> Number | None:
@@ -57,11 +58,15 @@ def decimal(value: Exact | None) -> Number | None:
 
 def flat(members: Flat) -> bytes:
     """Render a JSON object without nested values, in the order of its members."""
-    parts = (
-        f"{json.dumps(key)}:{value if isinstance(value, Number) else json.dumps(value)}"
-        for key, value in members.items()
-    )
+    parts = [f'"{key}":{_value(value)}' for key, value in members.items()]
     return f"{{{','.join(parts)}}}".encode()
+
+
+def _value(value: str | int | bool | Number | None) -> str:
+    if isinstance(value, Number):
+        return value
+    # `json.dumps` makes an encoder for each number, and most values are numbers.
+    return str(value) if type(value) is int else json.dumps(value)
 
 
 def price(stored: StoredPrice, *, stale: bool) -> bytes:

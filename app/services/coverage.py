@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 from app.core.market import WARM_UP, Series
@@ -69,14 +68,15 @@ class CoverageCounter:
 
 
 def _count(store: SeriesStore, series: Series, served: Span) -> Coverage:
-    stored = store.buckets(series, *warmed_up(served, series.interval))
-    warm_up = bisect_left(stored, served.first)
-    buckets = stored[warm_up:]
+    stored, first, last = store.extent(series, *served)
+    before, _, _ = store.extent(
+        series, warmed_up(served, series.interval).first, served.first - series.step
+    )
     return Coverage(
         series,
-        first=buckets[0] if buckets else None,
-        last=buckets[-1] if buckets else None,
+        first=first,
+        last=last,
         expected=series.interval.count(*served),
-        stored=len(buckets),
-        warm_up_missing=WARM_UP - warm_up,
+        stored=stored,
+        warm_up_missing=WARM_UP - before,
     )

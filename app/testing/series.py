@@ -105,6 +105,11 @@ class MemorySeriesStore:
         """The buckets in [first, last] that have a candle, ascending."""
         return list(self._committed(series).within(first, last))
 
+    def extent(self, series: Series, first: int, last: int) -> tuple[int, int | None, int | None]:
+        """How many buckets of [first, last] have a candle, and the first and last of them."""
+        stored = self._committed(series).within(first, last)
+        return len(stored), *((stored[0], stored[-1]) if stored else (None, None))
+
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
         """The buckets of [first, last] that the exchange lacked at the last request, ascending."""
         absent = self._committed(series).absent

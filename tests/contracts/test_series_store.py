@@ -101,6 +101,7 @@ VOLUMES: list[Exact | None] = [0, "92233720368.54775808", "0.000000001", None, L
 def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
     assert store.state(BTC_DAILY) == EMPTY_SERIES
     assert store.buckets(BTC_DAILY, 0, NOW) == []
+    assert store.extent(BTC_DAILY, 0, NOW) == (0, None, None)
     assert store.rows(BTC_DAILY, 0, NOW) == (EMPTY_SERIES, [])
     assert absent(store, 0, NOW) == []
     found = store.read(BTC_DAILY, 20, 0, NOW)
@@ -131,6 +132,7 @@ def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> 
     candles = daily(range(10))
     put(store, candles, [AverageRow(item.bucket, (1, 1, 1)) for item in candles])
     assert store.buckets(BTC_DAILY, day(3), day(5)) == [day(3), day(4), day(5)]
+    assert store.extent(BTC_DAILY, day(3), day(5)) == (3, day(3), day(5))
     assert [c.bucket for c, _ in store.rows(BTC_DAILY, day(3), day(5))[1]] == [
         day(3),
         day(4),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from app import serve
+from tests.support.api import FakeRuntime, settings
 from tests.support.commands import run
 from tests.support.patience import until
 from tests.support.processes import DEADLINE, ask_over, ended, process, refuses, url_in_log
@@ -181,3 +186,19 @@ def test_a_request_that_never_ends_does_not_keep_the_process(tmp_path: Path) -> 
         assert reply.exception(timeout=DEADLINE) or reply.result().status_code == 500
     assert code == 1
     assert "server_overdue" in said
+
+
+def test_threads_take_short_turns_and_the_collector_small_rounds_only_while_it_serves() -> None:
+    def now() -> tuple[float, bool]:
+        return sys.getswitchinterval(), gc.get_freeze_count() > 0
+
+    seen = []
+
+    def ready(_url: str) -> None:
+        seen.append(now())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = now()
+    assert serve.run(settings(port="0"), build=FakeRuntime().build, on_ready=ready) == 0
+    assert seen == [(serve.SWITCH_INTERVAL, True)]
+    assert now() == before == (0.005, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.api import heavy_reads
 from app.api.models import ANOMALIES_EXAMPLE, SeriesAnomalies
 from app.api.parameters import (
     ANOMALIES,
@@ -13,11 +14,12 @@ from app.api.parameters import (
     series_parameters,
 )
 from app.api.responses import JsonBytes, series_replies, series_reply, series_response
+from app.bootstrap import Runtime
 from app.core.errors import ReversedPeriod
 from app.domain import rendering
-from app.domain.anomalies import AnomalousPoint
+from app.domain.anomalies import AnomalousPoint, Rule
 from app.services.anomalies import judge_closes
-from app.services.averages import Reading, limited
+from app.services.averages import Reading, Selection, limited
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
@@ -30,7 +32,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     ),
     openapi_extra=series_parameters(ANOMALIES),
 )
-def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> Response:
+async def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> Response:
     """The closes of a period, judged by the rules for live prices (`/anomaly/{symbol}`).
 
     A change exists only between neighbouring buckets, so the close after a gap is not judged.
@@ -38,6 +40,15 @@ def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> 
     `X-Data-Missing` the buckets without a close.
     """
     runtime, (buckets, rule) = context.runtime, request
+
+    def answer() -> Response:
+        reading = _read(runtime, buckets, rule)
+        return series_response(series_reply(f"anomalies {rule}", buckets, reading), held)
+
+    return await heavy_reads.read(context, buckets.expected, answer)
+
+
+def _read(runtime: Runtime, buckets: Selection, rule: Rule) -> Reading:
     span = limited(runtime.averages, buckets)
     state, closes = judge_closes(runtime.series, buckets.series, span.first, span.last, rule)
     rows = b",".join(rendering.flat(_point(point)) for point in closes.anomalies)
@@ -52,8 +63,7 @@ def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> 
     )
     body = head[:-1] + b',"anomalies":[' + rows + b"]}"
     missing = buckets.missing(closes.judged + closes.insufficient, state.last)
-    reading = Reading(body, state, missing)
-    return series_response(series_reply(f"anomalies {rule}", buckets, reading), held)
+    return Reading(body, state, missing)
 
 
 def _point(point: AnomalousPoint) -> rendering.Flat:

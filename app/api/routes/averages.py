@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.api import heavy_reads
 from app.api.models import AVERAGES_EXAMPLE, CANDLES_EXAMPLE, AveragePoint, CandlePoint
 from app.api.parameters import (
     AVERAGES,
@@ -39,7 +40,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     ),
     openapi_extra=series_parameters(AVERAGES),
 )
-def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch) -> Response:
+async def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch) -> Response:
     """One row for each closed bucket from `from` to `to` that has this average, ascending.
 
     An average is the exact mean of the last `range` closes, rounded half to even at 8 places. It
@@ -47,8 +48,12 @@ def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch) -> Re
     never filled, and `X-Data-Missing` counts it. One reply spans at most 10,000 stored buckets.
     """
     buckets, window = request
-    reading = read_averages(context.runtime.averages, window, buckets)
-    return series_response(averages_reply(window, buckets, reading), held)
+
+    def answer() -> Response:
+        reading = read_averages(context.runtime.averages, window, buckets)
+        return series_response(averages_reply(window, buckets, reading), held)
+
+    return await heavy_reads.read(context, buckets.expected, answer)
 
 
 @router.get(
@@ -63,12 +68,16 @@ def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch) -> Re
     ),
     openapi_extra=series_parameters(CANDLES),
 )
-def candles(request: CandlesDep, context: ContextDep, held: IfNoneMatch) -> Response:
+async def candles(request: CandlesDep, context: ContextDep, held: IfNoneMatch) -> Response:
     """One row for each closed bucket from `from` to `to` that has a candle, ascending.
 
     With `windows=20,50,200` each row has `mms_20`, `mms_50` and `mms_200`, null where that average
     does not exist. `X-Data-Missing` counts the buckets without a candle.
     """
     runtime, (buckets, windows) = context.runtime, request
-    reading = read_candles(runtime.series, runtime.averages, windows, buckets)
-    return series_response(series_reply(f"candles {windows}", buckets, reading), held)
+
+    def answer() -> Response:
+        reading = read_candles(runtime.series, runtime.averages, windows, buckets)
+        return series_response(series_reply(f"candles {windows}", buckets, reading), held)
+
+    return await heavy_reads.read(context, buckets.expected, answer)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.api import heavy_reads
 from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
 from app.api.parameters import GAPS, ContextDep, SeriesDep, series_parameters
 from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
+from app.core.market import DAY
 from app.domain.times import iso, iso_or_none
 from app.services.gaps import Inspection, inspect
 
@@ -22,7 +24,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     },
     openapi_extra=series_parameters(GAPS),
 )
-def gaps(series: SeriesDep, context: ContextDep) -> Response:
+async def gaps(series: SeriesDep, context: ContextDep) -> Response:
     """The closed buckets that have no candle, as ranges with their cause.
 
     They lie in the served period or, with `warm_up`, in the 199 buckets before it: an average needs
@@ -37,8 +39,13 @@ def gaps(series: SeriesDep, context: ContextDep) -> Response:
     did not answer that run. This is not stored, so here the range keeps its earlier cause.
     """
     runtime = context.runtime
-    inspection = inspect(runtime.series, series, runtime.settings.history_days, runtime.clock())
-    return JsonBytes(_reply(inspection).model_dump_json().encode())
+    days = runtime.settings.history_days
+
+    def answer() -> Response:
+        inspection = inspect(runtime.series, series, days, runtime.clock())
+        return JsonBytes(_reply(inspection).model_dump_json().encode())
+
+    return await heavy_reads.read(context, days * DAY // series.step, answer)
 
 
 def _reply(inspection: Inspection) -> Gaps:

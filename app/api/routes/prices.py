@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.api import heavy_reads
 from app.api.models import (
     ANOMALY_EXAMPLE,
     HISTORY_EXAMPLE,
@@ -81,16 +82,20 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     },
     openapi_extra=symbol_parameters(HISTORY),
 )
-def history(request: HistoryDep, context: ContextDep) -> Response:
+async def history(request: HistoryDep, context: ContextDep) -> Response:
     """By arrival: the id. `timestamp` is the time of collection, `priced_at` the price's own time.
 
     `stale` marks a price whose own time is too long before the time of its collection.
     """
     rules = context.runtime.price_rules
     coin, limit, first, last = request
-    prices = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
-    rows = (rendering.price(price, stale=_stale(price, rules)) for price in prices)
-    return JsonBytes(b"[" + b",".join(rows) + b"]")
+
+    def answer() -> Response:
+        prices = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
+        rows = (rendering.price(price, stale=_stale(price, rules)) for price in prices)
+        return JsonBytes(b"[" + b",".join(rows) + b"]")
+
+    return await heavy_reads.read(context, limit, answer)
 
 
 @router.get(

@@ -45,6 +45,9 @@ Result = TypeVar("Result")
 
 _AVERAGES_FROM: Final = STATE_WIDTH + 1 + len(PRICES)
 
+_ROWS_AT_ONCE: Final = 500
+"""Rows that the driver makes in one call, during which no other thread runs."""
+
 
 class SqlSeriesStore:
     """SeriesStore and AverageStore over SQLite or PostgreSQL.
@@ -80,6 +83,11 @@ class SqlSeriesStore:
         """The buckets in [first, last] that have a candle, ascending."""
         records = self._rows(statements.candles(series, first, last, "bucket"))
         return [row[0] for row in records]
+
+    def extent(self, series: Series, first: int, last: int) -> tuple[int, int | None, int | None]:
+        """How many buckets of [first, last] have a candle, and the first and last of them."""
+        ((count, oldest, newest),) = self._rows(statements.extent(series, first, last))
+        return count, oldest, newest
 
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
         """The buckets in [first, last] that the exchange did not have, ascending."""
@@ -143,7 +151,11 @@ class SqlSeriesStore:
         return AverageSlice(state, len(means), rendering.averages(means))
 
     def _rows(self, query: Executable) -> Sequence[Any]:
-        return self._read(lambda connection: connection.execute(query).all())
+        def ask(connection: Connection) -> list[Any]:
+            parts = connection.execute(query).partitions(_ROWS_AT_ONCE)
+            return [row for part in parts for row in part]
+
+        return self._read(ask)
 
     def _read(self, ask: Callable[[Connection], Result]) -> Result:
         if self._connection is not None:

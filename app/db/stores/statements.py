@@ -138,6 +138,14 @@ def absences(series: Series, first: int, last: int) -> Select[int, int, int]:
     )
 
 
+def extent(series: Series, first: int, last: int) -> Select[int, int, int]:
+    """The number of candles of [first, last], and the first and last bucket that has one."""
+    bucket = CANDLES.c.bucket
+    return select(func.count(), func.min(bucket), func.max(bucket)).where(
+        *within(CANDLES, series, first, last)
+    )
+
+
 def settled(series: Series, first: int, last: int) -> Select[int]:
     """The number of buckets of [first, last] with a candle or a noted absence; none has both."""
     counts = [

@@ -12,15 +12,15 @@ DAILY = Interval.DAY
 
 
 class CountingStore(MemorySeriesStore):
-    """Records how often all buckets are read."""
+    """Records how often the served candles are counted."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.reads = 0
+        self.counts = 0
 
-    def buckets(self, series: Series, first: int, last: int) -> list[int]:
-        self.reads += 1
-        return super().buckets(series, first, last)
+    def extent(self, series: Series, first: int, last: int) -> tuple[int, int | None, int | None]:
+        self.counts += last >= LAST
+        return super().extent(series, first, last)
 
 
 def test_a_whole_series_misses_nothing() -> None:
@@ -52,21 +52,23 @@ def test_buckets_are_counted_again_only_after_a_load_or_in_a_new_period() -> Non
     counter = CoverageCounter(store, 365)
     for _ in range(3):
         assert counter.coverage(BTC_DAILY, NOW).missing == 1
-    assert store.reads == 1
+    assert store.counts == 1
     load(store)
     assert counter.coverage(BTC_DAILY, NOW).missing == 0
-    assert store.reads == 2
+    assert store.counts == 2
     assert counter.coverage(BTC_DAILY, NOW + DAY).missing == 1
-    assert store.reads == 3
+    assert store.counts == 3
 
 
 def test_a_load_between_the_two_reads_is_counted_anew_by_the_next_request() -> None:
     class Loading(CountingStore):
-        def buckets(self, series: Series, first: int, last: int) -> list[int]:
-            found = super().buckets(series, first, last)
-            if self.reads == 1:
+        def extent(
+            self, series: Series, first: int, last: int
+        ) -> tuple[int, int | None, int | None]:
+            extent = super().extent(series, first, last)
+            if self.counts == 1:
                 load(self)
-            return found
+            return extent
 
     store = Loading()
     load(store, without=[LAST])
@@ -74,4 +76,4 @@ def test_a_load_between_the_two_reads_is_counted_anew_by_the_next_request() -> N
     assert counter.coverage(BTC_DAILY, NOW).missing == 1
     assert counter.coverage(BTC_DAILY, NOW).missing == 0
     assert counter.coverage(BTC_DAILY, NOW).missing == 0
-    assert store.reads == 2
+    assert store.counts == 2

@@ -1,0 +1,30 @@
+"""Heavy reads run one at a time, and wait for their turn in the event loop.
+
+Work on many rows holds the interpreter, which every other request needs, too. Two such reads at a
+time are no faster than one after the other, and those that wait on a thread take the threads of
+light reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from fastapi import Response
+from starlette.concurrency import run_in_threadpool
+
+from app.api.context import Context
+
+HEAVY_ROWS: Final = 1_000
+"""A read of more rows or buckets than this is heavy."""
+
+
+async def read(context: Context, rows: int, answer: Callable[[], Response]) -> Response:
+    """Run `answer`, which reads up to `rows` rows, on a worker thread; in its turn if heavy.
+
+    While it waits, it holds neither a thread nor a database connection.
+    """
+    if rows <= HEAVY_ROWS:
+        return await run_in_threadpool(answer)
+    async with context.heavy_reads:
+        return await run_in_threadpool(answer)
