@@ -199,13 +199,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if not self.started:
-            return
-        # What the start has made stays for ever. Looking through it again and again would hold
-        # every request for some tens of milliseconds.
-        gc.collect()
-        gc.freeze()
-        self._ready()
+        if self.started:
+            self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)

@@ -28,27 +28,23 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "app/domain/rendering.py": ("tests/unit/domain/test_rendering.py",),
     "app/domain/price_scale.py": ("tests/unit/domain/test_price_scale.py",),
     "app/domain/times.py": ("tests/unit/domain/test_times.py",),
-    "app/db/cache/layers.py": ("tests/unit/db/test_layered_cache.py",),
     "app/db/cache/memcached.py": (
         "tests/unit/db/test_memcached_states.py",
         "tests/unit/db/test_memcached_nonsense.py",
         "tests/integration/contracts/test_cache.py",
     ),
-    "app/db/cache/memory.py": (
-        "tests/unit/db/test_memory_cache.py",
-        "tests/contracts/test_cache.py",
-    ),
+    "app/db/cache/memory.py": ("tests/unit/db/test_memory_cache.py",),
     "app/db/cache/averages.py": (
         "tests/unit/db/test_cached_averages.py",
         "tests/unit/db/test_cached_readers.py",
         "tests/unit/db/test_cached_series.py",
+        "tests/unit/db/test_warm_averages.py",
     ),
     "app/db/cache/single_flight.py": ("tests/unit/db/test_single_flight.py",),
 }
 """Module → its unit and contract tests."""
 
 ONLY: Final[dict[str, str]] = {
-    "app/db/cache/memcached.py": "not (layers or three)",
-    "app/db/cache/memory.py": "memory",
+    "app/db/cache/memcached.py": "not three",
 }
 """Module → which of its tests, as pytest's -k: a contract's tests run for every kind of cache."""

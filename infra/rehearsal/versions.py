@@ -66,7 +66,7 @@ def every(head: str) -> dict[str, tuple[Changes, dict[str, str]]]:
 
     add = {f"{_MIGRATIONS}/v{adding}.py": _ADDING.format(new=adding, old=head)}
     fail = {f"{_MIGRATIONS}/v{broken}.py": _BROKEN.format(new=broken, old=adding)}
-    header = ('"X-Data-Missing": str(reading.missing)', '"X-Data-Mislaid": str(reading.missing)')
+    header = ('b"x-data-missing", b"%d" % reading', 'b"x-data-mislaid", b"%d" % reading')
     serve = (
         '"""Serve as the settings and the command line say; returns the exit code."""',
         "return 1",
