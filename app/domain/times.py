@@ -26,6 +26,7 @@ ALLOWED: Final = (
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 _LONGEST: Final = 40
+_TODAY: Final = len("1711670400")
 _SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
 _COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})", re.ASCII)
 _YEAR: Final = re.compile(r"(19|20)[0-9]{2}", re.ASCII)
@@ -58,6 +59,9 @@ def moment(text: str, name: str) -> Moment:
 
     `name` is the parameter's name. Raises InvalidParameter, which names it.
     """
+    if len(text) == _TODAY and text.isdecimal() and text.isascii():
+        second = int(text)  # what most programs send, and nothing else has ten digits
+        return Moment(second, second)
     if len(text) > _LONGEST:
         raise _unreadable(text, name, "is too long for a moment")
     if _SECONDS.fullmatch(text):

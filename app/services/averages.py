@@ -31,20 +31,17 @@ MAX_POINTS: Final = 10_000
 class Selection:
     """The buckets of one series that a request selects.
 
-    `first` and `last` are bucket starts. `last` may be before `first`, or in the future. `now` is
-    the unix time of the request, `history_days` the number of days served.
+    `first` and `last` are bucket starts. `last` may be before `first`, or in the future. `closed`
+    is the newest bucket that had ended, by our clock, at `now`, the unix time of the request.
+    `history_days` is the number of days served.
     """
 
     series: Series
     first: int
     last: int
+    closed: int
     now: float
     history_days: int
-
-    @property
-    def closed(self) -> int:
-        """The newest bucket that had ended, by our clock, at the time of the request."""
-        return self.series.interval.last_closed(self.now)
 
     @property
     def expected(self) -> int:
@@ -96,8 +93,8 @@ def select(
         newest = min(last, closed)
         days = newest - (history_days - 1) * DAY
         points = newest - (MAX_POINTS - 1) * interval.seconds
-        return Selection(series, max(0, days, points), last, now, history_days)
-    return Selection(series, interval.ceil(since.first), last, now, history_days)
+        return Selection(series, max(0, days, points), last, closed, now, history_days)
+    return Selection(series, interval.ceil(since.first), last, closed, now, history_days)
 
 
 def next_change(interval: Interval, now: float) -> int:
