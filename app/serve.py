@@ -50,7 +50,7 @@ SWITCH_INTERVAL: Final = 0.0005
 """Seconds that a thread may keep the interpreter from another that wants it.
 
 A request in the event loop waits for the interpreter several times, each time as long as this. With
-Python's 0.005 one busy thread costs it tens of milliseconds (decision 0021)."""
+Python's 0.005 the p99 beside one busy thread is 7 ms, with this 3 (decision 0021)."""
 
 _OVERTIME: Final = 3.0
 _WORKER: Final = "AnyIO worker"  # the name of the threads that run plain route functions

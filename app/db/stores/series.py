@@ -81,8 +81,8 @@ class SqlSeriesStore:
 
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
-        records = self._rows(statements.candles(series, first, last, "bucket"))
-        return [row[0] for row in records]
+        query = statements.candles(series, first, last, "bucket")
+        return self._read(lambda connection: _all(connection.scalars(query)))
 
     def extent(self, series: Series, first: int, last: int) -> tuple[int, int | None, int | None]:
         """How many buckets of [first, last] have a candle, and the first and last of them."""
@@ -151,16 +151,17 @@ class SqlSeriesStore:
         return AverageSlice(state, len(means), rendering.averages(means))
 
     def _rows(self, query: Executable) -> Sequence[Any]:
-        def ask(connection: Connection) -> list[Any]:
-            parts = connection.execute(query).partitions(_ROWS_AT_ONCE)
-            return [row for part in parts for row in part]
-
-        return self._read(ask)
+        return self._read(lambda connection: _all(connection.execute(query)))
 
     def _read(self, ask: Callable[[Connection], Result]) -> Result:
         if self._connection is not None:
             return ask(self._connection)
         return read(self._reads, ask)
+
+
+def _all(result: Any) -> list[Any]:
+    """Every row of a result, whose own `all` would make them in one call."""
+    return [row for part in result.partitions(_ROWS_AT_ONCE) for row in part]
 
 
 # One statement for both databases. SQLAlchemy's own would import PostgreSQL's whole dialect.
