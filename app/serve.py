@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import os
 import signal
@@ -18,10 +17,8 @@ from types import FrameType
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from app import bootstrap
-from app.api.corked import Corked, Corks
 from app.bootstrap import Runtime
 from app.commands import command
 from app.core import waits
@@ -29,6 +26,7 @@ from app.core.errors import ConfigurationError
 from app.core.logging import structlog
 from app.core.settings import Settings
 from app.main import create_app
+from app.protocol import protocol
 from app.supervisor import Channel, Job, supervise
 
 log = structlog.get_logger()
@@ -163,7 +161,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 create_app(settings, lambda _settings: runtime, draining=draining),
-                http=_protocol(),
+                http=protocol(),
                 lifespan="on",
                 ws="none",
                 log_config=None,
@@ -226,17 +224,6 @@ class _Server(uvicorn.Server):
                 self._leave_at = time.monotonic() + self._drain
             self.should_exit |= time.monotonic() >= self._leave_at
         return await super().on_tick(counter)
-
-
-def _protocol() -> type[asyncio.Protocol]:
-    """uvicorn's HTTP protocol, with replies that leave in one piece; for one event loop."""
-    corks = Corks()
-
-    class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # one of two, as installed
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(Corked(transport, corks))
-
-    return Protocol
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI
@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.compression import RawHeaders
 from app.api.errors import INTERNAL, reply
+from app.api.fast_path import NOSNIFF
 from app.core.access_log import AccessLog, request_ids
 from app.core.errors import MmsError
 from app.core.logging import structlog
@@ -28,8 +29,12 @@ from app.core.redaction import redacted
 log = structlog.get_logger()
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+READY: Final = "mms.ready_reply"
+"""The ASGI extension of a server that takes a whole reply at once: a function of the status, the
+lines of the head, and the body, which returns whether it has sent them."""
+
+_NONE: Final[Mapping[str, Any]] = {}
 _LONGEST_QUERY: Final = 200
-_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _READS: Final = ("GET", "HEAD")
 
 
@@ -57,19 +62,18 @@ class Edge:
         if fast is not None and scope["method"] in _READS:
             answer = await fast.answer(scope)
             if answer is not None:
-                status, headers, body = answer
-                if scope["method"] == "HEAD":
-                    body = b""
-                await send(
-                    {
-                        "type": "http.response.start",
-                        "status": status,
-                        "headers": _with_id(headers, request_id),
-                    }
-                )
-                await send({"type": "http.response.body", "body": body})
+                body = b"" if scope["method"] == "HEAD" else answer.body
+                ready = scope.get("extensions", _NONE).get(READY)
+                head = answer.head + b"x-request-id: %b\r\n" % request_id.encode("ascii")
+                if ready is None or not ready(answer.status, head, body):
+                    headers = _with_id(answer.headers, request_id)
+                    status = answer.status
+                    await send(
+                        {"type": "http.response.start", "status": status, "headers": headers}
+                    )
+                    await send({"type": "http.response.body", "body": body})
                 if state["context"].access_log:
-                    self._log(scope, request_id, status, started, len(body))
+                    self._log(scope, request_id, answer.status, started, len(body))
                 return
         await self._pass_on(scope, receive, send, started, request_id)
 
@@ -135,7 +139,7 @@ class Edge:
 
 
 def _with_id(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RawHeaders:
-    return [*headers, _NOSNIFF, (b"x-request-id", request_id.encode("ascii"))]
+    return [*headers, NOSNIFF, (b"x-request-id", request_id.encode("ascii"))]
 
 
 def _client_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

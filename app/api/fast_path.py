@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
@@ -42,8 +42,17 @@ _MOST_SEEN: Final = 10_000
 _Key = tuple[str, bytes, bool]
 """Path, query, and whether the client accepts gzip."""
 
-Answer = tuple[int, RawHeaders, bytes]
-"""Status, headers and body."""
+NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+"""The last header of every reply but its id."""
+
+
+class Answer(NamedTuple):
+    """A reply without its id. `head` are its headers and NOSNIFF as lines."""
+
+    status: int
+    headers: RawHeaders
+    head: bytes
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +67,8 @@ class Kept:
     made: float
     expires: float
     tag: str
-    headers: RawHeaders
-    headers_of_304: RawHeaders
-    body: bytes
+    whole: Answer
+    not_modified: Answer
 
 
 class FastPath:
@@ -71,7 +79,9 @@ class FastPath:
         self._clock = context.runtime.clock
         self._warm = warm
         ttl = context.runtime.settings.cache_ttl_seconds
-        self._kept = MemoryCache[_Key, Kept](ttl, lambda kept: len(kept.body) + _OVERHEAD, capacity)
+        self._kept = MemoryCache[_Key, Kept](
+            ttl, lambda kept: len(kept.whole.body) + _OVERHEAD, capacity
+        )
         self._came_once: set[int] = set()
         self._pairs = _paths(context)
 
@@ -93,7 +103,7 @@ class FastPath:
             if state is None:
                 return None
             if state is reply.state and reply.made <= self._clock() < reply.expires:
-                return _answer(headers, reply.tag, reply.headers, reply.body, reply.headers_of_304)
+                return reply.not_modified if _holds(headers, reply.tag) else reply.whole
         return await self._made(key, pair, headers)
 
     async def _made(self, key: _Key, pair: str, request: Mapping[bytes, bytes]) -> Answer | None:
@@ -106,26 +116,27 @@ class FastPath:
         reading = warm_averages(self._warm, window, buckets)
         if reading is None:
             return None
-        whole = averages_reply(window, buckets, reading)
-        headers, body = whole.headers, whole.body
+        headers, body, tag = averages_reply(window, buckets, reading)
         if gzip:
             if is_large(body):
                 headers, body = await asyncio.to_thread(compressed, headers, body)
             else:
                 headers, body = compressed(headers, body)
+        whole = _answer(200, headers, body)
         if self._came_before(key):
             reply = Kept(
                 series=buckets.series,
                 state=reading.state,
                 made=buckets.now,
                 expires=next_change(buckets.series.interval, buckets.now),
-                tag=whole.tag,
-                headers=headers,
-                headers_of_304=headers_of_304(headers),
-                body=body,
+                tag=tag,
+                whole=whole,
+                not_modified=_answer(304, headers_of_304(headers), b""),
             )
             self._kept.set(key, reply)
-        return _answer(request, whole.tag, headers, body)
+        if _holds(request, tag):
+            return _answer(304, headers_of_304(headers), b"")
+        return whole
 
     def _came_before(self, key: _Key) -> bool:
         """Whether a request with this key was computed before."""
@@ -139,18 +150,15 @@ class FastPath:
         return False
 
 
-def _answer(
-    request: Mapping[bytes, bytes],
-    tag: str,
-    headers: RawHeaders,
-    body: bytes,
-    without_body: RawHeaders | None = None,
-) -> Answer:
-    """200, or 304 where the client holds the reply; `request` are the request's headers."""
+def _answer(status: int, headers: RawHeaders, body: bytes) -> Answer:
+    head = b"".join([b"%b: %b\r\n" % header for header in (*headers, NOSNIFF)])
+    return Answer(status, headers, head, body)
+
+
+def _holds(request: Mapping[bytes, bytes], tag: str) -> bool:
+    """Whether the client holds the reply already; `request` are the request's headers."""
     held = request.get(b"if-none-match")
-    if held is not None and is_held(held.decode("latin-1"), tag):
-        return 304, without_body or headers_of_304(headers), b""
-    return 200, headers, body
+    return held is not None and is_held(held.decode("latin-1"), tag)
 
 
 def _paths(context: Context) -> dict[str, str]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from fastapi import Response
@@ -49,8 +48,7 @@ class JsonBytes(JSONResponse):
         return content
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesReply:
+class SeriesReply(NamedTuple):
     """A reply of 200 to a read of a series; `tag` is its entity tag, without `W/`."""
 
     headers: RawHeaders
@@ -112,9 +110,11 @@ def series_reply(
 
 def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
     """The entity tag of one representation."""
-    period = f"{buckets.first} {min(buckets.last, buckets.closed)}"
-    name = f"{kind} {buckets.series.pair.symbol} {buckets.series.interval} {period}"
-    name = f"{name} {reading.state.revision} {reading.missing}"
+    series, state = buckets.series, reading.state
+    name = (
+        f"{kind} {series.pair.symbol} {series.step} {buckets.first} "
+        f"{min(buckets.last, buckets.closed)} {state.revision} {reading.missing}"
+    )
     return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
 
 

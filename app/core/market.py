@@ -115,6 +115,9 @@ class Interval(Enum):
     def __str__(self) -> str:
         return str(self.value)
 
+    # Each member is one object, and a read looks several times for what belongs to an interval.
+    __hash__ = object.__hash__
+
     @classmethod
     def parse(cls, text: str) -> Interval:
         """Read `1m`, `15m`, `1h`, `3h` or `1d`. Raises UnsupportedInterval."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.core.errors import InvalidParameter
 from app.core.market import (
@@ -27,8 +26,7 @@ MAX_POINTS: Final = 10_000
 """The most buckets that one reply may span."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """The buckets of one series that a request selects.
 
     `first` and `last` are bucket starts. `last` may be before `first`, or in the future. `closed`
@@ -59,8 +57,7 @@ class Selection:
         return max(0, self.series.interval.count(self.first, min(self.last, due)) - values)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A rendered reply and what it says about the data.
 
     `body` shows the series at `state`. `missing` counts the selected closed buckets without a

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from app.api.corked import SMALL, Corked, Corks
+from app.protocol import SMALL, Corked, Corks
 
 
 class RecordingTransport(asyncio.Transport):
