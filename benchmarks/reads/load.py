@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,13 +78,15 @@ def closed_loop(
         listed.write_text("\n".join(paths))
         text = _PATHS % listed + text
     script.write_text(text)
-    said = _run(
-        [
-            *(program, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"),
-            *("-s", str(script)),
-            *(f"-H{name}: {value}" for name, value in (headers or {}).items()),
-            url + path,
-        ]
+    said = _said(
+        _start(
+            [
+                *(program, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"),
+                *("-s", str(script)),
+                *(f"-H{name}: {value}" for name, value in (headers or {}).items()),
+                url + path,
+            ]
+        )
     )
     counted = read(said)
     if counted.failed:
@@ -104,24 +107,42 @@ class Timed:
         return self.milliseconds[math.ceil(0.99 * len(self.milliseconds)) - 1]
 
 
-def open_loop(
-    program: str, url: str, seconds: int, folder: Path, rate: float, connections: int
-) -> Timed:
-    """Ask at `rate` requests a second, however long the answers take.
+@dataclass(frozen=True)
+class Pace:
+    """Requests per second in all, over `groups` of connections that take turns.
+
+    h2load sends on all connections of a group at the same moment, so a group is a burst.
+    """
+
+    rate: float
+    group: int
+    groups: int
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests on one connection: longer waits hold back the next one."""
+        return self.group * self.groups / self.rate
+
+
+def open_loop(program: str, url: str, seconds: int, folder: Path, pace: Pace) -> Timed:
+    """Ask at a rate, however long the answers take; an h2load for each group.
 
     A request that was not even sent in time counts as one that lasted from begin to end: h2load
     asks one at a time on a connection. Raises Wrong where a request failed.
     """
-    log = folder / "h2load.tsv"
-    log.unlink(missing_ok=True)
-    pace = ["--h1", f"-c{connections}", f"-D{seconds}", f"--rps={rate / connections:.3f}"]
-    said = _run([program, *pace, f"--log-file={log}", url])
-    failed = failures(said)
-    timed = timings(log.read_text(), connections)
-    if failed:
+    options = ["--h1", f"-c{pace.group}", f"-D{seconds}", f"--rps={1 / pace.interval:.3f}", url]
+    logs = [folder / f"h2load-{number}.tsv" for number in range(pace.groups)]
+    started = []
+    for log in logs:
+        log.unlink(missing_ok=True)
+        started.append(_start([program, *options, f"--log-file={log}"]))
+        time.sleep(pace.interval / pace.groups)
+    if failed := sum(failures(_said(process)) for process in started):
         raise Wrong(f"{url}: {failed} requests of h2load failed")
-    unsent = max(0, int(SENT * rate * seconds) - connections - len(timed.milliseconds))
-    return Timed((*timed.milliseconds, *[seconds * 1e3] * unsent))
+    taken = [each for log in logs for each in timings(log.read_text(), pace.group)]
+    due = int(SENT * pace.rate * seconds) - pace.group * pace.groups
+    taken += [seconds * 1e3] * (due - len(taken))
+    return Timed(tuple(sorted(taken)))
 
 
 def failures(said: str) -> int:
@@ -135,8 +156,8 @@ def failures(said: str) -> int:
     return max(counts.values()) + sum(map(int, statuses.groups()))
 
 
-def timings(log: str, connections: int) -> Timed:
-    """The times in h2load's log: start in us since 1970, status, us until the end, by tabs.
+def timings(log: str, connections: int) -> list[float]:
+    """The milliseconds in h2load's log, whose lines are: start in us since 1970, status, us until the end, by tabs.
 
     The first request of each of the connections is left out: those come all at once.
     """
@@ -145,13 +166,17 @@ def timings(log: str, connections: int) -> Timed:
         raise Wrong(f"h2load logs {len(wrong)} requests with status {wrong[0][1]}")
     if len(rows) <= connections:
         raise Wrong(f"h2load has logged {len(rows)} requests")
-    return Timed(tuple(sorted(int(row[2]) / 1e3 for row in rows[connections:])))
+    return [int(row[2]) / 1e3 for row in rows[connections:]]
 
 
-def _run(command: Sequence[str]) -> str:
+def _start(command: Sequence[str]) -> subprocess.Popen[str]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     place(process.pid, LOAD)
+    return process
+
+
+def _said(process: subprocess.Popen[str]) -> str:
     said, _ = process.communicate()
     if process.returncode:
-        raise Wrong(f"{command[0]} ends with {process.returncode}: {said[-300:]}")
+        raise Wrong(f"{process.args!r} ends with {process.returncode}: {said[-300:]}")
     return said

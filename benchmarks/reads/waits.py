@@ -12,7 +12,7 @@ from typing import Final
 
 from benchmarks.reads.bench import App, Bench
 from benchmarks.reads.data import HOT
-from benchmarks.reads.load import CONNECTIONS, Wrong, closed_loop, open_loop
+from benchmarks.reads.load import Pace, Wrong, closed_loop, open_loop
 from benchmarks.reads.results import Goal, Reading
 from benchmarks.reads.servers import Server
 from benchmarks.reads.traffic import hot_reply
@@ -21,8 +21,9 @@ from tests.support.patience import until
 from tests.support.processes import environment
 
 RATE: Final = 200
-FEW: Final = 8
-"""Connections at RATE: h2load sends a burst of one request on each."""
+GROUP: Final = 8
+GROUPS: Final = 5
+"""At RATE a connection is asked every 200 ms, in bursts of eight."""
 
 MINUTES: Final = 9_999
 
@@ -40,7 +41,7 @@ def half_rate(bench: Bench) -> None:
         if app.label:
             names[1] += f" at the rate{app.label}"
         ours, bare = (
-            bench.case(name, "ms", _p99(bench, each, rate, CONNECTIONS))
+            bench.case(name, "ms", _p99(bench, each, Pace(rate, 16, 8)))
             for name, each in zip(names, (server, limit), strict=True)
         )
         bench.row(
@@ -56,7 +57,9 @@ def crowd(bench: Bench) -> None:
         server = bench.service(app, INTERVALS="1d,1m")
         loaded = bench.service(app, DB_URL=_own_copy(bench))
         alone = bench.case(
-            f"p99 at {RATE}/s alone{app.label}", "ms", _p99(bench, server, RATE, FEW)
+            f"p99 at {RATE}/s alone{app.label}",
+            "ms",
+            _p99(bench, server, Pace(RATE, GROUP, GROUPS)),
         )
         for name, path in (
             ("candles", f"/BRLBTC/candles?interval=1m&windows=20,50,200&{year}"),
@@ -85,15 +88,14 @@ def _row(
     meanwhile: Callable[[], AbstractContextManager[None]],
 ) -> None:
     name = f"p99 at {RATE}/s while {what}{app.label}"
-    ours = bench.case(name, "ms", _p99(bench, server, RATE, FEW, meanwhile))
+    ours = bench.case(name, "ms", _p99(bench, server, Pace(RATE, GROUP, GROUPS), meanwhile))
     bench.row(name, ours, alone, Goal(5, at_most=True, or_below=25))
 
 
 def _p99(
     bench: Bench,
     server: Server,
-    rate: float,
-    connections: int,
+    pace: Pace,
     meanwhile: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Callable[[int], Reading]:
     def measure(_number: int) -> Reading:
@@ -103,8 +105,7 @@ def _p99(
                 server.url + HOT,
                 2 * bench.seconds,
                 bench.folder,
-                rate,
-                connections,
+                pace,
             )
         return Reading(timed.p99(), len(timed.milliseconds) / (2 * bench.seconds))
 
