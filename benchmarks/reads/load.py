@@ -18,9 +18,6 @@ from benchmarks.topology.load import DONE, Load, read
 
 CONNECTIONS: Final = 32
 
-SENT: Final = 0.95
-"""The part of the requests at a rate that h2load sends where nothing delays it, rounding aside."""
-
 _PATHS: Final = """
 local paths = {}
 function init()
@@ -127,8 +124,7 @@ class Pace:
 def open_loop(program: str, url: str, seconds: int, folder: Path, pace: Pace) -> Timed:
     """Ask at a rate, however long the answers take; an h2load for each group.
 
-    A request that was not even sent in time counts as one that lasted from begin to end: h2load
-    asks one at a time on a connection. Raises Wrong where a request failed.
+    Raises Wrong where a request failed.
     """
     options = ["--h1", f"-c{pace.group}", f"-D{seconds}", f"--rps={1 / pace.interval:.3f}", url]
     logs = [folder / f"h2load-{number}.tsv" for number in range(pace.groups)]
@@ -139,9 +135,7 @@ def open_loop(program: str, url: str, seconds: int, folder: Path, pace: Pace) ->
         time.sleep(pace.interval / pace.groups)
     if failed := sum(failures(_said(process)) for process in started):
         raise Wrong(f"{url}: {failed} requests of h2load failed")
-    taken = [each for log in logs for each in timings(log.read_text(), pace.group)]
-    due = int(SENT * pace.rate * seconds) - pace.group * pace.groups
-    taken += [seconds * 1e3] * (due - len(taken))
+    taken = [each for log in logs for each in waits(log.read_text(), pace, seconds)]
     return Timed(tuple(sorted(taken)))
 
 
@@ -156,17 +150,26 @@ def failures(said: str) -> int:
     return max(counts.values()) + sum(map(int, statuses.groups()))
 
 
-def timings(log: str, connections: int) -> list[float]:
-    """The milliseconds in h2load's log, whose lines are: start in us since 1970, status, us until the end, by tabs.
+def waits(log: str, pace: Pace, seconds: float) -> list[float]:
+    """The milliseconds from when each request of a group was due until its reply had come.
 
-    The first request of each of the connections is left out: those come all at once.
+    `log` is h2load's: of each request its start in us, status, and us until the end, by tabs. A
+    connection that waits for a reply sends its next request late; that counts. A request without a
+    reply counts until the end. The first request of each connection is left out: it connects.
     """
-    rows = sorted(line.split("\t") for line in log.splitlines())
-    if wrong := [row for row in rows if row[1] not in ("200", "304")]:
-        raise Wrong(f"h2load logs {len(wrong)} requests with status {wrong[0][1]}")
-    if len(rows) <= connections:
-        raise Wrong(f"h2load has logged {len(rows)} requests")
-    return [int(row[2]) / 1e3 for row in rows[connections:]]
+    rows = sorted([int(field) for field in line.split("\t")] for line in log.splitlines())
+    if wrong := [status for _, status, _ in rows if status not in (200, 304)]:
+        raise Wrong(f"h2load logs {len(wrong)} requests with status {wrong[0]}")
+    taken = []
+    for number in range(pace.group, int(round(seconds / pace.interval, 6)) * pace.group):
+        due = number // pace.group * pace.interval * 1e3
+        if number < len(rows):
+            start, _, lasted = rows[number]
+            end = (start - rows[0][0] + lasted) / 1e3
+            taken.append(max(end - due, lasted / 1e3))
+        else:
+            taken.append(seconds * 1e3 - due)
+    return taken
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[str]:

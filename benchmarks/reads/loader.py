@@ -40,9 +40,9 @@ def main() -> None:
             stage.book.replace(series, versions[number % 2])
             plan = loading.plan_load(store, series, time.time(), history_days=DAYS, reread=YEAR)
             report = loading.load(plan, store, source, time.time)
-            assert report.revised
+            if report.revised:  # not where another one has stored this version before
+                print(report.revision, flush=True)
             number += 1
-            print(number, flush=True)
 
 
 if __name__ == "__main__":

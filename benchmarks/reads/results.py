@@ -139,4 +139,4 @@ def table(rows: Sequence[Judged], cases: Mapping[str, Case], readings: Readings)
 
 def _short(number: float) -> str:
     """Three digits that count, and no exponent."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:#.3g}".rstrip(".")
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:#.3g}".rstrip(".")

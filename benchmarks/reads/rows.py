@@ -38,7 +38,7 @@ def hot(bench: Bench) -> None:
 
 def _against_limit(bench: Bench, right: Reply) -> str:
     limit = bench.limit("hot", right)
-    return bench.case("hot, bare", CPU, traffic(bench, limit, limit.ask(HOT)))
+    return bench.case("hot, bare", CPU, traffic(bench, limit, right))
 
 
 def all_different(bench: Bench) -> None:

@@ -62,16 +62,16 @@ def crowd(bench: Bench) -> None:
             _p99(bench, server, Pace(RATE, GROUP, GROUPS)),
         )
         for name, path in (
-            ("candles", f"/BRLBTC/candles?interval=1m&windows=20,50,200&{year}"),
-            ("anomalies", f"/BRLBTC/anomalies?interval=1m&method=robust&{year}"),
-            ("gaps", "/BRLBTC/gaps?interval=1m"),
+            ("10,000 candles", f"/BRLBTC/candles?interval=1m&windows=20,50,200&{year}"),
+            ("anomalies of 10,000 minutes", f"/BRLBTC/anomalies?interval=1m&method=robust&{year}"),
+            (f"gaps of {bench.data.minutes} days of minutes", "/BRLBTC/gaps?interval=1m"),
         ):
             if (reply := server.ask(path)).status != 200:
                 raise Wrong(f"{path}: {reply.status} {reply.body[:200]!r}")
             _row(
                 bench,
                 app,
-                f"8 clients ask for {name} of minutes",
+                f"8 clients ask for {name}",
                 server,
                 alone,
                 _asked(bench, server, path),
@@ -142,7 +142,8 @@ def _committed(bench: Bench, server: Server) -> Callable[[], AbstractContextMana
         ) as process:
             try:
                 assert process.stdout is not None
-                process.stdout.readline()
+                if not process.stdout.readline():
+                    raise Wrong("the loader ends before its first commit")
                 yield
             finally:
                 process.kill()
