@@ -23,7 +23,7 @@ from app.core import logging
 from benchmarks.reads import data
 from benchmarks.reads.bench import App, Bench
 from benchmarks.reads.load import Programs, Wrong, programs
-from benchmarks.reads.machine import described
+from benchmarks.reads.machine import Others, described
 from benchmarks.reads.results import Reading, judged, table
 from benchmarks.reads.rows import ROWS
 from benchmarks.reads.servers import LOAD, session_ahead
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         tools = programs()
     except LookupError as error:
-        sys.stderr.write(f"missing: {error}; `make programs` installs it\n")
+        sys.stderr.write(f"missing: {error}; `make programs` installs what can be\n")
         return 2
     logging.configure("INFO", "console")
     os.sched_setaffinity(0, LOAD)
@@ -83,6 +83,7 @@ def measured(
         for name in chosen:
             ROWS[name](bench)
         readings: dict[str, list[Reading]] = {name: [] for name in bench.cases}
+        others = Others(bench.started.values())
         with output.progress({"reads": rounds * len(bench.cases)}) as advance:
             for number in range(rounds):
                 order = list(bench.cases.values())
@@ -90,7 +91,7 @@ def measured(
                     readings[case.name].append(case.measure(number))
                     advance("reads", 1)
         rows = [judged(row, readings) for row in bench.rows]
-        about = described(tools, rounds, seconds)
+        about = described(tools, rounds, seconds, others.share())
         text = f"{_HEAD}\n{about}\n\n{table(rows, bench.cases, readings)}\n"
     return text, all(row.held is not False for row in rows)
 

@@ -46,6 +46,8 @@ class Programs:
 
 def programs() -> Programs:
     """Find them. Raises LookupError, which names those that are missing."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise LookupError("Linux")
     path = f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin"
     places = {name: shutil.which(name, path=path) for name in ("wrk", "h2load", "memcached")}
     if missing := [name for name, place in places.items() if place is None]:

@@ -61,6 +61,7 @@ def rounds(*costs: float, share: float = 0.5) -> list[Reading]:
         (Goal(2, at_most=True), rounds(2, 4, 9), rounds(1, 2, 3), 2.0, True),
         (Goal(2, at_most=True), rounds(5, 5, 5), rounds(1, 1, 1), 5.0, False),
         (Goal(2, at_most=True, or_below=25), rounds(24, 24, 24), rounds(1, 1, 1), 24.0, True),
+        (Goal(2, at_most=True, other_below=25), rounds(30), rounds(26), 30 / 26, False),
         (Goal(0.9, least_share=0.3), rounds(1, share=0.2), rounds(1), 1.0, False),
         (Goal(0.9, least_share=0.3), rounds(1, share=0.4), rounds(1), 1.0, True),
         (None, rounds(2), rounds(1), 0.5, None),
