@@ -27,8 +27,8 @@ def hot(bench: Bench) -> None:
             server = bench.service(app, logged=logged)
             right = hot_reply(bench, server)
             ours = bench.case(f"hot, {server.name}", CPU, traffic(bench, server, right))
-            _against_limit(bench, right)
-            bench.row(f"hot, {server.name}", ours, "hot, bare", Goal(goals[0]))
+            bare = _against_limit(bench, right)
+            bench.row(f"hot, {server.name}", ours, bare, Goal(goals[0]))
             if goals[1]:
                 peer = bench.peer()
                 _require_same_data(bench, peer)
@@ -37,8 +37,11 @@ def hot(bench: Bench) -> None:
 
 
 def _against_limit(bench: Bench, right: Reply) -> str:
-    limit = bench.limit("hot", right)
-    return bench.case("hot, bare", CPU, traffic(bench, limit, right))
+    """The bare application with the first checkout's reply: the limit of every checkout."""
+    name = "hot, bare"
+    if name not in bench.cases:
+        bench.case(name, CPU, traffic(bench, bench.limit("hot", right), right))
+    return name
 
 
 def all_different(bench: Bench) -> None:
@@ -87,13 +90,16 @@ def conditional(bench: Bench) -> None:
             ("gzip", {"Accept-Encoding": "gzip"}, 0.85, _is_gzip),
         ):
             what = f"{name}, {server.name}"
-            reply = server.ask(HOT, headers)
+            # What the service keeps ready may be there from the second time on.
+            reply = [server.ask(HOT, headers) for _ in range(3)][-1]
             if problem := right(reply, full):
                 bench.row(what, what, bare, Goal(goal), absent=f"absent: {problem}")
                 continue
             ours = bench.case(what, CPU, traffic(bench, server, reply, headers))
-            limit = bench.limit(name, reply)
-            same = bench.case(f"{name}, bare", CPU, traffic(bench, limit, reply, headers))
+            limit = bench.limit(f"{name}{app.label}", reply)
+            same = bench.case(
+                f"{name}, bare{app.label}", CPU, traffic(bench, limit, reply, headers)
+            )
             bench.row(what, ours, bare, Goal(goal))
             bench.row(what, ours, same, None)
 
