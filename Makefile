@@ -138,10 +138,11 @@ check-all: ## Run every check there is, as root: an hour (Debian, Ubuntu; instal
 	@$(MAKE) infra-rehearse
 	@$(MAKE) audit
 
-bench: ready-dev ## Reproduce the figures that the documents state
+bench: ready-dev ## Reproduce the figures that the documents state (needs wrk, h2load, memcached)
 	@$(PY) -m benchmarks.anomaly $(ARGS)
 	@$(PY) -m benchmarks.flood
 	@$(PY) -m benchmarks.history
+	@$(PY) -m benchmarks.reads
 
 reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
 	@$(PY) -m benchmarks.reliability $(ARGS)

@@ -9,6 +9,7 @@ want() { # want PACKAGE PROGRAM
 }
 
 want memcached memcached
+want nghttp2-client h2load
 want nginx-light nginx
 want openssl openssl
 want pgbouncer pgbouncer

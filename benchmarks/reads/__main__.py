@@ -21,15 +21,20 @@ from typing import Final
 from app.commands import output
 from app.core import logging
 from benchmarks.reads import data
+from benchmarks.reads.bench import App, Bench
 from benchmarks.reads.load import Programs, Wrong, programs
-from benchmarks.reads.machine import described
+from benchmarks.reads.machine import Others, described
 from benchmarks.reads.results import Reading, judged, table
-from benchmarks.reads.rows import ROWS, App, Bench
-from benchmarks.reads.servers import LOAD
+from benchmarks.reads.rows import ROWS
+from benchmarks.reads.servers import LOAD, session_ahead
 from tests.support.processes import ROOT
 
 ROUNDS: Final = 9
 SECONDS: Final = 2
+MINUTES: Final = 365
+QUICK_MINUTES: Final = 30
+"""Days of minutes; a year takes a minute to load."""
+
 RESULTS: Final = ROOT / "benchmarks" / "results.md"
 
 
@@ -39,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         tools = programs()
     except LookupError as error:
-        sys.stderr.write(f"missing: {error}; `make programs` installs it\n")
+        sys.stderr.write(f"missing: {error}; `make programs` installs what can be\n")
         return 2
     logging.configure("INFO", "console")
     os.sched_setaffinity(0, LOAD)
@@ -47,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     seconds = options.seconds or (1 if options.quick else SECONDS)
     apps = [App(ROOT), *(App(each.resolve(), f" in {each.name}") for each in options.app)]
     try:
-        text, held = measured(tools, options.only or list(ROWS), apps, rounds, seconds)
+        minutes = QUICK_MINUTES if options.quick else MINUTES
+        text, held = measured(tools, options.only or list(ROWS), apps, rounds, seconds, minutes)
     except Wrong as error:
         sys.stderr.write(f"wrong: {error}\n")
         return 1
@@ -58,15 +64,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measured(
-    tools: Programs, chosen: Sequence[str], apps: Sequence[App], rounds: int, seconds: int
+    tools: Programs,
+    chosen: Sequence[str],
+    apps: Sequence[App],
+    rounds: int,
+    seconds: int,
+    minutes: int,
 ) -> tuple[str, bool]:
-    """Measure these rows in so many rounds; returns the page, and whether every goal holds."""
+    """Measure these rows in so many rounds; returns the page, and whether every goal holds.
+
+    `minutes` is the number of days of which minutes are loaded where a row reads them.
+    """
     with ExitStack() as closing:
+        closing.enter_context(session_ahead())
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="mms-reads-")))
-        bench = Bench(folder, tools, data.load(folder), seconds, closing, apps)
+        loaded = data.load(folder, minutes if "crowd" in chosen else 0)
+        bench = Bench(folder, tools, loaded, seconds, closing, apps)
         for name in chosen:
             ROWS[name](bench)
         readings: dict[str, list[Reading]] = {name: [] for name in bench.cases}
+        others = Others(bench.started.values())
         with output.progress({"reads": rounds * len(bench.cases)}) as advance:
             for number in range(rounds):
                 order = list(bench.cases.values())
@@ -74,7 +91,7 @@ def measured(
                     readings[case.name].append(case.measure(number))
                     advance("reads", 1)
         rows = [judged(row, readings) for row in bench.rows]
-        about = described(tools, rounds, seconds)
+        about = described(tools, rounds, seconds, others.share())
         text = f"{_HEAD}\n{about}\n\n{table(rows, bench.cases, readings)}\n"
     return text, all(row.held is not False for row in rows)
 

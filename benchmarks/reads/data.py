@@ -34,10 +34,14 @@ _NAMES: Final = {BTC: "BRLBTC", ETH: "BRLETH"}
 
 @dataclass(frozen=True)
 class Data:
-    """A loaded database. `rows` are its days, by the name of their pair."""
+    """A loaded database. `rows` are its days, by the name of their pair.
+
+    `minutes` is the number of days of which it has BTC's minutes as well.
+    """
 
     path: Path
     rows: dict[str, tuple[Row, ...]]
+    minutes: int = 0
 
     @property
     def db_url(self) -> str:
@@ -125,7 +129,7 @@ def load(folder: Path, minutes_of_days: int = 0) -> Data:
     finally:
         engine.dispose()
     assert all(len(each) == DAYS + WARM_UP for each in rows.values())
-    return Data(path, rows)
+    return Data(path, rows, minutes_of_days)
 
 
 def copy_for_peer(data: Data, path: Path) -> str:

@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.reads.servers import LOAD
+from benchmarks.reads.servers import LOAD, place
 from benchmarks.topology.load import DONE, Load, read
 
 CONNECTIONS: Final = 32
@@ -45,6 +46,8 @@ class Programs:
 
 def programs() -> Programs:
     """Find them. Raises LookupError, which names those that are missing."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise LookupError("Linux")
     path = f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin"
     places = {name: shutil.which(name, path=path) for name in ("wrk", "h2load", "memcached")}
     if missing := [name for name, place in places.items() if place is None]:
@@ -74,13 +77,15 @@ def closed_loop(
         listed.write_text("\n".join(paths))
         text = _PATHS % listed + text
     script.write_text(text)
-    said = _run(
-        [
-            *(program, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"),
-            *("-s", str(script)),
-            *(f"-H{name}: {value}" for name, value in (headers or {}).items()),
-            url + path,
-        ]
+    said = _said(
+        _start(
+            [
+                *(program, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"),
+                *("-s", str(script)),
+                *(f"-H{name}: {value}" for name, value in (headers or {}).items()),
+                url + path,
+            ]
+        )
     )
     counted = read(said)
     if counted.failed:
@@ -101,24 +106,39 @@ class Timed:
         return self.milliseconds[math.ceil(0.99 * len(self.milliseconds)) - 1]
 
 
-def open_loop(
-    program: str, url: str, seconds: int, folder: Path, rate: float, connections: int
-) -> Timed:
-    """Ask at `rate` requests a second, however long the answers take.
+@dataclass(frozen=True)
+class Pace:
+    """Requests per second in all, over `groups` of connections that take turns.
 
-    Raises Wrong where a request failed, or where less than nine tenths of the rate were reached.
+    h2load sends on all connections of a group at the same moment, so a group is a burst.
     """
-    log = folder / "h2load.tsv"
-    log.unlink(missing_ok=True)
-    pace = ["--h1", f"-c{connections}", f"-D{seconds}", f"--rps={rate / connections:.3f}"]
-    said = _run([program, *pace, f"--log-file={log}", url])
-    failed = failures(said)
-    timed = timings(log.read_text())
-    if failed:
+
+    rate: float
+    group: int
+    groups: int
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests on one connection: longer waits hold back the next one."""
+        return self.group * self.groups / self.rate
+
+
+def open_loop(program: str, url: str, seconds: int, folder: Path, pace: Pace) -> Timed:
+    """Ask at a rate, however long the answers take; an h2load for each group.
+
+    Raises Wrong where a request failed.
+    """
+    options = ["--h1", f"-c{pace.group}", f"-D{seconds}", f"--rps={1 / pace.interval:.3f}", url]
+    logs = [folder / f"h2load-{number}.tsv" for number in range(pace.groups)]
+    started = []
+    for log in logs:
+        log.unlink(missing_ok=True)
+        started.append(_start([program, *options, f"--log-file={log}"]))
+        time.sleep(pace.interval / pace.groups)
+    if failed := sum(failures(_said(process)) for process in started):
         raise Wrong(f"{url}: {failed} requests of h2load failed")
-    if len(timed.milliseconds) < 0.9 * rate * seconds:
-        raise Wrong(f"{url}: only {len(timed.milliseconds) / seconds:.0f} requests a second")
-    return timed
+    taken = [each for log in logs for each in waits(log.read_text(), pace, seconds)]
+    return Timed(tuple(sorted(taken)))
 
 
 def failures(said: str) -> int:
@@ -132,20 +152,36 @@ def failures(said: str) -> int:
     return max(counts.values()) + sum(map(int, statuses.groups()))
 
 
-def timings(log: str) -> Timed:
-    """The times in h2load's log: start in us since 1970, status, us until the end, by tabs."""
-    rows = [line.split("\t") for line in log.splitlines()]
-    if wrong := [row for row in rows if row[1] not in ("200", "304")]:
-        raise Wrong(f"h2load logs {len(wrong)} requests with status {wrong[0][1]}")
-    if not rows:
-        raise Wrong("h2load has logged no request")
-    return Timed(tuple(sorted(int(row[2]) / 1e3 for row in rows)))
+def waits(log: str, pace: Pace, seconds: float) -> list[float]:
+    """The milliseconds from when each request of a group was due until its reply had come.
+
+    `log` is h2load's: of each request its start in us, status, and us until the end, by tabs. A
+    connection that waits for a reply sends its next request late; that counts. A request without a
+    reply counts until the end. The first request of each connection is left out: it connects.
+    """
+    rows = sorted([int(field) for field in line.split("\t")] for line in log.splitlines())
+    if wrong := [status for _, status, _ in rows if status not in (200, 304)]:
+        raise Wrong(f"h2load logs {len(wrong)} requests with status {wrong[0]}")
+    taken = []
+    for number in range(pace.group, int(round(seconds / pace.interval, 6)) * pace.group):
+        due = number // pace.group * pace.interval * 1e3
+        if number < len(rows):
+            start, _, lasted = rows[number]
+            end = (start - rows[0][0] + lasted) / 1e3
+            taken.append(max(end - due, lasted / 1e3))
+        else:
+            taken.append(seconds * 1e3 - due)
+    return taken
 
 
-def _run(command: Sequence[str]) -> str:
+def _start(command: Sequence[str]) -> subprocess.Popen[str]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    os.sched_setaffinity(process.pid, LOAD)
+    place(process.pid, LOAD)
+    return process
+
+
+def _said(process: subprocess.Popen[str]) -> str:
     said, _ = process.communicate()
     if process.returncode:
-        raise Wrong(f"{command[0]} ends with {process.returncode}: {said[-300:]}")
+        raise Wrong(f"{process.args!r} ends with {process.returncode}: {said[-300:]}")
     return said

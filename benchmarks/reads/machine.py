@@ -6,17 +6,49 @@ import os
 import platform
 import re
 import subprocess
+import time
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from benchmarks.reads.load import Programs
+from benchmarks.reads.servers import Server
 
 PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "fastapi", "sqlalchemy", "pymemcache")
 
 
-def described(tools: Programs, rounds: int, seconds: int) -> str:
-    """Two lines: the machine, and what ran on it."""
+class Others:
+    """How much of the cores processes other than ours take, from when this is made.
+
+    `servers` run from then to the end; children that have ended count as ours, too.
+    """
+
+    def __init__(self, servers: Collection[Server]) -> None:
+        self._servers = servers
+        self._begun, self._theirs = time.monotonic(), self._seconds()
+
+    def share(self) -> float:
+        """Their part of all cores until now."""
+        theirs = self._seconds() - self._theirs
+        return theirs / (time.monotonic() - self._begun) / (os.cpu_count() or 1)
+
+    def _seconds(self) -> float:
+        return _busy() - _ours() - sum(sum(server.cpu().values()) for server in self._servers)
+
+
+def _busy() -> float:
+    user, nice, system = Path("/proc/stat").read_text().split(maxsplit=4)[1:4]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _ours() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def described(tools: Programs, rounds: int, seconds: int, others: float) -> str:
+    """Two lines: the machine, what ran on it, and the `others`' share of its cores meanwhile."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores"
     programs = [
@@ -29,7 +61,8 @@ def described(tools: Programs, rounds: int, seconds: int) -> str:
     ]
     packages = [f"{name} {version(name)}" for name in PACKAGES]
     return (
-        f"{machine}, Linux {platform.release()}; {rounds} rounds of {seconds} s each.\n"
+        f"{machine}, Linux {platform.release()}; {rounds} rounds of {seconds} s each; "
+        f"other processes took {others:.0%} of the cores meanwhile.\n"
         f"Python {platform.python_version()}, {', '.join([*packages, *programs])}."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,12 +33,14 @@ class Case:
 class Goal:
     """A goal for a ratio. `at_most` turns the direction; `or_below` is a cost that is enough.
 
-    At least: the other's cost / ours, so 1.0 is as cheap. At most: our cost / the other's.
+    At least: the other's cost / ours, so 1.0 is as cheap. At most: our cost / the other's. Where
+    the other's cost is above `other_below`, the machine is too busy, and nothing holds.
     """
 
     value: float
     at_most: bool = False
     or_below: float = 0.0
+    other_below: float = math.inf
     least_share: float = 0.0
 
     def __str__(self) -> str:
@@ -84,20 +87,24 @@ def judged(row: Row, readings: Readings) -> Judged:
         ratios = [reading.cost for reading in ours]
     elif row.goal and row.goal.at_most:
         pairs = zip(ours, readings[row.other], strict=True)
-        ratios = [mine.cost / other.cost for mine, other in pairs]
+        ratios = [mine.cost / its.cost for mine, its in pairs]
     else:
         pairs = zip(ours, readings[row.other], strict=True)
-        ratios = [other.cost / mine.cost for mine, other in pairs]
+        ratios = [its.cost / mine.cost for mine, its in pairs]
     middle = statistics.median(ratios)
-    return Judged(row, middle, min(ratios), max(ratios), _held(row.goal, middle, ours))
+    other = readings[row.other] if row.other else ()
+    return Judged(row, middle, min(ratios), max(ratios), _held(row.goal, middle, ours, other))
 
 
-def _held(goal: Goal | None, ratio: float, ours: Sequence[Reading]) -> bool | None:
+def _held(
+    goal: Goal | None, ratio: float, ours: Sequence[Reading], other: Sequence[Reading]
+) -> bool | None:
     if goal is None:
         return None
     if goal.at_most:
         cost = statistics.median(reading.cost for reading in ours)
-        return ratio <= goal.value or cost <= goal.or_below
+        calm = not other or statistics.median(each.cost for each in other) <= goal.other_below
+        return cost <= goal.or_below or (calm and ratio <= goal.value)
     share = statistics.median(reading.share for reading in ours)
     return ratio >= goal.value and share >= goal.least_share
 
@@ -139,4 +146,4 @@ def table(rows: Sequence[Judged], cases: Mapping[str, Case], readings: Readings)
 
 def _short(number: float) -> str:
     """Three digits that count, and no exponent."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:#.3g}".rstrip(".")
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:#.3g}".rstrip(".")
