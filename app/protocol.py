@@ -19,20 +19,24 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.edge import READY
 
-SMALL: Final = 65_536
-"""Bytes up to which copying two pieces into one costs less than handing them over as two."""
+MOST: Final = 1_048_576
+"""The most bytes that a transport holds back."""
 
 Data = bytes | bytearray | memoryview
 
 
 class Corks:
-    """The transports of one event loop that hold something back, at most until its turn ends."""
+    """The transports of one event loop that hold data back until the loop's turn ends.
+
+    Then all of them send. So a client that waits for several replies is woken once, and not by each
+    of them: a wake-up costs as much as a read.
+    """
 
     def __init__(self) -> None:
         self._corked: list[Corked] = []
 
     def add(self, transport: Corked) -> None:
-        """Let the transport send what it holds at the end of the turn, unless it has by then."""
+        """Let the transport send what it holds at the end of the turn."""
         if not self._corked:
             asyncio.get_running_loop().call_soon(self._pull)
         self._corked.append(transport)
@@ -44,43 +48,27 @@ class Corks:
 
 
 class Corked:
-    """An asyncio transport that holds back a first piece until the second comes.
-
-    Without a second one, the first is sent at the end of the turn of the loop.
-    """
+    """An asyncio transport that sends all writes of one turn of the loop together at its end."""
 
     def __init__(self, transport: asyncio.Transport, corks: Corks) -> None:
         self._transport = transport
         self._corks = corks
-        self._held: Data | None = None
-        # The server asks for these with every request.
+        self._held: list[Data] = []
+        self._size = 0
+        # The server asks for this with every request.
         self.is_closing = transport.is_closing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: Data) -> None:
-        """Hold the data, or send it with the piece that is held."""
-        held = self._held
-        if held is None:
-            self._held = data
+        """Hold the data until the turn is over."""
+        if not self._held:
             self._corks.add(self)
-            return
-        self._held = None
-        if self.is_closing():
-            return
-        if len(data) <= SMALL:
-            self._transport.write(b"".join((held, data)))
-        else:
-            self._transport.writelines([held, data])
-
-    def write_whole(self, head: bytes, body: bytes) -> None:
-        """Send a head and its body, after what is held."""
-        self.flush()
-        if len(body) <= SMALL:
-            self._transport.write(head + body)
-        else:
-            self._transport.writelines([head, body])
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > MOST:
+            self.flush()
 
     def close(self) -> None:
         """Close once everything has been sent."""
@@ -89,9 +77,9 @@ class Corked:
 
     def flush(self) -> None:
         """Send what is held."""
-        held, self._held = self._held, None
-        if held is not None and not self.is_closing():
-            self._transport.write(held)
+        held, self._held, self._size = self._held, [], 0
+        if held and not self.is_closing():
+            self._transport.writelines(held)
 
 
 def protocol() -> type[asyncio.Protocol]:
@@ -122,7 +110,8 @@ def _send_ready(protocol: Any, cycle: Any, status: int, head: bytes, body: bytes
     lines += [b"%b: %b\r\n" % header for header in cycle.default_headers]
     lines += [head, b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"]
     cycle.response_started = cycle.response_complete = True
-    protocol.transport.write_whole(b"".join(lines), body)
+    protocol.transport.write(b"".join(lines))
+    protocol.transport.write(body)
     cycle.message_event.set()
     if not cycle.keep_alive:
         protocol.transport.close()

@@ -11,7 +11,7 @@ from app.api.errors import shortened
 from app.bootstrap import Runtime
 from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
-from app.core.market import Interval, Pair
+from app.core.market import Interval, Pair, Series
 from app.core.prices import Coin, PriceSource
 from app.services.coverage import CoverageCounter
 
@@ -31,15 +31,19 @@ class Context:
     access_log: bool
     root_path: str
     price_source: PriceSource
+    history_days: int
     _pairs: Mapping[str, Pair]
     _intervals: Mapping[str, Interval]
     _coins: Mapping[str, Coin]
+    _series: Mapping[tuple[str, str], Series]
 
     @classmethod
     def of(cls, runtime: Runtime, draining: threading.Event) -> Context:
         """Everything that requests need of `runtime`, prepared once."""
         settings = runtime.settings
         pairs = settings.allowed_pairs
+        served = {name: pair for pair in pairs for name in (pair.legacy, pair.symbol)}
+        intervals = {interval.value: interval for interval in settings.intervals}
         assert runtime.price_source is not None  # `for_api` opens it
         return cls(
             runtime=runtime,
@@ -49,17 +53,28 @@ class Context:
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
             price_source=runtime.price_source,
+            history_days=settings.history_days,
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},
-            _pairs={name: pair for pair in pairs for name in (pair.legacy, pair.symbol)},
-            _intervals={interval.value: interval for interval in settings.intervals},
+            _pairs=served,
+            _intervals=intervals,
+            _series={
+                (name, text): Series(pair, interval)
+                for name, pair in served.items()
+                for text, interval in intervals.items()
+            },
         )
+
+    def series(self, pair: str, interval: str) -> Series:
+        """The served series of these texts; raises as `pair` and `interval` do."""
+        series = self._series.get((pair, interval))
+        return series or Series(self.pair(pair), self.interval(interval))
 
     def pair(self, text: str) -> Pair:
         """The served pair that `text` names, `BRLBTC` or `BTC-BRL` in any case.
 
         Raises UnsupportedPair, which lists the served ones.
         """
-        pair = self._pairs.get(text) or self._pairs.get(names.cased(text))
+        pair = self._pairs.get(names.cased(text))
         if pair is None:
             pairs = self.runtime.settings.allowed_pairs
             legacy = ", ".join(served.legacy for served in pairs)

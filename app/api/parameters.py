@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
@@ -41,6 +41,7 @@ LONGEST: Final = 2_048
 
 _WINDOWS: Final = {str(window): window for window in WINDOWS}
 _WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)
+_DAY: Final = Interval.DAY.value
 _INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 
 
@@ -79,6 +80,7 @@ class Query:
 
     def __init__(self, *parameters: Parameter) -> None:
         self.parameters = parameters
+        self._required = [parameter for parameter in parameters if parameter.required]
         # The parameter's name by each of its spellings, in the order of declaration.
         self._names = {
             spelling: parameter.name
@@ -107,8 +109,8 @@ class Query:
                 raise _repeated(spelt[name], spelling)
             spelt[name] = spelling
             values[name] = value
-        for parameter in self.parameters:
-            if parameter.required and parameter.name not in values:
+        for parameter in self._required:
+            if parameter.name not in values:
                 raise InvalidParameter(f"{parameter.name} is required. {parameter.description}")
         return values
 
@@ -132,29 +134,22 @@ def _repeated(first: str, second: str) -> RepeatedParameter:
     return RepeatedParameter(f"{first} and {second} mean the same: give one of them, once.")
 
 
-def _items(raw: bytes) -> Iterator[tuple[str, str]]:
+def _items(raw: bytes) -> list[tuple[str, str]]:
     """The names and the values of a query string, decoded, in their order."""
-    plain = b"%" not in raw and b"+" not in raw
-    for item in raw.split(b"&"):
-        if item:
-            before, _, after = item.partition(b"=")
-            if plain:
-                yield _text(before), _text(after)
-            else:
-                yield _decoded(before), _decoded(after)
-
-
-def _decoded(part: bytes) -> str:
-    return _text(unquote_to_bytes(part.replace(b"+", b" ")))
-
-
-def _text(part: bytes) -> str:
     try:
-        return part.decode()
+        if b"%" not in raw and b"+" not in raw:
+            items = [item.partition("=") for item in raw.decode().split("&") if item]
+            return [(name, value) for name, _, value in items]
+        encoded = [item.partition(b"=") for item in raw.split(b"&") if item]
+        return [(_decoded(name), _decoded(value)) for name, _, value in encoded]
     except UnicodeDecodeError:
         raise InvalidParameter(
             "The query is not valid UTF-8: percent-encode the bytes of UTF-8 text."
         ) from None
+
+
+def _decoded(part: bytes) -> str:
+    return unquote_to_bytes(part.replace(b"+", b" ")).decode()
 
 
 # The parameters of each request, as /docs shows them.
@@ -385,10 +380,9 @@ def _query(request: Request) -> bytes:
 
 def _period(context: Context, pair: str, values: dict[str, str]) -> Selection:
     """The series and the buckets of a request, from its path and its query values."""
-    runtime = context.runtime
     series = _named_series(context, pair, values)
     since, until = _ends(values)
-    return select(series, since, until, runtime.settings.history_days, runtime.clock())
+    return select(series, since, until, context.history_days, context.runtime.clock())
 
 
 def _ends(values: dict[str, str]) -> tuple[Moment | None, Moment | None]:
@@ -398,7 +392,7 @@ def _ends(values: dict[str, str]) -> tuple[Moment | None, Moment | None]:
 
 
 def _named_series(context: Context, pair: str, values: dict[str, str]) -> Series:
-    return Series(context.pair(pair), context.interval(values.get("interval", Interval.DAY.value)))
+    return context.series(pair, values.get("interval", _DAY))
 
 
 def _whole_number(values: dict[str, str], parameter: Parameter) -> int:

@@ -28,13 +28,15 @@ from app.core.errors import (
     UnsupportedInterval,
     UnsupportedPair,
 )
-from app.core.market import Window
+from app.core.market import SeriesState, Window
 from app.domain.revisions import changed_at
 from app.domain.times import iso
 from app.services.averages import Reading, Selection, why_absent
 from app.services.gaps import is_stale
 
 # A client may use a stored reply only after revalidation, which costs little.
+_STALE: Final = (b"x-data-stale", b"true")
+_CURRENT: Final = (b"x-data-stale", b"false")
 _CACHING: Final = (b"cache-control", b"public, no-cache")
 _ASCII: Final = f" {string.ascii_letters}{string.digits}{string.punctuation}"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
@@ -87,19 +89,16 @@ def series_reply(
     averages, if any. The ETag depends on the revision and the buckets. So it changes with every
     change of the body and, for a period that ends now, with every new bucket.
     """
-    state, series = reading.state, buckets.series
+    state = reading.state
     tag = _etag(kind, buckets, reading)
     headers = [
         (b"etag", tag.encode()),
         _CACHING,
         VARY,
-        (b"x-data-stale", b"true" if is_stale(state, series.interval, buckets.now) else b"false"),
+        _STALE if is_stale(state, buckets.series.interval, buckets.now) else _CURRENT,
         (b"x-data-missing", b"%d" % reading.missing),
+        *_of_state(state),
     ]
-    if state.revision:
-        headers.append((b"last-modified", _http_date(changed_at(state.revision))))
-    if state.last is not None:
-        headers.append((b"x-data-as-of", iso(state.last).encode()))
     reason = why_absent(buckets, state, window)
     if reason is not None:
         headers.append((b"x-data-reason", _ascii(reason)))
@@ -110,10 +109,10 @@ def series_reply(
 
 def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
     """The entity tag of one representation."""
-    series, state = buckets.series, reading.state
+    pair, interval = buckets.series.pair, buckets.series.interval
     name = (
-        f"{kind} {series.pair.symbol} {series.step} {buckets.first} "
-        f"{min(buckets.last, buckets.closed)} {state.revision} {reading.missing}"
+        f"{kind} {pair.base}-{pair.quote} {interval.seconds} {buckets.first} "
+        f"{min(buckets.last, buckets.closed)} {reading.state.revision} {reading.missing}"
     )
     return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
 
@@ -124,8 +123,15 @@ def headers_of_304(headers: RawHeaders) -> RawHeaders:
 
 
 @lru_cache(maxsize=256)
-def _http_date(at: int) -> bytes:
-    return formatdate(at, usegmt=True).encode()
+def _of_state(state: SeriesState) -> RawHeaders:
+    """The headers that only the state of the series decides."""
+    headers = []
+    if state.revision:
+        changed = formatdate(changed_at(state.revision), usegmt=True)
+        headers.append((b"last-modified", changed.encode()))
+    if state.last is not None:
+        headers.append((b"x-data-as-of", iso(state.last).encode()))
+    return headers
 
 
 @lru_cache(maxsize=256)

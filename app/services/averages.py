@@ -52,9 +52,10 @@ class Selection(NamedTuple):
         What has just ended is not missing while it may not count yet (`UNCERTAIN`), unless it is
         stored: `newest` is the newest stored bucket.
         """
-        certain = self.series.interval.last_closed(self.now - UNCERTAIN)
-        due = self.closed if newest is None else min(self.closed, max(newest, certain))
-        return max(0, self.series.interval.count(self.first, min(self.last, due)) - values)
+        interval, due = self.series.interval, self.closed
+        if newest is not None and newest < due:
+            due = max(newest, interval.last_closed(self.now - UNCERTAIN))
+        return max(0, interval.count(self.first, min(self.last, due)) - values)
 
 
 class Reading(NamedTuple):
@@ -114,11 +115,11 @@ def read_averages(averages: AverageStore, window: Window, selection: Selection) 
 
 def warm_averages(averages: WarmAverages, window: Window, selection: Selection) -> Reading | None:
     """What `read_averages` returns, if it takes neither a wait nor a refusal."""
-    span = _possible(selection)
+    first, ended = _possible(selection)
     state = averages.warm_state(selection.series)
-    if state is None or _ended(selection, span) > MAX_POINTS:
+    if state is None or ended > MAX_POINTS:
         return None
-    values = averages.warm_read(selection.series, window, *span, state)
+    values = averages.warm_read(selection.series, window, first, selection.last, state)
     return None if values is None else _reading(values, selection)
 
 
@@ -189,14 +190,14 @@ def limited(averages: AverageStore, selection: Selection) -> Span:
     Raises InvalidParameter if that leaves more than `MAX_POINTS`. The series' bounds are read from
     the store only if the period is too long.
     """
-    span = _possible(selection)
-    if _ended(selection, span) <= MAX_POINTS:
-        return span
+    first, ended = _possible(selection)
+    if ended <= MAX_POINTS:
+        return Span(first, selection.last)
     state = averages.state(selection.series)
     if state.first is None or state.last is None:
-        return span
+        return Span(first, selection.last)
     interval = selection.series.interval
-    first, last = max(span.first, state.first), min(span.last, state.last)
+    first, last = max(first, state.first), min(selection.last, state.last)
     count = interval.count(first, last)
     if count > MAX_POINTS:
         part = first + (MAX_POINTS - 1) * interval.seconds
@@ -207,11 +208,8 @@ def limited(averages: AverageStore, selection: Selection) -> Span:
     return Span(first, last)
 
 
-def _possible(selection: Selection) -> Span:
-    """The selected buckets, without those before all trade."""
-    return Span(max(selection.first, OLDEST_BUCKET), selection.last)
-
-
-def _ended(selection: Selection, span: Span) -> int:
-    """The number of buckets in the span that have ended."""
-    return selection.series.interval.count(span.first, min(span.last, selection.closed))
+def _possible(selection: Selection) -> tuple[int, int]:
+    """The first selected bucket that is not before all trade; how many from there have ended."""
+    first = max(selection.first, OLDEST_BUCKET)
+    ended = min(selection.last, selection.closed)
+    return first, selection.series.interval.count(first, ended)
