@@ -5,8 +5,8 @@ between. The client, or the load balancer, then has a head without its body. In 
 system has either the whole reply, and delivers it even after the process has ended, or nothing, and
 a load balancer can send the request to another process. One piece also saves a system call.
 
-A ready reply goes further: its head is bytes already, and uvicorn's own work on each header is left
-out. The application finds the way to send one in the request's scope, under READY.
+A reply that lies in memory is sent as soon as the request's head has been read, without a task of
+its own and without uvicorn's work on single headers (`Edge.answer_now`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from functools import partial
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
-from app.api.edge import READY
 
 MOST: Final = 1_048_576
 """The most bytes that a transport holds back."""
@@ -79,41 +77,67 @@ class Corked:
         """Send what is held."""
         held, self._held, self._size = self._held, [], 0
         if held and not self.is_closing():
-            self._transport.writelines(held)
+            if len(held) == 1:
+                self._transport.write(held[0])
+            else:
+                self._transport.writelines(held)
 
 
 def protocol() -> type[asyncio.Protocol]:
-    """Make the protocol's class for one event loop."""
+    """Make the protocol's class for one event loop; its application is an Edge."""
     corks = Corks()
+    defaults = _Lines()
 
     class Protocol(HttpToolsProtocol):
+        _answering = False
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(Corked(transport, corks))  # type: ignore[arg-type]
 
         def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-            cycle.scope["extensions"] = {READY: partial(_send_ready, self, cycle)}
+            # Inside of an answer, the next of many requests that were sent at once would be
+            # answered one level deeper than the last.
+            if not (self._answering or self.flow.write_paused):
+                self._answering = True
+                try:
+                    start = defaults.of(cycle.default_headers)
+                    send = partial(_send_whole, self.transport, cycle, start)
+                    if app.answer_now(cycle.scope, send):
+                        return
+                finally:
+                    self._answering = False
             super()._start_asgi_task(cycle, app)
 
     return Protocol
 
 
-def _send_ready(protocol: Any, cycle: Any, status: int, head: bytes, body: bytes) -> bool:
-    """Send a whole reply as `cycle.send` would; False: it must go that way.
+class _Lines:
+    """Headers as lines of a head. uvicorn replaces the list of its own, `date`, each second."""
 
-    `head` are the lines of the headers, `body` is empty where the request is a HEAD.
+    def __init__(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._lines = b""
+
+    def of(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The lines of these headers."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._lines
+
+
+def _send_whole(
+    transport: Any, cycle: Any, start: bytes, status: int, head: bytes, body: bytes
+) -> None:
+    """Send a whole reply as `cycle.send` would.
+
+    `start` and `head` are the lines of the headers; `body` is empty where the request is a HEAD.
     """
-    if protocol.flow.write_paused or cycle.response_started:
-        return False
-    if cycle.disconnected:
-        return True
-    lines = [STATUS_LINE[status]]
-    lines += [b"%b: %b\r\n" % header for header in cycle.default_headers]
-    lines += [head, b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"]
+    end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
     cycle.response_started = cycle.response_complete = True
-    protocol.transport.write(b"".join(lines))
-    protocol.transport.write(body)
-    cycle.message_event.set()
+    transport.write(b"".join((STATUS_LINE[status], start, head, end)))
+    if body:
+        transport.write(body)
     if not cycle.keep_alive:
-        protocol.transport.close()
+        transport.close()
     cycle.on_response()
-    return True

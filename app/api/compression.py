@@ -63,7 +63,7 @@ def is_large(body: bytes) -> bool:
     return len(body) >= LARGE
 
 
-def compressed(headers: RawHeaders, body: bytes) -> tuple[RawHeaders, bytes]:
+def gzipped(headers: RawHeaders, body: bytes) -> tuple[RawHeaders, bytes]:
     """The headers and the body for a client that accepts gzip; a small body stays as it is."""
     headers = [_weak(header) if header[0] == b"etag" else header for header in headers]
     if len(body) < LEAST:
@@ -107,9 +107,9 @@ class Compression:
                 if VARY not in headers:
                     headers.append(VARY)
                 if wanted and is_large(body):
-                    headers, body = await asyncio.to_thread(compressed, headers, body)
+                    headers, body = await asyncio.to_thread(gzipped, headers, body)
                 elif wanted:
-                    headers, body = compressed(headers, body)
+                    headers, body = gzipped(headers, body)
             first, start = start, {}
             await send({**first, "headers": headers})
             await send({**message, "body": body})

@@ -19,16 +19,16 @@ from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
-from app.api.compression import RawHeaders, accepts_gzip, compressed, is_large
+from app.api.compression import RawHeaders, accepts_gzip, gzipped, is_large
 from app.api.context import Context
 from app.api.parameters import averages_request
-from app.api.responses import averages_reply, headers_of_304, is_held
+from app.api.responses import SeriesReply, averages_reply, headers_of_304, is_held
 from app.core.errors import InvalidRequest
 from app.core.market import Series, SeriesState
 from app.core.ports import WarmAverages
 from app.core.settings import OWN_ADDRESSES
 from app.db.cache.memory import MemoryCache
-from app.services.averages import next_change, warm_averages
+from app.services.averages import Selection, next_change, warm_averages
 
 CAPACITY: Final = 32 * 1024 * 1024
 """Total size of the kept replies, in bytes."""
@@ -36,6 +36,7 @@ CAPACITY: Final = 32 * 1024 * 1024
 _OVERHEAD: Final = 4_000
 """Bytes of a kept reply beside its body, roughly; a query has 2,048 at most."""
 
+_READS: Final = ("GET", "HEAD")
 _MOST_SEEN: Final = 10_000
 """How many requests are remembered to have come once."""
 
@@ -53,6 +54,16 @@ class Answer(NamedTuple):
     headers: RawHeaders
     head: bytes
     body: bytes
+
+
+class Uncompressed(NamedTuple):
+    """A reply that a thread has to compress: its key, what it shows, and whether it is held."""
+
+    key: _Key
+    buckets: Selection
+    state: SeriesState
+    reply: SeriesReply
+    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +96,33 @@ class FastPath:
         self._came_once: set[int] = set()
         self._pairs = _paths(context)
 
-    async def answer(self, scope: Scope) -> Answer | None:
-        """The answer to a GET or HEAD, with the body of a GET; None: ask the ordinary route."""
+    def answer(self, scope: Scope) -> Answer | Uncompressed | None:
+        """The answer to a GET or HEAD, with the body of a GET; None: ask the ordinary route.
+
+        A large one is Uncompressed, where the client accepts gzip: see `compress`.
+        """
         path: str = scope["path"]
         pair = self._pairs.get(path)
-        if pair is None:
+        if pair is None or scope["method"] not in _READS:
             return None
         fields: RawHeaders = scope["headers"]
         headers = dict(fields)
         if len(headers) != len(fields):
             return None  # several lines of one header are one list, which the ordinary route reads
-        query: bytes = scope["query_string"]
-        key = path, query, accepts_gzip(headers.get(b"accept-encoding"))
-        reply = self._kept.get(key)
-        if reply is not None:
-            state = self._warm.warm_state(reply.series)
+        key = path, scope["query_string"], accepts_gzip(headers.get(b"accept-encoding"))
+        kept = self._kept.get(key)
+        if kept is not None:
+            state = self._warm.warm_state(kept.series)
             if state is None:
                 return None
-            if state is reply.state and reply.made <= self._clock() < reply.expires:
-                return reply.not_modified if _holds(headers, reply.tag) else reply.whole
-        return await self._made(key, pair, headers)
+            if state is kept.state and kept.made <= self._clock() < kept.expires:
+                return kept.not_modified if _holds(headers, kept.tag) else kept.whole
+        return self._computed(key, pair, headers)
 
-    async def _made(self, key: _Key, pair: str, request: Mapping[bytes, bytes]) -> Answer | None:
-        """The answer, computed from memory; None: ask the ordinary route."""
+    def _computed(
+        self, key: _Key, pair: str, request: Mapping[bytes, bytes]
+    ) -> Answer | Uncompressed | None:
+        """The answer from averages in memory; `request` are the request's headers."""
         _, query, gzip = key
         try:
             buckets, window = averages_request(self._context, pair, query)
@@ -116,27 +131,38 @@ class FastPath:
         reading = warm_averages(self._warm, window, buckets)
         if reading is None:
             return None
-        headers, body, tag = averages_reply(window, buckets, reading)
+        reply = averages_reply(window, buckets, reading)
+        held = _holds(request, reply.tag)
+        if gzip and is_large(reply.body):
+            return Uncompressed(key, buckets, reading.state, reply, held)
         if gzip:
-            if is_large(body):
-                headers, body = await asyncio.to_thread(compressed, headers, body)
-            else:
-                headers, body = compressed(headers, body)
+            reply = _compressed(reply)
+        return self._finished(key, buckets, reading.state, reply, held)
+
+    async def compress(self, answer: Uncompressed) -> Answer:
+        """The finished answer; a thread compresses it."""
+        key, buckets, state, whole, held = answer
+        whole = await asyncio.to_thread(_compressed, whole)
+        return self._finished(key, buckets, state, whole, held)
+
+    def _finished(
+        self, key: _Key, buckets: Selection, state: SeriesState, reply: SeriesReply, held: bool
+    ) -> Answer:
+        """The answer as it is sent; it is kept if the same was asked before."""
+        headers, body, tag = reply
         whole = _answer(200, headers, body)
         if self._came_before(key):
-            reply = Kept(
+            kept = Kept(
                 series=buckets.series,
-                state=reading.state,
+                state=state,
                 made=buckets.now,
                 expires=next_change(buckets.series.interval, buckets.now),
                 tag=tag,
                 whole=whole,
                 not_modified=_answer(304, headers_of_304(headers), b""),
             )
-            self._kept.set(key, reply)
-        if _holds(request, tag):
-            return _answer(304, headers_of_304(headers), b"")
-        return whole
+            self._kept.set(key, kept)
+        return _answer(304, headers_of_304(headers), b"") if held else whole
 
     def _came_before(self, key: _Key) -> bool:
         """Whether a request with this key was computed before."""
@@ -148,6 +174,11 @@ class FastPath:
             self._came_once.clear()
         self._came_once.add(seen)
         return False
+
+
+def _compressed(reply: SeriesReply) -> SeriesReply:
+    headers, body = gzipped(reply.headers, reply.body)
+    return SeriesReply(headers, body, reply.tag)
 
 
 def _answer(status: int, headers: RawHeaders, body: bytes) -> Answer:

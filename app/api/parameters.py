@@ -100,14 +100,14 @@ class Query:
                 f"The query is {len(raw):,} bytes long; at most {LONGEST:,} are read."
             )
         values: dict[str, str] = {}
-        spelt: dict[str, str] = {}
-        for spelling, value in _items(raw):
+        items = _items(raw)
+        for spelling, value in items:
             name = self._names.get(spelling)
             if name is None:
                 raise self._unknown(spelling)
             if name in values:
-                raise _repeated(spelt[name], spelling)
-            spelt[name] = spelling
+                first = next(other for other, _ in items if self._names[other] == name)
+                raise _repeated(first, spelling)
             values[name] = value
         for parameter in self._required:
             if parameter.name not in values:

@@ -144,6 +144,8 @@ def is_held(if_none_match: str | None, tag: str) -> bool:
     """Whether the client's If-None-Match (RFC 9110, 13.1.2) names this representation."""
     if if_none_match is None:
         return False
+    if if_none_match == tag:
+        return True
     return if_none_match.strip() == "*" or tag in _TAG.findall(if_none_match)
 
 

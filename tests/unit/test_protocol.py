@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from app.protocol import SMALL, Corked, Corks
+from app.protocol import MOST, Corked, Corks
 
 
 class RecordingTransport(asyncio.Transport):
@@ -34,28 +34,22 @@ class RecordingTransport(asyncio.Transport):
         return f"the {name}"
 
 
-def test_a_reply_leaves_in_one_piece_a_lone_head_with_the_turn_and_nothing_after_a_close() -> None:
+def test_what_is_written_in_one_turn_leaves_together_and_nothing_after_a_close() -> None:
     async def turns() -> RecordingTransport:
         transport = RecordingTransport()
         corked = Corked(transport, Corks())
         assert corked.get_extra_info("peername") == "the peername"  # as all else: the transport's
-        corked.write(b"head")
+        for part in (b"head", b"body"):
+            corked.write(part)
         assert transport.told == []
-        corked.write(b"body")
-        assert transport.told == [b"headbody"]
-        corked.write(b"large")
-        corked.write(bytes(SMALL + 1))
-        corked.write(b"alone")
         await asyncio.sleep(0)
         corked.write(b"last")
         corked.close()
-        for part in (b"too", b"late"):
-            corked.write(part)
+        corked.write(b"too late")
         await asyncio.sleep(0)
         return transport
 
-    large = [b"large", bytes(SMALL + 1)]
-    assert asyncio.run(turns()).told == [b"headbody", large, b"alone", b"last", "close"]
+    assert asyncio.run(turns()).told == [[b"head", b"body"], b"last", "close"]
 
 
 def test_what_several_hold_is_sent_with_the_turn_in_every_turn() -> None:
@@ -70,3 +64,16 @@ def test_what_several_hold_is_sent_with_the_turn_in_every_turn() -> None:
         return transports
 
     assert [each.told for each in asyncio.run(turns())] == [[b"head"] * 2] * 3
+
+
+def test_no_more_is_held_than_a_reply_needs() -> None:
+    async def turn() -> RecordingTransport:
+        transport = RecordingTransport()
+        corked = Corked(transport, Corks())
+        corked.write(b"head")
+        corked.write(bytes(MOST))
+        assert transport.told == [[b"head", bytes(MOST)]]
+        await asyncio.sleep(0)
+        return transport
+
+    assert len(asyncio.run(turn()).told) == 1
