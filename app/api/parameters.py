@@ -101,12 +101,12 @@ class Query:
             )
         values: dict[str, str] = {}
         items = _items(raw)
-        for spelling, value in items:
+        for spelling, _, value in items:
             name = self._names.get(spelling)
             if name is None:
                 raise self._unknown(spelling)
             if name in values:
-                first = next(other for other, _ in items if self._names[other] == name)
+                first = next(other for other, _, _ in items if self._names[other] == name)
                 raise _repeated(first, spelling)
             values[name] = value
         for parameter in self._required:
@@ -134,14 +134,13 @@ def _repeated(first: str, second: str) -> RepeatedParameter:
     return RepeatedParameter(f"{first} and {second} mean the same: give one of them, once.")
 
 
-def _items(raw: bytes) -> list[tuple[str, str]]:
-    """The names and the values of a query string, decoded, in their order."""
+def _items(raw: bytes) -> list[tuple[str, str, str]]:
+    """The items of a query string in their order: name, equals sign and value, decoded."""
     try:
         if b"%" not in raw and b"+" not in raw:
-            items = [item.partition("=") for item in raw.decode().split("&") if item]
-            return [(name, value) for name, _, value in items]
+            return [item.partition("=") for item in raw.decode().split("&") if item]
         encoded = [item.partition(b"=") for item in raw.split(b"&") if item]
-        return [(_decoded(name), _decoded(value)) for name, _, value in encoded]
+        return [(_decoded(name), "=", _decoded(value)) for name, _, value in encoded]
     except UnicodeDecodeError:
         raise InvalidParameter(
             "The query is not valid UTF-8: percent-encode the bytes of UTF-8 text."

@@ -33,6 +33,7 @@ def start(bench: Bench) -> None:
 def _importing(bench: Bench, statement: str, app: App) -> Callable[[int], Reading]:
     """The CPU of a whole interpreter that does nothing else, its own start included."""
     variables = environment(bench.folder) | {"PYTHONPATH": str(app.root)}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", statement]
 
     def once() -> float:
