@@ -47,8 +47,8 @@ must be the one that closes."""
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds that a thread may keep the interpreter from another that wants it.
 
-A request in the event loop waits for the interpreter several times, each time as long as this. With
-Python's 0.005 the p99 beside one busy thread is 7 ms, with this 3 (decision 0021)."""
+A request in the event loop waits for the interpreter several times, each time as long as this.
+Python's own 0.005 is too long for that (decision 0021)."""
 
 _OVERTIME: Final = 3.0
 _WORKER: Final = "AnyIO worker"  # the name of the threads that run plain route functions
@@ -231,7 +231,7 @@ def _short_pauses() -> Iterator[None]:
     """Keep short what stops the event loop while a server runs: other threads, and the collector.
 
     The garbage collector walks over all objects every now and then, and nothing else runs
-    meanwhile. What the start has made stays, so it is left out: 85 ms become 2 (decision 0021).
+    meanwhile. What the start has made stays, so it is left out (decision 0021).
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)

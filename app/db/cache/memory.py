@@ -3,8 +3,8 @@
 The entries are in two generations. Once the younger one takes half of the capacity, the older one
 is dropped, and the younger one becomes the older. An entry that is used again moves into the
 younger one. So the entries that go are those that were not used for longest. A hit in the younger
-one is one look into a dictionary, without a lock; the exact order of use costs twenty times as
-much.
+one is one look into a dictionary, without a lock; the exact order of use would cost many times
+that.
 """
 
 from __future__ import annotations
