@@ -20,8 +20,9 @@ from typing import Any, Final, Literal, TextIO
 
 from app.core import redaction
 
-# Where Rich is installed structlog imports it, for tracebacks that we never print, at the cost
-# of memory and of a part of each start. So it is hidden from structlog, which every module gets from here.
+# Where Rich is installed structlog imports it, for tracebacks that we never print, at the cost of
+# memory and of a part of each start. So it is hidden from structlog, which every module gets from
+# here.
 _rich = sys.modules.get("rich")
 sys.modules["rich"] = None  # type: ignore[assignment] # what is None there cannot be imported
 try:
