@@ -52,7 +52,9 @@ class MemoryCache(Generic[Key, Value]):
             if entry is None:
                 return None
             with self._lock:
-                self._put(key, entry)
+                # Another thread may have replaced or dropped it meanwhile.
+                if self._old.get(key) is entry:
+                    self._put(key, entry)
         expires, value = entry
         return value if self._monotonic() < expires else None
 

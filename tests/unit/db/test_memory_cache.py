@@ -58,6 +58,28 @@ def test_a_value_beyond_all_room_is_not_kept_and_removes_its_predecessor_alone()
     assert held(cache, "a") == ""
 
 
+def test_a_use_does_not_bring_back_what_another_thread_has_just_replaced() -> None:
+    cache = MemoryCache[str, bytes](60, len, capacity=20)
+    cache.set("key", b"old")
+    cache.set("other", b"x" * 10)  # from here on the key is in the older generation
+    lock = cache._lock
+
+    class Busy:
+        """A lock that another caller gets first, who stores a value."""
+
+        def __enter__(self) -> None:
+            cache._lock = lock
+            cache.set("key", b"new")
+            lock.acquire()
+
+        def __exit__(self, *_error: object) -> None:
+            lock.release()
+
+    cache._lock = Busy()  # type: ignore[assignment]
+    cache.get("key")
+    assert cache.get("key") == b"new"
+
+
 def test_whatever_is_stored_and_read_it_takes_no_more_than_its_capacity() -> None:
     chance = random.Random(1)
     cache = MemoryCache[int, bytes](60, len, capacity=10_000)
