@@ -90,7 +90,7 @@ class Compression:
             await self._app(scope, receive, send)
             return
         values = [value for name, value in scope["headers"] if name == b"accept-encoding"]
-        wanted = accepts_gzip(b",".join(values))
+        accepted = accepts_gzip(b",".join(values))
         start: Message = {}
 
         async def coded(message: Message) -> None:
@@ -106,9 +106,9 @@ class Compression:
             if whole and (start["status"] == HTTPStatus.NOT_MODIFIED or _is_text(headers)):
                 if VARY not in headers:
                     headers.append(VARY)
-                if wanted and is_large(body):
+                if accepted and is_large(body):
                     headers, body = await asyncio.to_thread(gzipped, headers, body)
-                elif wanted:
+                elif accepted:
                     headers, body = gzipped(headers, body)
             first, start = start, {}
             await send({**first, "headers": headers})

@@ -68,14 +68,14 @@ class Uncompressed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A finished reply, and when it is right: in this state, from `made` until `expires`.
+    """A finished reply, and when it is right: in this state, from `begins` until `expires`.
 
-    `made` and `expires` are unix seconds.
+    `begins` and `expires` are unix seconds.
     """
 
     series: Series
     state: SeriesState
-    made: float
+    begins: float
     expires: float
     tag: str
     whole: Answer
@@ -115,7 +115,7 @@ class FastPath:
             state = self._warm.warm_state(kept.series)
             if state is None:
                 return None
-            if state is kept.state and kept.made <= self._clock() < kept.expires:
+            if state is kept.state and kept.begins <= self._clock() < kept.expires:
                 return kept.not_modified if _holds(headers, kept.tag) else kept.whole
         return self._computed(key, pair, headers)
 
@@ -155,7 +155,7 @@ class FastPath:
             kept = Kept(
                 series=buckets.series,
                 state=state,
-                made=buckets.now,
+                begins=buckets.now,
                 expires=next_change(buckets.series.interval, buckets.now),
                 tag=tag,
                 whole=whole,

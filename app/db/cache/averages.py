@@ -193,19 +193,19 @@ class CachedAverageStore:
         with self._lock:
             entry = self._states.get(series)
             if entry is not None:
-                known_at, known = entry
-                if fetched_at < known_at:
-                    return known  # Two fetches overlap; the one that started later wins.
-                if self._is_too_low(series, fetched_at, state, known) or state == known:
-                    state = known
+                newest_at, newest = entry
+                if fetched_at < newest_at:
+                    return newest  # Two fetches overlap; the one that started later wins.
+                if self._is_too_low(series, fetched_at, state, newest) or state == newest:
+                    state = newest
             self._states[series] = (fetched_at, state)
             return state
 
     def _is_too_low(
-        self, series: Series, fetched_at: float, state: SeriesState, known: SeriesState
+        self, series: Series, fetched_at: float, state: SeriesState, newest: SeriesState
     ) -> bool:
-        """Whether the revision is lower than the known one, and not long enough so."""
-        if state.revision >= known.revision:
+        """Whether the revision is lower than the newest one, and not long enough so."""
+        if state.revision >= newest.revision:
             self._lower_since.pop(series, None)
             return False
         since = self._lower_since.setdefault(series, fetched_at)
