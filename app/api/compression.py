@@ -80,7 +80,10 @@ def _weak(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 
 
 class Compression:
-    """Compresses replies that are text and come in one piece."""
+    """Compresses replies that are text and come in one piece.
+
+    A part of a file (206) stays as it is: its range counts the bytes of the file.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -106,9 +109,10 @@ class Compression:
             if whole and (start["status"] == HTTPStatus.NOT_MODIFIED or _is_text(headers)):
                 if VARY not in headers:
                     headers.append(VARY)
-                if accepted and is_large(body):
+                packs = accepted and start["status"] != HTTPStatus.PARTIAL_CONTENT
+                if packs and is_large(body):
                     headers, body = await asyncio.to_thread(gzipped, headers, body)
-                elif accepted:
+                elif packs:
                     headers, body = gzipped(headers, body)
             first, start = start, {}
             await send({**first, "headers": headers})

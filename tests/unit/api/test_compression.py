@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Iterator
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from app.api.compression import LARGE, LEAST, accepts_gzip
+from app.api.compression import LARGE, LEAST, Compression, accepts_gzip
 from app.core.market import Interval, Series
 from tests.support.api import LAST, Client, FakeRuntime, load, serving
 from tests.support.candles import BTC
@@ -85,3 +87,24 @@ def test_a_small_reply_stays_as_it_is(api: Client) -> None:
         assert len(body) < LEAST
         assert b"content-encoding" not in dict(headers)
         assert dict(headers)[b"vary"] == b"Accept-Encoding"
+
+
+def test_a_part_of_a_file_stays_as_it_is() -> None:
+    headers = [(b"content-type", b"text/css"), (b"content-range", b"bytes 0-1999/9000")]
+    body = b"a" * 2 * LEAST
+    sent: list[Message] = []
+
+    async def part(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 206, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "headers": [(b"accept-encoding", b"gzip")]}
+    asyncio.run(Compression(part)(scope, receive, send))
+    assert sent[1]["body"] == body
+    assert b"content-encoding" not in dict(sent[0]["headers"])
