@@ -48,7 +48,10 @@ NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 
 
 class Answer(NamedTuple):
-    """A reply without its id. `head` are its headers and NOSNIFF as lines."""
+    """A reply without its id.
+
+    `head` are its headers and NOSNIFF as lines, for a server that sends a reply as bytes.
+    """
 
     status: int
     headers: RawHeaders
@@ -57,13 +60,12 @@ class Answer(NamedTuple):
 
 
 class Uncompressed(NamedTuple):
-    """A reply that a thread has to compress: its key, what it shows, and whether it is held."""
+    """A reply that a thread has to compress: its key, and what it shows."""
 
     key: _Key
     buckets: Selection
     state: SeriesState
     reply: SeriesReply
-    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +136,22 @@ class FastPath:
         reply = averages_reply(window, buckets, reading)
         held = _holds(request, reply.tag)
         if gzip and is_large(reply.body):
-            return Uncompressed(key, buckets, reading.state, reply, held)
-        if gzip:
-            reply = _compressed(reply)
-        return self._finished(key, buckets, reading.state, reply, held)
+            if held:  # then its body is not needed
+                headers, _ = gzipped(reply.headers, b"")
+                return _answer(304, headers_of_304(headers), b"")
+            return Uncompressed(key, buckets, reading.state, reply)
+        whole = self._finished(key, buckets, reading.state, _compressed(reply) if gzip else reply)
+        return _answer(304, headers_of_304(whole.headers), b"") if held else whole
 
     async def compress(self, answer: Uncompressed) -> Answer:
         """The finished answer; a thread compresses it."""
-        key, buckets, state, whole, held = answer
-        whole = await asyncio.to_thread(_compressed, whole)
-        return self._finished(key, buckets, state, whole, held)
+        key, buckets, state, reply = answer
+        return self._finished(key, buckets, state, await asyncio.to_thread(_compressed, reply))
 
     def _finished(
-        self, key: _Key, buckets: Selection, state: SeriesState, reply: SeriesReply, held: bool
+        self, key: _Key, buckets: Selection, state: SeriesState, reply: SeriesReply
     ) -> Answer:
-        """The answer as it is sent; it is kept if the same was asked before."""
+        """The whole answer as it is sent; it is kept if the same was asked before."""
         headers, body, tag = reply
         whole = _answer(200, headers, body)
         if self._came_before(key):
@@ -162,7 +165,7 @@ class FastPath:
                 not_modified=_answer(304, headers_of_304(headers), b""),
             )
             self._kept.set(key, kept)
-        return _answer(304, headers_of_304(headers), b"") if held else whole
+        return whole
 
     def _came_before(self, key: _Key) -> bool:
         """Whether a request with this key was computed before."""

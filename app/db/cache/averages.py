@@ -118,18 +118,22 @@ class CachedAverageStore:
     def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""
         not_before = self._not_before(series)
+        of_lower: range | None = None
         while True:
             state = self.state(series)
             span = _extent(state, series.interval, first, last)
             cached = self._cached(series, window, span, state)
             if cached is not None:
                 return _slice(state, cached, first, last)
-            shared = self._flights.do((series, window), partial(self._load, series, window, span))
+            load = partial(self._load, series, window, of_lower or span)
+            shared = self._flights.do((series, window), load)
             needed = _extent(shared.state, series.interval, first, last)
             # The shared result may belong to another caller: other blocks, or a fetch from before a
             # commit that we must see. A load may also just have started the next block.
             if shared.fetched_at >= not_before and all(n in shared.blocks for n in needed):
                 return _slice(shared.state, [shared.blocks[n] for n in needed], first, last)
+            # A lower revision, which is not believed yet, may have more blocks.
+            of_lower = needed if shared.state.revision < state.revision else None
 
     def warm_state(self, series: Series) -> SeriesState | None:
         """The known state of the series; None where this caller has to ask with `read` or `state`.
@@ -196,20 +200,16 @@ class CachedAverageStore:
                 newest_at, newest = entry
                 if fetched_at < newest_at:
                     return newest  # Two fetches overlap; the one that started later wins.
-                if self._is_too_low(series, fetched_at, state, newest) or state == newest:
-                    state = newest
+                if state.revision < newest.revision:
+                    since = self._lower_since.setdefault(series, fetched_at)
+                    if fetched_at - since < BELIEVED_AFTER:
+                        state = newest
+                else:
+                    self._lower_since.pop(series, None)
+                    if state == newest:
+                        state = newest
             self._states[series] = (fetched_at, state)
             return state
-
-    def _is_too_low(
-        self, series: Series, fetched_at: float, state: SeriesState, newest: SeriesState
-    ) -> bool:
-        """Whether the revision is lower than the newest one, and not long enough so."""
-        if state.revision >= newest.revision:
-            self._lower_since.pop(series, None)
-            return False
-        since = self._lower_since.setdefault(series, fetched_at)
-        return fetched_at - since < BELIEVED_AFTER
 
     def _cached(
         self, series: Series, window: Window, span: range, state: SeriesState

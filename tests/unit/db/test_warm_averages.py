@@ -90,3 +90,13 @@ def test_what_is_read_at_a_lower_revision_is_shown_as_that() -> None:
     # Nothing of the higher revision is in memory, so the source answers, consistently.
     assert stand.read().state.revision == low
     assert stand.store.state(BTC_MINUTES).revision == high
+
+
+def test_a_lower_revision_that_has_more_blocks_is_read_whole() -> None:
+    stand = Stand()
+    low = stand.source.commit(ACROSS)
+    high = stand.source.commit(WITHIN)
+    assert stand.store.state(BTC_MINUTES).revision == high
+    stand.source.rows, stand.source.revision = ACROSS, low
+    part = stand.read()
+    assert (part.state.revision, rows_in(part.body)) == (low, ACROSS)
