@@ -20,6 +20,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 MOST: Final = 1_048_576
 """The most bytes that a transport holds back."""
 
+LAST_REQUESTS: Final = 0.1
+"""Seconds that an idle connection stays at a stop: a request may be on its way, or unread."""
+
 Data = bytes | bytearray | memoryview
 
 
@@ -90,11 +93,23 @@ def protocol() -> type[asyncio.Protocol]:
 
     class Protocol(HttpToolsProtocol):
         _answering = False
+        _leaving = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(Corked(transport, corks))  # type: ignore[arg-type]
 
+        def shutdown(self) -> None:
+            self._leaving = True
+            # The base class has None here before the first request, whatever its types say.
+            cycle: Any = self.cycle
+            if cycle is None or cycle.response_complete:
+                asyncio.get_running_loop().call_later(LAST_REQUESTS, super().shutdown)
+            else:
+                super().shutdown()
+
         def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            if self._leaving:
+                cycle.keep_alive = False
             # Inside of an answer, the next of many requests that were sent at once would be
             # answered one level deeper than the last.
             if not (self._answering or self.flow.write_paused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import os
 import signal
@@ -10,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from types import FrameType
@@ -95,10 +96,10 @@ def run(
             name = signal.Signals(number).name
             log.info("server_stopping", signal=name, drain_s=drain, grace_s=grace)
 
-        code = command.DONE
         if settings.workers == 1:
             runtime = build(settings)
-            _Server(settings, runtime, grace, drain, ready, stopping).serve_on(listeners)
+            server = _Server(settings, runtime, grace, drain, ready, stopping)
+            code = server.serve_on(listeners)
         else:
             job = Job(settings, build, grace, drain)
             code = _supervised(job, listeners, ready, stopping)
@@ -141,8 +142,7 @@ def work(job: Job, channel: Channel, listeners: list[socket.socket]) -> int:
         job.settings, runtime, job.grace, job.drain, channel.ready, lambda _number: None
     )
     channel.call_at_stops(lambda: server.handle_exit(signal.SIGTERM, None))
-    server.serve_on(listeners)
-    return command.DONE
+    return server.serve_on(listeners)
 
 
 class _Server(uvicorn.Server):
@@ -179,12 +179,13 @@ class _Server(uvicorn.Server):
         self._stopping = stopping
         self._signal: int | None = None
         self._leave_at: float | None = None
+        self._last: list[asyncio.Task[None]] = []
         # A read on a thread cannot be cancelled, and could keep the process alive without end.
         self._overdue = threading.Timer(drain + grace + _OVERTIME, _leave_now)
         self._overdue.daemon = True
 
-    def serve_on(self, listeners: list[socket.socket]) -> None:
-        """Serve until a signal, and until what it has begun is done."""
+    def serve_on(self, listeners: list[socket.socket]) -> int:
+        """Serve until a signal, and until what it has begun is done; returns the exit code."""
         try:
             with _short_pauses():
                 self.run(sockets=listeners)
@@ -194,6 +195,15 @@ class _Server(uvicorn.Server):
                     waits.join(thread)
         finally:
             self._overdue.cancel()
+        if not any(task.cancelling() for task in self._last):
+            return command.DONE
+        _tell_overdue()
+        return OVERDUE
+
+    def _wait_tasks_to_complete(self) -> Coroutine[Any, Any, None]:
+        # uvicorn cancels those that do not end in time, and does not tell.
+        self._last = list(self.server_state.tasks)
+        return super()._wait_tasks_to_complete()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -244,8 +254,12 @@ def _short_pauses() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def _leave_now() -> None:
+def _tell_overdue() -> None:
     log.error("server_overdue", problem="A request did not finish in time and is cut off.")
+
+
+def _leave_now() -> None:
+    _tell_overdue()
     os._exit(OVERDUE)
 
 

@@ -188,6 +188,20 @@ def test_a_request_that_never_ends_does_not_keep_the_process(tmp_path: Path) -> 
     assert "server_overdue" in said
 
 
+def test_a_request_that_was_cut_off_and_then_ended_is_said_and_exit_code_1(tmp_path: Path) -> None:
+    with process(tmp_path, *SLOW, "0", "0") as child, ThreadPoolExecutor() as pool:
+        _, reply = slow_request(child, pool)
+        child.send_signal(signal.SIGTERM)
+        assert child.stderr is not None
+        assert any("Cancel 1 running task" in line for line in child.stderr)
+        go(child)
+        code = child.wait(timeout=DEADLINE)
+        said = child.stderr.read()
+        assert reply.exception(timeout=DEADLINE) or reply.result().status_code == 500
+    assert code == 1
+    assert said.count("server_overdue") == 1
+
+
 def test_threads_take_short_turns_and_the_collector_small_rounds_only_while_it_serves() -> None:
     def now() -> tuple[float, bool]:
         return sys.getswitchinterval(), gc.get_freeze_count() > 0

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from app.protocol import MOST, Corked, Corks
+import uvicorn
+from uvicorn.server import ServerState
+
+from app.protocol import MOST, Corked, Corks, protocol
 
 
 class RecordingTransport(asyncio.Transport):
@@ -31,7 +34,7 @@ class RecordingTransport(asyncio.Transport):
         return self.closed
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return f"the {name}"
+        return None if name == "socket" else f"the {name}"
 
 
 def test_what_is_written_in_one_turn_leaves_together_and_nothing_after_a_close() -> None:
@@ -77,3 +80,36 @@ def test_no_more_is_held_than_a_reply_needs() -> None:
         return transport
 
     assert len(asyncio.run(turn()).told) == 1
+
+
+class AtOnce:
+    """An application whose replies lie in memory."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("No request goes the ordinary way.")
+
+    def answer_now(self, _scope: Any, send_whole: Any) -> bool:
+        send_whole(200, b"content-length: 2\r\n", b"{}")
+        return True
+
+
+def test_a_request_that_arrives_as_the_server_stops_is_answered_and_the_last() -> None:
+    async def stopped() -> tuple[RecordingTransport, RecordingTransport]:
+        config = uvicorn.Config(AtOnce(), http=protocol(), proxy_headers=False, log_config=None)
+        config.load()
+        transports = (RecordingTransport(), RecordingTransport())
+        make: Any = config.http_protocol_class
+        asking, idle = (make(config, ServerState(), {}) for _ in transports)
+        for each, transport in zip((asking, idle), transports, strict=True):
+            each.connection_made(transport)
+            each.shutdown()
+        asking.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        while not all(transport.closed for transport in transports):
+            await asyncio.sleep(0.01)
+        return transports
+
+    asking, idle = asyncio.run(stopped())
+    [reply, close] = asking.told[:2]
+    assert b"connection: close" in b"".join(reply)
+    assert close == "close"
+    assert idle.told == ["close"]

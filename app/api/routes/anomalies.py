@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api import heavy_reads
 from app.api.models import ANOMALIES_EXAMPLE, SeriesAnomalies
@@ -32,7 +32,9 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     ),
     openapi_extra=series_parameters(ANOMALIES),
 )
-async def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatch) -> Response:
+async def anomalies(
+    request: AnomaliesDep, context: ContextDep, connection: Request, held: IfNoneMatch
+) -> Response:
     """The closes of a period, judged by the rules for live prices (`/anomaly/{symbol}`).
 
     A change exists only between neighbouring buckets, so the close after a gap is not judged.
@@ -45,7 +47,7 @@ async def anomalies(request: AnomaliesDep, context: ContextDep, held: IfNoneMatc
         reading = _read(runtime, buckets, rule)
         return series_response(series_reply(f"anomalies {rule}", buckets, reading), held)
 
-    return await heavy_reads.read(context, buckets.expected, answer)
+    return await heavy_reads.read(context, connection, buckets.expected, answer)
 
 
 def _read(runtime: Runtime, buckets: Selection, rule: Rule) -> Reading:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api import heavy_reads
 from app.api.models import AVERAGES_EXAMPLE, CANDLES_EXAMPLE, AveragePoint, CandlePoint
@@ -40,7 +40,9 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     ),
     openapi_extra=series_parameters(AVERAGES),
 )
-async def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch) -> Response:
+async def averages(
+    request: AveragesDep, context: ContextDep, connection: Request, held: IfNoneMatch
+) -> Response:
     """One row for each closed bucket from `from` to `to` that has this average, ascending.
 
     An average is the exact mean of the last `range` closes, rounded half to even at 8 places. It
@@ -53,7 +55,7 @@ async def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch)
         reading = read_averages(context.runtime.averages, window, buckets)
         return series_response(averages_reply(window, buckets, reading), held)
 
-    return await heavy_reads.read(context, buckets.expected, answer)
+    return await heavy_reads.read(context, connection, buckets.expected, answer)
 
 
 @router.get(
@@ -68,7 +70,9 @@ async def averages(request: AveragesDep, context: ContextDep, held: IfNoneMatch)
     ),
     openapi_extra=series_parameters(CANDLES),
 )
-async def candles(request: CandlesDep, context: ContextDep, held: IfNoneMatch) -> Response:
+async def candles(
+    request: CandlesDep, context: ContextDep, connection: Request, held: IfNoneMatch
+) -> Response:
     """One row for each closed bucket from `from` to `to` that has a candle, ascending.
 
     With `windows=20,50,200` each row has `mms_20`, `mms_50` and `mms_200`, null where that average
@@ -80,4 +84,4 @@ async def candles(request: CandlesDep, context: ContextDep, held: IfNoneMatch) -
         reading = read_candles(runtime.series, runtime.averages, windows, buckets)
         return series_response(series_reply(f"candles {windows}", buckets, reading), held)
 
-    return await heavy_reads.read(context, buckets.expected, answer)
+    return await heavy_reads.read(context, connection, buckets.expected, answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api import heavy_reads
 from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
@@ -24,7 +24,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     },
     openapi_extra=series_parameters(GAPS),
 )
-async def gaps(series: SeriesDep, context: ContextDep) -> Response:
+async def gaps(series: SeriesDep, context: ContextDep, connection: Request) -> Response:
     """The closed buckets that have no candle, as ranges with their cause.
 
     They lie in the served period or, with `warm_up`, in the 199 buckets before it: an average needs
@@ -45,7 +45,7 @@ async def gaps(series: SeriesDep, context: ContextDep) -> Response:
         inspection = inspect(runtime.series, series, days, runtime.clock())
         return JsonBytes(_reply(inspection).model_dump_json().encode())
 
-    return await heavy_reads.read(context, days * DAY // series.step, answer)
+    return await heavy_reads.read(context, connection, days * DAY // series.step, answer)
 
 
 def _reply(inspection: Inspection) -> Gaps:

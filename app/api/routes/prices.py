@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api import heavy_reads
 from app.api.models import (
@@ -82,7 +82,7 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     },
     openapi_extra=symbol_parameters(HISTORY),
 )
-async def history(request: HistoryDep, context: ContextDep) -> Response:
+async def history(request: HistoryDep, context: ContextDep, connection: Request) -> Response:
     """By arrival: the id. `timestamp` is the time of collection, `priced_at` the price's own time.
 
     `stale` marks a price whose own time is too long before the time of its collection.
@@ -95,7 +95,7 @@ async def history(request: HistoryDep, context: ContextDep) -> Response:
         rows = (rendering.price(price, stale=_stale(price, rules)) for price in prices)
         return JsonBytes(b"[" + b",".join(rows) + b"]")
 
-    return await heavy_reads.read(context, limit, answer)
+    return await heavy_reads.read(context, connection, limit, answer)
 
 
 @router.get(
