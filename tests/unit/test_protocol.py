@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from app.protocol import MOST, Corked, Corks
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from app.protocol import MOST, Corked, Corks, protocol
 
 
 class RecordingTransport(asyncio.Transport):
@@ -77,3 +81,52 @@ def test_no_more_is_held_than_a_reply_needs() -> None:
         return transport
 
     assert len(asyncio.run(turn()).told) == 1
+
+
+class Unconnected(RecordingTransport):
+    """A transport of which nothing else is known."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    resume_reading = pause_reading
+
+
+class Finishing:
+    """An application that has a reply to /ready at hand, and remembers which requests it ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def answer_now(self, scope: Scope, send_whole: Any) -> bool:
+        if scope["path"] != "/ready":
+            return False
+        send_whole(200, b"content-length: 0\r\n", b"")
+        self.ended.append(scope["path"])
+        return True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+        self.ended.append(scope["path"])
+
+
+def test_of_requests_that_were_sent_at_once_none_ends_before_the_one_in_front_of_it() -> None:
+    async def ends() -> list[str]:
+        app = Finishing()
+        config = uvicorn.Config(app, log_config=None, proxy_headers=False)
+        config.load()
+        served: Any = protocol()(config, ServerState(), {})  # type: ignore[call-arg]
+        served.connection_made(Unconnected())
+        for path in (b"/ready", b"/made", b"/ready", b"/made"):
+            served.data_received(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        served.connection_lost(None)
+        return app.ended
+
+    assert asyncio.run(ends()) == ["/ready", "/made", "/ready", "/made"]
