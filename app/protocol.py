@@ -92,11 +92,16 @@ def protocol() -> type[asyncio.Protocol]:
     defaults = _Lines()
 
     class Protocol(HttpToolsProtocol):
-        _answering = False
         _leaving = False
+        _completing = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(Corked(transport, corks))  # type: ignore[arg-type]
+
+        def eof_received(self) -> None:
+            # The loop closes the transport after this, and nothing that is held would be sent.
+            transport: Any = self.transport
+            transport.flush()
 
         def shutdown(self) -> None:
             self._leaving = True
@@ -110,18 +115,21 @@ def protocol() -> type[asyncio.Protocol]:
         def _start_asgi_task(self, cycle: Any, app: Any) -> None:
             if self._leaving:
                 cycle.keep_alive = False
-            # Inside of an answer, the next of many requests that were sent at once would be
-            # answered one level deeper than the last.
-            if not (self._answering or self.flow.write_paused):
-                self._answering = True
-                try:
-                    start = defaults.of(cycle.default_headers)
-                    send = partial(_send_whole, self.transport, cycle, start)
-                    if app.answer_now(cycle.scope, send):
-                        return
-                finally:
-                    self._answering = False
+            if not (self._completing or self.flow.write_paused):
+                start = defaults.of(cycle.default_headers)
+                send = partial(_send_whole, self.transport, cycle, start)
+                if app.answer_now(cycle.scope, send):
+                    return
             super()._start_asgi_task(cycle, app)
+
+        def on_response_complete(self) -> None:
+            # This starts the next of several requests that were sent at once. Answered here, it
+            # would be one level deeper than the last, and its line in the log would come first.
+            self._completing = True
+            try:
+                super().on_response_complete()
+            finally:
+                self._completing = False
 
     return Protocol
 

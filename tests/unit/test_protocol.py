@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.protocol import MOST, Corked, Corks, protocol
@@ -113,3 +114,70 @@ def test_a_request_that_arrives_as_the_server_stops_is_answered_and_the_last() -
     assert b"connection: close" in b"".join(reply)
     assert close == "close"
     assert idle.told == ["close"]
+
+
+class Unconnected(RecordingTransport):
+    """A transport of which nothing else is known."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    resume_reading = pause_reading
+
+
+class Finishing:
+    """An application that has a reply to /ready at hand, and remembers which requests it ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def answer_now(self, scope: Scope, send_whole: Any) -> bool:
+        if scope["path"] != "/ready":
+            return False
+        send_whole(200, b"content-length: 0\r\n", b"")
+        self.ended.append(scope["path"])
+        return True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+        self.ended.append(scope["path"])
+
+
+def test_of_requests_that_were_sent_at_once_none_ends_before_the_one_in_front_of_it() -> None:
+    async def ends() -> list[str]:
+        app = Finishing()
+        config = uvicorn.Config(app, log_config=None, proxy_headers=False)
+        config.load()
+        served: Any = protocol()(config, ServerState(), {})  # type: ignore[call-arg]
+        served.connection_made(Unconnected())
+        for path in (b"/ready", b"/made", b"/ready", b"/made"):
+            served.data_received(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        served.connection_lost(None)
+        return app.ended
+
+    assert asyncio.run(ends()) == ["/ready", "/made", "/ready", "/made"]
+
+
+def test_a_client_that_ends_its_side_after_the_request_gets_its_reply() -> None:
+    async def half_closed() -> RecordingTransport:
+        config = uvicorn.Config(AtOnce(), log_config=None, proxy_headers=False)
+        config.load()
+        transport = RecordingTransport()
+        served: Any = protocol()(config, ServerState(), {})  # type: ignore[call-arg]
+        served.connection_made(transport)
+        served.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        served.eof_received()
+        transport.close()
+        await asyncio.sleep(0)
+        served.connection_lost(None)
+        return transport
+
+    [reply, *_] = asyncio.run(half_closed()).told
+    assert reply[-1] == b"{}"
