@@ -62,7 +62,7 @@ def described(tools: Programs, rounds: int, seconds: int, others: float) -> str:
     packages = [f"{name} {version(name)}" for name in PACKAGES]
     return (
         f"{machine}, Linux {platform.release()}; {rounds} rounds of {seconds} s each; "
-        f"other processes took {others:.0%} of the cores meanwhile.\n"
+        f"other processes took {max(0.0, others):.0%} of the cores meanwhile.\n"
         f"Python {platform.python_version()}, {', '.join([*packages, *programs])}."
     )
 

@@ -118,6 +118,9 @@ def table(rows: Sequence[Judged], cases: Mapping[str, Case], readings: Readings)
     for each in rows:
         row = each.row
         ratio = f"{_short(each.ratio)} ({_short(each.least)} to {_short(each.greatest)})"
+        if row.goal and row.goal.least_share and not row.absent:
+            share = statistics.median(reading.share for reading in readings[row.ours])
+            ratio += f", the lesser worker {share:.0%}"
         cells = (
             row.what,
             row.other or "",

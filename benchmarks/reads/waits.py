@@ -34,12 +34,15 @@ _QUIET: Final = 0.02
 
 
 def half_rate(bench: Bench) -> None:
-    """The p99 at half of the service's own maximum, beside the limit's at the same rate."""
+    """The p99 at half of the rate that both reach, beside the limit's at the same rate."""
     for app in bench.apps:
         server = bench.service(app)
         limit = bench.limit("hot", hot_reply(bench, server))
-        most = closed_loop(bench.tools.wrk, server.url, bench.seconds, bench.folder, path=HOT)
-        rate = most.requests / most.seconds / 2
+        most = [
+            closed_loop(bench.tools.wrk, each.url, bench.seconds, bench.folder, path=HOT)
+            for each in (server, limit)
+        ]
+        rate = min(each.requests / each.seconds for each in most) / 2
         names = [f"p99 at half the maximum, {each}" for each in (server.name, "bare")]
         if app.label:
             names[1] += f" at the rate{app.label}"
