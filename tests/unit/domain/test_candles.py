@@ -85,6 +85,13 @@ def test_valid_rows_in_any_order_come_out_ascending_and_unchanged(candles: list[
     assert refused == ()
 
 
+@pytest.mark.parametrize("stamp", [str(FIRST), f"{FIRST}.00", f"{FIRST}e0"])
+def test_a_stamp_in_whole_seconds_may_have_any_form_of_a_number(stamp: object) -> None:
+    assert judged([row(stamp)], DAY, FIRST, LAST, LATEST) == judged(
+        [row()], DAY, FIRST, LAST, LATEST
+    )
+
+
 @given(st.lists(candle(), min_size=1).map(unique), st.data())
 def test_a_row_that_comes_again_counts_once(candles: list[Candle], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(candles)))
