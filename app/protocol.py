@@ -86,7 +86,7 @@ class Corked:
                 self._transport.writelines(held)
 
 
-def protocol() -> type[asyncio.Protocol]:
+def protocol() -> type[HttpToolsProtocol]:
     """Make the protocol's class for one event loop; its application is an Edge."""
     corks = Corks()
     defaults = _Lines()
@@ -95,8 +95,9 @@ def protocol() -> type[asyncio.Protocol]:
         _leaving = False
         _completing = False
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(Corked(transport, corks))  # type: ignore[arg-type]
+        def connection_made(self, transport: Any) -> None:
+            corked: Any = Corked(transport, corks)  # a transport in all that uvicorn uses
+            super().connection_made(corked)
 
         def eof_received(self) -> None:
             # The loop closes the transport after this, and nothing that is held would be sent.

@@ -123,7 +123,7 @@ def headers_of_304(headers: RawHeaders) -> RawHeaders:
 
 
 @lru_cache(maxsize=256)
-def _of_state(state: SeriesState) -> RawHeaders:
+def _of_state(state: SeriesState) -> tuple[tuple[bytes, bytes], ...]:
     """The headers that only the state of the series decides."""
     headers = []
     if state.revision:
@@ -131,7 +131,7 @@ def _of_state(state: SeriesState) -> RawHeaders:
         headers.append((b"last-modified", changed.encode()))
     if state.last is not None:
         headers.append((b"x-data-as-of", iso(state.last).encode()))
-    return headers
+    return tuple(headers)
 
 
 @lru_cache(maxsize=256)

@@ -105,6 +105,7 @@ class Interval(Enum):
     seconds: int
     """Length in seconds."""
 
+    # The default is for the type checker alone: a look-up, Interval("1m"), gives no length.
     def __new__(cls, name: str, seconds: int = 0) -> Interval:
         """Make a member; its length is a plain attribute, because every read asks for it often."""
         member = object.__new__(cls)

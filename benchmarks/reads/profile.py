@@ -112,7 +112,7 @@ def profiles() -> Iterator[Profiles]:
 def report(kind: str, stats: pstats.Stats, plain: float, reads: int) -> str:
     """The table: the share of each layer, then the functions that take most themselves."""
     own: Counter[Function] = Counter()
-    for function, (_, _, seconds, _, callers) in stats.stats.items():  # type: ignore[attr-defined]
+    for function, (_, _, seconds, _, callers) in stats.stats.items():  # type: ignore[attr-defined] # not in its types
         if function[0] == "~" and callers:
             for caller, (_, _, part, _) in callers.items():
                 own[caller] += part

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.support.commands import run
 from tests.support.patience import until
@@ -184,30 +185,20 @@ def ask_until_both_hold_a_request(server: Group, pool: ThreadPoolExecutor) -> li
     return replies
 
 
-def test_a_signal_loses_no_request_in_flight(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
+def test_no_request_in_flight_is_lost_at_a_signal_or_when_the_parent_is_killed(
+    tmp_path: Path, number: int, code: int
+) -> None:
     with (
         group(tmp_path, *HELD_READS, "600", "0") as server,
         ThreadPoolExecutor(64) as pool,
     ):
         replies = ask_until_both_hold_a_request(server, pool)
-        server.parent.terminate()
+        server.parent.send_signal(number)
         until(lambda: refuses(server.url))
         (tmp_path / "held").unlink()
         assert {reply.result(DEADLINE).status_code for reply in replies} == {200}
-        assert server.gone() == 0
-
-
-def test_workers_whose_parent_was_killed_finish_their_requests_and_end(tmp_path: Path) -> None:
-    with (
-        group(tmp_path, *HELD_READS, "600", "0") as server,
-        ThreadPoolExecutor(64) as pool,
-    ):
-        replies = ask_until_both_hold_a_request(server, pool)
-        server.parent.kill()
-        until(lambda: refuses(server.url))
-        (tmp_path / "held").unlink()
-        assert {reply.result(DEADLINE).status_code for reply in replies} == {200}
-        assert server.gone() == -signal.SIGKILL
+        assert server.gone() == code
 
 
 def test_a_request_that_never_ends_does_not_keep_them(tmp_path: Path) -> None:

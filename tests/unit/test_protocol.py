@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.protocol import MOST, Corked, Corks, protocol
+from tests.support.processes import DEADLINE
 
 
 class RecordingTransport(asyncio.Transport):
@@ -105,8 +106,9 @@ def test_a_request_that_arrives_as_the_server_stops_is_answered_and_the_last() -
             each.connection_made(transport)
             each.shutdown()
         asking.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
-        while not all(transport.closed for transport in transports):
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(DEADLINE):
+            while not all(transport.closed for transport in transports):
+                await asyncio.sleep(0.01)
         return transports
 
     asking, idle = asyncio.run(stopped())
@@ -153,7 +155,7 @@ def test_of_requests_that_were_sent_at_once_none_ends_before_the_one_in_front_of
         app = Finishing()
         config = uvicorn.Config(app, log_config=None, proxy_headers=False)
         config.load()
-        served: Any = protocol()(config, ServerState(), {})  # type: ignore[call-arg]
+        served: Any = protocol()(config, ServerState(), {})
         served.connection_made(Unconnected())
         for path in (b"/ready", b"/made", b"/ready", b"/made"):
             served.data_received(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
@@ -170,7 +172,7 @@ def test_a_client_that_ends_its_side_after_the_request_gets_its_reply() -> None:
         config = uvicorn.Config(AtOnce(), log_config=None, proxy_headers=False)
         config.load()
         transport = RecordingTransport()
-        served: Any = protocol()(config, ServerState(), {})  # type: ignore[call-arg]
+        served: Any = protocol()(config, ServerState(), {})
         served.connection_made(transport)
         served.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
         served.eof_received()

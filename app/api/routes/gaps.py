@@ -39,7 +39,7 @@ async def gaps(series: SeriesDep, context: ContextDep, connection: Request) -> R
     did not answer that run. This is not stored, so here the range keeps its earlier cause.
     """
     runtime = context.runtime
-    days = runtime.settings.history_days
+    days = context.history_days
 
     def answer() -> Response:
         inspection = inspect(runtime.series, series, days, runtime.clock())

@@ -183,7 +183,7 @@ def test_a_kept_reply_is_not_used_when_the_clock_was_set_back(stand: Stand) -> N
 
 
 @pytest.mark.parametrize("interval", Interval)
-def test_no_change_lies_between_now_and_the_next_one_that_is_told(interval: Interval) -> None:
+def test_the_next_change_comes_within_an_interval(interval: Interval) -> None:
     for now in (NOW, NOW + 0.5, LAST, LAST + 119.9, LAST + 120, LAST + 3_599, LAST + 3_600):
         change = next_change(interval, now)
         assert now < change <= now + interval.seconds
