@@ -108,7 +108,11 @@ def _inode_of_the_other_end(connection: socket.socket) -> str:
 
 def _sockets_of(pid: int) -> Iterator[str]:
     for path in Path(f"/proc/{pid}/fd").iterdir():
-        socket_inode = re.fullmatch(r"socket:\[(\d+)\]", str(path.readlink()))
+        try:
+            target = str(path.readlink())
+        except OSError:
+            continue  # a process that starts opens and closes files all the time
+        socket_inode = re.fullmatch(r"socket:\[(\d+)\]", target)
         if socket_inode:
             yield socket_inode[1]
 
