@@ -51,6 +51,12 @@ _UPSTREAM_BLOCKED: Final = (
 )
 
 NOT_FOUND: Final = Answer(404, "not-found", "There is nothing at this address")
+MALFORMED: Final = Answer(400, "bad-request", "The request is no valid HTTP/1.1")
+REQUEST_TIMEOUT: Final = Answer(408, "request-timeout", "The request did not arrive in time")
+TOO_LARGE: Final = Answer(413, "too-large", "The request's body is too large")
+MISDIRECTED: Final = Answer(421, "misdirected", "The API is not published under this name")
+RATE_LIMITED: Final = Answer(429, "rate-limited", "Too many requests")
+HEADER_TOO_LARGE: Final = Answer(431, "header-too-large", "The request's head is too large")
 INTERNAL: Final = Answer(500, "internal", "An error of ours", public=_INTERNAL)
 
 ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
@@ -102,6 +108,12 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         "repeated-parameter",
         "A parameter is given more than once",
         "interval is given more than once: give it once.",
+    ),
+    errors.Overloaded: Answer(
+        503,
+        "overloaded",
+        "Too many heavy reads at a time",
+        "Another heavy read is running, and this one had no turn within 1 s: try again.",
     ),
     errors.UpstreamUnavailable: Answer(
         503,

@@ -5,6 +5,7 @@ MmsError
 │   ├── UnsupportedPair · UnsupportedRange · UnsupportedInterval · UnsupportedSymbol
 │   ├── ReversedPeriod
 │   └── InvalidParameter · UnknownParameter · RepeatedParameter
+├── Overloaded              try again in `retry_after` seconds: others are being served
 ├── ConfigurationError      change a setting, then start again
 ├── UpstreamError           an outside host did not answer as it should
 │   ├── UpstreamUnavailable     try again later (after `retry_after` seconds, unless it is None)
@@ -67,6 +68,14 @@ class UnknownParameter(InvalidRequest):
 
 class RepeatedParameter(InvalidRequest):
     """A parameter appears more than once, in one spelling or in two."""
+
+
+class Overloaded(MmsError):
+    """The service has too much to do for this request now; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ConfigurationError(MmsError):

@@ -25,12 +25,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.core import names, setting_urls
+from app.core import names, setting_edge, setting_urls
 from app.core.errors import ConfigurationError, MmsError
 from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.redaction import secrets_in
+from app.core.setting_edge import Network, Rate
 from app.core.setting_sources import EnvFileSource, PlaceSource, is_shells_own
 
 ENV_FILE: Final = Path(".env")
@@ -102,6 +103,22 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     workers: int = 1
     root_path: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+
+    max_header_bytes: int = Field(default=32_768, ge=1_024, le=1_048_576)
+    max_headers: int = Field(default=100, ge=10, le=10_000)
+    header_timeout_seconds: int = Field(default=10, ge=1, le=3_600)
+    max_body_bytes: int = Field(default=16_384, ge=0, le=104_857_600)
+    body_timeout_seconds: int = Field(default=10, ge=1, le=3_600)
+    send_timeout_seconds: int = Field(default=30, ge=1, le=3_600)
+    max_connections: Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)] = "auto"
+    max_connections_per_client: int = Field(default=64, ge=1, le=1_000_000)
+    heavy_reads: int = Field(default=1, ge=1, le=64)
+    heavy_reads_per_client: int = Field(default=1, ge=1, le=64)
+    rate_limit: Rate | Literal["off"] = Rate(600, 60)
+    rate_limit_collect: Rate | Literal["off"] = Rate(6, 60)
+
     access_log: Literal["on", "off"] = "on"
     log_level: Level = "INFO"
     log_format: Format = "auto"
@@ -226,6 +243,35 @@ class Settings(BaseSettings):
             {"most": MOST_WORKERS},
         )
 
+    @field_validator("max_connections", mode="before")
+    @classmethod
+    def _connections(cls, value: Any) -> Any:
+        text = str(value).strip().lower()
+        if text == "auto":
+            return text
+        if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 1_000_000:
+            return int(text[:9])
+        raise PydanticCustomError(
+            "connections",
+            "is neither a whole number from 1 to 1000000 nor auto, which is 80 % of the files that "
+            "the process may open (ulimit -n)",
+        )
+
+    @field_validator("rate_limit", "rate_limit_collect", mode="before")
+    @classmethod
+    def _rates(cls, value: Any) -> Any:
+        return setting_edge.rate(value) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        return _listed(value, setting_edge.host_name)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _proxies(cls, value: Any) -> Any:
+        return _listed(value, setting_edge.network)
+
     @field_validator("root_path")
     @classmethod
     def _prefix(cls, value: str) -> str:
@@ -278,6 +324,16 @@ class Settings(BaseSettings):
                 "single_node",
                 "DB_URL is SQLite and ENV is prod: several tasks cannot share one file; "
                 "set DB_URL to PostgreSQL, or SINGLE_NODE=true where there is one machine",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _named_hosts_in_production(self) -> Self:
+        if self.env == "prod" and setting_edge.ANY_HOST in self.allowed_hosts:
+            raise PydanticCustomError(
+                "any_host",
+                "ALLOWED_HOSTS=* takes any name and ENV is prod: write the names under which the "
+                "API is published",
             )
         return self
 
