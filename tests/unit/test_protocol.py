@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +11,10 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.protocol import MOST, Corked, Corks, protocol
+from app.protocol.corks import MOST, Corked, Corks
+from app.protocol.http import protocol
+from app.protocol.limits import Limits
+from tests.support.api import settings
 from tests.support.processes import DEADLINE
 
 
@@ -84,6 +88,16 @@ def test_no_more_is_held_than_a_reply_needs() -> None:
     assert len(asyncio.run(turn()).told) == 1
 
 
+def served(app: Any, transport: RecordingTransport) -> Any:
+    """A connection of `app` over this transport."""
+    config = uvicorn.Config(app, log_config=None, proxy_headers=False)
+    config.load()
+    make = protocol(Limits.of(settings()), lambda address: address, threading.Event())
+    connection = make(config=config, server_state=ServerState(), app_state={})
+    connection.connection_made(transport)
+    return connection
+
+
 class AtOnce:
     """An application whose replies lie in memory."""
 
@@ -97,13 +111,9 @@ class AtOnce:
 
 def test_a_request_that_arrives_as_the_server_stops_is_answered_and_the_last() -> None:
     async def stopped() -> tuple[RecordingTransport, RecordingTransport]:
-        config = uvicorn.Config(AtOnce(), http=protocol(), proxy_headers=False, log_config=None)
-        config.load()
         transports = (RecordingTransport(), RecordingTransport())
-        make: Any = config.http_protocol_class
-        asking, idle = (make(config, ServerState(), {}) for _ in transports)
-        for each, transport in zip((asking, idle), transports, strict=True):
-            each.connection_made(transport)
+        asking, idle = (served(AtOnce(), transport) for transport in transports)
+        for each in (asking, idle):
             each.shutdown()
         asking.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
         async with asyncio.timeout(DEADLINE):
@@ -153,15 +163,12 @@ class Finishing:
 def test_of_requests_that_were_sent_at_once_none_ends_before_the_one_in_front_of_it() -> None:
     async def ends() -> list[str]:
         app = Finishing()
-        config = uvicorn.Config(app, log_config=None, proxy_headers=False)
-        config.load()
-        served: Any = protocol()(config, ServerState(), {})
-        served.connection_made(Unconnected())
+        connection = served(app, Unconnected())
         for path in (b"/ready", b"/made", b"/ready", b"/made"):
-            served.data_received(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+            connection.data_received(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
         for _ in range(100):
             await asyncio.sleep(0)
-        served.connection_lost(None)
+        connection.connection_lost(None)
         return app.ended
 
     assert asyncio.run(ends()) == ["/ready", "/made", "/ready", "/made"]
@@ -169,16 +176,13 @@ def test_of_requests_that_were_sent_at_once_none_ends_before_the_one_in_front_of
 
 def test_a_client_that_ends_its_side_after_the_request_gets_its_reply() -> None:
     async def half_closed() -> RecordingTransport:
-        config = uvicorn.Config(AtOnce(), log_config=None, proxy_headers=False)
-        config.load()
         transport = RecordingTransport()
-        served: Any = protocol()(config, ServerState(), {})
-        served.connection_made(transport)
-        served.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
-        served.eof_received()
+        connection = served(AtOnce(), transport)
+        connection.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        connection.eof_received()
         transport.close()
         await asyncio.sleep(0)
-        served.connection_lost(None)
+        connection.connection_lost(None)
         return transport
 
     [reply, *_] = asyncio.run(half_closed()).told
