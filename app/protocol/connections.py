@@ -6,7 +6,6 @@ One timer looks at all of them, so a request costs no timer of its own.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -50,7 +49,7 @@ class Connections:
     `clock` gives seconds. `now` is its time at the last look, or at the last new connection.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.limits = limits
         self.now = clock()
         self._clock = clock

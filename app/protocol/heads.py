@@ -21,9 +21,10 @@ Header = tuple[bytes, bytes]
 METHODS: Final = "GET, HEAD, POST"
 """The methods that the API knows."""
 
-# RFC 3986, 3.2.2 and 3.2.3, without what only other schemes than http allow: a user, no host.
+# RFC 3986, 3.2.2 and 3.2.3, without what http does not allow (a user, no host), and without the
+# comma: some readers join repeated headers with it.
 _HOST: Final = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
+    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://(?P<authority>[^/?]*)(?P<rest>.*)", re.DOTALL)
 _SEPARATORS: Final = len(": \r\n")

@@ -11,6 +11,7 @@ its own and without uvicorn's work on single headers (`Edge.answer_now`).
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -61,13 +62,18 @@ class Shared:
         self.lines = _Lines()
 
 
-def protocol(limits: Limits, key_of: Callable[[str], str | None], draining: threading.Event) -> Any:
+def protocol(
+    limits: Limits,
+    key_of: Callable[[str], str | None],
+    draining: threading.Event,
+    clock: Callable[[], float] = time.monotonic,
+) -> Any:
     """What makes a Protocol, for one event loop.
 
     `key_of` says which client an address is of; None: one that may have any number of connections.
-    While `draining` is set, each reply is its connection's last.
+    While `draining` is set, each reply is its connection's last. `clock` gives seconds.
     """
-    return partial(Protocol, shared=Shared(Connections(limits), key_of, draining))
+    return partial(Protocol, shared=Shared(Connections(limits, clock), key_of, draining))
 
 
 class Protocol(HttpToolsProtocol):
@@ -265,8 +271,9 @@ class Protocol(HttpToolsProtocol):
         parser = self.parser
         headers = self.headers
         limits = self._limits
-        bound = self._head_bytes + self._slice  # of the head's size, which takes longer to find
-        if bound > limits.header_bytes and heads.size(self.url, headers) > limits.header_bytes:
+        # The slice in which it began is not counted, where it holds more than this head.
+        may_be_long = self._head_bytes + self._slice + SLICE > limits.header_bytes
+        if may_be_long and heads.size(self.url, headers) > limits.header_bytes:
             raise self._long_head()
         self.url, body = heads.judge(
             parser.get_method(), self.url, parser.get_http_version(), headers, limits
@@ -372,7 +379,10 @@ class Protocol(HttpToolsProtocol):
         )
 
     def _refuse_what(self, error: httptools.HttpParserError) -> None:
-        """Answer what could not be parsed, or what a callback of ours has raised."""
+        """Answer what could not be parsed, or what a callback of ours has raised.
+
+        Other exceptions there are faults of ours: the application answers for its own.
+        """
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
         if isinstance(cause, _Nothing):
             self._end()
@@ -383,7 +393,8 @@ class Protocol(HttpToolsProtocol):
             refused = heads.malformed("its address is no URL")
         elif cause is not None:
             log.error("protocol_crashed", exc_info=cause)
-            refused = Refused(errors.INTERNAL, "")
+            self.cut()
+            return
         else:
             refused = heads.malformed(str(error))
         self._refuse(refused)
