@@ -220,6 +220,8 @@ class Protocol(HttpToolsProtocol):
                 if not self._busy():
                     self.loop.call_soon(self._parse_rest)
                 return
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def _parse(self, part: bytes | memoryview) -> None:
         self._slice = len(part)
@@ -333,8 +335,10 @@ class Protocol(HttpToolsProtocol):
             # Answered at once, the next of several requests that were sent together would be one
             # level deeper than this, and its line in the log would come first.
             self._completing = True
-            self._start_asgi_task(cycle, app)
-            self._completing = False
+            try:
+                self._start_asgi_task(cycle, app)
+            finally:
+                self._completing = False
         elif self._refusal is not None:
             self._send_refusal(self._refusal)
         else:
@@ -408,7 +412,7 @@ class Protocol(HttpToolsProtocol):
         self._end()
         if self._busy():
             self._refusal = refused
-        else:
+        elif not self.transport.is_closing():
             self._send_refusal(refused)
 
     def _send_refusal(self, refused: Refused) -> None:
