@@ -49,8 +49,6 @@ def _ours() -> float:
 
 def described(tools: Programs, rounds: int, seconds: int, others: float) -> str:
     """Two lines: the machine, what ran on it, and the `others`' share of its cores meanwhile."""
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores"
     programs = [
         f"{name} {_version([place, option])}"
         for name, place, option in (
@@ -59,12 +57,24 @@ def described(tools: Programs, rounds: int, seconds: int, others: float) -> str:
             ("memcached", tools.memcached, "-V"),
         )
     ]
-    packages = [f"{name} {version(name)}" for name in PACKAGES]
     return (
-        f"{machine}, Linux {platform.release()}; {rounds} rounds of {seconds} s each; "
+        f"{machine()}; {rounds} rounds of {seconds} s each; "
         f"other processes took {max(0.0, others):.0%} of the cores meanwhile.\n"
-        f"Python {platform.python_version()}, {', '.join([*packages, *programs])}."
+        f"{', '.join([packages(), *programs])}."
     )
+
+
+def machine() -> str:
+    """The machine and its system."""
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    name = cpu[1] if cpu else platform.machine()
+    return f"{name}, {os.cpu_count()} cores, Linux {platform.release()}"
+
+
+def packages() -> str:
+    """Python and the packages that count, with their versions."""
+    versions = [f"{name} {version(name)}" for name in PACKAGES]
+    return ", ".join([f"Python {platform.python_version()}", *versions])
 
 
 def _version(command: list[str]) -> str:

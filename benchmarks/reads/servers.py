@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,17 +122,23 @@ def _resident(pid: int) -> int:
 
 @contextmanager
 def service(
-    name: str, folder: Path, root: Path = ROOT, *, logged: bool = False, **settings: str
+    name: str,
+    folder: Path,
+    root: Path = ROOT,
+    *,
+    logged: bool = False,
+    options: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[Server]:
-    """An API process with the code of `root`.
+    """An API process with the code of `root`, and these options of its command.
 
     With `logged` every default is on, and the access log goes into a pipe, as under systemd or in a
     container; `wc` empties it on the other core.
     """
     port = free_port()
-    mine = environment(folder, PORT=str(port), **settings)
+    mine = environment(folder, **{"PORT": str(port), **settings})
     mine |= {"PYTHONPATH": str(root)} | ({} if logged else {"ACCESS_LOG": "off"})
-    command = [sys.executable, "-m", "app.serve"]
+    command = [sys.executable, "-m", "app.serve", *options]
     with _started(name, folder, command, mine, port, "/readyz", piped=logged) as server:
         yield server
 

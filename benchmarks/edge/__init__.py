@@ -1,0 +1,1 @@
+"""What attackers and crowds get, and what others notice of it."""
