@@ -267,7 +267,7 @@ def test_thousands_of_requests_at_once_let_others_have_their_turn() -> None:
         # A head that is not complete yet is waited for.
         connection.data_received(GET * 200 + GET[:9])
         await turns(200)
-        assert [told for told in transport.told if told in {"pause", "resume"}][-1] == "resume"
+        assert [told for told in transport.told if told in ("pause", "resume")][-1] == "resume"
 
     run(exchange)
 
