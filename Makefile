@@ -143,6 +143,7 @@ bench: ready-dev ## Reproduce the figures that the documents state (needs wrk, h
 	@$(PY) -m benchmarks.flood
 	@$(PY) -m benchmarks.history
 	@$(PY) -m benchmarks.reads
+	@$(PY) -m benchmarks.edge
 
 reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
 	@$(PY) -m benchmarks.reliability $(ARGS)

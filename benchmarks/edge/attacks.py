@@ -71,7 +71,7 @@ def heads(bench: Bench) -> list[Figure]:
         figures += [
             at_most(f"{what}: memory added", added, 5, "MB"),
             at_most(f"{what}: slowest `/healthz` beside", max(seen.waits), 50, "ms"),
-            told(f"{what}: p99 of `/healthz`; cut", f"{seen.p99():.3g} ms; {cuts:,} times"),
+            told(f"{what}: p99 of `/healthz`; cut", f"{seen.p99():,.0f} ms; {cuts:,} times"),
         ]
     return figures
 

@@ -35,7 +35,8 @@ class Figure:
 
 def at_most(what: str, value: float, most: float, unit: str) -> Figure:
     """A figure that must not be above `most`."""
-    return Figure(what, f"{value:,.3g} {unit}", f"≤ {most:g} {unit}", value <= most)
+    digits = f"{value:.3g}" if value < 1_000 else f"{value:,.0f}"
+    return Figure(what, f"{digits} {unit}", f"≤ {most:g} {unit}", value <= most)
 
 
 def exactly(what: str, value: object, right: object) -> Figure:
