@@ -50,7 +50,7 @@ class Clients:
             return client
         # Several lines of the header are one list, and a long one counts by its end: a proxy has
         # written that.
-        lines = b",".join([value for name, value in headers if name == _FORWARDED])[-1_024:]
+        lines = b",".join([value for name, value in headers if name == _FORWARDED])[-512:]
         client = self._behind.get((peer, lines))
         if client is not None:
             return client
