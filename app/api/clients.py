@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from app.core.setting_edge import Network
 
 LOOPBACK: Final = "127.0.0.1"
+UNKNOWN: Final = ("-", 0)
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _MOST: Final = 10_000
@@ -79,25 +80,27 @@ class Clients:
         return address is not None and any(address in network for network in self._trusted)
 
 
-def peer_of(scope: Any, send: Any) -> str:
-    """The address of the connection's peer, where uvicorn may have changed `scope["client"]`.
+def peer_of(scope: Any, send: Any) -> Any:
+    """The peer of the connection, a (host, port, …) or None, where uvicorn may have changed it.
 
-    Its ProxyHeadersMiddleware writes a client there that stands in X-Forwarded-For, address and
-    port, if the peer is loopback (or in FORWARDED_ALLOW_IPS). The connection itself knows better.
-    It hangs on uvicorn's `send`. Where that is not so, the peer counts as loopback, which is a
-    proxy only if TRUSTED_PROXIES says so.
+    Its ProxyHeadersMiddleware puts a client into `scope["client"]` that stands in X-Forwarded-For,
+    address and port, if the peer is loopback (or in FORWARDED_ALLOW_IPS). The connection itself
+    knows better. It hangs on uvicorn's `send`. Where it does not, as at the log level `trace`, the
+    peer is UNKNOWN, which no setting trusts.
     """
-    if any(name == _FORWARDED for name, _ in scope["headers"]):
-        transport = getattr(getattr(send, "__self__", None), "transport", None)
-        peer = None if transport is None else transport.get_extra_info("peername")
-    else:
-        peer = scope.get("client")
-    return host_of(peer)
+    if all(name != _FORWARDED for name, _ in scope["headers"]):
+        return scope.get("client")
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    return UNKNOWN if transport is None else transport.get_extra_info("peername")
 
 
 def host_of(peer: Any) -> str:
-    """The address of a (host, port, …); the peer of a Unix socket, which has none, is loopback."""
-    return peer[0] if isinstance(peer, list | tuple) and peer and peer[0] else LOOPBACK
+    """The address of a (host, port, …).
+
+    A peer without one counts as loopback, which is a proxy only if TRUSTED_PROXIES says so: the
+    peer of a Unix socket.
+    """
+    return peer[0] if peer and not isinstance(peer, str) and peer[0] else LOOPBACK
 
 
 def _address(text: str) -> _Address | None:

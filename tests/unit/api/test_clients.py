@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.clients import Clients, host_of
+from app.api.clients import Clients, host_of, peer_of
 from app.core.setting_edge import network
 
 PROXIES = [network("10.0.0.0/8"), network("fd00::/8"), network("192.0.2.1")]
@@ -82,6 +82,31 @@ def test_an_ipv6_client_is_counted_with_all_of_its_64() -> None:
     assert client("2001:db8:1:2::1")[1] == client("2001:db8:1:2:3:4:5:6")[1] == "2001:db8:1:2::/64"
     assert client("2001:db8:1:3::1")[1] != client("2001:db8:1:2::1")[1]
     assert client("::ffff:192.0.2.7") == client("192.0.2.7") == ("192.0.2.7", "192.0.2.7")
+
+
+class Cycle:
+    """What uvicorn's `send` belongs to: a request of a connection."""
+
+    def __init__(self, peer: object) -> None:
+        self.transport = self
+        self.peer = peer
+
+    def get_extra_info(self, name: str) -> object:
+        return self.peer if name == "peername" else None
+
+    def send(self) -> None:
+        """Lead nowhere."""
+
+
+def test_where_uvicorn_may_have_written_a_client_the_connection_counts() -> None:
+    forwarded = [(b"x-forwarded-for", b"6.6.6.6:80")]
+    cycle = Cycle(("192.0.2.9", 4711))
+    plain = {"headers": [], "client": ("192.0.2.7", 80)}
+    rewritten = {"headers": forwarded, "client": ("6.6.6.6", 80)}
+    assert host_of(peer_of(plain, cycle.send)) == "192.0.2.7"
+    assert host_of(peer_of(rewritten, cycle.send)) == "192.0.2.9"
+    assert host_of(peer_of(rewritten, Cycle("").send)) == "127.0.0.1"
+    assert host_of(peer_of(rewritten, lambda: None)) == "-"
 
 
 def test_a_peer_without_an_address_is_this_machine() -> None:
