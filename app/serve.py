@@ -20,6 +20,7 @@ from typing import Any, Final
 import uvicorn
 
 from app import bootstrap
+from app.api.clients import Clients
 from app.bootstrap import Runtime
 from app.commands import command
 from app.core import waits
@@ -159,10 +160,11 @@ class _Server(uvicorn.Server):
         stopping: Callable[[int], None],
     ) -> None:
         draining = threading.Event()
+        key_of = Clients(settings.trusted_proxies).key_of
         super().__init__(
             uvicorn.Config(
                 create_app(settings, lambda _settings: runtime, draining=draining),
-                http=protocol(Limits.of(settings), lambda address: address, draining),
+                http=protocol(Limits.of(settings), key_of, draining),
                 lifespan="on",
                 ws="none",
                 log_config=None,
