@@ -22,6 +22,7 @@ from app.api.models import Problem
 from app.core.errors import (
     InvalidParameter,
     MmsError,
+    Overloaded,
     RepeatedParameter,
     StoreUnavailable,
     UnknownParameter,
@@ -249,6 +250,10 @@ def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
         if answer.code == "upstream-unavailable":
             documented[answer.status]["headers"]["Retry-After"] = _header(
                 "Seconds to wait, where the upstream service says how long.", 60
+            )
+        elif error is Overloaded:
+            documented[answer.status]["headers"]["Retry-After"] = _header(
+                "Seconds to wait, where too much was going on.", 1
             )
     return documented
 
