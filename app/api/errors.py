@@ -214,9 +214,10 @@ def _of_ours(request: Request, error: Exception, seldom: Seldom) -> Response:
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log(answer, error, seldom)
     headers = {}
-    retry_after = getattr(error, "retry_after", None)
-    if retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+    if isinstance(error, errors.Overloaded | errors.UpstreamUnavailable):
+        seconds = error.retry_after
+        if seconds is not None:
+            headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     return reply(request.scope, answer, str(error), headers)
 
 

@@ -22,8 +22,8 @@ HEAVY_ROWS: Final = 1_000
 """A read of more rows or buckets than this is heavy."""
 
 LONGEST_WAIT: Final = 1.0
-"""Seconds that a heavy read waits for its turn: more than a client hardly notices is better spent
-on telling it."""
+"""Seconds that a heavy read waits for its turn. Whoever waits longer is told to come again, so the
+line stays short, and no stop has to wait for it."""
 
 RETRY_AFTER: Final = 1
 """Seconds after which a client may try again."""
@@ -69,7 +69,7 @@ async def read_in_turn(
     if gone.done():
         return Response(status_code=CLIENT_GONE)
     raise Overloaded(
-        f"Other heavy reads are running, and this one had no turn within {wait:g} s: try again.",
+        f"Another heavy read is running, and this one had no turn within {wait:g} s: try again.",
         retry_after=RETRY_AFTER,
     )
 

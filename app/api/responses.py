@@ -229,11 +229,14 @@ def json_reply(
 def series_replies(
     description: str, model: Any, example: Any, *errors: type[MmsError]
 ) -> dict[int | str, dict[str, Any]]:
-    """The documented replies to a read of a series, by status; `errors` besides the usual ones."""
+    """The documented replies to a read of a series, by status; `errors` besides the usual ones.
+
+    Such a read may be a heavy one.
+    """
     return {
         200: json_reply(description, model, example, SERIES_HEADERS),
         304: NOT_MODIFIED,
-        **problems(*SERIES_ERRORS, *errors),
+        **problems(*SERIES_ERRORS, Overloaded, *errors),
     }
 
 

@@ -17,7 +17,12 @@ class Clock:
 def test_the_first_line_is_due_at_once_and_the_next_a_minute_later_with_the_count() -> None:
     clock = Clock()
     seldom = Seldom(clock)
-    assert [seldom.due("a"), seldom.due("a"), seldom.due("b"), seldom.due("a")] == [1, None, 1, None]
+    assert [seldom.due("a"), seldom.due("a"), seldom.due("b"), seldom.due("a")] == [
+        1,
+        None,
+        1,
+        None,
+    ]
     clock.now += PAUSE - 1
     assert seldom.due("a") is None
     clock.now += 1
