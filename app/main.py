@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -64,11 +64,12 @@ def create_app(
         try:
             context = Context.of(runtime, leaving)
             warm = runtime.warm
-            yield {
-                "context": context,
-                "admission": Admission(chosen, runtime.rate, runtime.rate_collect),
-                "fast_path": None if warm is None else FastPath(context, warm),
-            }
+            with closing(context.checks):
+                yield {
+                    "context": context,
+                    "admission": Admission(chosen, runtime.rate, runtime.rate_collect),
+                    "fast_path": None if warm is None else FastPath(context, warm),
+                }
         finally:
             leaving.set()
             runtime.close()

@@ -22,6 +22,7 @@ from app.api.models import Problem
 from app.core.errors import (
     InvalidParameter,
     MmsError,
+    Overloaded,
     RepeatedParameter,
     StoreUnavailable,
     UnknownParameter,
@@ -228,11 +229,14 @@ def json_reply(
 def series_replies(
     description: str, model: Any, example: Any, *errors: type[MmsError]
 ) -> dict[int | str, dict[str, Any]]:
-    """The documented replies to a read of a series, by status; `errors` besides the usual ones."""
+    """The documented replies to a read of a series, by status; `errors` besides the usual ones.
+
+    Such a read may be a heavy one.
+    """
     return {
         200: json_reply(description, model, example, SERIES_HEADERS),
         304: NOT_MODIFIED,
-        **problems(*SERIES_ERRORS, *errors),
+        **problems(*SERIES_ERRORS, Overloaded, *errors),
     }
 
 
@@ -249,6 +253,10 @@ def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
         if answer.code == "upstream-unavailable":
             documented[answer.status]["headers"]["Retry-After"] = _header(
                 "Seconds to wait, where the upstream service says how long.", 60
+            )
+        elif error is Overloaded:
+            documented[answer.status]["headers"]["Retry-After"] = _header(
+                "Seconds to wait, where too much was going on.", 1
             )
     return documented
 

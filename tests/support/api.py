@@ -234,9 +234,11 @@ class Client:
         """Status, headers and body of a request, as the application sends them to the server."""
         path, _, query = target.partition("?")
         sent: list[Any] = []
+        messages = [{"type": "http.request", "body": b"", "more_body": False}]
 
         async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            # The client stays, so nothing comes after the request.
+            return messages.pop() if messages else await asyncio.Event().wait()
 
         async def send(message: Any) -> None:
             sent.append(message)

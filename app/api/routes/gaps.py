@@ -8,6 +8,7 @@ from app.api import heavy_reads
 from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
 from app.api.parameters import GAPS, ContextDep, SeriesDep, series_parameters
 from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
+from app.core.errors import Overloaded
 from app.core.market import DAY
 from app.domain.times import iso, iso_or_none
 from app.services.gaps import Inspection, inspect
@@ -20,7 +21,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     summary="Which buckets are missing, and why",
     responses={
         200: json_reply("What is missing.", Gaps, GAPS_EXAMPLE),
-        **problems(*SERIES_ERRORS),
+        **problems(*SERIES_ERRORS, Overloaded),
     },
     openapi_extra=series_parameters(GAPS),
 )

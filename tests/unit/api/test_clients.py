@@ -114,6 +114,6 @@ def test_a_peer_without_an_address_is_this_machine() -> None:
 
 
 def test_only_a_trusted_proxy_may_have_any_number_of_connections() -> None:
-    clients = Clients([ip_network("10.0.0.0/8")])
+    clients = Clients([network("10.0.0.0/8")])
     keys = [clients.key_of(peer) for peer in ("10.0.0.7", "192.0.2.7", "2001:db8::7")]
     assert keys == [None, "192.0.2.7", "2001:db8::/64"]
