@@ -14,6 +14,7 @@ from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSym
 from app.core.market import Interval, Pair, Series
 from app.core.prices import Coin, PriceSource
 from app.services.coverage import CoverageCounter
+from app.services.gaps import Inspector
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Context:
     runtime: Runtime
     draining: threading.Event
     coverage: CoverageCounter
+    inspector: Inspector
     heavy_reads: asyncio.Semaphore
     access_log: bool
     root_path: str
@@ -49,6 +51,7 @@ class Context:
             runtime=runtime,
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
+            inspector=Inspector(runtime.series, settings.history_days),
             heavy_reads=asyncio.Semaphore(1),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,

@@ -78,6 +78,29 @@ def test_heavy_reads_run_one_at_a_time_and_those_that_wait_take_no_thread() -> N
     asyncio.run(ask())
 
 
+def test_gaps_that_are_kept_do_not_wait_for_a_turn() -> None:
+    store = HeldStore()
+    app = create_app(settings(intervals="1m,1d"), FakeRuntime(store).build)
+
+    async def ask() -> None:
+        async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60) as manager:
+            transport = httpx.ASGITransport(manager.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                gaps = "/BRLBTC/gaps?interval=1m"
+                tag = (await client.get(gaps)).headers["etag"]
+                running = asyncio.create_task(client.get(HEAVY[0]))
+                await asyncio.to_thread(store.reading.wait)
+                try:
+                    for headers, status in (({}, 200), ({"if-none-match": tag}, 304)):
+                        assert (await client.get(gaps, headers=headers)).status_code == status
+                    assert not running.done()
+                finally:
+                    store.end.set()
+                await running
+
+    asyncio.run(ask())
+
+
 def test_a_heavy_read_whose_client_has_gone_is_not_begun() -> None:
     store = HeldStore()
     app = create_app(settings(intervals="1m,1d"), FakeRuntime(store).build)
