@@ -1,8 +1,8 @@
 """How long two reads of a long history take.
 
-The newest 100 prices, with a thousand and with a million stored: the ratio is at most 1.3. The gaps
-of a year of minutes with 20 holes, and `count(*)` of that year: at most 5. Both sides of a ratio are
-read in turn, so that other load on the machine meets both alike.
+The newest 100 prices, with a thousand and with a million stored: the ratio is at most 1.3. The
+gaps of a year of minutes with 20 holes, and `count(*)` of that year: at most 5. Both sides of a
+ratio are read in turn, so that other load on the machine meets both alike.
 `python -m benchmarks.history [--only prices|gaps] [--rows N] [--db sqlite|postgres]` exits 1 where
 a ratio is above its limit.
 """
