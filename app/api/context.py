@@ -15,6 +15,7 @@ from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSym
 from app.core.market import Interval, Pair, Series
 from app.core.prices import Coin, PriceSource
 from app.services.coverage import CoverageCounter
+from app.services.gaps import Inspector
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Context:
     runtime: Runtime
     draining: threading.Event
     coverage: CoverageCounter
+    inspector: Inspector
     heavy_reads: Turns
     checks: Checks
     access_log: bool
@@ -51,6 +53,7 @@ class Context:
             runtime=runtime,
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
+            inspector=Inspector(runtime.series, settings.history_days),
             heavy_reads=Turns(settings.heavy_reads, settings.heavy_reads_per_client),
             checks=Checks(),
             access_log=settings.access_log == "on",

@@ -76,6 +76,21 @@ def series_response(reply: SeriesReply, held: str | None) -> Response:
     return _Whole(200, reply.headers, reply.body)
 
 
+def weak_reply(body: bytes, tag: str) -> SeriesReply:
+    """The reply with a weak entity tag (RFC 9110, 8.8.1): bodies under one tag may differ a little.
+
+    `tag` comes without `W/`.
+    """
+    headers = [
+        (b"etag", b"W/" + tag.encode()),
+        _CACHING,
+        VARY,
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", b"application/json"),
+    ]
+    return SeriesReply(headers, body, tag)
+
+
 def averages_reply(window: Window, buckets: Selection, reading: Reading) -> SeriesReply:
     """The reply with averages over `window`."""
     return series_reply(f"mms {window}", buckets, reading, window)
@@ -115,6 +130,11 @@ def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
         f"{kind} {pair.base}-{pair.quote} {interval.seconds} {buckets.first} "
         f"{min(buckets.last, buckets.closed)} {reading.state.revision} {reading.missing}"
     )
+    return tag_of(name)
+
+
+def tag_of(name: str) -> str:
+    """The entity tag of the reply that `name` tells from all others, without `W/`."""
     return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
 
 
@@ -207,6 +227,17 @@ SERIES_HEADERS: Final = {
         "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
     ),
 }
+
+WEAK_HEADERS: Final = {
+    **HEADERS,
+    "ETag": _header(
+        "Names all of the reply but its ages. Sent as If-None-Match it is answered with 304 while "
+        "nothing else has changed. Absent where the series changed during the reads.",
+        'W/"0f41c2a7d95be8630f41c2a7"',
+    ),
+    "Cache-Control": SERIES_HEADERS["Cache-Control"],
+}
+"""The headers of a reply with a weak entity tag."""
 
 NOT_MODIFIED: Final = {
     "description": "The reply that If-None-Match names is still right.",

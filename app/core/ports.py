@@ -17,6 +17,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    SeriesVersion,
     VolumeNote,
     Window,
 )
@@ -106,6 +107,9 @@ class SeriesStore(Protocol):
     def state(self, series: Series) -> SeriesState:
         """The state of the series; EMPTY_SERIES before its first load."""
 
+    def version(self, series: Series) -> SeriesVersion:
+        """The state of the series and of the records beside it, from one snapshot."""
+
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
 
@@ -121,11 +125,16 @@ class SeriesStore(Protocol):
     def settled(self, series: Series, first: int, last: int) -> int:
         """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
 
-    def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
-        """The buckets in [first, last], ascending, whose averages contradict the candles.
+    def stretches(self, series: Series, first: int, last: int, size: int) -> list[tuple[int, int]]:
+        """The numbers of candles and of buckets with every average, in each `size` buckets.
 
-        That is a candle without an average although its window is complete, a candle with one
-        although its window is not, or averages without a candle. Each is a fault of the writer.
+        The first pair is of the buckets from `first`; the last one ends with `last`. Reads no rows.
+        """
+
+    def averaged(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
+        """The buckets in [first, last] that have a row of averages, ascending, and which it has.
+
+        The bit of value 1 stands for the first of WINDOWS, 2 for the second, 4 for the third.
         """
 
     def quarantined(

@@ -149,6 +149,31 @@ def test_heavy_reads_without_a_turn_are_refused_while_light_ones_are_answered() 
     assert [(line["event"], line["log_level"]) for line in lines] == [("overloaded", "warning")]
 
 
+def test_gaps_that_are_kept_do_not_wait_for_a_turn() -> None:
+    store = HeldStore()
+    app = create_app(settings(intervals="1m,1d"), FakeRuntime(store).build)
+
+    async def ask() -> None:
+        async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60) as manager:
+            transport = httpx.ASGITransport(manager.app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1"
+            ) as client:
+                gaps = "/BRLBTC/gaps?interval=1m"
+                tag = (await client.get(gaps)).headers["etag"]
+                running = asyncio.create_task(client.get(HEAVY[0]))
+                await asyncio.to_thread(store.reading.wait)
+                try:
+                    for headers, status in (({}, 200), ({"if-none-match": tag}, 304)):
+                        assert (await client.get(gaps, headers=headers)).status_code == status
+                    assert not running.done()
+                finally:
+                    store.end.set()
+                await running
+
+    asyncio.run(ask())
+
+
 def test_many_reads_of_one_client_do_not_stand_before_the_first_of_another() -> None:
     order: list[str] = []
 
