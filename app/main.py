@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from app import __version__, bootstrap
 from app.api.admission import Admission
 from app.api.compression import Compression
 from app.api.context import Context
+from app.api.document import document
 from app.api.edge import Edge
 from app.api.errors import handle_errors
 from app.api.fast_path import FastPath
@@ -63,6 +65,8 @@ def create_app(
         runtime = build(chosen)
         try:
             context = Context.of(runtime, leaving)
+            api.openapi_schema = None
+            api.openapi = partial(document, api, context)  # type: ignore[method-assign]
             warm = runtime.warm
             with closing(context.checks):
                 yield {

@@ -10,6 +10,7 @@ import string
 from email.utils import formatdate
 from functools import lru_cache
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -299,6 +300,15 @@ def wrong_method(allowed: str = "GET, HEAD") -> dict[int | str, dict[str, Any]]:
     _document(documented, of_status(405), detail)
     documented[405]["headers"]["Allow"] = _header("The methods that are possible here.", allowed)
     return documented
+
+
+def problem_reply(answer: Answer, detail: str) -> dict[str, Any]:
+    """One documented error reply, with an example."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    _document(documented, answer, detail)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        documented[answer.status]["headers"]["Retry-After"] = _header("Seconds to wait.", 4)
+    return documented[answer.status]
 
 
 def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detail: str) -> None:
