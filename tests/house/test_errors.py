@@ -6,7 +6,16 @@ import inspect
 import re
 from pathlib import Path
 
-from app.api.errors import ANSWERS, MISDIRECTED, NOT_FOUND, RATE_LIMITED
+from app.api.errors import (
+    ANSWERS,
+    HEADER_TOO_LARGE,
+    MALFORMED,
+    MISDIRECTED,
+    NOT_FOUND,
+    RATE_LIMITED,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+)
 from app.core import errors
 
 # What docs and clients may rely on; `code` is in every error reply.
@@ -19,13 +28,25 @@ CONTRACT = {
     "unknown-parameter": 422,
     "repeated-parameter": 422,
     "not-found": 404,
+    "request-timeout": 408,
+    "too-large": 413,
     "misdirected": 421,
     "rate-limited": 429,
+    "header-too-large": 431,
+    "overloaded": 503,
     "upstream-unavailable": 503,
     "database-unavailable": 503,
 }
 
-WITHOUT_AN_ERROR = (NOT_FOUND, MISDIRECTED, RATE_LIMITED)
+WITHOUT_AN_ERROR = (
+    NOT_FOUND,
+    MALFORMED,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+    MISDIRECTED,
+    RATE_LIMITED,
+    HEADER_TOO_LARGE,
+)
 """What is answered before anything can raise."""
 
 
