@@ -20,6 +20,8 @@ from typing import Any, Final
 import uvicorn
 
 from app import bootstrap
+from app.api.checks import THREAD_NAME
+from app.api.clients import Clients
 from app.bootstrap import Runtime
 from app.commands import command
 from app.core import waits
@@ -53,7 +55,8 @@ A request in the event loop waits for the interpreter several times, each time a
 Python's own 0.005 is too long for that (decision 0021)."""
 
 _OVERTIME: Final = 3.0
-_WORKER: Final = "AnyIO worker"  # the name of the threads that run plain route functions
+_WORKERS: Final = ("AnyIO worker", THREAD_NAME)
+"""The names of the threads that answer requests begin so: plain route functions, health checks."""
 _BACKLOG: Final = 2_048
 _SEND_BYTES: Final = 1_048_576
 _SPREADS: Final = sys.platform == "linux"  # over the sockets of one address; others favour one
@@ -159,10 +162,11 @@ class _Server(uvicorn.Server):
         stopping: Callable[[int], None],
     ) -> None:
         draining = threading.Event()
+        key_of = Clients(settings.trusted_proxies).key_of
         super().__init__(
             uvicorn.Config(
                 create_app(settings, lambda _settings: runtime, draining=draining),
-                http=protocol(Limits.of(settings), lambda address: address, draining),
+                http=protocol(Limits.of(settings), key_of, draining),
                 lifespan="on",
                 ws="none",
                 log_config=None,
@@ -192,7 +196,7 @@ class _Server(uvicorn.Server):
                 self.run(sockets=listeners)
             # A read that did not finish in time still holds its thread; `_overdue` ends this wait.
             for thread in threading.enumerate():
-                if thread.name.startswith(_WORKER):
+                if thread.name.startswith(_WORKERS):
                     waits.join(thread)
         finally:
             self._overdue.cancel()

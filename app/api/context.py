@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.api.checks import Checks
 from app.api.errors import shortened
+from app.api.turns import Turns
 from app.bootstrap import Runtime
 from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair, Series
 from app.core.prices import Coin, PriceSource
 from app.services.coverage import CoverageCounter
+from app.services.gaps import Inspector
 
 
 @dataclass(frozen=True)
 class Context:
     """The runtime, and what its settings alone decide.
 
-    `draining` is set once this process should get no new requests. A heavy read holds `heavy_reads`
-    (`app.api.heavy_reads`).
+    `draining` is set once this process should get no new requests. A heavy read waits for a turn of
+    `heavy_reads` (`app.api.heavy_reads`). `checks` runs what health checks read.
     """
 
     runtime: Runtime
     draining: threading.Event
     coverage: CoverageCounter
-    heavy_reads: asyncio.Semaphore
+    inspector: Inspector
+    heavy_reads: Turns
+    checks: Checks
     access_log: bool
     root_path: str
     price_source: PriceSource
@@ -49,7 +53,9 @@ class Context:
             runtime=runtime,
             draining=draining,
             coverage=CoverageCounter(runtime.series, settings.history_days),
-            heavy_reads=asyncio.Semaphore(1),
+            inspector=Inspector(runtime.series, settings.history_days),
+            heavy_reads=Turns(settings.heavy_reads, settings.heavy_reads_per_client),
+            checks=Checks(),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
             price_source=runtime.price_source,

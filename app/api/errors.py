@@ -17,6 +17,7 @@ from starlette.types import Scope
 from app.core import errors
 from app.core.logging import structlog
 from app.core.redaction import redacted
+from app.core.seldom import Seldom
 
 log = structlog.get_logger()
 
@@ -179,12 +180,18 @@ def problem(answer: Answer, detail: str, request_id: str) -> dict[str, Any]:
     }
 
 
+def problem_body(answer: Answer, detail: str, request_id: str) -> bytes:
+    """The body of an error reply as it is sent."""
+    text = json.dumps(problem(answer, detail, request_id), separators=(",", ":"))
+    return redacted(text).encode()
+
+
 def reply(
     scope: Scope, answer: Answer, detail: str = "", headers: Mapping[str, str] | None = None
 ) -> Response:
     """The error reply to the request of `scope`."""
-    body = json.dumps(problem(answer, detail, scope["state"]["request_id"]), separators=(",", ":"))
-    return Response(redacted(body), answer.status, dict(headers or {}), PROBLEM_JSON)
+    body = problem_body(answer, detail, scope["state"]["request_id"])
+    return Response(body, answer.status, dict(headers or {}), PROBLEM_JSON)
 
 
 def shortened(text: str) -> str:
@@ -195,29 +202,50 @@ def shortened(text: str) -> str:
 def handle_errors(app: FastAPI) -> None:
     """Let `app` answer our own errors, unknown paths and wrong methods as problems.
 
-    Any other error is answered with INTERNAL, and reaches `app.api.edge`, which logs it.
+    Any other error is answered with INTERNAL, and reaches `app.api.edge`, which logs it. Of ours,
+    those that are answered with 5xx are logged: each code and problem once a minute.
     """
-    app.add_exception_handler(errors.MmsError, _of_ours)
+    seldom = Seldom()
+
+    async def of_ours(request: Request, error: Exception) -> Response:
+        return _of_ours(request, error, seldom)
+
+    app.add_exception_handler(errors.MmsError, of_ours)
     app.add_exception_handler(HTTPException, _of_routing)
     app.add_exception_handler(Exception, _of_crash)
 
 
-# Coroutines, because plain functions would go through the thread pool for nothing.
-async def _of_ours(request: Request, error: Exception) -> Response:
+def _of_ours(request: Request, error: Exception, seldom: Seldom) -> Response:
     answer = answer_to(type(error))
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error(
-            "request_failed",
-            code=answer.code,
-            problem=str(error),
-            exc_info=error if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR else None,
-        )
+        _log(answer, error, seldom)
     headers = {}
-    if isinstance(error, errors.UpstreamUnavailable) and error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, errors.Overloaded | errors.UpstreamUnavailable):
+        seconds = error.retry_after
+        if seconds is not None:
+            headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     return reply(request.scope, answer, str(error), headers)
 
 
+def _log(answer: Answer, error: Exception, seldom: Seldom) -> None:
+    """Log an error, unless its like has been logged within the last minute."""
+    problem = str(error)
+    times = seldom.due((answer.code, problem))
+    if times is None:
+        return
+    if isinstance(error, errors.Overloaded):
+        log.warning("overloaded", problem=problem, times=times)
+        return
+    log.error(
+        "request_failed",
+        code=answer.code,
+        problem=problem,
+        times=times,
+        exc_info=error if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR else None,
+    )
+
+
+# Coroutines, because plain functions would go through the thread pool for nothing.
 async def _of_crash(request: Request, _error: Exception) -> Response:
     return reply(request.scope, INTERNAL)
 

@@ -31,8 +31,9 @@ from app.core.errors import (
     UnsupportedSymbol,
 )
 from app.core.market import WINDOWS, Interval, Series, Window
-from app.core.prices import Coin, parse_threshold
+from app.core.prices import THRESHOLD_SCHEMA, Coin, parse_threshold
 from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
+from app.domain.times import SCHEMA as MOMENT_SCHEMA
 from app.domain.times import Moment, moment, require_order
 from app.services.averages import Selection, select
 
@@ -47,7 +48,10 @@ _INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter: its spellings and its documentation."""
+    """A query parameter: its spellings and its documentation.
+
+    /docs shows the first spelling alone: OpenAPI cannot say that two parameters exclude each other.
+    """
 
     name: str
     description: str
@@ -56,20 +60,14 @@ class Parameter:
     other_name: str | None = None
     required: bool = False
 
-    def documented(self) -> list[dict[str, Any]]:
-        """The parameter, and its other spelling, as OpenAPI Parameter Objects."""
-        first = self._object(self.name, self.description)
-        if self.other_name is None:
-            return [first]
-        return [first, self._object(self.other_name, f"Another name of `{self.name}`.")]
-
-    def _object(self, name: str, description: str) -> dict[str, Any]:
+    def documented(self) -> dict[str, Any]:
+        """The parameter as an OpenAPI Parameter Object."""
+        other = "" if self.other_name is None else f" `{self.other_name}` means the same."
         return {
-            "name": name,
+            "name": self.name,
             "in": "query",
-            # With two names for one parameter, neither is required by itself.
-            "required": self.required and self.other_name is None,
-            "description": description,
+            "required": self.required,
+            "description": f"{self.description}{other}",
             "schema": dict(self.schema),
             "example": self.example,
         }
@@ -115,8 +113,8 @@ class Query:
         return values
 
     def documented(self) -> list[dict[str, Any]]:
-        """Every spelling of every parameter as OpenAPI Parameter Objects."""
-        return [item for parameter in self.parameters for item in parameter.documented()]
+        """Every parameter as an OpenAPI Parameter Object."""
+        return [parameter.documented() for parameter in self.parameters]
 
     def _unknown(self, spelling: str) -> UnknownParameter:
         shown = shortened(spelling)
@@ -159,6 +157,15 @@ def _limit(what: str, most: int) -> Parameter:
     return Parameter("limit", f"{what}, 1 to {most:,}. Default 100.", schema, 100)
 
 
+def _lists(windows: tuple[Window, ...]) -> str:
+    """A pattern of the lists of these windows that name none of them twice."""
+    each = []
+    for window in windows:
+        rest = _lists(tuple(other for other in windows if other != window))
+        each.append(f"{window}(?:,(?:{rest}))?" if rest else f"{window}")
+    return "|".join(each)
+
+
 _MOMENT: Final = (
     "Unix seconds (`1704067200`), a date (`2024-01-01`) or a date-time with its zone "
     "(`2024-01-01T00:00:00Z`), inclusive."
@@ -168,14 +175,14 @@ FROM: Final = Parameter(
     "from",
     f"First moment. {_MOMENT} Default: `HISTORY_DAYS` - 1 days before `to`, for intervals below "
     "`1d` at most 10,000 buckets.",
-    {"type": "string"},
+    MOMENT_SCHEMA,
     "2024-03-01",
     other_name="from_ts",
 )
 TO: Final = Parameter(
     "to",
     f"Last moment. {_MOMENT} A date means all of its day. Default: the last closed bucket.",
-    {"type": "string"},
+    MOMENT_SCHEMA,
     "2024-03-29",
     other_name="to_ts",
 )
@@ -190,7 +197,7 @@ RANGE: Final = Parameter(
 ROWS_WINDOWS: Final = Parameter(
     "windows",
     "Averages to put beside each candle: any of 20, 50 and 200, with commas between.",
-    {"type": "string"},
+    {"type": "string", "pattern": f"^(?:{_lists(WINDOWS)})$"},
     "20,50,200",
 )
 INTERVAL: Final = Parameter(
@@ -204,22 +211,22 @@ PRICES_LIMIT: Final = _limit("How many prices", 10_000)
 COLLECTED_FROM: Final = Parameter(
     "from",
     "Collected at or after: unix seconds, a date or a date-time with its zone.",
-    {"type": "string"},
+    MOMENT_SCHEMA,
     "2024-03-01",
     other_name="from_ts",
 )
 COLLECTED_TO: Final = Parameter(
     "to",
     "Collected at or before; a date means all of its day.",
-    {"type": "string"},
+    MOMENT_SCHEMA,
     "2030-01-01",
     other_name="to_ts",
 )
 THRESHOLD: Final = Parameter(
     "threshold",
     "Relative change that must be exceeded, for `method=relative`. Default: ANOMALY_THRESHOLD.",
-    {"type": "number"},
-    0.05,
+    THRESHOLD_SCHEMA,
+    "0.05",
 )
 METHOD: Final = Parameter(
     "method",

@@ -10,6 +10,7 @@ import string
 from email.utils import formatdate
 from functools import lru_cache
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from app.api.models import Problem
 from app.core.errors import (
     InvalidParameter,
     MmsError,
+    Overloaded,
     RepeatedParameter,
     StoreUnavailable,
     UnknownParameter,
@@ -75,6 +77,21 @@ def series_response(reply: SeriesReply, held: str | None) -> Response:
     return _Whole(200, reply.headers, reply.body)
 
 
+def weak_reply(body: bytes, tag: str) -> SeriesReply:
+    """The reply with a weak entity tag (RFC 9110, 8.8.1): bodies under one tag may differ a little.
+
+    `tag` comes without `W/`.
+    """
+    headers = [
+        (b"etag", b"W/" + tag.encode()),
+        _CACHING,
+        VARY,
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", b"application/json"),
+    ]
+    return SeriesReply(headers, body, tag)
+
+
 def averages_reply(window: Window, buckets: Selection, reading: Reading) -> SeriesReply:
     """The reply with averages over `window`."""
     return series_reply(f"mms {window}", buckets, reading, window)
@@ -114,6 +131,11 @@ def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
         f"{kind} {pair.base}-{pair.quote} {interval.seconds} {buckets.first} "
         f"{min(buckets.last, buckets.closed)} {reading.state.revision} {reading.missing}"
     )
+    return tag_of(name)
+
+
+def tag_of(name: str) -> str:
+    """The entity tag of the reply that `name` tells from all others, without `W/`."""
     return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
 
 
@@ -207,6 +229,17 @@ SERIES_HEADERS: Final = {
     ),
 }
 
+WEAK_HEADERS: Final = {
+    **HEADERS,
+    "ETag": _header(
+        "Names all of the reply but its ages. Sent as If-None-Match it is answered with 304 while "
+        "nothing else has changed. Absent where the series changed during the reads.",
+        'W/"0f41c2a7d95be8630f41c2a7"',
+    ),
+    "Cache-Control": SERIES_HEADERS["Cache-Control"],
+}
+"""The headers of a reply with a weak entity tag."""
+
 NOT_MODIFIED: Final = {
     "description": "The reply that If-None-Match names is still right.",
     "headers": SERIES_HEADERS,
@@ -228,11 +261,14 @@ def json_reply(
 def series_replies(
     description: str, model: Any, example: Any, *errors: type[MmsError]
 ) -> dict[int | str, dict[str, Any]]:
-    """The documented replies to a read of a series, by status; `errors` besides the usual ones."""
+    """The documented replies to a read of a series, by status; `errors` besides the usual ones.
+
+    Such a read may be a heavy one.
+    """
     return {
         200: json_reply(description, model, example, SERIES_HEADERS),
         304: NOT_MODIFIED,
-        **problems(*SERIES_ERRORS, *errors),
+        **problems(*SERIES_ERRORS, Overloaded, *errors),
     }
 
 
@@ -250,6 +286,10 @@ def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
             documented[answer.status]["headers"]["Retry-After"] = _header(
                 "Seconds to wait, where the upstream service says how long.", 60
             )
+        elif error is Overloaded:
+            documented[answer.status]["headers"]["Retry-After"] = _header(
+                "Seconds to wait, where too much was going on.", 1
+            )
     return documented
 
 
@@ -260,6 +300,15 @@ def wrong_method(allowed: str = "GET, HEAD") -> dict[int | str, dict[str, Any]]:
     _document(documented, of_status(405), detail)
     documented[405]["headers"]["Allow"] = _header("The methods that are possible here.", allowed)
     return documented
+
+
+def problem_reply(answer: Answer, detail: str) -> dict[str, Any]:
+    """One documented error reply, with an example."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    _document(documented, answer, detail)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        documented[answer.status]["headers"]["Retry-After"] = _header("Seconds to wait.", 4)
+    return documented[answer.status]
 
 
 def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detail: str) -> None:

@@ -302,6 +302,19 @@ EMPTY_SERIES: Final = SeriesState(revision=0, first=None, last=None, checked_at=
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesVersion:
+    """The state of one stored series, and what says whether the records beside it have changed.
+
+    `absences` and `quarantine` are the number of records and the sum of the unix times at which
+    each was seen last. A record is added or seen again later than before, so that either changes.
+    """
+
+    state: SeriesState
+    absences: tuple[int, ...] = (0, 0)
+    quarantine: tuple[int, ...] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class AverageSlice:
     """Averages of one window, rendered for a reply.
 

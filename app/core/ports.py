@@ -17,9 +17,11 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    SeriesVersion,
     VolumeNote,
     Window,
 )
+from app.core.setting_edge import Rate
 
 Result = TypeVar("Result")
 
@@ -105,6 +107,9 @@ class SeriesStore(Protocol):
     def state(self, series: Series) -> SeriesState:
         """The state of the series; EMPTY_SERIES before its first load."""
 
+    def version(self, series: Series) -> SeriesVersion:
+        """The state of the series and of the records beside it, from one snapshot."""
+
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
 
@@ -120,11 +125,16 @@ class SeriesStore(Protocol):
     def settled(self, series: Series, first: int, last: int) -> int:
         """How many buckets of [first, last] have a candle or are noted as absent. Reads no rows."""
 
-    def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
-        """The buckets in [first, last], ascending, whose averages contradict the candles.
+    def stretches(self, series: Series, first: int, last: int, size: int) -> list[tuple[int, int]]:
+        """The numbers of candles and of buckets with every average, in each `size` buckets.
 
-        That is a candle without an average although its window is complete, a candle with one
-        although its window is not, or averages without a candle. Each is a fault of the writer.
+        The first pair is of the buckets from `first`; the last one ends with `last`. Reads no rows.
+        """
+
+    def averaged(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
+        """The buckets in [first, last] that have a row of averages, ascending, and which it has.
+
+        The bit of value 1 stands for the first of WINDOWS, 2 for the second, 4 for the third.
         """
 
     def quarantined(
@@ -210,6 +220,37 @@ class RateLimiter(Protocol):
 
     def close_for(self, seconds: float) -> None:
         """Hold all requests for `seconds`, as the host asked. Never shortens an earlier closure."""
+
+
+Quota = tuple[int, int]
+"""How many more requests may pass, and for how many seconds that holds if nobody else counts them.
+
+A first number below 0: none may, and the second one is the seconds to wait until one may.
+"""
+
+
+class RequestRate(Protocol):
+    """How many requests of each client pass: at most `rate`. For one thread; nothing here waits."""
+
+    @property
+    def rate(self) -> Rate:
+        """The limit."""
+
+    def take(self, client: str) -> Quota:
+        """Count a request of this client if it may pass; the quota after it."""
+
+    def left(self, client: str) -> Quota:
+        """The quota of this client now, which counts nothing."""
+
+
+class SharedCounts(Protocol):
+    """Counts that processes share, which may be gone at any time. Never raises."""
+
+    def count(self, key: str, by: int, whole: int, ttl: int) -> int | None:
+        """Add `by` to the count under the key; returns the new one, None where that is impossible.
+
+        Where there is no count yet, it becomes `whole`, and is kept for `ttl` seconds.
+        """
 
 
 class Cache(Protocol):

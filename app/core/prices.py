@@ -36,6 +36,15 @@ ALLOWED_THRESHOLDS: Final = (
     "such as 0.05 for 5 %."
 )
 
+THRESHOLD_SCHEMA: Final = {
+    "type": "string",
+    "pattern": (
+        rf"^(?!0+(?:\.0+)?$)(?:[0-9]{{1,3}}(?:\.[0-9]{{1,{_PLACES}}})?"
+        rf"|{HIGHEST_THRESHOLD}(?:\.0{{1,{_PLACES}}})?)$"
+    ),
+}
+"""What `parse_threshold` reads, as a JSON schema. It reads more zeros before and after, too."""
+
 _WRITE_THRESHOLDS: Final = "write one for all symbols and, if needed, others by name: 0.05,ADA:0.1"
 
 

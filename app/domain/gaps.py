@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from app.core.market import WARM_UP, WINDOWS
+
+_COMPLETE: Final = [
+    sum(1 << number for number, window in enumerate(WINDOWS) if window <= length)
+    for length in range(WARM_UP + 2)
+]
+"""The averages that exist after so many candles without a gap, as bits."""
 
 
 class Span(NamedTuple):
@@ -35,6 +43,44 @@ def missing(first: int, last: int, step: int, present: Iterable[int]) -> list[Sp
     if expected <= last:
         spans.append(Span(expected, last))
     return spans
+
+
+def doubtful(span: Span, step: int, size: int, counts: Iterable[tuple[int, int]]) -> list[Span]:
+    """The parts of `span` where a candle may be missing or an average wrong: fewest, ascending.
+
+    `counts` are the numbers of candles and of buckets with every average, in each `size` buckets
+    of `span`; `size` is at least WARM_UP. Where all candles of such a stretch exist, and all of the
+    one before it, every window that ends there is complete. So every bucket must have all averages.
+    """
+    doubts, full_before = [], False
+    for number, (candles, averaged) in enumerate(counts):
+        start = span.first + number * size * step
+        end = min(start + (size - 1) * step, span.last)
+        buckets = (end - start) // step + 1
+        if not (full_before and candles == averaged == buckets):
+            doubts.append(Span(start, end))
+        full_before = candles == buckets
+    return _merged(doubts, step)
+
+
+def contradictions(
+    first: int, step: int, candles: Iterable[int], averaged: Iterable[tuple[int, int]]
+) -> list[int]:
+    """The buckets whose averages contradict the candles, from `first` on and ascending.
+
+    That is a candle without an average although its window is complete, a candle with one although
+    its window is not, or averages without a candle. Each is a fault of the writer. `candles` are
+    the buckets with a candle, ascending, from WARM_UP buckets before `first` on. `averaged` are the
+    buckets with averages from `first` on, with a bit for each average, in the order of WINDOWS.
+    """
+    unmatched = dict(averaged)
+    wrong, before, run = [], None, 0
+    for bucket in candles:
+        run = min(run + 1, WARM_UP + 1) if before == bucket - step else 1
+        before = bucket
+        if bucket >= first and unmatched.pop(bucket, 0) != _COMPLETE[run]:
+            wrong.append(bucket)
+    return sorted([*wrong, *unmatched])
 
 
 def spans_of(buckets: Iterable[int], step: int) -> list[Span]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -28,8 +28,9 @@ _SECOND: Final = timedelta(seconds=1)
 _LONGEST: Final = 40
 _TODAY: Final = len("1711670400")
 _SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
-_COMPACT: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})", re.ASCII)
-_YEAR: Final = re.compile(r"(19|20)[0-9]{2}", re.ASCII)
+_YEAR: Final = r"(?:19|20)[0-9]{2}"
+_COMPACT: Final = re.compile(rf"({_YEAR})(?:([01][0-9])([0-3][0-9]))?", re.ASCII)
+_SINCE_1970: Final = "(?:19[7-9][0-9]|[2-9][0-9]{3})"
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DATE_TIME: Final = re.compile(
     _DATE.pattern + r"[Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
@@ -38,6 +39,23 @@ _DATE_TIME: Final = re.compile(
     + r"([Zz]|[+ -][0-9]{2}(:?[0-5][0-9])?)?",
     re.ASCII,
 )
+
+SCHEMA: Final = {
+    "type": "string",
+    "anyOf": [
+        {
+            "title": "Unix seconds",
+            "pattern": rf"^(?!{_YEAR}(?:[01][0-9][0-3][0-9])?$)[0-9]{{1,11}}$",
+        },
+        {"title": "Date", "format": "date", "pattern": rf"^{_SINCE_1970}-"},
+        {
+            "title": "Date-time with its zone",
+            "format": "date-time",
+            "pattern": rf"^{_SINCE_1970}-[^.]+(?:\.[0-9]{{1,6}})?(?:[Zz]|[+-][0-9:]+)$",
+        },
+    ],
+}
+"""What `moment` reads, as a JSON schema. It reads a few more spellings of the same moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +139,14 @@ def _unix(text: str, name: str) -> Moment:
     at = int(text)
     if at > LATEST and len(text) == len("1711670400000"):
         raise _unreadable(text, name, "looks like milliseconds; times are in seconds")
-    digits = _COMPACT.fullmatch(text)
-    if digits is not None and _is_date(day := "-".join(digits.groups())):
-        raise _unreadable(text, name, f"looks like a date without its hyphens ({day})")
-    if _YEAR.fullmatch(text):
-        raise _unreadable(text, name, f"looks like a year; its first day is {text}-01-01")
+    # Read as seconds, such digits would lie before any candle.
+    if digits := _COMPACT.fullmatch(text):
+        year, month, day = digits.groups()
+        if month is None:
+            raise _unreadable(text, name, f"looks like a year; its first day is {year}-01-01")
+        written = f"{year}-{month}-{day}"
+        raise _unreadable(text, name, f"looks like a date without its hyphens ({written})")
     return Moment(at, at)
-
-
-def _is_date(day: str) -> bool:
-    """Whether this is a date since 1970. Read as seconds, its digits lie before any candle."""
-    try:
-        return date.fromisoformat(day) >= _EPOCH.date()
-    except ValueError:
-        return False
 
 
 def _bounded(value: Moment, text: str, name: str) -> Moment:

@@ -16,7 +16,7 @@ from app.core.logging import structlog
 from app.core.ports import CandleSource
 from app.domain.gaps import Span
 from app.domain.times import warmed_up
-from app.services.gaps import Cause, Inspection, inspect
+from app.services.gaps import Cause, Inspection, inspect, survey
 from app.services.leasing import leased, load_lease
 from app.services.loading import Plan, load, mend_averages
 
@@ -49,7 +49,7 @@ def repair(
                 trouble = away or _fetch(runtime, source, inspection, spans, renew)
             # Checked after the fetch: the new candles have already corrected many averages.
             period = warmed_up(inspection.served, inspection.series.interval)
-            wrong = runtime.series.wrong_averages(inspection.series, *period)
+            _, wrong = survey(runtime.series, inspection.series, period)
             mend_averages(runtime.series, runtime.clock, inspection.series, wrong)
     except (TakenByAnother, UnrepresentablePrice) as error:
         trouble = trouble or error

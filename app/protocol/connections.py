@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from app.core.logging import structlog
+from app.core.seldom import Seldom
 from app.protocol.limits import Limits
 
 log = structlog.get_logger()
@@ -57,6 +58,7 @@ class Connections:
         self._of: dict[str, dict[Connection, None]] = {}
         self._stuck: dict[Connection, None] = {}
         self._looking = False
+        self._told = Seldom(clock)
 
     def opened(self, connection: Connection) -> bool:
         """Count a connection; returns whether it may stay.
@@ -128,4 +130,12 @@ class Connections:
         return True
 
     def _tell(self, new: Connection) -> None:
-        log.warning("connections_limited", client=new.key, connections=len(self._open))
+        if times := self._told.due(None):
+            log.warning(
+                "connections_limited",
+                client=new.key,
+                connections=len(self._open),
+                most=self.limits.connections,
+                most_per_client=self.limits.per_client,
+                times=times,
+            )

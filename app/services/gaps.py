@@ -8,10 +8,19 @@ from enum import Enum
 from itertools import groupby
 from typing import Final
 
-from app.core.market import DAY, Absent, Interval, QuarantinedCandle, Series, SeriesState
+from app.core.market import (
+    DAY,
+    WARM_UP,
+    Absent,
+    Interval,
+    QuarantinedCandle,
+    Series,
+    SeriesState,
+    SeriesVersion,
+)
 from app.core.ports import SeriesStore
 from app.domain.candles import UNCERTAIN
-from app.domain.gaps import Span, missing, spans_of
+from app.domain.gaps import Span, contradictions, doubtful, missing, spans_of
 from app.domain.times import served_period, warmed_up
 
 CONFIRMED_AFTER: Final = DAY
@@ -22,6 +31,12 @@ LONGEST_GRACE: Final = 3_600
 shorter than this has its own length as its grace period."""
 
 _MOST_READS: Final = 3
+
+_STRETCH: Final = 256
+"""Buckets that are counted together. A hole costs the rows of two such stretches."""
+
+_MOST_PARTS: Final = 100
+"""Parts that are read one by one; beyond, one read of all between them is cheaper."""
 
 
 class Cause(Enum):
@@ -110,6 +125,21 @@ class Inspection:
         return not (open_gaps or self.wrong_averages or self.stale)
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """All that an inspection depends on, except for its ages.
+
+    `served` is the served period, and `certain` the one whose candles no longer depend on whether
+    another follows. Which of them is due follows from `version`.
+    """
+
+    series: Series
+    version: SeriesVersion
+    served: Span
+    certain: Span
+    stale: bool
+
+
 def grace_of(interval: Interval) -> int:
     """Return the grace period of an interval, in seconds."""
     return min(LONGEST_GRACE, interval.seconds)
@@ -149,49 +179,128 @@ def inspect(store: SeriesStore, series: Series, history_days: int, now: float) -
 
     Raises StoreError.
     """
-    step, interval = series.step, series.interval
-    served, (state, present, absent, refused, wrong) = store.together(
-        lambda one: _at_one_revision(one, series, history_days, now)
-    )
-    watched = warmed_up(served, interval)
-    holes = missing(*watched, step, present)
-    checked_at = state.checked_at
-    return Inspection(
+    inspection, _ = store.together(lambda one: _inspected(one, series, history_days, now))
+    return inspection
+
+
+class Inspector:
+    """Inspect series, each once for what it depends on; the reply is then known without reading."""
+
+    def __init__(self, store: SeriesStore, history_days: int) -> None:
+        self._store = store
+        self._history_days = history_days
+        self._kept: dict[Series, tuple[Basis, Inspection]] = {}
+
+    def look(self, series: Series, now: float) -> tuple[Basis, Inspection | None]:
+        """Return what an inspection at unix time `now` depends on, and the one that is kept.
+
+        Reads no rows. Raises StoreError.
+        """
+        basis = _basis(series, self._store.version(series), self._history_days, now)
+        kept = self._kept.get(series)
+        if kept is None or kept[0] != basis:
+            return basis, None
+        return basis, _aged(kept[1], now)
+
+    def inspect(self, series: Series, now: float) -> tuple[Basis | None, Inspection]:
+        """Inspect the series unless that is kept; see `inspect`.
+
+        Returns what it depends on as well, None where that has changed during the reads.
+        """
+        basis, inspection = self.look(series, now)
+        if inspection is not None:
+            return basis, inspection
+        inspection, version = self._store.together(
+            lambda one: _inspected(one, series, self._history_days, now)
+        )
+        if version is None:
+            return None, inspection
+        basis = _basis(series, version, self._history_days, now)
+        self._kept[series] = basis, inspection
+        return basis, inspection
+
+
+def _basis(series: Series, version: SeriesVersion, history_days: int, now: float) -> Basis:
+    interval = series.interval
+    return Basis(
         series,
-        served,
-        expected=interval.count(*served),
-        gaps=tuple(explain(holes, absent, refused, step, served.first)),
-        wrong_averages=tuple(spans_of(wrong, step)),
-        newest=state.last,
-        age=None if state.last is None else int(now) - (state.last + step),
-        stale=is_stale(state, interval, now),
-        checked_at=checked_at,
-        checked_age=None if checked_at is None else int(now) - checked_at,
-        quarantined=len(refused),
+        version,
+        served_period(interval, history_days, now),
+        served_period(interval, history_days, now - UNCERTAIN),
+        is_stale(version.state, interval, now),
     )
 
 
-def _at_one_revision(
-    store: SeriesStore, series: Series, history_days: int, now: float
-) -> tuple[Span, tuple[SeriesState, list[int], list[Absent], list[QuarantinedCandle], list[int]]]:
-    """Read the due period, and what is stored of it; read again if a load has committed meanwhile.
+def _aged(inspection: Inspection, now: float) -> Inspection:
+    """Return the inspection with its ages at unix time `now`."""
+    newest, checked_at = inspection.newest, inspection.checked_at
+    return replace(
+        inspection,
+        age=None if newest is None else int(now) - (newest + inspection.series.step),
+        checked_age=None if checked_at is None else int(now) - checked_at,
+    )
 
-    If loads commit faster than this reads, the last read has to do.
+
+def _inspected(
+    store: SeriesStore, series: Series, history_days: int, now: float
+) -> tuple[Inspection, SeriesVersion | None]:
+    """Inspect the series, and return its version; read again if that has changed meanwhile.
+
+    If loads commit faster than this reads, the last read has to do, and the version is None.
     """
     for _ in range(_MOST_READS):
-        state = store.state(series)
+        version = store.version(series)
+        state = version.state
         served = due_period(store, series, state, history_days, now)
         period = warmed_up(served, series.interval)
-        records = (
-            state,
-            store.buckets(series, *period),
-            store.absences(series, *period),
-            store.quarantined(series, *period, notes=False),
-            store.wrong_averages(series, *period),
-        )
-        if store.state(series).revision == state.revision:
+        holes, wrong = survey(store, series, period)
+        absent = store.absences(series, *period) if holes else []
+        refused = store.quarantined(series, *period, notes=False)
+        unchanged = store.version(series) == version
+        if unchanged:
             break
-    return served, records
+    inspection = Inspection(
+        series,
+        served,
+        expected=series.interval.count(*served),
+        gaps=tuple(explain(holes, absent, refused, series.step, served.first)),
+        wrong_averages=tuple(spans_of(wrong, series.step)),
+        newest=state.last,
+        age=None,
+        stale=is_stale(state, series.interval, now),
+        checked_at=state.checked_at,
+        checked_age=None,
+        quarantined=len(refused),
+    )
+    return _aged(inspection, now), version if unchanged else None
+
+
+def survey(store: SeriesStore, series: Series, period: Span) -> tuple[list[Span], list[int]]:
+    """Return the holes of a period, and its buckets whose averages contradict the candles.
+
+    Counts show where either may be; only there are the rows read. Raises StoreError.
+    """
+    counts = store.stretches(series, *period, _STRETCH)
+    parts = doubtful(period, series.step, _STRETCH, counts)
+    if len(parts) > _MOST_PARTS:
+        parts = [Span(parts[0].first, parts[-1].last)]
+    holes, wrong = [], []
+    for part in parts:
+        gaps, contradicting = compare(store, series, part)
+        holes += gaps
+        wrong += contradicting
+    return holes, wrong
+
+
+def compare(store: SeriesStore, series: Series, part: Span) -> tuple[list[Span], list[int]]:
+    """Return what `survey` does, from all rows of `part`. Raises StoreError."""
+    first, last = part
+    candles = store.buckets(series, first - WARM_UP * series.step, last)
+    averaged = store.averaged(series, first, last)
+    return (
+        missing(first, last, series.step, candles),
+        contradictions(first, series.step, candles, averaged),
+    )
 
 
 def explain(

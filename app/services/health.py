@@ -10,6 +10,7 @@ from app.core.logging import structlog
 from app.core.market import Interval, Pair, Series
 from app.core.ports import Cache, Clock, SeriesStore
 from app.core.prices import Coin, PriceReply, PriceSource
+from app.core.seldom import Seldom
 
 
 class WatchedSource:
@@ -45,7 +46,8 @@ class WatchedSource:
 class Health:
     """Check the database, the cache and the price source.
 
-    `ping` queries the database that reads go to; it raises StoreError if that fails.
+    `ping` queries the database that reads go to; it raises StoreError if that fails. What makes a
+    database unusable is logged once a minute.
     """
 
     def __init__(
@@ -54,13 +56,14 @@ class Health:
         self._ping = ping
         self._cache = cache
         self._prices = prices
+        self._unusable = Seldom()
 
     def database_works(self) -> bool:
         """Return whether the database answers. If not, the log says why."""
         try:
             self._ping()
         except StoreError as error:
-            _log_unusable(error)
+            self._log(error)
             return False
         return True
 
@@ -72,22 +75,22 @@ class Health:
         """Return whether this process's last request for prices failed; none is made here."""
         return self._prices is not None and self._prices.fails()
 
+    def anything_stored(
+        self, store: SeriesStore, pairs: Iterable[Pair], intervals: Iterable[Interval]
+    ) -> bool | None:
+        """Return whether at least one served series holds a candle.
 
-def anything_stored(
-    store: SeriesStore, pairs: Iterable[Pair], intervals: Iterable[Interval]
-) -> bool | None:
-    """Return whether at least one served series holds a candle.
+        None if the database does not answer; the log says why.
+        """
+        try:
+            return any(
+                store.state(Series(*each)).last is not None for each in product(pairs, intervals)
+            )
+        except StoreError as error:
+            self._log(error)
+            return None
 
-    None if the database does not answer; the log says why.
-    """
-    try:
-        return any(
-            store.state(Series(*each)).last is not None for each in product(pairs, intervals)
-        )
-    except StoreError as error:
-        _log_unusable(error)
-        return None
-
-
-def _log_unusable(error: StoreError) -> None:
-    structlog.get_logger().warning("database_unusable", problem=str(error))
+    def _log(self, error: StoreError) -> None:
+        problem = str(error)
+        if times := self._unusable.due(problem):
+            structlog.get_logger().warning("database_unusable", problem=problem, times=times)

@@ -25,6 +25,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    SeriesVersion,
     VolumeNote,
     Window,
 )
@@ -35,6 +36,7 @@ from app.domain.revisions import SALT_BITS, next_revision
 Result = TypeVar("Result")
 
 _NO_AVERAGES: Final = (None,) * len(WINDOWS)
+_EVERY: Final = (1 << len(WINDOWS)) - 1
 
 
 @dataclass(slots=True)
@@ -101,6 +103,13 @@ class MemorySeriesStore:
         """The state of the series; EMPTY_SERIES before its first load."""
         return self._committed(series).state
 
+    def version(self, series: Series) -> SeriesVersion:
+        """The state of the series and of the records beside it."""
+        stored = self._committed(series)
+        absent = [item.last_asked_at for item in stored.absent.values()]
+        refused = [item.last_seen_at for item in stored.quarantine.values()]
+        return SeriesVersion(stored.state, (len(absent), sum(absent)), (len(refused), sum(refused)))
+
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
         return list(self._committed(series).within(first, last))
@@ -120,12 +129,25 @@ class MemorySeriesStore:
         stored = self._committed(series)
         return len(stored.within(first, last)) + sum(first <= b <= last for b in stored.absent)
 
-    def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
-        """The buckets in [first, last], ascending, whose averages contradict the candles."""
-        stored = self._committed(series)
-        wrong = {b for b in stored.within(first, last) if _contradicts(stored, series.step, b)}
-        orphans = {b for b in stored.averages if first <= b <= last and b not in stored.candles}
-        return sorted(wrong | orphans)
+    def stretches(self, series: Series, first: int, last: int, size: int) -> list[tuple[int, int]]:
+        """The numbers of candles and of buckets with every average, in each `size` buckets."""
+        averaged = [b for b, which in self.averaged(series, first, last) if which == _EVERY]
+        candles, reach = self.buckets(series, first, last), size * series.step
+        starts = range(first, last + 1, reach)
+        pairs = [
+            [bisect_left(buckets, start + reach) - bisect_left(buckets, start) for start in starts]
+            for buckets in (candles, averaged)
+        ]
+        return list(zip(*pairs, strict=True))
+
+    def averaged(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
+        """The buckets in [first, last] with a row of averages, ascending, and which it has."""
+        rows = self._committed(series).averages
+        return [
+            (b, sum(1 << n for n, value in enumerate(rows[b].values) if value is not None))
+            for b in sorted(rows)
+            if first <= b <= last
+        ]
 
     def quarantined(
         self,
@@ -301,13 +323,3 @@ class MemoryHostClocks:
             seen_at = int(now)
         self.kept[host] = stamp, seen_at
         return seen_at
-
-
-def _contradicts(stored: _Stored, step: int, bucket: int) -> bool:
-    """Whether an average of the bucket exists without its window's candles, or the reverse."""
-    row = stored.averages.get(bucket)
-    for window, value in zip(WINDOWS, row.values if row else _NO_AVERAGES, strict=True):
-        needed = range(bucket, bucket - window * step, -step)
-        if (value is None) == all(item in stored.candles for item in needed):
-            return True
-    return False

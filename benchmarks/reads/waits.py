@@ -32,6 +32,9 @@ MINUTES: Final = 9_999
 
 _QUIET: Final = 0.02
 
+_FAULTS: Final = ("request_failed", "request_crashed")
+"""What the log has of replies with 5xx, except for those that refuse a heavy read its turn."""
+
 
 def half_rate(bench: Bench) -> None:
     """The p99 at half of the rate that both reach, beside the limit's at the same rate."""
@@ -122,7 +125,10 @@ def _p99(
 
 
 def _asked(bench: Bench, server: Server, path: str) -> Callable[[], AbstractContextManager[None]]:
-    """wrk's eight connections ask for `path` all the time."""
+    """wrk's eight connections ask for `path` all the time.
+
+    One of them has its turn at a time; the others are refused after a second, and ask again.
+    """
 
     @contextmanager
     def meanwhile() -> Iterator[None]:
@@ -130,8 +136,11 @@ def _asked(bench: Bench, server: Server, path: str) -> Callable[[], AbstractCont
         try:
             time.sleep(0.2)
             yield
-            if (counted := load.end()).failed:
-                raise Wrong(f"{path}: {counted.failed} requests failed")
+            counted = load.end()
+            if failed := counted.failed - counted.refused:
+                raise Wrong(f"{path}: {failed} requests failed")
+            if any(event in server.log.read_text() for event in _FAULTS):
+                raise Wrong(f"{path}: {server.log} has another reason than `overloaded`")
         finally:
             load.close()
             _settle(server)

@@ -15,6 +15,8 @@ from sqlalchemy import Engine, text
 from app.core.market import Series
 from app.db.session import for_reading, reading
 from app.db.stores.series import SqlSeriesStore
+from app.domain.gaps import Span
+from app.services.gaps import compare
 
 _WHICH: Final = "WHERE pair = :pair AND interval = :interval ORDER BY bucket"
 _CANDLES: Final = text(f"SELECT bucket, open, high, low, close, volume FROM candles {_WHICH}")
@@ -99,7 +101,7 @@ def disagreements(stored: Content, step: int) -> list[str]:
 
 def contradicted(engine: Engine, series: Series) -> list[str]:
     """The buckets that the product's own check finds wrong."""
-    wrong = SqlSeriesStore(engine).wrong_averages(series, 0, 2**40)
+    _, wrong = compare(SqlSeriesStore(engine), series, Span(0, 2**40))
     return [f"wrong_averages names {len(wrong)} buckets"] if wrong else []
 
 

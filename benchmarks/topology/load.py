@@ -31,8 +31,9 @@ DONE: Final = """\
 function done(summary, latency)
     local e = summary.errors
     io.write(string.format(
-        '\\n{"requests":%d,"failed":%d,"seconds":%.3f,"p50_ms":%.3f,"p99_ms":%.3f,"bytes":%d}\\n',
-        summary.requests, e.connect + e.read + e.write + e.timeout + e.status,
+        '\\n{"requests":%d,"failed":%d,"refused":%d,"seconds":%.3f,"p50_ms":%.3f,' ..
+        '"p99_ms":%.3f,"bytes":%d}\\n',
+        summary.requests, e.connect + e.read + e.write + e.timeout + e.status, e.status,
         summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
         summary.bytes))
 end
@@ -44,7 +45,8 @@ end
 class Load:
     """What wrk has counted: requests, those that failed in any way, and how long it ran.
 
-    `bytes` are those of the replies, heads included.
+    `refused` is how many of these had a status from 400. `bytes` are those of the replies, heads
+    included.
     """
 
     requests: int
@@ -53,6 +55,7 @@ class Load:
     p50_ms: float
     p99_ms: float
     bytes: int
+    refused: int = 0
 
 
 def read(out: str) -> Load:

@@ -183,6 +183,7 @@ def stack(folder: Path, programs: Programs, clock: Any) -> Iterator[Stack]:
         engine.dispose()
         settings = {
             "ENV": "prod",
+            "ALLOWED_HOSTS": "localhost",
             "DB_URL": db_url,
             "DB_READ_URL": replica.url(db_url),
             "CACHE_URL": f"memcached://{','.join(node.name for node in ring)}",

@@ -22,11 +22,14 @@ from app.core.market import (
     QuarantinedCandle,
     RefusedCandle,
     Series,
+    SeriesVersion,
     VolumeNote,
 )
 from app.db import schema
 from app.db.database import open_engine
 from app.db.stores.series import SqlSeriesStore
+from app.domain.gaps import Span
+from app.services.gaps import survey
 from app.testing.series import MemorySeriesStore, MemorySeriesUnit
 from tests.support.candles import BTC, BTC_DAILY, ETH_DAILY, candle, daily, day
 
@@ -86,6 +89,11 @@ def lose_candle(store: Store, number: int) -> None:
             text("DELETE FROM candles WHERE pair = 'BTC-BRL' AND bucket = :at"), {"at": day(number)}
         )
         connection.execute(text(end))
+
+
+def wrong_averages(store: Store, first: int, last: int) -> list[int]:
+    """The buckets whose averages contradict the candles."""
+    return survey(store, BTC_DAILY, Span(first, last))[1]
 
 
 def absent(store: Store, first: int, last: int) -> list[int]:
@@ -263,20 +271,18 @@ def test_averages_that_contradict_the_candles_are_named(store: Store, window: in
         number: [7 if whole(number, length) else None for length in WINDOWS] for number in numbers
     }
     put(store, daily(numbers), [AverageRow(day(n), tuple(means)) for n, means in rows.items()])
-    assert store.wrong_averages(BTC_DAILY, day(0), day(449)) == []
+    assert wrong_averages(store, day(0), day(449)) == []
     spoilt = {n: list(rows[n]) for n in (5, window - 1, 229, 231, 230 + window, 449)}
     for means in spoilt.values():
         means[column] = None if means[column] else 7
     put(store, [], [AverageRow(day(n), tuple(means)) for n, means in sorted(spoilt.items())])
-    assert store.wrong_averages(BTC_DAILY, day(0), day(449)) == [day(n) for n in sorted(spoilt)]
-    assert store.wrong_averages(BTC_DAILY, day(300), day(449)) == [
-        day(n) for n in sorted(spoilt) if n >= 300
-    ]
+    assert wrong_averages(store, day(0), day(449)) == [day(n) for n in sorted(spoilt)]
+    assert wrong_averages(store, day(300), day(449)) == [day(n) for n in sorted(spoilt) if n >= 300]
 
 
 def test_a_candle_without_a_row_of_averages_is_named_once_its_window_is_whole(store: Store) -> None:
     put(store, daily(range(25)), [])
-    assert store.wrong_averages(BTC_DAILY, day(0), day(24)) == [day(n) for n in range(19, 25)]
+    assert wrong_averages(store, day(0), day(24)) == [day(n) for n in range(19, 25)]
 
 
 def test_averages_whose_candle_is_gone_are_named_and_can_be_dropped(store: Store) -> None:
@@ -284,27 +290,73 @@ def test_averages_whose_candle_is_gone_are_named_and_can_be_dropped(store: Store
     put(store, daily(range(25)), [AverageRow(day(n), (None,) * 3) for n in range(19)])
     put(store, [], [AverageRow(day(n), (7, None, None)) for n in range(19, 25)])
     put_elsewhere(store, daily(range(25)))
-    assert store.wrong_averages(BTC_DAILY, day(0), day(24)) == []
+    assert wrong_averages(store, day(0), day(24)) == []
     for number in lost:
         lose_candle(store, number)
     # Those that contain one of them are wrong as well.
-    assert store.wrong_averages(BTC_DAILY, day(0), day(24)) == [
+    assert wrong_averages(store, day(0), day(24)) == [
         day(5),
         day(10),
         *map(day, range(19, 25)),
     ]
-    assert store.wrong_averages(BTC_DAILY, day(6), day(10)) == [day(10)]
+    assert wrong_averages(store, day(6), day(10)) == [day(10)]
     with store.begin(BTC_DAILY) as unit:
         assert unit.drop_orphans(day(6), day(23)) == 1
         unit.finish(changed=True, now=NOW)
-    assert store.wrong_averages(BTC_DAILY, day(0), day(12)) == [day(5)]
+    assert wrong_averages(store, day(0), day(12)) == [day(5)]
     with store.begin(BTC_DAILY) as unit:
         assert unit.drop_orphans(day(0), day(24)) == 2
         assert unit.drop_orphans(day(0), day(24)) == 0
         unit.finish(changed=True, now=NOW)
-    assert store.wrong_averages(BTC_DAILY, day(0), day(24)) == [day(n) for n in range(19, 24)]
+    assert wrong_averages(store, day(0), day(24)) == [day(n) for n in range(19, 24)]
     assert store.read(BTC_DAILY, 20, day(24), day(24)).count == 0
     assert store.read(ETH_DAILY, 20, day(0), day(24)).count == 25
+
+
+def test_candles_and_full_rows_of_averages_are_counted_by_stretches(store: Store) -> None:
+    means = {1: (1, None, None), 2: (1, 2, None), 3: (1, 2, 3), 5: (None, 2, 3), 8: (1, 2, 3)}
+    rows = [AverageRow(day(n), values) for n, values in sorted(means.items())]
+    put(store, daily([1, 2, 3, 5, 8, 9]), rows)
+    put_elsewhere(store, daily(range(12)))
+    assert store.stretches(BTC_DAILY, day(0), day(8), 4) == [(3, 1), (1, 0), (1, 1)]
+    assert store.stretches(BTC_DAILY, day(2), day(3), 4) == [(2, 1)]
+    assert store.stretches(BTC_DAILY, day(2), day(9), 4) == [(3, 1), (2, 1)]
+    assert store.averaged(BTC_DAILY, day(0), day(9)) == [
+        (day(1), 1),
+        (day(2), 3),
+        (day(3), 7),
+        (day(5), 6),
+        (day(8), 7),
+    ]
+    assert store.averaged(BTC_DAILY, day(2), day(5)) == [(day(2), 3), (day(3), 7), (day(5), 6)]
+
+
+def test_a_version_changes_with_the_data_the_absences_and_the_quarantine(store: Store) -> None:
+    versions = [store.version(BTC_DAILY)]
+    assert versions == [SeriesVersion(EMPTY_SERIES)]
+
+    def changed() -> bool:
+        """Whether there is a new version, of the state as it is now."""
+        versions.append(store.version(BTC_DAILY))
+        assert versions[-1].state == store.state(BTC_DAILY)
+        return versions[-1] not in versions[:-1]
+
+    put(store, daily([1]), [])
+    assert changed()
+    # Neither of these gives the series a new state.
+    for seen_at in (NOW, NOW + 1):
+        with store.begin(BTC_DAILY) as unit:
+            unit.note_absent([day(2)], seen_at)
+        assert changed()
+        with store.begin(BTC_DAILY) as unit:
+            unit.quarantine([RefusedCandle(day(3), "odd"), RefusedCandle(None, "odd")], seen_at)
+        assert changed()
+    assert {version.state for version in versions[1:]} == {store.state(BTC_DAILY)}
+    put_elsewhere(store, daily([5]))
+    with store.begin(ETH_DAILY) as unit:
+        unit.note_absent([day(2)], NOW)
+        unit.quarantine([RefusedCandle(day(3), "odd")], NOW)
+    assert not changed()
 
 
 def test_buckets_with_a_candle_or_a_note_that_there_is_none_are_settled(store: Store) -> None:
@@ -397,5 +449,5 @@ def test_a_cleared_series_holds_its_absences_and_revisions_and_nothing_else(stor
     assert store.quarantined(BTC_DAILY, 0, day(9)) == []
     assert [item.bucket for item in store.absences(BTC_DAILY, 0, day(9))] == [day(4)]
     assert [item.new for item in store.revisions(BTC_DAILY, 9)] == [new]
-    assert store.wrong_averages(BTC_DAILY, 0, day(9)) == []
+    assert wrong_averages(store, 0, day(9)) == []
     assert len(store.rows(ETH_DAILY, 0, day(9))[1]) == 1

@@ -130,12 +130,12 @@ SLOW = ("-m", "tests.support.slow_server")
 
 
 def slow_request(
-    child: subprocess.Popen[str], pool: ThreadPoolExecutor
+    child: subprocess.Popen[str], pool: ThreadPoolExecutor, read: str = READ
 ) -> tuple[str, Future[httpx.Response]]:
     """Begin a read that waits; returns the address and the future of its reply."""
     assert child.stdout is not None
     url = child.stdout.readline().split()[1]
-    reply = pool.submit(httpx.get, f"{url}{READ}", timeout=DEADLINE)
+    reply = pool.submit(httpx.get, f"{url}{read}", timeout=DEADLINE)
     assert child.stdout.readline() == "asked\n"
     return url, reply
 
@@ -159,6 +159,25 @@ def test_a_request_in_flight_is_answered_before_the_process_leaves(tmp_path: Pat
     assert len(got.json()) == 11
     assert child.returncode == 0
     assert out == "closed 1\n"
+
+
+def test_a_heavy_read_that_waits_at_a_stop_is_refused_and_the_one_that_runs_is_answered(
+    tmp_path: Path,
+) -> None:
+    heavy = f"{READ}&from=2015-01-01"
+    with process(tmp_path, *SLOW, "60", "0") as child, ThreadPoolExecutor() as pool:
+        url, reply = slow_request(child, pool, heavy)
+        with connected(url) as waiting:
+            waiting.sendall(f"GET {heavy} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            # Answered after the server has read the other one.
+            assert httpx.get(f"{url}/healthz", timeout=DEADLINE).status_code == 200
+            child.send_signal(signal.SIGTERM)
+            got = b"".join(iter(lambda: waiting.recv(65_536), b""))
+        go(child)
+        assert reply.result(timeout=DEADLINE).status_code == 200
+        assert child.wait(timeout=DEADLINE) == 0
+    assert got.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"overloaded"' in got
 
 
 def test_readiness_goes_before_the_connections_do(tmp_path: Path) -> None:

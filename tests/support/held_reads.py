@@ -19,7 +19,7 @@ from app.core.settings import Settings
 from app.serve import run
 from app.testing.series import MemorySeriesStore
 from tests.support import held_reads  # in the workers, `__main__` is another module
-from tests.support.api import FakeRuntime, load, settings
+from tests.support.api import UNLIMITED, FakeRuntime, load, settings
 from tests.support.patience import until
 
 _NUMBERS = count()
@@ -49,5 +49,5 @@ def build(chosen: Settings) -> Runtime:
 if __name__ == "__main__":
     grace, drain = (int(argument) for argument in sys.argv[1:])
     configure("INFO", "json")
-    chosen = settings(port=0, workers=2, access_log="off", log_format="json")
+    chosen = settings(port=0, workers=2, access_log="off", log_format="json", **UNLIMITED)
     sys.exit(run(chosen, build=held_reads.build, grace=grace, drain=drain))

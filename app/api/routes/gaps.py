@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from app.api import heavy_reads
 from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
-from app.api.parameters import GAPS, ContextDep, SeriesDep, series_parameters
-from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
+from app.api.parameters import GAPS, ContextDep, IfNoneMatch, SeriesDep, series_parameters
+from app.api.responses import (
+    NOT_MODIFIED,
+    SERIES_ERRORS,
+    WEAK_HEADERS,
+    JsonBytes,
+    is_held,
+    json_reply,
+    problems,
+    series_response,
+    tag_of,
+    weak_reply,
+)
+from app.core.errors import Overloaded
 from app.core.market import DAY
 from app.domain.times import iso, iso_or_none
-from app.services.gaps import Inspection, inspect
+from app.services.gaps import Basis, Inspection
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
@@ -19,12 +32,15 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     "/{pair}/gaps",
     summary="Which buckets are missing, and why",
     responses={
-        200: json_reply("What is missing.", Gaps, GAPS_EXAMPLE),
-        **problems(*SERIES_ERRORS),
+        200: json_reply("What is missing.", Gaps, GAPS_EXAMPLE, WEAK_HEADERS),
+        304: {**NOT_MODIFIED, "headers": WEAK_HEADERS},
+        **problems(*SERIES_ERRORS, Overloaded),
     },
     openapi_extra=series_parameters(GAPS),
 )
-async def gaps(series: SeriesDep, context: ContextDep, connection: Request) -> Response:
+async def gaps(
+    series: SeriesDep, context: ContextDep, connection: Request, held: IfNoneMatch
+) -> Response:
     """The closed buckets that have no candle, as ranges with their cause.
 
     They lie in the served period or, with `warm_up`, in the 199 buckets before it: an average needs
@@ -37,15 +53,30 @@ async def gaps(series: SeriesDep, context: ContextDep, connection: Request) -> R
 
     `make monitor` reports the same. With `--repair` it may call a range `unreachable`: the exchange
     did not answer that run. This is not stored, so here the range keeps its earlier cause.
+
+    The weak `ETag` names all but the two ages, which are those of the moment of the reply. A 304
+    says that nothing else has changed.
     """
-    runtime = context.runtime
-    days = context.history_days
+    clock, inspector = context.runtime.clock, context.inspector
+    basis, kept = await run_in_threadpool(inspector.look, series, clock())
+    if is_held(held, _tag(basis)):
+        return series_response(weak_reply(b"", _tag(basis)), held)
 
     def answer() -> Response:
-        inspection = inspect(runtime.series, series, days, runtime.clock())
-        return JsonBytes(_reply(inspection).model_dump_json().encode())
+        basis, inspection = inspector.inspect(series, clock())
+        body = _reply(inspection).model_dump_json().encode()
+        if basis is None:
+            return JsonBytes(body)
+        return series_response(weak_reply(body, _tag(basis)), held)
 
-    return await heavy_reads.read(context, connection, days * DAY // series.step, answer)
+    # A kept inspection costs its rendering; a new one reads what is stored.
+    rows = context.history_days * DAY // series.step if kept is None else len(kept.gaps)
+    return await heavy_reads.read(context, connection, rows, answer)
+
+
+def _tag(basis: Basis) -> str:
+    """The entity tag: all that the reply depends on, but not its ages."""
+    return tag_of(f"gaps {basis}")
 
 
 def _reply(inspection: Inspection) -> Gaps:

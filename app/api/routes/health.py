@@ -1,10 +1,12 @@
 """GET /health, /healthz and /readyz.
 
-They ignore the query: a probe may add any.
+They ignore the query: a probe may add any. All are coroutines, which no busy thread holds up; what
+reads the database runs as `app.api.checks` says.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal
 
 from fastapi import APIRouter, Response
@@ -24,7 +26,6 @@ from app.api.models import (
 )
 from app.api.parameters import ContextDep
 from app.api.responses import JsonBytes, json_reply
-from app.services.health import anything_stored
 
 router = APIRouter(tags=["Health"], default_response_class=JsonBytes)
 
@@ -41,7 +42,7 @@ _NO_DATABASE: Final = "The database does not answer; the service's log says why.
         503: json_reply("The database is unusable.", Health, NO_HEALTH_EXAMPLE),
     },
 )
-def health(context: ContextDep) -> Response:
+async def health(context: ContextDep) -> Response:
     """200 while the database answers reads, else 503.
 
     `status` is `degraded` while a cache node is away (reads are then slower, and still right), or
@@ -53,7 +54,7 @@ def health(context: ContextDep) -> Response:
     parts: dict[str, State] = {"cache": cache}
     if checks.prices_fail():
         parts["prices"] = "degraded"
-    if not checks.database_works():
+    if not await context.checks.outcome("health", checks.database_works):
         return _reply(503, Health(status="unavailable", database="unavailable", **parts))
     status: State = "degraded" if "degraded" in parts.values() else "ok"
     return _reply(200, Health(status=status, database="ok", **parts))
@@ -64,7 +65,7 @@ def health(context: ContextDep) -> Response:
     summary="Whether the process is alive",
     responses={200: json_reply("It is.", Alive, ALIVE_EXAMPLE)},
 )
-def alive() -> Response:
+async def alive() -> Response:
     """Always 200: restart the process where this does not answer."""
     return _reply(200, Alive(status="alive"))
 
@@ -77,7 +78,7 @@ def alive() -> Response:
         503: json_reply("Send them elsewhere.", Readiness, NOT_READY_EXAMPLE),
     },
 )
-def ready(context: ContextDep) -> Response:
+async def ready(context: ContextDep) -> Response:
     """503 while the database is unusable or the process shuts down.
 
     An empty database is no reason for 503: reads answer with an empty list. `data` then says
@@ -87,7 +88,13 @@ def ready(context: ContextDep) -> Response:
     if context.draining.is_set():
         return _reply(503, Readiness(status="unavailable", message=DRAINING))
     settings = runtime.settings
-    present = anything_stored(runtime.series, settings.allowed_pairs, settings.intervals)
+    check = partial(
+        runtime.health.anything_stored,
+        runtime.series,
+        settings.allowed_pairs,
+        settings.intervals,
+    )
+    present = await context.checks.outcome("readiness", check)
     if present is None:
         return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
     if present:

@@ -26,6 +26,7 @@ from app.api.parameters import (
 )
 from app.api.responses import JsonBytes, json_reply, problems, wrong_method
 from app.core.errors import (
+    Overloaded,
     RepeatedParameter,
     ReversedPeriod,
     StoreUnavailable,
@@ -78,7 +79,9 @@ def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     summary="Collected prices, newest first",
     responses={
         200: json_reply("The prices, newest first.", list[Price], HISTORY_EXAMPLE),
-        **problems(RepeatedParameter, UnsupportedSymbol, ReversedPeriod, StoreUnavailable),
+        **problems(
+            RepeatedParameter, UnsupportedSymbol, ReversedPeriod, StoreUnavailable, Overloaded
+        ),
     },
     openapi_extra=symbol_parameters(HISTORY),
 )

@@ -20,6 +20,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    SeriesVersion,
     VolumeNote,
     Window,
 )
@@ -79,6 +80,10 @@ class SqlSeriesStore:
         """The state of the series; EMPTY_SERIES before its first load."""
         return self._read(lambda connection: statements.read_state(connection, series))
 
+    def version(self, series: Series) -> SeriesVersion:
+        """The state of the series and of the records beside it, from one snapshot."""
+        return statements.version_of(self._rows(statements.version(series)))
+
     def buckets(self, series: Series, first: int, last: int) -> list[int]:
         """The buckets in [first, last] that have a candle, ascending."""
         query = statements.candles(series, first, last, "bucket")
@@ -98,10 +103,14 @@ class SqlSeriesStore:
         ((count,),) = self._rows(statements.settled(series, first, last))
         return int(count)
 
-    def wrong_averages(self, series: Series, first: int, last: int) -> list[int]:
-        """The buckets in [first, last], ascending, whose averages contradict the candles."""
-        records = self._rows(statements.wrong_averages(series, first, last))
-        return [row[0] for row in records]
+    def stretches(self, series: Series, first: int, last: int, size: int) -> list[tuple[int, int]]:
+        """The numbers of candles and of buckets with every average, in each `size` buckets."""
+        records = self._rows(statements.stretches(series, first, last, size))
+        return [(candles, averaged) for _, candles, averaged in records]
+
+    def averaged(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
+        """The buckets in [first, last] with a row of averages, ascending, and which it has."""
+        return [tuple(row) for row in self._rows(statements.averaged(series, first, last))]
 
     def quarantined(
         self,

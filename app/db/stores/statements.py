@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     CompoundSelect,
     Connection,
     Select,
     Table,
     and_,
+    case,
+    cast,
     exists,
-    false,
     func,
     not_,
-    or_,
     select,
 )
 
@@ -30,6 +31,7 @@ from app.core.market import (
     RefusedCandle,
     Series,
     SeriesState,
+    SeriesVersion,
     VolumeNote,
     Window,
 )
@@ -95,6 +97,22 @@ def read_state(connection: Connection, series: Series) -> SeriesState:
 def state_of(rows: Sequence[Sequence[Any]]) -> SeriesState:
     """The state that rows beginning with `state_columns` belong to; EMPTY_SERIES without a row."""
     return SeriesState(*rows[0][:STATE_WIDTH]) if rows else EMPTY_SERIES
+
+
+def version(series: Series) -> Select[Any]:
+    """The columns of SeriesVersion, those of SeriesState first; no row before the first load."""
+    records = [
+        select(number).where(*is_series(table, series)).scalar_subquery()
+        for table, last in ((ABSENCES, "last_asked_at"), (QUARANTINE, "last_seen_at"))
+        for number in (func.count(), cast(func.coalesce(func.sum(table.c[last]), 0), BigInteger))
+    ]
+    return select(*state_columns(series), *records).where(*is_series(SERIES, series))
+
+
+def version_of(rows: Sequence[Sequence[Any]]) -> SeriesVersion:
+    """The version in the rows of `version`."""
+    records = tuple(rows[0][STATE_WIDTH:]) if rows else (0, 0, 0, 0)
+    return SeriesVersion(state_of(rows), records[:2], records[2:])
 
 
 def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
@@ -163,31 +181,37 @@ def orphans(series: Series, first: int, last: int) -> tuple[Any, ...]:
     return *within(AVERAGES, series, first, last), not_(exists().where(_SAME_BUCKET))
 
 
-def wrong_averages(series: Series, first: int, last: int) -> CompoundSelect[Any]:
-    """The buckets of [first, last] with a missing average, or one that must not exist.
+def stretches(series: Series, first: int, last: int, size: int) -> Select[int, int, int]:
+    """The first bucket of each `size` buckets of [first, last], and what is counted in them.
 
-    Rows are unique, ascending and on the grid. So the window of N buckets that ends at a row is
-    complete exactly when the row N - 1 places before it is N - 1 steps older.
+    That is the number of candles, and of buckets with every average. Each count is a range of the
+    primary key: GROUP BY would sort all rows on SQLite, and takes longer on PostgreSQL as well.
     """
-    step = series.step
-    bucket = CANDLES.c.bucket
-    back = {n: func.lag(bucket, n - 1).over(order_by=bucket).label(f"back_{n}") for n in WINDOWS}
-    rows = (
-        select(bucket, *_MEAN.values(), *back.values())
-        .select_from(CANDLES)
-        .outerjoin(AVERAGES, _SAME_BUCKET)
-        .where(*within(CANDLES, series, first - (WINDOWS[-1] - 1) * step, last))
-        .subquery()
+    reach = size * series.step
+    begin = select(cast(first, BigInteger).label("first")).cte("stretches", recursive=True)
+    following = begin.c.first + reach
+    stretch = begin.union_all(select(following).where(following <= last)).c.first
+    # One upper bound: of two, SQLite might take the further one for the range.
+    end = case(
+        (stretch + (reach - series.step) < last, stretch + (reach - series.step)), else_=last
     )
-    wrong = []
-    for window in WINDOWS:
-        mean = rows.c[f"mms_{window}"]
-        start = rows.c.bucket - (window - 1) * step
-        complete = func.coalesce(rows.c[f"back_{window}"] == start, false())
-        wrong += [and_(mean.is_(None), complete), and_(mean.is_not(None), not_(complete))]
-    contradicting = select(rows.c.bucket).where(rows.c.bucket >= first, or_(*wrong))
-    orphaned = select(AVERAGES.c.bucket).where(*orphans(series, first, last))
-    return contradicting.union_all(orphaned).order_by("bucket")
+    candles, averages = (
+        select(func.count()).where(*is_series(table, series), table.c.bucket.between(stretch, end))
+        for table in (CANDLES, AVERAGES)
+    )
+    every = averages.where(*(mean.is_not(None) for mean in _MEAN.values()))
+    numbers = candles.scalar_subquery(), every.scalar_subquery()
+    return select(stretch, *numbers).order_by(stretch)
+
+
+def averaged(series: Series, first: int, last: int) -> Select[int, int]:
+    """The buckets of [first, last] with a row of averages, ascending, and which it has, as bits."""
+    which = [case((mean.is_not(None), 1 << n), else_=0) for n, mean in enumerate(_MEAN.values())]
+    return (
+        select(AVERAGES.c.bucket, sum(which[1:], which[0]))
+        .where(*within(AVERAGES, series, first, last))
+        .order_by(AVERAGES.c.bucket)
+    )
 
 
 UNKNOWN_BUCKET: Final = 0

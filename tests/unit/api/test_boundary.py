@@ -157,6 +157,13 @@ def test_an_error_of_ours_gives_nothing_away_and_is_in_the_log_with_the_requests
     assert "request_id" not in structlog.contextvars.get_contextvars()
 
 
+def test_equal_failures_have_one_line_in_the_log_each_minute() -> None:
+    store = BrokenStore(StoreUnavailable("gone"))
+    with serving(FakeRuntime(store=store), access_log="off") as api, capture_logs() as lines:
+        assert [api.get(READ).status for _ in range(3)] == [503] * 3
+    assert [(line["event"], line["times"]) for line in lines] == [("request_failed", 1)]
+
+
 def test_a_refusal_of_the_framework_is_a_problem_too() -> None:
     app = create_app(settings(), FakeRuntime().build)
 

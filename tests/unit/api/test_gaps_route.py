@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from app.core.market import DAY, WARM_UP
+from app.core.market import DAY, WARM_UP, QuarantinedCandle, RefusedCandle
+from app.testing.series import MemorySeriesStore
 from tests.support.api import LAST, NOW, FakeRuntime, load, serving
 from tests.support.candles import BTC_DAILY
 
@@ -52,3 +55,67 @@ def test_gaps_are_named_with_their_cause_and_the_series_with_its_age() -> None:
     assert (found["age_seconds"], found["checked_age_seconds"]) == (NOW - (LAST + DAY), 60)
     assert (never["age_seconds"], never["checked_age_seconds"]) == (None, None)
     assert (never["missing"], never["warm_up_missing"]) == (365, WARM_UP)
+
+
+def test_a_tag_of_gaps_holds_until_more_than_the_ages_changes() -> None:
+    runtime = FakeRuntime()
+    load(runtime.store, without=[LAST - 9 * DAY])
+    with runtime.store.begin(BTC_DAILY) as unit:
+        unit.finish(changed=False, now=NOW - 60)
+    with serving(runtime) as api:
+        first = api.get("/BRLBTC/gaps")
+        tag = first.header("etag") or ""
+        assert tag.startswith('W/"')
+        assert first.header("cache-control") == "public, no-cache"
+
+        def ask() -> bool:
+            """Whether the tag holds; a reply of 200 brings the next one."""
+            nonlocal tag
+            # Another process that has nothing in memory says the same.
+            with serving(runtime) as other:
+                replies = [
+                    each.get("/BRLBTC/gaps", ("if-none-match", tag)) for each in (api, other)
+                ]
+            assert len({(reply.status, reply.header("etag")) for reply in replies}) == 1
+            held = replies[0].status == 304
+            assert (replies[0].header("etag") == tag, not replies[0].body) == (held, held)
+            tag = replies[0].header("etag") or ""
+            return held
+
+        assert ask()
+        runtime.now += 50
+        assert ask()
+        assert api.get("/BRLBTC/gaps").json()["checked_age_seconds"] == 110
+        # Neither of these changes the state of the series.
+        with runtime.store.begin(BTC_DAILY) as unit:
+            unit.note_absent([LAST - 9 * DAY], NOW)
+        assert (ask(), ask()) == (False, True)
+        with runtime.store.begin(BTC_DAILY) as unit:
+            unit.quarantine([RefusedCandle(LAST - 9 * DAY, "odd")], NOW)
+        assert (ask(), ask()) == (False, True)
+        with runtime.store.begin(BTC_DAILY) as unit:
+            unit.finish(changed=False, now=NOW)
+        assert (ask(), ask()) == (False, True)
+        runtime.now = LAST + 2 * DAY + 3600
+        assert (ask(), ask()) == (False, True)
+        assert api.get("/BRLBTC/gaps").json()["stale"] is True
+        assert api.get("/BRLETH/gaps", ("if-none-match", tag)).status == 200
+        assert api.get("/BRLBTC/gaps", ("if-none-match", "*")).status == 304
+
+
+class Refusing(MemorySeriesStore):
+    """A store in which a load notes something new during each inspection."""
+
+    def quarantined(self, *asked: Any, notes: bool = True) -> list[QuarantinedCandle]:
+        refused = super().quarantined(*asked, notes=notes)
+        with self.begin(BTC_DAILY) as unit:
+            unit.quarantine([RefusedCandle(LAST, f"odd {len(refused)}")], NOW)
+        return refused
+
+
+def test_gaps_that_change_while_they_are_read_have_no_tag() -> None:
+    runtime = FakeRuntime(Refusing())
+    load(runtime.store)
+    with serving(runtime) as api:
+        reply = api.get("/BRLBTC/gaps", ("if-none-match", ""))
+    assert (reply.status, reply.header("etag")) == (200, None)

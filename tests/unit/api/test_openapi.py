@@ -6,13 +6,22 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from app.api.errors import ANSWERS
+from app.api.errors import (
+    ANSWERS,
+    HEADER_TOO_LARGE,
+    MALFORMED,
+    MISDIRECTED,
+    NOT_FOUND,
+    RATE_LIMITED,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+)
 from app.api.models import Problem
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from tests.support.api import Answer, Client, FakePrices, FakeRuntime, load, serving
@@ -33,6 +42,14 @@ PATHS = {
     "/healthz",
     "/readyz",
 }
+EVERYWHERE = (
+    MALFORMED,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+    MISDIRECTED,
+    RATE_LIMITED,
+    HEADER_TOO_LARGE,
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +80,11 @@ def test_exactly_the_addresses_of_the_contract_are_there(
 ) -> None:
     assert set(operations) == PATHS
     names = [each["name"] for each in operations["/{pair}/mms"]["parameters"]]
-    assert names == ["pair", "from", "from_ts", "to", "to_ts", "range", "range_days", "interval"]
+    assert names == ["pair", "from", "to", "range", "interval"]
 
 
 def test_every_reply_has_an_example_that_is_what_its_model_says(
-    operations: dict[str, dict[str, Any]],
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
 ) -> None:
     modules = (anomalies, averages, gaps, health, pairs, prices, records)
     models = {
@@ -77,13 +94,17 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
         if isinstance(route, APIRoute)
         for status, said in route.responses.items()
     }
-    codes = {answer.code: answer.status for answer in ANSWERS.values()}
+    codes = {answer.code: answer.status for answer in (*ANSWERS.values(), *EVERYWHERE, NOT_FOUND)}
     codes["method-not-allowed"] = 405
     for path, operation in operations.items():
         assert operation["summary"], path
         assert operation["description"], path
         assert {"200", "405"} <= operation["responses"].keys()
-        for status, reply in operation["responses"].items():
+        # What the edge answers may come from any address.
+        assert {str(answer.status) for answer in EVERYWHERE} <= operation["responses"].keys()
+        assert ("404" in operation["responses"]) == ("{" in path)
+        for status, written in operation["responses"].items():
+            reply = resolved(document, written)
             assert all("example" in header for header in reply.get("headers", {}).values())
             for kind, content in reply.get("content", {}).items():
                 if kind != "application/problem+json":
@@ -94,6 +115,14 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
                     assert example["value"]["detail"]
                     assert example["value"]["code"] == code
                     assert example["value"]["status"] == codes[code] == int(status)
+
+
+def resolved(document: dict[str, Any], reply: dict[str, Any]) -> dict[str, Any]:
+    """The documented reply, or the one that it refers to."""
+    if "$ref" not in reply:
+        return reply
+    shared: dict[str, Any] = document["components"]["responses"][reply["$ref"].rpartition("/")[2]]
+    return shared
 
 
 def fits(model: Any, example: Any) -> None:
@@ -107,11 +136,7 @@ def test_asking_with_the_examples_answers(
     api: Client, operations: dict[str, dict[str, Any]]
 ) -> None:
     for path, operation in operations.items():
-        parameters = [
-            each
-            for each in operation.get("parameters", [])
-            if "Another name" not in each["description"]
-        ]
+        parameters = operation.get("parameters", [])
         query = urlencode({p["name"]: p["example"] for p in parameters if p["in"] == "query"})
         got = ask(api, path, query)
         assert got.status == 200, (path, got.body)
@@ -144,6 +169,43 @@ def test_every_header_that_is_sent_is_documented(
                     if got is wrong:
                         assert got.header("allow") == documented["Allow"]["example"]
     assert seen == {200, 304, 405, 422, 503}
+
+
+def named(document: dict[str, Any], path: str, name: str) -> dict[str, Any]:
+    """A parameter of the first operation at this path."""
+    (operation,) = document["paths"][path].values()
+    parameters: list[dict[str, Any]] = operation["parameters"]
+    return next(each for each in parameters if each["name"] == name)
+
+
+def test_a_name_is_allowed_if_it_is_served_in_any_case_and_no_other() -> None:
+    served = {"allowed_pairs": "BRLBTC,S-USD", "allowed_symbols": "BTC,$WIF:dogwifcoin,ÉTÉ:ete,İ:i"}
+    with serving(FakeRuntime(), **served) as client:
+        document = json.loads(client.get("/openapi.json").body)
+        pair = named(document, "/{pair}/gaps", "pair")
+        symbol = named(document, "/history/{symbol}", "symbol")
+        for parameter, path in ((pair, "/{}/quarantine"), (symbol, "/history/{}")):
+            pattern = re.compile(parameter["schema"]["pattern"])
+            for name in (*NAMES, parameter["example"]):
+                served_here = client.get(path.format(quote(name))).status == 200
+                assert served_here == bool(pattern.search(name)), name
+
+
+NAMES = (
+    *("BRLBTC", "brlBtc", "btc-brl", "usds", "S-USD", "s-usd", "ſ-usd", "BRLETH", "xBRLBTC"),
+    *("btc", "BTC", "$wif", "wif", "été", "İ", "i", "BTC.", "aBTC"),
+)
+
+
+def test_an_interval_that_is_served_by_default_may_be_left_out() -> None:
+    for intervals, required in (("1h,1d", False), ("1h,15m", True)):
+        with serving(FakeRuntime(), intervals=intervals) as client:
+            document = json.loads(client.get("/openapi.json").body)
+            interval = named(document, "/{pair}/gaps", "interval")
+            assert sorted(interval["schema"]["enum"]) == sorted(intervals.split(","))
+            assert interval["required"] is required
+            left_out = client.get("/BRLBTC/gaps")
+            assert (left_out.status == 400) is required
 
 
 def test_the_documentation_needs_no_other_host(api: Client) -> None:

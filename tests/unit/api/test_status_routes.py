@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from threading import Event
 
+import httpx
+from anyio.to_thread import current_default_thread_limiter
+from asgi_lifespan import LifespanManager
 from structlog.testing import capture_logs
 
+from app.api.checks import Checks
 from app.core.errors import StoreError, StoreUnavailable, StoreUnusable
 from app.core.market import DAY, Series, SeriesState
 from app.main import create_app
 from app.testing.series import MemorySeriesStore
 from tests.support.api import LAST, FakeRuntime, load, serving, settings, started
+from tests.support.processes import DEADLINE
 
 
 def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
@@ -75,8 +81,55 @@ def test_readiness_reads_the_database_once_and_the_log_says_why_that_fails() -> 
         assert (api.get("/readyz").status, store.reads) == (200, 1)
         store.trouble = StoreUnusable("not migrated")
         assert (api.get("/readyz").status, store.reads) == (503, 2)
-    why = {"event": "database_unusable", "problem": "not migrated", "log_level": "warning"}
-    assert lines == [why]
+        assert (api.get("/readyz").status, store.reads) == (503, 3)
+    why = {"event": "database_unusable", "problem": "not migrated", "times": 1}
+    assert lines == [why | {"log_level": "warning"}]
+
+
+def test_health_is_answered_while_every_thread_for_requests_is_taken() -> None:
+    app = create_app(settings(), FakeRuntime().build)
+
+    async def ask() -> None:
+        async with (
+            LifespanManager(app, startup_timeout=60, shutdown_timeout=60) as manager,
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(manager.app), base_url="http://test"
+            ) as client,
+        ):
+            threads = current_default_thread_limiter()
+            for _ in range(int(threads.total_tokens)):
+                threads.acquire_on_behalf_of_nowait(object())
+            for path in ("/healthz", "/readyz", "/health"):
+                assert (await client.get(path)).status_code == 200
+
+    asyncio.run(ask())
+
+
+def test_checks_share_the_one_that_runs_and_do_not_wait_for_ever() -> None:
+    end = Event()
+    runs: list[int] = []
+
+    def check() -> bool:
+        runs.append(len(runs))
+        return end.wait(DEADLINE)
+
+    async def ask() -> None:
+        hasty = Checks(longest_wait=0)
+        assert [await hasty.outcome("disk", check) for _ in range(3)] == [None] * 3
+        patient = Checks(longest_wait=DEADLINE)
+        probes = [asyncio.create_task(patient.outcome("disk", check)) for _ in range(50)]
+        await asyncio.sleep(0)
+        end.set()
+        assert await asyncio.gather(*probes) == [True] * 50
+        assert len(runs) == 2
+        # The next one is a new one.
+        assert await patient.outcome("disk", check) is True
+        assert len(runs) == 3
+
+    with capture_logs() as lines:
+        asyncio.run(ask())
+    problem = "The check of disk has had no answer for 0 s."
+    assert [(line["event"], line["problem"]) for line in lines] == [("database_unusable", problem)]
 
 
 def test_a_dead_cache_only_degrades() -> None:

@@ -7,7 +7,17 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.gaps import Span, affected, anchored, missing, pages, spans_of
+from app.core.market import WARM_UP, WINDOWS
+from app.domain.gaps import (
+    Span,
+    affected,
+    anchored,
+    contradictions,
+    doubtful,
+    missing,
+    pages,
+    spans_of,
+)
 
 STEP = 60
 
@@ -95,3 +105,69 @@ def test_affected_is_every_stored_bucket_within_a_window_after_a_change(
         if later <= newest * STEP
     }
     assert affected(buckets, STEP, window, newest * STEP) == spans_of(sorted(touched), STEP)
+
+
+FIRST, COUNT = 1_000, 900
+anywhere = st.integers(FIRST - WARM_UP, FIRST + COUNT - 1)
+
+
+@given(
+    holes=st.sets(anywhere, max_size=5) | st.integers(2, 40).map(lambda n: {*range(800, 1_900, n)}),
+    spoilt=st.dictionaries(anywhere, st.integers(0, 7) | st.none(), max_size=4),
+    size=st.integers(WARM_UP, 400),
+)
+def test_what_counts_leave_out_needs_no_reading(
+    holes: set[int], spoilt: dict[int, int | None], size: int
+) -> None:
+    numbers = range(FIRST - WARM_UP, FIRST + COUNT)
+    candles = [n for n in numbers if n not in holes]
+    right = {
+        n: sum(
+            1 << bit
+            for bit, window in enumerate(WINDOWS)
+            if not any(n - window < hole <= n for hole in holes)
+            and n - window >= FIRST - WARM_UP - 1
+        )
+        for n in candles
+    }
+    stored = {n: which for n, which in (right | spoilt).items() if which is not None}
+    wrong = [
+        n
+        for n in numbers
+        if n >= FIRST and (stored.get(n, 0) != right[n] if n in right else n in stored)
+    ]
+    counts = [
+        (
+            sum(n in right for n in stretch),
+            sum(stored.get(n) == 7 for n in stretch),
+        )
+        for start in range(FIRST, FIRST + COUNT, size)
+        for stretch in [range(start, min(start + size, FIRST + COUNT))]
+    ]
+    whole = Span(FIRST * STEP, (FIRST + COUNT - 1) * STEP)
+    parts = doubtful(whole, STEP, size, counts)
+    seen = [
+        bucket
+        for first, last in parts
+        for bucket in contradictions(
+            first,
+            STEP,
+            [n * STEP for n in candles if first - WARM_UP * STEP <= n * STEP <= last],
+            [(n * STEP, stored[n]) for n in sorted(stored) if first <= n * STEP <= last],
+        )
+    ]
+    assert seen == [n * STEP for n in wrong]
+    unread = set(expand([whole])) - set(expand(parts))
+    assert not unread & {n * STEP for n in holes}
+    assert parts == sorted(parts)
+
+
+def test_only_the_stretch_of_a_hole_and_the_one_after_it_are_read() -> None:
+    size = 250
+    counts = [(size, size)] * 10
+    counts[4] = (size - 1, size - 20)
+    whole = Span(0, (10 * size - 1) * STEP)
+    assert doubtful(whole, STEP, size, counts) == [
+        Span(0, (size - 1) * STEP),  # what lies before it was not counted
+        Span(4 * size * STEP, (6 * size - 1) * STEP),
+    ]

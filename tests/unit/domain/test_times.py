@@ -22,7 +22,7 @@ MIDNIGHT = 1_711_670_400
         ("0", 0),
         ("1711670400", MIDNIGHT),
         # Eight digits that are no date.
-        ("20261320", 20_261_320),
+        ("20264520", 20_264_520),
         ("2024-03-29T00:00Z", MIDNIGHT),
         ("2024-03-29T00:00:00Z", MIDNIGHT),
         ("2024-03-29t00:00:00z", MIDNIGHT),
@@ -63,6 +63,7 @@ def test_an_instant_between_two_seconds_begins_after_and_ends_before(fraction: s
     [
         ("1711670400000", "looks like milliseconds; times are in seconds"),
         ("20261120", "looks like a date without its hyphens (2026-11-20)"),
+        ("20260231", "looks like a date without its hyphens (2026-02-31)"),
         ("2026", "looks like a year; its first day is 2026-01-01"),
         ("253402300800", "lies after the year 9999"),
         ("9" * 41, "is too long for a moment"),

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from app.protocol.connections import MOST_UNSENT, Connections
 from app.protocol.limits import Limits, most_connections
 from tests.support.api import settings
@@ -70,8 +72,12 @@ def test_a_client_beyond_its_limit_loses_one_of_its_own() -> None:
             FakeConnection(key, since)
             for key, since in (("b", 1.0), ("a", 2.0), ("a", 3.0), ("a", 4.0))
         )
-        for each in (other, first, second, third):
-            assert open_.opened(each)
+        with capture_logs() as lines:
+            for each in (other, first, second, third):
+                assert open_.opened(each)
+            assert open_.opened(FakeConnection("a", 5.0))
+        [line] = lines  # one a minute
+        assert (line["event"], line["client"], line["times"]) == ("connections_limited", "a", 1)
         assert [each.was_cut for each in (other, first, second)] == [False, True, False]
         proxy = [FakeConnection(None) for _ in range(9)]
         assert all(map(open_.opened, proxy))

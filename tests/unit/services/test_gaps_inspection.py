@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.core.market import (
     DAY,
     WARM_UP,
+    WINDOWS,
     Absent,
     AverageRow,
     Interval,
@@ -22,9 +23,9 @@ from app.core.market import (
     SeriesState,
 )
 from app.domain.gaps import Span
-from app.services.gaps import Cause, Gap, Inspection, explain, inspect, is_stale
+from app.services.gaps import Cause, Gap, Inspection, Inspector, explain, inspect, is_stale, survey
 from app.testing.series import MemorySeriesStore
-from tests.support.candles import BTC, BTC_DAILY, ETH_DAILY, FakeExchange, daily, day
+from tests.support.candles import BTC, BTC_DAILY, ETH_DAILY, FakeExchange, candle, daily, day
 from tests.support.candles import DAY as DAILY
 from tests.support.loads import initial
 
@@ -188,3 +189,97 @@ def test_a_series_that_changes_meanwhile_is_read_again_a_few_times(
     assert store.times == 0
     # Once more for each load, but not for ever; once where nothing changes.
     assert store.readings == min(loads + 1, 3)
+
+
+class ReadStore(MemorySeriesStore):
+    """Keeps the spans of which the stamps of the candles were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: list[Span] = []
+
+    def buckets(self, series: Series, first: int, last: int) -> list[int]:
+        self.spans.append(Span(first, last))
+        return super().buckets(series, first, last)
+
+    def stretches(self, series: Series, first: int, last: int, size: int) -> list[tuple[int, int]]:
+        counts = super().stretches(series, first, last, size)
+        self.spans.clear()  # those that the counts have needed
+        return counts
+
+
+@pytest.mark.parametrize(("every", "reads"), [(1_000, 90), (800, 1)])
+def test_a_few_holes_are_read_one_by_one_and_many_at_once(every: int, reads: int) -> None:
+    store, series, size = ReadStore(), Series(BTC, MINUTE), 90_000
+    start = day(0)
+    numbers = [n for n in range(size) if n % every != 500]
+    rows = []
+    for n in numbers:
+        after = (n - 501) % every if n > 500 else n
+        rows.append(
+            AverageRow(
+                start + 60 * n, tuple(7 if after + 1 >= window else None for window in WINDOWS)
+            )
+        )
+    with store.begin(series) as unit:
+        unit.put_candles([candle(start + 60 * n, 10**8) for n in numbers])
+        unit.put_averages(rows)
+    holes, wrong = survey(store, series, Span(start, start + 60 * (size - 1)))
+    assert holes == [Span(start + 60 * n, start + 60 * n) for n in range(500, size, every)]
+    assert wrong == []
+    assert len(store.spans) == reads
+
+
+def test_an_inspection_is_kept_until_something_that_it_depends_on_changes() -> None:
+    exchange = FakeExchange.of(daily(n for n in range(300) if n != 250), now=day(300) + 600)
+    store = loaded(exchange, 100)
+    inspector, now = Inspector(store, 100), exchange.now
+
+    def look() -> Inspection | None:
+        """What is kept; then there is something."""
+        _, kept = inspector.look(BTC_DAILY, now)
+        basis, inspection = inspector.inspect(BTC_DAILY, now)
+        assert inspection == inspect(store, BTC_DAILY, 100, now)
+        assert kept is None or kept == inspection
+        assert inspector.look(BTC_DAILY, now) == (basis, inspection)
+        return kept
+
+    assert look() is None
+    assert look() is not None
+    now += 1
+    aged = look()
+    assert aged is not None
+    assert (aged.age, aged.checked_age) == (601, 1)
+    with store.begin(BTC_DAILY) as unit:
+        unit.note_absent([day(250)], int(exchange.now) + DAY)
+    assert look() is None  # the absence is confirmed
+    with store.begin(BTC_DAILY) as unit:
+        unit.quarantine([RefusedCandle(day(250), "odd")], int(now))
+    assert look() is None
+    with store.begin(BTC_DAILY) as unit:
+        unit.finish(changed=False, now=now)
+    assert look() is None
+    with store.begin(BTC_DAILY) as unit:
+        unit.put_candles(daily([250]))
+        unit.finish(changed=True, now=now)
+    assert look() is None
+    now = day(301)  # another day has closed
+    assert look() is None
+    now += 119
+    assert look() is not None
+    now += 1  # and its candle is due
+    assert look() is None
+    now = day(301) + 3600
+    assert look() is None  # it is stale
+    assert look() is not None
+
+
+def test_an_inspection_during_which_the_series_changes_is_not_kept() -> None:
+    store = LoadedMeanwhile(3)
+    inspector, now = Inspector(store, 50), day(300) + 600
+    basis, inspection = inspector.inspect(BTC_DAILY, now)
+    assert (basis, inspection.missing) == (None, 1)
+    assert inspector.look(BTC_DAILY, now)[1] is None
+    basis, inspection = inspector.inspect(BTC_DAILY, now)
+    assert inspector.look(BTC_DAILY, now) == (basis, inspection)
+    assert inspection.missing == 0

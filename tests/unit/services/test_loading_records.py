@@ -9,7 +9,7 @@ import pytest
 from app.core.market import NOTES, WITHOUT_VOLUME, Absent, AverageRow, RefusedCandle, VolumeNote
 from app.domain.gaps import Span
 from app.events.types import AveragesCalculated, CandleRevised, Event
-from app.services.gaps import Cause, inspect, is_stale
+from app.services.gaps import Cause, inspect, is_stale, survey
 from app.services.loading import Plan, load, mend_averages, plan_load
 from app.testing.series import MemorySeriesStore
 from tests.support.candles import BTC_DAILY, DAY, FakeExchange, calm, candle, daily, day
@@ -158,7 +158,7 @@ def test_averages_that_were_lost_are_mended_from_the_stored_closes() -> None:
         unit.put_averages([AverageRow(day(280), (None, None, None))])
         unit.finish(changed=True, now=day(301))
     spoilt = store.state(BTC_DAILY)
-    assert store.wrong_averages(BTC_DAILY, 0, day(999)) == [day(280)]
+    assert survey(store, BTC_DAILY, Span(day(0), day(999)))[1] == [day(280)]
     assert mend_averages(store, lambda: day(302), BTC_DAILY, [day(280)]) == 20
     assert store.rows(BTC_DAILY, 0, day(999))[1] == whole[1]
     mended = store.state(BTC_DAILY)
@@ -176,7 +176,7 @@ def test_averages_without_a_candle_go_and_are_counted_with_those_that_are_mended
         unit.finish(changed=True, now=day(301))
     assert mend_averages(store, lambda: day(302), BTC_DAILY, [day(280), day(305)]) == 20 + 1
     assert store.rows(BTC_DAILY, 0, day(999))[1] == whole[1]
-    assert store.wrong_averages(BTC_DAILY, 0, day(999)) == []
+    assert survey(store, BTC_DAILY, Span(day(0), day(999)))[1] == []
 
 
 def test_a_page_that_ends_before_it_begins_brings_nothing() -> None:

@@ -1,0 +1,100 @@
+"""The OpenAPI document: what this process serves, and what may come instead of any reply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from app.api.context import Context
+from app.api.errors import (
+    HEADER_TOO_LARGE,
+    MALFORMED,
+    MISDIRECTED,
+    NOT_FOUND,
+    RATE_LIMITED,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+    Answer,
+)
+from app.api.responses import problem_reply
+from app.core import names
+from app.core.market import Interval
+
+_OTHERS: Final = {
+    MALFORMED: "The request line has no end.",
+    REQUEST_TIMEOUT: "The request did not arrive within 10 s.",
+    TOO_LARGE: "The body is larger than 16,384 bytes.",
+    MISDIRECTED: "'example.com' is no name of this API.",
+    RATE_LIMITED: "More than 600 requests in a minute: try again in 4 s.",
+    HEADER_TOO_LARGE: "The head is larger than 32,768 bytes.",
+    NOT_FOUND: "There is nothing at /example; /docs lists what there is.",
+}
+"""What may be answered in the place of any route, each with an example of its detail."""
+
+_SPECIAL: Final = frozenset(r"\^$.*+?()[]{}|/")
+"""The characters that mean something in a pattern of ECMAScript."""
+
+
+def document(api: FastAPI, context: Context) -> dict[str, Any]:
+    """The document of `api`, with the names that the settings allow."""
+    if api.openapi_schema is None:
+        schema = FastAPI.openapi(api)
+        replies = schema["components"].setdefault("responses", {})
+        replies |= {
+            answer.code: problem_reply(answer, detail) for answer, detail in _OTHERS.items()
+        }
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                _complete(path, operation, context)
+    assert api.openapi_schema is not None
+    return api.openapi_schema
+
+
+def _complete(path: str, operation: dict[str, Any], context: Context) -> None:
+    for parameter in operation.get("parameters", ()):
+        _allow(parameter, context)
+    replies = operation["responses"]
+    for answer in _OTHERS:
+        # Only an address with a part of the client's choice may turn out to be none.
+        if answer is not NOT_FOUND or "{" in path:
+            replies.setdefault(str(answer.status), _reference(answer))
+    operation["responses"] = dict(sorted(replies.items()))
+
+
+def _reference(answer: Answer) -> dict[str, str]:
+    return {"$ref": f"#/components/responses/{answer.code}"}
+
+
+def _allow(parameter: dict[str, Any], context: Context) -> None:
+    """Add to a parameter what the settings decide about it."""
+    settings = context.runtime.settings
+    if parameter["name"] == "pair":
+        pairs = settings.allowed_pairs
+        parameter["schema"]["pattern"] = any_case(
+            name for pair in pairs for name in (pair.legacy, pair.symbol)
+        )
+        parameter["example"] = pairs[0].legacy
+    elif parameter["name"] == "symbol":
+        coins = settings.allowed_symbols
+        parameter["schema"]["pattern"] = any_case(coin.symbol for coin in coins)
+        parameter["example"] = coins[0].symbol
+    elif parameter["name"] == "interval":
+        parameter["schema"]["enum"] = [interval.value for interval in settings.intervals]
+        if Interval.DAY not in settings.intervals:
+            del parameter["schema"]["default"]
+            parameter["required"] = True
+            parameter["example"] = settings.intervals[0].value
+
+
+def any_case(allowed: Iterable[str]) -> str:
+    """A pattern of these names, whose letters may have any case."""
+    return f"^(?:{'|'.join(''.join(map(_either, name)) for name in allowed)})$"
+
+
+def _either(char: str) -> str:
+    lower = char.lower()
+    if lower != char and len(lower) == 1 and names.cased(lower) == char:
+        return f"[{char}{lower}]"
+    return f"\\{char}" if char in _SPECIAL else char
