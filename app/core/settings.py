@@ -254,7 +254,7 @@ class Settings(BaseSettings):
         raise PydanticCustomError(
             "connections",
             "is neither a whole number from 1 to 1000000 nor auto, which is 80 % of the files that "
-            "the process may open (ulimit -n)",
+            "the process may open (ulimit -n), at most 10000",
         )
 
     @field_validator("rate_limit", "rate_limit_collect", mode="before")

@@ -35,7 +35,7 @@ class Connection(Protocol):
     def silent_since(self) -> float | None: ...
 
     def unsent(self) -> int:
-        """How many bytes of replies the client has not taken yet."""
+        """How many bytes of replies are in memory because the client has not taken all of them."""
 
     def look(self, now: float) -> None:
         """Act where the client has taken too long."""

@@ -43,8 +43,9 @@ class Corks:
 class Corked:
     """An asyncio transport that sends all writes of one turn of the loop together at its end.
 
-    `linger` is called by `close`, once everything has been sent. Where it returns True, it closes
-    the transport itself, later.
+    `last` is the size of what was sent last, which may be in memory until the client has taken all
+    of it. `linger` is called by `close`, once everything has been sent. Where it returns True, it
+    closes the transport itself, later.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Corked:
         self._corks = corks
         self._linger = linger
         self._held: list[Data] = []
-        self._size = 0
+        self._size = self.last = 0
         # The server asks for this with every request.
         self.is_closing = transport.is_closing
 
@@ -81,7 +82,7 @@ class Corked:
 
     def flush(self) -> None:
         """Send what is held."""
-        held, self._held, self._size = self._held, [], 0
+        held, self._held, self.last, self._size = self._held, [], self._size, 0
         if held and not self.is_closing():
             if len(held) == 1:
                 self._transport.write(held[0])

@@ -65,12 +65,11 @@ def judge(
     if len(fields) != len(headers):
         _once(headers)
     host = fields.get(b"host")
+    if host is None and version == "1.1":
+        raise malformed("the header Host is missing")
     if target[:1] != b"/":
         target, host = _origin(method, target, headers, host)
-    if host is None:
-        if version == "1.1":
-            raise malformed("the header Host is missing")
-    elif not _is_host(host):
+    if host is not None and not _is_host(host):
         raise malformed(
             "the header Host is no host: write a name or an address, and a port or none"
         )
@@ -129,7 +128,8 @@ def _origin(
 
 @lru_cache(maxsize=_KEPT_HOSTS)
 def _is_host(value: bytes) -> bool:
-    return _HOST.fullmatch(value) is not None
+    # llhttp leaves the spaces behind a value.
+    return _HOST.fullmatch(value.strip(b" \t")) is not None
 
 
 def _body_follows(version: str, fields: dict[bytes, bytes], limits: Limits) -> bool:

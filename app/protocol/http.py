@@ -102,6 +102,7 @@ class Protocol(HttpToolsProtocol):
         self._running: Any = None
         self._deadline = inf
         self._since = 0.0
+        self._method = b""  # of a head that is complete
         self._unsent = 0
         self._moved = 0.0
 
@@ -115,9 +116,10 @@ class Protocol(HttpToolsProtocol):
         return None if self._busy() else self._since
 
     def unsent(self) -> int:
-        """How many bytes of replies the client has not taken yet."""
-        size: int = self.transport.get_write_buffer_size()
-        return size
+        """How many bytes of replies are in memory because the client has not taken all of them."""
+        transport: Any = self.transport
+        last: int = transport.last
+        return max(last, transport.get_write_buffer_size())
 
     def cut(self) -> None:
         """Close at once, without a reply."""
@@ -125,7 +127,7 @@ class Protocol(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """Act where the client has taken too long."""
-        unsent = self.unsent()
+        unsent = self.transport.get_write_buffer_size()
         if unsent:
             if unsent < self._unsent or not self._unsent:
                 self._moved = now
@@ -267,10 +269,12 @@ class Protocol(HttpToolsProtocol):
             self._deadline = self._connections.now + self._limits.header_seconds
         self._in_head = True
         self._head_bytes = 0
+        self._method = b""
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         parser = self.parser
+        self._method = parser.get_method()
         headers = self.headers
         limits = self._limits
         # The slice in which it began is not counted, where it holds more than this head.
@@ -278,7 +282,7 @@ class Protocol(HttpToolsProtocol):
         if may_be_long and heads.size(self.url, headers) > limits.header_bytes:
             raise self._long_head()
         self.url, body = heads.judge(
-            parser.get_method(), self.url, parser.get_http_version(), headers, limits
+            self._method, self.url, parser.get_http_version(), headers, limits
         )
         self._in_head = False
         self._upgrade = parser.should_upgrade()
@@ -314,7 +318,8 @@ class Protocol(HttpToolsProtocol):
             self._deadline = self._connections.now + self._limits.body_seconds
             if cycle.waiting_for_100_continue:
                 cycle.waiting_for_100_continue = False
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                if cycle.scope["http_version"] == "1.1":  # RFC 9110, 10.1.1
+                    self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
         self._running = cycle
         if self._leaving or self._shared.draining() or (self._upgrade and cycle is self.cycle):
@@ -339,18 +344,23 @@ class Protocol(HttpToolsProtocol):
                 self._start_asgi_task(cycle, app)
             finally:
                 self._completing = False
+            if self._held is not None:
+                self._read_on()
         elif self._refusal is not None:
             self._send_refusal(self._refusal)
         else:
-            if self._rest:
-                if not self._parsing:
-                    self.loop.call_soon(self._parse_rest)
-            else:
-                self.flow.resume_reading()
+            self._read_on()
             if self._in_head:
                 self._deadline = self._connections.now + self._limits.header_seconds
             elif not self._in_body:
                 self._wait()
+
+    def _read_on(self) -> None:
+        """Read and parse what follows."""
+        if not self._rest:
+            self.flow.resume_reading()
+        elif not self._parsing:
+            self.loop.call_soon(self._parse_rest)
 
     def _busy(self) -> bool:
         """Whether the application has a request that it has not answered."""
@@ -421,7 +431,7 @@ class Protocol(HttpToolsProtocol):
             self.app_state, self.client, refused.answer, refused.detail, headers=refused.headers
         )
         start = self._shared.lines.of(self.server_state.default_headers)
-        if self.parser.get_method() == b"HEAD":
+        if self._method == b"HEAD":
             body = b""
         self.transport.write(
             b"".join((STATUS_LINE[status], start, head, b"connection: close\r\n\r\n", body))

@@ -12,7 +12,8 @@ SHARE_OF_FILES: Final = 0.8
 """The part of the files that the process may open that connections may take. The rest is for the
 database, the cache, the exchange and the log."""
 
-MOST_CONNECTIONS: Final = 1_000_000
+MOST_CONNECTIONS: Final = 10_000
+"""The most connections by default: some 100 MB. Containers often may open a million files."""
 
 
 @dataclass(frozen=True, slots=True)
