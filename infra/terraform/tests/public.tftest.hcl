@@ -80,7 +80,7 @@ run "nothing_public_but_the_load_balancer" {
   }
 
   assert {
-    condition     = aws_lb.main[0].drop_invalid_header_fields && aws_lb.main[0].desync_mitigation_mode == "strictest" && aws_lb.main[0].xff_header_processing_mode == "append" && !aws_lb.main[0].enable_xff_client_port
+    condition     = aws_lb.main[0].drop_invalid_header_fields && aws_lb.main[0].desync_mitigation_mode == "strictest" && aws_lb.main[0].xff_header_processing_mode == "append" && aws_lb.main[0].enable_xff_client_port != true
     error_message = "The load balancer passes on what two programs may read differently, or does not say who the client is."
   }
 
