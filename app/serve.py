@@ -27,7 +27,8 @@ from app.core.errors import ConfigurationError
 from app.core.logging import structlog
 from app.core.settings import Settings
 from app.main import create_app
-from app.protocol import protocol
+from app.protocol.http import protocol
+from app.protocol.limits import Limits
 from app.supervisor import Channel, Job, supervise
 
 log = structlog.get_logger()
@@ -161,7 +162,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 create_app(settings, lambda _settings: runtime, draining=draining),
-                http=protocol(),
+                http=protocol(Limits.of(settings), lambda address: address, draining),
                 lifespan="on",
                 ws="none",
                 log_config=None,

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI
@@ -68,6 +68,36 @@ class Edge:
         if state["context"].access_log:
             self._log(scope, request_id, answer.status, started, len(body))
         return True
+
+    def refuse(
+        self,
+        state: Any,
+        client: tuple[str, int] | None,
+        answer: Any,
+        detail: str,
+        *,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> tuple[int, bytes, bytes]:
+        """INTERIM"""
+        import json
+
+        from app.api.errors import problem
+
+        request_id = next(self._ids)
+        body = json.dumps(problem(answer, detail, request_id)).encode()
+        head = b"".join(
+            b"%b: %b\r\n" % h
+            for h in (
+                *headers,
+                (b"content-type", b"application/problem+json"),
+                (b"content-length", b"%d" % len(body)),
+                (b"x-request-id", request_id.encode()),
+            )
+        )
+        self._lines.write(
+            request_id, "-", "-", "", answer.status, 0.0, len(body), client[0] if client else None
+        )
+        return answer.status, head, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,0 +1,131 @@
+"""All connections of one process: how many there may be, and which have waited too long.
+
+One timer looks at all of them, so a request costs no timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from app.core.logging import structlog
+from app.protocol.limits import Limits
+
+log = structlog.get_logger()
+
+TICK: Final = 0.5
+"""Seconds between two looks at all connections."""
+
+MOST_UNSENT: Final = 64 * 1024 * 1024
+"""The most bytes of replies that wait for slow readers. Beyond, the slowest is cut."""
+
+
+class Connection(Protocol):
+    """What this module knows of a connection.
+
+    `key` says whose it is; None where the limit per client does not count. `silent_since` is
+    since when the service has waited for the client, None while it does not.
+    """
+
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def silent_since(self) -> float | None: ...
+
+    def unsent(self) -> int:
+        """How many bytes of replies the client has not taken yet."""
+
+    def look(self, now: float) -> None:
+        """Act where the client has taken too long."""
+
+    def cut(self) -> None:
+        """Close at once, without a reply."""
+
+
+class Connections:
+    """The connections of one event loop.
+
+    `clock` gives seconds. `now` is its time at the last look, or at the last new connection.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self.limits = limits
+        self.now = clock()
+        self._clock = clock
+        self._open: dict[Connection, None] = {}
+        self._of: dict[str, dict[Connection, None]] = {}
+        self._stuck: dict[Connection, None] = {}
+        self._looking = False
+
+    def opened(self, connection: Connection) -> bool:
+        """Count a connection; returns whether it may stay.
+
+        Beyond a limit, the one that has been silent longest is cut. Where all are at work, the new
+        one cannot stay.
+        """
+        self.now = self._clock()
+        client = connection.key
+        limits = self.limits
+        own = () if client is None else self._of.get(client, ())
+        if len(own) >= limits.per_client:
+            stays = self._make_room(own, connection)
+        else:
+            stays = len(self._open) < limits.connections or self._make_room(self._open, connection)
+        if stays:
+            self._open[connection] = None
+            if client is not None:
+                self._of.setdefault(client, {})[connection] = None
+            self._look_later()
+        return stays
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._open.pop(connection, None)
+        self._stuck.pop(connection, None)
+        if connection.key is not None:
+            own = self._of.get(connection.key, {})
+            own.pop(connection, None)
+            if not own:
+                self._of.pop(connection.key, None)
+
+    def stuck(self, connection: Connection) -> None:
+        """Note that the client takes its reply slowly."""
+        self._stuck.setdefault(connection)
+        while len(self._stuck) > 1 and sum(one.unsent() for one in self._stuck) > MOST_UNSENT:
+            slowest = next(iter(self._stuck))
+            del self._stuck[slowest]
+            slowest.cut()
+
+    def flows(self, connection: Connection) -> None:
+        """Note that the client has taken what there was."""
+        self._stuck.pop(connection, None)
+
+    def look(self) -> None:
+        """Look at every connection."""
+        self.now = self._clock()
+        for connection in list(self._open):
+            connection.look(self.now)
+
+    def _look_later(self) -> None:
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(TICK, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        self.look()
+        if self._open:
+            self._look_later()
+
+    def _make_room(self, among: Iterable[Connection], new: Connection) -> bool:
+        """Cut the connection that has been silent longest; returns whether there was one."""
+        silent = [(since, one) for one in among if (since := one.silent_since) is not None]
+        self._tell(new)
+        if not silent:
+            return False
+        min(silent, key=lambda pair: pair[0])[1].cut()
+        return True
+
+    def _tell(self, new: Connection) -> None:
+        log.warning("connections_limited", client=new.key, connections=len(self._open))

@@ -1,0 +1,112 @@
+"""How many connections there may be, and whose is closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from app.protocol.connections import MOST_UNSENT, Connections
+from app.protocol.limits import Limits, most_connections
+from tests.support.api import settings
+from tests.support.protocol import RecordingTransport, Served
+
+
+class FakeConnection:
+    """A connection of a client that has been silent since then."""
+
+    def __init__(self, key: str | None, silent_since: float | None = 0.0, unsent: int = 0) -> None:
+        self.key = key
+        self.silent_since = silent_since
+        self.held = unsent
+        self.was_cut = False
+
+    def unsent(self) -> int:
+        return self.held
+
+    def look(self, now: float) -> None:
+        """Nothing to do."""
+
+    def cut(self) -> None:
+        self.was_cut = True
+
+
+def connections(**limits: int) -> Connections:
+    return Connections(Limits.of(settings(**limits)), lambda: 0.0)
+
+
+def run(steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(steps())
+
+
+def test_beyond_the_limit_the_longest_silent_one_is_closed() -> None:
+    async def steps() -> None:
+        open_ = connections(max_connections=3)
+        busy, old, young, new = (FakeConnection(None, since) for since in (None, 5.0, 7.0, 9.0))
+        for each in (busy, young, old):
+            assert open_.opened(each)
+        assert open_.opened(new)
+        assert [each.was_cut for each in (busy, old, young, new)] == [False, True, False, False]
+
+    run(steps)
+
+
+def test_where_all_are_at_work_the_new_one_cannot_stay() -> None:
+    async def steps() -> None:
+        open_ = connections(max_connections=1)
+        busy = FakeConnection(None, None)
+        assert open_.opened(busy)
+        assert not open_.opened(FakeConnection(None))
+        open_.closed(busy)
+        assert open_.opened(FakeConnection(None))
+
+    run(steps)
+
+
+def test_a_client_beyond_its_limit_loses_one_of_its_own() -> None:
+    async def steps() -> None:
+        open_ = connections(max_connections_per_client=2)
+        other, first, second, third = (
+            FakeConnection(key, since)
+            for key, since in (("b", 1.0), ("a", 2.0), ("a", 3.0), ("a", 4.0))
+        )
+        for each in (other, first, second, third):
+            assert open_.opened(each)
+        assert [each.was_cut for each in (other, first, second)] == [False, True, False]
+        proxy = [FakeConnection(None) for _ in range(9)]
+        assert all(map(open_.opened, proxy))
+        assert not any(each.was_cut for each in proxy)
+
+    run(steps)
+
+
+def test_replies_that_wait_for_slow_readers_take_no_more_than_their_share_of_memory() -> None:
+    open_ = connections()
+    slow = [FakeConnection(None, unsent=MOST_UNSENT // 3) for _ in range(4)]
+    for each in slow[:3]:
+        open_.stuck(each)
+    open_.flows(slow[0])
+    open_.stuck(slow[0])
+    assert not any(each.was_cut for each in slow)
+    open_.stuck(slow[3])
+    assert [each.was_cut for each in slow] == [False, True, False, False]
+
+
+def test_by_default_a_fifth_of_the_open_files_is_left_for_others() -> None:
+    assert Limits.of(settings()).connections == most_connections()
+    assert Limits.of(settings(max_connections="70")).connections == 70
+
+
+def test_a_connection_at_work_is_not_silent_and_one_that_reads_nothing_is() -> None:
+    async def steps() -> None:
+        server = Served(limits={"max_connections": 2})
+        working, reading, new = (RecordingTransport(f"10.0.0.{n}") for n in range(3))
+        server.connect(working).data_received(b"GET /later HTTP/1.1\r\nhost: here\r\n\r\n")
+        server.connect(reading).data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        reading.unsent = 100_000
+        server.after(1)
+        server.connect(new)
+        assert (working.closed, reading.closed, new.closed) == (False, True, False)
+        server.app.may_answer.set()
+
+    run(steps)
