@@ -124,13 +124,13 @@ def _resident(pid: int) -> int:
 def service(
     name: str, folder: Path, root: Path = ROOT, *, logged: bool = False, **settings: str
 ) -> Iterator[Server]:
-    """An API process with the code of `root`, and a rate for one client that it does not reach.
+    """An API process with the code of `root`.
 
     With `logged` every default is on, and the access log goes into a pipe, as under systemd or in a
     container; `wc` empties it on the other core.
     """
     port = free_port()
-    mine = environment(folder, PORT=str(port), RATE_LIMIT="100000000/minute", **settings)
+    mine = environment(folder, PORT=str(port), **settings)
     mine |= {"PYTHONPATH": str(root)} | ({} if logged else {"ACCESS_LOG": "off"})
     command = [sys.executable, "-m", "app.serve"]
     with _started(name, folder, command, mine, port, "/readyz", piped=logged) as server:

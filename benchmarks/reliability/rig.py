@@ -239,9 +239,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def api(folder: Path, **settings: str) -> Iterator[Server]:
     """An API process whose log goes to a file: a pipe that nobody empties would hold it up."""
     log = folder / "api.log"
-    # Whoever measures is one client, and asks for more than one may.
-    quiet = {"PORT": "0", "ACCESS_LOG": "off", "RATE_LIMIT": "off", "ALLOWED_PAIRS": "BRLBTC"}
-    mine = environment(folder, **quiet, **settings)
+    mine = environment(folder, PORT="0", ACCESS_LOG="off", ALLOWED_PAIRS="BRLBTC", **settings)
     command = [sys.executable, "-m", "app.serve"]
     with log.open("w") as out, subprocess.Popen(command, cwd=folder, env=mine, stderr=out) as child:
         try:
