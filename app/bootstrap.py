@@ -11,24 +11,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from app.core.errors import ConfigurationError
 from app.core.market import AverageSlice, Series, Window
 from app.core.ports import (
     AverageStore,
-    Cache,
     CandleSource,
     Clock,
     HostClocks,
     Leases,
     RateLimiter,
+    RequestRate,
     SeriesStore,
     WarmAverages,
 )
 from app.core.prices import Coin, PriceReply, PriceSource, PriceStore
+from app.core.setting_edge import Rate
 from app.core.setting_urls import cache_nodes, host_of
 from app.core.settings import Settings
 from app.db.cache.averages import CachedAverageStore, block_memory
+from app.db.cache.request_rate import LocalRequestRate, Merging
 from app.db.database import Database, open_for_api, open_for_command
 from app.db.sqlite import BUSY_SECONDS
 from app.db.stores.host_clocks import SqlHostClocks
@@ -57,6 +60,7 @@ from app.sources.network import Network, network_to
 from app.sources.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from app.db.cache.memcached import MemcachedRing
     from app.sources.http import UpstreamHttp
 
 LimiterFor = Callable[[str, float], RateLimiter]
@@ -82,6 +86,10 @@ class Runtime:
     limiter_for: LimiterFor
     """Makes rate limiters that all processes on this database share."""
     health: Health
+    rate: RequestRate | None
+    """How many requests of a client the API answers; None: any number, and in a command."""
+    rate_collect: RequestRate | None
+    """The same for those that collect a price."""
     resources: ExitStack
 
     @property
@@ -101,9 +109,15 @@ def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
     """Open what the API works with: a database in which no request waits for ever, and its replica.
 
     The price source makes one attempt and gives up soon, because a client waits. Raises StoreError
-    where the database cannot be used, ConfigurationError where DB_URL cannot be a SQLite file's or
-    where there is no way to CoinGecko (`price_network`).
+    where the database cannot be used, ConfigurationError where DB_URL cannot be a SQLite file's,
+    where there is no way to CoinGecko (`price_network`), or where ENV=prod lacks what only an API
+    needs.
     """
+    if settings.env == "prod" and not settings.allowed_hosts:
+        raise ConfigurationError(
+            "ALLOWED_HOSTS is empty and ENV is prod: write the names under which the API is "
+            "published, such as ALLOWED_HOSTS=api.example.com"
+        )
     network = price_network(settings)
     database = open_for_api(settings.db_url, settings.db_read_url, migrate=settings.env == "dev")
     return _wired(settings, clock, database, network)
@@ -160,6 +174,13 @@ def _wired(
         source = WatchedSource(lazy, clock, forget_after=settings.price_stale_seconds)
     events = EventBus(_listeners(settings, clock, averages))
     resources.callback(events.close)
+    rate = collect = None
+    if to_prices is not None:
+        rate = _request_rate("default", settings.rate_limit, clock)
+        collect = _request_rate("collect", settings.rate_limit_collect, clock)
+        limits = [each for each in (rate, collect) if each is not None]
+        if cache is not None and limits:
+            resources.callback(Merging(limits, cache).close)
     return Runtime(
         settings=settings,
         clock=clock,
@@ -173,11 +194,17 @@ def _wired(
         events=events,
         limiter_for=limiter_for,
         health=Health(database.ping, cache, source),
+        rate=rate,
+        rate_collect=collect,
         resources=resources,
     )
 
 
-def _shared_cache(settings: Settings) -> Cache | None:
+def _request_rate(name: str, rate: Rate | Literal["off"], clock: Clock) -> LocalRequestRate | None:
+    return None if rate == "off" else LocalRequestRate(name, rate, clock)
+
+
+def _shared_cache(settings: Settings) -> MemcachedRing | None:
     """The cache that this process shares with others, if CACHE_URL names one."""
     if settings.cache_url in ("none://", "memory://"):
         return None

@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.requests import Request
 
 from app import __version__, bootstrap
+from app.api.admission import Admission
 from app.api.compression import Compression
 from app.api.context import Context
 from app.api.edge import Edge
@@ -22,13 +23,20 @@ from app.api.middleware import HeadAsGet, RootPath
 from app.api.responses import wrong_method
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
-from app.core.logging import configure, flush
+from app.core.logging import configure, flush, structlog
 from app.core.settings import Settings, load_settings
+
+log = structlog.get_logger()
 
 _ABOUT: Final = (
     "Exact simple moving averages over 20, 50 and 200 candles of crypto pairs. Times are UTC; "
     "prices are decimal numbers with up to 8 places. Errors are `application/problem+json`; each "
     "reply carries an `X-Request-ID`."
+)
+
+_UNLIMITED: Final = (
+    "uvicorn alone limits neither heads, bodies and connections nor slow clients, and loses requests "
+    "at a stop: start the API with mms serve or python -m app.serve"
 )
 
 
@@ -51,12 +59,14 @@ def create_app(
         if chosen is None:
             chosen = load_settings()
             configure(chosen.log_level, chosen.log_format, secrets=chosen.secrets())
+            log.warning("protocol_limits_missing", problem=_UNLIMITED)
         runtime = build(chosen)
         try:
             context = Context.of(runtime, leaving)
             warm = runtime.warm
             yield {
                 "context": context,
+                "admission": Admission(chosen, runtime.rate, runtime.rate_collect),
                 "fast_path": None if warm is None else FastPath(context, warm),
             }
         finally:
@@ -88,7 +98,7 @@ def create_app(
     api.add_middleware(RootPath)
     api.add_middleware(Compression)
     api.add_middleware(HeadAsGet)
-    return Edge(api)
+    return Edge(api, plain=settings is None)
 
 
 async def _to_docs(request: Request) -> RedirectResponse:

@@ -2,6 +2,7 @@
 
 One module decides what passes, in this order, outermost first:
 - the request's id, its line in the log, and a reply even where everything else fails;
+- its Host, its client's address, and how many requests that client has sent (`app.api.admission`);
 - the fast path, which answers plain reads of averages from memory (`app.api.fast_path`);
 - FastAPI, with the layers of `app.main` around its routes.
 """
@@ -11,16 +12,18 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
+from app.api import errors
+from app.api.admission import Admission, Refusal
+from app.api.clients import Client, peer_of
 from app.api.compression import RawHeaders
-from app.api.errors import INTERNAL, reply
-from app.api.fast_path import NOSNIFF, Answer, FastPath, Uncompressed
+from app.api.fast_path import NOSNIFF, Answer, FastPath, Uncompressed, answer_of
 from app.core.access_log import AccessLog, request_ids
 from app.core.errors import MmsError
 from app.core.logging import structlog
@@ -29,11 +32,23 @@ from app.core.redaction import redacted
 log = structlog.get_logger()
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_LONGEST_QUERY: Final = 200
-_TRIED: Final = "fast_answer"
+_LONGEST: Final = 200
+"""Characters of a path or a query in the log."""
+
+_VISIT: Final = "visit"
+_UNKNOWN: Final = Client("-", "-")
+_UNREAD: Final = {"method": "-", "path": "-", "raw_path": b"-"}
 
 SendWhole = Callable[[int, bytes, bytes], None]
 """Sends a whole reply: its status, the lines of its head, its body."""
+
+
+Visit = tuple[str, Client, bytes, Answer | Uncompressed | None]
+"""What is decided about a request. A plain tuple, because every read makes one.
+
+The request's id, its client, the lines about rates of the reply's head, and the answer; None: let
+FastAPI answer.
+"""
 
 
 class Edge:
@@ -44,87 +59,95 @@ class Edge:
     in each error.
     """
 
-    def __init__(self, api: FastAPI) -> None:
+    def __init__(self, api: FastAPI, *, plain: bool = False) -> None:
+        """`plain` says that uvicorn itself calls, which may have changed the peer's address."""
         self.api = api
+        self._plain = plain
         self._lines = AccessLog()
         self._ids = request_ids()
 
     def answer_now(self, scope: Scope, send_whole: SendWhole) -> bool:
         """Answer a request whose reply lies in memory, and return whether it was one.
 
-        A server that offers to send a whole reply calls this first. It saves a task and the work
-        on single headers. Where this returns False, the server calls the application as usual.
+        So is every refusal. A server that offers to send a whole reply calls this first. It saves a
+        task and the work on single headers. Where this returns False, the server calls the
+        application as usual.
         """
         state = scope["state"]
         started = time.perf_counter()
-        answer = self._tried(scope)
+        visit = self._visit(scope, scope.get("client"))
+        request_id, _, lines, answer = visit
         if not isinstance(answer, Answer):
-            state[_TRIED] = answer
+            state[_VISIT] = visit
             return False
-        request_id = _client_id(scope["headers"]) or next(self._ids)
         body = b"" if scope["method"] == "HEAD" else answer.body
-        head = answer.head + b"x-request-id: %b\r\n" % request_id.encode("ascii")
+        head = b"".join((answer.head, b"x-request-id: ", request_id.encode(), b"\r\n", lines))
         send_whole(answer.status, head, body)
         if state["context"].access_log:
-            self._log(scope, request_id, answer.status, started, len(body))
+            self._log(scope, visit, answer.status, started, len(body))
         return True
-
-    def refuse(
-        self,
-        state: Any,
-        client: tuple[str, int] | None,
-        answer: Any,
-        detail: str,
-        *,
-        headers: Iterable[tuple[bytes, bytes]] = (),
-    ) -> tuple[int, bytes, bytes]:
-        """INTERIM"""
-        import json
-
-        from app.api.errors import problem
-
-        request_id = next(self._ids)
-        body = json.dumps(problem(answer, detail, request_id)).encode()
-        head = b"".join(
-            b"%b: %b\r\n" % h
-            for h in (
-                *headers,
-                (b"content-type", b"application/problem+json"),
-                (b"content-length", b"%d" % len(body)),
-                (b"x-request-id", request_id.encode()),
-            )
-        )
-        self._lines.write(
-            request_id, "-", "-", "", answer.status, 0.0, len(body), client[0] if client else None
-        )
-        return answer.status, head, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._start(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _client_id(scope["headers"]) or next(self._ids)
-        answer = await self._from_memory(scope)
+        state = scope["state"]
+        visit: Visit | None = state.get(_VISIT)
+        if visit is None:
+            peer = peer_of(scope, send) if self._plain else scope.get("client")
+            visit = self._visit(scope, peer)
+        answer = visit[-1]
+        if isinstance(answer, Uncompressed):
+            fast: FastPath = state["fast_path"]
+            answer = await fast.compress(answer)
         if answer is None:
-            await self._pass_on(scope, receive, send, started, request_id)
+            await self._pass_on(scope, receive, send, started, visit)
             return
         status, headers, _, body = answer
         body = b"" if scope["method"] == "HEAD" else body
-        headers = _with_id(headers, request_id)
+        headers = _with_id(headers, visit)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        if scope["state"]["context"].access_log:
-            self._log(scope, request_id, status, started, len(body))
+        if state["context"].access_log:
+            self._log(scope, visit, status, started, len(body))
 
-    async def _from_memory(self, scope: Scope) -> Answer | None:
-        """The answer of the fast path, if it has one."""
+    def refuse(
+        self,
+        state: Mapping[str, Any],
+        peer: tuple[str, int] | None,
+        problem: errors.Answer,
+        detail: str,
+        *,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> tuple[int, bytes, bytes]:
+        """Refuse what is no request to the application, on behalf of a server.
+
+        `state` is the application's. Returns the status, the lines of the head and the body, and
+        writes the line of the log, in which `-` stands for what could not be read.
+        """
+        started = time.perf_counter()
+        admission: Admission = state["admission"]
+        request_id = next(self._ids)
+        answer = _refused(Refusal(problem, detail, list(headers)), request_id)
+        visit = request_id, admission.client(peer), b"", answer
+        if state["context"].access_log:
+            self._log(_UNREAD, visit, answer.status, started, len(answer.body))
+        head = b"%bx-request-id: %b\r\n" % (answer.head, request_id.encode("ascii"))
+        return answer.status, head, answer.body
+
+    def _visit(self, scope: Scope, peer: Any) -> Visit:
+        """Decide about a request of this peer, a (host, port) or None."""
         state = scope["state"]
-        answer = state[_TRIED] if _TRIED in state else self._tried(scope)
-        if isinstance(answer, Uncompressed):
-            fast: FastPath = state["fast_path"]
-            return await fast.compress(answer)
-        return answer
+        request_id = _client_id(scope["headers"]) or next(self._ids)
+        admission: Admission = state["admission"]
+        try:
+            client, lines, refusal = admission.admit(scope, peer)
+        except Exception:  # Nothing may pass unjudged.
+            log.exception("admission_crashed", method=scope["method"], path=_path(scope))
+            client, lines, refusal = _UNKNOWN, b"", Refusal(errors.INTERNAL, "", [])
+        answer = self._tried(scope) if refusal is None else _refused(refusal, request_id)
+        return request_id, client, lines, answer
 
     def _tried(self, scope: Scope) -> Answer | Uncompressed | None:
         """What the fast path makes of a request. An error of it is logged, as none may be lost."""
@@ -136,11 +159,13 @@ class Edge:
             return None
 
     async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, started: float, request_id: str
+        self, scope: Scope, receive: Receive, send: Send, started: float, visit: Visit
     ) -> None:
-        """Let FastAPI answer."""
+        """Let FastAPI answer. Its routes have the client's key as `client_key`."""
         state = scope["state"]
+        request_id, client, _, _ = visit
         state["request_id"] = request_id
+        state["client_key"] = client.key
         status = 0
         size = 0
 
@@ -148,7 +173,7 @@ class Edge:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_id(message.get("headers", ()), request_id)
+                message["headers"] = _with_id(message.get("headers", ()), visit)
             else:
                 size += len(message.get("body", b""))
             await send(message)
@@ -160,24 +185,23 @@ class Edge:
             log.exception("request_crashed", method=scope["method"], path=_path(scope))
             # A reply that has begun cannot be taken back; the server then cuts the connection.
             if not status:
-                await reply(scope, INTERNAL)(scope, receive, counted)
+                await errors.reply(scope, errors.INTERNAL)(scope, receive, counted)
         finally:
             structlog.contextvars.reset_contextvars(**tokens)
             if state["context"].access_log:
-                self._log(scope, request_id, status, started, size)
+                self._log(scope, visit, status, started, size)
 
-    def _log(self, scope: Scope, request_id: str, status: int, started: float, size: int) -> None:
-        client = scope.get("client")
+    def _log(self, scope: Scope, visit: Visit, status: int, started: float, size: int) -> None:
+        request_id, client, _, _ = visit
         self._lines.write(
             request_id,
             scope["method"],
             _path(scope),
-            _query(scope),
+            _beginning(scope.get("query_string", b"")),
             status,
             round((time.perf_counter() - started) * 1000, 3),
             size,
-            # An IPv4 client of a socket for both families comes as `::ffff:192.0.2.7`.
-            client[0].removeprefix("::ffff:") if client else None,
+            client.address,
         )
 
     async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -196,8 +220,21 @@ class Edge:
         await self.api(scope, receive, plain)
 
 
-def _with_id(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RawHeaders:
-    return [*headers, NOSNIFF, (b"x-request-id", request_id.encode("ascii"))]
+def _refused(refusal: Refusal, request_id: str) -> Answer:
+    """The reply to a request that is refused."""
+    answer = refusal.answer
+    body = errors.problem_body(answer, refusal.detail, request_id)
+    length = str(len(body)).encode("ascii")
+    headers = [(b"content-length", length), (b"content-type", errors.PROBLEM_JSON.encode("ascii"))]
+    return answer_of(answer.status, [*refusal.headers, *headers], body)
+
+
+def _with_id(headers: Iterable[tuple[bytes, bytes]], visit: Visit) -> RawHeaders:
+    """A reply's headers, with those that every reply has."""
+    request_id, _, lines, _ = visit
+    parts = [line.partition(b": ") for line in lines.splitlines()]
+    rates = [(name, value) for name, _, value in parts]
+    return [*headers, NOSNIFF, (b"x-request-id", request_id.encode("ascii")), *rates]
 
 
 def _client_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -211,11 +248,10 @@ def _client_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 def _path(scope: Scope) -> str:
     """The path as it came, percent-encoded: it can neither forge a line nor control a terminal."""
     raw: bytes | None = scope.get("raw_path")
-    return raw.decode("ascii", "replace") if raw else quote(scope["path"], errors="replace")
+    return _beginning(raw or quote(scope["path"], errors="replace").encode("ascii"))
 
 
-def _query(scope: Scope) -> str:
-    """The query as it came; only its beginning where it is long."""
-    raw: bytes = scope.get("query_string", b"")
-    shown = raw[:_LONGEST_QUERY].decode("ascii", "replace")
-    return shown if len(raw) <= _LONGEST_QUERY else f"{shown}…"
+def _beginning(raw: bytes) -> str:
+    """A path or a query as it came; only its beginning where it is long."""
+    shown = raw[:_LONGEST].decode("ascii", "replace")
+    return shown if len(raw) <= _LONGEST else f"{shown}…"

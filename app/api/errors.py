@@ -179,12 +179,18 @@ def problem(answer: Answer, detail: str, request_id: str) -> dict[str, Any]:
     }
 
 
+def problem_body(answer: Answer, detail: str, request_id: str) -> bytes:
+    """The body of an error reply as it is sent."""
+    text = json.dumps(problem(answer, detail, request_id), separators=(",", ":"))
+    return redacted(text).encode()
+
+
 def reply(
     scope: Scope, answer: Answer, detail: str = "", headers: Mapping[str, str] | None = None
 ) -> Response:
     """The error reply to the request of `scope`."""
-    body = json.dumps(problem(answer, detail, scope["state"]["request_id"]), separators=(",", ":"))
-    return Response(redacted(body), answer.status, dict(headers or {}), PROBLEM_JSON)
+    body = problem_body(answer, detail, scope["state"]["request_id"])
+    return Response(body, answer.status, dict(headers or {}), PROBLEM_JSON)
 
 
 def shortened(text: str) -> str:

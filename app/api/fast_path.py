@@ -138,10 +138,10 @@ class FastPath:
         if gzip and is_large(reply.body):
             if held:  # then its body is not needed
                 headers, _ = gzipped(reply.headers, b"")
-                return _answer(304, headers_of_304(headers), b"")
+                return answer_of(304, headers_of_304(headers), b"")
             return Uncompressed(key, buckets, reading.state, reply)
         whole = self._finished(key, buckets, reading.state, _compressed(reply) if gzip else reply)
-        return _answer(304, headers_of_304(whole.headers), b"") if held else whole
+        return answer_of(304, headers_of_304(whole.headers), b"") if held else whole
 
     async def compress(self, answer: Uncompressed) -> Answer:
         """The finished answer; a thread compresses it."""
@@ -153,7 +153,7 @@ class FastPath:
     ) -> Answer:
         """The whole answer as it is sent; it is kept if the same was asked before."""
         headers, body, tag = reply
-        whole = _answer(200, headers, body)
+        whole = answer_of(200, headers, body)
         if self._came_before(key):
             kept = Kept(
                 series=buckets.series,
@@ -162,7 +162,7 @@ class FastPath:
                 expires=next_change(buckets.series.interval, buckets.now),
                 tag=tag,
                 whole=whole,
-                not_modified=_answer(304, headers_of_304(headers), b""),
+                not_modified=answer_of(304, headers_of_304(headers), b""),
             )
             self._kept.set(key, kept)
         return whole
@@ -184,7 +184,8 @@ def _compressed(reply: SeriesReply) -> SeriesReply:
     return SeriesReply(headers, body, reply.tag)
 
 
-def _answer(status: int, headers: RawHeaders, body: bytes) -> Answer:
+def answer_of(status: int, headers: RawHeaders, body: bytes) -> Answer:
+    """The reply with its head as lines."""
     head = b"".join([b"%b: %b\r\n" % header for header in (*headers, NOSNIFF)])
     return Answer(status, headers, head, body)
 

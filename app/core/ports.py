@@ -20,6 +20,7 @@ from app.core.market import (
     VolumeNote,
     Window,
 )
+from app.core.setting_edge import Rate
 
 Result = TypeVar("Result")
 
@@ -210,6 +211,37 @@ class RateLimiter(Protocol):
 
     def close_for(self, seconds: float) -> None:
         """Hold all requests for `seconds`, as the host asked. Never shortens an earlier closure."""
+
+
+Quota = tuple[int, int]
+"""How many more requests may pass, and for how many seconds that holds if nobody else counts them.
+
+A first number below 0: none may, and the second one is the seconds to wait until one may.
+"""
+
+
+class RequestRate(Protocol):
+    """How many requests of each client pass: at most `rate`. For one thread; nothing here waits."""
+
+    @property
+    def rate(self) -> Rate:
+        """The limit."""
+
+    def take(self, client: str) -> Quota:
+        """Count a request of this client if it may pass; the quota after it."""
+
+    def left(self, client: str) -> Quota:
+        """The quota of this client now, which counts nothing."""
+
+
+class SharedCounts(Protocol):
+    """Counts that processes share, which may be gone at any time. Never raises."""
+
+    def count(self, key: str, by: int, whole: int, ttl: int) -> int | None:
+        """Add `by` to the count under the key; returns the new one, None where that is impossible.
+
+        Where there is no count yet, it becomes `whole`, and is kept for `ttl` seconds.
+        """
 
 
 class Cache(Protocol):

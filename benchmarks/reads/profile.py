@@ -29,6 +29,7 @@ from app.core import logging
 from app.core.settings import Settings, load_settings
 from app.main import create_app
 from benchmarks.reads import data
+from benchmarks.reads.servers import UNLIMITED
 from tests.support.processes import ROOT
 
 READS: Final = 2_000
@@ -60,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "different": [query.path for query in different],
         }
         for kind, listed in paths.items():
-            settings = load_settings(None, db_url=loaded.db_url, access_log=options.log)
+            settings = load_settings(
+                None, db_url=loaded.db_url, access_log=options.log, rate_limit=UNLIMITED
+            )
             plain, _ = _driven(settings, listed[: options.reads], nullcontext([]))
             # In a new loop, because threads that have begun before would have no profile.
             _, taken = _driven(settings, listed[options.reads :], profiles())

@@ -31,6 +31,9 @@ LOAD: Final = {CORES[-1]}
 AHEAD: Final = -10
 """The niceness of servers and loads: only root may lower it. Without it, p99 is the machine's."""
 
+UNLIMITED: Final = "100000000/minute"
+"""A RATE_LIMIT that no load reaches: what it costs is measured, too."""
+
 PLAIN: Final = ("--log-level", "warning", "--no-access-log", "--no-server-header")
 """Options that make plain uvicorn as fast as it is; the service sends no `server` header either."""
 
@@ -130,7 +133,7 @@ def service(
     container; `wc` empties it on the other core.
     """
     port = free_port()
-    mine = environment(folder, PORT=str(port), **settings)
+    mine = environment(folder, PORT=str(port), RATE_LIMIT=UNLIMITED, **settings)
     mine |= {"PYTHONPATH": str(root)} | ({} if logged else {"ACCESS_LOG": "off"})
     command = [sys.executable, "-m", "app.serve"]
     with _started(name, folder, command, mine, port, "/readyz", piped=logged) as server:

@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from app.api.errors import ANSWERS, NOT_FOUND
+from app.api.errors import ANSWERS, MISDIRECTED, NOT_FOUND, RATE_LIMITED
 from app.core import errors
 
 # What docs and clients may rely on; `code` is in every error reply.
@@ -19,9 +19,14 @@ CONTRACT = {
     "unknown-parameter": 422,
     "repeated-parameter": 422,
     "not-found": 404,
+    "misdirected": 421,
+    "rate-limited": 429,
     "upstream-unavailable": 503,
     "database-unavailable": 503,
 }
+
+WITHOUT_AN_ERROR = (NOT_FOUND, MISDIRECTED, RATE_LIMITED)
+"""What is answered before anything can raise."""
 
 
 def test_every_error_that_is_raised_has_its_answer_and_its_place_in_the_drawn_tree() -> None:
@@ -37,7 +42,7 @@ def test_every_error_that_is_raised_has_its_answer_and_its_place_in_the_drawn_tr
 
 
 def test_the_codes_have_the_statuses_of_the_contract_and_no_wrong_request_is_our_fault() -> None:
-    answered = {answer.code: answer.status for answer in [*ANSWERS.values(), NOT_FOUND]}
+    answered = {answer.code: answer.status for answer in [*ANSWERS.values(), *WITHOUT_AN_ERROR]}
     assert {code: answered.get(code) for code in CONTRACT} == CONTRACT
     wrong = [row.status for kind, row in ANSWERS.items() if issubclass(kind, errors.InvalidRequest)]
     assert wrong
@@ -48,6 +53,6 @@ def test_the_api_page_gives_each_code_the_status_that_it_has() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
     rows = re.findall(r"(?m)^\| ((?:`[a-z-]+`(?:, )?)+)[^|]*\| (\d{3}) \|", page)
     told = {code: int(status) for codes, status in rows for code in re.findall(r"`([^`]+)`", codes)}
-    answered = {answer.code: answer.status for answer in [*ANSWERS.values(), NOT_FOUND]}
+    answered = {answer.code: answer.status for answer in [*ANSWERS.values(), *WITHOUT_AN_ERROR]}
     # The router's own answer to a method that the address does not know; see `_of_routing`.
     assert told == answered | {"method-not-allowed": 405}

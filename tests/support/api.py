@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 import httpx
@@ -20,9 +20,11 @@ from starlette.types import ASGIApp
 from app.bootstrap import Runtime
 from app.core.errors import ConfigurationError, UpstreamError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Pair, Series
-from app.core.ports import AverageStore, WarmAverages
+from app.core.ports import AverageStore, RequestRate, WarmAverages
 from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
+from app.core.setting_edge import Rate
 from app.core.settings import Settings, load_settings
+from app.db.cache.request_rate import LocalRequestRate
 from app.events.bus import EventBus
 from app.main import create_app
 from app.services.health import Health
@@ -36,6 +38,9 @@ ETH = Pair("ETH", "BRL")
 LAST = 1_711_670_400
 """2024-03-29, the newest closed day at NOW."""
 NOW = LAST + DAY + 10 * 3600
+
+UNLIMITED: Final = {"rate_limit": "off", "rate_limit_collect": "off"}
+"""Settings for a test whose requests come all from one address."""
 
 
 def settings(**overrides: Any) -> Settings:
@@ -103,8 +108,13 @@ class FakeRuntime:
             price_source=self.price_source,
             limiter_for=LocalRateLimiter,
             health=Health(self._ping, _Cache(lambda: self.cache_works)),
+            rate=self._rate("default", chosen.rate_limit),
+            rate_collect=self._rate("collect", chosen.rate_limit_collect),
             resources=resources,
         )
+
+    def _rate(self, name: str, rate: Rate | Literal["off"]) -> RequestRate | None:
+        return None if rate == "off" else LocalRequestRate(name, rate, lambda: self.now)
 
     def _ping(self) -> None:
         self.store.state(BTC_DAILY)
@@ -243,7 +253,7 @@ class Client:
             "scheme": "http",
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
             "client": ("192.0.2.7", 4711),
-            "server": ("testserver", 80),
+            "server": ("127.0.0.1", 80),
         }
         self._runner.run(self._app(scope, receive, send))
         start, *rest = sent
@@ -272,7 +282,7 @@ class Client:
                 del client.headers["accept-encoding"]
                 return await client.request(
                     method,
-                    "http://testserver/",
+                    "http://127.0.0.1/",
                     headers=[(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers],
                 )
 
@@ -299,7 +309,7 @@ def started(app: ASGIApp) -> Iterator[Client]:
 
 @contextmanager
 def serving(runtime: FakeRuntime, **overrides: Any) -> Iterator[Client]:
-    """The API over a fake runtime, with settings of the test's choice."""
+    """The API over a fake runtime, with settings of the test's choice; else it limits no rate."""
     build: Callable[[Settings], Runtime] = runtime.build
-    with started(create_app(settings(**overrides), build)) as client:
+    with started(create_app(settings(**UNLIMITED | overrides), build)) as client:
         yield client

@@ -15,7 +15,7 @@ from app.core.market import DAY
 from app.core.prices import Coin, SpotPrice
 from app.core.settings import Settings
 from app.main import create_app
-from tests.support.api import Answer, Client, settings, started
+from tests.support.api import UNLIMITED, Answer, Client, settings, started
 from tests.support.history import History
 from tests.support.patience import until
 from tests.support.postgres import Postgres
@@ -84,7 +84,8 @@ def api(history: History, replica: str | None, **overrides: Any) -> Iterator[Api
         built.append(bootstrap.for_api(chosen))
         return built[0]
 
-    mine = {"cache_url": "none://", "allowed_pairs": "BRLBTC", "access_log": "off", **overrides}
+    mine = {"cache_url": "none://", "allowed_pairs": "BRLBTC", "access_log": "off"}
+    mine |= UNLIMITED | overrides
     chosen = settings(db_url=history.url, db_read_url=replica, **mine)
     with started(create_app(chosen, build)) as client:
         yield Api(client, built[0])

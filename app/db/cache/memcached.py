@@ -1,4 +1,4 @@
-"""A ring of memcached nodes as a cache: every error is a miss.
+"""A ring of memcached nodes as a cache and for shared counts: every error is a miss.
 
 Only this module uses pymemcache. Each node has its own connection pool, because pymemcache's plain
 and hashing clients are not thread-safe. Rendezvous hashing picks the node of a key. While that node
@@ -85,6 +85,16 @@ class Node:
         """Store the value; raises likewise."""
         self._client.set(key, value, expire=ttl)
 
+    def count(self, key: str, by: int, whole: int, ttl: int) -> int:
+        """Add to a count; raises likewise."""
+        total = self._client.incr(key, by)
+        if total is None:
+            if self._client.add(key, str(whole).encode(), expire=ttl):
+                return whole
+            # Another process was faster.
+            total = self._client.incr(key, whole)
+        return whole if total is None else total
+
     def alive(self) -> bool:
         """Whether the server answers now, over a new connection."""
         # Idle connections date from before the failure and are most likely dead as well.
@@ -139,6 +149,17 @@ class MemcachedRing:
             node.set(key, value, self._ttl)
         except _TROUBLE as error:
             self._failed(node, error)
+
+    def count(self, key: str, by: int, whole: int, ttl: int) -> int | None:
+        """Add to a count that processes share; see SharedCounts. None for any error."""
+        node = self._node(key)
+        if node is None:
+            return None
+        try:
+            return node.count(key, by, whole, ttl)
+        except _TROUBLE as error:
+            self._failed(node, error)
+            return None
 
     def healthy(self) -> bool:
         """Whether every node is in use."""

@@ -41,6 +41,7 @@ class Stand:
 
     store: MemorySeriesStore = field(default_factory=MemorySeriesStore)
     clock: Clock = field(default_factory=Clock)
+    rate: str = "off"
 
     def __post_init__(self) -> None:
         self.cached = CountedStore(self.store, block_memory(10**9), monotonic=self.clock)
@@ -50,7 +51,9 @@ class Stand:
         )
         self._closing = ExitStack()
         self.fast, self.ordinary = (
-            self._closing.enter_context(serving(runtime, intervals="1d,1h", access_log="off"))
+            self._closing.enter_context(
+                serving(runtime, intervals="1d,1h", access_log="off", rate_limit=self.rate)
+            )
             for runtime in self.runtimes
         )
 
@@ -70,6 +73,12 @@ def stand() -> Iterator[Stand]:
     load(made.store, without=[LAST - 9 * DAY, LAST - 100 * DAY])
     yield made
     made.close()
+
+
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
 
 
 def a_request(chance: random.Random, tags: Sequence[str]) -> tuple[str, str, list[tuple[str, str]]]:
@@ -206,8 +215,12 @@ def calls(work: Callable[[], Any]) -> int:
 
 
 def test_a_read_from_memory_takes_a_small_part_of_what_the_ordinary_route_takes(
-    stand: Stand,
+    closing: ExitStack,
 ) -> None:
+    stand = Stand(rate="9999/minute")
+    closing.callback(stand.close)
+    load(stand.store)
+
     def cost(api: Client, target: str) -> int:
         for _ in range(3):
             api.raw("GET", READ, [ID])

@@ -59,7 +59,7 @@ def test_heavy_reads_run_one_at_a_time_and_those_that_wait_take_no_thread() -> N
         async with (
             LifespanManager(app, startup_timeout=60, shutdown_timeout=60) as manager,
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(manager.app), base_url="http://test"
+                transport=httpx.ASGITransport(manager.app), base_url="http://127.0.0.1"
             ) as client,
         ):
             running = asyncio.create_task(client.get(HEAVY[0]))
@@ -85,7 +85,9 @@ def test_a_heavy_read_whose_client_has_gone_is_not_begun() -> None:
     async def ask() -> None:
         async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60) as manager:
             transport = httpx.ASGITransport(manager.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1"
+            ) as client:
                 running = asyncio.create_task(client.get(HEAVY[0]))
                 await asyncio.to_thread(store.reading.wait)
                 gone = asyncio.create_task(_ask_and_go(manager.app))
@@ -110,7 +112,7 @@ async def _ask_and_go(app: Any) -> None:
         "path": "/BRLBTC/candles",
         "raw_path": b"/BRLBTC/candles",
         "query_string": b"interval=1m",
-        "headers": [(b"host", b"test")],
+        "headers": [(b"host", b"127.0.0.1")],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
     }

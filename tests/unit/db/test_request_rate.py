@@ -1,0 +1,151 @@
+"""Counts of requests: bounded, and merged between processes."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from app.core.setting_edge import Rate
+from app.db.cache.request_rate import MOST_MERGED, LocalRequestRate, Merging
+from tests.support.patience import until
+
+NOW = 1_700_000_040  # a minute begins
+
+
+@dataclass
+class Shared:
+    """Counts in memory, which may be away; remembers what it was asked."""
+
+    away: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+    asked: list[tuple[str, int, int, int]] = field(default_factory=list)
+
+    def count(self, key: str, by: int, whole: int, ttl: int) -> int | None:
+        self.asked.append((key, by, whole, ttl))
+        if self.away:
+            return None
+        self.counts[key] = self.counts[key] + by if key in self.counts else whole
+        return self.counts[key]
+
+
+@dataclass
+class Clock:
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def send(rate: LocalRequestRate, client: str, count: int) -> int:
+    """Send so many requests; returns how many pass."""
+    return sum(rate.take(client)[0] >= 0 for _ in range(count))
+
+
+def two(clock: Clock, limit: int = 10) -> tuple[LocalRequestRate, LocalRequestRate]:
+    """The same limit in two processes."""
+    first, second = (LocalRequestRate("default", Rate(limit, 60), clock) for _ in range(2))
+    return first, second
+
+
+def test_processes_that_merge_limit_a_client_together_and_no_other() -> None:
+    shared, clock = Shared(), Clock()
+    first, second = two(clock)
+    assert send(first, "a", 6) == 6
+    assert send(second, "a", 1) == 1
+    for rate in (first, second, first):
+        assert rate.merge(shared)
+    assert send(second, "a", 9) == 3
+    assert send(second, "b", 20) == 10
+    # What passed in the last second of a window counts in the next one, for both.
+    clock.now += 60
+    send(first, "c", 1)
+    for rate in (second, first):
+        rate.merge(shared)
+    assert send(second, "a", 9) == 0
+    clock.now += 30
+    assert send(second, "a", 9) == 5
+
+
+def test_what_has_not_changed_is_not_sent_again_and_keys_tell_no_address() -> None:
+    shared, clock = Shared(), Clock()
+    rate = LocalRequestRate("default", Rate(10, 86_400), clock)
+    send(rate, "2001:db8:1:2::/64", 3)
+    for _ in range(3):
+        rate.merge(shared)
+    [(key, by, whole, ttl)] = shared.asked
+    assert (by, whole, ttl) == (3, 3, 172_800)
+    assert key.isascii()
+    assert len(key) < 250
+    assert "2001" not in key
+    send(rate, "2001:db8:1:2::/64", 2)
+    rate.merge(shared)
+    assert shared.asked[1:] == [(key, 2, 5, ttl)]
+
+
+def test_one_merge_sends_a_bounded_number_of_counts_the_heaviest_first() -> None:
+    shared, clock = Shared(), Clock()
+    rate = LocalRequestRate("default", Rate(10, 60), clock)
+    for number in range(MOST_MERGED + 50):
+        send(rate, f"client {number}", 1)
+    send(rate, "heavy", 5)
+    rate.merge(shared)
+    assert len(shared.asked) == MOST_MERGED
+    assert shared.asked[0][1] == 5
+    rate.merge(shared)
+    assert len(shared.asked) == MOST_MERGED + 51
+
+
+def test_while_the_shared_counts_are_away_each_limits_by_what_it_knows_and_then_they_merge() -> (
+    None
+):
+    shared, clock = Shared(), Clock()
+    first, second = two(clock)
+    send(first, "a", 4)
+    send(second, "a", 1)
+    for rate in (first, second):
+        rate.merge(shared)
+    shared.away = True
+    assert send(first, "a", 1) == 1
+    assert not first.merge(shared)
+    assert len(shared.asked) == 3  # no second try in this turn
+    assert send(second, "a", 9) == 5  # its own 6, and the 4 that it knows of
+    assert not second.merge(shared)
+    # It comes back and has forgotten everything; the processes have not.
+    shared.away = False
+    shared.counts.clear()
+    for rate in (first, second):
+        rate.merge(shared)
+    assert send(second, "a", 9) == 0
+    assert send(first, "a", 1) == 1
+    first.merge(shared)
+    assert send(first, "a", 9) == 0
+
+
+def test_many_clients_take_bounded_memory_and_limit_nobody_else() -> None:
+    clock = Clock()
+    rate = LocalRequestRate("default", Rate(2, 60), clock, most_clients=100)
+    assert send(rate, "first", 3) == 2
+    for number in range(10_000):
+        assert send(rate, f"client {number}", 3) == 2
+    assert len(rate._window.own) <= 100
+    assert send(rate, "first", 3) == 2  # forgotten
+
+
+def test_a_clock_that_jumps_limits_nobody_for_ever() -> None:
+    clock = Clock()
+    rate = LocalRequestRate("default", Rate(2, 60), clock)
+    for jump in (-86_400, 30, 86_400 * 365):
+        clock.now += jump
+        send(rate, "a", 3)
+        clock.now += 120
+        assert send(rate, "a", 3) == 2
+
+
+def test_merging_goes_on_until_it_is_closed() -> None:
+    shared, clock = Shared(), Clock()
+    rate = LocalRequestRate("default", Rate(10, 60), clock)
+    merging = Merging([rate], shared, wait=lambda closed, seconds: closed.wait(seconds / 100))
+    send(rate, "a", 3)
+    until(lambda: bool(shared.asked))
+    merging.close()
+    assert not [each for each in threading.enumerate() if each.name == "rates"]
