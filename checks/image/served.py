@@ -98,7 +98,8 @@ def _load(rig: Rig, report: Report, api: str, port: int) -> None:
         f"{READERS} readers for {LOAD_SECONDS:.0f} s",
         tally.asked > 1_000 and not tally.failed,
         f"{tally.asked} replies ({rate:.0f}/s, {tally.bytes / 2**20:.0f} MB), "
-        f"{tally.failed} failed, slowest {tally.slowest * 1000:.0f} ms {dict(tally.errors) or ''}",
+        f"{tally.failed} failed, {tally.overloaded} heavy ones without a turn, "
+        f"slowest {tally.slowest * 1000:.0f} ms {dict(tally.errors) or ''}",
     )
     report.check(
         "memory under load",
