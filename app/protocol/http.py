@@ -118,8 +118,8 @@ class Protocol(HttpToolsProtocol):
     def unsent(self) -> int:
         """How many bytes of replies are in memory because the client has not taken all of them."""
         transport: Any = self.transport
-        last: int = transport.last
-        return max(last, transport.get_write_buffer_size())
+        last, queued = transport.last, transport.get_write_buffer_size()
+        return int(max(last, queued))
 
     def cut(self) -> None:
         """Close at once, without a reply."""

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +183,6 @@ def stack(folder: Path, programs: Programs, clock: Any) -> Iterator[Stack]:
         engine.dispose()
         settings = {
             "ENV": "prod",
-            "ALLOWED_HOSTS": "localhost",
             "DB_URL": db_url,
             "DB_READ_URL": replica.url(db_url),
             "CACHE_URL": f"memcached://{','.join(node.name for node in ring)}",
@@ -191,6 +190,9 @@ def stack(folder: Path, programs: Programs, clock: Any) -> Iterator[Stack]:
             "MB_API_BASE_URL": base_url,
             "MB_REQUESTS_PER_SECOND": "10000",
             "ACCESS_LOG": "off",
+            "ALLOWED_HOSTS": "localhost",
+            "TRUSTED_PROXIES": "127.0.0.1",
+            "RATE_LIMIT": "off",  # wrk is more than one client may be
         }
         apis = [Api(f"api-{number}", folder, settings) for number in (1, 2)]
         for api in apis:
@@ -200,16 +202,18 @@ def stack(folder: Path, programs: Programs, clock: Any) -> Iterator[Stack]:
             thread.start()
         for thread in begun:
             thread.join()
-        url = enter(nginx(folder, programs.nginx, apis))
+        url = enter(nginx(folder, programs.nginx, [api.port for api in apis]))
         yield Stack(folder, programs, stage, base_url, db_url, primary, replica, ring, apis, url)
 
 
 @contextmanager
-def nginx(folder: Path, program: str, apis: list[Api]) -> Iterator[str]:
-    """nginx with the project's own configuration in front of the processes; yields its address."""
+def nginx(
+    folder: Path, program: str, ports: Sequence[int], real_ip_from: str = "127.0.0.1"
+) -> Iterator[str]:
+    """nginx with the project's own configuration in front of two ports; yields its address."""
     port = free_port()
-    names = {"LISTEN": f"127.0.0.1:{port}"}
-    names |= {f"API_{n}": f"127.0.0.1:{api.port}" for n, api in enumerate(apis, start=1)}
+    names = {"LISTEN": f"127.0.0.1:{port}", "REAL_IP_FROM": real_ip_from}
+    names |= {f"API_{n}": f"127.0.0.1:{each}" for n, each in enumerate(ports, start=1)}
     text = TEMPLATE.read_text()
     for name, value in names.items():
         text = text.replace(f"${{{name}}}", value)

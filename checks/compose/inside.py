@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from checks import engine as engines
@@ -18,6 +19,8 @@ from checks.image.build import TAG
 from checks.image.rig import free_port
 from checks.report import FAILED, Report
 
+# Readers behind nginx are one client there, which asks for more than one may.
+CROWD = {"RATE_LIMIT": "100000000/minute"}
 EXCHANGE = {
     "MB_API_BASE_URL": "http://sandbox:8080/api/v4",
     "COINGECKO_API_BASE_URL": "http://sandbox:8080/api/v3",
@@ -91,6 +94,8 @@ def _profile(
         demo.start([every["sandbox"]])
         demo.await_state("sandbox", "service_healthy")
         stack = Stack(stack.engine, stack.project, stack.profile, {**stack.settings, **EXCHANGE})
+        if stack.profile == "full":
+            stack = replace(stack, settings={**stack.settings, **CROWD})
         report.note("The sandbox stands in for the exchanges: nothing real is asked.")
     chosen = services.of_profile(every, stack.profile)
     for service in chosen:
@@ -119,11 +124,13 @@ def _profile(
     port = int(stack.settings["MMS_PORT"])
     api = proofs.stack_api(stack)
     proofs.api_serves(stack, report, port, api)
+    proofs.names_are_checked(report, port)
     proofs.companions_work(stack, report, port, "-demo" if stack.profile == "demo" else "")
     if not stack.engine.is_docker:
         proofs.nobody_outside(stack, report)
     if stack.profile == "full":
         proofs.behind_nginx(stack, report, port)
+        proofs.clients_are_told_apart(stack, report, port)
         proofs.replica_follows(stack, report)
         proofs.prometheus_sees(report, int(stack.settings["PROMETHEUS_PORT"]), left_out)
         if "grafana" not in left_out:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from email.message import Message
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -97,6 +99,39 @@ def behind_nginx(stack: Stack, report: Report, port: int) -> None:
         tally.asked > 100 and not tally.failed,
         f"{tally.asked}, {tally.failed} failed; stopped in {seconds:.1f} s, started again {tally.errors or ''}",
     )
+
+
+def names_are_checked(report: Report, port: int) -> None:
+    """The stack answers under its name and its address, and under no other."""
+    names = [f"localhost:{port}", f"127.0.0.1:{port}", "elsewhere.example"]
+    statuses = [_get(port, "/pairs", Host=name)[0] for name in names]
+    report.equal("localhost, 127.0.0.1, another name", statuses, [200, 200, 421])
+
+
+def clients_are_told_apart(stack: Stack, report: Report, port: int) -> None:
+    """Through nginx the API sees who asks; one client over its rate is no matter of another's."""
+    _get(port, "/pairs", **{"X-Request-ID": "who-asks", "X-Forwarded-For": "192.0.2.7"})
+
+    def clients() -> list[str]:
+        lines = "".join(stack.logs(name) for name in ("api-1", "api-2")).splitlines()
+        return [json.loads(line)["client"] for line in lines if '"who-asks"' in line]
+
+    _within(10, lambda: bool(clients()))
+    nginx = stack.inside("nginx", "hostname", "-i").out.strip()
+    good = len(clients()) == 1 and not {nginx, "192.0.2.7"} & {*clients()}
+    report.check("the log's client is not nginx", good, f"{clients()}, nginx is {nginx}")
+    # Two processes count together within a second, and each has six a minute.
+    asked = [_get(port, "/collect-once/BTC", "POST") for _ in range(13)]
+    statuses = [status for status, _ in asked]
+    waits = [headers.get("Retry-After") for status, headers in asked if status == 429]
+    limited = statuses[0] == 200 and bool(waits) and all(waits)
+    report.check("more than six collections a minute", limited, f"{statuses}, wait {waits[:1]}")
+    script = (
+        "import urllib.request as u; r = u.Request('http://nginx:8080/collect-once/BTC', "
+        "method='POST', headers={'Host': 'localhost'}); print(u.urlopen(r).status)"
+    )
+    other = stack.inside("api-2", "python", "-c", script)
+    report.equal("another client meanwhile", (other.out or other.err[-200:]).strip(), "200")
 
 
 def replica_follows(stack: Stack, report: Report) -> None:
@@ -238,6 +273,18 @@ def _json(port: int, path: str, key: str = "") -> Any:
             return json.load(reply)
     except urllib.error.HTTPError as error:
         return json.load(error)
+
+
+def _get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, Message]:
+    """The status and the headers of a reply on this machine."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, headers=headers)
+        reply = connection.getresponse()
+        reply.read()
+        return reply.status, reply.headers
+    finally:
+        connection.close()
 
 
 def _within(seconds: float, so: Callable[[], bool]) -> bool:

@@ -42,6 +42,7 @@ CASES: Final = (
     Case("api, unknown option", ("api", "--nonsense"), 2, "--nonsense"),
     Case("api, nothing migrated", ("api",), 2, "could not start"),
     Case("api, database away", ("api",), 2, "could not start", NO_DATABASE),
+    Case("api, no name", ("api",), 2, "ALLOWED_HOSTS", {"ALLOWED_HOSTS": ""}),
     Case("migrate, SQLite on many", ("migrate",), 2, "SINGLE_NODE=true", {"SINGLE_NODE": ""}),
     Case("migrate, database away", ("migrate",), 2, "migrate:", NO_DATABASE),
     Case("initial-load, nothing migrated", ("initial-load",), 2, "could not start"),

@@ -17,6 +17,8 @@ class Tally:
 
     statuses: Counter[int] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    overloaded: int = 0
+    """Heavy reads that had no turn (503 `overloaded`): the limit at work, and no failure."""
     bytes: int = 0
     slowest: float = 0.0
 
@@ -28,13 +30,14 @@ class Tally:
     @property
     def failed(self) -> int:
         """How many of them had no good answer."""
-        good = self.statuses[200] + self.statuses[304]
+        good = self.statuses[200] + self.statuses[304] + self.overloaded
         return self.asked - good
 
     def add(self, other: Tally) -> None:
         """Take in what one reader got."""
         self.statuses += other.statuses
         self.errors += other.errors
+        self.overloaded += other.overloaded
         self.bytes += other.bytes
         self.slowest = max(self.slowest, other.slowest)
 
@@ -81,8 +84,10 @@ class Readers:
             try:
                 connection.request("GET", self._paths[number % len(self._paths)])
                 reply = connection.getresponse()
-                mine.bytes += len(reply.read())
+                body = reply.read()
+                mine.bytes += len(body)
                 mine.statuses[reply.status] += 1
+                mine.overloaded += reply.status == 503 and b'"code":"overloaded"' in body
             except (OSError, http.client.HTTPException) as error:
                 mine.errors[type(error).__name__] += 1
                 connection.close()

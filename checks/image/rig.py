@@ -23,6 +23,9 @@ PATIENCE: Final = 60.0
 AS_IN_PRODUCTION: Final = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 TMP: Final = ("--tmpfs", "/tmp")  # noqa: S108 - the container's own; on ECS there is none
 
+NAME: Final = "api.example.com"
+"""The name under which the API answers; the checks ask it by its address."""
+
 NOBODY_LISTENS: Final = "http://127.0.0.1:1"
 
 
@@ -39,6 +42,7 @@ class Rig:
         """The settings of a container: one machine's SQLite, and the stand-in exchange."""
         usual = {
             "SINGLE_NODE": "true",
+            "ALLOWED_HOSTS": NAME,
             "MB_API_BASE_URL": f"{self.exchange}/api/v4",
             "MB_REQUESTS_PER_SECOND": "1000",
             "COINGECKO_API_BASE_URL": f"{self.exchange}/api/v3",
@@ -100,11 +104,11 @@ class Rig:
         return time.monotonic() - began
 
 
-def get(port: int, path: str) -> int | None:
-    """The status of one GET on this machine; None where nobody answers."""
+def get(port: int, path: str, name: str = "127.0.0.1") -> int | None:
+    """The status of one GET on this machine under a name; None where nobody answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Host": name})
         reply = connection.getresponse()
         reply.read()
         return reply.status

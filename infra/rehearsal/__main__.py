@@ -67,6 +67,7 @@ def _play(stage: Stage, head: str) -> int:
         lambda: acts.apply(stage),
         lambda: acts.first_deployment(stage, head),
         lambda: acts.initial_load(stage),
+        lambda: acts.edge(stage),
         lambda: acts.schedules(stage),
         lambda: acts.second_deployment(stage),
         lambda: acts.failing_migration(stage),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import time
+from email.message import Message
 from typing import Any, Final
 
-from infra.rehearsal import versions
+from infra.rehearsal import balancer, versions
 from infra.rehearsal.cloud import REGION
 from infra.rehearsal.stage import BUCKET, Stage, watched
 from infra.rehearsal.tasks import exit_code, fire, last_log, run_task
@@ -72,6 +73,10 @@ def _connect(stage: Stage) -> None:
         where = node["Endpoint"]
         places[f"{where['Address']}:{where['Port']}"] = f"127.0.0.1:{stage.cache}"
     stage.say(f"{address} is PostgreSQL on loopback, with TLS and the password that RDS was given")
+    (load_balancer,) = stage.stand_in.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    subnets = [zone["SubnetId"] for zone in load_balancer["AvailabilityZones"]]
+    for subnet in stage.stand_in.client("ec2").describe_subnets(SubnetIds=subnets)["Subnets"]:
+        places[subnet["CidrBlock"]] = balancer.ADDRESS
 
 
 def first_deployment(stage: Stage, head: str) -> None:
@@ -101,6 +106,45 @@ def initial_load(stage: Stage) -> None:
     stage.check(exit_code(task) == 0, "initial-load ends with 0")
     loaded = stage.get("/pairs")["pairs"]
     stage.check(all(p["missing"] == 0 for p in loaded), f"{len(loaded)} pairs are complete")
+
+
+def edge(stage: Stage) -> None:
+    """Under which names the API answers, whom it takes for the client, and what one may ask."""
+    stage.act("names, clients and their rates, through the load balancer")
+    name = str(stage.output("load_balancer_dns_name"))
+    status, _, _ = stage.ask("/pairs", Host=name)
+    stage.check(status == 200, "it answers under the load balancer's name")
+    status, _, _ = stage.ask("/pairs", Host="elsewhere.example")
+    stage.check(status == 421, "under another name it does not: 421")
+    asking = {"X-Forwarded-For": "192.0.2.7", "X-Request-ID": "who-asks"}
+    stage.ask("/pairs", client="127.0.0.3", **asking)
+    client = _client_in_log(stage, "who-asks")
+    stage.check(client == "127.0.0.3", f"the log's client is who asks, and not a proxy: {client}")
+
+    def collect(client: str) -> tuple[int, Message]:
+        status, headers, _ = stage.ask("/collect-once/BTC", method="POST", client=client)
+        return status, headers
+
+    status, headers = next(
+        (reply for reply in (collect("127.0.0.4") for _ in range(20)) if reply[0] != 200),
+        (200, Message()),
+    )
+    limited = status == 429 and int(headers["Retry-After"]) > 0
+    stage.check(limited, "a client that collects too often gets 429 and how long to wait")
+    status, _ = collect("127.0.0.5")
+    stage.check(status == 200, "another client does not notice")
+
+
+def _client_in_log(stage: Stage, request_id: str) -> str:
+    """The client that the API has logged for a request. The line comes after the reply."""
+    give_up = time.monotonic() + 30.0
+    while time.monotonic() < give_up:
+        programs = [task.program for task in stage.stand_in.fargate.history if task.program]
+        for line in (line for program in programs for line in program.lines):
+            if f'"request_id": "{request_id}"' in line:
+                return str(json.loads(line).get("client"))
+        time.sleep(0.1)
+    return "nobody"
 
 
 def schedules(stage: Stage) -> None:

@@ -1,4 +1,8 @@
-"""The load balancer's stand-in: one address, connections in turn to whoever is registered."""
+"""The load balancer's stand-in: one address, connections in turn to whoever is registered.
+
+A connection carries one request, as those of urllib do. As AWS's load balancer does, it appends the
+client's address to the request's X-Forwarded-For, and connects from an address of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+ADDRESS: Final = "127.0.0.2"
+"""Where its connections to the targets come from: another address than that of any client."""
+
 _PIECE: Final = 65_536
+_LONGEST_HEAD: Final = 65_536
 _PATIENCE: Final = 30.0
 _NOBODY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -57,17 +65,19 @@ class Balancer:
     def _accept(self) -> None:
         with suppress(OSError):  # the listener was closed
             while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+                client, (address, _) = self._listener.accept()
+                threading.Thread(target=self._serve, args=[client, address], daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, address: str) -> None:
         with client, suppress(OSError), self._chosen() as port:
             client.settimeout(_PATIENCE)
+            begun = _head(client)
             if port is None:
-                client.recv(_PIECE)
                 client.sendall(_NOBODY)
                 return
-            with socket.create_connection(("127.0.0.1", port), _PATIENCE) as server:
+            target = ("127.0.0.1", port)
+            with socket.create_connection(target, _PATIENCE, (ADDRESS, 0)) as server:
+                server.sendall(forwarded(begun, address))
                 back = threading.Thread(target=_pump, args=[server, client], daemon=True)
                 back.start()
                 _pump(client, server)
@@ -86,6 +96,28 @@ class Balancer:
             with self._changed:
                 self._open.subtract([port] if port is not None else [])
                 self._changed.notify_all()
+
+
+def forwarded(request: bytes, client: str) -> bytes:
+    """The beginning of a request, its head whole, with the client appended to X-Forwarded-For."""
+    head, end, rest = request.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    name = b"x-forwarded-for:"
+    told = [line[len(name) :].strip() for line in lines if line.lower().startswith(name)]
+    kept = [line for line in lines if not line.lower().startswith(name)]
+    line = b"X-Forwarded-For: " + b", ".join([*told, client.encode("ascii")])
+    return b"\r\n".join([first, line, *kept]) + end + rest
+
+
+def _head(client: socket.socket) -> bytes:
+    """What a client sends, at least until its head is whole."""
+    begun = b""
+    while b"\r\n\r\n" not in begun and len(begun) < _LONGEST_HEAD:
+        piece = client.recv(_PIECE)
+        if not piece:
+            break
+        begun += piece
+    return begun
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

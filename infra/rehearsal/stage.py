@@ -13,8 +13,11 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from infra.rehearsal import cloud, database
 from infra.rehearsal.cloud import StandIn
@@ -107,11 +110,29 @@ class Stage:
         """The full name, by digest, of an image that was pushed."""
         return f"{self.output('ecr_repository_url')}@{self.digests[name]}"
 
-    def get(self, path: str) -> Any:
-        """What the service answers, through the load balancer."""
-        url = self.stand_in.balancer.url + path
-        with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 - loopback
-            return json.loads(reply.read())
+    def ask(
+        self, path: str, *, method: str = "GET", client: str = "127.0.0.1", **headers: str
+    ) -> tuple[int, Message, bytes]:
+        """What the service answers a client, through the load balancer. Raises OSError."""
+        where = urlsplit(self.stand_in.balancer.url)
+        connection = HTTPConnection(
+            where.hostname or "", where.port, timeout=10, source_address=(client, 0)
+        )
+        try:
+            connection.request(method, path, headers=headers)
+            reply = connection.getresponse()
+            return reply.status, reply.headers, reply.read()
+        except HTTPException as error:
+            raise ConnectionError(f"no HTTP reply: {error!r}") from error
+        finally:
+            connection.close()
+
+    def get(self, path: str, client: str = "127.0.0.1") -> Any:
+        """The JSON of a reply with 200. Raises OSError where it is another one."""
+        status, _, body = self.ask(path, client=client)
+        if status != 200:
+            raise ConnectionError(f"{path} answers {status}")
+        return json.loads(body)
 
     def revision(self) -> str:
         """The schema version in the database."""
@@ -191,7 +212,7 @@ def _wait_for(url: str) -> None:
 
 @contextmanager
 def watched(stage: Stage) -> Iterator[dict[str, int]]:
-    """Ask the service again and again meanwhile, and count how it answers."""
+    """Ask the service again and again meanwhile, as many clients, and count how it answers."""
     counts = {"requests": 0, "failed": 0}
     over = threading.Event()
 
@@ -199,7 +220,9 @@ def watched(stage: Stage) -> Iterator[dict[str, int]]:
         while not over.wait(0.05):
             counts["requests"] += 1
             try:
-                stage.get("/BRLBTC/mms?range=20")
+                # All as one would be more than one client may ask (RATE_LIMIT).
+                client = f"127.0.1.{counts['requests'] % 200 + 1}"
+                stage.get("/BRLBTC/mms?range=20", client)
             except OSError:
                 counts["failed"] += 1
 

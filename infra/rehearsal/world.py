@@ -1,9 +1,9 @@
 """What the cloud would give a task beside its process: addresses, secrets, a log.
 
 A task's environment is that of its task definition, with its secrets read from Secrets Manager by
-the same call that ECS makes. Four things differ, because this is one machine: RDS's and
-ElastiCache's addresses are those of programs on loopback, and the API listens on loopback at a free
-port.
+the same call that ECS makes. Five things differ, because this is one machine: the addresses of RDS,
+ElastiCache and the load balancer are those of programs on loopback, and the API listens on loopback
+at a free port.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ resource "aws_lb" "main" {
   enable_deletion_protection = var.deletion_protection
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "strictest"
-  idle_timeout               = 60 # less than KEEP_ALIVE of app/serve.py: it closes idle connections first
+  xff_header_processing_mode = "append" # the API takes the last address: what a client writes is before it
+  idle_timeout               = 60       # less than KEEP_ALIVE of app/serve.py: it closes idle connections first
 
   # Nothing here refers to it, and AWS refuses a load balancer for the internet in a VPC without one.
   depends_on = [aws_internet_gateway.main]

@@ -41,8 +41,8 @@ output "image_parameter_name" {
 }
 
 output "base_url" {
-  description = "Where the API answers; null without a load balancer. With a certificate, use its name instead of this one."
-  value       = var.enable_load_balancer ? "${var.certificate_arn == null ? "http" : "https"}://${aws_lb.main[0].dns_name}" : null
+  description = "Where the API answers: under the first of domain_names, else under the load balancer's name; null without a load balancer."
+  value       = var.enable_load_balancer ? "${var.certificate_arn == null ? "http" : "https"}://${coalescelist(var.domain_names, aws_lb.main[*].dns_name)[0]}" : null
 }
 
 output "load_balancer_dns_name" {

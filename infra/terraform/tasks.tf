@@ -47,11 +47,22 @@ locals {
         LOG_FORMAT = "json" # what the metric filters read
         DB_URL     = local.database_url
       },
-      name == "api" ? { HOST = "0.0.0.0", PORT = tostring(local.api_port) } : {},
+      name == "api" ? local.served : {},
       name == "api" && var.database_replica ? { DB_READ_URL = local.database_read_url } : {},
       name == "migrate" ? {} : { CACHE_URL = local.cache_url },
     )
   }
+
+  # Without a load balancer whoever asks does so by a task's address, which is no name to be refused.
+  served = merge(
+    {
+      HOST          = "0.0.0.0"
+      PORT          = tostring(local.api_port)
+      ALLOWED_HOSTS = join(",", coalescelist(var.domain_names, aws_lb.main[*].dns_name, ["localhost"]))
+    },
+    # The load balancer's addresses change, within its subnets; nothing else of ours is in these.
+    var.enable_load_balancer ? { TRUSTED_PROXIES = join(",", local.public_cidrs) } : {},
+  )
 
   # The settings of each task that come from Secrets Manager, each with the address of its value.
   secrets = {
@@ -69,6 +80,9 @@ locals {
   # What only the container that serves has.
   api_container = {
     portMappings = [{ containerPort = local.api_port, hostPort = local.api_port, protocol = "tcp" }]
+
+    # Four fifths of it are connections (MAX_CONNECTIONS), which have to fit into the memory.
+    ulimits = [{ name = "nofile", softLimit = 8192, hardLimit = 8192 }]
 
     # Is the process alive? Whether its database answers is the load balancer's question.
     healthCheck = {

@@ -87,6 +87,22 @@ variable "certificate_arn" {
   }
 }
 
+variable "domain_names" {
+  description = "Names under which clients ask, those of the certificate; the first one is the service's address. Empty: the load balancer's own name."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.domain_names : can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", name))])
+    error_message = "domain_names are names in lower case without scheme, port and wildcard, such as api.example.com."
+  }
+
+  validation {
+    condition     = !var.enable_load_balancer || var.certificate_arn == null || length(var.domain_names) > 0
+    error_message = "domain_names has to say what certificate_arn is for: the API refuses every other name."
+  }
+}
+
 variable "allowed_cidrs" {
   description = "Who may open a connection to the load balancer."
   type        = set(string)
@@ -122,8 +138,9 @@ variable "settings" {
   validation {
     condition = length(setintersection(keys(var.settings), [
       "ENV", "DB_URL", "DB_READ_URL", "CACHE_URL", "SINGLE_NODE", "HOST", "PORT", "LOG_FORMAT",
+      "ALLOWED_HOSTS", "TRUSTED_PROXIES",
     ])) == 0
-    error_message = "ENV, DB_URL, DB_READ_URL, CACHE_URL, SINGLE_NODE, HOST, PORT and LOG_FORMAT are set by this stack itself."
+    error_message = "ENV, DB_URL, DB_READ_URL, CACHE_URL, SINGLE_NODE, HOST, PORT, LOG_FORMAT, ALLOWED_HOSTS (see domain_names) and TRUSTED_PROXIES are set by this stack itself."
   }
 
   validation {

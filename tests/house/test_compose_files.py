@@ -5,6 +5,7 @@ Rights, pinned images and secrets in the file `make compose-check` reads with a 
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import shutil
@@ -12,6 +13,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from app.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -26,6 +29,24 @@ def test_nothing_is_published_beyond_this_machine() -> None:
 def test_every_service_starts_only_when_what_it_needs_is_ready() -> None:
     needs = re.findall(r"(?m)^ +[\w-]+: \{condition: (\w+)\}$", COMPOSE)
     assert set(needs) == {"service_healthy", "service_completed_successfully"}
+
+
+def test_nginx_holds_up_what_the_api_would_refuse() -> None:
+    """Its limits are the defaults of the settings, which speak of bytes and seconds."""
+    text = (ROOT / "infra" / "nginx" / "mms-api.conf.template").read_text()
+
+    def numbers(directive: str) -> list[int]:
+        (words,) = re.findall(rf"(?m)^    {directive} (.*);$", text)
+        units = {"k": 1_024, "s": 1, "": 1}
+        return [int(n) * units[unit] for n, unit in re.findall(r"(\d+)([ks]?)", words)]
+
+    limits = {name: field.default for name, field in Settings.model_fields.items()}
+    assert math.prod(numbers("large_client_header_buffers")) == limits["max_header_bytes"]
+    assert numbers("client_max_body_size") == [limits["max_body_bytes"]]
+    assert numbers("client_header_timeout") == [limits["header_timeout_seconds"]]
+    assert numbers("client_body_timeout") == [limits["body_timeout_seconds"]]
+    assert numbers("send_timeout") == [limits["send_timeout_seconds"]]
+    assert numbers("limit_conn clients") == [limits["max_connections_per_client"]]
 
 
 def test_the_image_is_built_in_one_place() -> None:

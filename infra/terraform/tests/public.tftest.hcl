@@ -78,6 +78,26 @@ run "nothing_public_but_the_load_balancer" {
     condition     = length(aws_route_table.data.route) == 0 && alltrue([for link in aws_route_table_association.data : link.route_table_id == aws_route_table.data.id])
     error_message = "The data subnets have a route out of the VPC."
   }
+
+  assert {
+    condition     = aws_lb.main[0].drop_invalid_header_fields && aws_lb.main[0].desync_mitigation_mode == "strictest" && aws_lb.main[0].xff_header_processing_mode == "append" && aws_lb.main[0].enable_xff_client_port != true
+    error_message = "The load balancer passes on what two programs may read differently, or does not say who the client is."
+  }
+
+  assert {
+    condition     = local.environment["api"].TRUSTED_PROXIES == join(",", aws_subnet.public[*].cidr_block) && local.environment["api"].ALLOWED_HOSTS == "api.example.com"
+    error_message = "The API believes others than the load balancer, or answers under other names than the certificate's."
+  }
+
+  assert {
+    condition     = [for name, settings in local.environment : name if length(setintersection(keys(settings), ["ALLOWED_HOSTS", "TRUSTED_PROXIES"])) > 0] == ["api"]
+    error_message = "A task that serves nothing gets settings of the API."
+  }
+
+  assert {
+    condition     = [for limit in jsondecode(aws_ecs_task_definition.task["api"].container_definitions)[0].ulimits : limit if limit.name == "nofile"] == [{ name = "nofile", softLimit = 8192, hardLimit = 8192 }]
+    error_message = "The API takes as many connections as Fargate happens to allow."
+  }
 }
 
 run "without_a_load_balancer_nothing_is_public" {
@@ -100,6 +120,11 @@ run "without_a_load_balancer_nothing_is_public" {
   assert {
     condition     = length(aws_ecs_service.api.load_balancer) == 0 && output.base_url == null && output.load_balancer_dns_name == null
     error_message = "Something still refers to the load balancer."
+  }
+
+  assert {
+    condition     = !contains(keys(local.environment["api"]), "TRUSTED_PROXIES")
+    error_message = "The API believes a load balancer that is not there."
   }
 
   assert {
@@ -136,8 +161,8 @@ run "a_certificate_brings_https_and_http_only_redirects" {
   }
 
   assert {
-    condition     = startswith(output.base_url, "https://")
-    error_message = "The address is not one of HTTPS."
+    condition     = output.base_url == "https://api.example.com"
+    error_message = "The address is not one of HTTPS, or not the certificate's."
   }
 }
 
@@ -146,6 +171,7 @@ run "without_a_certificate_http_serves" {
 
   variables {
     certificate_arn = null
+    domain_names    = []
     environment     = "dev"
   }
 
@@ -155,7 +181,7 @@ run "without_a_certificate_http_serves" {
   }
 
   assert {
-    condition     = startswith(output.base_url, "http://")
-    error_message = "The address is not one of HTTP."
+    condition     = output.base_url == "http://${aws_lb.main[0].dns_name}" && local.environment["api"].ALLOWED_HOSTS == aws_lb.main[0].dns_name
+    error_message = "The address is not one of HTTP, or the API does not answer under it."
   }
 }

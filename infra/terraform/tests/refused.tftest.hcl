@@ -8,6 +8,7 @@ variables {
   environment     = "prod"
   region          = "us-east-1"
   certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+  domain_names    = ["api.example.com"]
 }
 
 run "refused_where_and_how_big" {
@@ -61,6 +62,7 @@ run "refused_who_and_when" {
 
   variables {
     environment              = "production"
+    domain_names             = ["https://api.example.com"]
     incremental_schedule     = "5 0 * * *"
     monitor_schedule         = "hourly"
     monitor_silent_hours     = 1
@@ -77,6 +79,7 @@ run "refused_who_and_when" {
 
   expect_failures = [
     var.environment,
+    var.domain_names,
     var.incremental_schedule,
     var.monitor_schedule,
     var.monitor_silent_hours,
@@ -98,7 +101,7 @@ run "refused_what_does_not_fit_together" {
   variables {
     certificate_arn         = "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
     deletion_protection     = false
-    settings                = { DB_URL = "sqlite:///./data/mms.db" }
+    settings                = { TRUSTED_PROXIES = "0.0.0.0/0" }
     secret_settings         = { PGPASSWORD = ["api"] }
     api_min_tasks           = 1
     api_memory              = 512
@@ -119,6 +122,18 @@ run "refused_what_does_not_fit_together" {
     var.database_max_storage_gb,
     var.database_backup_days,
     var.github_repository,
+  ]
+}
+
+run "refused_a_certificate_without_its_names" {
+  command = plan
+
+  variables {
+    domain_names = []
+  }
+
+  expect_failures = [
+    var.domain_names,
   ]
 }
 

@@ -9,6 +9,8 @@ from tests.support.patience import until
 REPLIES = {
     "/good": (200, {"X-Kind": "good"}, b"ok"),
     "/bad": (500, {"X-Kind": "bad"}, b"ok"),
+    "/busy": (503, {}, b'{"code":"overloaded"}'),
+    "/away": (503, {}, b'{"code":"database-unavailable"}'),
     "/cut": (200, {"Content-Length": "9"}, b"ok"),
 }
 
@@ -25,6 +27,8 @@ def test_good_replies_are_told_from_other_statuses_and_from_cut_replies() -> Non
         readers.begin()
         until(lambda: len(asked) >= 30)
         tally = readers.end()
-    assert tally.statuses == {200: asked.count("/good"), 500: asked.count("/bad")}
-    assert tally.errors == {"IncompleteRead": asked.count("/cut")}
-    assert tally.failed == tally.asked - asked.count("/good")
+    counts = {path: asked.count(path) for path in REPLIES}
+    unavailable = counts["/busy"] + counts["/away"]
+    assert tally.statuses == {200: counts["/good"], 500: counts["/bad"], 503: unavailable}
+    assert tally.errors == {"IncompleteRead": counts["/cut"]}
+    assert tally.failed == tally.asked - counts["/good"] - counts["/busy"]
