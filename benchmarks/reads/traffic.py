@@ -11,7 +11,7 @@ from benchmarks.reads.load import CONNECTIONS, Wrong, closed_loop
 from benchmarks.reads.results import Reading
 from benchmarks.reads.servers import Reply, Server
 
-_OF_THE_MOMENT: Final = {"date", "x-request-id", "connection"}
+_OF_THE_MOMENT: Final = {"date", "x-request-id", "connection", "ratelimit"}
 
 
 def traffic(
