@@ -126,7 +126,10 @@ class Connections:
         self._tell(new)
         if not silent:
             return False
-        min(silent, key=lambda pair: pair[0])[1].cut()
+        _, longest = min(silent, key=lambda pair: pair[0])
+        # Not when the loop tells that it is lost: of many that come in one turn, each makes room.
+        self.closed(longest)
+        longest.cut()
         return True
 
     def _tell(self, new: Connection) -> None:

@@ -28,6 +28,9 @@ _HOST: Final = re.compile(
 )
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://(?P<authority>[^/?]*)(?P<rest>.*)", re.DOTALL)
 _SEPARATORS: Final = len(": \r\n")
+_LONGEST_TARGET: Final = 65_535
+"""Bytes of the longest address that uvicorn's parser reads."""
+
 _KEPT_HOSTS: Final = 256
 
 
@@ -51,6 +54,8 @@ def judge(
 
     The host of an absolute target takes the place of the header Host (RFC 9112, 3.2.2).
     """
+    if len(target) > _LONGEST_TARGET:
+        raise too_large(f"has an address of more than {_LONGEST_TARGET:,} bytes; no more are read")
     if len(headers) > limits.headers:
         raise too_large(f"has {len(headers)} headers; at most {limits.headers} are read")
     if version not in ("1.1", "1.0"):

@@ -307,8 +307,6 @@ class Protocol(HttpToolsProtocol):
         held, self._held = self._held, None
         if held is not None:
             self._start_asgi_task(*held)
-        elif not self._busy():
-            self._wait()
 
     # What is answered.
 
@@ -403,8 +401,6 @@ class Protocol(HttpToolsProtocol):
             return
         if isinstance(cause, Refused):
             refused = cause
-        elif isinstance(cause, httptools.HttpParserError | UnicodeError):
-            refused = heads.malformed("its address is no URL")
         elif cause is not None:
             log.error("protocol_crashed", exc_info=cause)
             self.cut()

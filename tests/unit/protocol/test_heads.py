@@ -107,10 +107,13 @@ def test_a_coding_of_which_two_readers_may_think_differently_is_refused() -> Non
     assert "Content-Length more than once" in refusal(HOST, length, length)[1]
 
 
-def test_a_body_and_a_number_of_headers_beyond_the_limit_are_refused() -> None:
+def test_a_body_an_address_and_a_number_of_headers_beyond_the_limit_are_refused() -> None:
     assert refusal(HOST, (b"content-length", b"16385"))[0] == 413
     assert refusal(HOST, *[(b"a", b"b")] * 100) == (
         431,
         "The request has 101 headers; at most 100 are read.",
     )
     assert judge(b"GET", b"/", "1.1", [HOST, *[(b"a", b"b")] * 99], LIMITS) == (b"/", False)
+    longest = b"/" + b"a" * 65_534
+    assert judge(b"GET", longest, "1.1", [HOST], LIMITS) == (longest, False)
+    assert refusal(HOST, target=longest + b"a")[0] == 431

@@ -171,6 +171,19 @@ def test_a_head_that_is_too_large_is_refused_however_it_is_sent() -> None:
     run(exchange)
 
 
+def test_an_address_that_the_parser_cannot_read_is_refused_after_what_was_sent_before_it() -> None:
+    long = post(2, b"12").replace(b"/body", b"/" + b"a" * 65_535)
+
+    async def exchange() -> None:
+        server, transport = Served(limits={"max_header_bytes": 1_048_576}), RecordingTransport()
+        server.app.may_answer.set()
+        server.connect(transport).data_received(LATER + post(2, b"12") + long)
+        await turns(100)
+        assert statuses(transport) == [200, 200, 431]
+
+    run(exchange)
+
+
 def test_after_an_upgrade_nothing_more_is_a_request() -> None:
     upgrade = LATER.replace(b"\r\n\r\n", b"\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
 
