@@ -249,8 +249,8 @@ class Settings(BaseSettings):
         text = str(value).strip().lower()
         if text == "auto":
             return text
-        if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 1_000_000:
-            return int(text[:9])
+        if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= 1_000_000:
+            return int(text)
         raise PydanticCustomError(
             "connections",
             "is neither a whole number from 1 to 1000000 nor auto, which is 80 % of the files that "
