@@ -38,7 +38,7 @@ CLOSE_SECONDS: Final = 2.0
 class _Window:
     """The requests of one window of time, by client: our own, and what others had counted.
 
-    `sent` is how many of our own the shared counts have; the merging thread alone uses it.
+    `sent` is how many of our own the shared counts have. The merging thread writes it and `others`.
     """
 
     __slots__ = ("number", "others", "own", "sent")
@@ -69,8 +69,8 @@ class LocalRequestRate:
         self._name = name
         self._clock = clock
         self._most = most_clients
-        self._before = _Window(-1)
-        self._window = _Window(-1)
+        # The one before, and that of this moment: together, so that a merge sees each of them once.
+        self._windows = _Window(-1), _Window(-1)
         self._begins = self._ends = 0
 
     def take(self, client: str) -> Quota:
@@ -78,12 +78,13 @@ class LocalRequestRate:
         room, seconds = self.left(client)
         if room < 1:
             return room, seconds
-        own = self._window.own
+        window = self._windows[1]
+        own = window.own
         if client in own:
             own[client] += 1
         else:
             if len(own) >= self._most:
-                self._window.forget(max(1, self._most // 10))
+                window.forget(max(1, self._most // 10))
             own[client] = 1
         return room - 1, seconds
 
@@ -93,7 +94,7 @@ class LocalRequestRate:
         if not self._begins <= now < self._ends:
             self._roll(now)
         # Lookups in place of calls: every read passes here.
-        window, last = self._window, self._before
+        last, window = self._windows
         count = window.own.get(client, 0)
         before = last.own.get(client, 0)
         if window.others or last.others:
@@ -113,7 +114,7 @@ class LocalRequestRate:
         """
         grown = [
             (count - window.sent.get(client, 0), count, client, window)
-            for window in (self._before, self._window)
+            for window in self._windows
             # A copy, because requests go on being counted meanwhile.
             for client, count in window.own.copy().items()
             if count > window.sent.get(client, 0)
@@ -122,6 +123,8 @@ class LocalRequestRate:
             total = shared.count(self._key(client, window), by, count, 2 * self.rate.seconds)
             if total is None:
                 return False
+            if client not in window.own:  # forgotten meanwhile
+                continue
             window.sent[client] = count
             # Counts only grow; a smaller one comes from a Memcached that has forgotten.
             others = max(total - count, window.others.get(client, 0))
@@ -133,9 +136,9 @@ class LocalRequestRate:
         """Begin the window of this moment. A clock that was set back begins anew."""
         seconds = self.rate.seconds
         number = int(now // seconds)
-        last = self._window
-        self._before = last if last.number == number - 1 else _Window(number - 1)
-        self._window = _Window(number)
+        last = self._windows[1]
+        before = last if last.number == number - 1 else _Window(number - 1)
+        self._windows = before, _Window(number)
         self._begins = number * seconds
         self._ends = self._begins + seconds
 

@@ -127,8 +127,26 @@ def test_many_clients_take_bounded_memory_and_limit_nobody_else() -> None:
     assert send(rate, "first", 3) == 2
     for number in range(10_000):
         assert send(rate, f"client {number}", 3) == 2
-    assert len(rate._window.own) <= 100
+    assert len(rate._windows[1].own) <= 100
     assert send(rate, "first", 3) == 2  # forgotten
+
+
+def test_a_client_that_is_forgotten_while_it_is_merged_is_counted_anew() -> None:
+    class Slow(Shared):
+        def count(self, key: str, by: int, whole: int, ttl: int) -> int | None:
+            if not self.asked:
+                for number in range(200):
+                    send(rate, f"client {number}", 1)
+            return super().count(key, by, whole, ttl)
+
+    shared = Slow()
+    rate = LocalRequestRate("default", Rate(10, 60), Clock(), most_clients=100)
+    send(rate, "first", 3)
+    rate.merge(shared)
+    [(key, *_)] = shared.asked
+    send(rate, "first", 2)
+    rate.merge(shared)
+    assert (key, 2, 2, 120) in shared.asked
 
 
 def test_a_clock_that_jumps_limits_nobody_for_ever() -> None:
