@@ -18,6 +18,9 @@ log = structlog.get_logger()
 TICK: Final = 0.5
 """Seconds between two looks at all connections."""
 
+A_TURN: Final = 50
+"""Connections that are looked at in one turn of the loop: each may get a reply that takes time."""
+
 MOST_UNSENT: Final = 64 * 1024 * 1024
 """The most bytes of replies that wait for slow readers. Beyond, the slowest is cut."""
 
@@ -104,10 +107,19 @@ class Connections:
         self._stuck.pop(connection, None)
 
     def look(self) -> None:
-        """Look at every connection."""
+        """Look at every connection: at some at once, and at the others in the loop's next turns."""
         self.now = self._clock()
-        for connection in list(self._open):
-            connection.look(self.now)
+        self._look_at(list(self._open))
+
+    def _look_at(self, connections: list[Connection]) -> None:
+        for connection in connections[:A_TURN]:
+            if connection in self._open:
+                connection.look(self.now)
+        rest = connections[A_TURN:]
+        if rest:
+            asyncio.get_running_loop().call_soon(self._look_at, rest)
+        elif self._open:
+            self._look_later()
 
     def _look_later(self) -> None:
         if not self._looking:
@@ -117,8 +129,6 @@ class Connections:
     def _look(self) -> None:
         self._looking = False
         self.look()
-        if self._open:
-            self._look_later()
 
     def _make_room(self, among: Iterable[Connection], new: Connection) -> bool:
         """Cut the connection that has been silent longest; returns whether there was one."""

@@ -124,3 +124,18 @@ def test_a_connection_at_work_is_not_silent_and_one_that_reads_nothing_is() -> N
         server.app.may_answer.set()
 
     run(steps)
+
+
+def test_many_connections_are_looked_at_in_several_turns() -> None:
+    async def steps() -> None:
+        server = Served(limits={"max_connections": 1_000})
+        transports = [RecordingTransport(f"10.0.{n // 200}.{n % 200}") for n in range(400)]
+        for each in transports:
+            server.connect(each)
+        server.after(10)
+        assert 0 < sum(each.closed for each in transports) < 200
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert all(each.closed for each in transports)
+
+    run(steps)
