@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Final, Protocol
 
 from app.core.logging import structlog
@@ -60,6 +61,7 @@ class Connections:
         self._open: dict[Connection, None] = {}
         self._of: dict[str, dict[Connection, None]] = {}
         self._stuck: dict[Connection, None] = {}
+        self._silent: list[tuple[float, Connection]] = []
         self._looking = False
         self._told = Seldom(clock)
 
@@ -73,10 +75,17 @@ class Connections:
         client = connection.key
         limits = self.limits
         own = () if client is None else self._of.get(client, ())
+        stays = True
         if len(own) >= limits.per_client:
-            stays = self._make_room(own, connection)
-        else:
-            stays = len(self._open) < limits.connections or self._make_room(self._open, connection)
+            self._tell(connection)
+            stays = self._cut_last(_silent(own))
+        elif len(self._open) >= limits.connections:
+            self._tell(connection)
+            # A list for each that comes would hold up all others, where thousands are open.
+            stays = self._cut_last(self._silent)
+            if not stays:
+                self._silent = _silent(self._open)
+                stays = self._cut_last(self._silent)
         if stays:
             self._open[connection] = None
             if client is not None:
@@ -109,6 +118,7 @@ class Connections:
     def look(self) -> None:
         """Look at every connection: at some at once, and at the others in the loop's next turns."""
         self.now = self._clock()
+        self._silent = []
         self._look_at(list(self._open))
 
     def _look_at(self, connections: list[Connection]) -> None:
@@ -130,17 +140,17 @@ class Connections:
         self._looking = False
         self.look()
 
-    def _make_room(self, among: Iterable[Connection], new: Connection) -> bool:
-        """Cut the connection that has been silent longest; returns whether there was one."""
-        silent = [(since, one) for one in among if (since := one.silent_since) is not None]
-        self._tell(new)
-        if not silent:
-            return False
-        _, longest = min(silent, key=lambda pair: pair[0])
-        # Not when the loop tells that it is lost: of many that come in one turn, each makes room.
-        self.closed(longest)
-        longest.cut()
-        return True
+    def _cut_last(self, silent: list[tuple[float, Connection]]) -> bool:
+        """Cut the last one of the list that is still silent; returns whether there was one."""
+        while silent:
+            since, longest = silent.pop()
+            if longest in self._open and longest.silent_since == since:
+                # Before the loop tells that it is lost: of many that come in one turn, each is to
+                # make room.
+                self.closed(longest)
+                longest.cut()
+                return True
+        return False
 
     def _tell(self, new: Connection) -> None:
         if times := self._told.due(None):
@@ -152,3 +162,9 @@ class Connections:
                 most_per_client=self.limits.per_client,
                 times=times,
             )
+
+
+def _silent(connections: Iterable[Connection]) -> list[tuple[float, Connection]]:
+    """The silent ones of these connections and since when, the longest silent one last."""
+    pairs = [(since, one) for one in connections if (since := one.silent_since) is not None]
+    return sorted(pairs, key=itemgetter(0), reverse=True)

@@ -56,6 +56,30 @@ def test_beyond_the_limit_the_longest_silent_one_is_closed() -> None:
     run(steps)
 
 
+def test_many_that_come_beyond_the_limit_do_not_each_look_at_all_others() -> None:
+    class Asked(FakeConnection):
+        times = 0
+
+        @property
+        def silent_since(self) -> float | None:
+            Asked.times += 1
+            return self.since
+
+        @silent_since.setter
+        def silent_since(self, since: float | None) -> None:
+            self.since = since
+
+    async def steps() -> None:
+        open_ = connections(max_connections=100)
+        old = [Asked(None, float(number)) for number in range(100)]
+        new = [Asked(None, 200.0) for _ in range(50)]
+        assert all(map(open_.opened, [*old, *new]))
+        assert [each.was_cut for each in old] == [True] * 50 + [False] * 50
+        assert Asked.times <= 200
+
+    run(steps)
+
+
 def test_where_all_are_at_work_the_new_one_cannot_stay() -> None:
     async def steps() -> None:
         open_ = connections(max_connections=1)
