@@ -311,13 +311,12 @@ class Protocol(HttpToolsProtocol):
     # What is answered.
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        asks, cycle.waiting_for_100_continue = cycle.waiting_for_100_continue, False
         if self._in_body and cycle is self.cycle:
             self._held = cycle, app
             self._deadline = self._connections.now + self._limits.body_seconds
-            if cycle.waiting_for_100_continue:
-                cycle.waiting_for_100_continue = False
-                if cycle.scope["http_version"] == "1.1":  # RFC 9110, 10.1.1
-                    self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if asks and cycle.scope["http_version"] == "1.1":  # RFC 9110, 10.1.1
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
         self._running = cycle
         if self._leaving or self._shared.draining() or (self._upgrade and cycle is self.cycle):

@@ -129,6 +129,22 @@ def test_a_client_that_asks_before_it_sends_a_body_is_told_to_go_on() -> None:
     run(exchange)
 
 
+def test_where_no_body_follows_nobody_is_told_to_go_on() -> None:
+    class Reading(AtOnce):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await super().__call__(scope, receive, send)
+
+    async def exchange() -> None:
+        server, transport = Served(Reading()), RecordingTransport()
+        server.app.may_answer.set()
+        server.connect(transport).data_received(LATER[:-2] + b"expect: 100-continue\r\n\r\n")
+        await turns()
+        assert statuses(transport) == [200]
+
+    run(exchange)
+
+
 def test_a_body_that_is_too_large_as_it_is_sent_is_not_read() -> None:
     chunk = b"400\r\n" + bytes(1024) + b"\r\n"
     endless = b"1;" + bytes(60_000)
