@@ -74,9 +74,13 @@ class Connections:
         limits = self.limits
         own = () if client is None else self._of.get(client, ())
         if len(own) >= limits.per_client:
-            stays = self._make_room(own, connection)
+            self._tell("MAX_CONNECTIONS_PER_CLIENT", limits.per_client, connection)
+            stays = self._make_room(own)
+        elif len(self._open) >= limits.connections:
+            self._tell("MAX_CONNECTIONS", limits.connections, connection)
+            stays = self._make_room(self._open)
         else:
-            stays = len(self._open) < limits.connections or self._make_room(self._open, connection)
+            stays = True
         if stays:
             self._open[connection] = None
             if client is not None:
@@ -130,22 +134,16 @@ class Connections:
         self._looking = False
         self.look()
 
-    def _make_room(self, among: Iterable[Connection], new: Connection) -> bool:
+    def _make_room(self, among: Iterable[Connection]) -> bool:
         """Cut the connection that has been silent longest; returns whether there was one."""
         silent = [(since, one) for one in among if (since := one.silent_since) is not None]
-        self._tell(new)
         if not silent:
             return False
         min(silent, key=lambda pair: pair[0])[1].cut()
         return True
 
-    def _tell(self, new: Connection) -> None:
-        if times := self._told.due(None):
+    def _tell(self, setting: str, most: int, new: Connection) -> None:
+        if times := self._told.due(setting):
             log.warning(
-                "connections_limited",
-                client=new.key,
-                connections=len(self._open),
-                most=self.limits.connections,
-                most_per_client=self.limits.per_client,
-                times=times,
+                "connections_limited", setting=setting, most=most, client=new.key, times=times
             )
