@@ -120,11 +120,14 @@ class Edge:
         detail: str,
         *,
         headers: Iterable[tuple[bytes, bytes]] = (),
+        method: bytes = b"",
+        target: bytes = b"",
     ) -> tuple[int, bytes, bytes]:
         """Refuse what is no request to the application, on behalf of a server.
 
-        `state` is the application's. Returns the status, the lines of the head and the body, and
-        writes the line of the log, in which `-` stands for what could not be read.
+        `state` is the application's; `method` and `target` are empty where the head could not be
+        read. Returns the status, the lines of the head and the body, and writes the line of the
+        log, in which `-` stands for what could not be read.
         """
         started = time.perf_counter()
         admission: Admission = state["admission"]
@@ -132,7 +135,8 @@ class Edge:
         answer = _refused(Refusal(problem, detail, list(headers)), request_id)
         visit = request_id, admission.client(peer), b"", answer
         if state["context"].access_log:
-            self._log(_UNREAD, visit, answer.status, started, len(answer.body))
+            read = _read(method, target) if method else _UNREAD
+            self._log(read, visit, answer.status, started, len(answer.body))
         head = b"%bx-request-id: %b\r\n" % (answer.head, request_id.encode("ascii"))
         return answer.status, head, answer.body
 
@@ -227,6 +231,12 @@ def _refused(refusal: Refusal, request_id: str) -> Answer:
     length = str(len(body)).encode("ascii")
     headers = [(b"content-length", length), (b"content-type", errors.PROBLEM_JSON.encode("ascii"))]
     return answer_of(answer.status, [*refusal.headers, *headers], body)
+
+
+def _read(method: bytes, target: bytes) -> Scope:
+    """What the log says of a request that never reached the application."""
+    path, _, query = target.partition(b"?")
+    return {"method": method.decode("latin-1"), "raw_path": path, "query_string": query}
 
 
 def _with_id(headers: Iterable[tuple[bytes, bytes]], visit: Visit) -> RawHeaders:

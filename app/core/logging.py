@@ -1,8 +1,8 @@
 """Logging: one pipeline to standard error for our own events and for every library's records.
 
-An event has a constant name and fields: `log.info("series_loaded", pair="BRLBTC", rows=564)`. On a
-terminal it is coloured text, elsewhere one JSON object per line. Libraries log through the standard
-library; their message becomes the event, and their logger's name becomes a field.
+An event has a constant name and fields: `log.info("load_finished", pair="BRLBTC", inserted=564)`.
+On a terminal it is coloured text, elsewhere one JSON object per line. Libraries log through the
+standard library; their message becomes the event, and their logger's name becomes a field.
 
 Every line goes through one `Output`. Lines of requests may wait there until the event loop's turn
 ends; any other line writes those first, so the order is that of the events.

@@ -70,10 +70,18 @@ def network(text: str) -> Network:
     """Read an address or a network of proxies."""
     try:
         return ipaddress.ip_network(text)
-    except ValueError as error:
+    except ValueError:
         raise PydanticCustomError(
             "network",
-            "holds {written}, which is neither an address nor a network ({problem}); write "
-            "10.0.0.7, 10.0.0.0/16 or fd00::/8, with commas between",
-            {"written": repr(text), "problem": str(error)},
+            "holds {written}, which is neither an address nor a network; write {example}, "
+            "with commas between",
+            {"written": repr(text), "example": _network_meant(text)},
         ) from None
+
+
+def _network_meant(text: str) -> str:
+    """The network of an address that was written with a length, else examples."""
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return "10.0.0.7, 10.0.0.0/16 or fd00::/8"

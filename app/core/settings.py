@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -57,6 +58,23 @@ OWN_ADDRESSES: Final = frozenset(
 """What the paths of the API begin with, besides pairs."""
 
 MOST_WORKERS: Final = 64
+
+_NUMBERS: Final = frozenset(
+    [
+        "finite_number",
+        "float_parsing",
+        "float_type",
+        "greater_than",
+        "greater_than_equal",
+        "int_from_float",
+        "int_parsing",
+        "int_parsing_size",
+        "int_type",
+        "less_than",
+        "less_than_equal",
+    ]
+)
+"""Pydantic's types of problems with a number."""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 
@@ -399,5 +417,20 @@ def _line(item: ErrorDetails) -> str:
     if not item["loc"]:
         return item["msg"]
     name = str(item["loc"][0])
-    shown = f"={item['input']}" if Settings.model_fields[name].repr else ""
-    return f"{name.upper()}{shown}: {item['msg']}"
+    field = Settings.model_fields[name]
+    shown = f"={item['input']}" if field.repr else ""
+    problem = item["msg"] if item["type"] not in _NUMBERS else _out_of_range(field)
+    return f"{name.upper()}{shown}: {problem}"
+
+
+def _out_of_range(field: FieldInfo) -> str:
+    """Say which numbers a setting takes: pydantic names one end of the range, or none."""
+    kind = "a whole number" if field.annotation is int else "a number"
+    words = {"ge": "from {}", "gt": "above {}, up", "le": "to {}"}
+    ends = [
+        text.format(getattr(end, name))
+        for end in field.metadata
+        for name, text in words.items()
+        if hasattr(end, name)
+    ]
+    return " ".join([f"is not {kind}", *ends])

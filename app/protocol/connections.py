@@ -77,10 +77,10 @@ class Connections:
         own = () if client is None else self._of.get(client, ())
         stays = True
         if len(own) >= limits.per_client:
-            self._tell(connection)
+            self._tell("MAX_CONNECTIONS_PER_CLIENT", limits.per_client, connection)
             stays = self._cut_last(_silent(own))
         elif len(self._open) >= limits.connections:
-            self._tell(connection)
+            self._tell("MAX_CONNECTIONS", limits.connections, connection)
             # A list for each that comes would hold up all others, where thousands are open.
             stays = self._cut_last(self._silent)
             if not stays:
@@ -152,15 +152,10 @@ class Connections:
                 return True
         return False
 
-    def _tell(self, new: Connection) -> None:
-        if times := self._told.due(None):
+    def _tell(self, setting: str, most: int, new: Connection) -> None:
+        if times := self._told.due(setting):
             log.warning(
-                "connections_limited",
-                client=new.key,
-                connections=len(self._open),
-                most=self.limits.connections,
-                most_per_client=self.limits.per_client,
-                times=times,
+                "connections_limited", setting=setting, most=most, client=new.key, times=times
             )
 
 

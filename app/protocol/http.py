@@ -423,7 +423,13 @@ class Protocol(HttpToolsProtocol):
     def _send_refusal(self, refused: Refused) -> None:
         app: Any = self.app
         status, head, body = app.refuse(
-            self.app_state, self.client, refused.answer, refused.detail, headers=refused.headers
+            self.app_state,
+            self.client,
+            refused.answer,
+            refused.detail,
+            headers=refused.headers,
+            method=self._method,
+            target=self.url if self._method else b"",
         )
         start = self._shared.lines.of(self.server_state.default_headers)
         if self._method == b"HEAD":

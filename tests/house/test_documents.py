@@ -199,6 +199,18 @@ def is_short(document: Path) -> bool:
     return len(document.read_text().splitlines()) <= LONGEST_README
 
 
+def test_every_event_of_the_log_is_documented() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    line = re.compile(r"\blog\.(?:info|warning|error|exception)\(\s*\"([a-z_]+)\"")
+    events = {
+        event
+        for path in (ROOT / "app").rglob("*.py")
+        for event in line.findall(path.read_text("utf-8"))
+    }
+    assert events
+    assert sorted(event for event in events if f"`{event}`" not in page) == []
+
+
 def test_the_readme_is_short(tmp_path: Path) -> None:
     assert is_short(README)
     (tmp_path / "README.md").write_text("\n" * (LONGEST_README + 1))

@@ -76,6 +76,7 @@ class AtOnce:
         self.paths: list[str] = []
         self.headers: list[list[tuple[bytes, bytes]]] = []
         self.refusals: list[tuple[int, str]] = []
+        self.refused: list[tuple[bytes, bytes]] = []
         self.may_answer = asyncio.Event()
 
     def answer_now(self, scope: Scope, send_whole: Any) -> bool:
@@ -92,9 +93,18 @@ class AtOnce:
         await send({"type": "http.response.body", "body": b""})
 
     def refuse(
-        self, _state: Any, _client: Any, answer: Answer, detail: str, *, headers: Any
+        self,
+        _state: Any,
+        _client: Any,
+        answer: Answer,
+        detail: str,
+        *,
+        headers: Any,
+        method: bytes,
+        target: bytes,
     ) -> tuple[int, bytes, bytes]:
         self.refusals.append((answer.status, detail))
+        self.refused.append((method, target))
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         return answer.status, lines + b"content-length: 2\r\n", b"no"
 

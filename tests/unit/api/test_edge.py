@@ -195,12 +195,10 @@ def test_what_the_server_refuses_itself_is_a_problem_with_its_line_and_its_id() 
     async def run() -> None:
         async with LifespanManager(app) as manager:
             state = manager._state
-            for peer in (("::ffff:192.0.2.7", 4711), None):
-                replies.append(
-                    app.refuse(
-                        state, peer, errors.MALFORMED, "No.", headers=[(b"retry-after", b"1")]
-                    )
-                )
+            headers = [(b"retry-after", b"1")]
+            peer = ("::ffff:192.0.2.7", 4711)
+            replies.append(app.refuse(state, peer, errors.MALFORMED, "No.", headers=headers))
+            app.refuse(state, None, errors.MALFORMED, "No.", method=b"GET", target=b"/\xff?a=1")
 
     with capture_logs() as lines:
         asyncio.run(run())
@@ -227,7 +225,8 @@ def test_what_the_server_refuses_itself_is_a_problem_with_its_line_and_its_id() 
         "status": 400,
         "bytes": len(body),
     }
-    assert lines == [expected | {"client": "192.0.2.7"}, expected | {"client": "127.0.0.1"}]
+    read = {"method": "GET", "path": "/\ufffd", "query": "a=1", "client": "127.0.0.1"}
+    assert lines == [expected | {"client": "192.0.2.7"}, expected | read]
 
 
 @pytest.mark.parametrize("target", ["/" + "a" * 60_000, "/%0A" + "%61" * 20_000])

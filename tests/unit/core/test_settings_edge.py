@@ -45,9 +45,17 @@ def test_proxies_are_addresses_and_networks() -> None:
     assert proxies == tuple(map(ip_network, ("127.0.0.1", "10.0.0.0/16", "fd00::/8")))
 
 
-@pytest.mark.parametrize("written", ["10.0.0.7/16", "proxy", "10.0.0.0/33"])
-def test_what_is_no_network_is_refused(written: str) -> None:
-    assert "neither an address nor a network" in refused(trusted_proxies=written)
+@pytest.mark.parametrize(
+    ("written", "fix"),
+    [
+        ("10.0.0.7/16", "write 10.0.0.0/16, with"),
+        ("proxy", "write 10.0.0.7, 10.0.0.0/16 or fd00::/8"),
+        ("10.0.0.0/33", "write 10.0.0.7, 10.0.0.0/16 or fd00::/8"),
+    ],
+)
+def test_what_is_no_network_is_refused(written: str, fix: str) -> None:
+    said = refused(trusted_proxies=written)
+    assert f"holds '{written}', which is neither an address nor a network; {fix}" in said
 
 
 def test_connections_are_a_number_or_auto() -> None:

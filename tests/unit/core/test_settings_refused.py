@@ -13,10 +13,11 @@ from tests.support.api import refused, settings
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("CACHE_TTL_SECONDS", "1.5", "integer"),
-        ("PORT", "70000", "65535"),
-        ("MB_REQUESTS_PER_SECOND", "0", "0.001"),
-        ("MB_REQUESTS_PER_SECOND", "nan", "10000"),
+        ("CACHE_TTL_SECONDS", "1.5", "is not a whole number from 1 to 2592000"),
+        ("PORT", "70000", "is not a whole number from 0 to 65535"),
+        ("HEADER_TIMEOUT_SECONDS", "10s", "is not a whole number from 1 to 3600"),
+        ("MB_REQUESTS_PER_SECOND", "0", "is not a number from 0.001 to 10000"),
+        ("UPSTREAM_RETRY_SECONDS", "nan", "is not a number above 0, up to 3600"),
         ("ENV", "production", "'dev' or 'prod'"),
         ("SINGLE_NODE", "maybe", "boolean"),
         ("ALLOWED_PAIRS", ",", "write one item or several"),

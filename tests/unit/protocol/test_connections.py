@@ -104,7 +104,14 @@ def test_a_client_beyond_its_limit_loses_one_of_its_own() -> None:
                 assert open_.opened(each)
             assert open_.opened(FakeConnection("a", 5.0))
         [line] = lines  # one a minute
-        assert (line["event"], line["client"], line["times"]) == ("connections_limited", "a", 1)
+        assert line == {
+            "event": "connections_limited",
+            "log_level": "warning",
+            "setting": "MAX_CONNECTIONS_PER_CLIENT",
+            "most": 2,
+            "client": "a",
+            "times": 1,
+        }
         assert [each.was_cut for each in (other, first, second, third)] == [
             False,
             True,

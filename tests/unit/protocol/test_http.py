@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
@@ -158,6 +159,30 @@ def test_a_body_that_is_too_large_as_it_is_sent_is_not_read() -> None:
             await turns()
             assert statuses(transport) == [413]
             assert server.app.paths == []
+
+    run(exchange)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (post(4, b"12"), (b"POST", b"/body")),
+        (post(1_000_000), (b"POST", b"/body")),
+        (b"GET /here?a=1 HTTP/1.1\r\n\r\n", (b"GET", b"/here?a=1")),
+        (b"GET /here HTTP/1.1\r\nhost: he", (b"", b"")),
+        (b"\x16\x03\x01", (b"", b"")),
+    ],
+    ids=["late body", "large body", "no host", "half a head", "no HTTP"],
+)
+def test_the_log_learns_what_was_read_of_a_refused_request(
+    sent: bytes, read: tuple[bytes, bytes]
+) -> None:
+    async def exchange() -> None:
+        server, transport = Served(), RecordingTransport()
+        server.connect(transport).data_received(GET + sent)
+        server.after(10)
+        await turns()
+        assert server.app.refused == [read]
 
     run(exchange)
 
