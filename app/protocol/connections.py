@@ -128,8 +128,6 @@ class Connections:
         rest = connections[A_TURN:]
         if rest:
             asyncio.get_running_loop().call_soon(self._look_at, rest)
-        elif self._open:
-            self._look_later()
 
     def _look_later(self) -> None:
         if not self._looking:
@@ -138,6 +136,8 @@ class Connections:
 
     def _look(self) -> None:
         self._looking = False
+        if self._open:
+            self._look_later()  # whatever this look meets
         self.look()
 
     def _cut_last(self, silent: list[tuple[float, Connection]]) -> bool:

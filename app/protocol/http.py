@@ -133,6 +133,8 @@ class Protocol(HttpToolsProtocol):
                 self._moved = now
             elif now - self._moved >= self._limits.send_seconds:
                 self.cut()
+        elif self._unsent and not (self._busy() or self._in_head or self._in_body or self._last):
+            self._wait()  # from now on: the client has just taken the last of a reply
         self._unsent = unsent
         if unsent or now < self._deadline:
             return
