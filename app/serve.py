@@ -120,8 +120,10 @@ def _supervised(
     """Serve with several workers, each on sockets of its own at the addresses of `listeners`."""
     bind = _beside(listeners)
     sets = [bind() for _ in range(job.settings.workers)]
-    for each in chain.from_iterable(sets):
-        each.listen(_BACKLOG)
+    # Where they are spread, a worker listens once it is ready: no connection waits for its start.
+    if not _SPREADS:
+        for each in chain.from_iterable(sets):
+            each.listen(_BACKLOG)
 
     def close_ours() -> None:
         for each in listeners:

@@ -9,6 +9,7 @@ One module decides what passes, in this order, outermost first:
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 import time
@@ -25,7 +26,7 @@ from app.api.clients import Client, peer_of
 from app.api.compression import RawHeaders
 from app.api.fast_path import NOSNIFF, Answer, FastPath, Uncompressed, answer_of
 from app.core.access_log import AccessLog, request_ids
-from app.core.errors import MmsError
+from app.core.errors import MmsError, Overloaded
 from app.core.logging import structlog
 from app.core.redaction import redacted
 
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _LONGEST: Final = 200
 """Characters of a path or a query in the log."""
+
+_CUT_OFF: Final = "The service stops, and this request took too long: try again."
 
 _VISIT: Final = "visit"
 _UNKNOWN: Final = Client("-", "-")
@@ -185,6 +188,12 @@ class Edge:
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self.api(scope, receive, counted)
+        except asyncio.CancelledError:
+            # The server has stopped waiting, and says so in the log.
+            if not status:
+                answer = errors.ANSWERS[Overloaded]
+                reply = errors.reply(scope, answer, _CUT_OFF, {"retry-after": "1"})
+                await reply(scope, receive, counted)
         except Exception:  # The last resort: an unexpected error is logged and answered.
             log.exception("request_crashed", method=scope["method"], path=_path(scope))
             # A reply that has begun cannot be taken back; the server then cuts the connection.
