@@ -110,8 +110,11 @@ class SeriesStore(Protocol):
     def version(self, series: Series) -> SeriesVersion:
         """The state of the series and of the records beside it, from one snapshot."""
 
-    def buckets(self, series: Series, first: int, last: int) -> list[int]:
-        """The buckets in [first, last] that have a candle, ascending."""
+    def buckets(self, series: Series, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """The buckets that have a candle in any [first, last] of `spans`, ascending.
+
+        The spans are ascending and disjoint, and a hundred at most: they are read at once.
+        """
 
     def extent(self, series: Series, first: int, last: int) -> tuple[int, int | None, int | None]:
         """How many buckets of [first, last] have a candle, and the first and last of them.
@@ -131,8 +134,8 @@ class SeriesStore(Protocol):
         The first pair is of the buckets from `first`; the last one ends with `last`. Reads no rows.
         """
 
-    def averaged(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
-        """The buckets in [first, last] that have a row of averages, ascending, and which it has.
+    def averaged(self, series: Series, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The buckets of `spans` that have a row of averages, and which it has; see `buckets`.
 
         The bit of value 1 stands for the first of WINDOWS, 2 for the second, 4 for the third.
         """

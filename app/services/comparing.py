@@ -57,7 +57,7 @@ def requests(
     if state.first is not None and state.last is not None:
         low, high = min(first, state.last) - reach, max(last, state.first) + reach
         # If nothing is stored near the spans, compare with the two ends of the series.
-        stored = store.buckets(series, low, high) or [state.first, state.last]
+        stored = store.buckets(series, [(low, high)]) or [state.first, state.last]
     chunks = list(pages(anchored(spans, stored, step, COMPARED), step, size, COMPARED))
     committed = chunks[:pages_a_commit]
     following = bisect_left(stored, committed[0].first)

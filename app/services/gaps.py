@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -36,7 +37,7 @@ _STRETCH: Final = 256
 """Buckets that are counted together. A hole costs the rows of two such stretches."""
 
 _MOST_PARTS: Final = 100
-"""Parts that are read one by one; beyond, one read of all between them is cheaper."""
+"""Parts that one statement reads; beyond, a read of all between them is cheaper."""
 
 
 class Cause(Enum):
@@ -284,23 +285,16 @@ def survey(store: SeriesStore, series: Series, period: Span) -> tuple[list[Span]
     parts = doubtful(period, series.step, _STRETCH, counts)
     if len(parts) > _MOST_PARTS:
         parts = [Span(parts[0].first, parts[-1].last)]
+    before = WARM_UP * series.step
+    candles = store.buckets(series, [(first - before, last) for first, last in parts])
+    averaged = store.averaged(series, parts)
     holes, wrong = [], []
-    for part in parts:
-        gaps, contradicting = compare(store, series, part)
-        holes += gaps
-        wrong += contradicting
+    for first, last in parts:
+        near = candles[bisect_left(candles, first - before) : bisect_right(candles, last)]
+        rows = averaged[bisect_left(averaged, (first, 0)) : bisect_left(averaged, (last + 1, 0))]
+        holes += missing(first, last, series.step, near)
+        wrong += contradictions(first, series.step, near, rows)
     return holes, wrong
-
-
-def compare(store: SeriesStore, series: Series, part: Span) -> tuple[list[Span], list[int]]:
-    """Return what `survey` does, from all rows of `part`. Raises StoreError."""
-    first, last = part
-    candles = store.buckets(series, first - WARM_UP * series.step, last)
-    averaged = store.averaged(series, first, last)
-    return (
-        missing(first, last, series.step, candles),
-        contradictions(first, series.step, candles, averaged),
-    )
 
 
 def explain(

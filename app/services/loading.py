@@ -158,7 +158,7 @@ def _gaps(
             return []
         settled = [item.bucket for item in store.absences(series, *period)]
         settled += [item.bucket for item in refused if item.bucket is not None]
-    stored = store.buckets(series, *period)
+    stored = store.buckets(series, [period])
     return missing(*period, series.step, sorted(chain(stored, settled)))
 
 

@@ -70,7 +70,11 @@ class _Stored:
 
     def within(self, first: int, last: int) -> tuple[int, ...]:
         """The buckets in [first, last] that have a candle, ascending."""
-        return self.buckets[bisect_left(self.buckets, first) : bisect_right(self.buckets, last)]
+        return _between(self.buckets, first, last)
+
+
+def _between(buckets: tuple[int, ...], first: int, last: int) -> tuple[int, ...]:
+    return buckets[bisect_left(buckets, first) : bisect_right(buckets, last)]
 
 
 class MemorySeriesStore:
@@ -110,9 +114,10 @@ class MemorySeriesStore:
         refused = [item.last_seen_at for item in stored.quarantine.values()]
         return SeriesVersion(stored.state, (len(absent), sum(absent)), (len(refused), sum(refused)))
 
-    def buckets(self, series: Series, first: int, last: int) -> list[int]:
-        """The buckets in [first, last] that have a candle, ascending."""
-        return list(self._committed(series).within(first, last))
+    def buckets(self, series: Series, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """The buckets that have a candle in any [first, last] of `spans`, ascending."""
+        stored = self._committed(series)
+        return [bucket for span in spans for bucket in stored.within(*span)]
 
     def extent(self, series: Series, first: int, last: int) -> tuple[int, int | None, int | None]:
         """How many buckets of [first, last] have a candle, and the first and last of them."""
@@ -131,8 +136,8 @@ class MemorySeriesStore:
 
     def stretches(self, series: Series, first: int, last: int, size: int) -> list[tuple[int, int]]:
         """The numbers of candles and of buckets with every average, in each `size` buckets."""
-        averaged = [b for b, which in self.averaged(series, first, last) if which == _EVERY]
-        candles, reach = self.buckets(series, first, last), size * series.step
+        averaged = [b for b, which in self.averaged(series, [(first, last)]) if which == _EVERY]
+        candles, reach = self.buckets(series, [(first, last)]), size * series.step
         starts = range(first, last + 1, reach)
         pairs = [
             [bisect_left(buckets, start + reach) - bisect_left(buckets, start) for start in starts]
@@ -140,13 +145,14 @@ class MemorySeriesStore:
         ]
         return list(zip(*pairs, strict=True))
 
-    def averaged(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
-        """The buckets in [first, last] with a row of averages, ascending, and which it has."""
+    def averaged(self, series: Series, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The buckets of `spans` with a row of averages, ascending, and which it has."""
         rows = self._committed(series).averages
+        buckets = tuple(sorted(rows))
         return [
             (b, sum(1 << n for n, value in enumerate(rows[b].values) if value is not None))
-            for b in sorted(rows)
-            if first <= b <= last
+            for span in spans
+            for b in _between(buckets, *span)
         ]
 
     def quarantined(

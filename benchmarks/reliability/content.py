@@ -15,8 +15,7 @@ from sqlalchemy import Engine, text
 from app.core.market import Series
 from app.db.session import for_reading, reading
 from app.db.stores.series import SqlSeriesStore
-from app.domain.gaps import Span
-from app.services.gaps import compare
+from app.domain.gaps import contradictions
 
 _WHICH: Final = "WHERE pair = :pair AND interval = :interval ORDER BY bucket"
 _CANDLES: Final = text(f"SELECT bucket, open, high, low, close, volume FROM candles {_WHICH}")
@@ -101,7 +100,10 @@ def disagreements(stored: Content, step: int) -> list[str]:
 
 def contradicted(engine: Engine, series: Series) -> list[str]:
     """The buckets that the product's own check finds wrong."""
-    _, wrong = compare(SqlSeriesStore(engine), series, Span(0, 2**40))
+    store, ever = SqlSeriesStore(engine), [(0, 2**40)]
+    wrong = contradictions(
+        0, series.step, store.buckets(series, ever), store.averaged(series, ever)
+    )
     return [f"wrong_averages names {len(wrong)} buckets"] if wrong else []
 
 

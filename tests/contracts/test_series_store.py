@@ -27,6 +27,7 @@ from app.core.market import (
 )
 from app.db import schema
 from app.db.database import open_engine
+from app.db.stores import statements
 from app.db.stores.series import SqlSeriesStore
 from app.domain.gaps import Span
 from app.services.gaps import survey
@@ -108,7 +109,7 @@ VOLUMES: list[Exact | None] = [0, "92233720368.54775808", "0.000000001", None, L
 
 def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
     assert store.state(BTC_DAILY) == EMPTY_SERIES
-    assert store.buckets(BTC_DAILY, 0, NOW) == []
+    assert store.buckets(BTC_DAILY, [(0, NOW)]) == []
     assert store.extent(BTC_DAILY, 0, NOW) == (0, None, None)
     assert store.rows(BTC_DAILY, 0, NOW) == (EMPTY_SERIES, [])
     assert absent(store, 0, NOW) == []
@@ -139,7 +140,7 @@ def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:
 def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> None:
     candles = daily(range(10))
     put(store, candles, [AverageRow(item.bucket, (1, 1, 1)) for item in candles])
-    assert store.buckets(BTC_DAILY, day(3), day(5)) == [day(3), day(4), day(5)]
+    assert store.buckets(BTC_DAILY, [(day(3), day(5))]) == [day(3), day(4), day(5)]
     assert store.extent(BTC_DAILY, day(3), day(5)) == (3, day(3), day(5))
     assert [c.bucket for c, _ in store.rows(BTC_DAILY, day(3), day(5))[1]] == [
         day(3),
@@ -171,7 +172,7 @@ def test_an_error_undoes_the_whole_unit(store: Store) -> None:
 
     with pytest.raises(RuntimeError, match="halfway"):
         fail_at_the_end()
-    assert store.buckets(BTC_DAILY, 0, NOW) == [day(1)]
+    assert store.buckets(BTC_DAILY, [(0, NOW)]) == [day(1)]
     assert absent(store, 0, NOW) == []
     assert store.state(BTC_DAILY).revision == revision
     assert store.state(BTC_DAILY).checked_at == NOW
@@ -243,7 +244,9 @@ def test_writers_of_one_series_wait_for_each_other(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
-    assert store.buckets(BTC_DAILY, 0, NOW) == [day(number) for number in range(writers * rounds)]
+    assert store.buckets(BTC_DAILY, [(0, NOW)]) == [
+        day(number) for number in range(writers * rounds)
+    ]
 
 
 def test_more_rows_than_one_statement_takes_are_written_whole(store: Store) -> None:
@@ -254,7 +257,7 @@ def test_more_rows_than_one_statement_takes_are_written_whole(store: Store) -> N
         unit.put_averages([AverageRow(item.bucket, (1, None, 2)) for item in candles])
         unit.note_absent([day(30) + 60 * number for number in range(10_001)], NOW)
         unit.finish(changed=True, now=NOW)
-    assert store.buckets(minutes, 0, NOW) == [item.bucket for item in candles]
+    assert store.buckets(minutes, [(0, NOW)]) == [item.bucket for item in candles]
     assert store.read(minutes, 200, 0, NOW).count == 10_001
     assert len(store.absences(minutes, 0, NOW)) == 10_001
 
@@ -321,14 +324,32 @@ def test_candles_and_full_rows_of_averages_are_counted_by_stretches(store: Store
     assert store.stretches(BTC_DAILY, day(0), day(8), 4) == [(3, 1), (1, 0), (1, 1)]
     assert store.stretches(BTC_DAILY, day(2), day(3), 4) == [(2, 1)]
     assert store.stretches(BTC_DAILY, day(2), day(9), 4) == [(3, 1), (2, 1)]
-    assert store.averaged(BTC_DAILY, day(0), day(9)) == [
+    assert store.averaged(BTC_DAILY, [(day(0), day(9))]) == [
         (day(1), 1),
         (day(2), 3),
         (day(3), 7),
         (day(5), 6),
         (day(8), 7),
     ]
-    assert store.averaged(BTC_DAILY, day(2), day(5)) == [(day(2), 3), (day(3), 7), (day(5), 6)]
+    assert store.averaged(BTC_DAILY, [(day(2), day(5))]) == [(day(2), 3), (day(3), 7), (day(5), 6)]
+
+
+def test_a_hundred_spans_are_read_at_once(store: Store) -> None:
+    put(store, daily(range(400)), [AverageRow(day(n), (1, None, None)) for n in range(400)])
+    put_elsewhere(store, daily(range(500)))
+    spans = [(day(n), day(n + 1)) for n in range(2, 402, 4)]
+    inside = [day(n) for n in range(400) if n % 4 >= 2]
+    assert len(spans) == 100
+    assert store.buckets(BTC_DAILY, spans) == inside
+    assert store.averaged(BTC_DAILY, spans) == [(bucket, 1) for bucket in inside]
+    assert (store.buckets(BTC_DAILY, []), store.averaged(BTC_DAILY, [])) == ([], [])
+    if isinstance(store, SqlSeriesStore) and store._engine.dialect.name == "sqlite":
+        query = statements.averaged(BTC_DAILY, spans).compile(
+            store._engine, compile_kwargs={"literal_binds": True}
+        )
+        with store._engine.connect() as connection:
+            plan = str(connection.execute(text(f"EXPLAIN QUERY PLAN {query}")).all())
+        assert plan.count("bucket>? AND bucket<?") == 100
 
 
 def test_a_version_changes_with_the_data_the_absences_and_the_quarantine(store: Store) -> None:

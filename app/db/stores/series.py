@@ -84,9 +84,9 @@ class SqlSeriesStore:
         """The state of the series and of the records beside it, from one snapshot."""
         return statements.version_of(self._rows(statements.version(series)))
 
-    def buckets(self, series: Series, first: int, last: int) -> list[int]:
-        """The buckets in [first, last] that have a candle, ascending."""
-        query = statements.candles(series, first, last, "bucket")
+    def buckets(self, series: Series, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """The buckets that have a candle in any [first, last] of `spans`, ascending."""
+        query = statements.candles(series, spans, "bucket")
         return self._read(lambda connection: _all(connection.scalars(query)))
 
     def extent(self, series: Series, first: int, last: int) -> tuple[int, int | None, int | None]:
@@ -108,9 +108,9 @@ class SqlSeriesStore:
         records = self._rows(statements.stretches(series, first, last, size))
         return [(candles, averaged) for _, candles, averaged in records]
 
-    def averaged(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
-        """The buckets in [first, last] with a row of averages, ascending, and which it has."""
-        return [tuple(row) for row in self._rows(statements.averaged(series, first, last))]
+    def averaged(self, series: Series, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The buckets of `spans` with a row of averages, ascending, and which it has."""
+        return [tuple(row) for row in self._rows(statements.averaged(series, spans))]
 
     def quarantined(
         self,
@@ -211,12 +211,12 @@ class SqlSeriesUnit:
 
     def candles(self, first: int, last: int) -> list[Candle]:
         """The stored candles of the buckets [first, last], ascending."""
-        query = statements.candles(self._series, first, last, "bucket", *PRICES)
+        query = statements.candles(self._series, [(first, last)], "bucket", *PRICES)
         return [as_candle(*row) for row in self._connection.execute(query)]
 
     def closes(self, first: int, last: int) -> tuple[list[int], list[int]]:
         """Buckets and closes (1e-8) stored in [first, last], ascending, as two equal columns."""
-        query = statements.candles(self._series, first, last, "bucket", "close")
+        query = statements.candles(self._series, [(first, last)], "bucket", "close")
         rows = self._connection.execute(query).all()
         return [row[0] for row in rows], [row[1] for row in rows]
 

@@ -16,8 +16,10 @@ from sqlalchemy import (
     case,
     cast,
     exists,
+    false,
     func,
     not_,
+    or_,
     select,
 )
 
@@ -68,11 +70,21 @@ def within(table: Table, series: Series, first: int, last: int) -> tuple[ColumnE
     return (*is_series(table, series), table.c.bucket >= first, table.c.bucket <= last)
 
 
-def candles(series: Series, first: int, last: int, *columns: str) -> Select[Any]:
-    """These columns of the candles of [first, last], ascending."""
+def within_any(
+    table: Table, series: Series, spans: Sequence[tuple[int, int]]
+) -> ColumnElement[bool]:
+    """The condition that picks one series' rows of the buckets in any [first, last] of `spans`.
+
+    Each is a range of the primary key, but on SQLite only because each names the series.
+    """
+    return or_(false(), *(and_(*within(table, series, *span)) for span in spans))
+
+
+def candles(series: Series, spans: Sequence[tuple[int, int]], *columns: str) -> Select[Any]:
+    """These columns of the candles in any [first, last] of `spans`, ascending."""
     return (
         select(*(CANDLES.c[name] for name in columns))
-        .where(*within(CANDLES, series, first, last))
+        .where(within_any(CANDLES, series, spans))
         .order_by(CANDLES.c.bucket)
     )
 
@@ -204,12 +216,12 @@ def stretches(series: Series, first: int, last: int, size: int) -> Select[int, i
     return select(stretch, *numbers).order_by(stretch)
 
 
-def averaged(series: Series, first: int, last: int) -> Select[int, int]:
-    """The buckets of [first, last] with a row of averages, ascending, and which it has, as bits."""
+def averaged(series: Series, spans: Sequence[tuple[int, int]]) -> Select[int, int]:
+    """The buckets of `spans` with a row of averages, ascending, and which it has, as bits."""
     which = [case((mean.is_not(None), 1 << n), else_=0) for n, mean in enumerate(_MEAN.values())]
     return (
         select(AVERAGES.c.bucket, sum(which[1:], which[0]))
-        .where(*within(AVERAGES, series, first, last))
+        .where(within_any(AVERAGES, series, spans))
         .order_by(AVERAGES.c.bucket)
     )
 

@@ -141,7 +141,7 @@ def test_one_reply_among_many_at_another_scale_is_noticed_though_nothing_is_stor
     store = MemorySeriesStore()
     with pytest.raises(PriceScaleChanged):
         fetch(store, market, 0, 299)
-    assert store.buckets(BTC_DAILY, 0, 2**40) == []
+    assert store.buckets(BTC_DAILY, [(0, 2**40)]) == []
 
 
 def test_a_market_that_crashed_while_nobody_loaded_is_stored() -> None:
@@ -161,7 +161,7 @@ def test_a_reply_without_any_of_the_candles_that_are_known_is_not_believed() -> 
     with pytest.raises(UpstreamNonsense, match="of the same scale: none of them is stored") as told:
         fetch(store, market, 100, 199)
     assert 'make incremental ARGS="--reread' in str(told.value)
-    assert store.buckets(BTC_DAILY, 0, 2**40) == [day(number) for number in range(200, 300)]
+    assert store.buckets(BTC_DAILY, [(0, 2**40)]) == [day(number) for number in range(200, 300)]
     assert store.absences(BTC_DAILY, 0, 2**40) == []
     refused = store.quarantined(BTC_DAILY, 0, 2**40)
     assert {item.bucket for item in refused} == {day(number) for number in range(100, 200)}

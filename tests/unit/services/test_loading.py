@@ -168,7 +168,7 @@ def test_a_stored_candle_that_the_exchange_no_longer_has_stays() -> None:
     del exchange.candles[day(298)]
     report = incremental(store, exchange, days=101)
     assert report.absent == 0
-    assert day(298) in store.buckets(BTC_DAILY, 0, day(300))
+    assert day(298) in store.buckets(BTC_DAILY, [(0, day(300))])
 
 
 def test_a_long_load_that_is_cut_keeps_its_commits_and_goes_on_from_there() -> None:

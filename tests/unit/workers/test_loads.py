@@ -76,7 +76,7 @@ class Stand:
         initial(self.store, self.exchange, self.made.clock, history_days=history_days)
 
     def days(self) -> int:
-        return len(self.store.buckets(BTC_DAILY, 0, day(999)))
+        return len(self.store.buckets(BTC_DAILY, [(0, day(999))]))
 
 
 @pytest.fixture
