@@ -31,7 +31,7 @@ class Refusal:
     headers: RawHeaders
 
 
-class Limits:
+class Rates:
     """The rates that a request counts for, each with its name, and their lines of a head.
 
     The lines are those of draft-ietf-httpapi-ratelimit-headers-12.
@@ -89,8 +89,8 @@ class Admission:
         self._collect = tuple(root + _COLLECT for root in roots)
         reads = [] if rate is None else [("default", rate)]
         collects = [] if collect is None else [("collect", collect)]
-        self._limits = Limits(reads)
-        self._limits_collect = Limits(reads + collects)
+        self._rates = Rates(reads)
+        self._rates_collect = Rates(reads + collects)
 
     def client(self, peer: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Client:
         """The client of a request of this peer, a (host, port) or None, with these headers."""
@@ -111,11 +111,11 @@ class Admission:
         for name, value in headers:
             if name == b"host" and value not in self._allowed and not self._hosts.allow(value):
                 return client, b"", _misdirected(value)
-        limits = self._limits
+        rates = self._rates
         if scope["method"] == "POST" and path.startswith(self._collect):
-            limits = self._limits_collect
-        lines, wait = limits.take(client.key)
-        return client, lines, limits.exceeded(client, wait) if wait else None
+            rates = self._rates_collect
+        lines, wait = rates.take(client.key)
+        return client, lines, rates.exceeded(client, wait) if wait else None
 
 
 def _misdirected(host: bytes) -> Refusal:

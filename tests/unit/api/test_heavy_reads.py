@@ -129,7 +129,7 @@ def test_heavy_reads_without_a_turn_are_refused_while_light_ones_are_answered() 
             ) as client,
         ):
             running = asyncio.create_task(client.get(HEAVY[0]))
-            await asyncio.to_thread(store.reading.wait)
+            await asyncio.to_thread(store.reading.wait, DEADLINE)
             try:
                 waiting = [asyncio.create_task(client.get(target)) for target in HEAVY]
                 for target in LIGHT:
@@ -162,7 +162,7 @@ def test_gaps_that_are_kept_do_not_wait_for_a_turn() -> None:
                 gaps = "/BRLBTC/gaps?interval=1m"
                 tag = (await client.get(gaps)).headers["etag"]
                 running = asyncio.create_task(client.get(HEAVY[0]))
-                await asyncio.to_thread(store.reading.wait)
+                await asyncio.to_thread(store.reading.wait, DEADLINE)
                 try:
                     for headers, status in (({}, 200), ({"if-none-match": tag}, 304)):
                         assert (await client.get(gaps, headers=headers)).status_code == status
