@@ -171,3 +171,19 @@ def test_a_value_is_stored_for_as_long_as_the_ring_says() -> None:
         ring.set("key", b"123")
         ring.close()
     assert host.requests == [b"set key 0 77 3\r\n123\r\n"]
+
+
+def test_a_count_that_another_has_begun_meanwhile_is_added_to() -> None:
+    script = talk(b"NOT_FOUND\r\n", b"NOT_STORED\r\n", b"8\r\n")
+    with nothing_left_behind(), serving(script) as host:
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
+        assert ring.count("key", 2, 5, 120) == 8
+        ring.close()
+
+
+def test_nothing_is_counted_at_a_node_that_is_left_alone() -> None:
+    with nothing_left_behind(), serving(send()) as host:
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
+        assert [ring.count("key", 1, 1, 120) for _ in range(2)] == [None, None]
+        ring.close()
+    assert len(host.requests) == 1
