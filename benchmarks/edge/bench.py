@@ -19,8 +19,8 @@ from benchmarks.reads.data import HOT, Data
 from benchmarks.reads.servers import Server, service
 
 _CLEAR: Final = "5"  # proc_pid_clear_refs(5): the highest mark starts anew
-RATE_LIMIT: Final = "600/minute"
-"""The default, which servers of other benchmarks have not."""
+DEFAULTS: Final = {"RATE_LIMIT": "600/minute", "MAX_CONNECTIONS_PER_CLIENT": "64"}
+"""Defaults that servers of other benchmarks have not."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Bench:
         self, name: str, *, options: Sequence[str] = (), **settings: str
     ) -> AbstractContextManager[Server]:
         """A server with this code, this data, and every default but these settings."""
-        mine = {"INTERVALS": "1d,1m", "RATE_LIMIT": RATE_LIMIT, **settings}
+        mine = {"INTERVALS": "1d,1m", **DEFAULTS, **settings}
         url = f"sqlite:///{self.folder / 'mms.db'}"
         return service(
             name, self.folder, self.root, logged=False, options=options, DB_URL=url, **mine

@@ -34,6 +34,9 @@ AHEAD: Final = -10
 UNLIMITED: Final = "100000000/minute"
 """A RATE_LIMIT that no load reaches: what it costs is measured, too."""
 
+ONE_CLIENT: Final = {"RATE_LIMIT": UNLIMITED, "MAX_CONNECTIONS_PER_CLIENT": "1000"}
+"""Settings under which one address may send all of the load."""
+
 PLAIN: Final = ("--log-level", "warning", "--no-access-log", "--no-server-header")
 """Options that make plain uvicorn as fast as it is; the service sends no `server` header either."""
 
@@ -139,7 +142,7 @@ def service(
     container; `wc` empties it on the other core.
     """
     port = free_port()
-    mine = environment(folder, **{"PORT": str(port), "RATE_LIMIT": UNLIMITED, **settings})
+    mine = environment(folder, **{"PORT": str(port), **ONE_CLIENT, **settings})
     mine |= {"PYTHONPATH": str(root)} | ({} if logged else {"ACCESS_LOG": "off"})
     command = [sys.executable, "-m", "app.serve", *options]
     with _started(name, folder, command, mine, port, "/readyz", piped=logged) as server:
