@@ -66,6 +66,7 @@ def create_app(
         try:
             context = Context.of(runtime, leaving)
             api.openapi_schema = None
+            # FastAPI's own way to extend the document.
             api.openapi = partial(document, api, context)  # type: ignore[method-assign]
             warm = runtime.warm
             with closing(context.checks):

@@ -8,30 +8,13 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from app.api.context import Context
-from app.api.errors import (
-    HEADER_TOO_LARGE,
-    MALFORMED,
-    MISDIRECTED,
-    NOT_FOUND,
-    RATE_LIMITED,
-    REQUEST_TIMEOUT,
-    TOO_LARGE,
-    Answer,
-)
+from app.api.errors import FROM_THE_EDGE, NOT_FOUND, Answer
 from app.api.responses import problem_reply
 from app.core import names
 from app.core.market import Interval
 
-_OTHERS: Final = {
-    MALFORMED: "The request line has no end.",
-    REQUEST_TIMEOUT: "The request did not arrive within 10 s.",
-    TOO_LARGE: "The body is larger than 16,384 bytes.",
-    MISDIRECTED: "'example.com' is no name of this API.",
-    RATE_LIMITED: "More than 600 requests in a minute: try again in 4 s.",
-    HEADER_TOO_LARGE: "The head is larger than 32,768 bytes.",
-    NOT_FOUND: "There is nothing at /example; /docs lists what there is.",
-}
-"""What may be answered in the place of any route, each with an example of its detail."""
+_OTHERS: Final = (*FROM_THE_EDGE, NOT_FOUND)
+"""What may be answered in the place of any route."""
 
 _SPECIAL: Final = frozenset(r"\^$.*+?()[]{}|/")
 """The characters that mean something in a pattern of ECMAScript."""
@@ -42,9 +25,7 @@ def document(api: FastAPI, context: Context) -> dict[str, Any]:
     if api.openapi_schema is None:
         schema = FastAPI.openapi(api)
         replies = schema["components"].setdefault("responses", {})
-        replies |= {
-            answer.code: problem_reply(answer, detail) for answer, detail in _OTHERS.items()
-        }
+        replies |= {answer.code: problem_reply(answer, answer.example) for answer in _OTHERS}
         for path, operations in schema["paths"].items():
             for operation in operations.values():
                 _complete(path, operation, context)

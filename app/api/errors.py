@@ -51,14 +51,60 @@ _UPSTREAM_BLOCKED: Final = (
     "The upstream service refuses requests from this service; the log says why."
 )
 
-NOT_FOUND: Final = Answer(404, "not-found", "There is nothing at this address")
-MALFORMED: Final = Answer(400, "bad-request", "The request is no valid HTTP/1.1")
-REQUEST_TIMEOUT: Final = Answer(408, "request-timeout", "The request did not arrive in time")
-TOO_LARGE: Final = Answer(413, "too-large", "The request's body is too large")
-MISDIRECTED: Final = Answer(421, "misdirected", "The API is not published under this name")
-RATE_LIMITED: Final = Answer(429, "rate-limited", "Too many requests")
-HEADER_TOO_LARGE: Final = Answer(431, "header-too-large", "The request's head is too large")
+NOT_FOUND: Final = Answer(
+    404,
+    "not-found",
+    "There is nothing at this address",
+    "There is nothing at /example; /docs lists what there is.",
+)
+MALFORMED: Final = Answer(
+    400,
+    "bad-request",
+    "The request is no valid HTTP/1.1",
+    "The request cannot be read: the header Host is missing.",
+)
+REQUEST_TIMEOUT: Final = Answer(
+    408,
+    "request-timeout",
+    "The request did not arrive in time",
+    "The request's body was not complete after 10 s.",
+)
+TOO_LARGE: Final = Answer(
+    413,
+    "too-large",
+    "The request's body is too large",
+    "The request's body is too large: at most 16,384 bytes are read.",
+)
+MISDIRECTED: Final = Answer(
+    421,
+    "misdirected",
+    "The API is not published under this name",
+    "The API is not published as 'example.com': its operator lists its names in the setting "
+    "ALLOWED_HOSTS.",
+)
+RATE_LIMITED: Final = Answer(
+    429,
+    "rate-limited",
+    "Too many requests",
+    "192.0.2.7 has sent as many requests as one client may (600/minute): try again in 4 s.",
+)
+HEADER_TOO_LARGE: Final = Answer(
+    431,
+    "header-too-large",
+    "The request's head is too large",
+    "The request has 101 headers; at most 100 are read.",
+)
 INTERNAL: Final = Answer(500, "internal", "An error of ours", public=_INTERNAL)
+
+FROM_THE_EDGE: Final = (
+    MALFORMED,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+    MISDIRECTED,
+    RATE_LIMITED,
+    HEADER_TOO_LARGE,
+)
+"""What may be answered at any address, before anything there can raise."""
 
 ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.UnsupportedPair: Answer(

@@ -6,16 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from app.api.errors import (
-    ANSWERS,
-    HEADER_TOO_LARGE,
-    MALFORMED,
-    MISDIRECTED,
-    NOT_FOUND,
-    RATE_LIMITED,
-    REQUEST_TIMEOUT,
-    TOO_LARGE,
-)
+from app.api.errors import ANSWERS, FROM_THE_EDGE, NOT_FOUND
 from app.core import errors
 
 # What docs and clients may rely on; `code` is in every error reply.
@@ -38,15 +29,7 @@ CONTRACT = {
     "database-unavailable": 503,
 }
 
-WITHOUT_AN_ERROR = (
-    NOT_FOUND,
-    MALFORMED,
-    REQUEST_TIMEOUT,
-    TOO_LARGE,
-    MISDIRECTED,
-    RATE_LIMITED,
-    HEADER_TOO_LARGE,
-)
+WITHOUT_AN_ERROR = (NOT_FOUND, *FROM_THE_EDGE)
 """What is answered before anything can raise."""
 
 
