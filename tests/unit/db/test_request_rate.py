@@ -167,3 +167,13 @@ def test_merging_goes_on_until_it_is_closed() -> None:
     until(lambda: bool(shared.asked))
     merging.close()
     assert not [each for each in threading.enumerate() if each.name == "rates"]
+
+
+def test_a_round_that_finds_the_shared_counts_away_ends_there() -> None:
+    shared, clock = Shared(away=True), Clock()
+    rates = [LocalRequestRate(name, Rate(10, 60), clock) for name in ("default", "collect")]
+    for rate in rates:
+        send(rate, "a", 1)
+    ended = iter([False, True])
+    Merging(rates, shared, wait=lambda _closed, _seconds: next(ended)).close()
+    assert len(shared.asked) == 1
