@@ -119,7 +119,12 @@ def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
             "published, such as ALLOWED_HOSTS=api.example.com"
         )
     network = price_network(settings)
-    database = open_for_api(settings.db_url, settings.db_read_url, migrate=settings.env == "dev")
+    replica = settings.db_read_url
+    database = open_for_api(
+        settings.db_url.get_secret_value(),
+        None if replica is None else replica.get_secret_value(),
+        migrate=settings.env == "dev",
+    )
     return _wired(settings, clock, database, network)
 
 
@@ -137,7 +142,7 @@ def for_command(
     StoreError, and ConfigurationError where DB_URL cannot be a SQLite file's.
     """
     database = open_for_command(
-        settings.db_url,
+        settings.db_url.get_secret_value(),
         create=create,
         migrate=create and settings.env == "dev",
         busy_seconds=busy_seconds,
@@ -154,7 +159,7 @@ def _wired(
     if cache is not None:
         resources.callback(cache.close)
     warm = None
-    if settings.cache_url != "none://":
+    if settings.cache_url.get_secret_value() != "none://":
         near = block_memory(settings.cache_ttl_seconds)
         warm = CachedAverageStore(database.series, near, cache)
     averages: AverageStore = warm or database.series
@@ -206,11 +211,12 @@ def _request_rate(name: str, rate: Rate | Literal["off"], clock: Clock) -> Local
 
 def _shared_cache(settings: Settings) -> MemcachedRing | None:
     """The cache that this process shares with others, if CACHE_URL names one."""
-    if settings.cache_url in ("none://", "memory://"):
+    cache_url = settings.cache_url.get_secret_value()
+    if cache_url in ("none://", "memory://"):
         return None
     from app.db.cache.memcached import MemcachedRing  # noqa: PLC0415 - pymemcache, for this alone
 
-    return MemcachedRing(cache_nodes(settings.cache_url), settings.cache_ttl_seconds)
+    return MemcachedRing(cache_nodes(cache_url), settings.cache_ttl_seconds)
 
 
 def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:
@@ -218,7 +224,7 @@ def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> List
     # A failed load is logged by its command at once: that line must not wait or be dropped.
     logged = (CandlesLoaded, AveragesCalculated, CandleRevised, CandlesRefused, GapDetected)
     heard: dict[type[Event], list[Listener]] = {kind: [listeners.log_line] for kind in logged}
-    shared = settings.cache_url.startswith("memcached://")
+    shared = settings.cache_url.get_secret_value().startswith("memcached://")
     if shared and isinstance(averages, CachedAverageStore):
 
         def read(series: Series, window: Window) -> AverageSlice:
@@ -274,7 +280,7 @@ def open_price_source(
     """
     from app.sources.http import UpstreamHttp  # noqa: PLC0415 - httpx: see LazyPriceSource
 
-    base_url = settings.coingecko_api_base_url
+    base_url = settings.coingecko_api_base_url.get_secret_value()
     limiter = limiter_for(host_of(base_url), settings.coingecko_requests_per_second * USED)
     key = settings.coingecko_api_key
     with UpstreamHttp(
@@ -295,7 +301,7 @@ def price_network(settings: Settings) -> Network:
 
     Call it before anything is opened: a bad variable is then found before there is work to undo.
     """
-    return network_to(settings.coingecko_api_base_url)
+    return network_to(settings.coingecko_api_base_url.get_secret_value())
 
 
 def candle_network(settings: Settings) -> Network:
@@ -305,7 +311,8 @@ def candle_network(settings: Settings) -> Network:
 
 def _candle_base_url(settings: Settings) -> str:
     legacy_one = settings.candle_source == "mercado_bitcoin_legacy"
-    return settings.mb_legacy_api_base_url if legacy_one else settings.mb_api_base_url
+    base_url = settings.mb_legacy_api_base_url if legacy_one else settings.mb_api_base_url
+    return base_url.get_secret_value()
 
 
 @contextmanager

@@ -63,6 +63,18 @@ MALFORMED: Final = Answer(
     "The request is no valid HTTP/1.1",
     "The request cannot be read: the header Host is missing.",
 )
+UNAUTHORIZED: Final = Answer(
+    401,
+    "unauthorized",
+    "The request needs a key",
+    "This needs an API key with the scope collect: send it as Authorization: Bearer KEY.",
+)
+FORBIDDEN: Final = Answer(
+    403,
+    "forbidden",
+    "The request is not allowed",
+    "The key ops has not the scope collect.",
+)
 REQUEST_TIMEOUT: Final = Answer(
     408,
     "request-timeout",
@@ -168,9 +180,16 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         _UPSTREAM,
         "api.coingecko.com asks to wait (429): try again in 60 s.",
     ),
+    errors.BudgetSpent: Answer(
+        429,
+        "rate-limited",
+        "The month's calls are spent",
+        "The calls to api.coingecko.com that this month leaves for requests are used up; the rest is "
+        "the collector's. Try again next month, or read /history.",
+    ),
     errors.OutOfTurn: Answer(
-        503,
-        "upstream-unavailable",
+        429,
+        "rate-limited",
         "The upstream service cannot be asked yet",
         "The next free turn at api.coingecko.com comes in 4.0 s, which is longer than this request "
         "can wait: try again then.",
@@ -266,7 +285,7 @@ def _of_ours(request: Request, error: Exception, seldom: Seldom) -> Response:
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log(answer, error, seldom)
     headers = {}
-    if isinstance(error, errors.Overloaded | errors.UpstreamUnavailable):
+    if isinstance(error, errors.Overloaded | errors.BudgetSpent | errors.UpstreamUnavailable):
         seconds = error.retry_after
         if seconds is not None:
             headers["Retry-After"] = str(max(1, math.ceil(seconds)))

@@ -45,7 +45,7 @@ def main(
 
     def work(settings: Settings, options: argparse.Namespace) -> int:
         try:
-            content = _content(options, settings.db_url, clock)
+            content = _content(options, settings.db_url.get_secret_value(), clock)
         except StoreUnavailable as error:
             raise CommandFailed(SOME_FAILED, f"{error}; nothing was changed") from error
         except OSError as error:

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m app.commands.
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     try:
-        engine = open_engine(settings.db_url)
+        engine = open_engine(settings.db_url.get_secret_value())
         try:
             require_sound(engine)
             migrated = schema.migrate(engine)

@@ -6,6 +6,7 @@ MmsError
 │   ├── ReversedPeriod
 │   └── InvalidParameter · UnknownParameter · RepeatedParameter
 ├── Overloaded              try again in `retry_after` seconds: others are being served
+├── BudgetSpent             try again in `retry_after` seconds: the month's other calls are reserved
 ├── ConfigurationError      change a setting, then start again
 ├── UpstreamError           an outside host did not answer as it should
 │   ├── UpstreamUnavailable     try again later (after `retry_after` seconds, unless it is None)
@@ -72,6 +73,17 @@ class RepeatedParameter(InvalidRequest):
 
 class Overloaded(MmsError):
     """The service has too much to do for this request now; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BudgetSpent(MmsError):
+    """The calls to a host that this month leaves for requests are used up.
+
+    `retry_after` is in seconds.
+    """
 
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)

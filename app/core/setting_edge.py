@@ -21,6 +21,10 @@ _RATE: Final = re.compile(r"([0-9]{1,9})\s*/\s*([a-z]+)", re.ASCII)
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _LONGEST_NAME: Final = 253
+_ORIGIN: Final = re.compile(
+    rf"(?P<scheme>https?)://(?P<host>{_NAME.pattern}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?",
+    re.ASCII,
+)
 
 ANY_HOST: Final = "*"
 
@@ -64,6 +68,24 @@ def host_name(text: str) -> str:
             {"written": repr(text)},
         )
     return name
+
+
+def origin(text: str) -> str:
+    """Check the origin of a web page, `https://app.example.com`; returns it as browsers send it.
+
+    Source: RFC 6454, 6.1: a scheme, a host, and a port that is not the scheme's own.
+    """
+    match = _ORIGIN.fullmatch(text.lower())
+    port = match["port"] if match else None
+    if match is None or (port is not None and int(port) not in range(1, 65_536)):
+        raise PydanticCustomError(
+            "origin",
+            "holds {written}, which is no origin of a page; write scheme and host, and a port that "
+            "is not the scheme's own, without a path: https://app.example.com, http://localhost:3000",
+            {"written": repr(text)},
+        )
+    usual = {"http": "80", "https": "443"}[match["scheme"]]
+    return f"{match['scheme']}://{match['host']}{f':{port}' if port not in (None, usual) else ''}"
 
 
 def network(text: str) -> Network:

@@ -26,7 +26,7 @@ from app.core.errors import ConfigurationError
 
 SUFFIX: Final = "_FILE"
 
-SECRETS: Final = ("DB_URL", "DB_READ_URL", "COINGECKO_API_KEY")
+SECRETS: Final = ("DB_URL", "DB_READ_URL", "CACHE_SECRET", "COINGECKO_API_KEY", "API_KEYS")
 """Settings that may be in a file of their own."""
 
 _NAME: Final = re.compile(r"[\w.-]+")
@@ -81,7 +81,9 @@ class PlaceSource(PydanticBaseSettingsSource):
         """The values of this place, by the field's name."""
         values = {}
         for name, field in self.settings_cls.model_fields.items():
-            if name not in self.current_state:
+            # A path beside the secret itself counts only if the secret comes from there.
+            secret = name.removesuffix(SUFFIX.lower())
+            if name not in self.current_state and secret not in self.current_state:
                 value, key, _ = self.get_field_value(field, name)
                 if value is not None:
                     values[key] = value

@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.core import names, setting_edge, setting_urls
+from app.core.api_keys import ApiKey, read_keys
 from app.core.errors import ConfigurationError, MmsError
 from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
@@ -76,6 +77,9 @@ _NUMBERS: Final = frozenset(
 )
 """Pydantic's types of problems with a number."""
 
+SHORTEST_SECRET: Final = 16
+"""Characters of CACHE_SECRET."""
+
 _KEY: Final = re.compile(r"[A-Za-z0-9+/=._~:@-]{1,512}", re.ASCII)
 
 
@@ -88,31 +92,40 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     env: Literal["dev", "prod"] = "dev"
-    db_url: Annotated[str, _HIDDEN] = "sqlite:///./data/mms.db"
-    db_read_url: Annotated[str | None, _HIDDEN] = None
+    db_url: Annotated[SecretStr, _HIDDEN] = SecretStr("sqlite:///./data/mms.db")
+    db_read_url: Annotated[SecretStr | None, _HIDDEN] = None
     single_node: bool | None = None
 
-    cache_url: Annotated[str, _HIDDEN] = "memory://"
+    cache_url: Annotated[SecretStr, _HIDDEN] = SecretStr("memory://")
     cache_ttl_seconds: int = Field(default=3_600, ge=1, le=2_592_000)
+    cache_secret: Annotated[SecretStr | None, _HIDDEN] = None
 
     allowed_pairs: tuple[Pair, ...] = (Pair("BTC", "BRL"), Pair("ETH", "BRL"))
     intervals: tuple[Interval, ...] = (Interval.DAY,)
     history_days: int = Field(default=365, ge=1, le=10_000)
 
     candle_source: Literal["mercado_bitcoin", "mercado_bitcoin_legacy"] = "mercado_bitcoin"
-    mb_api_base_url: Annotated[str, _HIDDEN] = "https://api.mercadobitcoin.net/api/v4"
-    mb_legacy_api_base_url: Annotated[str, _HIDDEN] = "https://mobile.mercadobitcoin.com.br/v4"
+    mb_api_base_url: Annotated[SecretStr, _HIDDEN] = SecretStr(
+        "https://api.mercadobitcoin.net/api/v4"
+    )
+    mb_legacy_api_base_url: Annotated[SecretStr, _HIDDEN] = SecretStr(
+        "https://mobile.mercadobitcoin.com.br/v4"
+    )
     mb_requests_per_second: float = Field(default=1.0, ge=0.001, le=10_000)
     upstream_retry_seconds: float = Field(default=90.0, gt=0, le=3_600)
 
     allowed_symbols: tuple[Coin, ...] = tuple(
         Coin(symbol, coin_id) for symbol, coin_id in COIN_IDS.items()
     )
-    coingecko_api_base_url: Annotated[str, _HIDDEN] = "https://api.coingecko.com/api/v3"
+    coingecko_api_base_url: Annotated[SecretStr, _HIDDEN] = SecretStr(
+        "https://api.coingecko.com/api/v3"
+    )
     coingecko_api_key: Annotated[SecretStr | None, _HIDDEN] = None
     coingecko_requests_per_second: float = Field(default=0.5, ge=0.001, le=10_000)
+    coingecko_monthly_calls: Literal["off"] | Annotated[int, Field(ge=1, le=1_000_000_000)] = 10_000
     price_currency: Literal["usd", "brl", "eur"] = "usd"
     price_poll_seconds: int = Field(default=300, ge=1, le=86_400)
+    collect_min_seconds: int = Field(default=60, ge=0, le=86_400)
     price_stale_seconds: int = Field(default=900, ge=1, le=604_800)
     price_retention_days: int = Field(default=0, ge=0, le=36_500)
     anomaly_threshold: Thresholds = Thresholds(Decimal("0.05"))
@@ -123,6 +136,14 @@ class Settings(BaseSettings):
     root_path: str = ""
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
+
+    api_keys: Annotated[tuple[ApiKey, ...], _HIDDEN] = ()
+    api_keys_file: Annotated[Path | None, _HIDDEN] = None
+    read_access: Literal["open", "key"] = "open"
+    collect_access: Literal["key", "off"] = "key"
+    cors_origins: tuple[str, ...] = ()
+    docs: Literal["on", "off"] | None = None
+    hsts_seconds: int = Field(default=0, ge=0, le=63_072_000)
 
     max_header_bytes: int = Field(default=32_768, ge=1_024, le=1_048_576)
     max_headers: int = Field(default=100, ge=10, le=10_000)
@@ -143,12 +164,15 @@ class Settings(BaseSettings):
 
     def secrets(self) -> Iterator[str]:
         """What no log, output or reply may show: what the hidden settings hold."""
-        for name, field in type(self).model_fields.items():
+        for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, SecretStr):
-                yield value.get_secret_value()
-            elif not field.repr and isinstance(value, str):
-                yield from secrets_in(value)
+                yield from secrets_in(value.get_secret_value())
+
+    @property
+    def has_docs(self) -> bool:
+        """Whether /docs and the OpenAPI document are served."""
+        return self.docs == "on" or (self.docs is None and self.env == "dev")
 
     @classmethod
     def settings_customise_sources(
@@ -224,23 +248,42 @@ class Settings(BaseSettings):
 
     @field_validator("db_url")
     @classmethod
-    def _database(cls, value: str) -> str:
-        return setting_urls.database_url(value)
+    def _database(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(setting_urls.database_url(value.get_secret_value()))
 
     @field_validator("db_read_url")
     @classmethod
-    def _replica(cls, value: str | None) -> str | None:
-        return None if value is None else setting_urls.replica_url(value)
+    def _replica(cls, value: SecretStr | None) -> SecretStr | None:
+        url = setting_urls.replica_url("" if value is None else value.get_secret_value())
+        return None if url is None else SecretStr(url)
 
     @field_validator("cache_url")
     @classmethod
-    def _cache(cls, value: str) -> str:
-        return setting_urls.cache_url(value)
+    def _cache(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(setting_urls.cache_url(value.get_secret_value()))
+
+    @field_validator("cache_secret")
+    @classmethod
+    def _cache_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = "" if value is None else value.get_secret_value().strip()
+        if secret and len(secret) < SHORTEST_SECRET:
+            raise PydanticCustomError(
+                "cache_secret",
+                "is too short; write {least} characters or more, such as those that "
+                "openssl rand -hex 32 prints",
+                {"least": SHORTEST_SECRET},
+            )
+        return SecretStr(secret) if secret else None
 
     @field_validator("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
     @classmethod
-    def _base_url(cls, value: str) -> str:
-        return setting_urls.base_url(value)
+    def _base_url(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(setting_urls.base_url(value.get_secret_value()))
+
+    @field_validator("coingecko_monthly_calls", mode="before")
+    @classmethod
+    def _monthly_calls(cls, value: Any) -> Any:
+        return _whole_or(value, "off", 1_000_000_000, "which lets each request for a price through")
 
     @field_validator("host")
     @classmethod
@@ -250,35 +293,34 @@ class Settings(BaseSettings):
     @field_validator("workers", mode="before")
     @classmethod
     def _processes(cls, value: Any) -> Any:
-        text = str(value).strip().lower()
-        if text == "auto":
-            return min(usable_cpus(), MOST_WORKERS)
-        if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= MOST_WORKERS:
-            return int(text)
-        raise PydanticCustomError(
-            "workers",
-            "is neither a whole number from 1 to {most} nor auto, which is one for each CPU",
-            {"most": MOST_WORKERS},
-        )
+        number = _whole_or(value, "auto", MOST_WORKERS, "which is one for each CPU")
+        return min(usable_cpus(), MOST_WORKERS) if number == "auto" else number
 
     @field_validator("max_connections", mode="before")
     @classmethod
     def _connections(cls, value: Any) -> Any:
-        text = str(value).strip().lower()
-        if text == "auto":
-            return text
-        if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= 1_000_000:
-            return int(text)
-        raise PydanticCustomError(
-            "connections",
-            "is neither a whole number from 1 to 1000000 nor auto, which is 80 % of the files that "
-            "the process may open (ulimit -n), at most 10000",
-        )
+        meaning = "which is 80 % of the files that the process may open (ulimit -n), at most 10000"
+        return _whole_or(value, "auto", 1_000_000, meaning)
 
     @field_validator("rate_limit", "rate_limit_collect", mode="before")
     @classmethod
     def _rates(cls, value: Any) -> Any:
         return setting_edge.rate(value) if isinstance(value, str) else value
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return read_keys(value)
+        except MmsError as error:
+            raise PydanticCustomError("api_keys", "{reason}", {"reason": str(error)}) from None
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: Any) -> Any:
+        return _listed(value, setting_edge.origin)
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
@@ -336,12 +378,24 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:
-        sqlite = setting_urls.is_sqlite(self.db_url)
+        sqlite = setting_urls.is_sqlite(self.db_url.get_secret_value())
         if self.env == "prod" and sqlite and self.single_node is not True:
             raise PydanticCustomError(
                 "single_node",
                 "DB_URL is SQLite and ENV is prod: several tasks cannot share one file; "
                 "set DB_URL to PostgreSQL, or SINGLE_NODE=true where there is one machine",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _secret_cache_in_production(self) -> Self:
+        shared = self.cache_url.get_secret_value().startswith("memcached://")
+        if self.env == "prod" and shared and self.cache_secret is None:
+            raise PydanticCustomError(
+                "cache_secret",
+                "CACHE_SECRET is empty, CACHE_URL is memcached and ENV is prod: whoever reaches the "
+                "memcached could change averages; write the same 32 random characters or more for "
+                "every process, such as those that openssl rand -hex 32 prints",
             )
         return self
 
@@ -358,7 +412,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _replica_of_this_database(self) -> Self:
         if self.db_read_url is not None:
-            problem = setting_urls.replica_problem(self.db_url, self.db_read_url)
+            problem = setting_urls.replica_problem(
+                self.db_url.get_secret_value(), self.db_read_url.get_secret_value()
+            )
             if problem:
                 raise PydanticCustomError("replica", "{problem}", {"problem": problem})
         return self
@@ -395,6 +451,20 @@ def _listed(value: Any, parse: Any) -> Any:
         return tuple(dict.fromkeys(parse(item) for item in items))
     except MmsError as error:
         raise PydanticCustomError("item", "{reason}", {"reason": str(error)}) from None
+
+
+def _whole_or(value: Any, word: str, most: int, meaning: str) -> Any:
+    """Read a whole number from 1 to `most`, or `word`, whose `meaning` an error says."""
+    text = str(value).strip().lower()
+    if text == word:
+        return text
+    if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most:
+        return int(text)
+    raise PydanticCustomError(
+        "whole_or",
+        "is neither a whole number from 1 to {most} nor {word}, {meaning}",
+        {"most": most, "word": word, "meaning": meaning},
+    )
 
 
 def _distinct(kind: str, spellings: Mapping[str, Sequence[str]]) -> None:

@@ -187,7 +187,9 @@ def loop(
 
 def warn_of_budget(settings: Settings) -> None:
     """Warn that this poll period spends the month's calls before its end."""
-    calls = over_budget(settings.coingecko_api_base_url, settings.price_poll_seconds)
+    calls = over_budget(
+        settings.coingecko_api_base_url.get_secret_value(), settings.price_poll_seconds
+    )
     if calls is not None:
         structlog.get_logger().warning(
             "price_budget_too_small",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import SecretStr
+
 from app.core.settings import Settings
 
 
@@ -14,6 +16,8 @@ def _written(value: object) -> str:
     """A default as a person would write it into `.env`."""
     if value is None:
         return ""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
     return str(value)

@@ -61,7 +61,11 @@ def test_a_file_that_was_saved_on_windows_reads_as_any_other(
     monkeypatch.setenv("CACHE_URL", "none://\r\n")
     read = load_settings(env_file)
     assert (read.env, read.single_node, read.port) == ("prod", True, 80)
-    assert (read.log_format, read.cache_url, read.host) == ("json", "none://", "127.0.0.1")
+    assert (read.log_format, read.cache_url.get_secret_value(), read.host) == (
+        "json",
+        "none://",
+        "127.0.0.1",
+    )
     assert [pair.symbol for pair in read.allowed_pairs] == ["BTC-BRL", "ETH-BRL"]
     assert read.coingecko_api_key is not None
     assert read.coingecko_api_key.get_secret_value() == "CG-key"
@@ -87,7 +91,7 @@ def test_variables_are_expanded_but_not_in_single_quotes(
 
 def test_a_password_in_single_quotes_is_taken_as_it_is_written(env_file: Path) -> None:
     env_file.write_text("DB_URL='postgresql://mms:a${b}c@db/mms'\n")
-    assert load_settings(env_file).db_url == "postgresql://mms:a${b}c@db/mms"
+    assert load_settings(env_file).db_url.get_secret_value() == "postgresql://mms:a${b}c@db/mms"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +170,7 @@ def test_the_content_of_the_file_is_the_value_without_its_line_end(
     name: str, secret: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, str(secret))
-    assert load_settings(None).db_url == URL
+    assert load_settings(None).db_url.get_secret_value() == URL
 
 
 def test_both_forms_in_one_place_are_refused(
@@ -176,11 +180,13 @@ def test_both_forms_in_one_place_are_refused(
     with pytest.raises(ConfigurationError, match="DB_URL and DB_URL_FILE are both set"):
         load_settings(env_file)
     monkeypatch.setenv("DB_URL", "sqlite:///x.db")
-    assert load_settings(env_file).db_url == "sqlite:///x.db"
+    assert load_settings(env_file).db_url.get_secret_value() == "sqlite:///x.db"
     monkeypatch.setenv("DB_URL_FILE", str(secret))
     with pytest.raises(ConfigurationError, match="DB_URL and DB_URL_FILE are both set"):
         load_settings(None)
-    assert load_settings(None, db_url="sqlite:///y.db").db_url == "sqlite:///y.db"
+    assert (
+        load_settings(None, db_url="sqlite:///y.db").db_url.get_secret_value() == "sqlite:///y.db"
+    )
 
 
 def test_an_empty_value_means_that_nothing_is_set(
@@ -189,7 +195,7 @@ def test_an_empty_value_means_that_nothing_is_set(
     env_file.write_text(f"DB_URL_FILE={secret}\nPORT=\n")
     for name in ("DB_URL", "DB_URL_FILE", "PORT"):
         monkeypatch.setenv(name, "")
-    assert load_settings(env_file).db_url == URL
+    assert load_settings(env_file).db_url.get_secret_value() == URL
     assert load_settings(env_file).port == 8000
 
 
@@ -199,13 +205,13 @@ def test_the_env_file_may_name_files_and_the_environment_is_stronger_in_either_f
     env_file = tmp_path / ".env"
     # ENV_FILE and its like are other programs' variables.
     env_file.write_text(f"DB_URL_FILE={secret}\nENV_FILE=absent\n")
-    assert load_settings(env_file).db_url == URL
+    assert load_settings(env_file).db_url.get_secret_value() == URL
     monkeypatch.setenv("DB_URL", "sqlite:///other.db")
-    assert load_settings(env_file).db_url == "sqlite:///other.db"
+    assert load_settings(env_file).db_url.get_secret_value() == "sqlite:///other.db"
     monkeypatch.delenv("DB_URL")
     env_file.write_text("DB_URL_FILE=never-opened\n")
     monkeypatch.setenv("DB_URL_FILE", str(secret))
-    assert load_settings(env_file).db_url == URL
+    assert load_settings(env_file).db_url.get_secret_value() == URL
 
 
 @pytest.mark.parametrize(

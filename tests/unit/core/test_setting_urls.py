@@ -36,7 +36,7 @@ from tests.support.api import settings
     ],
 )
 def test_a_url_that_sqlalchemy_reads_is_taken_as_it_is(url: str) -> None:
-    assert settings(db_url=url).db_url == url
+    assert settings(db_url=url).db_url.get_secret_value() == url
 
 
 @pytest.mark.parametrize(
@@ -172,5 +172,5 @@ def _parts(password: str) -> list[str]:
 @given(PASSWORDS)
 def test_an_escaped_password_is_read_back_whole(password: str) -> None:
     url = f"postgresql://mms:{quote(password, safe='')}@db.example:5432/mms"
-    parts = make_url(settings(db_url=url).db_url)
+    parts = make_url(settings(db_url=url).db_url.get_secret_value())
     assert (parts.password, parts.host, parts.port) == (password, "db.example", 5432)

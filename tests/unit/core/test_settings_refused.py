@@ -33,16 +33,19 @@ def test_a_refusal_names_the_setting_its_value_and_what_is_allowed(
 
 
 def test_every_refusal_is_one_line_that_begins_with_the_settings_name() -> None:
-    for name in Settings.model_fields:
+    for name in Settings.model_fields.keys() - {"api_keys_file"}:  # any text may be a path
         said = refused(**{name: "a\u00a0b"})
         assert said.startswith(name.upper())
         assert "\n" not in said
-        assert ("a\u00a0b" in said.lower()) is not name.endswith(("_url", "_key"))
+        assert ("a\u00a0b" in said.lower()) is Settings.model_fields[name].repr
 
 
 def test_a_cache_has_nodes() -> None:
     written = "memcached://a:11211, [::1]:11212,a:11211"
-    assert cache_nodes(settings(cache_url=written).cache_url) == [("a", 11211), ("::1", 11212)]
+    assert cache_nodes(settings(cache_url=written).cache_url.get_secret_value()) == [
+        ("a", 11211),
+        ("::1", 11212),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ BASES = sorted(name for name in Settings.model_fields if "base_url" in name)
 )
 def test_a_base_url_is_taken_without_slashes_at_its_end(written: str, read: str) -> None:
     for name in BASES:
-        assert getattr(settings(**{name: written}), name) == read
+        assert getattr(settings(**{name: written}), name).get_secret_value() == read
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ def test_there_is_no_replica_by_default() -> None:
     ],
 )
 def test_a_replica_differs_from_the_primary_in_host_or_port(replica: str) -> None:
-    assert settings(db_url=PRIMARY, db_read_url=replica).db_read_url == replica
+    read_url = settings(db_url=PRIMARY, db_read_url=replica).db_read_url
+    assert read_url is not None
+    assert read_url.get_secret_value() == replica
 
 
 @pytest.mark.parametrize(
