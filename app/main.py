@@ -72,7 +72,9 @@ def create_app(
             with closing(context.checks):
                 yield {
                     "context": context,
-                    "admission": Admission(chosen, runtime.rate, runtime.rate_collect),
+                    "admission": Admission(
+                        chosen, runtime.rate, runtime.rate_collect, runtime.clock
+                    ),
                     "fast_path": None if warm is None else FastPath(context, warm),
                 }
         finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.api.checks import Checks
 from app.api.errors import shortened
+from app.api.reply_headers import ReplyHeaders
 from app.api.turns import Turns
 from app.bootstrap import Runtime
 from app.core import names
@@ -32,6 +33,7 @@ class Context:
     inspector: Inspector
     heavy_reads: Turns
     checks: Checks
+    headers: ReplyHeaders
     access_log: bool
     root_path: str
     price_source: PriceSource
@@ -56,6 +58,7 @@ class Context:
             inspector=Inspector(runtime.series, settings.history_days),
             heavy_reads=Turns(settings.heavy_reads, settings.heavy_reads_per_client),
             checks=Checks(),
+            headers=ReplyHeaders(settings),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
             price_source=runtime.price_source,

@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.core import names, setting_edge, setting_urls
-from app.core.api_keys import ApiKey, read_keys
+from app.core.api_keys import COLLECT, ApiKey, read_keys
 from app.core.errors import ConfigurationError, MmsError
 from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
@@ -40,6 +40,9 @@ ENV_FILE: Final = Path(".env")
 
 _HIDDEN: Final[Any] = Field(repr=False)
 """Marks a setting that may hold a password or a key: neither errors nor `repr` show its value."""
+
+STATIC_FILES: Final = "/static-offline-docs"
+"""Where the files of the documentation's page are."""
 
 OWN_ADDRESSES: Final = frozenset(
     [
@@ -173,6 +176,21 @@ class Settings(BaseSettings):
     def has_docs(self) -> bool:
         """Whether /docs and the OpenAPI document are served."""
         return self.docs == "on" or (self.docs is None and self.env == "dev")
+
+    @property
+    def collects_without_key(self) -> bool:
+        """Whether requests that come from this machine may collect a price without a key."""
+        return (
+            self.env == "dev"
+            and self.collect_access == "key"
+            and not self.trusted_proxies
+            and all(setting_edge.is_loopback(host) for host in self.host.split(","))
+            and not self.has_key_to(COLLECT)
+        )
+
+    def has_key_to(self, scope: str) -> bool:
+        """Whether a key, expired or not, has this scope."""
+        return any(scope in key.scopes for key in self.api_keys)
 
     @classmethod
     def settings_customise_sources(

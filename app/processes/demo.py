@@ -90,8 +90,18 @@ Worth opening:
 An example:
   $ curl '{url}'
   {_answer(url)}
-
+{_collecting(base_url, symbol, settings)}
 Stop with Ctrl-C.""")
+
+
+def _collecting(base_url: str, symbol: str, settings: Settings) -> str:
+    """How to collect a price, where this machine may do so without a key."""
+    if not settings.collects_without_key:
+        return ""
+    return f"""
+Collect a price now (without a key, because only this machine can connect):
+  $ curl -X POST {base_url}/collect-once/{symbol}
+"""
 
 
 def _answer(url: str) -> str:

@@ -106,7 +106,7 @@ def test_each_request_is_one_line_in_the_log(api: Client) -> None:
         "query": "range=20",
         "status": 200,
         "bytes": 2,
-        "client": "192.0.2.7",
+        "client": "127.0.0.1",
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from app.api.errors import ANSWERS, FROM_THE_EDGE, NOT_FOUND
+from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.api.models import Problem
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from tests.support.api import Answer, Client, FakePrices, FakeRuntime, load, serving
@@ -77,9 +77,8 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
         if isinstance(route, APIRoute)
         for status, said in route.responses.items()
     }
-    codes = {
-        answer.code: answer.status for answer in (*ANSWERS.values(), *FROM_THE_EDGE, NOT_FOUND)
-    }
+    others = (*FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED, FORBIDDEN)
+    codes = {answer.code: answer.status for answer in (*ANSWERS.values(), *others)}
     codes["method-not-allowed"] = 405
     for path, operation in operations.items():
         assert operation["summary"], path
