@@ -43,7 +43,7 @@ JUDGE_BRANCHES = $(PY) -m checks.branches '$(subst $(space),$(comma),$(strip $(E
 MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental reload collect monitor migrate backup restore \
-	sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz \
+	keys sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz \
 	topology-check lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check ready-ship \
 	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
 	deploy audit audit-packages programs
@@ -100,6 +100,9 @@ backup: ready-run ## Write all data into FILE (data/backup.mmsb), of one moment 
 
 restore: ready-run ## Put the data of FILE into an empty database (ARGS=--replace: into any)
 	@$(PY) -m app.commands.backup restore "$(FILE)" $(ARGS)
+
+keys: ready-run ## Make an API key, shown once (ARGS="new ops --days 90", ARGS=list)
+	@$(PY) -m app.keys $(ARGS)
 
 sandbox: ready-run ## Run the stand-in exchange alone (ARGS="--help")
 	@$(PY) -m app.sandbox $(ARGS)
