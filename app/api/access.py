@@ -58,7 +58,8 @@ class Keys:
         self._file = file
         self._clock = clock
         self._monotonic = monotonic
-        self._stamp = _stamp(file)
+        # Unknown: the file may have changed since the settings were read.
+        self._stamp: tuple[int, ...] | None = None
         self._next_look = monotonic() + LOOK_EVERY
         self._warn()
 
@@ -88,10 +89,13 @@ class Keys:
 
     def _read(self, file: Path) -> None:
         try:
-            self._keys = read_keys(read_secret("API_KEYS", file))
+            keys = read_keys(read_secret("API_KEYS", file))
         except ConfigurationError as error:
             log.error("api_keys_unusable", problem=str(error), kept=[key.id for key in self._keys])
             return
+        if keys == self._keys:
+            return
+        self._keys = keys
         log.info("api_keys_read", keys=[key.id for key in self._keys])
         self._warn()
 
@@ -196,10 +200,8 @@ def _unauthorized(detail: str, error: str | None = None) -> Refusal:
     return Refusal(errors.UNAUTHORIZED, detail, [(b"www-authenticate", challenge.encode("ascii"))])
 
 
-def _stamp(file: Path | None) -> tuple[int, ...] | None:
+def _stamp(file: Path) -> tuple[int, ...] | None:
     """What changes when the file does; None where there is none."""
-    if file is None:
-        return None
     try:
         status = file.stat()
     except OSError:
