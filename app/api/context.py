@@ -34,6 +34,7 @@ class Context:
     checks: Checks
     access_log: bool
     root_path: str
+    has_docs: bool
     price_source: PriceSource
     history_days: int
     _pairs: Mapping[str, Pair]
@@ -58,6 +59,7 @@ class Context:
             checks=Checks(),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
+            has_docs=settings.has_docs,
             price_source=runtime.price_source,
             history_days=settings.history_days,
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},

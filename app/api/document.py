@@ -26,6 +26,8 @@ def document(api: FastAPI, context: Context) -> dict[str, Any]:
         schema = FastAPI.openapi(api)
         replies = schema["components"].setdefault("responses", {})
         replies |= {answer.code: problem_reply(answer, answer.example) for answer in _OTHERS}
+        if context.root_path:
+            schema["servers"] = [{"url": context.root_path}]
         for path, operations in schema["paths"].items():
             for operation in operations.values():
                 _complete(path, operation, context)

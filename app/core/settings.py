@@ -52,7 +52,6 @@ OWN_ADDRESSES: Final = frozenset(
         "openapi.json",
         "pairs",
         "readyz",
-        "static-offline-docs",
         "supported-symbols",
     ]
 )
