@@ -21,7 +21,7 @@ from app.api.origins import Origins, foreign_page
 from app.api.refusals import Refusal
 from app.api.reply_headers import ReplyHeaders
 from app.core.ports import Clock, RequestRate
-from app.core.settings import STATIC_FILES, Settings
+from app.core.settings import Settings
 
 HEALTH: Final = ("/health", "/healthz", "/readyz")
 """What is answered whatever the Host and however often: who asks must not be told a lie."""
@@ -104,7 +104,7 @@ class Admission:
         roots = {"", settings.root_path}
         self._health = frozenset(root + path for root in roots for path in HEALTH)
         self._unkeyed = frozenset(root + path for root in roots for path in _UNKEYED)
-        self._files = tuple(f"{root}{STATIC_FILES}/" for root in roots)
+        self._loaded = tuple(f"{root}/docs/" for root in roots)
         self._collect = tuple(root + _COLLECT for root in roots)
         reads = [] if rate is None else [("default", rate)]
         collects = [] if collect is None else [("collect", collect)]
@@ -161,7 +161,7 @@ class Admission:
         return client, lines + told, key, rates.exceeded(client, wait) if wait else answer
 
     def _is_unkeyed(self, path: str) -> bool:
-        return path in self._unkeyed or path.startswith(self._files)
+        return path in self._unkeyed or path.startswith(self._loaded)
 
 
 def _misdirected(host: bytes) -> Refusal:

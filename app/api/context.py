@@ -36,6 +36,7 @@ class Context:
     headers: ReplyHeaders
     access_log: bool
     root_path: str
+    has_docs: bool
     price_source: PriceSource
     history_days: int
     _pairs: Mapping[str, Pair]
@@ -61,6 +62,7 @@ class Context:
             headers=ReplyHeaders(settings),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
+            has_docs=settings.has_docs,
             price_source=runtime.price_source,
             history_days=settings.history_days,
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},

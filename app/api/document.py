@@ -38,6 +38,8 @@ def document(api: FastAPI, context: Context) -> dict[str, Any]:
         others = (*_OTHERS, *_OF_KEYS)
         replies |= {answer.code: problem_reply(answer, answer.example) for answer in others}
         schema["components"]["securitySchemes"] = {"key": _KEY}
+        if context.root_path:
+            schema["servers"] = [{"url": context.root_path}]
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
                 _complete(path, operation, context)

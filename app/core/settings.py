@@ -41,9 +41,6 @@ ENV_FILE: Final = Path(".env")
 _HIDDEN: Final[Any] = Field(repr=False)
 """Marks a setting that may hold a password or a key: neither errors nor `repr` show its value."""
 
-STATIC_FILES: Final = "/static-offline-docs"
-"""Where the files of the documentation's page are."""
-
 OWN_ADDRESSES: Final = frozenset(
     [
         "anomaly",
@@ -55,7 +52,6 @@ OWN_ADDRESSES: Final = frozenset(
         "openapi.json",
         "pairs",
         "readyz",
-        "static-offline-docs",
         "supported-symbols",
     ]
 )

@@ -74,16 +74,16 @@ def _demonstrate(own: Settings) -> int:
 
 
 def show(base_url: str, settings: Settings) -> None:
-    """Print the three addresses worth opening, and one request with its reply."""
+    """Print the addresses worth opening, and one request with its reply."""
     interval = "" if Interval.DAY in settings.intervals else f"&interval={settings.intervals[0]}"
     pair, symbol = (
         quote(str(item), safe="")
         for item in (settings.allowed_pairs[0], settings.allowed_symbols[0])
     )
     url = f"{base_url}/{pair}/mms?range=20{interval}"
+    docs = f"\n  {base_url}/docs" if settings.has_docs else ""
     output.line(f"""
-Worth opening:
-  {base_url}/docs
+Worth opening:{docs}
   {base_url}/pairs
   {base_url}/history/{symbol}
 

@@ -118,7 +118,7 @@ def test_the_scheme_may_have_any_case(keyed: Client) -> None:
 
 
 def test_health_checks_and_the_documentation_need_no_key(keyed: Client) -> None:
-    for path in ("/health", "/healthz", "/readyz", "/docs", "/openapi.json"):
+    for path in ("/health", "/healthz", "/readyz", "/docs", "/docs/start.js", "/openapi.json"):
         assert keyed.get(path).status == 200, path
 
 

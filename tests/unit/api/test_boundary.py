@@ -65,7 +65,7 @@ def test_a_problem_has_the_members_that_programs_read(api: Client) -> None:
         "/BRLBTC",
         "/BRLBTC/mms/",
         "/BTC%2FBRL/mms?range=20",
-        "/static-offline-docs/%2e%2e/core.py",
+        "/docs/%2e%2e/core.py",
         "/%FF%FE",
         "/" + "a/" * 3000,
         "/nowhere?x=\udcff",
