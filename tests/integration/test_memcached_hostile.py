@@ -161,7 +161,10 @@ def test_a_poisoned_memcached_changes_no_body(
         refused = two.log("cache_entry_refused")
         assert [(line["level"], line["node"]) for line in refused] == [("warning", memcached.name)]
         assert two.log("cache_broke", "cache_refused", "request_crashed") == []
-    figures(f"poisoned memcached: {reader.requests} requests, {reader.wrong} wrong bodies")
+    figures(
+        f"poisoned memcached: {len(POISONS) * len(WINDOWS)} poisoned entries read, "
+        f"{reader.requests} requests, {reader.wrong} wrong bodies"
+    )
     assert reader.wrong == 0
 
 
