@@ -241,7 +241,12 @@ def _shared_cache(settings: Settings) -> MemcachedRing | None:
         return None
     from app.db.cache.memcached import MemcachedRing  # noqa: PLC0415 - pymemcache, for this alone
 
-    return MemcachedRing(cache_nodes(cache_url), settings.cache_ttl_seconds)
+    secret = settings.cache_secret
+    return MemcachedRing(
+        cache_nodes(cache_url),
+        settings.cache_ttl_seconds,
+        None if secret is None else secret.get_secret_value().encode(),
+    )
 
 
 def _listeners(settings: Settings, clock: Clock, averages: AverageStore) -> Listeners:

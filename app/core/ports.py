@@ -252,15 +252,16 @@ class SharedCounts(Protocol):
     def count(self, key: str, by: int, whole: int, ttl: int) -> int | None:
         """Add `by` to the count under the key; returns the new one, None where that is impossible.
 
-        Where there is no count yet, it becomes `whole`, and is kept for `ttl` seconds.
+        Where there is no count yet, it becomes `whole`, and is kept for `ttl` seconds. Keys are any
+        text; others who share the counts' storage do not learn it.
         """
 
 
 class Cache(Protocol):
     """Bytes by key, which may be gone at any time. Never raises: every failure is a miss."""
 
-    def get(self, key: str) -> bytes | None:
-        """The value stored under the key; None for a miss."""
+    def get(self, key: str) -> memoryview | None:
+        """What this installation has stored under the key, unaltered; None for a miss."""
 
     def set(self, key: str, value: bytes) -> None:
         """Store the value where that is possible."""

@@ -33,6 +33,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/db/test_memcached_nonsense.py",
         "tests/integration/contracts/test_cache.py",
     ),
+    "app/db/cache/signing.py": ("tests/unit/db/test_signing.py",),
     "app/db/cache/memory.py": ("tests/unit/db/test_memory_cache.py",),
     "app/db/cache/averages.py": (
         "tests/unit/db/test_cached_averages.py",

@@ -72,7 +72,7 @@ class Timed:
         self._ring = ring
         self.seconds = 0.0
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str) -> memoryview | None:
         """As the ring does."""
         block, seconds = spent(lambda: self._ring.get(key))
         self.seconds += seconds

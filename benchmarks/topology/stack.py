@@ -6,6 +6,7 @@ Everything listens on free loopback ports and keeps its files in one temporary f
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -186,6 +187,7 @@ def stack(folder: Path, programs: Programs, clock: Any) -> Iterator[Stack]:
             "DB_URL": db_url,
             "DB_READ_URL": replica.url(db_url),
             "CACHE_URL": f"memcached://{','.join(node.name for node in ring)}",
+            "CACHE_SECRET": secrets.token_hex(32),
             "ALLOWED_PAIRS": "BRLBTC,BRLETH",
             "MB_API_BASE_URL": base_url,
             "MB_REQUESTS_PER_SECOND": "10000",

@@ -9,11 +9,14 @@ from contextlib import closing, contextmanager
 import structlog
 
 from app.db.cache.memcached import MemcachedRing
+from app.db.cache.signing import Signer
 from tests.support.loopback import nothing_left_behind
 from tests.support.memcached import Memcached
 from tests.support.patience import until
 
-KEYS = [f"mms:1:BTC-BRL:1d:20:{number}:2" for number in range(900)]
+SECRET = b"sixteen characters"
+KEYS = [f"BTC-BRL 1d 20 {number} 2" for number in range(900)]
+NAMES = sorted(Signer(SECRET).entry_name(key) for key in KEYS)
 VALUE = b"value of "
 
 
@@ -32,7 +35,8 @@ def ring_of(
     nodes: list[Memcached], *, patient: bool = False, ttl: int = 60
 ) -> Iterator[MemcachedRing]:
     """A ring over the nodes; a patient one never asks whether a broken node is back."""
-    ring = MemcachedRing([node.address for node in nodes], ttl, wait=never if patient else soon)
+    addresses = [node.address for node in nodes]
+    ring = MemcachedRing(addresses, ttl, SECRET, wait=never if patient else soon)
     with nothing_left_behind(), closing(ring):
         yield ring
 
@@ -43,10 +47,11 @@ def fill(ring: MemcachedRing) -> None:
 
 
 def hits(ring: MemcachedRing) -> set[str]:
-    """The keys whose own value comes back; any other value is a failure."""
-    found = {key: ring.get(key) for key in KEYS}
-    assert [key for key, value in found.items() if value not in (None, VALUE + key.encode())] == []
-    return {key for key, value in found.items() if value is not None}
+    """The names of the entries that come back; another value than its own is a failure."""
+    values = {key: ring.get(key) for key in KEYS}
+    wrong = [key for key, value in values.items() if value not in (None, VALUE + key.encode())]
+    assert wrong == []
+    return {Signer(SECRET).entry_name(key) for key, value in values.items() if value is not None}
 
 
 def events(logged: list[structlog.typing.EventDict]) -> list[tuple[str, str]]:
@@ -58,11 +63,11 @@ def test_the_nodes_share_the_keys_and_each_key_has_one_node(
 ) -> None:
     with ring_of(memcached_nodes) as ring:
         fill(ring)
-        assert hits(ring) == set(KEYS)
+        assert hits(ring) == set(NAMES)
     with ring_of(memcached_nodes[::-1]) as other:  # the order in which they are named is no matter
-        assert hits(other) == set(KEYS)
+        assert hits(other) == set(NAMES)
     held = [node.held() for node in memcached_nodes]
-    assert sorted(key for keys in held for key in keys) == sorted(KEYS)
+    assert sorted(key for keys in held for key in keys) == NAMES
     # Each is within a third of its fair share; chance alone strays 4 % of it.
     assert all(200 < len(keys) < 400 for keys in held)
 
@@ -73,11 +78,11 @@ def test_a_dead_node_costs_its_own_keys_and_no_others(memcached_nodes: list[Memc
         fill(ring)
         gone = set(dead.held())
         dead.kill()
-        assert hits(ring) == set(KEYS) - gone
+        assert hits(ring) == set(NAMES) - gone
         assert not ring.healthy()
         # What is stored again goes to the others, evenly, and is found there.
         fill(ring)
-        assert hits(ring) == set(KEYS)
+        assert hits(ring) == set(NAMES)
         left = [len(node.held()) for node in memcached_nodes if node is not dead]
         assert sum(left) == len(KEYS)
         assert all(300 < count < 600 for count in left)
@@ -95,7 +100,7 @@ def test_a_node_that_is_back_gets_its_keys_again(memcached_nodes: list[Memcached
         back.start()
         until(ring.healthy)
         # It is empty: its keys are misses, and land on it again.
-        assert hits(ring) == set(KEYS) - set(before)
+        assert hits(ring) == set(NAMES) - set(before)
         fill(ring)
         assert back.held() == before
     assert events(logged) == [("cache_broke", back.name), ("cache_recovered", back.name)]

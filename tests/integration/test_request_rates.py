@@ -40,6 +40,28 @@ def test_a_count_is_one_for_all_and_ends_by_itself(memcached: Memcached) -> None
         until(lambda: other.count("mms:rate:short", 1, 1, 60) == 1)
 
 
+def test_a_count_that_somebody_has_replaced_is_refused_and_reads_go_on(
+    memcached: Memcached,
+) -> None:
+    with (
+        structlog.testing.capture_logs() as logged,
+        closing(MemcachedRing([memcached.address], 60, b"a secret")) as ring,
+    ):
+        rates = [LocalRequestRate("default", Rate(10, 60), lambda: NOW) for _ in range(2)]
+        assert (send(rates[0], "a", 4), send(rates[1], "a", 4)) == (4, 4)
+        assert rates[0].merge(ring)
+        ring.set("key", b"value")
+        [count] = [name for name in memcached.held() if name.startswith("mms:rate:")]
+        for planted in (b"no number", b"18446744073709551615", b"9223372036854775808"):
+            memcached.put(count, planted)
+            assert not rates[1].merge(ring)
+        # Each goes on by its own counts, and reads are not touched.
+        assert rates[1].left("a")[0] == 6
+        assert bytes(ring.get("key") or b"") == b"value"
+        assert ring.healthy()
+    assert [line["event"] for line in logged] == ["cache_refused", "cache_entry_refused"]
+
+
 @pytest.mark.parametrize(
     ("breaks", "mends"),
     [(Memcached.kill, Memcached.start), (Memcached.hold, Memcached.go_on)],

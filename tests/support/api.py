@@ -133,7 +133,7 @@ class _Cache:
     def __init__(self, works: Callable[[], bool]) -> None:
         self._works = works
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str) -> memoryview | None:
         return None
 
     def set(self, key: str, value: bytes) -> None:

@@ -9,6 +9,7 @@ from app.core.market import AverageSlice, Interval, Series
 from app.core.ports import Cache
 from app.db.cache import blocks
 from app.db.cache.averages import CachedAverageStore, block_memory
+from app.db.cache.signing import Signer
 from tests.support.candles import BTC
 from tests.support.means import RecordingMeans
 
@@ -32,17 +33,19 @@ class Clock:
 
 @dataclass
 class Spoilable:
-    """A cache whose entries a test can spoil; `sets` records what is stored."""
+    """A cache whose signed entries a test can spoil; `sets` records what is stored."""
 
     entries: dict[str, bytes] = field(default_factory=dict)
     sets: list[str] = field(default_factory=list)
+    _signer: Signer = field(default_factory=lambda: Signer(None))
 
-    def get(self, key: str) -> bytes | None:
-        return self.entries.get(key)
+    def get(self, key: str) -> memoryview | None:
+        signed = self.entries.get(key)
+        return None if signed is None else self._signer.verified(key, signed)
 
     def set(self, key: str, value: bytes) -> None:
         self.sets.append(key)
-        self.entries[key] = value
+        self.entries[key] = self._signer.signed(key, value)
 
     def healthy(self) -> bool:
         return True

@@ -87,6 +87,17 @@ class Memcached:
         quoted = (line.split()[0].removeprefix("key=") for line in lines if "key=" in line)
         return sorted(unquote(key) for key in quoted)
 
+    def value(self, key: str) -> bytes:
+        """What is stored under the key."""
+        reply = self._ask(b"get %s\r\n" % key.encode(), b"END\r\n")
+        head, _, rest = reply.partition(b"\r\n")
+        return rest[: int(head.split()[3])]
+
+    def put(self, key: str, value: bytes) -> None:
+        """Store a value, as anybody can who reaches the node."""
+        command = b"set %s 0 0 %d\r\n" % (key.encode(), len(value))
+        self._ask(command + value + b"\r\n", b"STORED\r\n")
+
     def stats(self) -> dict[str, int]:
         """Its own counters: `cmd_get`, `get_hits`, `cmd_set`, `total_connections` and so on."""
         lines = self._ask(b"stats\r\n", b"END\r\n").decode().splitlines()

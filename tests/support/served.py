@@ -44,6 +44,11 @@ class Served:
         lines = [json.loads(line) for line in self._log.read_text().splitlines()]
         return [line for line in lines if not events or line["event"] in events]
 
+    def peak(self) -> int:
+        """The most memory that it has had at a time, in bytes (VmHWM of Linux)."""
+        status = Path(f"/proc/{self._child.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
     def stop(self) -> int:
         """Ask it to end; returns the exit code."""
         self._child.send_signal(signal.SIGTERM)

@@ -10,13 +10,11 @@ share, if there is one.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from itertools import groupby
 from typing import Any, Final, Protocol
 
@@ -26,8 +24,6 @@ from app.db.cache import blocks
 from app.db.cache.blocks import BLOCK, Block
 from app.db.cache.memory import MemoryCache
 from app.db.cache.single_flight import SingleFlight
-
-_PLAIN: Final = re.compile(r"[A-Z0-9-]+", re.ASCII)
 
 CHECK_EVERY: Final = 0.5
 """Seconds for which the fetched revision of a series counts as fresh."""
@@ -228,11 +224,11 @@ class CachedAverageStore:
         """The block from the shared cache, which then lies near, too."""
         if self._far is None:
             return None
-        key = _key(*name)
-        packed = self._far.get(key)
-        block = blocks.unpack(key, packed) if packed is not None else None
-        if block is not None:
-            self._near.set(name, block)
+        packed = self._far.get(_key(*name))
+        if packed is None:
+            return None
+        block = blocks.unpack(packed)
+        self._near.set(name, block)
         return block
 
     def _load(self, series: Series, window: Window, span: range) -> _BlockSet:
@@ -258,8 +254,7 @@ class CachedAverageStore:
             name = (series, window, state.revision, number)
             self._near.set(name, block)
             if self._far is not None:
-                key = _key(*name)
-                self._far.set(key, blocks.pack(key, block))
+                self._far.set(_key(*name), blocks.pack(block))
         return _BlockSet(fetched_at, state, rendered)
 
 
@@ -277,8 +272,6 @@ def _extent(state: SeriesState, interval: Interval, first: int, last: int) -> ra
 
 
 def _key(series: Series, window: Window, revision: int, number: int) -> str:
-    """The key of a block, as memcached takes keys: ASCII without spaces, below 250 bytes."""
+    """The key of a block in a shared cache."""
     name = series.pair.symbol
-    if not _PLAIN.fullmatch(name):
-        name = blake2b(name.encode(), digest_size=16).hexdigest()
-    return f"mms:1:{name}:{series.interval.value}:{window}:{revision}:{number}"
+    return f"{blocks.FORMAT} {name} {series.interval.value} {window} {revision} {number}"

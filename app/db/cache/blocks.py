@@ -5,23 +5,17 @@ that exist, rendered and joined by commas. It also holds the bucket of each row 
 the row ends, so that any period is one slice of the bytes. A full block takes at most 0.53 MB, half
 of memcached's limit for a value.
 
-Packed form, in this order:
-- `MMSB`; the version (1 byte: 1 where what follows is little-endian, else 2);
-- a digest of the key that the block was stored under (16 bytes);
-- the number of rows, the length of the body (4 bytes each);
-- the CRC-32 of these two numbers and of what follows (4 bytes);
-- the buckets (8 bytes each), the row ends (4 bytes each), the body.
+Packed form: the number of rows (4 bytes), the buckets (8 bytes each), the row ends (4 bytes each),
+the body. Numbers are as the machine writes them, which FORMAT says.
 """
 
 from __future__ import annotations
 
 import sys
-import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
@@ -30,13 +24,12 @@ from app.domain.rendering import average_row
 
 BLOCK: Final = 8_192
 
-_HEADER: Final = Struct("=4sB16sIII")
-_COUNTS: Final = Struct("<II")
+FORMAT: Final = f"2 {sys.byteorder}"
+"""A part of each key: a block of another version, or of another byte order, is a miss."""
+
+_ROWS: Final = Struct("=I")
 _NOTHING: Final = memoryview(b"")
 _OVERHEAD: Final = 400  # of the objects themselves
-_MAGIC: Final = b"MMSB"
-_VERSION: Final = 1 if sys.byteorder == "little" else 2
-"""Machines of different byte order treat each other's blocks as foreign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,43 +95,19 @@ def join(slices: Sequence[tuple[int, memoryview]]) -> tuple[int, bytes]:
     return count, b"".join(parts)
 
 
-def pack(key: str, block: Block) -> bytes:
-    """The block as it is stored under `key`."""
-    content = block.stamps.tobytes() + block.ends.tobytes() + block.body
-    return (
-        _HEADER.pack(
-            _MAGIC,
-            _VERSION,
-            _digest(key),
-            len(block.stamps),
-            len(block.body),
-            _checksum(len(block.stamps), len(block.body), content),
-        )
-        + content
-    )
+def pack(block: Block) -> bytes:
+    """The block as it is stored."""
+    return b"".join((_ROWS.pack(len(block.stamps)), block.stamps, block.ends, block.body))
 
 
-def unpack(key: str, packed: bytes) -> Block | None:
-    """The block that was stored under `key`; None for anything else: cut, altered, or foreign."""
-    if len(packed) < _HEADER.size:
-        return None
-    magic, version, digest, rows, length, checksum = _HEADER.unpack_from(packed)
-    content = packed[_HEADER.size :]
-    if (
-        (magic, version, digest) != (_MAGIC, _VERSION, _digest(key))
-        or len(content) != rows * 12 + length
-        or _checksum(rows, length, content) != checksum
-    ):
-        return None
+def unpack(packed: memoryview) -> Block:
+    """The block that `pack` made this from.
+
+    Nothing is checked. A Cache gives back what was stored under a key of this FORMAT, or nothing.
+    """
+    (rows,) = _ROWS.unpack_from(packed)
+    at_ends, at_body = _ROWS.size + rows * 8, _ROWS.size + rows * 12
     stamps, ends = array("q"), array("I")
-    stamps.frombytes(content[: rows * 8])
-    ends.frombytes(content[rows * 8 : rows * 12])
-    return Block(stamps, ends, content[rows * 12 :])
-
-
-def _digest(key: str) -> bytes:
-    return blake2b(key.encode(), digest_size=16).digest()
-
-
-def _checksum(rows: int, length: int, content: bytes) -> int:
-    return zlib.crc32(content, zlib.crc32(_COUNTS.pack(rows, length)))
+    stamps.frombytes(packed[_ROWS.size : at_ends])
+    ends.frombytes(packed[at_ends:at_body])
+    return Block(stamps, ends, bytes(packed[at_body:]))

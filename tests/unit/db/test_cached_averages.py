@@ -124,7 +124,7 @@ def test_a_block_that_came_into_the_cache_meanwhile_is_not_read_from_the_source(
     class Late(Spoilable):
         """A cache into which somebody else stores what a reader has just missed."""
 
-        def get(self, key: str) -> bytes | None:
+        def get(self, key: str) -> memoryview | None:
             found = super().get(key)
             self.entries = whole
             return found

@@ -6,12 +6,11 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import structlog
 
-from app.db.cache.memcached import (
-    PROBE_EVERY,
-    MemcachedRing,
-)
+from app.db.cache.memcached import PROBE_EVERY, MemcachedRing
+from app.db.cache.signing import Signer
 from tests.support.loopback import Script, nothing_left_behind, send, serving
 from tests.support.patience import until
 
@@ -165,12 +164,16 @@ def test_a_node_is_used_again_while_another_is_still_watched() -> None:
     assert len(quick.requests) == 2
 
 
-def test_a_value_is_stored_for_as_long_as_the_ring_says() -> None:
+def test_a_value_is_stored_signed_for_as_long_as_the_ring_says() -> None:
     with nothing_left_behind(), serving(talk(b"STORED\r\n")) as host:
-        ring = MemcachedRing([("127.0.0.1", host.port)], 77, wait=never)
+        ring = MemcachedRing([("127.0.0.1", host.port)], 77, b"a secret", wait=never)
         ring.set("key", b"123")
         ring.close()
-    assert host.requests == [b"set key 0 77 3\r\n123\r\n"]
+    signer = Signer(b"a secret")
+    name = signer.entry_name("key")
+    assert host.requests == [
+        b"set %s 0 77 19\r\n%s\r\n" % (name.encode(), signer.signed(name, b"123"))
+    ]
 
 
 def test_a_count_that_another_has_begun_meanwhile_is_added_to() -> None:
@@ -179,6 +182,23 @@ def test_a_count_that_another_has_begun_meanwhile_is_added_to() -> None:
         ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
         assert ring.count("key", 2, 5, 120) == 8
         ring.close()
+
+
+@pytest.mark.parametrize("count", [b"-1", b"0", b"1", b"9223372036854775808", b"1" * 4_000])
+def test_a_count_that_cannot_be_one_is_refused_and_the_node_stays_in_use(count: bytes) -> None:
+    script = talk(count + b"\r\n", b"7\r\n", b"9223372036854775807\r\n", MISS)
+    with (
+        nothing_left_behind(),
+        serving(script) as host,
+        structlog.testing.capture_logs() as logged,
+    ):
+        ring = MemcachedRing([("127.0.0.1", host.port)], 60, wait=never)
+        counts = [ring.count("key", 2, 5, 120) for _ in range(3)]
+        assert counts == [None, 7, 2**63 - 1]
+        assert ring.get("key") is None
+        assert ring.healthy()
+        ring.close()
+    assert said(logged) == [("warning", "cache_entry_refused", f"127.0.0.1:{host.port}")]
 
 
 def test_nothing_is_counted_at_a_node_that_is_left_alone() -> None:
