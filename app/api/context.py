@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.api.checks import Checks
 from app.api.errors import shortened
+from app.api.shared_work import SharedWork
 from app.api.turns import Turns
 from app.bootstrap import Runtime
 from app.core import names
@@ -24,6 +25,7 @@ class Context:
 
     `draining` is set once this process should get no new requests. A heavy read waits for a turn of
     `heavy_reads` (`app.api.heavy_reads`). `checks` runs what health checks read.
+    Requests for a price of one symbol share the call in `collections`.
     """
 
     runtime: Runtime
@@ -32,6 +34,7 @@ class Context:
     inspector: Inspector
     heavy_reads: Turns
     checks: Checks
+    collections: SharedWork
     access_log: bool
     root_path: str
     price_source: PriceSource
@@ -56,6 +59,7 @@ class Context:
             inspector=Inspector(runtime.series, settings.history_days),
             heavy_reads=Turns(settings.heavy_reads, settings.heavy_reads_per_client),
             checks=Checks(),
+            collections=SharedWork(),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
             price_source=runtime.price_source,

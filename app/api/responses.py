@@ -198,6 +198,14 @@ HEADERS: Final = {
 }
 """The headers of every reply."""
 
+PRICE_HEADERS: Final = {
+    **HEADERS,
+    "Age": _header(
+        "Seconds since the price was collected; absent where this request collected it.", 12
+    ),
+}
+"""The headers of a price that was asked for now."""
+
 SERIES_HEADERS: Final = {
     **HEADERS,
     "X-Data-As-Of": _header(
@@ -306,8 +314,6 @@ def problem_reply(answer: Answer, detail: str) -> dict[str, Any]:
     """One documented error reply, with an example."""
     documented: dict[int | str, dict[str, Any]] = {}
     _document(documented, answer, detail)
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        documented[answer.status]["headers"]["Retry-After"] = _header("Seconds to wait.", 4)
     return documented[answer.status]
 
 
@@ -320,6 +326,8 @@ def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detai
             "headers": dict(HEADERS),
         },
     )
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        reply["headers"]["Retry-After"] = _header("Seconds to wait.", 4)
     reply["description"] = f"{reply['description']}, `{answer.code}`".lstrip(", ")
     reply["content"][PROBLEM_JSON]["examples"][answer.code] = {
         "summary": answer.title,

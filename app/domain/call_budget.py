@@ -34,7 +34,7 @@ class Month:
 
 @dataclass(frozen=True, slots=True)
 class CallBudget:
-    """`calls` that a host allows in a calendar month; the collector makes one per `poll_seconds`."""
+    """The `calls` that a host allows in a month; the collector makes one per `poll_seconds`."""
 
     calls: int
     poll_seconds: int

@@ -192,9 +192,7 @@ class SharedRateLimiter:
                 row = connection.execute(self._read, self._bounds | self._now()).one_or_none()
             if row is not None:
                 now, next_at, closed_until, month, calls = row
-                return _Row(
-                    now, max(next_at, closed_until), closed_until > next_at, month, calls
-                )
+                return _Row(now, max(next_at, closed_until), closed_until > next_at, month, calls)
             with transaction(self._engine) as connection:
                 connection.execute(text(_ADD), {"host": self._bounds["host"]})
 
