@@ -171,7 +171,9 @@ def _wired(
     clocks = SqlHostClocks(database.engine)
     source = None
     if to_prices is not None:
-        within_budget = partial(SharedRateLimiter, database.engine, budget=call_budget(settings))
+        within_budget = partial(
+            SharedRateLimiter, database.engine, call_budget=call_budget(settings)
+        )
 
         def open_source() -> AbstractContextManager[PriceSource]:
             return open_price_source(

@@ -43,14 +43,20 @@ class Workshop:
         rate: float = 1.0,
         host: str | None = None,
         sleep: Callable[[float], None] | None = None,
-        budget: CallBudget | None = None,
+        call_budget: CallBudget | None = None,
     ) -> RateLimiter:
         name = host or f"exchange-{next(self.numbers)}.example"
         now, sleeping = self.time.monotonic, sleep or self.time.sleep
         if self.engine is None:
             return LocalRateLimiter(name, rate, monotonic=now, sleep=sleeping)
         return SharedRateLimiter(
-            self.engine, name, rate, budget=budget, clock=now, monotonic=now, sleep=sleeping
+            self.engine,
+            name,
+            rate,
+            call_budget=call_budget,
+            clock=now,
+            monotonic=now,
+            sleep=sleeping,
         )
 
     def counted(self) -> tuple[int, int]:
@@ -277,7 +283,7 @@ def test_requests_get_what_a_month_leaves_beside_the_collector_which_is_never_re
 ) -> None:
     shared.time.now = 30 * DAY
     budget = CallBudget(calls=28, poll_seconds=3_600)  # 24 until the month's end, and one more
-    requests = [shared.limiter(host="h.example", budget=budget) for _ in range(2)]
+    requests = [shared.limiter(host="h.example", call_budget=budget) for _ in range(2)]
     collector = shared.limiter(host="h.example")
     for limiter in (collector, *requests):
         limiter.enter(1.0)
@@ -316,10 +322,10 @@ def test_of_two_processes_that_saw_the_last_call_one_gets_it(shared: Workshop) -
     last = CallBudget(calls=26, poll_seconds=3_600)
 
     def other() -> None:
-        shared.limiter(host="h.example", budget=last).enter(0.0)
+        shared.limiter(host="h.example", call_budget=last).enter(0.0)
         shared.time.now += 1.0
 
-    one = shared.limiter(host="h.example", budget=Overtaken(26, 3_600, [other]))
+    one = shared.limiter(host="h.example", call_budget=Overtaken(26, 3_600, [other]))
     with pytest.raises(BudgetSpent):
         one.enter(0.0)
     assert shared.counted() == (197001, 1)

@@ -100,7 +100,7 @@ class Clients:
             engine,
             HOST,
             RATE,
-            budget=budget,
+            call_budget=budget,
             clock=self.watch.read,
             monotonic=self.watch.read,
             sleep=self.watch.sleep,

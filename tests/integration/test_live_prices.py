@@ -116,11 +116,11 @@ def test_trouble_at_the_source_is_503_and_nothing_is_stored(shop: PriceShop) -> 
 def test_a_month_without_calls_for_requests_is_429_and_the_collector_goes_on(
     tmp_path: Path,
 ) -> None:
-    with price_shop(tmp_path, COINGECKO_MONTHLY_CALLS="100") as shop:
+    with price_shop(tmp_path, COINGECKO_MONTHLY_CALLS="1") as shop:
         status, sent, problem = shop.collect("BTC")
         assert (status, problem["code"]) == (429, "rate-limited")
         assert 0 < int(sent["retry-after"]) <= 31 * 86_400
-        assert "this month's 100 calls" in problem["detail"]
+        assert "reserved for the collector" in problem["detail"]
         assert shop.asked() == 0
         assert shop.run("--once").returncode == 0
         # Those who ask at once, and for what the collector has stored.

@@ -97,8 +97,8 @@ class _Row:
 class SharedRateLimiter:
     """A RateLimiter for all processes on one database: `rate` requests per second to `host`.
 
-    With a `budget`, its callers are requests: `enter` also raises BudgetSpent. Without one, a turn
-    is counted and never refused for the count.
+    With a `call_budget`, its callers are requests: `enter` also raises BudgetSpent. Without one, a
+    turn is counted, and never refused for the count.
 
     `host` names the shared resource. No request passes while the database is down: an answer that
     cannot be stored is not worth a request. The default clock is PostgreSQL's own, so that machines
@@ -114,13 +114,13 @@ class SharedRateLimiter:
         host: str,
         rate: float,
         *,
-        budget: CallBudget | None = None,
+        call_budget: CallBudget | None = None,
         clock: Clock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = waits.sleep,
     ) -> None:
         self._engine = engine
-        self._budget = budget
+        self._call_budget = call_budget
         self._reads = for_reading(engine)
         self._host = host
         self._period = 1.0 / rate
@@ -198,12 +198,12 @@ class SharedRateLimiter:
 
     def _most(self, row: _Row, month: Month) -> int:
         """Take a turn only if fewer calls than this are spent. Raises BudgetSpent if more are."""
-        if self._budget is None:
+        if self._call_budget is None:
             return _ANY
         now = row.now // _SECOND
-        most, spent = self._budget.for_requests(now), row.spent(month)
+        most, spent = self._call_budget.for_requests(now), row.spent(month)
         if spent >= most:
-            raise self._budget.refusal(self._host, spent, now)
+            raise self._call_budget.refusal(self._host, spent, now)
         return most
 
     def _taken(self, month: Month, most: int) -> bool:
