@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from app.core.api_keys import COLLECT, READ
@@ -39,6 +40,7 @@ from app.db.sqlite import BUSY_SECONDS
 from app.db.stores.host_clocks import SqlHostClocks
 from app.db.stores.leases import SqlLeases
 from app.db.stores.rate_limiter import SharedRateLimiter
+from app.domain.call_budget import CallBudget
 from app.domain.times import served_period
 from app.events import listeners
 from app.events.bus import EventBus, Listener, Listeners
@@ -189,15 +191,19 @@ def _wired(
         warm = CachedAverageStore(database.series, near, cache)
     averages: AverageStore = warm or database.series
 
-    def limiter_for(host: str, rate: float) -> RateLimiter:
-        return SharedRateLimiter(database.engine, host, rate)
+    limiter_for = partial(SharedRateLimiter, database.engine)
 
     clocks = SqlHostClocks(database.engine)
     source = None
     if to_prices is not None:
+        within_budget = partial(
+            SharedRateLimiter, database.engine, call_budget=call_budget(settings)
+        )
 
         def open_source() -> AbstractContextManager[PriceSource]:
-            return open_price_source(settings, limiter_for, clock, clocks=clocks, network=to_prices)
+            return open_price_source(
+                settings, within_budget, clock, clocks=clocks, network=to_prices
+            )
 
         lazy = LazyPriceSource(open_source)
         resources.callback(lazy.close)
@@ -324,6 +330,12 @@ def open_price_source(
         clock=clock,
     ) as http:
         yield coingecko.CoinGecko(http, clock, clocks)
+
+
+def call_budget(settings: Settings) -> CallBudget | None:
+    """The calls of a month to CoinGecko; None where COINGECKO_MONTHLY_CALLS is off."""
+    calls = settings.coingecko_monthly_calls
+    return None if calls == "off" else CallBudget(calls, settings.price_poll_seconds)
 
 
 def price_network(settings: Settings) -> Network:

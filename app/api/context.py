@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.api.checks import Checks
 from app.api.errors import shortened
 from app.api.reply_headers import ReplyHeaders
+from app.api.shared_work import SharedWork
 from app.api.turns import Turns
 from app.bootstrap import Runtime
 from app.core import names
@@ -25,6 +26,7 @@ class Context:
 
     `draining` is set once this process should get no new requests. A heavy read waits for a turn of
     `heavy_reads` (`app.api.heavy_reads`). `checks` runs what health checks read.
+    Requests for a price of one symbol share the call in `collections`.
     """
 
     runtime: Runtime
@@ -34,6 +36,7 @@ class Context:
     heavy_reads: Turns
     checks: Checks
     headers: ReplyHeaders
+    collections: SharedWork
     access_log: bool
     root_path: str
     has_docs: bool
@@ -60,6 +63,7 @@ class Context:
             heavy_reads=Turns(settings.heavy_reads, settings.heavy_reads_per_client),
             checks=Checks(),
             headers=ReplyHeaders(settings),
+            collections=SharedWork(),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
             has_docs=settings.has_docs,

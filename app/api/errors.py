@@ -184,8 +184,9 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         429,
         "rate-limited",
         "The month's calls are spent",
-        "The calls to api.coingecko.com that this month leaves for requests are used up; the rest is "
-        "the collector's. Try again next month, or read /history.",
+        "Of this month's 10,000 calls to api.coingecko.com, 1,071 are spent and 8,929 are reserved "
+        "for the collector: read /history, or try again next month (UTC). The operator's settings "
+        "are COINGECKO_MONTHLY_CALLS and PRICE_POLL_SECONDS.",
     ),
     errors.OutOfTurn: Answer(
         429,
@@ -220,6 +221,14 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
     errors.UnrepresentablePrice: INTERNAL,
 }
 """Every concrete error of `app.core.errors`. Any other error is INTERNAL."""
+
+
+_WARNINGS: Final[Mapping[type[errors.MmsError], str]] = {
+    errors.Overloaded: "overloaded",
+    errors.BudgetSpent: "price_budget_spent",
+    errors.UpstreamUnavailable: "upstream_unavailable",
+}
+"""Errors that are logged as warnings, with the event of each."""
 
 
 def of_status(status: int) -> Answer:
@@ -268,7 +277,7 @@ def handle_errors(app: FastAPI) -> None:
     """Let `app` answer our own errors, unknown paths and wrong methods as problems.
 
     Any other error is answered with INTERNAL, and reaches `app.api.edge`, which logs it. Of ours,
-    those that are answered with 5xx are logged: each code and problem once a minute.
+    those that are answered with 5xx and those of _WARNINGS are logged, equal ones once a minute.
     """
     seldom = Seldom()
 
@@ -282,7 +291,7 @@ def handle_errors(app: FastAPI) -> None:
 
 def _of_ours(request: Request, error: Exception, seldom: Seldom) -> Response:
     answer = answer_to(type(error))
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if isinstance(error, errors.BudgetSpent) or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log(answer, error, seldom)
     headers = {}
     if isinstance(error, errors.Overloaded | errors.BudgetSpent | errors.UpstreamUnavailable):
@@ -293,13 +302,19 @@ def _of_ours(request: Request, error: Exception, seldom: Seldom) -> Response:
 
 
 def _log(answer: Answer, error: Exception, seldom: Seldom) -> None:
-    """Log an error, unless its like has been logged within the last minute."""
+    """Log an error, unless its like has been logged within the last minute.
+
+    What clients or a busy upstream cause is a warning, under a name of its own: nobody has to get
+    up for it. What an operator must mend is an error.
+    """
     problem = str(error)
-    times = seldom.due((answer.code, problem))
+    event = next((name for kind, name in _WARNINGS.items() if isinstance(error, kind)), None)
+    # The words of a warning differ in their numbers alone.
+    times = seldom.due((answer.code, problem) if event is None else event)
     if times is None:
         return
-    if isinstance(error, errors.Overloaded):
-        log.warning("overloaded", problem=problem, times=times)
+    if event is not None:
+        log.warning(event, problem=problem, times=times)
         return
     log.error(
         "request_failed",

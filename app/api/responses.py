@@ -212,6 +212,14 @@ HEADERS: Final = {
 }
 """The headers of every reply."""
 
+PRICE_HEADERS: Final = {
+    **HEADERS,
+    "Age": _header(
+        "Seconds since the price was collected; absent where this request collected it.", 12
+    ),
+}
+"""The headers of a price that was asked for now."""
+
 SERIES_HEADERS: Final = {
     **HEADERS,
     "X-Data-As-Of": _header(
@@ -320,9 +328,7 @@ def problem_reply(answer: Answer, detail: str) -> dict[str, Any]:
     """One documented error reply, with an example."""
     documented: dict[int | str, dict[str, Any]] = {}
     _document(documented, answer, detail)
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        documented[answer.status]["headers"]["Retry-After"] = _header("Seconds to wait.", 4)
-    elif answer in (UNAUTHORIZED, FORBIDDEN):
+    if answer in (UNAUTHORIZED, FORBIDDEN):
         documented[answer.status]["headers"]["WWW-Authenticate"] = _header(
             "What is wrong with the key (RFC 6750); absent where no key helps.",
             'Bearer realm="mms-api"',
@@ -339,6 +345,8 @@ def _document(documented: dict[int | str, dict[str, Any]], answer: Answer, detai
             "headers": dict(HEADERS),
         },
     )
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        reply["headers"]["Retry-After"] = _header("Seconds to wait.", 4)
     reply["description"] = f"{reply['description']}, `{answer.code}`".lstrip(", ")
     reply["content"][PROBLEM_JSON]["examples"][answer.code] = {
         "summary": answer.title,

@@ -218,7 +218,8 @@ class RateLimiter(Protocol):
 
         Raises, with `retry_after`, as soon as the wait is sure to exceed `budget` seconds:
         UpstreamUnavailable where the host asked for the pause, OutOfTurn where earlier requests are
-        the reason. Raises StoreError where turns are kept in a database and that fails.
+        the reason. Raises BudgetSpent where this month leaves no call, and StoreError where turns
+        are kept in a database and that fails.
         """
 
     def close_for(self, seconds: float) -> None:

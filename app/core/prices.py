@@ -194,8 +194,8 @@ class PriceSource(Protocol):
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:
         """Request the prices of all coins, in one request.
 
-        Raises UpstreamError without a usable reply, and StoreError where the database gives no
-        turn: then no request was sent.
+        Raises UpstreamError without a usable reply. Raises BudgetSpent where this month leaves no
+        call, and StoreError where the database gives no turn: then no request was sent.
         """
 
 

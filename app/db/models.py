@@ -181,11 +181,14 @@ RATE_LIMITS: Final = Table(
     Column("host", String(300), primary_key=True),
     Column("next_at", BigInteger, nullable=False),
     Column("closed_until", BigInteger, nullable=False),
+    Column("month", Integer),
+    Column("calls", BigInteger),
     sqlite_with_rowid=False,
 )
 """A rate limiter's state for one host: no request before `next_at`, nor before `closed_until`.
 
 Both are unix time in microseconds, so that a rate of many requests a second keeps its spacing.
+`calls` is how many requests went out in the calendar month `month` (202402, UTC).
 """
 
 HOST_CLOCKS: Final = Table(

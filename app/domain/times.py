@@ -124,6 +124,11 @@ def iso_or_none(at: int | None) -> str | None:
     return None if at is None else iso(at)
 
 
+def stored_time(value: object) -> int | None:
+    """A unix time as it was stored; None where no date can name it: something else wrote it."""
+    return value if type(value) is int and 0 <= value <= LATEST else None
+
+
 def served_period(interval: Interval, history_days: int, now: float) -> Span:
     """The served buckets: the closed ones of the last `history_days` days before `now`."""
     last = interval.last_closed(now)

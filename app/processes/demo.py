@@ -62,6 +62,7 @@ def _demonstrate(own: Settings) -> int:
             "MB_REQUESTS_PER_SECOND": "1000",
             "COINGECKO_API_BASE_URL": exchange_url + COINGECKO_PATH,
             "COINGECKO_REQUESTS_PER_SECOND": "1000",
+            "COINGECKO_MONTHLY_CALLS": "off",
             "PRICE_POLL_SECONDS": "10",
         }
         kept = {n: v for n, v in os.environ.items() if n.removesuffix(SUFFIX) not in fixed}

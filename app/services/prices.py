@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.errors import StoreError
+from app.core.errors import StoreError, UpstreamUnavailable
 from app.core.logging import structlog
 from app.core.market import DAY
 from app.core.prices import (
@@ -43,8 +43,9 @@ def collect(
 ) -> Collection:
     """Request the prices of `coins` from `source` at once, store them, then publish the events.
 
-    Raises UpstreamError if the source does not answer, and StoreError; nothing is stored then. Once
-    the prices are stored, nothing is raised: a judgement that fails is logged.
+    Raises UpstreamError if the source does not answer, BudgetSpent if it may not be asked, and
+    StoreError; nothing is stored then. Once the prices are stored, nothing is raised: a judgement
+    that fails is logged.
     """
     reply = source.prices(coins, rules.currency)
     stored = store.add(reply.prices, reply.received_at) if reply.prices else []
@@ -66,6 +67,33 @@ def collect(
     for refused in reply.refused:
         publish(PriceRefused(refused.coin.symbol, refused.reason))
     return Collection(tuple(stored), reply.refused, reply.received_at)
+
+
+def collect_unless_recent(
+    source: PriceSource,
+    store: PriceStore,
+    coin: Coin,
+    rules: PriceRules,
+    *,
+    least_age: int,
+    now: float,
+    publish: Publish,
+) -> tuple[StoredPrice, int | None]:
+    """Return the newest stored price if it is younger than `least_age` seconds; else collect one.
+
+    With a price that was stored before comes its age in whole seconds, else None. A price that is
+    stamped after `now`, by a wrong clock, has no age: it is not used. Raises as `collect` does, and
+    UpstreamUnavailable where the source has no usable price.
+    """
+    newest = store.newest(coin.symbol, rules.currency, 1) if least_age else []
+    for price in newest:
+        age = now - price.collected_at
+        if 0 <= age < least_age:
+            return price, int(age)
+    collection = collect(source, store, [coin], rules, publish=publish)
+    if not collection.stored:
+        raise UpstreamUnavailable(collection.refused[0].reason, host="the price source")
+    return collection.stored[0], None
 
 
 def _judgement(store: PriceStore, price: StoredPrice, rules: PriceRules) -> Judgement | None:

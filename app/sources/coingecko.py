@@ -28,7 +28,7 @@ from app.core.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from app.core.market import DAY, Exact
+from app.core.market import Exact
 from app.core.ports import Clock, HostClocks
 from app.core.prices import Coin, PriceReply, RefusedPrice, SpotPrice
 from app.domain.fixed_point import as_decimal, kept
@@ -53,14 +53,6 @@ the wait."""
 BOUNDS: Final = Bounds(deadline=4.0)
 """A request has 4 s, however long it waited for its turn: the API answers in well under 1 s."""
 
-MONTHLY_CALLS: Final = 10_000
-"""The free plan's calls in a month; a call may be for any number of coins. Polling every 300 s
-takes 8,928 calls in 31 days, which leaves 1,072 for single prices."""
-
-SHORTEST_POLL: Final = -(-31 * DAY // MONTHLY_CALLS)
-"""Seconds: the shortest poll interval that fits into MONTHLY_CALLS, without any other call."""
-
-_PUBLIC_HOST: Final = "api.coingecko.com"
 _PRO_HOST: Final = "pro-api.coingecko.com"
 
 
@@ -111,16 +103,6 @@ def key_headers(base_url: str, api_key: str | None) -> dict[str, str]:
         return {}
     pro = urlsplit(base_url).hostname == _PRO_HOST
     return {"x-cg-pro-api-key" if pro else "x-cg-demo-api-key": api_key}
-
-
-def over_budget(base_url: str, poll_seconds: int) -> int | None:
-    """The calls in 31 days of polling so often, where the free plan has fewer; else None.
-
-    Only the public host is judged: others have plans of their own.
-    """
-    if urlsplit(base_url).hostname != _PUBLIC_HOST or poll_seconds >= SHORTEST_POLL:
-        return None
-    return 31 * DAY // poll_seconds
 
 
 class CoinGecko:

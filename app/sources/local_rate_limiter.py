@@ -21,6 +21,7 @@ leave with the smallest allowed distance could arrive too close to each other.""
 class LocalRateLimiter:
     """A RateLimiter for all threads of one process: one request per 1 / `rate` seconds to `host`.
 
+    It counts no calls of a month: without a database nobody knows those of others.
     `monotonic` gives seconds from any start.
     """
 

@@ -34,10 +34,11 @@ from app.core.errors import ConfigurationError, MmsError, StoreError, UpstreamEr
 from app.core.logging import structlog
 from app.core.prices import Coin, RefusedPrice, spelt
 from app.core.settings import Settings
+from app.domain.call_budget import LONGEST_MONTH
 from app.domain.fixed_point import text
 from app.domain.times import iso
 from app.services.prices import Collection, collect, prune
-from app.sources.coingecko import MONTHLY_CALLS, PATIENT, SHORTEST_POLL, over_budget
+from app.sources.coingecko import PATIENT
 from app.workers.slots import Collector, Tally, Wait, log_refused, tidy_up
 
 COMMAND = "price_collector"
@@ -101,7 +102,7 @@ def _collect(settings: Settings, options: argparse.Namespace) -> int:
 
         if options.once:
             return collect_once(runtime, once, as_json=options.json)
-        warn_of_budget(settings)
+        log_budget(settings)
         summary = {"slots": asdict(loop(runtime, once)), "events": _counted(runtime)}
         return _ended(DONE, summary, as_json=options.json)
 
@@ -185,18 +186,23 @@ def loop(
     return collector.tally
 
 
-def warn_of_budget(settings: Settings) -> None:
-    """Warn that this poll period spends the month's calls before its end."""
-    calls = over_budget(
-        settings.coingecko_api_base_url.get_secret_value(), settings.price_poll_seconds
+def log_budget(settings: Settings) -> None:
+    """Log how many calls of the longest month the collector needs; warn if there are fewer."""
+    budget = bootstrap.call_budget(settings)
+    if budget is None:
+        return
+    needed = budget.needed(LONGEST_MONTH)
+    log = structlog.get_logger()
+    counts = {"calls_a_month": needed, "monthly_calls": budget.calls}
+    if needed <= budget.calls:
+        log.info("price_budget", **counts, left_for_requests=budget.calls - needed)
+        return
+    log.warning(
+        "price_budget_too_small",
+        **counts,
+        advice=f"set PRICE_POLL_SECONDS={budget.shortest_poll} or more; or use a larger plan, and "
+        "set COINGECKO_MONTHLY_CALLS to its calls",
     )
-    if calls is not None:
-        structlog.get_logger().warning(
-            "price_budget_too_small",
-            calls_a_month=calls,
-            free_plan=MONTHLY_CALLS,
-            advice=f"set PRICE_POLL_SECONDS={SHORTEST_POLL} or more, or use a larger plan",
-        )
 
 
 def _coin(settings: Settings, name: str) -> Coin:

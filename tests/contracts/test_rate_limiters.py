@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from app.core.errors import OutOfTurn, StoreUnusable, UpstreamUnavailable
+from app.core.errors import BudgetSpent, OutOfTurn, StoreUnusable, UpstreamUnavailable
+from app.core.market import DAY
 from app.core.ports import RateLimiter
 from app.db import schema
 from app.db.database import open_engine
 from app.db.session import transaction
 from app.db.stores.rate_limiter import LONGEST_CLOSURE, SharedRateLimiter
+from app.domain.call_budget import CallBudget
 from app.sources.local_rate_limiter import LocalRateLimiter
 from tests.unit.sources.upstream_fakes import FakeTime
 
@@ -41,12 +43,30 @@ class Workshop:
         rate: float = 1.0,
         host: str | None = None,
         sleep: Callable[[float], None] | None = None,
+        call_budget: CallBudget | None = None,
     ) -> RateLimiter:
         name = host or f"exchange-{next(self.numbers)}.example"
         now, sleeping = self.time.monotonic, sleep or self.time.sleep
         if self.engine is None:
             return LocalRateLimiter(name, rate, monotonic=now, sleep=sleeping)
-        return SharedRateLimiter(self.engine, name, rate, clock=now, monotonic=now, sleep=sleeping)
+        return SharedRateLimiter(
+            self.engine,
+            name,
+            rate,
+            call_budget=call_budget,
+            clock=now,
+            monotonic=now,
+            sleep=sleeping,
+        )
+
+    def counted(self) -> tuple[int, int]:
+        """The month of h.example, and its calls."""
+        assert self.engine is not None
+        with self.engine.connect() as connection:
+            month, calls = connection.execute(
+                text("SELECT month, calls FROM gates WHERE host = 'h.example'")
+            ).one()
+        return month, calls
 
 
 @pytest.fixture
@@ -237,6 +257,78 @@ def test_a_clock_that_was_set_back_holds_nobody_up(shared: Workshop) -> None:
         after.enter(0.5)
     after.close_for(5.0)
     after.enter(5.0)
+
+
+def test_every_turn_of_a_month_is_counted_whoever_takes_it_and_a_refused_one_is_not(
+    shared: Workshop,
+) -> None:
+    one, other = shared.limiter(host="h.example"), shared.limiter(host="h.example")
+    for limiter in (one, other, one):
+        limiter.enter(1.0)
+    with pytest.raises(OutOfTurn):
+        other.enter(0.0)
+    assert shared.counted() == (197001, 3)
+    shared.time.now = 31 * DAY - 0.5
+    one.enter(0.0)
+    assert shared.counted() == (197001, 4)
+    other.enter(1.0)  # waits into the next month
+    assert shared.counted() == (197002, 1)
+    shared.time.now = 5 * DAY  # a clock that was set back
+    one.enter(0.0)
+    assert shared.counted() == (197001, 1)
+
+
+def test_requests_get_what_a_month_leaves_beside_the_collector_which_is_never_refused(
+    shared: Workshop,
+) -> None:
+    shared.time.now = 30 * DAY
+    budget = CallBudget(calls=28, poll_seconds=3_600)  # 24 until the month's end, and one more
+    requests = [shared.limiter(host="h.example", call_budget=budget) for _ in range(2)]
+    collector = shared.limiter(host="h.example")
+    for limiter in (collector, *requests):
+        limiter.enter(1.0)
+    for limiter in requests:
+        with pytest.raises(BudgetSpent, match=r"h\.example, 3 are spent and 25 are res") as caught:
+            limiter.enter(1.0)
+        assert caught.value.retry_after == DAY - 2
+    collector.enter(1.0)
+    shared.time.now += 3_600  # an hour less is needed, which the call above has used
+    with pytest.raises(BudgetSpent):
+        requests[0].enter(1.0)
+    shared.time.now += 3_600  # and an hour in which nothing was collected
+    requests[1].enter(1.0)
+    assert shared.counted() == (197001, 5)
+    shared.time.now = 31 * DAY
+    with pytest.raises(BudgetSpent):  # 28 days need more than there is
+        requests[0].enter(1.0)
+    collector.enter(1.0)
+    assert shared.counted() == (197002, 1)
+
+
+@dataclass(frozen=True)
+class Overtaken(CallBudget):
+    """A budget under which another process takes a turn after this one has read the count."""
+
+    other: list[Callable[[], None]] = field(default_factory=list)
+
+    def for_requests(self, now: float) -> int:
+        if self.other:
+            self.other.pop()()
+        return super().for_requests(now)
+
+
+def test_of_two_processes_that_saw_the_last_call_one_gets_it(shared: Workshop) -> None:
+    shared.time.now = 30 * DAY + 10
+    last = CallBudget(calls=26, poll_seconds=3_600)
+
+    def other() -> None:
+        shared.limiter(host="h.example", call_budget=last).enter(0.0)
+        shared.time.now += 1.0
+
+    one = shared.limiter(host="h.example", call_budget=Overtaken(26, 3_600, [other]))
+    with pytest.raises(BudgetSpent):
+        one.enter(0.0)
+    assert shared.counted() == (197001, 1)
 
 
 def test_while_the_database_is_away_nobody_passes_and_the_error_is_the_databases(

@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
 from functools import partial
@@ -110,6 +111,23 @@ def test_trouble_at_the_source_is_503_and_nothing_is_stored(shop: PriceShop) -> 
     status, sent, problem = shop.collect("BTC")
     assert (status, problem["code"], sent["retry-after"]) == (503, "upstream-unavailable", "37")
     assert shop.get("/history/BTC") == []
+
+
+def test_a_month_without_calls_for_requests_is_429_and_the_collector_goes_on(
+    tmp_path: Path,
+) -> None:
+    with price_shop(tmp_path, COINGECKO_MONTHLY_CALLS="1") as shop:
+        status, sent, problem = shop.collect("BTC")
+        assert (status, problem["code"]) == (429, "rate-limited")
+        assert 0 < int(sent["retry-after"]) <= 31 * 86_400
+        assert "reserved for the collector" in problem["detail"]
+        assert shop.asked() == 0
+        assert shop.run("--once").returncode == 0
+        # Those who ask at once, and for what the collector has stored.
+        with ThreadPoolExecutor(8) as threads:
+            replies = list(threads.map(shop.collect, ["BTC", "ETH"] * 8))
+        assert {(status, "age" in sent) for status, sent, _ in replies} == {(200, True)}
+        assert shop.asked() == 1
 
 
 def test_fetch_prints_one_price_and_stores_nothing(shop: PriceShop) -> None:

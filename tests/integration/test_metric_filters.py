@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.commands.command import Terminated, command_parser, run
-from app.core.errors import UpstreamUnavailable
+from app.core.errors import UpstreamBlocked, UpstreamUnavailable
 from app.core.logging import configure
 from app.core.market import AverageSlice, Series, Window
 from app.core.prices import Coin, SpotPrice
@@ -121,15 +121,22 @@ def test_each_collection_counts_the_prices_that_it_stored() -> None:
     assert found("PricesCollected", stream.getvalue()) == [3]
 
 
-def test_a_request_that_fails_for_the_upstream_counts_and_one_that_succeeds_does_not() -> None:
+def test_a_request_counts_as_failed_where_an_operator_must_act_and_not_where_the_upstream_is_busy() -> (
+    None
+):
     stream = StringIO()
-    away = FakePrices(trouble=UpstreamUnavailable("It is away.", host="source"))
-    with log_as_before(), serving(FakeRuntime(price_source=away)) as api:
+    source = FakePrices()
+    with log_as_before(), serving(FakeRuntime(price_source=source)) as api:
         configure("INFO", "json", stream)
         assert api.get("/healthz").status == 200
         assert api.get("/nothing-here").status == 404
-        assert api.ask("POST", "/collect-once/BTC").status == 503
-    assert stream.getvalue().count('"event": "http_request"') == 3
+        for trouble in (
+            UpstreamUnavailable("It is away.", host="source"),
+            UpstreamBlocked("It refuses the key.", host="source"),
+        ):
+            source.trouble = trouble
+            assert api.ask("POST", "/collect-once/BTC").status == 503
+    assert stream.getvalue().count('"event": "http_request"') == 4
     assert found("RequestsFailed", stream.getvalue()) == [1]
 
 

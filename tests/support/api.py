@@ -18,7 +18,7 @@ from asgi_lifespan import LifespanManager
 from starlette.types import ASGIApp
 
 from app.bootstrap import Runtime
-from app.core.errors import ConfigurationError, UpstreamError
+from app.core.errors import ConfigurationError, MmsError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Pair, Series
 from app.core.ports import AverageStore, RequestRate, WarmAverages
 from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
@@ -64,7 +64,7 @@ class FakePrices:
 
     said: dict[str, int] = field(default_factory=dict)
     at: int = NOW
-    trouble: UpstreamError | None = None
+    trouble: MmsError | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
     def prices(self, coins: Sequence[Coin], currency: str) -> PriceReply:

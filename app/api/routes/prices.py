@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from app.api import heavy_reads
 from app.api.models import (
@@ -24,8 +25,9 @@ from app.api.parameters import (
     NoParameters,
     symbol_parameters,
 )
-from app.api.responses import JsonBytes, json_reply, problems, wrong_method
+from app.api.responses import PRICE_HEADERS, JsonBytes, json_reply, problems, wrong_method
 from app.core.errors import (
+    BudgetSpent,
     Overloaded,
     RepeatedParameter,
     ReversedPeriod,
@@ -37,7 +39,7 @@ from app.core.prices import StoredPrice
 from app.domain import rendering
 from app.domain.anomalies import Judgement
 from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
-from app.services.prices import collect
+from app.services.prices import collect_unless_recent
 
 router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
 
@@ -46,32 +48,44 @@ router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
     "/collect-once/{symbol:path}",
     summary="Fetch one price now, and store it",
     responses={
-        200: json_reply("The stored price.", Price, PRICE_EXAMPLE),
-        **problems(UnsupportedSymbol, StoreUnavailable, UpstreamUnavailable),
+        200: json_reply("The price, stored.", Price, PRICE_EXAMPLE, PRICE_HEADERS),
+        **problems(UnsupportedSymbol, BudgetSpent, StoreUnavailable, UpstreamUnavailable),
         **wrong_method("POST"),
     },
     openapi_extra=symbol_parameters(),
     dependencies=[NoParameters],
 )
-def collect_once(coin: CoinDep, context: ContextDep) -> Response:
-    """Always asks the source, for this symbol only; answers after the price is stored.
+async def collect_once(coin: CoinDep, context: ContextDep) -> Response:
+    """Asks the source for this symbol only, and answers after the price is stored.
 
-    Where the source has no usable price, or the rate limiter has no free turn in time, nothing is
-    stored and the reply is 503, with `Retry-After` where it is clear when to try again.
+    A stored price that is younger than `COLLECT_MIN_SECONDS` is the reply instead, with its `Age`,
+    and nothing is asked. Requests for one symbol at the same time share one call.
+
+    Where the rate limiter has no free turn in time, or the rest of the month's calls is reserved
+    for the collector, the reply is 429 with `Retry-After`. Where the source has no usable price, it
+    is 503. Nothing is stored then.
     """
     runtime = context.runtime
-    rules = context.runtime.price_rules
-    report = collect(
-        context.price_source,
-        runtime.prices,
-        [coin],
-        rules,
-        publish=runtime.events.publish,
-    )
-    if not report.stored:
-        raise UpstreamUnavailable(report.refused[0].reason, host="the price source")
-    price = report.stored[0]
-    return JsonBytes(rendering.price(price, stale=_stale(price, rules)))
+    rules = runtime.price_rules
+    least_age = runtime.settings.collect_min_seconds
+
+    def work() -> tuple[StoredPrice, int | None]:
+        return collect_unless_recent(
+            context.price_source,
+            runtime.prices,
+            coin,
+            rules,
+            least_age=least_age,
+            now=runtime.clock(),
+            publish=runtime.events.publish,
+        )
+
+    if least_age:
+        price, age = await context.collections.outcome(coin.symbol, work)
+    else:
+        price, age = await run_in_threadpool(work)
+    body = rendering.price(price, stale=_stale(price, rules))
+    return JsonBytes(body, headers=None if age is None else {"Age": str(age)})
 
 
 @router.get(

@@ -11,6 +11,7 @@ from app.core.prices import SpotPrice, StoredPrice
 from app.db.models import SPOT_PRICES
 from app.db.session import for_reading, reading, transaction
 from app.db.stores import exact
+from app.domain.times import stored_time
 
 PRUNE_BATCH: Final = 5_000
 """Rows per transaction of a prune, so that it never delays a collection for long."""
@@ -75,7 +76,10 @@ class SqlPriceStore:
         first: int | None = None,
         last: int | None = None,
     ) -> list[StoredPrice]:
-        """The newest prices by arrival, the id. [first, last] limits their collection time."""
+        """The newest prices by arrival, the id. [first, last] limits their collection time.
+
+        A row with a time that no date can name is left out.
+        """
         query = (
             select(*_COLUMNS)
             .where(SPOT_PRICES.c.symbol == symbol, SPOT_PRICES.c.currency == currency)
@@ -87,7 +91,11 @@ class SqlPriceStore:
         if last is not None:
             query = query.where(SPOT_PRICES.c.collected_at <= last)
         with reading(self._reads) as connection:
-            return [_stored(*row) for row in connection.execute(query)]
+            return [
+                _stored(*row)
+                for row in connection.execute(query)
+                if None not in map(stored_time, row[-2:])
+            ]
 
     def prune(self, before: int, after: int) -> int:
         """Remove prices collected before or after these times, in batches; returns how many."""

@@ -46,6 +46,7 @@ from app.db.models import (
     SERIES,
 )
 from app.db.stores import exact
+from app.domain.times import stored_time
 
 KEY: Final = ("pair", "interval", "bucket")
 PRICES: Final = ("open", "high", "low", "close", "volume", "volume_text")
@@ -108,7 +109,10 @@ def read_state(connection: Connection, series: Series) -> SeriesState:
 
 def state_of(rows: Sequence[Sequence[Any]]) -> SeriesState:
     """The state that rows beginning with `state_columns` belong to; EMPTY_SERIES without a row."""
-    return SeriesState(*rows[0][:STATE_WIDTH]) if rows else EMPTY_SERIES
+    if not rows:
+        return EMPTY_SERIES
+    revision, first, last, checked_at = rows[0][:STATE_WIDTH]
+    return SeriesState(revision, first, last, stored_time(checked_at))
 
 
 def version(series: Series) -> Select[Any]:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from app.core.errors import UpstreamBlocked, UpstreamUnavailable
+from app.core.errors import (
+    BudgetSpent,
+    OutOfTurn,
+    StoreUnusable,
+    UpstreamBlocked,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from app.core.market import DAY
 from tests.support.api import LAST, NOW, Client, FakePrices, FakeRuntime, load, serving
 
@@ -21,7 +30,7 @@ def source() -> FakePrices:
 def api(source: FakePrices) -> Iterator[Client]:
     runtime = FakeRuntime(price_source=source)
     load(runtime.store)
-    with serving(runtime) as client:
+    with serving(runtime, collect_min_seconds=0) as client:
         yield client
 
 
@@ -120,7 +129,8 @@ def test_fewer_than_two_prices_are_no_anomaly_and_the_reply_says_so(api: Client)
 
 
 def test_thresholds_can_differ_by_symbol(source: FakePrices) -> None:
-    with serving(FakeRuntime(price_source=source), anomaly_threshold="0.05,ADA:0.5") as api:
+    chosen = {"anomaly_threshold": "0.05,ADA:0.5", "collect_min_seconds": 0}
+    with serving(FakeRuntime(price_source=source), **chosen) as api:
         for symbol in ("BTC", "ADA"):
             collect(api, symbol)
         source.said = {symbol: price * 12 // 10 for symbol, price in source.said.items()}
@@ -145,6 +155,52 @@ def test_trouble_at_the_source_is_503_with_the_wait_it_asks_for(
     source.trouble, source.said = None, {}
     assert api.ask("POST", "/collect-once/BTC").status == 503
     assert api.get("/history/BTC").json() == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status", "event", "level"),
+    [
+        (UpstreamUnavailable("busy", host="h"), 503, "upstream_unavailable", "warning"),
+        (UpstreamBlocked("blocked", host="h"), 503, "request_failed", "error"),
+        (UpstreamRejected("no such id", host="h"), 503, "request_failed", "error"),
+        (StoreUnusable("not migrated"), 503, "request_failed", "error"),
+        (BudgetSpent("spent", retry_after=86_400), 429, "price_budget_spent", "warning"),
+        (OutOfTurn("busy", host="h", retry_after=2), 429, None, None),
+    ],
+)
+def test_a_refusal_is_an_error_in_the_log_only_where_an_operator_must_act(
+    api: Client,
+    source: FakePrices,
+    trouble: Any,
+    status: int,
+    event: str | None,
+    level: str | None,
+) -> None:
+    source.trouble = trouble
+    with capture_logs() as lines:
+        replies = [api.ask("POST", "/collect-once/BTC") for _ in range(3)]
+    assert [reply.status for reply in replies] == [status] * 3
+    if status == 429:
+        assert replies[0].json()["code"] == "rate-limited"
+        assert replies[0].header("retry-after") == str(trouble.retry_after)
+    said = [line for line in lines if line["event"] != "http_request"]
+    assert [(line["event"], line["log_level"]) for line in said] == (
+        [] if event is None else [(event, level)]
+    )
+
+
+def test_a_stored_price_is_the_reply_with_its_age_until_it_is_too_old(source: FakePrices) -> None:
+    runtime = FakeRuntime(price_source=source)
+    with serving(runtime, collect_min_seconds=60) as api:
+        first = api.ask("POST", "/collect-once/BTC")
+        runtime.now = NOW + 59.9
+        second = api.ask("POST", "/collect-once/btc")
+        assert (first.header("age"), second.header("age")) == (None, "59")
+        assert first.json() == second.json()
+        collect(api, "ADA")
+        runtime.now = NOW + 60
+        assert api.ask("POST", "/collect-once/BTC").json()["id"] == 3
+    assert source.asked == [("BTC",), ("ADA",), ("BTC",)]
 
 
 def test_closes_are_judged_by_the_same_rules(api: Client) -> None:

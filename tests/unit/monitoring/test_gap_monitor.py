@@ -259,9 +259,10 @@ def test_a_database_that_goes_away_in_a_repair_leaves_what_was_found(service: Se
 
 
 def test_a_check_that_broke_off_is_2_and_never_taken_for_an_answer(service: Service) -> None:
-    """Somebody has changed a time behind the service's back to one that is none."""
+    """Somebody has put other candles in the place of ours, whose buckets are none."""
     service.fill(last=3)
-    service.change("UPDATE series SET checked_at = 'a word'")
+    service.change("ALTER TABLE candles RENAME TO ours")
+    service.change("CREATE VIEW candles AS SELECT pair, interval, 'a word' AS bucket FROM ours")
     said = service.run("--repair", "--json")
     assert said.code == 2
     assert "command_crashed" in said.error

@@ -13,7 +13,7 @@ from app.core.market import DAY
 from app.core.prices import COIN_IDS, Coin, SpotPrice, StoredPrice, Thresholds
 from app.events.types import AnomalyDetected, Event, PriceCollected, PriceRefused
 from app.services.anomalies import PriceRules
-from app.services.prices import Collection, collect, prune
+from app.services.prices import Collection, collect, collect_unless_recent, prune
 from app.testing.prices import MemoryPriceStore
 from tests.support.api import NOW, FakePrices
 
@@ -113,3 +113,29 @@ def test_retention_by_our_clock_alone_removes_no_price_of_today(off: int) -> Non
     stored = store.add([SpotPrice(BTC, 2, "usd", NOW)], NOW + off)
     prune(store, 30, NOW + off, Collection(tuple(stored), (), NOW + off))
     assert NOW - 60 in {price.collected_at for price in store.newest("BTC", "usd", 9)}
+
+
+@pytest.mark.parametrize(
+    ("collected_at", "least_age", "age"),
+    [
+        (NOW - 1, 60, 1),
+        (NOW, 60, 0),
+        (NOW - 59, 60, 59),
+        (NOW - 60, 60, None),
+        (NOW + 1, 60, None),  # by a clock that is ahead: nobody knows how old it is
+        (NOW + DAY, 60, None),
+        (NOW, 0, None),
+    ],
+)
+def test_a_price_is_collected_unless_one_is_stored_that_is_young_enough(
+    collected_at: int, least_age: int, age: int | None
+) -> None:
+    store, source = MemoryPriceStore(), FakePrices({"BTC": 6 * 10**12})
+    store.add([SpotPrice(BTC, 5 * 10**12, "brl", NOW)], NOW)  # in another currency
+    store.add([SpotPrice(BTC, 5 * 10**12, "usd", NOW)], collected_at)
+    price, told = collect_unless_recent(
+        source, store, BTC, RULES, least_age=least_age, now=NOW, publish=lambda event: None
+    )
+    assert told == age
+    assert price.id == (3 if age is None else 2)
+    assert len(source.asked) == (age is None)

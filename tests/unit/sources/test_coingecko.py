@@ -16,9 +16,6 @@ from app.core.errors import (
 )
 from app.core.prices import Coin, PriceReply, SpotPrice
 from app.domain.fixed_point import text
-from app.sources.coingecko import (
-    over_budget,
-)
 from tests.unit.sources.coingecko_fakes import (
     ADA,
     BASE_URL,
@@ -226,22 +223,6 @@ def test_a_failed_call_is_not_repeated_because_it_counts_against_the_budget(
         coingecko(host, time=time).prices([BTC], "usd")
     assert len(host.requests) == 1
     assert time.slept == []
-
-
-@pytest.mark.parametrize(
-    ("base_url", "seconds", "calls"),
-    [
-        (BASE_URL, 300, None),
-        (BASE_URL, 268, None),
-        (BASE_URL, 267, 10_031),
-        (PRO_URL, 60, None),
-        ("http://127.0.0.1:8080/api/v3", 1, None),
-    ],
-)
-def test_what_polling_costs_is_compared_with_the_free_plan_s_month(
-    base_url: str, seconds: int, calls: int | None
-) -> None:
-    assert over_budget(base_url, seconds) == calls
 
 
 # keys

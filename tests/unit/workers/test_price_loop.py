@@ -13,7 +13,7 @@ from app.core.errors import StoreUnavailable
 from app.core.prices import Coin, SpotPrice
 from app.services.prices import Collection
 from app.testing.prices import MemoryPriceStore
-from app.workers.price_collector import collect_once, loop, warn_of_budget
+from app.workers.price_collector import collect_once, log_budget, loop
 from tests.support.api import NOW, FakeRuntime, settings
 
 DAY = 86_400
@@ -58,14 +58,28 @@ def test_the_loop_removes_what_is_older_than_the_retention_and_nothing_without_o
     )
 
 
-def test_polling_beyond_the_month_s_calls_is_said_at_the_start() -> None:
+@pytest.mark.parametrize(
+    ("poll", "calls", "event", "needed"),
+    [
+        (300, 10_000, "price_budget", 8_928),
+        (268, 10_000, "price_budget", 9_995),
+        (267, 10_000, "price_budget_too_small", 10_032),
+        (60, 500_000, "price_budget", 44_640),
+    ],
+)
+def test_the_start_says_what_the_collector_needs_of_a_month_s_calls_and_warns_if_it_is_too_much(
+    poll: int, calls: int, event: str, needed: int
+) -> None:
     with capture_logs() as lines:
-        warn_of_budget(settings(price_poll_seconds=268))
-        warn_of_budget(settings(price_poll_seconds=267))
+        log_budget(settings(price_poll_seconds=poll, coingecko_monthly_calls=calls))
+        log_budget(settings(price_poll_seconds=1, coingecko_monthly_calls="off"))
     (line,) = lines
-    assert (line["event"], line["log_level"]) == ("price_budget_too_small", "warning")
-    assert (line["calls_a_month"], line["free_plan"]) == (10_031, 10_000)
-    assert "PRICE_POLL_SECONDS=268" in line["advice"]
+    assert (line["event"], line["calls_a_month"], line["monthly_calls"]) == (event, needed, calls)
+    if needed > calls:
+        assert line["log_level"] == "warning"
+        assert "PRICE_POLL_SECONDS=268" in line["advice"]
+    else:
+        assert (line["log_level"], line["left_for_requests"]) == ("info", calls - needed)
 
 
 class Unprunable(MemoryPriceStore):
