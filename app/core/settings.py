@@ -34,7 +34,7 @@ from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.redaction import secrets_in
 from app.core.setting_edge import Network, Rate
-from app.core.setting_sources import EnvFileSource, PlaceSource, is_shells_own
+from app.core.setting_sources import EnvFileSource, EnvironmentSource, is_shells_own
 
 ENV_FILE: Final = Path(".env")
 
@@ -189,9 +189,9 @@ class Settings(BaseSettings):
         shell's own does not win over that of `.env`.
         """
         env_file = EnvFileSource(settings_cls, init_settings().get("env_file"))
-        environment = PlaceSource(settings_cls, os.environ)
+        environment = EnvironmentSource(settings_cls, os.environ)
         if env_file.get("ENV") and is_shells_own(environment.get("ENV")):
-            environment = PlaceSource(settings_cls, os.environ, without=["ENV"])
+            environment = EnvironmentSource(settings_cls, os.environ, without=["ENV"])
         return init_settings, environment, env_file
 
     @field_validator("env", mode="before")
