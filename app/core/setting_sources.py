@@ -171,7 +171,8 @@ def _edits(one: str, other: str) -> Literal["", "swap", "letter"]:
 
     One letter may be another, missing or added (a Damerau-Levenshtein distance of 1).
     """
-    if abs(len(one) - len(other)) > 1 or one == other:
+    # One edit leaves one of the two ends as it is. Most pairs of names go here.
+    if (one[0] != other[0] and one[-1] != other[-1]) or abs(len(one) - len(other)) > 1:
         return ""
     short, long = sorted((one, other), key=len)
     at = next((i for i, letter in enumerate(short) if letter != long[i]), len(short))
