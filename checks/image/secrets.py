@@ -42,7 +42,7 @@ def prove_image(
         name
         for name in ours
         if any(part in name.partition("opt/mms/")[2] for part in _NOT_SHIPPED)
-        or Path(name.partition(" -> ")[0]).suffix not in ("", ".py", ".pyc", ".sh")
+        or Path(name.partition(" -> ")[0]).suffix not in ("", ".py", ".pyc", ".sh", ".html", ".js")
     ]
     report.check("only the application is shipped", bool(ours) and not strange, strange or "yes")
     told = json.dumps(engine.inspect("image", image))
