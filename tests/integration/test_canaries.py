@@ -161,7 +161,8 @@ def echo() -> Iterator[str]:
             body = json.dumps({"code": "ECHO", "error": words, "message": words}).encode()
             self.send_response(next(statuses), " ".join(secrets))
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("Location", f"http://{secrets[1]}.example/{secrets[0]}")
+            location = f"http://{secrets[1] or secrets[0].partition(' ')[2]}.example/{words}"
+            self.send_header("Location", " ".join(location.split()))
             self.end_headers()
             self.wfile.write(body)
 
@@ -289,10 +290,10 @@ def service(postgres_server: Postgres, memcached: Memcached, echo: str) -> Itera
             "MB_API_BASE_URL": f"http://{LOGIN}@{echo}/v4",
             "MB_LEGACY_API_BASE_URL": f"http://{LOGIN}@{echo}/v4",
             "COINGECKO_API_BASE_URL": f"http://{LOGIN}@{echo}/v3",
-            "COINGECKO_API_KEY": "CG-" + "@:/".join(HALVES),
+            "COINGECKO_API_KEY": "CG-" + "".join(HALVES),
             "COLLECT_MIN_SECONDS": "0",
             "API_KEYS": f"ops:read+collect:2999-12-31:{digest_of(KEY.encode()).hex()}",
-            "https_proxy": f"http://{LOGIN}@{NOBODY}",
+            "https_proxy": f"http://{quote(PASSWORD, safe='')}:x@{NOBODY}",
         }
 
 
@@ -306,8 +307,9 @@ def asked(folder: Path, statuses: Counter[int], **variables: str) -> None:
                     answer = client.ask(method, target, *([header] if header else []))
                     statuses[answer.status] += 1
                     silent(f"{answer.headers} {answer.body!r}", (method, target, header))
-                for target in (f"/pairs?api%5Fkey={KEY}", f"/x%3Ftoken={KEY}", f"/x?PWD={LOGIN}"):
-                    client.get(target)  # the reply is its sender's
+                # A secret of the client alone: the reply is its own.
+                for target in ("/pairs?api%5Fkey=", "/x%3Ftoken=", "/x?a=b&PASSWORD=", f"/{KEY}?sig="):
+                    client.get(target + HALVES[0][:8])
         except MmsError as error:
             silent("".join(traceback.format_exception(error)), variables)
     silent(shown.getvalue() + said.getvalue(), variables)
