@@ -308,7 +308,12 @@ def asked(folder: Path, statuses: Counter[int], **variables: str) -> None:
                     statuses[answer.status] += 1
                     silent(f"{answer.headers} {answer.body!r}", (method, target, header))
                 # A secret of the client alone: the reply is its own.
-                for target in ("/pairs?api%5Fkey=", "/x%3Ftoken=", "/x?a=b&PASSWORD=", f"/{KEY}?sig="):
+                for target in (
+                    "/pairs?api%5Fkey=",
+                    "/x%3Ftoken=",
+                    "/x?a=b&PASSWORD=",
+                    f"/{KEY}?sig=",
+                ):
                     client.get(target + HALVES[0][:8])
         except MmsError as error:
             silent("".join(traceback.format_exception(error)), variables)
