@@ -31,7 +31,7 @@ from app.api.refusals import Refusal
 from app.core.access_log import AccessLog, request_ids
 from app.core.errors import MmsError, Overloaded
 from app.core.logging import structlog
-from app.core.redaction import redacted
+from app.core.redaction import masked, redacted
 
 log = structlog.get_logger()
 
@@ -282,6 +282,6 @@ def _path(scope: Scope) -> str:
 
 
 def _beginning(raw: bytes) -> str:
-    """A path or a query as it came; only its beginning where it is long."""
-    shown = raw[:_LONGEST].decode("ascii", "replace")
+    """A path or a query without secrets, else as it came; only its beginning where it is long."""
+    shown = masked(raw[:_LONGEST].decode("ascii", "replace"))
     return shown if len(raw) <= _LONGEST else f"{shown}…"

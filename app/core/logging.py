@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import threading
 from collections.abc import Iterable
@@ -41,6 +42,11 @@ Format = Literal["auto", "console", "json"]
 # Loggers that uvicorn gives handlers of its own before the application starts.
 _SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _SERVER_ACCESS: Final = "uvicorn.access"
+
+_SECRET_FIELD: Final = re.compile(
+    r"(?:^|_)(?:password|passwd|pwd|secret|token|api_?key|auth|authorization|jwt|signature|cookie)s?$",
+    re.IGNORECASE,
+)
 
 WHOLE: Final = 4_096
 """Bytes that a pipe takes in one piece (PIPE_BUF of Linux). Processes that share one standard error
@@ -105,7 +111,7 @@ class Output:
             self._waiting.clear()
             self._characters = 0
             with suppress(OSError, ValueError):
-                self._put(redaction.redacted(text))
+                self._put(_without_secrets(text))
 
     def _put(self, text: str) -> None:
         stream = sys.stderr if self._stream is None else self._stream
@@ -167,6 +173,7 @@ def always() -> Any:
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _without_secret_fields,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -205,7 +212,19 @@ def _without_control_characters(_logger: object, _method: str, event: EventDict)
 
 def _redacted(_logger: object, _method: str, line: Any) -> str:
     """Take the secrets out of a whole line: out of every field, and of a traceback."""
-    return redaction.redacted(line)
+    return _without_secrets(line)
+
+
+def _without_secrets(text: str) -> str:
+    return redaction.keyless(redaction.redacted(text))
+
+
+def _without_secret_fields(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Hide what a field holds whose name says that it is a secret, ours or not."""
+    for key in event:
+        if _SECRET_FIELD.search(key):
+            event[key] = redaction.MARK
+    return event
 
 
 class _ToStructlog(logging.Handler):

@@ -3,6 +3,10 @@
 Messages are written so that they hold no secret. This is for the words of libraries that a log, a
 command or a reply passes on: they may hold anything. `app.core.logging.configure` says what to
 hide, and the log, the commands' output and the replies pass through `redacted`.
+
+Secrets of others, such as a client's key in the query, are not known here. `masked` takes them out
+of what a client wrote, by the names of their parameters, and the log has no API key (`keyless`).
+The digests of API keys are no secrets: nobody can find a key of 256 random bits from its digest.
 """
 
 from __future__ import annotations
@@ -21,6 +25,22 @@ SHORTEST: Final = 6
 """Characters of a secret that is hidden. Without `mms`, say, no text would be readable."""
 
 _DELIMITERS: Final = re.compile(r"[\s@/?#:&=]+")
+
+_HARMLESS: Final = re.compile(
+    r"/[A-Za-z0-9/.:,-]*|(?:(?:from|to|range|interval|limit)(?:_ts|_days)?=[A-Za-z0-9.:,-]*(?:&|\Z))*",
+    re.ASCII,
+)
+"""Most paths and queries, told in half a microsecond: every line of a request asks."""
+
+_SECRET_ITEM: Final = re.compile(
+    r"(?:key|token|secret|pass|pwd|sig|auth|jwt|session|credential|cookie)[^=]*=", re.IGNORECASE
+)
+_ENCODINGS: Final = 3
+"""How often a client may have percent-encoded what it wrote."""
+
+_KEY_BEGINS: Final = "mms_"  # as in `app.core.api_keys`, which `mms --help` does without
+_API_KEY: Final = re.compile(rf"{_KEY_BEGINS}[A-Za-z0-9_-]{{43}}", re.ASCII)
+_PART_OF_KEY: Final = re.compile(rf"{_KEY_BEGINS}[A-Za-z0-9_-]{{4,}}", re.ASCII)
 
 _hidden: Final[list[re.Pattern[str]]] = []
 
@@ -42,6 +62,45 @@ def redacted(text: str) -> str:
     for pattern in _hidden:
         text = pattern.sub(MARK, text)
     return text
+
+
+def masked(target: str) -> str:
+    """A client's path or query with MARK in the place of values whose names tell of a secret.
+
+    In `a=1&api_key=x` that is `x`, however the name is written (`API%5FKEY`). A value goes on up to
+    the next `&`, and one that holds such a name itself, as `?token=x` does, is masked whole. So is
+    an API key of ours under any name. The text may be the beginning of a longer one, cut anywhere.
+    """
+    if _HARMLESS.fullmatch(target) or not _tells_of_secret(_decoded(target)):
+        return target
+    return "&".join(map(_masked_item, target.split("&")))
+
+
+def _masked_item(item: str) -> str:
+    if not _tells_of_secret(_decoded(item)):
+        return item
+    name, equals, _ = item.partition("=")
+    if equals and not _tells_of_secret(_decoded(name)):
+        return f"{name}={MARK}"
+    shown = _PART_OF_KEY.split(item)[0].partition("%")[0]
+    return f"{shown}{MARK}"
+
+
+def _tells_of_secret(text: str) -> bool:
+    return bool(_SECRET_ITEM.search(text) or _PART_OF_KEY.search(text))
+
+
+def _decoded(text: str) -> str:
+    for _ in range(_ENCODINGS):
+        if "%" not in text:
+            break
+        text = unquote(text)
+    return text
+
+
+def keyless(text: str) -> str:
+    """`text` with MARK in the place of each API key of ours, whoever holds it."""
+    return _API_KEY.sub(MARK, text) if _KEY_BEGINS in text else text
 
 
 def secrets_in(value: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from dotenv.parser import Binding, parse_stream
 from dotenv.variables import Atom, Variable, parse_variables
@@ -28,6 +28,12 @@ SUFFIX: Final = "_FILE"
 
 SECRETS: Final = ("DB_URL", "DB_READ_URL", "CACHE_SECRET", "COINGECKO_API_KEY", "API_KEYS")
 """Settings that may be in a file of their own."""
+
+_OF_OTHERS: Final = frozenset({"API_KEY", "APP_KEYS"})
+"""Variables of other programs that are an edit away from a setting.
+
+They look like API_KEYS, without which no key is valid: a misspelling of that opens nothing.
+"""
 
 _NAME: Final = re.compile(r"[\w.-]+")
 _SINGLE_QUOTED: Final = re.compile(r"[^=]*=[^\S\r\n]*'")
@@ -42,9 +48,8 @@ class PlaceSource(PydanticBaseSettingsSource):
     """The settings in one place, such as the process's environment.
 
     A setting that a stronger source has, in either form, is not looked up. `without` names settings
-    that are left out. Raises
-    ConfigurationError where the place has both forms of a secret, or names a file that cannot be
-    used.
+    that are left out. Raises ConfigurationError where the place has both forms of a secret, or
+    names a file that cannot be used.
     """
 
     def __init__(
@@ -54,11 +59,7 @@ class PlaceSource(PydanticBaseSettingsSource):
         without: Sequence[str] = (),
     ) -> None:
         super().__init__(settings_cls)
-        # A shell that has read a file of Windows leaves a carriage return in each value.
-        values = {name.upper(): value.rstrip("\r\n") for name, value in place.items()}
-        self._place = {
-            name: value for name, value in values.items() if value and name not in without
-        }
+        self._place = {name: value for name, value in _set(place).items() if name not in without}
 
     def get(self, name: str) -> str:
         """The value written under an upper-case name; empty where there is none."""
@@ -90,6 +91,31 @@ class PlaceSource(PydanticBaseSettingsSource):
         return values
 
 
+class EnvironmentSource(PlaceSource):
+    """The process's environment.
+
+    Raises ConfigurationError also where a name is a misspelling of a setting that is not set there.
+    """
+
+    def __init__(
+        self,
+        settings_cls: type[BaseSettings],
+        environment: Mapping[str, str],
+        without: Sequence[str] = (),
+    ) -> None:
+        values = _set(environment)
+        names = _names_of(settings_cls)
+        present = {name.removesuffix(SUFFIX) for name in names if name in values}
+        absent = [name for name in names if name.removesuffix(SUFFIX) not in present]
+        for name in values:
+            meant = None if name in names else _meant_in_environment(name, absent)
+            if meant:
+                raise ConfigurationError(
+                    f"{name} in the environment is not a setting; {meant} is: rename it or remove it"
+                )
+        super().__init__(settings_cls, environment, without)
+
+
 class EnvFileSource(PlaceSource):
     """A `.env` file, where there is one.
 
@@ -99,15 +125,63 @@ class EnvFileSource(PlaceSource):
 
     def __init__(self, settings_cls: type[BaseSettings], path: Path | None) -> None:
         place = {} if path is None else read_env_file(path)
-        names = [*map(str.upper, settings_cls.model_fields), *(name + SUFFIX for name in SECRETS)]
+        names = _names_of(settings_cls)
         for name in place:
-            similar = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.85)
-            if similar and name.upper() not in names:
+            meant = None if name.upper() in names else _meant_in_file(name.upper(), names)
+            if meant:
                 raise ConfigurationError(
-                    f"{name} in {path} is not a setting; {similar[0]} is: "
-                    "rename it or remove the line"
+                    f"{name} in {path} is not a setting; {meant} is: rename it or remove the line"
                 )
         super().__init__(settings_cls, place)
+
+
+def _set(place: Mapping[str, str]) -> dict[str, str]:
+    """The values that are not empty, by upper-case name."""
+    # A shell that has read a file of Windows leaves a carriage return in each value.
+    values = {name.upper(): value.rstrip("\r\n") for name, value in place.items()}
+    return {name: value for name, value in values.items() if value}
+
+
+def _names_of(settings_cls: type[BaseSettings]) -> list[str]:
+    """Every name under which a setting can be written."""
+    names = [*map(str.upper, settings_cls.model_fields), *(name + SUFFIX for name in SECRETS)]
+    return list(dict.fromkeys(names))
+
+
+def _meant_in_file(name: str, names: Sequence[str]) -> str | None:
+    """The setting that a name in `.env` means, if any: the file is ours, so any likeness counts."""
+    near = [each for each in names if _edits(name, each)]
+    return next(iter(near or difflib.get_close_matches(name, names, n=1, cutoff=0.85)), None)
+
+
+def _meant_in_environment(name: str, names: Sequence[str]) -> str | None:
+    """The setting that a name in the environment means, if any: an edit away.
+
+    Most names there are other programs'. A setting of one word (HOST, WORKERS) is too common a word
+    for that: of those only swapped letters count.
+    """
+    if name in _OF_OTHERS:
+        return None
+    edits = ((each, _edits(name, each)) for each in names)
+    return next((each for each, kind in edits if kind == "swap" or (kind and "_" in each)), None)
+
+
+def _edits(one: str, other: str) -> Literal["", "swap", "letter"]:
+    """How the texts differ: by two letters that are swapped, by one letter, or else otherwise.
+
+    One letter may be another, missing or added (a Damerau-Levenshtein distance of 1).
+    """
+    # One edit leaves one of the two ends as it is. Most pairs of names go here.
+    if (one[0] != other[0] and one[-1] != other[-1]) or abs(len(one) - len(other)) > 1:
+        return ""
+    short, long = sorted((one, other), key=len)
+    at = next((i for i, letter in enumerate(short) if letter != long[i]), len(short))
+    if len(short) < len(long):
+        return "letter" if short[at:] == long[at + 1 :] else ""
+    if short[at + 1 :] == long[at + 1 :]:
+        return "letter"
+    swapped = short[:at] + short[at : at + 2][::-1] + short[at + 2 :]
+    return "swap" if swapped == long else ""
 
 
 def read_env_file(path: Path) -> dict[str, str]:

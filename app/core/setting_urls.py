@@ -145,6 +145,27 @@ def _bad_base_url(problem: str) -> PydanticCustomError:
     )
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address means this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_overheard(base_url: str) -> bool:
+    """Whether what is sent to a base URL crosses a network unencrypted."""
+    parts = urlsplit(base_url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def has_login(base_url: str) -> bool:
+    """Whether a base URL holds a user or a password."""
+    return "@" in urlsplit(base_url).netloc
+
+
 def listen_addresses(hosts: str) -> str:
     """Check the addresses to listen on; returns them with commas between, each once, IPv6 bare."""
     items = [item.strip() for item in hosts.split(",")]

@@ -34,12 +34,14 @@ from app.core.market import Interval, Pair
 from app.core.prices import COIN_IDS, Coin, Thresholds
 from app.core.redaction import secrets_in
 from app.core.setting_edge import Network, Rate
-from app.core.setting_sources import EnvFileSource, PlaceSource, is_shells_own
+from app.core.setting_sources import EnvFileSource, EnvironmentSource, is_shells_own
 
 ENV_FILE: Final = Path(".env")
 
 _HIDDEN: Final[Any] = Field(repr=False)
 """Marks a setting that may hold a password or a key: neither errors nor `repr` show its value."""
+
+_BASE_URLS: Final = ("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
 
 OWN_ADDRESSES: Final = frozenset(
     [
@@ -203,9 +205,9 @@ class Settings(BaseSettings):
         shell's own does not win over that of `.env`.
         """
         env_file = EnvFileSource(settings_cls, init_settings().get("env_file"))
-        environment = PlaceSource(settings_cls, os.environ)
+        environment = EnvironmentSource(settings_cls, os.environ)
         if env_file.get("ENV") and is_shells_own(environment.get("ENV")):
-            environment = PlaceSource(settings_cls, os.environ, without=["ENV"])
+            environment = EnvironmentSource(settings_cls, os.environ, without=["ENV"])
         return init_settings, environment, env_file
 
     @field_validator("env", mode="before")
@@ -289,7 +291,7 @@ class Settings(BaseSettings):
             )
         return SecretStr(secret) if secret else None
 
-    @field_validator("mb_api_base_url", "mb_legacy_api_base_url", "coingecko_api_base_url")
+    @field_validator(*_BASE_URLS)
     @classmethod
     def _base_url(cls, value: SecretStr) -> SecretStr:
         return SecretStr(setting_urls.base_url(value.get_secret_value()))
@@ -388,6 +390,24 @@ class Settings(BaseSettings):
                 "be told apart; choose another first part",
                 {"written": self.root_path, "first": first},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _no_secret_in_the_clear(self) -> Self:
+        for name in _BASE_URLS:
+            base_url = getattr(self, name).get_secret_value()
+            sent = None
+            if setting_urls.has_login(base_url):
+                sent = "its user and password"
+            elif name == "coingecko_api_base_url" and self.coingecko_api_key is not None:
+                sent = "COINGECKO_API_KEY"
+            if sent and setting_urls.is_overheard(base_url):
+                raise PydanticCustomError(
+                    "overheard",
+                    "{name} is http, and {sent} would cross the network unencrypted: write "
+                    "https://, or leave {sent} out (http is for this machine alone: 127.0.0.1)",
+                    {"name": name.upper(), "sent": sent},
+                )
         return self
 
     @model_validator(mode="after")

@@ -47,8 +47,9 @@ def open_file(url: URL, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """Create an engine for a SQLite file; nothing is connected yet.
 
     `busy_seconds` is how long a write waits for a locked file, unless the URL has a `timeout`. The
-    folder is created, the file is not: `write_ahead` does that. Raises ConfigurationError where the
-    URL has an option that cannot count, or the folder cannot be created.
+    folder is created, for its owner alone. The file is not: `write_ahead` does that. Raises
+    ConfigurationError where the URL has an option that cannot count, or the folder cannot be
+    created.
     """
     options = _options(url)
     busy_seconds = _seconds(options.get("timeout"), busy_seconds)
@@ -58,7 +59,7 @@ def open_file(url: URL, busy_seconds: float = BUSY_SECONDS) -> Engine:
     query = {} if mode is None else {"mode": mode, "uri": "true"}
     url = URL.create(SQLITE, database=str(file), query=query)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(file.parent)
     except OSError as error:
         raise ConfigurationError(
             f"DB_URL's folder {file.parent} cannot be created: {error.strerror}"
@@ -79,6 +80,14 @@ def open_file(url: URL, busy_seconds: float = BUSY_SECONDS) -> Engine:
 
     _hold(engine, file, "ro" if mode == "ro" else "rw")
     return engine
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and those above it for their owner alone, except what exists."""
+    if not folder.is_dir():
+        if folder.parent != folder:
+            _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def file_of(url: URL) -> Path:
@@ -220,10 +229,11 @@ def _hold(engine: Engine, path: Path, mode: str) -> None:
 
 
 def _make(path: Path) -> None:
-    """Create the empty file that becomes a database, unless it exists.
+    """Create the empty file that becomes a database, for its owner alone, unless it exists.
 
-    Raises ConfigurationError where it cannot be created, or where the changes of a deleted file
-    are still beside it: SQLite would apply them to the new one.
+    SQLite gives the files beside it, such as FILE-wal, the same mode. Raises ConfigurationError
+    where it cannot be created, or where the changes of a deleted file are still beside it: SQLite
+    would apply them to the new one.
     """
     left = [name for suffix in _BESIDE if Path(name := f"{path}{suffix}").exists()]
     if path.exists():  # checked last: another program may be creating it at this moment
@@ -234,7 +244,7 @@ def _make(path: Path) -> None:
             "or stop the programs that had it open, and remove what is left"
         )
     try:
-        path.touch()
+        path.touch(mode=0o600)
     except OSError as error:
         raise ConfigurationError(
             f"DB_URL's file {path} cannot be created: {error.strerror}"

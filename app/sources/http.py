@@ -99,7 +99,7 @@ class UpstreamHttp:
         self._base_url = base_url.rstrip("/")
         self._limiter = limiter
         hidden = [*(secrets or {}).values(), *secrets_in(base_url)]
-        self._secrets = [value.encode() for value in hidden if value]
+        self._secrets = [value for value in hidden if value]
         self._read_error = read_error
         self._policy = policy
         self._bounds = bounds
@@ -191,7 +191,9 @@ class UpstreamHttp:
         with suppress(UpstreamError):  # it may repeat a key: the next error must not chain it
             return judge(raw, self._host, self._read_error, now)
         for secret in self._secrets:
-            raw = raw if raw.body is None else replace(raw, body=raw.body.replace(secret, b"***"))
+            body = None if raw.body is None else raw.body.replace(secret.encode(), b"***")
+            headers = {name: value.replace(secret, "***") for name, value in raw.headers.items()}
+            raw = replace(raw, body=body, headers=headers)
         if self._proxy is None or self._tls:
             return judge(raw, self._host, self._read_error, now)
         name = f"{self._host} through the proxy in {self._proxy.variable}"

@@ -19,7 +19,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -28,7 +28,7 @@ from urllib.request import getproxies
 
 from app.core.errors import ConfigurationError
 from app.core.logging import structlog
-from app.core.setting_urls import MUST_BE_ESCAPED, unescaped_login
+from app.core.setting_urls import MUST_BE_ESCAPED, is_loopback, unescaped_login
 
 if TYPE_CHECKING:
     import httpx
@@ -52,7 +52,7 @@ class Proxy:
     """A proxy, and the name of the variable that holds its URL."""
 
     variable: str
-    client: httpx.Proxy
+    client: httpx.Proxy = field(repr=False)
 
 
 Trust = ssl.SSLContext | Literal[True]
@@ -79,7 +79,8 @@ class Network:
 def network_to(base_url: str) -> Network:
     """The way to the host of a base URL. Raises ConfigurationError, which names the variable."""
     host = _host(base_url)
-    chosen = None if _is_loopback(host.name) else _chosen_proxy(host)
+    # This machine is never behind a proxy, whatever NO_PROXY says.
+    chosen = None if is_loopback(host.name) else _chosen_proxy(host)
     trust: Trust
     if host.scheme == "https" or (chosen and chosen[1].lower().startswith("https://")):
         trust = _trust()
@@ -110,16 +111,6 @@ def _decoded(base_url: str) -> str:
         return httpx.URL(base_url).host
     except httpx.InvalidURL as error:
         raise ValueError from error
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether the host is this machine, which is never behind a proxy, whatever NO_PROXY says."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _chosen_proxy(host: _Host) -> tuple[str, str] | None:

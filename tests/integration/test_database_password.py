@@ -1,37 +1,18 @@
-"""A database URL without a password takes it from PGPASSWORD, as the tasks in AWS get it."""
+"""The password of a database: from PGPASSWORD, as the tasks in AWS get it, or from the URL."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from tests.support.commands import run
 from tests.support.postgres import Postgres
 from tests.support.processes import ended, process
 
 PASSWORD = "0123456789abcdef" * 4
 """As infra/terraform draws it: 64 hexadecimal digits."""
-
-
-@pytest.fixture
-def guarded(postgres_server: Postgres) -> Iterator[str]:
-    """The URL of a database whose user has to know the password, without the password."""
-    rules = Path(postgres_server.sql("SHOW hba_file"))
-    before = rules.read_text()
-    url = postgres_server.create()
-    name = url.rpartition("/")[2]
-    postgres_server.sql(f"CREATE ROLE guarded LOGIN PASSWORD '{PASSWORD}'")
-    postgres_server.sql(f"ALTER DATABASE {name} OWNER TO guarded")
-    rules.write_text(f"host all guarded 127.0.0.1/32 scram-sha-256\n{before}")
-    postgres_server.sql("SELECT pg_reload_conf()")
-    try:
-        yield url.replace("mms@", "guarded@")
-    finally:
-        rules.write_text(before)
-        postgres_server.sql("SELECT pg_reload_conf()")
-        postgres_server.drop(url)
-        postgres_server.sql("DROP ROLE guarded")
 
 
 def migrate(folder: Path, url: str, **settings: str) -> tuple[int, str]:
@@ -41,11 +22,29 @@ def migrate(folder: Path, url: str, **settings: str) -> tuple[int, str]:
 
 
 def test_the_password_comes_from_the_environment_and_a_wrong_one_is_refused(
-    guarded: str, tmp_path: Path
+    postgres_server: Postgres, tmp_path: Path
 ) -> None:
-    wrong = "0" * 64
-    code, said = migrate(tmp_path, guarded, PGPASSWORD=wrong)
-    assert code == 2
-    assert wrong not in said
-    code, said = migrate(tmp_path, guarded, PGPASSWORD=PASSWORD)
-    assert (code, "migrated to" in said) == (0, True), said
+    with postgres_server.guarded(PASSWORD) as guarded:
+        wrong = "0" * 64
+        code, said = migrate(tmp_path, guarded, PGPASSWORD=wrong)
+        assert code == 2
+        assert wrong not in said
+        code, said = migrate(tmp_path, guarded, PGPASSWORD=PASSWORD)
+        assert (code, "migrated to" in said) == (0, True), said
+
+
+@pytest.mark.parametrize(
+    "password", ["Zq@7", "@:/?#%[] &=+;,$'\"\\`<>|^{}", "%41", "100%", "pä$${x}", ":/?#%zz"]
+)
+def test_a_password_of_any_characters_arrives_from_the_url(
+    password: str, postgres_server: Postgres, tmp_path: Path
+) -> None:
+    written = {quote(password, safe="")}
+    if password == ":/?#%zz":
+        written.add(password)  # what is accepted unescaped means itself
+    with postgres_server.guarded(password) as guarded:
+        for login in written:
+            url = guarded.replace("guarded@", f"guarded:{login}@")
+            assert run(tmp_path, "commands.migrate", DB_URL=url).code == 0, login
+            end = run(tmp_path, "commands.migrate", DB_URL=url.replace(f"{login}@", f"{login}x@"))
+            assert (end.code, "password authentication failed" in end.said) == (2, True), end.said

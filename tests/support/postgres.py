@@ -43,6 +43,24 @@ class Postgres:
         """Remove the database, whoever is still connected."""
         self.sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
+    @contextmanager
+    def guarded(self, password: str) -> Iterator[str]:
+        """An empty database whose owner has to know a password; gives its URL without that."""
+        rules = Path(self.sql("SHOW hba_file"))
+        before = rules.read_text()
+        url = self.create()
+        self.sql(f"CREATE ROLE guarded LOGIN PASSWORD {_quoted(password)}")
+        self.sql(f"ALTER DATABASE {url.rpartition('/')[2]} OWNER TO guarded")
+        rules.write_text(f"host all guarded 127.0.0.1/32 scram-sha-256\n{before}")
+        self.sql("SELECT pg_reload_conf()")
+        try:
+            yield url.replace("mms@", "guarded@")
+        finally:
+            rules.write_text(before)
+            self.sql("SELECT pg_reload_conf()")
+            self.drop(url)
+            self.sql("DROP ROLE guarded")
+
     def url(self, other: str) -> str:
         """Where another server's database is on this one, its replica."""
         return f"postgresql://mms@127.0.0.1:{self.port}/{other.rpartition('/')[2]}"
@@ -153,6 +171,11 @@ def _server(folder: Path, settings: tuple[str, ...]) -> Iterator[Postgres]:
     finally:
         server.close()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _quoted(text: str) -> str:
+    """The text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _unprivileged() -> str | None:

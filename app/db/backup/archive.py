@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -155,17 +156,22 @@ class Reader:
 def writing(file: Path, schema: str, now: float) -> Iterator[Writer]:
     """Write a backup. It appears under its name once it is complete, and not at all otherwise.
 
-    An earlier backup of that name is replaced. Raises StoreUnusable where `file` is something else,
-    ConfigurationError where it cannot be read or has no folder, OSError where it cannot be written.
+    An earlier backup of that name is replaced, but not its mode; a new one is for its owner alone.
+    Raises StoreUnusable where `file` is something else, ConfigurationError where it cannot be read
+    or has no folder, OSError where it cannot be written.
     """
     if not file.parent.is_dir():
         raise ConfigurationError(f"{file}: there is no folder {file.parent}; create it first")
+    mode = None
     if file.exists():
+        mode = stat.S_IMODE(file.stat().st_mode)
         with reading(file):
             pass
     part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as raw:
+        with open(part, "xb", opener=_for_owner) as raw:
+            if mode is not None:
+                os.fchmod(raw.fileno(), mode)
             with gzip.GzipFile("", "wb", _EFFORT, raw, mtime=0) as packed:
                 yield Writer(packed, schema, now)
             raw.flush()
@@ -188,6 +194,10 @@ def reading(file: Path) -> Iterator[Reader]:
     """
     with closing(_lines(file)) as lines:
         yield Reader(file, lines)
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 def line_of(value: Any) -> bytes:

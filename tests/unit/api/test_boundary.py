@@ -121,6 +121,19 @@ def test_the_path_is_logged_as_it_came_and_the_query_up_to_a_length_of_200(api: 
     assert logged == ["", "a=%0A&b=1", "x=" + 198 * "y", "x=" + 198 * "y" + "…", "x=\ufffd"]
 
 
+def test_the_line_of_a_request_has_no_secret_of_its_client(api: Client) -> None:
+    with capture_logs() as lines:
+        api.get("/BRLBTC/mms?range=20&api%5Fkey=sesame", ("Authorization", "Bearer sesame"))
+        api.get("/history/BTC%3Ftoken=sesame")
+        api.get("/history/BTC?x=" + 185 * "y" + "&password=sesame")
+    assert [(line["path"], line["query"][-16:]) for line in lines] == [
+        ("/BRLBTC/mms", "20&api%5Fkey=***"),
+        ("/history/BTC%3Ftoken=***", ""),
+        ("/history/BTC", "yy&password=***…"),
+    ]
+    assert "sesame" not in str(lines)
+
+
 def test_the_access_line_can_be_switched_off() -> None:
     with serving(FakeRuntime(), access_log="off") as api, capture_logs() as lines:
         assert api.get(READ).status == 200

@@ -116,13 +116,97 @@ def test_a_line_that_cannot_be_read_is_named_and_never_dropped(
 
 
 def test_a_name_that_is_almost_a_settings_is_refused(env_file: Path) -> None:
-    for wrong, right in (("CACHE_URI", "CACHE_URL"), ("DB_URI_FILE", "DB_URL_FILE")):
+    for wrong, right in (
+        *[("CACHE_URI", "CACHE_URL"), ("DB_URI_FILE", "DB_URL_FILE"), ("DB_ULR", "DB_URL")],
+        *[("EVN", "ENV"), ("PROT", "PORT"), ("ALLOWD_PAIR", "ALLOWED_PAIRS")],
+    ):
         env_file.write_text(f"{wrong}={SECRET}\nOTHER_PROGRAMS=1\n")
         with pytest.raises(
             ConfigurationError, match=f"^{wrong} .* {right} is: rename it"
         ) as caught:
             load_settings(env_file)
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        *[("DB_ULR", "DB_URL"), ("db_ulr", "DB_URL"), ("DBURL", "DB_URL"), ("DB_URLS", "DB_URL")],
+        *[("DB_URI", "DB_URL"), ("DB_ULR_FILE", "DB_URL_FILE"), ("EVN", "ENV"), ("PROT", "PORT")],
+        *[("ALOWED_PAIRS", "ALLOWED_PAIRS"), ("API_KEYS_FLIE", "API_KEYS_FILE")],
+        *[("WOKRERS", "WORKERS"), ("READ_ACESS", "READ_ACCESS"), ("CACHE_SECRETS", "CACHE_SECRET")],
+    ],
+)
+def test_a_misspelt_setting_in_the_environment_is_refused_with_both_names(
+    wrong: str, right: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(wrong, "")
+    load_settings(None)
+    monkeypatch.setenv(wrong, SECRET)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(None)
+    assert str(caught.value) == (
+        f"{wrong.upper()} in the environment is not a setting; {right} is: rename it or remove it"
+    )
+
+
+def test_a_name_beside_the_setting_itself_is_another_programs(
+    secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_URI", "x")
+    monkeypatch.setenv("DB_URL_FILE", str(secret))
+    assert load_settings(None).db_url.get_secret_value() == URL
+
+
+ENVIRONMENTS = {
+    "a desktop's shell": """BASH_VERSION COLORTERM COLUMNS DBUS_SESSION_BUS_ADDRESS DESKTOP_SESSION
+        DISPLAY EDITOR GDMSESSION GPG_AGENT_INFO GTK_MODULES HISTFILE HISTSIZE HOME HOSTNAME HOSTTYPE
+        INVOCATION_ID JOURNAL_STREAM LANG LANGUAGE LC_ALL LESSOPEN LINES LOGNAME LS_COLORS MAIL
+        MANPATH OLDPWD PAGER PATH PS1 PWD PYTHONPATH SESSION_MANAGER SHELL SHLVL SSH_AGENT_PID
+        SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION SSH_TTY TERM TMPDIR TZ USER USERNAME VIRTUAL_ENV
+        WINDOWID XAUTHORITY XDG_CONFIG_DIRS XDG_DATA_DIRS XDG_RUNTIME_DIR XDG_SEAT XDG_SESSION_ID
+        XDG_SESSION_TYPE XDG_VTNR _ ZSH_VERSION""",
+    "macOS and Windows": """APPDATA APPLE_PUBSUB_SOCKET_RENDER COMMONPROGRAMFILES COMPUTERNAME COMSPEC
+        HOMEDRIVE HOMEPATH LOCALAPPDATA LOGONSERVER NUMBER_OF_PROCESSORS OS PATHEXT
+        PROCESSOR_ARCHITECTURE PROGRAMDATA PROGRAMFILES PROMPT PSMODULEPATH PUBLIC SYSTEMDRIVE
+        SYSTEMROOT TEMP TERM_PROGRAM TMP USERDOMAIN USERPROFILE WINDIR XPC_FLAGS XPC_SERVICE_NAME
+        __CF_USER_TEXT_ENCODING""",
+    "a runner of GitHub": """ACTIONS_CACHE_URL ACTIONS_RUNTIME_TOKEN ACTIONS_RUNTIME_URL AGENT_TOOLSDIRECTORY
+        CI DEBIAN_FRONTEND DOTNET_NOLOGO GITHUB_ACTION GITHUB_ACTIONS GITHUB_ACTOR GITHUB_API_URL
+        GITHUB_BASE_REF GITHUB_ENV GITHUB_EVENT_NAME GITHUB_EVENT_PATH GITHUB_GRAPHQL_URL
+        GITHUB_HEAD_REF GITHUB_JOB GITHUB_OUTPUT GITHUB_PATH GITHUB_REF GITHUB_REPOSITORY
+        GITHUB_RUN_ID GITHUB_SERVER_URL GITHUB_SHA GITHUB_STEP_SUMMARY GITHUB_TOKEN GITHUB_WORKFLOW
+        GITHUB_WORKSPACE GOROOT_1_22_X64 ImageOS ImageVersion JAVA_HOME_17_X64 RUNNER_ARCH RUNNER_NAME
+        RUNNER_OS RUNNER_TEMP RUNNER_TOOL_CACHE RUNNER_WORKSPACE pythonLocation""",
+    "other CI": """BUILD_ID BUILD_NUMBER BUILD_URL CIRCLECI CIRCLE_BRANCH CI_COMMIT_SHA CI_JOB_TOKEN CI_JOB_URL
+        CI_PIPELINE_URL CI_PROJECT_DIR CI_REGISTRY GITLAB_CI JENKINS_URL JOB_NAME JOB_URL NODE_NAME
+        TRAVIS WORKSPACE""",
+    "a task of ECS": """AWS_CONTAINER_CREDENTIALS_RELATIVE_URI AWS_DEFAULT_REGION AWS_EXECUTION_ENV AWS_REGION
+        ECS_AGENT_URI ECS_CONTAINER_METADATA_URI ECS_CONTAINER_METADATA_URI_V4 HOSTNAME PGPASSWORD""",
+    "Kubernetes and links of containers": """KUBERNETES_PORT KUBERNETES_PORT_443_TCP
+        KUBERNETES_PORT_443_TCP_ADDR KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT
+        KUBERNETES_SERVICE_PORT_HTTPS MMS_API_PORT MMS_API_SERVICE_HOST CACHE_PORT CACHE_NAME
+        CACHE_PORT_11211_TCP CACHE_SERVICE_HOST DB_HOST DB_NAME DB_PASSWORD DB_PORT DB_PORT_5432_TCP
+        DB_PORT_5432_TCP_ADDR DB_SERVICE_HOST DB_SERVICE_PORT DB_USER DB_ENV_POSTGRES_USER
+        POD_IP POD_NAME POD_NAMESPACE NODE_IP""",
+    "platforms, services and other programs": """API_KEY APP_ENV APP_KEY APP_KEYS APP_URL BASE_URL
+        DATABASE_URL DATABASE_URI DEBUG DYNO FLASK_ENV FLY_APP_NAME FORWARDED_ALLOW_IPS
+        GOOGLE_CLOUD_PROJECT GUNICORN_CMD_ARGS HOSTS HTTPS_PROXY HTTP_PROXY K_REVISION K_SERVICE
+        LISTEN_FDS LISTEN_PID MAIL_URL MAINPID NODE_ENV NOTIFY_SOCKET NO_PROXY PGDATA PGHOST
+        PGPASSFILE PGPORT PORTS POST PYTHONUNBUFFERED RAILS_ENV REDIS_URL RENDER_SERVICE_NAME
+        SECRET_KEY SENTRY_DSN SSL_CERT_DIR SSL_CERT_FILE SUPERVISOR_ENABLED UVICORN_PORT
+        WATCHDOG_USEC WEB_CONCURRENCY WORKER""",
+}
+"""Names of variables in real environments."""
+
+
+@pytest.mark.parametrize("names", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_no_variable_of_a_usual_environment_is_taken_for_a_misspelling(
+    names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in names.split():
+        monkeypatch.setenv(name, "x")
+    load_settings(None)
 
 
 def test_a_file_that_is_no_utf_8_is_refused_with_the_line(env_file: Path) -> None:

@@ -64,3 +64,28 @@ def test_a_symbol_without_its_id_is_one_of_the_known_ones(name: str) -> None:
 def test_symbols_are_read_in_any_case() -> None:
     assert Coin.parse(" sol ") == Coin("SOL", "solana")
     assert Coin.parse("xrp:Ripple") == Coin("XRP", "ripple")
+
+
+@pytest.mark.parametrize("name", ["mb_api_base_url", "mb_legacy_api_base_url"])
+def test_a_login_is_not_sent_unencrypted_to_another_machine(name: str) -> None:
+    said = refused(**{name: "http://reader:quite-secret@exchange.example/v4"})
+    assert said.startswith(f"{name.upper()} is http, and its user and password would cross")
+    assert "https://" in said
+    assert "quite-secret" not in said
+    for base_url in ("http://a:b@127.0.0.1:8080", "https://a:b@h.example", "http://h.example"):
+        settings(**{name: base_url})
+
+
+@pytest.mark.parametrize("host", ["sandbox:8080", "10.0.0.7", "localhost.example", "[2001:db8::7]"])
+def test_a_key_is_not_sent_unencrypted_to_another_machine(host: str) -> None:
+    said = refused(coingecko_api_base_url=f"http://{host}/api/v3", coingecko_api_key="CG-secret")
+    assert said.startswith("COINGECKO_API_BASE_URL is http, and COINGECKO_API_KEY would cross")
+    assert "CG-secret" not in said
+    settings(coingecko_api_base_url=f"http://{host}/api/v3")
+
+
+@pytest.mark.parametrize(
+    "base_url", ["http://127.0.0.1:8080", "http://[::1]", "http://localhost", "HTTPS://h.example"]
+)
+def test_a_key_is_sent_to_this_machine_or_encrypted(base_url: str) -> None:
+    settings(coingecko_api_base_url=base_url, coingecko_api_key="CG-secret")
