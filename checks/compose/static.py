@@ -30,7 +30,7 @@ def prove(report: Report, stacks: list[Stack], secrets: Path) -> None:
     schema = [str(program), "--builtin-schema", "vendor.compose-spec", str(services.FILE)]
     done = run(schema)
     report.check("schema of Compose", done.code == 0, done.text.strip())
-    values = [file.read_text().strip() for file in secrets.iterdir()]
+    values = [file.read_text().strip() for file in secrets.iterdir() if file.is_file()]
     for stack in stacks:
         text = stack.config()
         told = [value for value in values if value in text]

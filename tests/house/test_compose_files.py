@@ -109,10 +109,15 @@ def test_a_build_that_fails_starts_nothing(engine: Path) -> None:
     assert not [line for line in asked if line.startswith("compose")]
 
 
+def files(folder: Path) -> list[Path]:
+    """The secrets; the keys are not of them."""
+    return [path for path in folder.iterdir() if path.is_file()]
+
+
 def make(folder: Path) -> dict[str, str]:
     """The secrets in the folder, by name, once the script has run."""
     subprocess.run(["sh", str(ROOT / "scripts" / "secrets.sh"), str(folder)], check=True)
-    return {file.name: file.read_text().strip() for file in folder.iterdir()}
+    return {file.name: file.read_text().strip() for file in files(folder)}
 
 
 def test_the_script_makes_every_secret_that_the_file_names_and_keeps_those_that_are_there(
@@ -143,4 +148,5 @@ def test_only_the_owner_can_enter_the_folder_and_the_containers_can_read_the_fil
     folder = tmp_path / "secrets"
     make(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o444}
+    assert {file.stat().st_mode & 0o777 for file in files(folder)} == {0o444}
+    assert (folder / "keys").stat().st_mode & 0o777 == 0o755
