@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 import time
-from functools import partial
 from typing import Any, Final
 
 from infra.rehearsal import balancer, versions
@@ -183,10 +182,9 @@ def _put_keys(stage: Stage, *keys: Key) -> None:
 
 def _collect(stage: Stage, key: Key | None, client: str) -> int:
     """What the newest API task answers a POST, past the load balancer."""
-    port = stage.stand_in.fargate.ports("api")[-1]
-    ask = partial(stage.ask, "/collect-once/BTC", method="POST", client=client, port=port)
-    reply = ask() if key is None else ask(Authorization=f"Bearer {key.secret}")
-    return reply[0]
+    at = f"http://127.0.0.1:{stage.stand_in.fargate.ports('api')[-1]}"
+    bearer = {} if key is None else {"Authorization": f"Bearer {key.secret}"}
+    return stage.ask("/collect-once/BTC", method="POST", client=client, at=at, **bearer)[0]
 
 
 def _client_in_log(stage: Stage, request_id: str) -> str:

@@ -119,16 +119,16 @@ class Stage:
         *,
         method: str = "GET",
         client: str = "127.0.0.1",
-        port: int | None = None,
+        at: str = "",
         **headers: str,
     ) -> tuple[int, Message, bytes]:
         """What the service answers a client, through the load balancer. Raises OSError.
 
-        With `port` it is asked there, as somebody inside the VPC would.
+        With `at`, a URL, it is asked there, as somebody inside the VPC would.
         """
-        where = urlsplit(self.stand_in.balancer.url)
+        where = urlsplit(at or self.stand_in.balancer.url)
         connection = HTTPConnection(
-            where.hostname or "", port or where.port, timeout=10, source_address=(client, 0)
+            where.hostname or "", where.port, timeout=10, source_address=(client, 0)
         )
         try:
             connection.request(method, path, headers=headers)
