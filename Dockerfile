@@ -22,7 +22,7 @@ COPY infra/image /opt/mms
 # Byte code is written now, because the root is read-only where this runs; it is never checked
 # against its source, which cannot change either. An editor on Windows may have changed the line ends
 # of the one script, which no kernel would then start.
-RUN find /opt/mms/app -type f ! -name "*.py" -delete \
+RUN find /opt/mms/app -type f ! -name "*.py" ! -name "*.html" ! -name "*.js" -delete \
     && sed -i 's/\r$//' /opt/mms/entrypoint.sh \
     && chmod 0755 /opt/mms/entrypoint.sh \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \

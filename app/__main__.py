@@ -50,6 +50,7 @@ COMMANDS: Final = {
     "restore": Command(
         "app.commands.backup", "put the data of a file into the database", word="restore"
     ),
+    "keys": Command("app.keys", "make an API key, or list those that are set"),
     "sandbox": Command("app.sandbox.__main__", "run the stand-in exchange alone"),
 }
 

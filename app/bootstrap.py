@@ -13,7 +13,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from app.core.api_keys import COLLECT, READ
 from app.core.errors import ConfigurationError
+from app.core.logging import structlog
 from app.core.market import AverageSlice, Series, Window
 from app.core.ports import (
     AverageStore,
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
     from app.db.cache.memcached import MemcachedRing
     from app.sources.http import UpstreamHttp
 
+log = structlog.get_logger()
+
 LimiterFor = Callable[[str, float], RateLimiter]
 """Makes the rate limiter of a host from its name and the requests per second that it allows."""
 
@@ -110,14 +114,10 @@ def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
 
     The price source makes one attempt and gives up soon, because a client waits. Raises StoreError
     where the database cannot be used, ConfigurationError where DB_URL cannot be a SQLite file's,
-    where there is no way to CoinGecko (`price_network`), or where ENV=prod lacks what only an API
-    needs.
+    where there is no way to CoinGecko (`price_network`), or where what only an API needs is
+    missing.
     """
-    if settings.env == "prod" and not settings.allowed_hosts:
-        raise ConfigurationError(
-            "ALLOWED_HOSTS is empty and ENV is prod: write the names under which the API is "
-            "published, such as ALLOWED_HOSTS=api.example.com"
-        )
+    _require_access(settings)
     network = price_network(settings)
     replica = settings.db_read_url
     database = open_for_api(
@@ -126,6 +126,31 @@ def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
         migrate=settings.env == "dev",
     )
     return _wired(settings, clock, database, network)
+
+
+def _require_access(settings: Settings) -> None:
+    """Refuse to serve where nobody could ask, or strangers could collect."""
+    prod = settings.env == "prod"
+    if prod and not settings.allowed_hosts:
+        raise ConfigurationError(
+            "ALLOWED_HOSTS is empty and ENV is prod: write the names under which the API is "
+            "published, such as ALLOWED_HOSTS=api.example.com"
+        )
+    if prod and settings.collect_access == "key" and not settings.has_key_to(COLLECT):
+        raise ConfigurationError(
+            "API_KEYS has no key with the scope collect and ENV is prod: make one with mms keys new "
+            "and write its entry into API_KEYS, or set COLLECT_ACCESS=off"
+        )
+    if settings.read_access == "key" and not settings.has_key_to(READ):
+        raise ConfigurationError(
+            "API_KEYS has no key with the scope read and READ_ACCESS is key: make one with mms keys "
+            "new and write its entry into API_KEYS, or set READ_ACCESS=open"
+        )
+    if settings.collects_without_key:
+        log.info(
+            "collect_without_key",
+            reason="ENV is dev, only this machine can connect, and no key has the scope collect",
+        )
 
 
 def for_command(

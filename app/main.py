@@ -9,9 +9,6 @@ from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
-from fastapi_offline import FastAPIOffline
-from starlette.requests import Request
 
 from app import __version__, bootstrap
 from app.api.admission import Admission
@@ -23,7 +20,7 @@ from app.api.errors import handle_errors
 from app.api.fast_path import FastPath
 from app.api.middleware import HeadAsGet, RootPath
 from app.api.responses import wrong_method
-from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
+from app.api.routes import anomalies, averages, docs, gaps, health, pairs, prices, records
 from app.bootstrap import Runtime
 from app.core.logging import configure, flush, structlog
 from app.core.settings import Settings, load_settings
@@ -72,7 +69,9 @@ def create_app(
             with closing(context.checks):
                 yield {
                     "context": context,
-                    "admission": Admission(chosen, runtime.rate, runtime.rate_collect),
+                    "admission": Admission(
+                        chosen, runtime.rate, runtime.rate_collect, runtime.clock
+                    ),
                     "fast_path": None if warm is None else FastPath(context, warm),
                 }
         finally:
@@ -80,9 +79,10 @@ def create_app(
             runtime.close()
             flush()
 
-    api = FastAPIOffline(
-        docs_url="/docs",
-        redoc_url=None,
+    api = FastAPI(
+        # The pages of FastAPI load scripts from a CDN and start them inline; these do neither.
+        openapi_url=None,
+        routes=[*docs.ROUTES],
         title="MMS API",
         version=__version__,
         description=_ABOUT,
@@ -90,12 +90,9 @@ def create_app(
         responses=wrong_method(),
         # A redirect repeats the query undecoded, and fails on bytes that are not UTF-8.
         redirect_slashes=False,
-        # The validator badge would ask a host on the internet.
-        swagger_ui_parameters={"validatorUrl": None},
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     handle_errors(api)
-    api.add_api_route("/", _to_docs, include_in_schema=False)
     # Prices come first: their paths must not be read as those of a pair.
     modules = (prices, averages, anomalies, gaps, records, pairs, health)
     for module in modules:
@@ -105,11 +102,6 @@ def create_app(
     api.add_middleware(Compression)
     api.add_middleware(HeadAsGet)
     return Edge(api, plain=settings is None)
-
-
-async def _to_docs(request: Request) -> RedirectResponse:
-    """Redirect `/` to the documentation, until there is a page of its own."""
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
 app = create_app()

@@ -8,6 +8,8 @@ want() { # want PACKAGE PROGRAM
     command -v "$2" >/dev/null 2>&1 || [ -x "/usr/sbin/$2" ] || missing="$missing $1"
 }
 
+# Machines of GitHub come with Chrome, and Ubuntu has Chromium as a snap only.
+command -v google-chrome >/dev/null 2>&1 || want chromium chromium
 want memcached memcached
 want nghttp2-client h2load
 want nginx-light nginx

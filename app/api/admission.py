@@ -1,19 +1,26 @@
-"""Which requests are let in: those for a name of ours, of a client that has not sent too many."""
+"""Which requests are let in, in this order of questions.
+
+Is it for a name of ours? Does a page send it that may? Does it have the key that it needs? Has its
+client sent too many?
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
 from starlette.types import Scope
 
 from app.api import errors
+from app.api.access import Access, is_safe
 from app.api.clients import Client, Clients, host_of
-from app.api.compression import RawHeaders
+from app.api.fast_path import Answer
 from app.api.hosts import Hosts
-from app.core.ports import RequestRate
+from app.api.origins import Origins, foreign_page
+from app.api.refusals import Refusal
+from app.api.reply_headers import ReplyHeaders
+from app.core.ports import Clock, RequestRate
 from app.core.settings import Settings
 
 HEALTH: Final = ("/health", "/healthz", "/readyz")
@@ -22,13 +29,16 @@ HEALTH: Final = ("/health", "/healthz", "/readyz")
 _COLLECT: Final = "/collect-once/"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request is refused, and the headers that say more."""
+_UNKEYED: Final = ("/", "/docs", "/openapi.json")
+"""What needs no key to read, though reads do: a browser opens it, and there are no data in it."""
 
-    answer: errors.Answer
-    detail: str
-    headers: RawHeaders
+
+Verdict = tuple[Client, bytes, str, Refusal | Answer | None]
+"""What is decided about a request. A plain tuple, because every read makes one.
+
+Its client, lines of its reply's head, the id of its API key if it needed one, and the reply where
+there is nothing more to do; None: the request is let in.
+"""
 
 
 class Rates:
@@ -75,17 +85,26 @@ class Rates:
 
 
 class Admission:
-    """Decides about requests by their client, their Host, and the rates `rate` and `collect`."""
+    """Decides about requests; the rates `rate` and `collect` count those that are let in."""
 
     def __init__(
-        self, settings: Settings, rate: RequestRate | None, collect: RequestRate | None
+        self,
+        settings: Settings,
+        rate: RequestRate | None,
+        collect: RequestRate | None,
+        clock: Clock,
     ) -> None:
         self._clients = Clients(settings.trusted_proxies)
         self._hosts = Hosts(settings.allowed_hosts, settings.host)
+        self._origins = Origins(settings.cors_origins, ReplyHeaders(settings))
+        self._access = Access(settings, clock)
         self._direct = self._clients.direct
         self._allowed = self._hosts.allowed
+        self._open = self._access.reads_are_open and not self._origins
         roots = {"", settings.root_path}
         self._health = frozenset(root + path for root in roots for path in HEALTH)
+        self._unkeyed = frozenset(root + path for root in roots for path in _UNKEYED)
+        self._loaded = tuple(f"{root}/docs/" for root in roots)
         self._collect = tuple(root + _COLLECT for root in roots)
         reads = [] if rate is None else [("default", rate)]
         collects = [] if collect is None else [("collect", collect)]
@@ -96,26 +115,53 @@ class Admission:
         """The client of a request of this peer, a (host, port) or None, with these headers."""
         return self._clients.of(host_of(peer), headers)
 
-    def admit(self, scope: Scope, peer: Any) -> tuple[Client, bytes, Refusal | None]:
-        """Decide about a request: its client, the lines of its reply's head, why it is refused.
-
-        One that is let in is counted.
-        """
+    def admit(self, scope: Scope, peer: Any) -> Verdict:
+        """Decide about a request of this peer; one that is let in is counted."""
         headers = scope["headers"]
         client = self._direct.get(peer[0]) if peer else None
         if client is None:
             client = self.client(peer, headers)
         path: str = scope["path"]
         if path in self._health:
-            return client, b"", None
+            return client, b"", "", None
         for name, value in headers:
             if name == b"host" and value not in self._allowed and not self._hosts.allow(value):
-                return client, b"", _misdirected(value)
-        rates = self._rates
-        if scope["method"] == "POST" and path.startswith(self._collect):
-            rates = self._rates_collect
-        lines, wait = rates.take(client.key)
-        return client, lines, rates.exceeded(client, wait) if wait else None
+                return client, b"", "", _misdirected(value)
+        if not self._open or not is_safe(scope["method"]):
+            return self._judged(client, scope)
+        lines, wait = self._rates.take(client.key)
+        return client, lines, "", self._rates.exceeded(client, wait) if wait else None
+
+    def _judged(self, client: Client, scope: Scope) -> Verdict:
+        """Decide about a request that is no open read."""
+        method, path, lines = scope["method"], scope["path"], b""
+        headers = dict(scope["headers"])
+        if self._origins and b"origin" in headers:
+            lines = self._origins.lines(headers[b"origin"])
+            answer = self._origins.preflight(method, headers)
+            if answer is not None:
+                return self._counted(self._rates, client, lines, "", answer)
+        key = ""
+        if not is_safe(method):
+            refusal = foreign_page(headers)
+            if refusal is not None:
+                return client, lines, key, refusal
+        if not is_safe(method) or not (self._access.reads_are_open or self._is_unkeyed(path)):
+            key, refusal = self._access.judge(method, client, scope["headers"])
+            if refusal is not None:
+                return client, lines, key, refusal
+        collects = method == "POST" and path.startswith(self._collect)
+        return self._counted(self._rates_collect if collects else self._rates, client, lines, key)
+
+    def _counted(
+        self, rates: Rates, client: Client, lines: bytes, key: str, answer: Answer | None = None
+    ) -> Verdict:
+        """The verdict on a request that counts; a refusal if it is one too many."""
+        told, wait = rates.take(client.key)
+        return client, lines + told, key, rates.exceeded(client, wait) if wait else answer
+
+    def _is_unkeyed(self, path: str) -> bool:
+        return path in self._unkeyed or path.startswith(self._loaded)
 
 
 def _misdirected(host: bytes) -> Refusal:

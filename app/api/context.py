@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.api.checks import Checks
 from app.api.errors import shortened
+from app.api.reply_headers import ReplyHeaders
 from app.api.turns import Turns
 from app.bootstrap import Runtime
 from app.core import names
@@ -32,8 +33,10 @@ class Context:
     inspector: Inspector
     heavy_reads: Turns
     checks: Checks
+    headers: ReplyHeaders
     access_log: bool
     root_path: str
+    has_docs: bool
     price_source: PriceSource
     history_days: int
     _pairs: Mapping[str, Pair]
@@ -56,8 +59,10 @@ class Context:
             inspector=Inspector(runtime.series, settings.history_days),
             heavy_reads=Turns(settings.heavy_reads, settings.heavy_reads_per_client),
             checks=Checks(),
+            headers=ReplyHeaders(settings),
             access_log=settings.access_log == "on",
             root_path=settings.root_path,
+            has_docs=settings.has_docs,
             price_source=runtime.price_source,
             history_days=settings.history_days,
             _coins={coin.symbol: coin for coin in settings.allowed_symbols},

@@ -7,14 +7,24 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from app.api.admission import HEALTH
 from app.api.context import Context
-from app.api.errors import FROM_THE_EDGE, NOT_FOUND, Answer
+from app.api.errors import FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED, Answer
 from app.api.responses import problem_reply
 from app.core import names
 from app.core.market import Interval
 
 _OTHERS: Final = (*FROM_THE_EDGE, NOT_FOUND)
 """What may be answered in the place of any route."""
+
+_OF_KEYS: Final = (UNAUTHORIZED, FORBIDDEN)
+"""What may be answered where a key is needed."""
+
+_KEY: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, which the operator makes with `mms keys new`.",
+}
 
 _SPECIAL: Final = frozenset(r"\^$.*+?()[]{}|/")
 """The characters that mean something in a pattern of ECMAScript."""
@@ -25,12 +35,31 @@ def document(api: FastAPI, context: Context) -> dict[str, Any]:
     if api.openapi_schema is None:
         schema = FastAPI.openapi(api)
         replies = schema["components"].setdefault("responses", {})
-        replies |= {answer.code: problem_reply(answer, answer.example) for answer in _OTHERS}
+        others = (*_OTHERS, *_OF_KEYS)
+        replies |= {answer.code: problem_reply(answer, answer.example) for answer in others}
+        schema["components"]["securitySchemes"] = {"key": _KEY}
+        if context.root_path:
+            schema["servers"] = [{"url": context.root_path}]
         for path, operations in schema["paths"].items():
-            for operation in operations.values():
+            for method, operation in operations.items():
                 _complete(path, operation, context)
+                _secure(method, path, operation, context)
     assert api.openapi_schema is not None
     return api.openapi_schema
+
+
+def _secure(method: str, path: str, operation: dict[str, Any], context: Context) -> None:
+    """Say whether a request needs a key; see `app.api.admission`."""
+    settings = context.runtime.settings
+    reads = method == "get"
+    if path in HEALTH or (reads and settings.read_access == "open"):
+        return
+    operation["security"] = [{"key": []}]
+    if not reads and settings.collects_without_key:
+        operation["security"].append({})
+    for answer in _OF_KEYS:
+        operation["responses"][str(answer.status)] = _reference(answer)
+    operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
 def _complete(path: str, operation: dict[str, Any], context: Context) -> None:

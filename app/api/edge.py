@@ -2,7 +2,8 @@
 
 One module decides what passes, in this order, outermost first:
 - the request's id, its line in the log, and a reply even where everything else fails;
-- its Host, its client's address, and how many requests that client has sent (`app.api.admission`);
+- its Host, its client's address, the page that sends it, its key, and how many requests its client
+  has sent (`app.api.admission`);
 - the fast path, which answers plain reads of averages from memory (`app.api.fast_path`);
 - FastAPI, with the layers of `app.main` around its routes.
 """
@@ -21,10 +22,12 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api import errors
-from app.api.admission import Admission, Refusal
+from app.api.admission import Admission, Verdict
 from app.api.clients import Client, peer_of
 from app.api.compression import RawHeaders
-from app.api.fast_path import NOSNIFF, Answer, FastPath, Uncompressed, answer_of
+from app.api.context import Context
+from app.api.fast_path import Answer, FastPath, Uncompressed, answer_of
+from app.api.refusals import Refusal
 from app.core.access_log import AccessLog, request_ids
 from app.core.errors import MmsError, Overloaded
 from app.core.logging import structlog
@@ -46,12 +49,8 @@ SendWhole = Callable[[int, bytes, bytes], None]
 """Sends a whole reply: its status, the lines of its head, its body."""
 
 
-Visit = tuple[str, Client, bytes, Answer | Uncompressed | None]
-"""What is decided about a request. A plain tuple, because every read makes one.
-
-The request's id, its client, the lines about rates of the reply's head, and the answer; None: let
-FastAPI answer.
-"""
+Visit = tuple[str, Verdict, Answer | Uncompressed | None]
+"""The request's id, the verdict on it, and the answer; None: let FastAPI answer."""
 
 
 class Edge:
@@ -79,7 +78,7 @@ class Edge:
         state = scope["state"]
         started = time.perf_counter()
         visit = self._visit(scope, scope.get("client"))
-        request_id, _, lines, answer = visit
+        request_id, (_, lines, _, _), answer = visit
         if not isinstance(answer, Answer):
             state[_VISIT] = visit
             return False
@@ -109,7 +108,7 @@ class Edge:
             return
         status, headers, _, body = answer
         body = b"" if scope["method"] == "HEAD" else body
-        headers = _with_id(headers, visit)
+        headers = [*headers, *_own(visit)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         if state["context"].access_log:
@@ -135,8 +134,8 @@ class Edge:
         started = time.perf_counter()
         admission: Admission = state["admission"]
         request_id = next(self._ids)
-        answer = _refused(Refusal(problem, detail, list(headers)), request_id)
-        visit = request_id, admission.client(peer), b"", answer
+        answer = _refused(state, Refusal(problem, detail, list(headers)), request_id)
+        visit = request_id, (admission.client(peer), b"", "", None), answer
         if state["context"].access_log:
             read = _read(method, target) if method else _UNREAD
             self._log(read, visit, answer.status, started, len(answer.body))
@@ -149,12 +148,16 @@ class Edge:
         request_id = _client_id(scope["headers"]) or next(self._ids)
         admission: Admission = state["admission"]
         try:
-            client, lines, refusal = admission.admit(scope, peer)
+            verdict = admission.admit(scope, peer)
         except Exception:  # Nothing may pass unjudged.
             log.exception("admission_crashed", method=scope["method"], path=_path(scope))
-            client, lines, refusal = _UNKNOWN, b"", Refusal(errors.INTERNAL, "", [])
-        answer = self._tried(scope) if refusal is None else _refused(refusal, request_id)
-        return request_id, client, lines, answer
+            verdict = _UNKNOWN, b"", "", Refusal(errors.INTERNAL, "", [])
+        answer = verdict[-1]
+        if answer is None:
+            return request_id, verdict, self._tried(scope)
+        if isinstance(answer, Refusal):
+            answer = _refused(state, answer, request_id)
+        return request_id, verdict, answer
 
     def _tried(self, scope: Scope) -> Answer | Uncompressed | None:
         """What the fast path makes of a request. An error of it is logged, as none may be lost."""
@@ -170,9 +173,10 @@ class Edge:
     ) -> None:
         """Let FastAPI answer. Its routes have the client's key as `client_key`."""
         state = scope["state"]
-        request_id, client, _, _ = visit
+        request_id, (client, _, _, _), _ = visit
         state["request_id"] = request_id
         state["client_key"] = client.key
+        context: Context = state["context"]
         status = 0
         size = 0
 
@@ -180,7 +184,8 @@ class Edge:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_id(message.get("headers", ()), visit)
+                headers = context.headers.completed(list(message.get("headers", ())))
+                message["headers"] = [*headers, *_own(visit)]
             else:
                 size += len(message.get("body", b""))
             await send(message)
@@ -201,11 +206,11 @@ class Edge:
                 await errors.reply(scope, errors.INTERNAL)(scope, receive, counted)
         finally:
             structlog.contextvars.reset_contextvars(**tokens)
-            if state["context"].access_log:
+            if context.access_log:
                 self._log(scope, visit, status, started, size)
 
     def _log(self, scope: Scope, visit: Visit, status: int, started: float, size: int) -> None:
-        request_id, client, _, _ = visit
+        request_id, (client, _, key, _), _ = visit
         self._lines.write(
             request_id,
             scope["method"],
@@ -215,6 +220,7 @@ class Edge:
             round((time.perf_counter() - started) * 1000, 3),
             size,
             client.address,
+            key,
         )
 
     async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -233,13 +239,18 @@ class Edge:
         await self.api(scope, receive, plain)
 
 
-def _refused(refusal: Refusal, request_id: str) -> Answer:
+def _refused(state: Mapping[str, Any], refusal: Refusal, request_id: str) -> Answer:
     """The reply to a request that is refused."""
-    answer = refusal.answer
-    body = errors.problem_body(answer, refusal.detail, request_id)
+    answer, detail, more = refusal
+    body = errors.problem_body(answer, detail, request_id)
     length = str(len(body)).encode("ascii")
-    headers = [(b"content-length", length), (b"content-type", errors.PROBLEM_JSON.encode("ascii"))]
-    return answer_of(answer.status, [*refusal.headers, *headers], body)
+    headers = [
+        *more,
+        (b"content-length", length),
+        (b"content-type", errors.PROBLEM_JSON.encode("ascii")),
+    ]
+    context: Context = state["context"]
+    return answer_of(answer.status, context.headers.completed(headers), body)
 
 
 def _read(method: bytes, target: bytes) -> Scope:
@@ -248,12 +259,12 @@ def _read(method: bytes, target: bytes) -> Scope:
     return {"method": method.decode("latin-1"), "raw_path": path, "query_string": query}
 
 
-def _with_id(headers: Iterable[tuple[bytes, bytes]], visit: Visit) -> RawHeaders:
-    """A reply's headers, with those that every reply has."""
-    request_id, _, lines, _ = visit
+def _own(visit: Visit) -> RawHeaders:
+    """The headers of this request's reply alone: its id, its rates, what its page may read."""
+    request_id, (_, lines, _, _), _ = visit
     parts = [line.partition(b": ") for line in lines.splitlines()]
-    rates = [(name, value) for name, _, value in parts]
-    return [*headers, NOSNIFF, (b"x-request-id", request_id.encode("ascii")), *rates]
+    own = [(name, value) for name, _, value in parts]
+    return [(b"x-request-id", request_id.encode("ascii")), *own]
 
 
 def _client_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -325,7 +325,8 @@ async def _of_routing(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         answer = NOT_FOUND
         docs = f"{request.scope.get('root_path', '')}/docs"
-        detail = f"There is nothing at {path}; {docs} lists what there is."
+        leads_on = f"; {docs} lists what there is" if request.state.context.has_docs else ""
+        detail = f"There is nothing at {path}{leads_on}."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # HEAD works wherever GET does (`app.api.middleware`), but the router does not know that.
         methods = set(headers.get("Allow", "").split(", "))

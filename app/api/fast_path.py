@@ -43,15 +43,9 @@ _MOST_SEEN: Final = 10_000
 _Key = tuple[str, bytes, bool]
 """Path, query, and whether the client accepts gzip."""
 
-NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
-"""The last header of every reply but its id."""
-
 
 class Answer(NamedTuple):
-    """A reply without its id.
-
-    `head` are its headers and NOSNIFF as lines, for a server that sends a reply as bytes.
-    """
+    """A reply without its id. `head` are its headers as lines, for a server that sends bytes."""
 
     status: int
     headers: RawHeaders
@@ -90,6 +84,7 @@ class FastPath:
     def __init__(self, context: Context, warm: WarmAverages, capacity: int = CAPACITY) -> None:
         self._context = context
         self._clock = context.runtime.clock
+        self._completed = context.headers.completed
         self._warm = warm
         ttl = context.runtime.settings.cache_ttl_seconds
         self._kept = MemoryCache[_Key, Kept](
@@ -138,10 +133,11 @@ class FastPath:
         if gzip and is_large(reply.body):
             if held:  # then its body is not needed
                 headers, _ = gzipped(reply.headers, b"")
-                return answer_of(304, headers_of_304(headers), b"")
+                return self._answer(304, headers_of_304(headers))
             return Uncompressed(key, buckets, reading.state, reply)
-        whole = self._finished(key, buckets, reading.state, _compressed(reply) if gzip else reply)
-        return answer_of(304, headers_of_304(whole.headers), b"") if held else whole
+        reply = _compressed(reply) if gzip else reply
+        whole = self._finished(key, buckets, reading.state, reply)
+        return self._answer(304, headers_of_304(reply.headers)) if held else whole
 
     async def compress(self, answer: Uncompressed) -> Answer:
         """The finished answer; a thread compresses it."""
@@ -153,7 +149,7 @@ class FastPath:
     ) -> Answer:
         """The whole answer as it is sent; it is kept if the same was asked before."""
         headers, body, tag = reply
-        whole = answer_of(200, headers, body)
+        whole = self._answer(200, headers, body)
         if self._came_before(key):
             kept = Kept(
                 series=buckets.series,
@@ -162,10 +158,13 @@ class FastPath:
                 expires=next_change(buckets.series.interval, buckets.now),
                 tag=tag,
                 whole=whole,
-                not_modified=answer_of(304, headers_of_304(headers), b""),
+                not_modified=self._answer(304, headers_of_304(headers)),
             )
             self._kept.set(key, kept)
         return whole
+
+    def _answer(self, status: int, headers: RawHeaders, body: bytes = b"") -> Answer:
+        return answer_of(status, self._completed(headers), body)
 
     def _came_before(self, key: _Key) -> bool:
         """Whether a request with this key was computed before."""
@@ -186,7 +185,7 @@ def _compressed(reply: SeriesReply) -> SeriesReply:
 
 def answer_of(status: int, headers: RawHeaders, body: bytes) -> Answer:
     """The reply with its head as lines."""
-    head = b"".join([b"%b: %b\r\n" % header for header in (*headers, NOSNIFF)])
+    head = b"".join([b"%b: %b\r\n" % header for header in headers])
     return Answer(status, headers, head, body)
 
 

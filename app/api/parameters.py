@@ -40,6 +40,9 @@ from app.services.averages import Selection, select
 LONGEST: Final = 2_048
 """The most bytes of query string that are read."""
 
+IGNORED: Final = "_"
+"""A parameter that any request may have: jQuery and others add it, so that no cache answers."""
+
 _WINDOWS: Final = {str(window): window for window in WINDOWS}
 _WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)
 _DAY: Final = Interval.DAY.value
@@ -88,7 +91,7 @@ class Query:
         }
 
     def read(self, raw: bytes) -> dict[str, str]:
-        """The values in the query string `raw`, by parameter name.
+        """The values in the query string `raw`, by parameter name, without IGNORED.
 
         Raises UnknownParameter, RepeatedParameter (also for two spellings of one parameter), and
         InvalidParameter where the query is too long, is not UTF-8 or lacks a required parameter.
@@ -102,9 +105,11 @@ class Query:
         for spelling, _, value in items:
             name = self._names.get(spelling)
             if name is None:
+                if spelling == IGNORED:
+                    continue
                 raise self._unknown(spelling)
             if name in values:
-                first = next(other for other, _, _ in items if self._names[other] == name)
+                first = next(other for other, _, _ in items if self._names.get(other) == name)
                 raise _repeated(first, spelling)
             values[name] = value
         for parameter in self._required:

@@ -18,7 +18,15 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from app.api.compression import VARY, RawHeaders
-from app.api.errors import PROBLEM_JSON, Answer, answer_to, of_status, problem
+from app.api.errors import (
+    FORBIDDEN,
+    PROBLEM_JSON,
+    UNAUTHORIZED,
+    Answer,
+    answer_to,
+    of_status,
+    problem,
+)
 from app.api.models import Problem
 from app.core.errors import (
     InvalidParameter,
@@ -194,6 +202,12 @@ HEADERS: Final = {
         "The request's id: its own X-Request-ID, or a new one.", "5f0c2a9e41d3b786"
     ),
     "X-Content-Type-Options": _header("The Content-Type is right.", "nosniff"),
+    "Referrer-Policy": _header("Links tell nobody this address.", "no-referrer"),
+    "Cross-Origin-Resource-Policy": _header("Pages of other sites do not embed it.", "same-origin"),
+    "Content-Security-Policy": _header(
+        "It loads and runs nothing.", "default-src 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": _header("It is right at this moment alone.", "no-store"),
     "Vary": _header("Replies are compressed for clients that accept gzip.", "Accept-Encoding"),
 }
 """The headers of every reply."""
@@ -308,6 +322,11 @@ def problem_reply(answer: Answer, detail: str) -> dict[str, Any]:
     _document(documented, answer, detail)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         documented[answer.status]["headers"]["Retry-After"] = _header("Seconds to wait.", 4)
+    elif answer in (UNAUTHORIZED, FORBIDDEN):
+        documented[answer.status]["headers"]["WWW-Authenticate"] = _header(
+            "What is wrong with the key (RFC 6750); absent where no key helps.",
+            'Bearer realm="mms-api"',
+        )
     return documented[answer.status]
 
 

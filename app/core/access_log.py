@@ -43,8 +43,12 @@ class AccessLog:
         duration_ms: float,
         size: int,
         client: str | None,
+        key: str = "",
     ) -> None:
-        """Write the line of one request, `size` in bytes, or lose it where the stream fails."""
+        """Write the line of one request, or lose it where the stream fails.
+
+        `size` is in bytes; `key` is the id of the API key, if the request needed one.
+        """
         output = logging.output()
         if output is None or (output.informs and not output.json):
             bound = structlog.contextvars.bound_contextvars(request_id=request_id)
@@ -58,6 +62,7 @@ class AccessLog:
                     duration_ms=duration_ms,
                     bytes=size,
                     client=client,
+                    **({"key": key} if key else {}),
                 )
         elif output.informs:
             second, nanosecond = divmod(self._clock(), 1_000_000_000)
@@ -68,12 +73,13 @@ class AccessLog:
             microsecond = nanosecond // 1_000
             # isoformat() leaves a whole second without places.
             places = f".{microsecond:06}" if microsecond else ""
+            held = f'"key": {quoted(key)}, ' if key else ""
             output.write_soon(
                 f'{self._start}{places}Z", "level": "info", "event": "http_request", '
                 f'"method": {quoted(method)}, "path": {quoted(path)}, "query": {quoted(query)}, '
                 f'"status": {status}, "duration_ms": {duration_ms!r}, "bytes": {size}, '
                 f'"client": {"null" if client is None else quoted(client)}, '
-                f'"request_id": {quoted(request_id)}}}\n'
+                f'{held}"request_id": {quoted(request_id)}}}\n'
             )
 
 

@@ -25,6 +25,8 @@ SCOPES: Final = (READ, COLLECT)
 PREFIX: Final = "mms_"
 """What a key begins with, so that scanners for lost secrets can tell one."""
 
+ID_RULE: Final = "up to 40 letters, digits, dots, underscores and hyphens"
+
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
@@ -76,16 +78,35 @@ def read_keys(text: str) -> tuple[ApiKey, ...]:
     return tuple(keys)
 
 
+def is_id(text: str) -> bool:
+    """Whether a key may have this id."""
+    return _ID.fullmatch(text) is not None
+
+
+def scopes_of(text: str) -> frozenset[str] | None:
+    """Read scopes such as `read+collect`; None where one does not exist."""
+    chosen = frozenset(text.lower().split("+"))
+    return chosen if chosen <= set(SCOPES) else None
+
+
+def day_of(text: str) -> date | None:
+    """Read a day such as 2027-12-31; None where it is none."""
+    if _DATE.fullmatch(text):
+        with suppress(ValueError):
+            return date.fromisoformat(text)
+    return None
+
+
 def _key(number: int, line: str) -> ApiKey:
     parts = line.split(":")
-    if len(parts) != _PARTS or not _ID.fullmatch(parts[0]):
+    if len(parts) != _PARTS or not is_id(parts[0]):
         raise ConfigurationError(
-            f"entry {number} is not id:scopes:expiry:sha256 (an id has up to 40 letters, digits, "
-            "dots, underscores and hyphens); mms keys new prints a key with its entry"
+            f"entry {number} is not id:scopes:expiry:sha256 (an id has {ID_RULE}); "
+            "mms keys new prints a key with its entry"
         )
-    name, scopes, expiry, digest = parts
-    chosen = scopes.lower().split("+")
-    if not set(chosen) <= set(SCOPES):
+    name, written, expiry, digest = parts
+    scopes = scopes_of(written)
+    if scopes is None:
         raise ConfigurationError(
             f"entry {number} ({name}) has a scope that does not exist; write any of "
             f"{', '.join(SCOPES)}, with + between"
@@ -95,15 +116,10 @@ def _key(number: int, line: str) -> ApiKey:
             f"entry {number} ({name}) does not end with a SHA-256 of 64 hexadecimal digits; "
             "mms keys new prints a key with its entry"
         )
-    return ApiKey(name, frozenset(chosen), _expiry(number, name, expiry), bytes.fromhex(digest))
-
-
-def _expiry(number: int, name: str, text: str) -> date:
-    """The last day of a key. Raises ConfigurationError as `read_keys` does."""
-    if _DATE.fullmatch(text):
-        with suppress(ValueError):
-            return date.fromisoformat(text)
-    raise ConfigurationError(
-        f"entry {number} ({name}) has no last day; write a date such as 2027-12-31, which is the "
-        "last day on which the key is valid, by UTC"
-    )
+    expires = day_of(expiry)
+    if expires is None:
+        raise ConfigurationError(
+            f"entry {number} ({name}) has no last day; write a date such as 2027-12-31, which is "
+            "the last day on which the key is valid, by UTC"
+        )
+    return ApiKey(name, scopes, expires, bytes.fromhex(digest))

@@ -75,7 +75,7 @@ class PlaceSource(PydanticBaseSettingsSource):
             raise ConfigurationError(
                 f"{name} and {name}{SUFFIX} are both set, in the same place; remove one"
             )
-        return value if path is None else _secret(name, Path(path)), field_name, False
+        return value if path is None else read_secret(name, Path(path)), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """The values of this place, by the field's name."""
@@ -176,7 +176,7 @@ def _line(binding: Binding) -> int:
     return binding.original.line + empty.count("\n")
 
 
-def _secret(name: str, path: Path) -> str:
+def read_secret(name: str, path: Path) -> str:
     """Read the secret in a file, without the line ends and the byte order mark that editors add.
 
     No message repeats the path either: it may be the secret itself, in the wrong setting.

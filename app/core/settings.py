@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.core import names, setting_edge, setting_urls
-from app.core.api_keys import ApiKey, read_keys
+from app.core.api_keys import COLLECT, ApiKey, read_keys
 from app.core.errors import ConfigurationError, MmsError
 from app.core.logging import Format, Level
 from app.core.market import Interval, Pair
@@ -52,7 +52,6 @@ OWN_ADDRESSES: Final = frozenset(
         "openapi.json",
         "pairs",
         "readyz",
-        "static-offline-docs",
         "supported-symbols",
     ]
 )
@@ -173,6 +172,21 @@ class Settings(BaseSettings):
     def has_docs(self) -> bool:
         """Whether /docs and the OpenAPI document are served."""
         return self.docs == "on" or (self.docs is None and self.env == "dev")
+
+    @property
+    def collects_without_key(self) -> bool:
+        """Whether requests that come from this machine may collect a price without a key."""
+        return (
+            self.env == "dev"
+            and self.collect_access == "key"
+            and not self.trusted_proxies
+            and all(setting_edge.is_loopback(host) for host in self.host.split(","))
+            and not self.has_key_to(COLLECT)
+        )
+
+    def has_key_to(self, scope: str) -> bool:
+        """Whether a key, expired or not, has this scope."""
+        return any(scope in key.scopes for key in self.api_keys)
 
     @classmethod
     def settings_customise_sources(

@@ -74,24 +74,34 @@ def _demonstrate(own: Settings) -> int:
 
 
 def show(base_url: str, settings: Settings) -> None:
-    """Print the three addresses worth opening, and one request with its reply."""
+    """Print the addresses worth opening, and one request with its reply."""
     interval = "" if Interval.DAY in settings.intervals else f"&interval={settings.intervals[0]}"
     pair, symbol = (
         quote(str(item), safe="")
         for item in (settings.allowed_pairs[0], settings.allowed_symbols[0])
     )
     url = f"{base_url}/{pair}/mms?range=20{interval}"
+    docs = f"\n  {base_url}/docs" if settings.has_docs else ""
     output.line(f"""
-Worth opening:
-  {base_url}/docs
+Worth opening:{docs}
   {base_url}/pairs
   {base_url}/history/{symbol}
 
 An example:
   $ curl '{url}'
   {_answer(url)}
-
+{_collecting(base_url, symbol, settings)}
 Stop with Ctrl-C.""")
+
+
+def _collecting(base_url: str, symbol: str, settings: Settings) -> str:
+    """How to collect a price, where this machine may do so without a key."""
+    if not settings.collects_without_key:
+        return ""
+    return f"""
+Collect a price now (without a key, because only this machine can connect):
+  $ curl -X POST {base_url}/collect-once/{symbol}
+"""
 
 
 def _answer(url: str) -> str:

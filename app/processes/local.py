@@ -47,9 +47,8 @@ def serve_and_keep(
     beside: list[Beside] = []
 
     def begin(base_url: str) -> None:
-        output.say(
-            f"Serving on {base_url} (documentation: {base_url}/docs). Loading what is missing."
-        )
+        docs = f" (documentation: {base_url}/docs)" if settings.has_docs else ""
+        output.say(f"Serving on {base_url}{docs}. Loading what is missing.")
         keeper = Keeper(
             settings.intervals,
             Children(environment),

@@ -194,6 +194,7 @@ def stack(folder: Path, programs: Programs, clock: Any) -> Iterator[Stack]:
             "MB_REQUESTS_PER_SECOND": "10000",
             "ACCESS_LOG": "off",
             "ALLOWED_HOSTS": "localhost",
+            "COLLECT_ACCESS": "off",
             "TRUSTED_PROXIES": "127.0.0.1",
             "RATE_LIMIT": "off",  # wrk is more than one client may be
         }

@@ -1,1 +1,1 @@
-"""What `make audit` looks at: workflows, their schemas, and secrets in the history."""
+"""What `make audit` looks at: workflows, their schemas, secrets in the history, packages."""

@@ -27,6 +27,7 @@ PLANTED: Final = (
     "id_rsa",
     "app/.env",
     "app/id_rsa",
+    "app/api/docs/.env",
     "app/data/mms.db",
     "app/core/settings.py.bak",
     "app/db/migrations/versions/notes.txt",

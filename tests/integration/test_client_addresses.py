@@ -66,15 +66,38 @@ def test_plain_uvicorn_says_once_what_it_lacks(tmp_path: Path, server: str, coun
     assert all("app.serve" in line["problem"] for line in lines)
 
 
-@pytest.mark.parametrize(("server", "code"), [("ours", 2), ("uvicorn", 3)])
-def test_in_production_the_api_starts_only_with_the_names_of_its_hosts(
-    tmp_path: Path, server: str, code: int
+READER = f"page:read:2099-12-31:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("server", "code", "settings", "problem", "fix"),
+    [
+        ("ours", 2, {}, "ALLOWED_HOSTS is empty and ENV is prod", "ALLOWED_HOSTS=api.example.com"),
+        ("uvicorn", 3, {}, "ALLOWED_HOSTS is empty and ENV is prod", "=api.example.com"),
+        (
+            "ours",
+            2,
+            {"ALLOWED_HOSTS": "api.example.com", "API_KEYS": READER},
+            "API_KEYS has no key with the scope collect and ENV is prod: make one with mms keys new",
+            "or set COLLECT_ACCESS=off",
+        ),
+        (
+            "ours",
+            2,
+            {"ENV": "dev", "READ_ACCESS": "key"},
+            "API_KEYS has no key with the scope read and READ_ACCESS is key: make one with mms keys",
+            "or set READ_ACCESS=open",
+        ),
+    ],
+)
+def test_the_api_starts_only_with_what_keeps_strangers_out(
+    tmp_path: Path, server: str, code: int, settings: dict[str, str], problem: str, fix: str
 ) -> None:
-    production = {"ENV": "prod", "SINGLE_NODE": "true"}
+    production = {"ENV": "prod", "SINGLE_NODE": "true", **settings}
     with process(tmp_path, "-m", *SERVERS[server], "--port", "0", **production) as child:
         returned, said = ended(child)
     assert returned == code
-    assert "ALLOWED_HOSTS is empty and ENV is prod" in said
-    assert "ALLOWED_HOSTS=api.example.com" in said
+    assert problem in said
+    assert fix in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []  # nothing was opened

@@ -33,6 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
 def test_the_wheel_holds_the_application_and_nothing_else(wheel: ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     files = [path for path in (ROOT / "app").rglob("*") if path.suffix in (".py", ".typed")]
+    files += (ROOT / "app/api/docs").iterdir()
     assert names == {str(path.relative_to(ROOT)) for path in files}
     assert "app/py.typed" in names
     assert "app/db/migrations/versions/v0001_candles_and_averages.py" in names

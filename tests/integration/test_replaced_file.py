@@ -52,6 +52,7 @@ def test_a_file_that_is_not_there_is_named_and_not_made(file: Path) -> None:
 
 def test_a_start_in_production_makes_no_file(tmp_path: Path) -> None:
     prod = {"ENV": "prod", "SINGLE_NODE": "true", "ALLOWED_HOSTS": "localhost"}
+    prod |= {"COLLECT_ACCESS": "off"}
     with process(tmp_path, "-m", "app.serve", "--port", "0", **prod) as child:
         code, said = ended(child)
     assert (code, said.count("\n")) == (2, 1)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import os
-import ssl
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from shutil import copy, which
+from shutil import copy
 
 import pytest
 
@@ -22,7 +19,7 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.sources.retry import Bounds, RetryPolicy
-from tests.conftest import absent
+from tests.support.certificates import Certificate, certificate_for
 from tests.support.loopback import (
     SHORT_DEADLINE,
     TRICKLES,
@@ -53,34 +50,9 @@ def test_a_host_that_never_finishes_the_tls_handshake_is_left_at_the_deadline() 
         ask(f"https://127.0.0.1:{host.port}", SHORT_DEADLINE)
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """A certificate for localhost and exchange.example that only who knows its file trusts."""
-
-    server: ssl.SSLContext
-    file: Path
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    openssl = which("openssl")
-    if openssl is None:
-        absent("openssl", "the openssl command, which makes a certificate for the test, is missing")
-    folder = tmp_path_factory.mktemp("tls")
-    key, file = folder / "key.pem", folder / "cert.pem"
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    names = "subjectAltName=DNS:localhost,DNS:exchange.example"
-    name = ["-subj", "/CN=localhost", "-addext", names, "-days", "2"]
-    subprocess.run(
-        [openssl, "req", "-x509", *curve, *name, "-keyout", str(key), "-out", str(file)],
-        check=True,
-        capture_output=True,
-        timeout=60,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(file, key)
-    return Certificate(server, file)
+    return certificate_for(tmp_path_factory.mktemp("tls"), "localhost", "exchange.example")
 
 
 def test_the_deadline_holds_through_tls(

@@ -226,6 +226,7 @@ def test_a_signal_while_they_start_ends_all_with_0(tmp_path: Path) -> None:
 
 def test_a_worker_that_cannot_start_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
     prod = {"ENV": "prod", "SINGLE_NODE": "true", "ALLOWED_HOSTS": "localhost"}
+    prod |= {"COLLECT_ACCESS": "off"}
     end = run(tmp_path, "serve", "--port", "0", WORKERS="2", **prod)
     assert (end.code, end.shown) == (2, "")
     [line] = end.said.splitlines()

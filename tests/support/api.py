@@ -39,6 +39,9 @@ LAST = 1_711_670_400
 """2024-03-29, the newest closed day at NOW."""
 NOW = LAST + DAY + 10 * 3600
 
+PEER: Final = ("127.0.0.1", 4711)
+"""Where requests come from: this machine."""
+
 UNLIMITED: Final = {"rate_limit": "off", "rate_limit_collect": "off"}
 """Settings for a test whose requests come all from one address."""
 
@@ -254,7 +257,7 @@ class Client:
             "root_path": "",
             "scheme": "http",
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
-            "client": ("192.0.2.7", 4711),
+            "client": PEER,
             "server": ("127.0.0.1", 80),
         }
         self._runner.run(self._app(scope, receive, send))
@@ -278,7 +281,7 @@ class Client:
             await self._app(sent, receive, send)
 
         async def exchange() -> httpx.Response:
-            transport = httpx.ASGITransport(as_given, client=("192.0.2.7", 4711))
+            transport = httpx.ASGITransport(as_given, client=PEER)
             async with httpx.AsyncClient(transport=transport) as client:
                 # Only what a test says is accepted.
                 del client.headers["accept-encoding"]

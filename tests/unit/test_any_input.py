@@ -173,7 +173,7 @@ PATHS = st.one_of(
     st.sampled_from(["/history/BTC", "/anomaly/ADA", "/collect-once/BTC", "/pairs", "/docs", ""]),
     st.text(max_size=40).map(lambda text: f"/{text}/mms"),
     st.text(max_size=80).map(lambda text: f"/{text}"),
-    st.text(max_size=80).map(lambda text: f"/static-offline-docs/{text}"),
+    st.text(max_size=80).map(lambda text: f"/docs/{text}"),
 )
 HEADERS = st.lists(
     st.tuples(

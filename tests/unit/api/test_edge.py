@@ -51,7 +51,7 @@ def test_each_reply_says_how_many_requests_are_left_wherever_it_comes_from() -> 
 def test_a_client_beyond_its_rate_is_refused_in_one_line_and_nobody_else() -> None:
     runtime = limited()
     with (
-        serving(runtime, rate_limit="2/minute", trusted_proxies="192.0.2.7") as api,
+        serving(runtime, rate_limit="2/minute", trusted_proxies="127.0.0.1") as api,
         capture_logs() as lines,
     ):
 
@@ -211,6 +211,11 @@ def test_what_the_server_refuses_itself_is_a_problem_with_its_line_and_its_id() 
         f"content-length: {len(body)}",
         "content-type: application/problem+json",
         "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "cross-origin-resource-policy: same-origin",
+        "cache-control: no-store",
+        "vary: Accept-Encoding",
+        "content-security-policy: default-src 'none'; frame-ancestors 'none'",
         f"x-request-id: {problem['request_id']}",
         "",
     ]

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from app.api.errors import ANSWERS, FROM_THE_EDGE, NOT_FOUND
+from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.api.models import Problem
 from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
 from tests.support.api import Answer, Client, FakePrices, FakeRuntime, load, serving
@@ -77,9 +77,8 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
         if isinstance(route, APIRoute)
         for status, said in route.responses.items()
     }
-    codes = {
-        answer.code: answer.status for answer in (*ANSWERS.values(), *FROM_THE_EDGE, NOT_FOUND)
-    }
+    others = (*FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED, FORBIDDEN)
+    codes = {answer.code: answer.status for answer in (*ANSWERS.values(), *others)}
     codes["method-not-allowed"] = 405
     for path, operation in operations.items():
         assert operation["summary"], path
@@ -125,6 +124,17 @@ def test_asking_with_the_examples_answers(
         query = urlencode({p["name"]: p["example"] for p in parameters if p["in"] == "query"})
         got = ask(api, path, query)
         assert got.status == 200, (path, got.body)
+
+
+def test_a_number_against_caches_changes_nothing_of_any_reply(
+    api: Client, operations: dict[str, dict[str, Any]]
+) -> None:
+    for path in operations:
+        query = "range=20&" if path.endswith("/mms") else ""
+        plain, other = (ask(api, path, query + more) for more in ("", "_=1711670400&_=x"))
+        assert (other.status, other.header("etag")) == (200, plain.header("etag")), path
+        if "collect" not in path:  # each collected price has its own id
+            assert other.body == plain.body, path
 
 
 def ask(api: Client, path: str, query: str = "", *headers: tuple[str, str]) -> Answer:
@@ -196,12 +206,44 @@ def test_an_interval_that_is_served_by_default_may_be_left_out() -> None:
 def test_the_documentation_needs_no_other_host(api: Client) -> None:
     page = api.get("/docs")
     assert page.status == 200
+    assert page.header("content-type") == "text/html; charset=utf-8"
     text = page.body.decode()
-    assert "//" not in re.sub(r"<!--.*?-->|// .*", "", text).replace("<!DOCTYPE", "")
+    assert "//" not in text
     assets = re.findall(r'(?:src|href)="([^"]+)"', text)
-    assert len(assets) == 3
+    assert len(assets) == 5
     for asset in assets:
-        got = api.get(asset)
+        got = api.get(f"/{asset}")
         assert got.status == 200, asset
         assert len(got.body) > 100
-    assert '"validatorUrl": null' in text
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js"])
+def test_a_browser_that_holds_a_file_of_the_documentation_gets_it_once(
+    api: Client, path: str
+) -> None:
+    first = api.get(path)
+    assert first.header("cache-control") == "public, no-cache"
+    again = api.get(path, ("If-None-Match", first.header("etag") or ""))
+    assert (again.status, again.body) == (304, b"")
+    policy = first.header("content-security-policy")
+    assert again.header("content-security-policy") == policy
+    assert (policy is not None) == (path == "/docs")
+
+
+def test_without_documentation_nothing_is_at_its_addresses_and_nothing_leads_there() -> None:
+    paths = ("/", "/docs", "/docs/start.js", "/docs/swagger-ui.css", "/openapi.json")
+    with serving(FakeRuntime(), docs="off") as client:
+        for path in paths:
+            for method in ("GET", "HEAD", "POST"):
+                assert client.ask(method, path).status == 404, (method, path)
+            problem = client.get(path).json()
+            assert problem["code"] == "not-found"
+            assert problem["detail"] == f"There is nothing at {path}."
+        assert client.get("/pairs").status == 200
+
+
+def test_of_the_package_of_the_documentation_only_what_the_page_loads_is_served(
+    api: Client,
+) -> None:
+    for name in ("redoc.standalone.js", "page.html", "", ".", "..", "%2e%2e%2fcore.py"):
+        assert api.get(f"/docs/{name}").status == 404, name

@@ -29,6 +29,7 @@ QUERY = Query(FROM, RANGE)
         (b"%72ange=%32%30", {"range": "20"}),
         (b"range=a+b%2B", {"range": "a b+"}),
         (b"range=%C3%A9%00", {"range": "é\0"}),
+        (b"_=1&range=20&_=1711670400&%5F", {"range": "20"}),
     ],
 )
 def test_values_are_named_by_their_parameter(raw: bytes, values: dict[str, str]) -> None:
@@ -40,6 +41,7 @@ def test_values_are_named_by_their_parameter(raw: bytes, values: dict[str, str])
     [
         (b"range=1&range=2", RepeatedParameter, "range is given more than once"),
         (b"%72ange=1&range=1", RepeatedParameter, "range is given more than once"),
+        (b"_=1&range=1&_=1&range=2", RepeatedParameter, "range is given more than once"),
         (b"from_ts=1&range=20&from=1", RepeatedParameter, "from_ts and from mean the same"),
         (b"Range=20", UnknownParameter, "'Range' is no parameter of this request (range is)"),
         (b"fromts=20", UnknownParameter, "(from_ts is): use from, from_ts, range."),

@@ -21,7 +21,7 @@ from tests.support.processes import ROOT
 
 WORDS = (
     *("serve", "local", "demo", "load", "update", "reload", "collect", "monitor"),
-    *("migrate", "backup", "restore", "sandbox"),
+    *("migrate", "backup", "restore", "keys", "sandbox"),
 )
 
 

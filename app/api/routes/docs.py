@@ -1,0 +1,100 @@
+"""/docs and /openapi.json, while the setting DOCS is on, and the way there from /.
+
+The page is Swagger UI. It loads nothing from another host, and nothing in it is inline, so that its
+Content-Security-Policy can forbid both. Its addresses are relative: they hold under the path of a
+proxy, too. Our own files are in `app/api/docs`, Swagger UI's in the package fastapi-offline.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import fastapi_offline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
+
+from app.api.compression import VARY, RawHeaders
+from app.api.responses import SeriesReply, series_response
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page may load and ask. Swagger UI's style sheet has its pictures inside (data:)."""
+
+_OURS: Final = Path(__file__).parents[1] / "docs"
+_SWAGGER_UI: Final = Path(fastapi_offline.__file__).parent / "static"
+_LOADED: Final = {
+    "favicon.png": (_SWAGGER_UI, "image/png"),
+    "start.js": (_OURS, "text/javascript; charset=utf-8"),
+    "swagger-ui-bundle.js": (_SWAGGER_UI, "text/javascript; charset=utf-8"),
+    "swagger-ui.css": (_SWAGGER_UI, "text/css; charset=utf-8"),
+}
+"""What the page loads: the folder and the type of each."""
+
+
+class _Optional(Route):
+    """A route that is not there while DOCS is off."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or not scope["state"]["context"].has_docs:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+async def _root(request: Request) -> Response:
+    """Redirect `/` to the documentation, until there is a page of its own."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
+
+
+async def _page(request: Request) -> Response:
+    reply = _reply(request, _OURS / "page.html", "text/html; charset=utf-8")
+    # A 304 has it, too: a browser may put the headers of a 304 in the place of those that it keeps.
+    reply.headers["Content-Security-Policy"] = POLICY
+    return reply
+
+
+async def _loaded(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _LOADED:
+        raise HTTPException(404)
+    folder, kind = _LOADED[name]
+    return _reply(request, folder / name, kind)
+
+
+async def _document(request: Request) -> Response:
+    return JSONResponse(request.app.openapi())
+
+
+def _reply(request: Request, path: Path, kind: str) -> Response:
+    """The file, or 304 where the client holds it."""
+    return series_response(_file(path, kind), request.headers.get("if-none-match"))
+
+
+@cache
+def _file(path: Path, kind: str) -> SeriesReply:
+    """The reply with a file, read once. Its tag is the same wherever the file is."""
+    body = path.read_bytes()
+    tag = f'"{blake2b(body, digest_size=8).hexdigest()}"'
+    headers: RawHeaders = [
+        (b"etag", tag.encode("ascii")),
+        (b"cache-control", b"public, no-cache"),
+        VARY,
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", kind.encode("ascii")),
+    ]
+    return SeriesReply(headers, body, tag)
+
+
+ROUTES: Final = (
+    _Optional("/", _root),
+    _Optional("/docs", _page),
+    _Optional("/docs/{name}", _loaded),
+    _Optional("/openapi.json", _document),
+)
