@@ -17,6 +17,7 @@ from app.core.settings import Settings
 from tests.support.documents import (
     NEEDS,
     SHELL,
+    absent_tests,
     blocks,
     command_problems,
     dead_links,
@@ -193,6 +194,19 @@ def test_the_page_names_every_setting_that_may_come_from_a_file() -> None:
 
 
 # ------------------------------------------------------------------------------------------------
+
+
+def test_every_test_that_a_document_names_is_there(tmp_path: Path) -> None:
+    pages = [document.read_text() for document in documents()]
+    assert any("`tests/" in page and "::test_" in page for page in pages)
+    assert [problem for page in pages for problem in absent_tests(page)] == []
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text("def test_one(x: int) -> None: ...\n")
+    page = "`tests/test_a.py::test_one`, `tests/test_a.py::test_on`, `tests/test_b.py::test_one`"
+    assert absent_tests(page, tmp_path) == [
+        "tests/test_a.py has no test_on",
+        "tests/test_b.py has no test_one",
+    ]
 
 
 def is_short(document: Path) -> bool:

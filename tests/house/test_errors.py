@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from app.api.errors import ANSWERS, FROM_THE_EDGE, NOT_FOUND
+from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.core import errors
 
 # What docs and clients may rely on; `code` is in every error reply.
@@ -29,7 +29,7 @@ CONTRACT = {
     "database-unavailable": 503,
 }
 
-WITHOUT_AN_ERROR = (NOT_FOUND, *FROM_THE_EDGE)
+WITHOUT_AN_ERROR = (NOT_FOUND, UNAUTHORIZED, FORBIDDEN, *FROM_THE_EDGE)
 """What is answered before anything can raise."""
 
 

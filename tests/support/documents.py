@@ -216,6 +216,16 @@ def name_problems(page: str, root: Path = ROOT) -> list[str]:
     return problems
 
 
+def absent_tests(page: str, root: Path = ROOT) -> list[str]:
+    """What a page names as `tests/file.py::name` and is not there."""
+    return [
+        f"{file} has no {name}"
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+        if not (path := root / file).is_file()
+        or not re.search(rf"(?m)^(?:async )?def {name}\(", path.read_text())
+    ]
+
+
 def targets() -> set[str]:
     """Everything that `make` may be asked for."""
     rules = re.findall(r"(?m)^([a-z][a-z_ -]*):(?!=)", (ROOT / "Makefile").read_text())
