@@ -26,6 +26,10 @@ def test_nothing_is_published_beyond_this_machine() -> None:
     assert [ports for ports in published if not ports.startswith('"127.0.0.1:')] == []
 
 
+def test_nobody_collects_until_one_setting_opens_it_at_nginx_and_at_the_api() -> None:
+    assert re.findall(r"(?m)^ +COLLECT_ACCESS: (.*)$", COMPOSE) == ["${COLLECT_ACCESS:-off}"] * 2
+
+
 def test_every_service_starts_only_when_what_it_needs_is_ready() -> None:
     needs = re.findall(r"(?m)^ +[\w-]+: \{condition: (\w+)\}$", COMPOSE)
     assert set(needs) == {"service_healthy", "service_completed_successfully"}
