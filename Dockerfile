@@ -43,7 +43,7 @@ RUN if python -m pip --version; then python -m pip uninstall --yes --root-user-a
     && groupadd --gid 10001 mms \
     && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /data --no-create-home \
         --shell /usr/sbin/nologin mms \
-    && install --directory --owner 10001 --group 10001 --mode 0750 /data
+    && install --directory --owner 10001 --group 10001 --mode 0700 /data
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/mms /opt/mms
 # The default DB_URL is ./data/mms.db: in the volume, as every other file that is written.

@@ -1,13 +1,15 @@
 #!/bin/sh
 # Make the missing secrets of docker-compose.yml: `sh scripts/secrets.sh FOLDER`. Existing ones
 # stay. Only the owner can enter the folder. The files are readable by anyone, because each
-# container reads its own as another user.
+# container reads its own as another user. `keys` holds digests alone: the API keys of API_KEYS_FILE.
 set -eu
 
 folder=${1:?usage: sh scripts/secrets.sh FOLDER}
 umask 022
 mkdir -p "$folder"
 chmod 0700 "$folder"
+# Else Docker would make it, as root's.
+mkdir -p "$folder/keys"
 
 # A file is whole or absent.
 put() {
@@ -20,7 +22,8 @@ put() {
 
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-for name in db_admin_password db_password replication_password exporter_password grafana_password; do
+for name in db_admin_password db_password replication_password exporter_password grafana_password \
+    cache_secret; do
     put "$name" "$(random)"
 done
 password=$(tr -d '\r\n' <"$folder/db_password")

@@ -211,11 +211,16 @@ def stack(folder: Path, programs: Programs, clock: Any) -> Iterator[Stack]:
 
 @contextmanager
 def nginx(
-    folder: Path, program: str, ports: Sequence[int], real_ip_from: str = "127.0.0.1"
+    folder: Path,
+    program: str,
+    ports: Sequence[int],
+    real_ip_from: str = "127.0.0.1",
+    collect_access: str = "off",
 ) -> Iterator[str]:
     """nginx with the project's own configuration in front of two ports; yields its address."""
     port = free_port()
     names = {"LISTEN": f"127.0.0.1:{port}", "REAL_IP_FROM": real_ip_from}
+    names["COLLECT_ACCESS"] = collect_access
     names |= {f"API_{n}": f"127.0.0.1:{each}" for n, each in enumerate(ports, start=1)}
     text = TEMPLATE.read_text()
     for name, value in names.items():

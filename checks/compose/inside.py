@@ -19,8 +19,12 @@ from checks.image.build import TAG
 from checks.image.rig import free_port
 from checks.report import FAILED, Report
 
-# Readers behind nginx are one client there, which asks for more than one may.
-CROWD = {"RATE_LIMIT": "100000000/minute"}
+# Readers behind nginx are one client there, which asks for more than one may. Keys open the POST.
+FULL = {
+    "RATE_LIMIT": "100000000/minute",
+    "COLLECT_ACCESS": "key",
+    "API_KEYS_FILE": "/run/keys/api_keys",
+}
 EXCHANGE = {
     "MB_API_BASE_URL": "http://sandbox:8080/api/v4",
     "COINGECKO_API_BASE_URL": "http://sandbox:8080/api/v3",
@@ -70,7 +74,7 @@ def _run(engine: engines.Engine, options: argparse.Namespace, report: Report) ->
     report.section("The files")
     static.prove(report, stacks, secrets)
     static.prove_rules(report, engine, every["prometheus"].image)
-    values = [file.read_text().strip() for file in secrets.iterdir()]
+    values = [file.read_text().strip() for file in secrets.iterdir() if file.is_file()]
     for stack in stacks:
         if stack.profile not in options.profiles:
             continue
@@ -88,6 +92,7 @@ def _profile(
     values: list[str],
     report: Report,
 ) -> None:
+    keys: list[proofs.Key] = []
     if stack.profile != "demo":
         # The real exchange is not asked here. The sandbox of the other profile stands in for it.
         demo = Stack(stack.engine, stack.project, "demo", stack.settings)
@@ -95,7 +100,9 @@ def _profile(
         demo.await_state("sandbox", "service_healthy")
         stack = Stack(stack.engine, stack.project, stack.profile, {**stack.settings, **EXCHANGE})
         if stack.profile == "full":
-            stack = replace(stack, settings={**stack.settings, **CROWD})
+            stack = replace(stack, settings={**stack.settings, **FULL})
+            keys = [proofs.new_key(stack.engine, TAG, name) for name in ("first", "second")]
+            proofs.write_keys(Path(stack.settings["SECRETS_DIR"]), *keys)
         report.note("The sandbox stands in for the exchanges: nothing real is asked.")
     chosen = services.of_profile(every, stack.profile)
     for service in chosen:
@@ -128,9 +135,13 @@ def _profile(
     proofs.companions_work(stack, report, port, "-demo" if stack.profile == "demo" else "")
     if not stack.engine.is_docker:
         proofs.nobody_outside(stack, report)
-    if stack.profile == "full":
+    if stack.profile != "full":
+        proofs.nobody_collects(report, port)
+    else:
         proofs.behind_nginx(stack, report, port)
-        proofs.clients_are_told_apart(stack, report, port)
+        first, second = keys
+        proofs.keys_open_the_post(stack, report, first, second)
+        proofs.clients_are_told_apart(stack, report, port, second)
         proofs.replica_follows(stack, report)
         proofs.prometheus_sees(report, int(stack.settings["PROMETHEUS_PORT"]), left_out)
         if "grafana" not in left_out:

@@ -10,13 +10,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.message import Message
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from checks.commands import CommandFailedError
 from checks.compose import static
 from checks.compose.stack import PATIENCE, Stack
+from checks.engine import Engine
 from checks.image.load import Readers
 from checks.report import Report
 
@@ -108,7 +112,75 @@ def names_are_checked(report: Report, port: int) -> None:
     report.equal("localhost, 127.0.0.1, another name", statuses, [200, 200, 421])
 
 
-def clients_are_told_apart(stack: Stack, report: Report, port: int) -> None:
+@dataclass(frozen=True)
+class Key:
+    """An API key, and its entry in API_KEYS_FILE."""
+
+    secret: str
+    entry: str
+
+
+def new_key(engine: Engine, image: str, name: str) -> Key:
+    """Make an API key with the image, as an operator does."""
+    done = engine.once(image, list(engine.hard), "keys", "new", name, "--json")
+    if done.code:
+        raise CommandFailedError(f"keys new ended with {done.code}: {done.text[-800:]}")
+    made = json.loads(done.out)
+    return Key(made["key"], made["entry"])
+
+
+def write_keys(folder: Path, *keys: Key) -> None:
+    """Put another file in the place of API_KEYS_FILE, as editors do."""
+    file = folder / "keys" / ".api_keys"
+    file.write_text("".join(f"{key.entry}\n" for key in keys))
+    file.chmod(0o644)
+    file.replace(file.with_name("api_keys"))
+
+
+def nobody_collects(report: Report, port: int) -> None:
+    """POST is closed where nobody has opened it, and the interactive page is not served."""
+    asked = [("POST", "/collect-once/BTC"), ("GET", "/docs"), ("GET", "/openapi.json")]
+    statuses = [_get(port, path, method)[0] for method, path in asked]
+    report.equal("POST, /docs, /openapi.json", statuses, [403, 404, 404])
+
+
+def keys_open_the_post(stack: Stack, report: Report, first: Key, second: Key) -> None:
+    """Two keys are valid at a time. One that is removed is not any more, without a restart."""
+    # Each of our containers is a client, and each client has six collections a minute.
+    without = [_post_from(stack, "collector", api, "") for api in ("api-1", "api-2")]
+    report.equal("POST without a key", without, [401, 401])
+    pairs = (("api-1", first), ("api-2", second))
+    both = [_post_from(stack, "collector", api, key.secret) for api, key in pairs]
+    report.equal("POST with either of two keys", both, [200, 200])
+    write_keys(Path(stack.settings["SECRETS_DIR"]), second)
+    for api, client in (("api-1", "loader"), ("api-2", "monitor")):
+        statuses = [_post_from(stack, client, api, first.secret)]
+        while statuses[-1] == 200 and len(statuses) < 5:
+            time.sleep(3.0)
+            statuses.append(_post_from(stack, client, api, first.secret))
+        statuses.append(_post_from(stack, client, api, second.secret))
+        report.equal(f"{api}: the key that was removed, the other", statuses[-2:], [401, 200])
+    logs = "".join(stack.logs(name) for name in ("api-1", "api-2"))
+    hidden = not [key for key in (first, second) if key.secret in logs]
+    report.check("keys in logs", hidden, f"looked for in {len(logs)} letters")
+
+
+def _post_from(stack: Stack, client: str, api: str, key: str) -> int:
+    """What an API process answers one of the containers that asks it to collect."""
+    script = (
+        "import http.client as h, sys\n"
+        f"c = h.HTTPConnection('{api}', 8000, timeout=30)\n"
+        "key = {'Authorization': f'Bearer {sys.argv[1]}'} if sys.argv[1] else {}\n"
+        "c.request('POST', '/collect-once/BTC', headers={'Host': 'localhost', **key})\n"
+        "print(c.getresponse().status)\n"
+    )
+    done = stack.inside(client, "python", "-c", script, key)
+    if done.code:
+        raise CommandFailedError(f"POST from {client} to {api}: {done.err.strip()[-300:]}")
+    return int(done.out)
+
+
+def clients_are_told_apart(stack: Stack, report: Report, port: int, key: Key) -> None:
     """Through nginx the API sees who asks; one client over its rate is no matter of another's."""
     _get(port, "/pairs", **{"X-Request-ID": "who-asks", "X-Forwarded-For": "192.0.2.7"})
 
@@ -121,16 +193,18 @@ def clients_are_told_apart(stack: Stack, report: Report, port: int) -> None:
     good = len(clients()) == 1 and not {nginx, "192.0.2.7"} & {*clients()}
     report.check("the log's client is not nginx", good, f"{clients()}, nginx is {nginx}")
     # Two processes count together within a second, and each has six a minute.
-    asked = [_get(port, "/collect-once/BTC", "POST") for _ in range(13)]
+    bearer = {"Authorization": f"Bearer {key.secret}"}
+    asked = [_get(port, "/collect-once/BTC", "POST", **bearer) for _ in range(13)]
     statuses = [status for status, _ in asked]
     waits = [headers.get("Retry-After") for status, headers in asked if status == 429]
     limited = statuses[0] == 200 and bool(waits) and all(waits)
     report.check("more than six collections a minute", limited, f"{statuses}, wait {waits[:1]}")
     script = (
-        "import urllib.request as u; r = u.Request('http://nginx:8080/collect-once/BTC', "
-        "method='POST', headers={'Host': 'localhost'}); print(u.urlopen(r).status)"
+        "import sys as s, urllib.request as u; r = u.Request('http://nginx:8080/collect-once/BTC', "
+        "method='POST', headers={'Host': 'localhost', 'Authorization': f'Bearer {s.argv[1]}'}); "
+        "print(u.urlopen(r).status)"
     )
-    other = stack.inside("api-2", "python", "-c", script)
+    other = stack.inside("api-2", "python", "-c", script, key.secret)
     report.equal("another client meanwhile", (other.out or other.err[-200:]).strip(), "200")
 
 

@@ -30,7 +30,7 @@ def prove(report: Report, stacks: list[Stack], secrets: Path) -> None:
     schema = [str(program), "--builtin-schema", "vendor.compose-spec", str(services.FILE)]
     done = run(schema)
     report.check("schema of Compose", done.code == 0, done.text.strip())
-    values = [file.read_text().strip() for file in secrets.iterdir()]
+    values = [file.read_text().strip() for file in secrets.iterdir() if file.is_file()]
     for stack in stacks:
         text = stack.config()
         told = [value for value in values if value in text]
@@ -101,7 +101,7 @@ def expressions() -> dict[str, str]:
 
 
 def _written_secrets(node: Any, name: str = "") -> Iterator[str]:
-    """Values under names that sound secret, other than the path of a file or the environment's."""
+    """Values under names that sound secret, but for paths of files and the environment's own."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             yield from _written_secrets(value, str(key))
@@ -109,7 +109,9 @@ def _written_secrets(node: Any, name: str = "") -> Iterator[str]:
         for value in node:
             yield from _written_secrets(value, name)
     elif isinstance(node, str):
-        by_name = _SECRET.search(name) and not re.fullmatch(r"\$\{\w+:-\}|/run/secrets/\w+", node)
+        by_name = _SECRET.search(name) and not re.fullmatch(
+            r"(\$\{\w+:-\}|/run/secrets/\w+)?", node
+        )
         if re.search(r"://[^/\s:]+:[^/\s@]+@", node) or (
             by_name and name not in ("file", "secrets")
         ):

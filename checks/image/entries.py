@@ -18,6 +18,7 @@ AWAY: Final = {
     "COINGECKO_API_BASE_URL": f"{NOBODY_LISTENS}/api/v3",
     "UPSTREAM_RETRY_SECONDS": "1",
 }
+RING: Final = {"CACHE_URL": "memcached://127.0.0.1:1"}
 NO_DATABASE: Final = {"DB_URL": "postgresql://mms@127.0.0.1:1/mms"}
 
 
@@ -43,6 +44,9 @@ CASES: Final = (
     Case("api, nothing migrated", ("api",), 2, "could not start"),
     Case("api, database away", ("api",), 2, "could not start", NO_DATABASE),
     Case("api, no name", ("api",), 2, "ALLOWED_HOSTS", {"ALLOWED_HOSTS": ""}),
+    Case("api, nobody may collect", ("api",), 2, "API_KEYS", {"COLLECT_ACCESS": ""}),
+    Case("incremental, ring without a secret", ("incremental",), 2, "CACHE_SECRET", RING),
+    Case("keys new", ("keys", "new", "ops"), 0, "ops:read+collect:"),
     Case("migrate, SQLite on many", ("migrate",), 2, "SINGLE_NODE=true", {"SINGLE_NODE": ""}),
     Case("migrate, database away", ("migrate",), 2, "migrate:", NO_DATABASE),
     Case("initial-load, nothing migrated", ("initial-load",), 2, "could not start"),

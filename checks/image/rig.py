@@ -43,6 +43,7 @@ class Rig:
         usual = {
             "SINGLE_NODE": "true",
             "ALLOWED_HOSTS": NAME,
+            "COLLECT_ACCESS": "off",
             "MB_API_BASE_URL": f"{self.exchange}/api/v4",
             "MB_REQUESTS_PER_SECOND": "1000",
             "COINGECKO_API_BASE_URL": f"{self.exchange}/api/v3",
@@ -104,11 +105,11 @@ class Rig:
         return time.monotonic() - began
 
 
-def get(port: int, path: str, name: str = "127.0.0.1") -> int | None:
-    """The status of one GET on this machine under a name; None where nobody answers."""
+def get(port: int, path: str, name: str = "127.0.0.1", method: str = "GET") -> int | None:
+    """The status of one request on this machine under a name; None where nobody answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", path, headers={"Host": name})
+        connection.request(method, path, headers={"Host": name})
         reply = connection.getresponse()
         reply.read()
         return reply.status

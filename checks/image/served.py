@@ -35,6 +35,7 @@ def prove(rig: Rig, report: Report, volume: str) -> None:
         rig.await_status(port, "/readyz")
         _health(rig, report, api)
         _names(report, port)
+        _closed(report, port)
         _rights(rig, report, api)
         _load(rig, report, api, port)
         _end(rig, report, api, port)
@@ -67,6 +68,13 @@ def _names(report: Report, port: int) -> None:
     report.equal("its name, another one, health under that", statuses, [200, 421, 200])
 
 
+def _closed(report: Report, port: int) -> None:
+    """Nobody can change anything, and the interactive page is not served."""
+    asked = [("POST", "/collect-once/BTC"), ("GET", "/docs"), ("GET", "/openapi.json")]
+    statuses = [get(port, path, NAME, method) for method, path in asked]
+    report.equal("POST, /docs, /openapi.json", statuses, [403, 404, 404])
+
+
 def _rights(rig: Rig, report: Report, api: str) -> None:
     status = rig.inside(api, "cat", "/proc/1/status").out
     words = rig.inside(api, "cat", "/proc/1/cmdline").out.split("\0")
@@ -82,6 +90,8 @@ def _rights(rig: Rig, report: Report, api: str) -> None:
     # That nobody but root may write there would not be enough.
     other = [p for p, done in tried.items() if "Read-only file system" not in done.err]
     report.check("read-only root", not other, other or f"{len(places)} places: read-only")
+    modes = rig.inside(api, "stat", "-c", "%a", "/data", "/data/mms.db").out.split()
+    report.equal("modes of /data and the database", modes, ["700", "600"])
     for place in ("/tmp", "/data"):  # noqa: S108 - inside the container
         report.equal(f"{place} can be written", rig.inside(api, "touch", f"{place}/.w").code, 0)
 

@@ -1,7 +1,8 @@
 """Deploy an image to ECS: migrate the database, move the services, test them, or go back.
 
-What is deployed to is read from Terraform's outputs; credentials, region and endpoint come from the
-environment as for every AWS tool (AWS_ROLE_ARN, AWS_REGION, AWS_ENDPOINT_URL, …).
+What is deployed to is read from Terraform's outputs; credentials, region and endpoint come from
+the environment as for every AWS tool (AWS_ROLE_ARN, AWS_REGION, AWS_ENDPOINT_URL, …). Where reads
+need a key (READ_ACCESS=key), the smoke test sends the one in DEPLOY_KEY.
 
 exit codes:
   0  deployed: the new version serves, and schedules run it from now on
@@ -40,7 +41,7 @@ def main(
     environment: Mapping[str, str] = os.environ,
     *,
     connect: Callable[[], Cloud] = aws.connect,
-    asker: Callable[[str], smoke.Ask] = smoke.asker,
+    asker: Callable[[str, str], smoke.Ask] = smoke.asker,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     out: TextIO | None = None,
@@ -55,7 +56,8 @@ def main(
         image = Image.parse(options.image)
         outputs = read_outputs(options.outputs)
         target = target_of(outputs)
-        ask = None if options.no_smoke else asker(_url(options.url, outputs))
+        key = environment.get("DEPLOY_KEY", "").strip()
+        ask = None if options.no_smoke else asker(_url(options.url, outputs), key)
         cloud = connect()
         plan = prepare(cloud, target, image, report)
     except CannotStart as error:

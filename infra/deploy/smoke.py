@@ -39,10 +39,17 @@ Ask = Callable[[str, Mapping[str, str]], Reply]
 """Path and headers to the reply; raises OSError where none came."""
 
 
-def asker(base: str, seconds: float = 10.0) -> Ask:
-    """Ask a service at `base`, following nothing. Raises CannotStart where it is no web address."""
-    if urlsplit(base).scheme not in ("http", "https"):
+def asker(base: str, key: str = "", seconds: float = 10.0) -> Ask:
+    """Ask a service at `base`, with an API key if there is one, following nothing.
+
+    Raises CannotStart where `base` is no web address, or would show the key to others on the way.
+    """
+    parts = urlsplit(base)
+    if parts.scheme not in ("http", "https"):
         raise CannotStart(f"{base!r} is no address of a service: write http://… or https://…")
+    if key and parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise CannotStart("DEPLOY_KEY would be sent without TLS: give an address with https://")
+    own = {"Authorization": f"Bearer {key}"} if key else {}
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_: object, **__: object) -> None:
@@ -52,7 +59,8 @@ def asker(base: str, seconds: float = 10.0) -> Ask:
 
     def ask(path: str, headers: Mapping[str, str]) -> Reply:
         url = base.rstrip("/") + path
-        request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - checked above
+        given = {**own, **headers}
+        request = urllib.request.Request(url, headers=given)  # noqa: S310 - checked above
         try:
             with opener.open(request, timeout=seconds) as reply:
                 return _reply(reply.status, reply.headers.items(), reply.read(_BIGGEST))
@@ -83,10 +91,7 @@ def check_service(ask: Ask, pace: Pace, tell: Callable[[str], None]) -> None:
 
 def _check(ask: Ask, pace: Pace, tell: Callable[[str], None]) -> None:
     ready = _first(ask, pace)
-    version = _json(ask, "/openapi.json")["info"]["version"]
-    tell(
-        f"GET /readyz 200: {ready.get('data', '?')} data, cache {ready.get('cache', '?')}; {version}"
-    )
+    tell(f"GET /readyz 200: {ready.get('data', '?')} data, cache {ready.get('cache', '?')}")
     pairs = _json(ask, "/pairs").get("pairs")
     _require(isinstance(pairs, list) and bool(pairs), "/pairs", "it names no pair")
     for item in pairs:

@@ -10,7 +10,8 @@ initial-load   load candles and averages of HISTORY_DAYS, then everything since
 incremental    load everything since the last stored candle
 reload         load a pair anew, in place of its stored candles
 collect        collect spot prices every PRICE_POLL_SECONDS (--once: once)
-monitor        name every missing candle (exit 0 complete, 1 gaps or stale, 2 not checked)"
+monitor        name every missing candle (exit 0 complete, 1 gaps or stale, 2 not checked)
+keys           make an API key and its entry for API_KEYS (keys new), or list those that are set"
 
 usage() {
     printf 'usage: docker run IMAGE ENTRY-POINT [ARGUMENT...]\n\n%s\n\n' "$entry_points"
@@ -32,6 +33,7 @@ case $entry_point in
     reload) module=app.workers.reload ;;
     collect) module=app.workers.price_collector ;;
     monitor) module=app.monitoring.gap_monitor ;;
+    keys) module=app.keys ;;
     help | --help | -h)
         usage
         exit 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
-from email.message import Message
 from typing import Any, Final
 
 from infra.rehearsal import balancer, versions
 from infra.rehearsal.cloud import REGION
+from infra.rehearsal.keys import Key
 from infra.rehearsal.stage import BUCKET, Stage, watched
 from infra.rehearsal.tasks import exit_code, fire, last_log, run_task
 from infra.release.infrastructure import FOLDER
@@ -27,10 +28,14 @@ def apply(stage: Stage) -> None:
         "MB_REQUESTS_PER_SECOND": "1000",
         "COINGECKO_REQUESTS_PER_SECOND": "1000",
         "PRICE_POLL_SECONDS": "2",
+        "COINGECKO_MONTHLY_CALLS": "off",
+        "DOCS": "on",  # /openapi.json says which version serves
     }
+    variables = {"settings": settings, "secret_settings": {"API_KEYS": ["api"]}}
+    lines = [f"{name}={json.dumps(value)}" for name, value in variables.items()]
     release = [stage.deploy_python, "-m", "infra.release"]
     began = time.monotonic()
-    code, said = stage.run([*release, "plan"], TF_VARIABLES=f"settings={json.dumps(settings)}")
+    code, said = stage.run([*release, "plan"], TF_VARIABLES="\n".join(lines))
     planned = next((line for line in said.splitlines() if line.startswith("Plan:")), said[-2_000:])
     stage.check(code == 0, f"the plan is made: {planned}")
     shown = "".join(re.findall(r"(?m)^PLAN_SHA256=([0-9a-f]{64})$", said))
@@ -44,6 +49,7 @@ def apply(stage: Stage) -> None:
     again = code == 0 and "applied before, in this run" in said
     stage.check(again, "the job can be run again, and does not apply its plan again")
     _connect(stage)
+    _state_holds_no_secret(stage)
     stage.stand_in.settle()
     (api,) = _services(stage, ["api"])
     stage.check(api["runningCount"] == 0, "nothing runs yet: no image was pushed")
@@ -73,16 +79,47 @@ def _connect(stage: Stage) -> None:
         where = node["Endpoint"]
         places[f"{where['Address']}:{where['Port']}"] = f"127.0.0.1:{stage.cache}"
     stage.say(f"{address} is PostgreSQL on loopback, with TLS and the password that RDS was given")
-    (load_balancer,) = stage.stand_in.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    elb = stage.stand_in.client("elbv2")
+    (load_balancer,) = elb.describe_load_balancers()["LoadBalancers"]
+    _follow_rules(stage, elb, load_balancer["LoadBalancerArn"])
     subnets = [zone["SubnetId"] for zone in load_balancer["AvailabilityZones"]]
     for subnet in stage.stand_in.client("ec2").describe_subnets(SubnetIds=subnets)["Subnets"]:
         places[subnet["CidrBlock"]] = balancer.ADDRESS
+
+
+def _follow_rules(stage: Stage, elb: Any, load_balancer: str) -> None:
+    """Tell the load balancer's stand-in what its rules answer themselves."""
+    (listener,) = elb.describe_listeners(LoadBalancerArn=load_balancer)["Listeners"]
+    for rule in elb.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]:
+        methods = [
+            method
+            for condition in rule["Conditions"]
+            for method in condition.get("HttpRequestMethodConfig", {}).get("Values", [])
+        ]
+        fixed = [a["FixedResponseConfig"] for a in rule["Actions"] if "FixedResponseConfig" in a]
+        for method, answer in itertools.product(methods, fixed):
+            stage.stand_in.balancer.answer(
+                method, answer["StatusCode"], answer["ContentType"], answer["MessageBody"]
+            )
+            stage.say(f"the load balancer answers {method} itself: {answer['StatusCode']}")
+
+
+def _state_holds_no_secret(stage: Stage) -> None:
+    """What Terraform drew is in Secrets Manager, and not in its state."""
+    client = stage.stand_in.client
+    state = client("s3").get_object(Bucket=BUCKET, Key="mms-dev/terraform.tfstate")["Body"].read()
+    for name in ("database-password", "cache-secret"):
+        reply = client("secretsmanager").get_secret_value(SecretId=f"mms-dev/{name}")
+        value = str(reply["SecretString"])
+        hidden = len(value) >= 32 and value.encode() not in state
+        stage.check(hidden, f"the state does not hold {name}, which has {len(value)} characters")
 
 
 def first_deployment(stage: Stage, head: str) -> None:
     """An empty database, and services that never ran."""
     stage.act("the first deployment")
     versions.build_all(stage, head)
+    _put_keys(stage, stage.first_key)
     unknown = stage.image("first").rpartition(":")[0] + ":" + "0" * 64
     code, _ = stage.deploy(unknown)
     stage.check(code == 2, "an image that was never pushed cannot be deployed: exit 2")
@@ -121,18 +158,33 @@ def edge(stage: Stage) -> None:
     client = _client_in_log(stage, "who-asks")
     stage.check(client == "127.0.0.3", f"the log's client is who asks, and not a proxy: {client}")
 
-    def collect(client: str) -> tuple[int, Message]:
-        status, headers, _ = stage.ask("/collect-once/BTC", method="POST", client=client)
-        return status, headers
-
-    status, headers = next(
-        (reply for reply in (collect("127.0.0.4") for _ in range(20)) if reply[0] != 200),
-        (200, Message()),
-    )
-    limited = status == 429 and int(headers["Retry-After"]) > 0
-    stage.check(limited, "a client that collects too often gets 429 and how long to wait")
-    status, _ = collect("127.0.0.5")
+    stage.act("who may collect")
+    key = stage.first_key
+    status, _, body = stage.ask("/collect-once/BTC", method="POST")
+    refused = (status, json.loads(body)["code"]) == (403, "forbidden")
+    stage.check(refused, "the load balancer lets no POST through: 403")
+    status = _collect(stage, None, "127.0.0.4")
+    stage.check(status == 401, "a task itself takes none without a key: 401")
+    statuses = [_collect(stage, key, "127.0.0.5") for _ in range(20)]
+    limited = statuses[0] == 200 and 429 in statuses
+    stage.check(limited, "with a key it collects, until that client does so too often: 429")
+    status = _collect(stage, key, "127.0.0.6")
     stage.check(status == 200, "another client does not notice")
+
+
+def _put_keys(stage: Stage, *keys: Key) -> None:
+    """Put the entries of these keys, and of no other, into the secret of API_KEYS."""
+    name = stage.output("secret_names")["API_KEYS"]
+    entries = "\n".join(key.entry for key in keys)
+    stage.stand_in.client("secretsmanager").put_secret_value(SecretId=name, SecretString=entries)
+    stage.say(f"{name} holds {len(keys)} API keys")
+
+
+def _collect(stage: Stage, key: Key | None, client: str) -> int:
+    """What the newest API task answers a POST, past the load balancer."""
+    at = f"http://127.0.0.1:{stage.stand_in.fargate.ports('api')[-1]}"
+    bearer = {} if key is None else {"Authorization": f"Bearer {key.secret}"}
+    return stage.ask("/collect-once/BTC", method="POST", client=client, at=at, **bearer)[0]
 
 
 def _client_in_log(stage: Stage, request_id: str) -> str:
@@ -177,6 +229,8 @@ def second_deployment(stage: Stage) -> None:
     """A new version with a migration, while the service is asked all the time."""
     stage.act("a deployment with a migration, under load")
     before = stage.revision()
+    both = (stage.first_key, stage.second_key)
+    _put_keys(stage, *both)
     with watched(stage) as counts:
         began = time.monotonic()
         code, _ = stage.deploy(stage.image("second"), "--json")
@@ -184,6 +238,8 @@ def second_deployment(stage: Stage) -> None:
     stage.check(code == 0, "the second deployment succeeds: exit 0")
     stage.check(stage.revision() > before, f"the schema went from {before} to {stage.revision()}")
     stage.check(_version(stage) == "0.2.0", "version 0.2.0 serves")
+    statuses = [_collect(stage, key, "127.0.0.7") for key in both]
+    stage.check(statuses == [200, 200], "the key of before is valid, and the new one beside it")
     stage.figures["requests during it"] = counts["requests"]
     stage.figures["of them failed"] = counts["failed"]
     stage.check(counts["failed"] == 0, f"none of {counts['requests']} requests failed meanwhile")
@@ -239,9 +295,14 @@ def failing_smoke_test(stage: Stage) -> None:
 def earlier_image(stage: Stage) -> None:
     """Going back by hand: an earlier image runs on the newer schema, which only added a column."""
     stage.act("going back to the first image, by hand")
-    code, _ = stage.deploy(stage.image("first"), "--no-migration")
+    _put_keys(stage, stage.second_key)
+    with watched(stage) as counts:
+        code, _ = stage.deploy(stage.image("first"), "--no-migration")
     stage.check(code == 0, "an earlier image is deployed without its migration: exit 0")
     stage.check(_version(stage) == "0.1.0", f"version 0.1.0 serves on schema {stage.revision()}")
+    statuses = [_collect(stage, key, "127.0.0.8") for key in (stage.first_key, stage.second_key)]
+    stage.check(statuses == [401, 200], "the key that was removed is not valid any more: 401")
+    stage.check(counts["failed"] == 0, f"none of {counts['requests']} requests failed meanwhile")
 
 
 def destroy(stage: Stage) -> None:

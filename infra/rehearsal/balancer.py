@@ -1,7 +1,8 @@
 """The load balancer's stand-in: one address, connections in turn to whoever is registered.
 
 A connection carries one request, as those of urllib do. As AWS's load balancer does, it appends the
-client's address to the request's X-Forwarded-For, and connects from an address of its own.
+client's address to the request's X-Forwarded-For, and connects from an address of its own. What a
+listener's rule answers by a fixed response never reaches a target.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Balancer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._targets: list[int] = []
+        self._fixed: dict[bytes, bytes] = {}
         self._turns = itertools.count()
         self._open: Counter[int] = Counter()
         self._changed = threading.Condition()
@@ -42,6 +44,13 @@ class Balancer:
         """Send connections to a port of this machine, too."""
         with self._changed:
             self._targets.append(port)
+
+    def answer(self, method: str, status: str, content_type: str, body: str) -> None:
+        """Answer requests with a method by this, as a rule with a fixed response says."""
+        content = body.encode("utf-8")
+        head = f"HTTP/1.1 {status} Fixed\r\nContent-Type: {content_type}; charset=utf-8\r\n"
+        head += f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+        self._fixed[method.encode("ascii")] = head.encode("ascii") + content
 
     def deregister(self, port: int, delay: float) -> None:
         """Send no new connections there, and wait up to `delay` seconds for open ones."""
@@ -72,6 +81,9 @@ class Balancer:
         with client, suppress(OSError), self._chosen() as port:
             client.settimeout(_PATIENCE)
             begun = _head(client)
+            if fixed := self._fixed.get(begun.partition(b" ")[0]):
+                client.sendall(fixed)
+                return
             if port is None:
                 client.sendall(_NOBODY)
                 return

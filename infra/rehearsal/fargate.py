@@ -95,6 +95,11 @@ class Fargate:
         """How many tasks run now."""
         return len(self._running)
 
+    def ports(self, name: str) -> list[int]:
+        """Where the containers of a name listen that run now, the newest last."""
+        running = [task for task in self._running.values() if task.program is not None]
+        return [task.port for task in running if task.container["name"] == name]
+
     def _run(self, task: Running) -> None:
         reason = self._start(task)
         task.begun.set()

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from infra.rehearsal import cloud, database
+from infra.rehearsal import cloud, database, keys
 from infra.rehearsal.cloud import StandIn
 from infra.rehearsal.database import Database
+from infra.rehearsal.keys import Key
 from infra.rehearsal.world import ROOT, MissingHereError, free_port
 
 PATIENCE: Final = 1_500.0
@@ -47,6 +48,8 @@ class Stage:
     began: float = field(default_factory=time.monotonic)
     figures: dict[str, object] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    first_key: Key = field(default_factory=lambda: keys.new("first"))
+    second_key: Key = field(default_factory=lambda: keys.new("second"))
 
     @property
     def outputs_file(self) -> Path:
@@ -111,10 +114,19 @@ class Stage:
         return f"{self.output('ecr_repository_url')}@{self.digests[name]}"
 
     def ask(
-        self, path: str, *, method: str = "GET", client: str = "127.0.0.1", **headers: str
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        client: str = "127.0.0.1",
+        at: str = "",
+        **headers: str,
     ) -> tuple[int, Message, bytes]:
-        """What the service answers a client, through the load balancer. Raises OSError."""
-        where = urlsplit(self.stand_in.balancer.url)
+        """What the service answers a client, through the load balancer. Raises OSError.
+
+        With `at`, a URL, it is asked there, as somebody inside the VPC would.
+        """
+        where = urlsplit(at or self.stand_in.balancer.url)
         connection = HTTPConnection(
             where.hostname or "", where.port, timeout=10, source_address=(client, 0)
         )

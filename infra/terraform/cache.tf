@@ -1,5 +1,6 @@
 # Memcached keeps rendered series; losing it costs speed and nothing else. It has no password and is
-# not encrypted on the way: it holds published averages, and its group lets tasks in, nobody else.
+# not encrypted on the way: it holds published averages, and its group lets tasks in, nobody else. What
+# somebody else stores there counts for nothing: each entry is signed with CACHE_SECRET.
 
 locals {
   cache_port = 11211

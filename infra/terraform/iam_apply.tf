@@ -11,7 +11,8 @@ locals {
     ecs         = ["cluster/${local.name}", "service/${local.name}/*", "task/${local.name}/*", "task-definition/${local.name}-*:*"]
     elasticache = ["cluster:${local.name}", "subnetgroup:${local.name}", "parametergroup:default.*"]
     elasticloadbalancing = [
-      "loadbalancer/app/${local.name}/*", "listener/app/${local.name}/*", "targetgroup/${local.name}-*/*",
+      "loadbalancer/app/${local.name}/*", "listener/app/${local.name}/*", "listener-rule/app/${local.name}/*",
+      "targetgroup/${local.name}-*/*",
     ]
     kms            = ["key/${aws_kms_key.data.key_id}", "key/${aws_kms_key.operations.key_id}", "alias/${local.name}-*"]
     logs           = ["log-group:/${local.name}/*", "log-group:/aws/rds/instance/${local.name}*"]

@@ -39,9 +39,9 @@ locals {
   ]])
 
   # To see that a secret's version is there, the provider in use (5.100) reads its value; it keeps nothing of
-  # it. A later one (6.x) asks for the versions' numbers instead: with it RefreshPassword and
-  # DecryptPassword can go. Until then whoever may plan could read the database's password, which
-  # opens nothing from outside of the VPC.
+  # it. A later one (6.x) asks for the versions' numbers instead: with it RefreshSecrets and
+  # DecryptSecrets can go. Until then whoever may plan could read the database's password and the cache's
+  # secret, which open nothing from outside of the VPC.
   refresh_statements = [
     {
       Sid      = "Read"
@@ -56,13 +56,13 @@ locals {
       Resource = aws_ssm_parameter.image.arn
     },
     {
-      Sid      = "RefreshPassword"
+      Sid      = "RefreshSecrets"
       Effect   = "Allow"
       Action   = "secretsmanager:GetSecretValue"
-      Resource = aws_secretsmanager_secret.database_password.arn
+      Resource = [aws_secretsmanager_secret.database_password.arn, aws_secretsmanager_secret.cache_secret.arn]
     },
     {
-      Sid       = "DecryptPassword"
+      Sid       = "DecryptSecrets"
       Effect    = "Allow"
       Action    = "kms:Decrypt"
       Resource  = aws_kms_key.data.arn

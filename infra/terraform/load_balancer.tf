@@ -2,7 +2,7 @@
 
 resource "aws_lb" "main" {
   #checkov:skip=CKV_AWS_91: The API logs each request itself (http_request), without clients' addresses, and alarms count what never reaches it; a second log would only keep personal data.
-  #checkov:skip=CKV2_AWS_28: The replies are public and read-only but for POST /collect-once; a web ACL is 5 USD a month and 0.60 per million requests, and can be put in front by its ARN without a change here.
+  #checkov:skip=CKV2_AWS_28: The replies are public and read-only: POST is refused here (collect_open); a web ACL is 5 USD a month and 0.60 per million requests, and can be put in front by its ARN without a change here.
   #checkov:skip=CKV2_AWS_20: With certificate_arn port 80 only redirects; without one there is no HTTPS to redirect to, and prod is warned (check "https").
   count = var.enable_load_balancer ? 1 : 0
 
@@ -96,6 +96,38 @@ resource "aws_lb_listener" "https" {
   default_action {
     type             = "forward"
     target_group_arn = aws_lb_target_group.api[0].arn
+  }
+}
+
+# What changes something is closed: POST, whose one use is /collect-once. By its method, and not by its
+# path: there is one way to write a method, and many to write a path.
+resource "aws_lb_listener_rule" "closed" {
+  count = var.enable_load_balancer && !var.collect_open ? 1 : 0
+
+  listener_arn = one(concat(aws_lb_listener.https[*].arn, var.certificate_arn == null ? aws_lb_listener.http[*].arn : []))
+  priority     = 1
+
+  condition {
+    http_request_method {
+      values = ["POST"]
+    }
+  }
+
+  # As the API's own problems, but for the request's id and the media type, which cannot be given here.
+  action {
+    type = "fixed-response"
+
+    fixed_response {
+      status_code  = "403"
+      content_type = "application/json"
+      message_body = jsonencode({
+        type   = "urn:mms-api:error:forbidden"
+        title  = "The request is not allowed"
+        status = 403
+        detail = "This service is read only: GET and HEAD are answered here."
+        code   = "forbidden"
+      })
+    }
   }
 }
 

@@ -41,6 +41,7 @@ locals {
   # start. DB_URL holds no password; libpq takes that from PGPASSWORD, which comes from the secret.
   environment = {
     for name, task in local.tasks : name => merge(
+      name == "api" ? local.access : {},
       var.settings,
       {
         ENV        = "prod"
@@ -51,6 +52,13 @@ locals {
       name == "api" && var.database_replica ? { DB_READ_URL = local.database_read_url } : {},
       name == "migrate" ? {} : { CACHE_URL = local.cache_url },
     )
+  }
+
+  # What `settings` may change. Without a key nobody could send a POST, and the API would not start. A browser
+  # that came by HTTPS once may keep to it: HTTP only redirects.
+  access = {
+    COLLECT_ACCESS = contains(keys(var.secret_settings), "API_KEYS") ? "key" : "off"
+    HSTS_SECONDS   = var.enable_load_balancer && var.certificate_arn != null ? "31536000" : "0"
   }
 
   # Without a load balancer whoever asks does so by a task's address, which is no name to be refused.
@@ -68,6 +76,7 @@ locals {
   secrets = {
     for name, task in local.tasks : name => merge(
       { PGPASSWORD = aws_secretsmanager_secret.database_password.arn },
+      name == "migrate" ? {} : { CACHE_SECRET = aws_secretsmanager_secret.cache_secret.arn },
       {
         for setting, users in var.secret_settings :
         setting => aws_secretsmanager_secret.setting[setting].arn if contains(users, name)

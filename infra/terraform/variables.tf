@@ -114,6 +114,17 @@ variable "allowed_cidrs" {
   }
 }
 
+variable "collect_open" {
+  description = "Whether the load balancer lets POST /collect-once through to the API, which asks for a key. It needs API_KEYS in secret_settings."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.collect_open || contains(keys(var.secret_settings), "API_KEYS")
+    error_message = "collect_open needs API_KEYS in secret_settings: without a key nobody may send a POST."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether database and load balancer refuse to be deleted, a last snapshot is taken, and deleted secrets can be brought back."
   type        = bool
@@ -155,13 +166,13 @@ variable "settings" {
 }
 
 variable "secret_settings" {
-  description = "Settings whose values are in Secrets Manager, each with the tasks that get it, such as { COINGECKO_API_KEY = [\"api\", \"collector\"] }. A task does not start before the value is put."
+  description = "Settings whose values are in Secrets Manager, each with the tasks that get it, such as { COINGECKO_API_KEY = [\"api\", \"collector\"], API_KEYS = [\"api\"] }. A task does not start before the value is put."
   type        = map(set(string))
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.secret_settings) : can(regex("^[A-Z][A-Z0-9_]*$", name)) && name != "PGPASSWORD"])
-    error_message = "secret_settings are named as in the environment: COINGECKO_API_KEY. PGPASSWORD is set by this stack itself."
+    condition     = alltrue([for name in keys(var.secret_settings) : can(regex("^[A-Z][A-Z0-9_]*$", name)) && !contains(["PGPASSWORD", "CACHE_SECRET"], name)])
+    error_message = "secret_settings are named as in the environment: COINGECKO_API_KEY. PGPASSWORD and CACHE_SECRET are set by this stack itself."
   }
 
   validation {
@@ -170,6 +181,11 @@ variable "secret_settings" {
       length(setsubtract(users, ["api", "collector", "migrate", "initial-load", "incremental", "monitor"])) == 0
     ])
     error_message = "secret_settings name at least one of the tasks api, collector, migrate, initial-load, incremental, monitor."
+  }
+
+  validation {
+    condition     = lookup(var.secret_settings, "API_KEYS", toset(["api"])) == toset(["api"])
+    error_message = "API_KEYS is read by the task api and by no other."
   }
 }
 

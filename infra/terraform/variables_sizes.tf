@@ -189,6 +189,17 @@ variable "database_password_version" {
   }
 }
 
+variable "cache_secret_version" {
+  description = "Raise it by one to draw a new CACHE_SECRET; then deploy, so that tasks get it. Until all have it, they use Memcached apart."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.cache_secret_version >= 1 && floor(var.cache_secret_version) == var.cache_secret_version
+    error_message = "cache_secret_version is a whole number from 1."
+  }
+}
+
 variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number

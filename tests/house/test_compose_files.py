@@ -26,6 +26,10 @@ def test_nothing_is_published_beyond_this_machine() -> None:
     assert [ports for ports in published if not ports.startswith('"127.0.0.1:')] == []
 
 
+def test_nobody_collects_until_one_setting_opens_it_at_nginx_and_at_the_api() -> None:
+    assert re.findall(r"(?m)^ +COLLECT_ACCESS: (.*)$", COMPOSE) == ["${COLLECT_ACCESS:-off}"] * 2
+
+
 def test_every_service_starts_only_when_what_it_needs_is_ready() -> None:
     needs = re.findall(r"(?m)^ +[\w-]+: \{condition: (\w+)\}$", COMPOSE)
     assert set(needs) == {"service_healthy", "service_completed_successfully"}
@@ -109,10 +113,15 @@ def test_a_build_that_fails_starts_nothing(engine: Path) -> None:
     assert not [line for line in asked if line.startswith("compose")]
 
 
+def files(folder: Path) -> list[Path]:
+    """The secrets; the keys are not of them."""
+    return [path for path in folder.iterdir() if path.is_file()]
+
+
 def make(folder: Path) -> dict[str, str]:
     """The secrets in the folder, by name, once the script has run."""
     subprocess.run(["sh", str(ROOT / "scripts" / "secrets.sh"), str(folder)], check=True)
-    return {file.name: file.read_text().strip() for file in folder.iterdir()}
+    return {file.name: file.read_text().strip() for file in files(folder)}
 
 
 def test_the_script_makes_every_secret_that_the_file_names_and_keeps_those_that_are_there(
@@ -143,4 +152,5 @@ def test_only_the_owner_can_enter_the_folder_and_the_containers_can_read_the_fil
     folder = tmp_path / "secrets"
     make(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o444}
+    assert {file.stat().st_mode & 0o777 for file in files(folder)} == {0o444}
+    assert (folder / "keys").stat().st_mode & 0o777 == 0o755

@@ -8,7 +8,8 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,6 +28,9 @@ class Echo(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     arrived = threading.Semaphore(0)
     free = threading.Event()
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def do_GET(self) -> None:
         if self.path == "/held":
@@ -52,9 +56,9 @@ class Backend(http.server.ThreadingHTTPServer):
         """Say nothing: nginx may leave."""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    """Where nginx listens. It takes PROXY for a proxy before it."""
+@contextmanager
+def before_the_echo(folder: Path, collect_access: str = "off") -> Iterator[tuple[str, int]]:
+    """nginx before Echo; gives its address. It takes PROXY for a proxy before it."""
     program = shutil.which("nginx", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
     if program is None:
         absent("nginx", "apt-get install nginx")
@@ -62,11 +66,18 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
         ports = [server.server_port] * 2
-        with nginx(tmp_path_factory.mktemp("nginx"), str(program), ports, PROXY) as url:
+        with nginx(folder, str(program), ports, PROXY, collect_access) as url:
             parts = urlsplit(url)
             yield parts.hostname or "", parts.port or 0
         server.shutdown()
         serving.join()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """Where nginx listens, with POST closed."""
+    with before_the_echo(tmp_path_factory.mktemp("nginx")) as place:
+        yield place
 
 
 def ask(address: tuple[str, int], *lines: str, of: str = CLIENT, body: str = "") -> tuple[str, str]:
@@ -117,6 +128,10 @@ def test_a_refusal_of_the_api_passes_through_with_its_time_to_wait(
     ("lines", "body", "answer"),
     [
         (["GET / HTTP/1.1", "Host: a", "Host: b"], "", errors.MALFORMED),
+        (["POST /collect-once/BTC HTTP/1.1", "Host: a"], "", errors.FORBIDDEN),
+        (["POST /%63ollect-once/BTC HTTP/1.1", "Host: a"], "", errors.FORBIDDEN),
+        (["DELETE / HTTP/1.1", "Host: a"], "", errors.FORBIDDEN),
+        (["GETPOST / HTTP/1.1", "Host: a"], "", errors.FORBIDDEN),
         (["POST / HTTP/1.1", "Host: a", "Content-Length: 20000"], "x" * 20_000, errors.TOO_LARGE),
         ([f"GET /{'x' * 9_000} HTTP/1.1", "Host: a"], "", errors.HEADER_TOO_LARGE),
         (["GET / HTTP/1.1", "Host: a", f"X: {'x' * 9_000}"], "", errors.HEADER_TOO_LARGE),
@@ -128,6 +143,8 @@ def test_what_nginx_refuses_is_a_problem_as_the_api_writes_it(
     head, said = ask(address, *lines, body=body)
     assert head.startswith(f"HTTP/1.1 {answer.status} ")
     assert f"\r\nContent-Type: {errors.PROBLEM_JSON}" in head
+    assert "\r\nCache-Control: no-store" in head
+    assert "\r\nX-Content-Type-Options: nosniff" in head
     problem = json.loads(said)
     expected = errors.problem(answer, problem["detail"], problem["request_id"])
     assert problem == expected
@@ -149,3 +166,11 @@ def test_one_client_has_64_requests_under_way_and_others_do_not_notice(
         assert json.loads(said)["code"] == errors.RATE_LIMITED.code
         head, _ = ask(address, "GET / HTTP/1.1", "Host: a", of="127.0.0.4")
         assert "\r\nRetry-After: 7" in head
+
+
+def test_a_post_reaches_the_api_with_its_key_once_that_is_opened(tmp_path: Path) -> None:
+    with before_the_echo(tmp_path, "key") as place:
+        lines = ["Host: a", "Authorization: Bearer mms_key", "Content-Length: 0"]
+        _, body = ask(place, "POST /collect-once/BTC HTTP/1.1", *lines)
+        assert "Authorization: Bearer mms_key\n" in body
+        assert ask(place, "DELETE / HTTP/1.1", "Host: a")[0].startswith("HTTP/1.1 403 ")

@@ -85,7 +85,9 @@ def test_the_two_cron_lines_load_watch_and_speak_up_only_when_something_is_missi
     assert re.fullmatch(r"35 \* \* \* \*", watch_at)
     loaded = shell(load, folder, environment)
     assert (loaded.returncode, loaded.stdout, loaded.stderr) == (0, "", "")
-    assert "load_finished" in (folder / "data" / "loader.log").read_text()
+    log = folder / "data" / "loader.log"
+    assert "load_finished" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
     watched = shell(watch, folder, environment)
     assert (watched.returncode, watched.stdout, watched.stderr) == (0, "", "")
     assert "monitor_heartbeat" in (folder / "data" / "monitor.log").read_text()
@@ -97,9 +99,9 @@ def test_the_two_cron_lines_load_watch_and_speak_up_only_when_something_is_missi
     shell(load, folder, environment)
     watched = shell(watch, folder, environment)
     assert "BRLBTC 1d missing" in watched.stderr
-    log = (folder / "data" / "monitor.log").read_text()
-    assert log.count("monitor_heartbeat") == 2
-    assert log.endswith(watched.stderr)
+    text = (folder / "data" / "monitor.log").read_text()
+    assert text.count("monitor_heartbeat") == 2
+    assert text.endswith(watched.stderr)
 
 
 def test_the_page_shows_the_lines_of_the_crontab() -> None:
@@ -134,6 +136,7 @@ def test_the_units_run_the_commands_that_they_name(
         assert done.returncode == 0, done.stderr
         assert service["Service"]["Type"] == "oneshot"
         assert service["Service"]["WorkingDirectory"] == HOME
+        assert service["Service"]["UMask"] == "0077"
         assert re.fullmatch(r"\*-\*-\* \*:\d\d:00 UTC", timer["Timer"]["OnCalendar"])
         assert timer["Timer"]["Persistent"] == "true"
         assert timer["Install"]["WantedBy"] == "timers.target"

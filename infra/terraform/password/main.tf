@@ -1,4 +1,4 @@
-# A password that Terraform itself refuses to store: what comes in is declared ephemeral, so what goes out
+# A password or secret that Terraform itself refuses to store: what comes in is declared ephemeral, so what goes out
 # may only be given to write-only arguments, and is in neither the plan nor the state.
 
 variable "drawn" {

@@ -57,7 +57,7 @@ run "only_the_repositorys_environment_gets_in" {
   assert {
     condition = alltrue([
       for statement in jsondecode(aws_iam_role_policy.plan["plan"].policy).Statement : alltrue([
-        for action in flatten([statement.Action]) : can(regex(":(Describe|Get|List|View)", action)) || contains(["DecryptPassword", "KeepPlan", "LockState"], statement.Sid)
+        for action in flatten([statement.Action]) : can(regex(":(Describe|Get|List|View)", action)) || contains(["DecryptSecrets", "KeepPlan", "LockState"], statement.Sid)
       ])
     ])
     error_message = "The plan role changes something."

@@ -90,7 +90,27 @@ run "nothing_public_but_the_load_balancer" {
   }
 
   assert {
-    condition     = [for name, settings in local.environment : name if length(setintersection(keys(settings), ["ALLOWED_HOSTS", "TRUSTED_PROXIES"])) > 0] == ["api"]
+    condition     = one(aws_lb_listener_rule.closed).action[0].type == "fixed-response" && one(aws_lb_listener_rule.closed).action[0].fixed_response[0].status_code == "403"
+    error_message = "A POST is let through, although collect_open is not set."
+  }
+
+  assert {
+    condition     = [for condition in one(aws_lb_listener_rule.closed).condition : condition.http_request_method[0].values] == [toset(["POST"])]
+    error_message = "The load balancer refuses something else than POST."
+  }
+
+  assert {
+    condition     = jsondecode(one(aws_lb_listener_rule.closed).action[0].fixed_response[0].message_body).code == "forbidden"
+    error_message = "The refusal is no problem as the API writes it."
+  }
+
+  assert {
+    condition     = local.environment["api"].COLLECT_ACCESS == "off" && local.environment["api"].HSTS_SECONDS == "31536000" && !contains(keys(local.environment["api"]), "DOCS")
+    error_message = "Without keys the API takes a POST, or HTTPS is not kept to, or the interactive page is served."
+  }
+
+  assert {
+    condition     = [for name, settings in local.environment : name if length(setintersection(keys(settings), ["ALLOWED_HOSTS", "COLLECT_ACCESS", "TRUSTED_PROXIES"])) > 0] == ["api"]
     error_message = "A task that serves nothing gets settings of the API."
   }
 
@@ -108,7 +128,7 @@ run "without_a_load_balancer_nothing_is_public" {
   }
 
   assert {
-    condition     = length(aws_lb.main) + length(aws_lb_listener.http) + length(aws_lb_listener.https) + length(aws_lb_target_group.api) == 0
+    condition     = length(aws_lb.main) + length(aws_lb_listener.http) + length(aws_lb_listener.https) + length(aws_lb_listener_rule.closed) + length(aws_lb_target_group.api) == 0
     error_message = "A part of the load balancer is left."
   }
 
@@ -156,6 +176,11 @@ run "a_certificate_brings_https_and_http_only_redirects" {
   }
 
   assert {
+    condition     = one(aws_lb_listener_rule.closed).listener_arn == aws_lb_listener.https[0].arn
+    error_message = "POST is closed at another listener than the one that serves."
+  }
+
+  assert {
     condition     = can(regex("TLS13-1-2", aws_lb_listener.https[0].ssl_policy))
     error_message = "HTTPS speaks something older than TLS 1.2."
   }
@@ -181,7 +206,26 @@ run "without_a_certificate_http_serves" {
   }
 
   assert {
+    condition     = one(aws_lb_listener_rule.closed).listener_arn == aws_lb_listener.http[0].arn && local.environment["api"].HSTS_SECONDS == "0"
+    error_message = "POST is closed at another listener than the one that serves, or browsers are told to keep to an HTTPS that is not there."
+  }
+
+  assert {
     condition     = output.base_url == "http://${aws_lb.main[0].dns_name}" && local.environment["api"].ALLOWED_HOSTS == aws_lb.main[0].dns_name
     error_message = "The address is not one of HTTP, or the API does not answer under it."
+  }
+}
+
+run "a_post_is_let_through_once_it_is_opened" {
+  command = plan
+
+  variables {
+    collect_open    = true
+    secret_settings = { API_KEYS = ["api"] }
+  }
+
+  assert {
+    condition     = length(aws_lb_listener_rule.closed) == 0
+    error_message = "The load balancer refuses the POST that it shall let through."
   }
 }

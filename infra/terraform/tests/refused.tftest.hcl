@@ -32,6 +32,7 @@ run "refused_where_and_how_big" {
     database_storage_gb       = 5
     database_backup_days      = 36
     database_password_version = 0
+    cache_secret_version      = 0
     log_retention_days        = 10
   }
 
@@ -53,6 +54,7 @@ run "refused_where_and_how_big" {
     var.database_storage_gb,
     var.database_backup_days,
     var.database_password_version,
+    var.cache_secret_version,
     var.log_retention_days,
   ]
 }
@@ -162,5 +164,41 @@ run "refused_prices_slower_than_their_alarm" {
 
   expect_failures = [
     var.settings,
+  ]
+}
+
+run "refused_keys_for_who_checks_none" {
+  command = plan
+
+  variables {
+    secret_settings = { API_KEYS = ["api", "collector"] }
+  }
+
+  expect_failures = [
+    var.secret_settings,
+  ]
+}
+
+run "refused_a_cache_secret_of_ones_own" {
+  command = plan
+
+  variables {
+    secret_settings = { CACHE_SECRET = ["api"] }
+  }
+
+  expect_failures = [
+    var.secret_settings,
+  ]
+}
+
+run "refused_a_post_that_nobody_may_send" {
+  command = plan
+
+  variables {
+    collect_open = true
+  }
+
+  expect_failures = [
+    var.collect_open,
   ]
 }

@@ -17,6 +17,11 @@ run "no_plain_secret" {
   }
 
   assert {
+    condition     = aws_secretsmanager_secret_version.cache_secret.secret_string == null && aws_secretsmanager_secret_version.cache_secret.secret_binary == null
+    error_message = "The state holds the cache's secret."
+  }
+
+  assert {
     condition     = aws_db_instance.main.password == null
     error_message = "The state holds the database's password."
   }
@@ -67,7 +72,7 @@ run "no_plain_secret" {
   }
 
   assert {
-    condition     = alltrue([for secret in concat(values(aws_secretsmanager_secret.setting), [aws_secretsmanager_secret.database_password]) : secret.kms_key_id == aws_kms_key.data.arn])
+    condition     = alltrue([for secret in concat(values(aws_secretsmanager_secret.setting), [aws_secretsmanager_secret.database_password, aws_secretsmanager_secret.cache_secret]) : secret.kms_key_id == aws_kms_key.data.arn])
     error_message = "A secret is not encrypted with our own key."
   }
 
@@ -93,5 +98,23 @@ run "a_higher_version_sets_a_new_password_at_both_places" {
   assert {
     condition     = aws_db_instance.main.password_wo_version == 2 && aws_secretsmanager_secret_version.database_password.secret_string_wo_version == 2
     error_message = "Only one of the two places gets the new password."
+  }
+}
+
+run "keys_of_clients_reach_the_api_alone_and_open_the_post" {
+  command = plan
+
+  variables {
+    secret_settings = { API_KEYS = ["api"] }
+  }
+
+  assert {
+    condition     = [for name, secrets in local.secrets : name if contains(keys(secrets), "API_KEYS")] == ["api"]
+    error_message = "Another task than the API gets the keys of its clients."
+  }
+
+  assert {
+    condition     = local.environment["api"].COLLECT_ACCESS == "key"
+    error_message = "With keys the API answers no POST."
   }
 }

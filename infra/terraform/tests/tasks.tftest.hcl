@@ -63,6 +63,11 @@ run "each_task_runs_its_command_with_the_least_rights" {
   }
 
   assert {
+    condition     = alltrue([for name, secrets in local.secrets : contains(keys(secrets), "CACHE_SECRET") == contains(keys(local.environment[name]), "CACHE_URL")])
+    error_message = "A task has CACHE_URL without CACHE_SECRET, with which prod does not start, or a secret that it has no use for."
+  }
+
+  assert {
     condition     = local.cache_url == "memcached://cache-1.mocked:11211,cache-2.mocked:11211"
     error_message = "CACHE_URL does not name every node."
   }
@@ -88,7 +93,7 @@ run "each_task_runs_its_command_with_the_least_rights" {
   }
 
   assert {
-    condition     = { for name, secrets in local.secrets : name => length(secrets) } == { api = 1, collector = 2, incremental = 1, initial-load = 1, migrate = 1, monitor = 1 }
+    condition     = { for name, secrets in local.secrets : name => length(secrets) } == { api = 2, collector = 3, incremental = 2, initial-load = 2, migrate = 1, monitor = 2 }
     error_message = "A task's role reads secrets that are not its own."
   }
 

@@ -40,7 +40,7 @@ class Trial:
         named = {name: {"value": value} for name, value in (VALUES | values).items()}
         self.outputs.write_text(json.dumps(named))
 
-    def asker(self, base: str) -> Ask:
+    def asker(self, base: str, _key: str) -> Ask:
         self.bases.append(base)
         return self.service
 

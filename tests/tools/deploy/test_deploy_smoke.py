@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -61,7 +63,6 @@ class Service:
         candles = [{"timestamp": (n + 1) * DAY, "close": str(c)} for n, c in enumerate(CLOSES)]
         replies: dict[str, Any] = {
             "/readyz": {"status": "ready", "data": "present", "cache": "ok"},
-            "/openapi.json": {"info": {"version": "0.1.0"}},
             "/pairs": {"pairs": self.pairs},
             "/BRLBTC/mms": self.rows,
             "/BRLBTC/candles": candles,
@@ -87,7 +88,7 @@ def test_readiness_is_waited_for_and_nothing_else() -> None:
     service = Service()
     service.statuses = {"/readyz": [503, 0, 503]}
     ready, series = check(service)
-    assert "0.1.0" in ready
+    assert "present data" in ready
     assert "11 rows" in series
     for path, statuses in (("/pairs", [503]), ("/readyz", [503] * 1_000)):
         service.statuses = {path: statuses}
@@ -157,3 +158,25 @@ def test_every_status_is_a_reply_and_redirects_are_not_followed() -> None:
             assert reply.body == b"{}"
     with pytest.raises(CannotStart, match="no address"):
         asker("file:///etc/passwd")
+
+
+def test_a_key_goes_with_each_request_and_never_over_plain_http_to_another_machine() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> bytes:
+            connection, _ = listener.accept()
+            with connection:
+                head = connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            return head
+
+        with ThreadPoolExecutor() as pool:
+            head = pool.submit(answer)
+            ask = asker(f"http://127.0.0.1:{listener.getsockname()[1]}", "mms_key")
+            assert ask("/pairs", {"If-None-Match": '"one"'}).status == 200
+            lines = head.result(60).split(b"\r\n")
+    assert b"Authorization: Bearer mms_key" in lines
+    assert b'If-None-Match: "one"' in lines
+    with pytest.raises(CannotStart, match="DEPLOY_KEY") as refused:
+        asker("http://api.example.com", "mms_key")
+    assert "mms_key" not in str(refused.value)
