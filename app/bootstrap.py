@@ -127,7 +127,13 @@ def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
         None if replica is None else replica.get_secret_value(),
         migrate=settings.env == "dev",
     )
-    return _wired(settings, clock, database, network)
+    runtime = _wired(settings, clock, database, network)
+    if settings.collects_without_key:
+        log.info(
+            "collect_without_key",
+            reason="ENV is dev, only this machine can connect, and no key has the scope collect",
+        )
+    return runtime
 
 
 def _require_access(settings: Settings) -> None:
@@ -147,11 +153,6 @@ def _require_access(settings: Settings) -> None:
         raise ConfigurationError(
             "API_KEYS has no key with the scope read and READ_ACCESS is key: make one with mms keys "
             "new and write its entry into API_KEYS, or set READ_ACCESS=open"
-        )
-    if settings.collects_without_key:
-        log.info(
-            "collect_without_key",
-            reason="ENV is dev, only this machine can connect, and no key has the scope collect",
         )
 
 

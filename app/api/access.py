@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from hmac import compare_digest
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 from app.api import errors
@@ -89,6 +90,8 @@ class Keys:
 
     def _read(self, file: Path) -> None:
         try:
+            if self._stamp is None:
+                raise ConfigurationError("API_KEYS_FILE: there is no such file any more")
             keys = read_keys(read_secret("API_KEYS", file))
         except ConfigurationError as error:
             log.error("api_keys_unusable", problem=str(error), kept=[key.id for key in self._keys])
@@ -201,9 +204,14 @@ def _unauthorized(detail: str, error: str | None = None) -> Refusal:
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
-    """What changes when the file does; None where there is none."""
+    """What changes when the file does; None where there is no regular file.
+
+    Another kind of file, such as a pipe, may let its reader wait for ever.
+    """
     try:
         status = file.stat()
     except OSError:
+        return None
+    if not S_ISREG(status.st_mode):
         return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

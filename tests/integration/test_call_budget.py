@@ -28,6 +28,7 @@ from app.db.stores.rate_limiter import SharedRateLimiter
 from app.domain.call_budget import CallBudget
 from app.services.anomalies import PriceRules
 from app.services.prices import collect, collect_unless_recent
+from tests.support.figures import say
 
 RULES = PriceRules("usd", Thresholds(Decimal("0.05")), 900)
 COINS = [Coin(symbol, name) for symbol, name in COIN_IDS.items()]
@@ -174,6 +175,7 @@ def test_twenty_posts_a_second_for_a_day_leave_the_collector_its_month(
     assert replies.total() == A_SECOND * DAY
     assert len(clients.collector.asked) == DAY // POLL
     assert len(clients.clients.asked) == replies["200 collected"] == 1_070
+    say(f"day {day}: {len(clients.collector.asked)} calls by the collector, {dict(replies)}")
     after = (31 - day) * DAY // POLL
     assert before + DAY // POLL + 1_070 + after <= MONTHLY
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import sys
 import threading
 import traceback
 from collections import Counter
@@ -32,6 +31,7 @@ from app.sources.network import network_to
 from app.supervisor import Job
 from tests.support.api import started
 from tests.support.commands import inside, run
+from tests.support.figures import say
 from tests.support.memcached import Memcached
 from tests.support.postgres import Postgres
 
@@ -181,7 +181,7 @@ def _count() -> Iterator[None]:
     """Say how much was searched (with pytest -s -n0), for docs/security.md."""
     yield
     counts = f"{SEARCHED['texts']} texts, {SEARCHED['characters']} characters"
-    sys.stdout.write(f"\nsearched for canaries: {counts}\n")
+    say(f"searched for canaries: {counts}")
 
 
 @pytest.mark.parametrize("name", HIDDEN)

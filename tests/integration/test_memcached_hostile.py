@@ -16,6 +16,7 @@ import pytest
 from app.core.market import DAY, WINDOWS
 from app.db.cache import blocks
 from app.db.cache.signing import Signer
+from tests.support.figures import say
 from tests.support.history import History
 from tests.support.memcached import Memcached
 from tests.support.patience import until
@@ -116,11 +117,6 @@ class Reader:
         return version
 
 
-def figures(text: str) -> None:
-    """Say what docs/security.md says (pytest -s)."""
-    print(text)  # noqa: T201 - see above
-
-
 def entries(memcached: Memcached) -> dict[str, bytes]:
     """All of them; memcached's own list may leave some out for a moment."""
     names: list[str] = []
@@ -178,7 +174,7 @@ def test_a_poisoned_memcached_changes_no_body(
         refused = two.log("cache_entry_refused")
         assert {(line["level"], line["node"]) for line in refused} == {("warning", memcached.name)}
         assert two.log("cache_refused", "request_crashed") == []
-    figures(
+    say(
         f"poisoned memcached: {len(POISONS) * len(WINDOWS)} poisoned entries read, "
         f"{reader.requests} requests, {reader.wrong} wrong bodies"
     )
@@ -267,7 +263,7 @@ def test_values_without_end_take_no_memory_and_reads_are_answered(
             until(all_read)
         grown = served.peak() - before
         assert served.log("request_crashed") == []
-    figures(
+    say(
         f"endless memcached: {reader.requests} requests, {reader.wrong} wrong bodies, "
         f"{server.sent / MB:.0f} MB sent in {server.cut} answers, "
         f"peak memory {before / MB:.0f} MB, then {grown / MB:+.1f} MB"
