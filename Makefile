@@ -27,12 +27,14 @@ SERVICES := tests/integration
 SLOW := tests/drills tests/tools
 tests = $(if $(findstring tests/,$(ARGS)),,$(1)) $(ARGS)
 
-# Modules whose every branch a test must run: loading, validation, averages, gaps, cache, stores.
+# Modules whose every branch a test must run: loading, validation, averages, gaps, cache, stores, access.
 EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/averages.py \
 	app/services/gaps.py app/services/coverage.py app/services/leasing.py app/domain/candles.py \
 	app/domain/price_scale.py app/domain/fixed_point.py app/domain/averages.py app/domain/gaps.py \
 	app/domain/revisions.py app/domain/rendering.py app/domain/times.py app/db/cache/*.py \
-	app/db/stores/series.py app/db/stores/statements.py app/testing/*.py app/monitoring/*.py
+	app/db/stores/series.py app/db/stores/statements.py app/testing/*.py app/monitoring/*.py \
+	app/api/access.py app/api/admission.py app/api/origins.py app/api/reply_headers.py \
+	app/core/api_keys.py app/domain/call_budget.py app/db/stores/rate_limiter.py
 comma := ,
 empty :=
 space := $(empty) $(empty)

@@ -204,6 +204,7 @@ def test_switched_off_is_off_for_every_key() -> None:
         [("Sec-Fetch-Site", "same-site")],
         [("Origin", ELSEWHERE)],
         [("Origin", "null")],
+        [("Origin", "http://[")],
         [("Origin", "http://127.0.0.1:3000")],
         [("Origin", "http://127.0.0.1"), ("Sec-Fetch-Site", "cross-site")],
         [("Origin", "https://app.example.com")],  # may read
@@ -310,7 +311,8 @@ def test_keys_of_a_file_change_without_a_restart(tmp_path: Path) -> None:
         now[0] += 1
         return [keys.of(text) is not None for text in texts]
 
-    assert valid(b"first", b"second") == [True, False]
+    for _ in range(2):  # the second time it is as it was
+        assert valid(b"first", b"second") == [True, False]
     write(first, second)
     assert valid(b"first", b"second") == [True, True]
     with capture_logs() as lines:
@@ -319,6 +321,7 @@ def test_keys_of_a_file_change_without_a_restart(tmp_path: Path) -> None:
         write("mms_quite-secret")
         assert valid(b"first", b"second") == [False, True]
         file.unlink()
+        assert valid(b"first", b"second") == [False, True]
         os.mkfifo(file)  # nobody writes to it: who reads it waits
         assert valid(b"first", b"second") == [False, True]
         file.unlink()
