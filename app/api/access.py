@@ -19,8 +19,8 @@ from app.core.errors import ConfigurationError
 from app.core.logging import structlog
 from app.core.ports import Clock
 from app.core.seldom import Seldom
-from app.core.setting_edge import is_loopback
 from app.core.setting_sources import read_secret
+from app.core.setting_urls import is_loopback
 from app.core.settings import Settings
 
 log = structlog.get_logger()

@@ -88,14 +88,6 @@ def origin(text: str) -> str:
     return f"{match['scheme']}://{match['host']}{f':{port}' if port not in (None, usual) else ''}"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host of the setting HOST, or a client's address, is this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def network(text: str) -> Network:
     """Read an address or a network of proxies."""
     try:

@@ -182,7 +182,7 @@ class Settings(BaseSettings):
             self.env == "dev"
             and self.collect_access == "key"
             and not self.trusted_proxies
-            and all(setting_edge.is_loopback(host) for host in self.host.split(","))
+            and all(setting_urls.is_loopback(host) for host in self.host.split(","))
             and not self.has_key_to(COLLECT)
         )
 
