@@ -20,8 +20,8 @@ from app.core.errors import ConfigurationError
 from app.core.logging import structlog
 from app.core.ports import Clock
 from app.core.seldom import Seldom
-from app.core.setting_edge import is_loopback
 from app.core.setting_sources import read_secret
+from app.core.setting_urls import is_loopback
 from app.core.settings import Settings
 
 log = structlog.get_logger()
@@ -72,11 +72,17 @@ class Keys:
         """The key whose text this is, expired or not."""
         digest = digest_of(text)
         holder = None
+        if self._warned != self.today():
+            self._warn()
         # All are compared, so that the time says nothing about which one is almost right.
         for key in self._current():
             if compare_digest(key.digest, digest):
                 holder = key
         return holder
+
+    def allow(self, scope: str) -> bool:
+        """Whether there is a key, expired or not, with this scope."""
+        return any(scope in key.scopes for key in self._current())
 
     def _current(self) -> Sequence[ApiKey]:
         now = self._monotonic()
@@ -103,6 +109,8 @@ class Keys:
         self._warn()
 
     def _warn(self) -> None:
+        """Name the keys that have ended or end soon: at the start, after a change, and each day."""
+        self._warned = self.today()
         for key in self._keys:
             days = (key.expires - self.today()).days
             if days < 0:
@@ -138,7 +146,7 @@ class Access:
                 "(COLLECT_ACCESS=off).",
                 [],
             )
-        if self._keyless and _is_here(client, headers):
+        if self._keyless and not self._keys.allow(COLLECT) and _is_here(client, headers):
             return "", None
         return self._held(COLLECT, client, headers)
 

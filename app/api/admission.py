@@ -28,7 +28,6 @@ HEALTH: Final = ("/health", "/healthz", "/readyz")
 
 _COLLECT: Final = "/collect-once/"
 
-
 _UNKEYED: Final = ("/", "/docs", "/openapi.json")
 """What needs no key to read, though reads do: a browser opens it, and there are no data in it."""
 
@@ -141,15 +140,13 @@ class Admission:
             answer = self._origins.preflight(method, headers)
             if answer is not None:
                 return self._counted(self._rates, client, lines, "", answer)
-        key = ""
-        if not is_safe(method):
-            refusal = foreign_page(headers)
-            if refusal is not None:
-                return client, lines, key, refusal
-        if not is_safe(method) or not (self._access.reads_are_open or self._is_unkeyed(path)):
+        key, safe = "", is_safe(method)
+        needs_key = not (safe and (self._access.reads_are_open or self._is_unkeyed(path)))
+        refusal = None if safe else foreign_page(headers)
+        if refusal is None and needs_key:
             key, refusal = self._access.judge(method, client, scope["headers"])
-            if refusal is not None:
-                return client, lines, key, refusal
+        if refusal is not None:
+            return client, lines, key, refusal
         collects = method == "POST" and path.startswith(self._collect)
         return self._counted(self._rates_collect if collects else self._rates, client, lines, key)
 

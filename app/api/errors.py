@@ -73,7 +73,7 @@ FORBIDDEN: Final = Answer(
     403,
     "forbidden",
     "The request is not allowed",
-    "The key ops has not the scope collect.",
+    "The key ops does not have the scope collect.",
 )
 REQUEST_TIMEOUT: Final = Answer(
     408,
@@ -277,7 +277,7 @@ def handle_errors(app: FastAPI) -> None:
     """Let `app` answer our own errors, unknown paths and wrong methods as problems.
 
     Any other error is answered with INTERNAL, and reaches `app.api.edge`, which logs it. Of ours,
-    those that are answered with 5xx and those of _WARNINGS are logged, equal ones once a minute.
+    those that are answered with 5xx are logged, and BudgetSpent: each kind once a minute.
     """
     seldom = Seldom()
 
@@ -309,7 +309,7 @@ def _log(answer: Answer, error: Exception, seldom: Seldom) -> None:
     """
     problem = str(error)
     event = next((name for kind, name in _WARNINGS.items() if isinstance(error, kind)), None)
-    # The words of a warning differ in their numbers alone.
+    # A warning has one line, whatever its words: the numbers in them change with each request.
     times = seldom.due((answer.code, problem) if event is None else event)
     if times is None:
         return

@@ -95,4 +95,4 @@ def _host(origin: str) -> str | None:
 def _plain(host: bytes, origin: str) -> str:
     """A Host as an origin writes it: without the port that the scheme has anyway."""
     usual = _USUAL_PORTS.get(origin.partition("://")[0], "")
-    return host.decode("latin-1").strip().lower().removesuffix(usual or "\0")
+    return host.decode("latin-1").strip().lower().removesuffix(usual)

@@ -80,20 +80,11 @@ def origin(text: str) -> str:
     if match is None or (port is not None and int(port) not in range(1, 65_536)):
         raise PydanticCustomError(
             "origin",
-            "holds {written}, which is no origin of a page; write scheme and host, and a port that "
-            "is not the scheme's own, without a path: https://app.example.com, http://localhost:3000",
-            {"written": repr(text)},
+            "holds what is no origin of a page; write scheme and host, and a port that is not the "
+            "scheme's own, without a path: https://app.example.com, http://localhost:3000",
         )
     usual = {"http": "80", "https": "443"}[match["scheme"]]
     return f"{match['scheme']}://{match['host']}{f':{port}' if port not in (None, usual) else ''}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host of the setting HOST, or a client's address, is this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def network(text: str) -> Network:

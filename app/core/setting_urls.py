@@ -147,7 +147,8 @@ def _bad_base_url(problem: str) -> PydanticCustomError:
 
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address means this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
+    name = host.lower()
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     api_keys_file: Annotated[Path | None, _HIDDEN] = None
     read_access: Literal["open", "key"] = "open"
     collect_access: Literal["key", "off"] = "key"
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: Annotated[tuple[str, ...], _HIDDEN] = ()
     docs: Literal["on", "off"] | None = None
     hsts_seconds: int = Field(default=0, ge=0, le=63_072_000)
 
@@ -182,7 +182,7 @@ class Settings(BaseSettings):
             self.env == "dev"
             and self.collect_access == "key"
             and not self.trusted_proxies
-            and all(setting_edge.is_loopback(host) for host in self.host.split(","))
+            and all(setting_urls.is_loopback(host) for host in self.host.split(","))
             and not self.has_key_to(COLLECT)
         )
 

@@ -29,7 +29,7 @@ from app.core.errors import (
 )
 from app.core.logging import structlog
 from app.core.ports import Clock, RateLimiter
-from app.core.redaction import secrets_in
+from app.core.redaction import MARK, SHORTEST, secrets_in
 from app.sources.network import Network, Proxy, network_to
 from app.sources.replies import (
     ErrorReader,
@@ -99,7 +99,7 @@ class UpstreamHttp:
         self._base_url = base_url.rstrip("/")
         self._limiter = limiter
         hidden = [*(secrets or {}).values(), *secrets_in(base_url)]
-        self._secrets = [value for value in hidden if value]
+        self._secrets = [value for value in hidden if len(value) >= SHORTEST]
         self._read_error = read_error
         self._policy = policy
         self._bounds = bounds
@@ -191,8 +191,8 @@ class UpstreamHttp:
         with suppress(UpstreamError):  # it may repeat a key: the next error must not chain it
             return judge(raw, self._host, self._read_error, now)
         for secret in self._secrets:
-            body = None if raw.body is None else raw.body.replace(secret.encode(), b"***")
-            headers = {name: value.replace(secret, "***") for name, value in raw.headers.items()}
+            body = raw.body and raw.body.replace(secret.encode(), MARK.encode())
+            headers = {name: value.replace(secret, MARK) for name, value in raw.headers.items()}
             raw = replace(raw, body=body, headers=headers)
         if self._proxy is None or self._tls:
             return judge(raw, self._host, self._read_error, now)

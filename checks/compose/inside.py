@@ -23,7 +23,7 @@ from checks.report import FAILED, Report
 FULL = {
     "RATE_LIMIT": "100000000/minute",
     "COLLECT_ACCESS": "key",
-    "API_KEYS_FILE": "/run/keys/api_keys",
+    "MMS_KEYS_FILE": "/run/keys/api_keys",
 }
 EXCHANGE = {
     "MB_API_BASE_URL": "http://sandbox:8080/api/v4",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -170,7 +171,7 @@ def test_a_poisoned_memcached_changes_no_body(
         # What was signed is used: there is something to poison.
         until(lambda: len(stored()) == used() == len(WINDOWS))
         for poison in POISONS:
-            until(lambda: read_poisoned(poison))  # noqa: B023
+            until(partial(read_poisoned, poison))
         refused = two.log("cache_entry_refused")
         assert {(line["level"], line["node"]) for line in refused} == {("warning", memcached.name)}
         assert two.log("cache_refused", "request_crashed") == []

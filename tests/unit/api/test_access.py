@@ -6,17 +6,20 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from app.api.access import Keys
+from app.api.access import Access, Keys
+from app.api.clients import Client as Peer
 from app.core.api_keys import read_keys
+from app.core.market import DAY
 from app.db.cache.averages import CachedAverageStore, block_memory
 from app.testing.series import MemorySeriesStore
-from tests.support.api import NOW, Answer, Client, FakePrices, FakeRuntime, load, serving
+from tests.support.api import NOW, Answer, Client, FakePrices, FakeRuntime, load, serving, settings
 
 READ = "/BRLBTC/mms?range=20"
 COLLECT = "/collect-once/BTC"
@@ -320,6 +323,8 @@ def test_keys_of_a_file_change_without_a_restart(tmp_path: Path) -> None:
         assert valid(b"first", b"second") == [False, True]
         write("mms_quite-secret")
         assert valid(b"first", b"second") == [False, True]
+        write()
+        assert valid(b"first", b"second") == [False, True]
         file.unlink()
         assert valid(b"first", b"second") == [False, True]
         os.mkfifo(file)  # nobody writes to it: who reads it waits
@@ -329,22 +334,43 @@ def test_keys_of_a_file_change_without_a_restart(tmp_path: Path) -> None:
         assert valid(b"first", b"second") == [True, False]
     assert [line["event"] for line in lines] == [
         "api_keys_read",
-        "api_keys_unusable",
-        "api_keys_unusable",
+        *["api_keys_unusable"] * 3,
         "api_keys_read",
     ]
     assert "quite-secret" not in str(lines)
 
 
-def test_a_key_that_ends_soon_is_named_at_the_start() -> None:
+def test_a_key_to_collect_that_is_added_ends_collecting_without_one(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(entry("reader", "read"))
+    looks = count()
+    chosen = settings(api_keys=file.read_text(), api_keys_file=file)
+    access = Access(chosen, lambda: NOW, lambda: next(looks))
+    here = Peer("127.0.0.1", "127.0.0.1")
+    assert access.judge("POST", here, []) == ("", None)
+    file.write_text(entry("collector", "collect"))
+    _, refusal = access.judge("POST", here, [])
+    assert refusal is not None
+    assert refusal.answer.status == 401
+
+
+def test_a_key_that_ends_soon_is_named_at_the_start_and_each_day() -> None:
     keys = [
         entry("a", "read", TODAY - timedelta(days=1), "gone"),
         entry("b", "read", TODAY, "today"),
         entry("c", "read", TODAY + timedelta(days=31), "later"),
     ]
+    now = [float(NOW)]
     with capture_logs() as lines:
-        Keys(read_keys(",".join(keys)), None, lambda: NOW)
+        held = Keys(read_keys(",".join(keys)), None, lambda: now[0])
+        held.of(b"a")
+        now[0] += DAY
+        held.of(b"a")
+        held.of(b"a")
     assert [(line["event"], line["key"]) for line in lines] == [
         ("api_key_expired", "gone"),
         ("api_key_expires_soon", "today"),
+        ("api_key_expired", "gone"),
+        ("api_key_expired", "today"),
+        ("api_key_expires_soon", "later"),
     ]

@@ -116,6 +116,16 @@ def test_a_host_that_asks_for_peace_gets_it_from_every_caller() -> None:
     assert time.slept == [40.0]
 
 
+def test_a_short_password_takes_no_digit_out_of_a_reply() -> None:
+    login, host = "4:0", FakeHost([answer(status=429, headers={"retry-after": "40"})])
+    with (
+        door(host, base_url=f"https://{login}@{HOST}", policy=RetryPolicy(attempts=1)) as http,
+        pytest.raises(UpstreamUnavailable) as caught,
+    ):
+        http.get_json("x", {})
+    assert caught.value.retry_after == 40
+
+
 def test_a_wait_longer_than_the_total_closes_the_gate_and_is_handed_to_the_caller() -> None:
     time, limiter = FakeTime(), OpenLimiter()
     host = FakeHost([answer(status=503, headers={"retry-after": "7200"})])
