@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from hmac import compare_digest
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 from app.api import errors
@@ -27,6 +29,9 @@ log = structlog.get_logger()
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the file of keys."""
+
+LARGEST: Final = 1024 * 1024
+"""The most bytes of the file of keys while the service runs: some 10,000 keys."""
 
 SOON: Final = 30
 """Days before a key's last one from which the log says so."""
@@ -89,7 +94,7 @@ class Keys:
 
     def _read(self, file: Path) -> None:
         try:
-            keys = read_keys(read_secret("API_KEYS", file))
+            keys = _keys_in(file)
         except ConfigurationError as error:
             log.error("api_keys_unusable", problem=str(error), kept=[key.id for key in self._keys])
             return
@@ -198,6 +203,22 @@ def _is_here(client: Client, headers: RawHeaders) -> bool:
 def _unauthorized(detail: str, error: str | None = None) -> Refusal:
     challenge = _REALM if error is None else f'{_REALM}, error="{error}"'
     return Refusal(errors.UNAUTHORIZED, detail, [(b"www-authenticate", challenge.encode("ascii"))])
+
+
+def _keys_in(file: Path) -> tuple[ApiKey, ...]:
+    """The keys in a file that is read while requests wait.
+
+    Raises ConfigurationError where it has none. A pipe without a writer and an endless file would
+    stop the service, so both are refused unread.
+    """
+    with suppress(OSError):  # it cannot be read either, which has a message of its own
+        status = file.stat()
+        if not S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            raise ConfigurationError(
+                "API_KEYS_FILE: the path is not that of a regular file of at most 1 MB; put a file "
+                "with entries of API_KEYS alone there"
+            )
+    return read_keys(read_secret("API_KEYS", file))
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
