@@ -151,7 +151,7 @@ def _require_access(settings: Settings) -> None:
     if settings.collects_without_key:
         log.info(
             "collect_without_key",
-            reason="ENV is dev, only this machine can connect, and no key has the scope collect",
+            reason="ENV is dev, HOST is this machine alone, and no key has the scope collect",
         )
 
 
