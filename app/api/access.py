@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from hmac import compare_digest
 from pathlib import Path
@@ -28,6 +29,9 @@ log = structlog.get_logger()
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the file of keys."""
+
+LARGEST: Final = 1024 * 1024
+"""The most bytes of the file of keys while the service runs: some 10,000 keys."""
 
 SOON: Final = 30
 """Days before a key's last one from which the log says so."""
@@ -96,9 +100,7 @@ class Keys:
 
     def _read(self, file: Path) -> None:
         try:
-            if self._stamp is None:
-                raise ConfigurationError("API_KEYS_FILE: there is no such file any more")
-            keys = read_keys(read_secret("API_KEYS", file))
+            keys = _keys_in(file)
         except ConfigurationError as error:
             log.error("api_keys_unusable", problem=str(error), kept=[key.id for key in self._keys])
             return
@@ -211,15 +213,29 @@ def _unauthorized(detail: str, error: str | None = None) -> Refusal:
     return Refusal(errors.UNAUTHORIZED, detail, [(b"www-authenticate", challenge.encode("ascii"))])
 
 
-def _stamp(file: Path) -> tuple[int, ...] | None:
-    """What changes when the file does; None where there is no regular file.
+def _keys_in(file: Path) -> tuple[ApiKey, ...]:
+    """The keys in a file that is read while requests wait.
 
-    Another kind of file, such as a pipe, may let its reader wait for ever.
+    Raises ConfigurationError where it has none. A pipe without a writer and an endless file would
+    stop the service, so both are refused unread.
     """
+    with suppress(OSError):  # it cannot be read either, which has a message of its own
+        status = file.stat()
+        if not S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            raise ConfigurationError(
+                "API_KEYS_FILE: the path is not that of a regular file of at most 1 MB; put a file "
+                "with entries of API_KEYS alone there"
+            )
+    keys = read_keys(read_secret("API_KEYS", file))
+    if not keys:  # as where somebody is just writing it
+        raise ConfigurationError("API_KEYS_FILE: the file holds no entry; write one into it")
+    return keys
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """What changes when the file does; None where there is none."""
     try:
         status = file.stat()
     except OSError:
-        return None
-    if not S_ISREG(status.st_mode):
         return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -19,7 +19,7 @@ from app.api.reply_headers import ReplyHeaders
 
 _EXPOSED: Final = (
     "X-Data-As-Of, X-Data-Stale, X-Data-Missing, X-Data-Reason, ETag, X-Request-ID, RateLimit, "
-    "RateLimit-Policy, Retry-After, Age"
+    "RateLimit-Policy, Retry-After, WWW-Authenticate, Age"
 )
 """What a page may read of a reply, besides what every page may."""
 

@@ -60,13 +60,14 @@ def digest_of(key: bytes) -> bytes:
 
 
 def read_keys(text: str) -> tuple[ApiKey, ...]:
-    """Read the lines of API_KEYS, with commas or line breaks between.
+    """Read the entries of API_KEYS, with commas or line breaks between.
 
-    Raises ConfigurationError, whose message follows the setting's name. It repeats nothing but an
-    id: a key itself may stand in the place of its line.
+    Lines that begin with `#` are comments. Raises ConfigurationError, whose message follows the
+    setting's name. It repeats nothing but an id: a key itself may stand in the place of its line.
     """
-    lines = [line.strip() for line in re.split(r"[,\r\n]+", text)]
-    keys = [_key(number, line) for number, line in enumerate(filter(None, lines), 1)]
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    entries = [entry.strip() for line in lines for entry in line.split(",")]
+    keys = [_key(number, entry) for number, entry in enumerate(filter(None, entries), 1)]
     digests: dict[bytes, str] = {}
     for key in keys:
         if key.digest in digests:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from itertools import count
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.api.access import Access, Keys
+from app.api.access import LARGEST, LOOK_EVERY, Access, Keys
 from app.api.clients import Client as Peer
 from app.core.api_keys import read_keys
 from app.core.market import DAY
@@ -327,9 +327,6 @@ def test_keys_of_a_file_change_without_a_restart(tmp_path: Path) -> None:
         assert valid(b"first", b"second") == [False, True]
         file.unlink()
         assert valid(b"first", b"second") == [False, True]
-        os.mkfifo(file)  # nobody writes to it: who reads it waits
-        assert valid(b"first", b"second") == [False, True]
-        file.unlink()
         write(first)
         assert valid(b"first", b"second") == [True, False]
     assert [line["event"] for line in lines] == [
@@ -338,6 +335,29 @@ def test_keys_of_a_file_change_without_a_restart(tmp_path: Path) -> None:
         "api_keys_read",
     ]
     assert "quite-secret" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        os.mkfifo,
+        os.mkdir,
+        lambda file: file.symlink_to("/dev/zero"),
+        lambda file: file.write_text("\n" * (LARGEST + 1)),
+    ],
+    ids=["pipe", "folder", "endless", "large"],
+)
+def test_no_file_in_the_place_of_that_of_keys_stops_the_service(
+    tmp_path: Path, replace: Callable[[Path], object]
+) -> None:
+    file = tmp_path / "keys"
+    replace(file)
+    now = iter((0.0, LOOK_EVERY))
+    with capture_logs() as lines:
+        keys = Keys(read_keys(entry("a", "read")), file, lambda: NOW, lambda: next(now))
+        assert keys.of(b"a") is not None
+    problem = next(line["problem"] for line in lines if line["event"] == "api_keys_unusable")
+    assert "regular file of at most 1 MB" in problem
 
 
 def test_a_key_to_collect_that_is_added_ends_collecting_without_one(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_an_entry_is_read_and_written_alike() -> None:
 def test_entries_stand_in_lines_or_with_commas() -> None:
     other = sha256(b"another").hexdigest()
     third = sha256(b"third").hexdigest()
-    text = f"a:read:2027-01-01:{DIGEST},\r\n\r\nb:collect:2027-01-01:{other}\nb:read:2028-02-29:{third}\n"
+    text = f"# of 2026, made by me\na:read:2027-01-01:{DIGEST},\r\n\r\nb:collect:2027-01-01:{other}\nb:read:2028-02-29:{third}\n"
     assert [key.id for key in read_keys(text)] == ["a", "b", "b"]
 
 
