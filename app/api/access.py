@@ -89,7 +89,8 @@ class Keys:
 
     def _read(self, file: Path) -> None:
         try:
-            keys = read_keys(read_secret("API_KEYS", file))
+            # Whoever removes the last entry revokes its key, so a file that is empty counts.
+            keys = read_keys(read_secret("API_KEYS", file, may_be_empty=True))
         except ConfigurationError as error:
             log.error("api_keys_unusable", problem=str(error), kept=[key.id for key in self._keys])
             return

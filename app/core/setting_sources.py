@@ -250,21 +250,22 @@ def _line(binding: Binding) -> int:
     return binding.original.line + empty.count("\n")
 
 
-def read_secret(name: str, path: Path) -> str:
+def read_secret(name: str, path: Path, *, may_be_empty: bool = False) -> str:
     """Read the secret in a file, without the line ends and the byte order mark that editors add.
 
-    No message repeats the path either: it may be the secret itself, in the wrong setting.
+    Raises ConfigurationError where it cannot be read, or is empty and may not be. No message
+    repeats the path either: it may be the secret itself, in the wrong setting.
     """
     try:
         value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        if value or may_be_empty:
+            return value
         problem = "is empty"
     except OSError as error:
-        value, problem = "", f"cannot be read ({error.strerror})"
+        problem = f"cannot be read ({error.strerror})"
     except ValueError:
-        value, problem = "", "is not UTF-8 text"
-    if not value:
-        raise ConfigurationError(
-            f"{name}{SUFFIX}: the file {problem}; give the path of one that holds the value of "
-            f"{name} alone"
-        )
-    return value
+        problem = "is not UTF-8 text"
+    raise ConfigurationError(
+        f"{name}{SUFFIX}: the file {problem}; give the path of one that holds the value of "
+        f"{name} alone"
+    )

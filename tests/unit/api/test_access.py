@@ -322,10 +322,13 @@ def test_keys_of_a_file_change_without_a_restart(tmp_path: Path) -> None:
         assert valid(b"first", b"second") == [False, True]
         write(first)
         assert valid(b"first", b"second") == [True, False]
+        write()
+        assert valid(b"first", b"second") == [False, False]
     assert [line["event"] for line in lines] == [
         "api_keys_read",
         "api_keys_unusable",
         "api_keys_unusable",
+        "api_keys_read",
         "api_keys_read",
     ]
     assert "quite-secret" not in str(lines)
