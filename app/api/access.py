@@ -146,7 +146,7 @@ class Access:
         if not sent:
             detail = (
                 f"This needs an API key with the scope {scope}: send it as Authorization: Bearer KEY. "
-                "The operator makes keys with mms keys new."
+                "The operator makes one with make keys."
             )
             return "", _unauthorized(detail)
         match = _BEARER.fullmatch(sent[0].strip())
