@@ -20,7 +20,7 @@ from app.core.logging import structlog
 from app.core.ports import Clock
 from app.core.seldom import Seldom
 from app.core.setting_edge import is_loopback
-from app.core.setting_sources import read_secret
+from app.core.setting_sources import KEYS, read_secret
 from app.core.settings import Settings
 
 log = structlog.get_logger()
@@ -89,8 +89,7 @@ class Keys:
 
     def _read(self, file: Path) -> None:
         try:
-            # Whoever removes the last entry revokes its key, so a file that is empty counts.
-            keys = read_keys(read_secret("API_KEYS", file, may_be_empty=True))
+            keys = read_keys(read_secret(KEYS, file))
         except ConfigurationError as error:
             log.error("api_keys_unusable", problem=str(error), kept=[key.id for key in self._keys])
             return

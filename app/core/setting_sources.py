@@ -26,7 +26,9 @@ from app.core.errors import ConfigurationError
 
 SUFFIX: Final = "_FILE"
 
-SECRETS: Final = ("DB_URL", "DB_READ_URL", "CACHE_SECRET", "COINGECKO_API_KEY", "API_KEYS")
+KEYS: Final = "API_KEYS"
+
+SECRETS: Final = ("DB_URL", "DB_READ_URL", "CACHE_SECRET", "COINGECKO_API_KEY", KEYS)
 """Settings that may be in a file of their own."""
 
 _OF_OTHERS: Final = frozenset({"API_KEY", "APP_KEYS"})
@@ -250,15 +252,16 @@ def _line(binding: Binding) -> int:
     return binding.original.line + empty.count("\n")
 
 
-def read_secret(name: str, path: Path, *, may_be_empty: bool = False) -> str:
+def read_secret(name: str, path: Path) -> str:
     """Read the secret in a file, without the line ends and the byte order mark that editors add.
 
-    Raises ConfigurationError where it cannot be read, or is empty and may not be. No message
-    repeats the path either: it may be the secret itself, in the wrong setting.
+    Raises ConfigurationError where it cannot be read, or is empty: that of keys alone may be, once
+    the last one is revoked. No message repeats the path either: it may be the secret itself, in the
+    wrong setting.
     """
     try:
         value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
-        if value or may_be_empty:
+        if value or name == KEYS:
             return value
         problem = "is empty"
     except OSError as error:
