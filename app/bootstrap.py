@@ -146,13 +146,13 @@ def _require_access(settings: Settings) -> None:
         )
     if prod and settings.collect_access == "key" and not settings.has_key_to(COLLECT):
         raise ConfigurationError(
-            "API_KEYS has no key with the scope collect and ENV is prod: make one with mms keys new "
+            "API_KEYS has no key with the scope collect and ENV is prod: make one with make keys "
             "and write its entry into API_KEYS, or set COLLECT_ACCESS=off"
         )
     if settings.read_access == "key" and not settings.has_key_to(READ):
         raise ConfigurationError(
-            "API_KEYS has no key with the scope read and READ_ACCESS is key: make one with mms keys "
-            "new and write its entry into API_KEYS, or set READ_ACCESS=open"
+            "API_KEYS has no key with the scope read and READ_ACCESS is key: make one with make keys "
+            "and write its entry into API_KEYS, or set READ_ACCESS=open"
         )
 
 

@@ -182,7 +182,7 @@ def _list(options: argparse.Namespace, today: date) -> int:
         head = ("id", "scopes", "last_day", "days_left", "digest")
         output.table(head, [_row(key, today) for key in keys])
     else:
-        output.line("no key: neither API_KEYS nor API_KEYS_FILE is set; mms keys new makes one")
+        output.line("no key in API_KEYS or the file of API_KEYS_FILE; make keys makes one")
     if options.json:
         entries = [
             {

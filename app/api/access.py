@@ -21,7 +21,7 @@ from app.core.errors import ConfigurationError
 from app.core.logging import structlog
 from app.core.ports import Clock
 from app.core.seldom import Seldom
-from app.core.setting_sources import read_secret
+from app.core.setting_sources import KEYS, read_secret
 from app.core.setting_urls import is_loopback
 from app.core.settings import Settings
 
@@ -65,6 +65,7 @@ class Keys:
         self._monotonic = monotonic
         # Unknown: the file may have changed since the settings were read.
         self._stamp: tuple[int, ...] | None = None
+        self._was_empty = False
         self._next_look = monotonic() + LOOK_EVERY
         self._warn()
 
@@ -106,6 +107,11 @@ class Keys:
             return
         if keys == self._keys:
             return
+        if not keys and not self._was_empty:
+            # Somebody may be just writing it: look again.
+            self._was_empty, self._stamp = True, None
+            return
+        self._was_empty = False
         self._keys = keys
         log.info("api_keys_read", keys=[key.id for key in self._keys])
         self._warn()
@@ -158,7 +164,7 @@ class Access:
         if not sent:
             detail = (
                 f"This needs an API key with the scope {scope}: send it as Authorization: Bearer KEY. "
-                "The operator makes keys with mms keys new."
+                "The operator makes one with make keys."
             )
             return "", _unauthorized(detail)
         match = _BEARER.fullmatch(sent[0].strip())
@@ -226,10 +232,7 @@ def _keys_in(file: Path) -> tuple[ApiKey, ...]:
                 "API_KEYS_FILE: the path is not that of a regular file of at most 1 MB; put a file "
                 "with entries of API_KEYS alone there"
             )
-    keys = read_keys(read_secret("API_KEYS", file))
-    if not keys:  # as where somebody is just writing it
-        raise ConfigurationError("API_KEYS_FILE: the file holds no entry; write one into it")
-    return keys
+    return read_keys(read_secret(KEYS, file))
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:

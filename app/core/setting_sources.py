@@ -26,13 +26,15 @@ from app.core.errors import ConfigurationError
 
 SUFFIX: Final = "_FILE"
 
-SECRETS: Final = ("DB_URL", "DB_READ_URL", "CACHE_SECRET", "COINGECKO_API_KEY", "API_KEYS")
+KEYS: Final = "API_KEYS"
+
+SECRETS: Final = ("DB_URL", "DB_READ_URL", "CACHE_SECRET", "COINGECKO_API_KEY", KEYS)
 """Settings that may be in a file of their own."""
 
-_OF_OTHERS: Final = frozenset({"API_KEY", "APP_KEYS"})
+_OF_OTHERS: Final = frozenset({"API_KEY", "APP_KEYS", "LOGLEVEL"})
 """Variables of other programs that are an edit away from a setting.
 
-They look like API_KEYS, without which no key is valid: a misspelling of that opens nothing.
+A misspelling of API_KEYS opens nothing, and one of LOG_LEVEL changes no answer.
 """
 
 _NAME: Final = re.compile(r"[\w.-]+")
@@ -253,18 +255,20 @@ def _line(binding: Binding) -> int:
 def read_secret(name: str, path: Path) -> str:
     """Read the secret in a file, without the line ends and the byte order mark that editors add.
 
-    No message repeats the path either: it may be the secret itself, in the wrong setting.
+    Raises ConfigurationError where it cannot be read, or is empty: that of keys alone may be, once
+    the last one is revoked. No message repeats the path either: it may be the secret itself, in the
+    wrong setting.
     """
     try:
         value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        if value or name == KEYS:
+            return value
         problem = "is empty"
     except OSError as error:
-        value, problem = "", f"cannot be read ({error.strerror})"
+        problem = f"cannot be read ({error.strerror})"
     except ValueError:
-        value, problem = "", "is not UTF-8 text"
-    if not value:
-        raise ConfigurationError(
-            f"{name}{SUFFIX}: the file {problem}; give the path of one that holds the value of "
-            f"{name} alone"
-        )
-    return value
+        problem = "is not UTF-8 text"
+    raise ConfigurationError(
+        f"{name}{SUFFIX}: the file {problem}; give the path of one that holds the value of "
+        f"{name} alone"
+    )

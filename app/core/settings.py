@@ -428,7 +428,7 @@ class Settings(BaseSettings):
             raise PydanticCustomError(
                 "cache_secret",
                 "CACHE_SECRET is empty, CACHE_URL is memcached and ENV is prod: whoever reaches the "
-                "memcached could change averages; write the same 32 random characters or more for "
+                "memcached could change averages; write the same 16 random characters or more for "
                 "every process, such as those that openssl rand -hex 32 prints",
             )
         return self

@@ -96,9 +96,9 @@ Stop with Ctrl-C.""")
 
 
 def _collecting(base_url: str, symbol: str, settings: Settings) -> str:
-    """How to collect a price, where this machine may do so without a key."""
+    """How to collect a price."""
     if not settings.collects_without_key:
-        return ""
+        return "\nCollecting a price by request needs an API key here: make keys\n"
     return f"""
 Collect a price now (without a key, because only this machine can connect):
   $ curl -X POST {base_url}/collect-once/{symbol}

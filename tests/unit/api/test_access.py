@@ -83,7 +83,7 @@ def test_a_refusal_says_what_is_missing_and_never_repeats_the_key(keyed: Client)
     nothing = keyed.get(READ)
     assert nothing.header("www-authenticate") == 'Bearer realm="mms-api"'
     assert "scope read" in nothing.json()["detail"]
-    assert "mms keys new" in nothing.json()["detail"]
+    assert "make keys" in nothing.json()["detail"]
     unknown = keyed.get(READ, bearer("quite-secret"))
     assert unknown.header("www-authenticate") == 'Bearer realm="mms-api", error="invalid_token"'
     assert b"quite-secret" not in unknown.body
@@ -323,15 +323,17 @@ def test_keys_of_a_file_change_without_a_restart(tmp_path: Path) -> None:
         assert valid(b"first", b"second") == [False, True]
         write("mms_quite-secret")
         assert valid(b"first", b"second") == [False, True]
-        write()
-        assert valid(b"first", b"second") == [False, True]
         file.unlink()
         assert valid(b"first", b"second") == [False, True]
         write(first)
         assert valid(b"first", b"second") == [True, False]
+        write()
+        assert valid(b"first", b"second") == [True, False]  # somebody may be just writing it
+        assert valid(b"first", b"second") == [False, False]
     assert [line["event"] for line in lines] == [
         "api_keys_read",
-        *["api_keys_unusable"] * 3,
+        *["api_keys_unusable"] * 2,
+        "api_keys_read",
         "api_keys_read",
     ]
     assert "quite-secret" not in str(lines)

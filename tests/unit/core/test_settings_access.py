@@ -61,6 +61,17 @@ def test_the_path_of_keys_counts_only_where_they_come_from_it(
     assert ([key.id for key in read.api_keys], read.api_keys_file) == (["other"], None)
 
 
+def test_an_empty_file_of_keys_holds_none_so_that_loaders_start_after_the_last_is_revoked(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text("\n")
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"API_KEYS_FILE={file}\n")
+    read = load_settings(env_file)
+    assert (read.api_keys, read.api_keys_file) == ((), file)
+
+
 def test_production_shares_no_cache_without_a_secret() -> None:
     prod = {"env": "prod", "single_node": True, "cache_url": "memcached://cache:11211"}
     assert refused(**prod).startswith("CACHE_SECRET is empty, CACHE_URL is memcached and ENV is")
