@@ -43,7 +43,8 @@ class ReplyHeaders:
     def completed(self, headers: RawHeaders) -> RawHeaders:
         """These headers with those that every reply has; what a reply says itself counts."""
         names = {name for name, _ in headers}
-        complete = [self._seen(header) for header in headers] + self._fixed
+        seen = map(self._seen, headers) if self._varies else headers
+        complete = [*seen, *self._fixed]
         if b"cache-control" not in names:
             complete.append(_REVALIDATED if b"etag" in names else NO_STORE)
         if b"vary" not in names:
