@@ -51,8 +51,8 @@ def test_a_time_that_no_date_can_name_is_absent_and_no_reply_fails(
     assert {gap["cause"] for gap in api.get("/BRLBTC/gaps").json()["gaps"]} >= {"absent"}
     assert len(api.get("/history/BTC").json()) == 1
     values = ["253402300800", "-1", str(2**63 - 1), str(-(2**63))]
-    if engine.dialect.name == SQLITE:  # whose columns take anything
-        values += ["'soon'", "1.5"]
+    if engine.dialect.name == SQLITE:  # whose columns take text, too
+        values.append("'soon'")
     for value in values:
         with transaction(engine) as connection:
             for change in (

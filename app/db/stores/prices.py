@@ -11,7 +11,7 @@ from app.core.prices import SpotPrice, StoredPrice
 from app.db.models import SPOT_PRICES
 from app.db.session import for_reading, reading, transaction
 from app.db.stores import exact
-from app.domain.times import stored_time
+from app.db.stores.statements import are_times
 
 PRUNE_BATCH: Final = 5_000
 """Rows per transaction of a prune, so that it never delays a collection for long."""
@@ -82,7 +82,11 @@ class SqlPriceStore:
         """
         query = (
             select(*_COLUMNS)
-            .where(SPOT_PRICES.c.symbol == symbol, SPOT_PRICES.c.currency == currency)
+            .where(
+                SPOT_PRICES.c.symbol == symbol,
+                SPOT_PRICES.c.currency == currency,
+                *are_times(SPOT_PRICES.c.priced_at, SPOT_PRICES.c.collected_at),
+            )
             .order_by(SPOT_PRICES.c.id.desc())
             .limit(limit)
         )
@@ -91,11 +95,7 @@ class SqlPriceStore:
         if last is not None:
             query = query.where(SPOT_PRICES.c.collected_at <= last)
         with reading(self._reads) as connection:
-            return [
-                _stored(*row)
-                for row in connection.execute(query)
-                if None not in map(stored_time, row[-2:])
-            ]
+            return [_stored(*row) for row in connection.execute(query)]
 
     def prune(self, before: int, after: int) -> int:
         """Remove prices collected before or after these times, in batches; returns how many."""

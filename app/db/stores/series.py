@@ -41,7 +41,6 @@ from app.db.stores.statements import (
 )
 from app.domain import rendering
 from app.domain.revisions import SALT_BITS, next_revision
-from app.domain.times import stored_time
 
 Result = TypeVar("Result")
 
@@ -96,12 +95,8 @@ class SqlSeriesStore:
         return count, oldest, newest
 
     def absences(self, series: Series, first: int, last: int) -> list[Absent]:
-        """The buckets in [first, last] that the exchange did not have, ascending.
-
-        A row with a time that no date can name is left out.
-        """
-        records = self._rows(statements.absences(series, first, last))
-        return [Absent(*row) for row in records if None not in map(stored_time, row[1:])]
+        """The buckets in [first, last] that the exchange did not have, ascending."""
+        return [Absent(*row) for row in self._rows(statements.absences(series, first, last))]
 
     def settled(self, series: Series, first: int, last: int) -> int:
         """The number of buckets in [first, last] with a candle or an absence. Reads no rows."""

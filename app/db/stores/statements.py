@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -46,7 +46,7 @@ from app.db.models import (
     SERIES,
 )
 from app.db.stores import exact
-from app.domain.times import stored_time
+from app.domain.times import LATEST, stored_time
 
 KEY: Final = ("pair", "interval", "bucket")
 PRICES: Final = ("open", "high", "low", "close", "volume", "volume_text")
@@ -163,11 +163,20 @@ def means(series: Series, window: Window, first: int, last: int) -> Select[Any]:
     )
 
 
+def are_times(*columns: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:
+    """Conditions that leave out a row with a time that no date can name: something else wrote it.
+
+    SQLite's text, which is beyond every number, is left out as well.
+    """
+    return (column.between(0, LATEST) for column in columns)
+
+
 def absences(series: Series, first: int, last: int) -> Select[int, int, int]:
     """The columns of Absent for [first, last], ascending."""
+    times = ABSENCES.c.first_asked_at, ABSENCES.c.last_asked_at
     return (
-        select(ABSENCES.c.bucket, ABSENCES.c.first_asked_at, ABSENCES.c.last_asked_at)
-        .where(*within(ABSENCES, series, first, last))
+        select(ABSENCES.c.bucket, *times)
+        .where(*within(ABSENCES, series, first, last), *are_times(*times))
         .order_by(ABSENCES.c.bucket)
     )
 
