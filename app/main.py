@@ -70,7 +70,11 @@ def create_app(
                 yield {
                     "context": context,
                     "admission": Admission(
-                        chosen, runtime.rate, runtime.rate_collect, runtime.clock
+                        chosen,
+                        runtime.rate,
+                        runtime.rate_collect,
+                        runtime.clock,
+                        context.headers,
                     ),
                     "fast_path": None if warm is None else FastPath(context, warm),
                 }

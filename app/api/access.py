@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from hmac import compare_digest
+from os import stat_result
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
@@ -93,15 +93,21 @@ class Keys:
         now = self._monotonic()
         if self._file is not None and now >= self._next_look:
             self._next_look = now + LOOK_EVERY
-            stamp = _stamp(self._file)
+            status = _status(self._file)
+            stamp = status and (
+                status.st_mtime_ns,
+                status.st_ctime_ns,
+                status.st_size,
+                status.st_ino,
+            )
             if stamp != self._stamp:
                 self._stamp = stamp
-                self._read(self._file)
+                self._read(self._file, status)
         return self._keys
 
-    def _read(self, file: Path) -> None:
+    def _read(self, file: Path, status: stat_result | None) -> None:
         try:
-            keys = _keys_in(file)
+            keys = _keys_in(file, status)
         except ConfigurationError as error:
             log.error("api_keys_unusable", problem=str(error), kept=[key.id for key in self._keys])
             return
@@ -219,26 +225,23 @@ def _unauthorized(detail: str, error: str | None = None) -> Refusal:
     return Refusal(errors.UNAUTHORIZED, detail, [(b"www-authenticate", challenge.encode("ascii"))])
 
 
-def _keys_in(file: Path) -> tuple[ApiKey, ...]:
-    """The keys in a file that is read while requests wait.
+def _keys_in(file: Path, status: stat_result | None) -> tuple[ApiKey, ...]:
+    """The keys in a file that is read while requests wait; `status` is None where there is none.
 
-    Raises ConfigurationError where it has none. A pipe without a writer and an endless file would
-    stop the service, so both are refused unread.
+    Raises ConfigurationError where it cannot be used. A pipe without a writer and an endless file
+    would stop the service, so both are refused unread.
     """
-    with suppress(OSError):  # it cannot be read either, which has a message of its own
-        status = file.stat()
-        if not S_ISREG(status.st_mode) or status.st_size > LARGEST:
-            raise ConfigurationError(
-                "API_KEYS_FILE: the path is not that of a regular file of at most 1 MB; put a file "
-                "with entries of API_KEYS alone there"
-            )
+    if status is not None and not (S_ISREG(status.st_mode) and status.st_size <= LARGEST):
+        raise ConfigurationError(
+            "API_KEYS_FILE: the path is not that of a regular file of at most 1 MB; put a file "
+            "with entries of API_KEYS alone there"
+        )
     return read_keys(read_secret(KEYS, file))
 
 
-def _stamp(file: Path) -> tuple[int, ...] | None:
-    """What changes when the file does; None where there is none."""
+def _status(file: Path) -> stat_result | None:
+    """What the system says of the file; None where there is none."""
     try:
-        status = file.stat()
+        return file.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -92,10 +92,11 @@ class Admission:
         rate: RequestRate | None,
         collect: RequestRate | None,
         clock: Clock,
+        headers: ReplyHeaders,
     ) -> None:
         self._clients = Clients(settings.trusted_proxies)
         self._hosts = Hosts(settings.allowed_hosts, settings.host)
-        self._origins = Origins(settings.cors_origins, ReplyHeaders(settings))
+        self._origins = Origins(settings.cors_origins, headers)
         self._access = Access(settings, clock)
         self._direct = self._clients.direct
         self._allowed = self._hosts.allowed

@@ -42,8 +42,8 @@ def document(api: FastAPI, context: Context) -> dict[str, Any]:
             schema["servers"] = [{"url": context.root_path}]
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
-                _complete(path, operation, context)
                 _secure(method, path, operation, context)
+                _complete(path, operation, context)
     assert api.openapi_schema is not None
     return api.openapi_schema
 
@@ -59,7 +59,6 @@ def _secure(method: str, path: str, operation: dict[str, Any], context: Context)
         operation["security"].append({})
     for answer in _OF_KEYS:
         operation["responses"][str(answer.status)] = _reference(answer)
-    operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
 def _complete(path: str, operation: dict[str, Any], context: Context) -> None:

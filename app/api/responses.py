@@ -28,6 +28,7 @@ from app.api.errors import (
     problem,
 )
 from app.api.models import Problem
+from app.api.reply_headers import NO_STORE, POLICY, SECURITY
 from app.core.errors import (
     InvalidParameter,
     MmsError,
@@ -197,17 +198,23 @@ def _header(description: str, example: str | int) -> dict[str, Any]:
     return {"description": description, "schema": {"type": kind}, "example": example}
 
 
+_SENT: Final = {name.decode(): value.decode() for name, value in (*SECURITY, POLICY, NO_STORE)}
+
 HEADERS: Final = {
     "X-Request-ID": _header(
         "The request's id: its own X-Request-ID, or a new one.", "5f0c2a9e41d3b786"
     ),
-    "X-Content-Type-Options": _header("The Content-Type is right.", "nosniff"),
-    "Referrer-Policy": _header("Links tell nobody this address.", "no-referrer"),
-    "Cross-Origin-Resource-Policy": _header("Pages of other sites do not embed it.", "same-origin"),
-    "Content-Security-Policy": _header(
-        "It loads and runs nothing.", "default-src 'none'; frame-ancestors 'none'"
+    "X-Content-Type-Options": _header(
+        "The Content-Type is right.", _SENT["x-content-type-options"]
     ),
-    "Cache-Control": _header("It is right at this moment alone.", "no-store"),
+    "Referrer-Policy": _header("Links tell nobody this address.", _SENT["referrer-policy"]),
+    "Cross-Origin-Resource-Policy": _header(
+        "Pages of other sites do not embed it.", _SENT["cross-origin-resource-policy"]
+    ),
+    "Content-Security-Policy": _header(
+        "It loads and runs nothing.", _SENT["content-security-policy"]
+    ),
+    "Cache-Control": _header("It is right at this moment alone.", _SENT["cache-control"]),
     "Vary": _header("Replies are compressed for clients that accept gzip.", "Accept-Encoding"),
 }
 """The headers of every reply."""

@@ -57,7 +57,11 @@ _NO_REFUSALS: Final = (MemcacheUnexpectedCloseError, MemcacheUnknownCommandError
 
 
 class _OneValue(Client):  # type: ignore[misc] # pymemcache has no types
-    """A client whose `get` takes one value; further ones are an error, however many arrive."""
+    """A client whose `get` takes one value; further ones are an error, however many arrive.
+
+    pymemcache calls the method for each value, and takes a name that is not in `remapped_keys` for
+    one that was not asked for. It is pymemcache's own, so a test sends a value twice.
+    """
 
     def _extract_value(
         self, expect_cas: bool, line: bytes, buf: bytes, remapped_keys: dict[bytes, str], *rest: Any
