@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -22,11 +22,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.core import names, setting_edge, setting_urls
+from app.core import names, setting_edge, setting_problems, setting_urls, setting_values
 from app.core.api_keys import COLLECT, ApiKey, read_keys
 from app.core.errors import ConfigurationError, MmsError
 from app.core.logging import Format, Level
@@ -60,23 +59,6 @@ OWN_ADDRESSES: Final = frozenset(
 """What the paths of the API begin with, besides pairs."""
 
 MOST_WORKERS: Final = 64
-
-_NUMBERS: Final = frozenset(
-    [
-        "finite_number",
-        "float_parsing",
-        "float_type",
-        "greater_than",
-        "greater_than_equal",
-        "int_from_float",
-        "int_parsing",
-        "int_parsing_size",
-        "int_type",
-        "less_than",
-        "less_than_equal",
-    ]
-)
-"""Pydantic's types of problems with a number."""
 
 SHORTEST_SECRET: Final = 16
 """Characters of CACHE_SECRET."""
@@ -225,24 +207,26 @@ class Settings(BaseSettings):
     @field_validator("allowed_pairs", mode="before")
     @classmethod
     def _pairs(cls, value: Any) -> Any:
-        pairs = _listed(value, Pair.parse)
+        pairs = setting_values.listed(value, Pair.parse)
         if isinstance(pairs, tuple):
-            _distinct("pair", {pair.symbol: (pair.symbol, pair.legacy) for pair in pairs})
+            setting_values.distinct(
+                "pair", {pair.symbol: (pair.symbol, pair.legacy) for pair in pairs}
+            )
         return pairs
 
     @field_validator("intervals", mode="before")
     @classmethod
     def _intervals(cls, value: Any) -> Any:
-        return _listed(value, Interval.parse)
+        return setting_values.listed(value, Interval.parse)
 
     @field_validator("allowed_symbols", mode="before")
     @classmethod
     def _symbols(cls, value: Any) -> Any:
-        coins = _listed(value, Coin.parse)
+        coins = setting_values.listed(value, Coin.parse)
         if isinstance(coins, tuple) and len({coin.symbol for coin in coins}) < len(coins):
             raise PydanticCustomError("symbols", "names one symbol twice; name each once")
         if isinstance(coins, tuple):
-            _distinct("symbol", {coin.symbol: (coin.symbol,) for coin in coins})
+            setting_values.distinct("symbol", {coin.symbol: (coin.symbol,) for coin in coins})
         return coins
 
     @field_validator("anomaly_threshold", mode="before")
@@ -299,7 +283,9 @@ class Settings(BaseSettings):
     @field_validator("coingecko_monthly_calls", mode="before")
     @classmethod
     def _monthly_calls(cls, value: Any) -> Any:
-        return _whole_or(value, "off", 1_000_000_000, "which lets each request for a price through")
+        return setting_values.whole_or(
+            value, "off", 1_000_000_000, "which lets each request for a price through"
+        )
 
     @field_validator("host")
     @classmethod
@@ -309,14 +295,14 @@ class Settings(BaseSettings):
     @field_validator("workers", mode="before")
     @classmethod
     def _processes(cls, value: Any) -> Any:
-        number = _whole_or(value, "auto", MOST_WORKERS, "which is one for each CPU")
+        number = setting_values.whole_or(value, "auto", MOST_WORKERS, "which is one for each CPU")
         return min(usable_cpus(), MOST_WORKERS) if number == "auto" else number
 
     @field_validator("max_connections", mode="before")
     @classmethod
     def _connections(cls, value: Any) -> Any:
         meaning = "which is 80 % of the files that the process may open (ulimit -n), at most 10000"
-        return _whole_or(value, "auto", 1_000_000, meaning)
+        return setting_values.whole_or(value, "auto", 1_000_000, meaning)
 
     @field_validator("rate_limit", "rate_limit_collect", mode="before")
     @classmethod
@@ -336,17 +322,17 @@ class Settings(BaseSettings):
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _origins(cls, value: Any) -> Any:
-        return _listed(value, setting_edge.origin)
+        return setting_values.listed(value, setting_edge.origin)
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _hosts(cls, value: Any) -> Any:
-        return _listed(value, setting_edge.host_name)
+        return setting_values.listed(value, setting_edge.host_name)
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _proxies(cls, value: Any) -> Any:
-        return _listed(value, setting_edge.network)
+        return setting_values.listed(value, setting_edge.network)
 
     @field_validator("root_path")
     @classmethod
@@ -462,7 +448,9 @@ def load_settings(env_file: Path | None = ENV_FILE, **overrides: Any) -> Setting
     try:
         return Settings(env_file=env_file, **overrides)
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_line(item) for item in error.errors())) from None
+        raise ConfigurationError(
+            "; ".join(setting_problems.line(item, Settings.model_fields) for item in error.errors())
+        ) from None
 
 
 def usable_cpus() -> int:
@@ -472,69 +460,3 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _listed(value: Any, parse: Any) -> Any:
-    """Read a comma-separated list, each item once, with `parse`; return other types unchanged."""
-    if not isinstance(value, str):
-        return value
-    items = [item.strip() for item in value.split(",") if item.strip()]
-    if not items:
-        raise PydanticCustomError("list", "is empty; write one item or several with commas between")
-    try:
-        return tuple(dict.fromkeys(parse(item) for item in items))
-    except MmsError as error:
-        raise PydanticCustomError("item", "{reason}", {"reason": str(error)}) from None
-
-
-def _whole_or(value: Any, word: str, most: int, meaning: str) -> Any:
-    """Read a whole number from 1 to `most`, or `word`, whose `meaning` an error says."""
-    text = str(value).strip().lower()
-    if text == word:
-        return text
-    if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most:
-        return int(text)
-    raise PydanticCustomError(
-        "whole_or",
-        "is neither a whole number from 1 to {most} nor {word}, {meaning}",
-        {"most": most, "word": word, "meaning": meaning},
-    )
-
-
-def _distinct(kind: str, spellings: Mapping[str, Sequence[str]]) -> None:
-    """Refuse two names of which a spelling cannot be told from one of the other's."""
-    owners: dict[str, str] = {}
-    for name, written in spellings.items():
-        for text in written:
-            owner = owners.setdefault(names.skeleton(text), name)
-            if owner != name:
-                raise PydanticCustomError(
-                    "alike",
-                    "names {kind}s that cannot be told apart, {one} and {other} (both are read as "
-                    "{text}); remove one of them",
-                    {"kind": kind, "one": owner, "other": name, "text": text},
-                )
-
-
-def _line(item: ErrorDetails) -> str:
-    """Show a validation problem as `NAME=value: problem`, without a hidden value."""
-    if not item["loc"]:
-        return item["msg"]
-    name = str(item["loc"][0])
-    field = Settings.model_fields[name]
-    shown = f"={item['input']}" if field.repr else ""
-    problem = item["msg"] if item["type"] not in _NUMBERS else _out_of_range(field)
-    return f"{name.upper()}{shown}: {problem}"
-
-
-def _out_of_range(field: FieldInfo) -> str:
-    """Say which numbers a setting takes: pydantic names one end of the range, or none."""
-    kind = "a whole number" if field.annotation is int else "a number"
-    words = {"ge": "from {}", "gt": "above {}, up", "le": "to {}"}
-    ends = [
-        text.format(getattr(end, name))
-        for end in field.metadata
-        for name, text in words.items()
-        if hasattr(end, name)
-    ]
-    return " ".join([f"is not {kind}", *ends])
