@@ -168,6 +168,12 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         "A parameter is given more than once",
         "interval is given more than once: give it once.",
     ),
+    errors.NotAcceptable: Answer(
+        406,
+        "not-acceptable",
+        "There is no such format here",
+        "Accept names no format that this reply has: use application/json.",
+    ),
     errors.Overloaded: Answer(
         503,
         "overloaded",
@@ -257,7 +263,7 @@ def problem(answer: Answer, detail: str, request_id: str) -> dict[str, Any]:
 def problem_body(answer: Answer, detail: str, request_id: str) -> bytes:
     """The body of an error reply as it is sent."""
     text = json.dumps(problem(answer, detail, request_id), separators=(",", ":"))
-    return redacted(text).encode()
+    return redacted(text).encode() + b"\n"
 
 
 def reply(

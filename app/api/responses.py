@@ -54,11 +54,11 @@ _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 
 
 class JsonBytes(JSONResponse):
-    """JSON that is already rendered."""
+    """JSON that is already rendered, without the line feed that ends every body."""
 
     def render(self, content: bytes) -> bytes:
-        """The bytes as they are."""
-        return content
+        """The bytes and a line feed."""
+        return content + b"\n"
 
 
 class SeriesReply(NamedTuple):

@@ -4,7 +4,8 @@ MmsError
 ├── InvalidRequest          change the request: it can never succeed as it is
 │   ├── UnsupportedPair · UnsupportedRange · UnsupportedInterval · UnsupportedSymbol
 │   ├── ReversedPeriod
-│   └── InvalidParameter · UnknownParameter · RepeatedParameter
+│   ├── InvalidParameter · UnknownParameter · RepeatedParameter
+│   └── NotAcceptable
 ├── Overloaded              try again in `retry_after` seconds: others are being served
 ├── BudgetSpent             try again in `retry_after` seconds: the month's other calls are reserved
 ├── ConfigurationError      change a setting, then start again
@@ -69,6 +70,10 @@ class UnknownParameter(InvalidRequest):
 
 class RepeatedParameter(InvalidRequest):
     """A parameter appears more than once, in one spelling or in two."""
+
+
+class NotAcceptable(InvalidRequest):
+    """The client accepts none of the formats that there are."""
 
 
 class Overloaded(MmsError):

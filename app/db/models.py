@@ -58,9 +58,13 @@ SERIES: Final = Table(
     Column("interval", String(3), primary_key=True),
     Column("revision", BigInteger, nullable=False),
     Column("checked_at", BigInteger),
+    Column("first_tried_at", BigInteger),
     sqlite_with_rowid=False,
 )
-"""One pair at one interval: its revision, and when it was last current with the exchange."""
+"""One pair at one interval: its revision, and when it was last current with the exchange.
+
+`first_tried_at` is when the first load of it began; NULL where an earlier program loaded it.
+"""
 
 CANDLES: Final = Table(
     "candles",

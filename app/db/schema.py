@@ -20,7 +20,7 @@ from app.core.errors import StoreUnusable
 from app.db.session import SQLITE, reading, transaction
 from app.db.sqlite import has_file, write_ahead
 
-HEAD: Final = "0008_from_0007"
+HEAD: Final = "0009_from_0008"
 """The newest migration; a test keeps it equal to the folder's."""
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -1,4 +1,7 @@
-"""Render series as the JSON bytes of a reply, without a model or a float per row."""
+"""Render series as the JSON bytes of a reply, without a model or a float per row.
+
+A whole body ends with a line feed: a terminal's prompt then stands on a line of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from app.domain.fixed_point import text
 
 def averages(rows: Iterable[tuple[int, int]]) -> bytes:
     """Render (bucket in unix seconds, average in 1e-8) pairs as a JSON array, in their order."""
-    return f"[{','.join(average_row(*row) for row in rows)}]".encode("ascii")
+    return f"[{','.join(average_row(*row) for row in rows)}]\n".encode("ascii")
 
 
 def average_row(bucket: int, value: int) -> str:
@@ -26,7 +29,7 @@ def candles(rows: Iterable[tuple[Candle, AverageRow]], windows: Sequence[Window]
     Each has `mms_20` and so on for each of `windows`, null where the average does not exist.
     """
     columns = [(f'"mms_{window}":', WINDOWS.index(window)) for window in windows]
-    return f"[{','.join(_candle(candle, row, columns) for candle, row in rows)}]".encode("ascii")
+    return f"[{','.join(_candle(candle, row, columns) for candle, row in rows)}]\n".encode("ascii")
 
 
 def _candle(candle: Candle, row: AverageRow, columns: Sequence[tuple[str, int]]) -> str:

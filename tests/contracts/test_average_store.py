@@ -182,7 +182,7 @@ def edges(averages: Averages) -> list[int]:
 
 def test_a_series_that_was_never_loaded_is_empty(stand: Stand) -> None:
     for first, last in [(0, FAR), (FAR, 0), (BOUND, BOUND), (-FAR, FAR)]:
-        assert stand.read(20, first, last) == AverageSlice(EMPTY_SERIES, 0, b"[]")
+        assert stand.read(20, first, last) == AverageSlice(EMPTY_SERIES, 0, b"[]\n")
     assert stand.store.state(stand.series) == EMPTY_SERIES
 
 

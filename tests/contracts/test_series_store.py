@@ -114,7 +114,7 @@ def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
     assert store.rows(BTC_DAILY, 0, NOW) == (EMPTY_SERIES, [])
     assert absent(store, 0, NOW) == []
     found = store.read(BTC_DAILY, 20, 0, NOW)
-    assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]")
+    assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]\n")
 
 
 def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:

@@ -77,7 +77,7 @@ class RecordingMeans:
 def body_of(rows: Rows, first: int, last: int) -> bytes:
     """What a read of the period must give, worked out from the contract's words alone."""
     found = between(rows, first, last)
-    return f"[{','.join(row_of(*row) for row in found.items())}]".encode()
+    return f"[{','.join(row_of(*row) for row in found.items())}]\n".encode()
 
 
 def row_of(bucket: int, value: int) -> str:

@@ -63,7 +63,7 @@ def _read(runtime: Runtime, buckets: Selection, rule: Rule) -> Reading:
             "insufficient": closes.insufficient,
         }
     )
-    body = head[:-1] + b',"anomalies":[' + rows + b"]}"
+    body = head[:-1] + b',"anomalies":[' + rows + b"]}\n"
     missing = buckets.missing(closes.judged + closes.insufficient, state.last)
     return Reading(body, state, missing)
 

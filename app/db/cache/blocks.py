@@ -84,14 +84,17 @@ def render(rows: Iterable[tuple[int, int]]) -> Block:
 
 
 def join(slices: Sequence[tuple[int, memoryview]]) -> tuple[int, bytes]:
-    """The number of rows in slices of consecutive blocks, and the slices as one JSON array."""
+    """The number of rows in slices of consecutive blocks, and the slices as one JSON array.
+
+    A line feed ends it, as it ends every body.
+    """
     count = 0
     parts: list[bytes | memoryview] = [b"["]
     for rows, body in slices:
         if rows:
             parts += [b",", body] if count else [body]
             count += rows
-    parts.append(b"]")
+    parts.append(b"]\n")
     return count, b"".join(parts)
 
 

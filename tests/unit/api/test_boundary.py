@@ -105,7 +105,7 @@ def test_each_request_is_one_line_in_the_log(api: Client) -> None:
         "path": "/BRLBTC/mms",
         "query": "range=20",
         "status": 200,
-        "bytes": 2,
+        "bytes": 3,
         "client": "127.0.0.1",
     }
 

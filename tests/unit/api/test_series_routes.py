@@ -62,7 +62,7 @@ def test_every_spelling_of_one_question_has_one_answer(api: Client, target: str)
 def test_a_pair_without_data_is_an_empty_list_that_says_how_to_load(api: Client) -> None:
     for target in ("/BRLETH/mms?range=20", "/BRLETH/candles"):
         got = api.get(target)
-        assert (got.status, got.body) == (200, b"[]")
+        assert (got.status, got.body) == (200, b"[]\n")
         assert got.header("x-data-missing") == "365"
         assert (got.header("x-data-as-of"), got.header("x-data-stale")) == (None, "true")
         reason = got.header("x-data-reason") or ""

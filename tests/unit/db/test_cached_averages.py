@@ -83,7 +83,7 @@ def test_a_period_outside_of_what_is_stored_reads_no_rows() -> None:
         (START + SIZE, START),
     ]:
         found = stand.read(first, last)
-        assert (found.count, found.body, found.state.revision) == (0, b"[]", 1)
+        assert (found.count, found.body, found.state.revision) == (0, b"[]\n", 1)
     assert stand.questions() == []
 
 
@@ -91,7 +91,7 @@ def test_a_series_that_was_never_loaded_is_empty_and_asked_for_once_per_interval
     stand = Stand()
     for _ in range(10):
         found = stand.read()
-        assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]")
+        assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]\n")
     assert stand.questions() == ["state"]
     stand.source.commit(WITHIN)
     stand.clock.now += CHECK_EVERY

@@ -106,7 +106,7 @@ def test_the_cache_is_warmed_with_each_window_of_the_series() -> None:
 
     def record(series: Series, window: Window) -> AverageSlice:
         read.append((series, window))
-        return AverageSlice(EMPTY_SERIES, 0, b"[]")
+        return AverageSlice(EMPTY_SERIES, 0, b"[]\n")
 
     cache_warming(record)(AveragesCalculated(BTC_DAILY, buckets=3, revision=9))
     assert read == [(BTC_DAILY, window) for window in WINDOWS]

@@ -140,7 +140,7 @@ def test_what_has_just_ended_is_not_missing_while_it_may_not_count_yet(
 def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
     store = MemorySeriesStore()
     found = read_averages(store, 20, wanted())
-    assert (found.body, found.state.last, found.missing) == (b"[]", None, 365)
+    assert (found.body, found.state.last, found.missing) == (b"[]\n", None, 365)
     assert read_candles(store, store, (), wanted()).state.last is None
     assert "make initial_load" in nothing_stored(BTC_DAILY)
 

@@ -1,0 +1,35 @@
+"""How to type a command where this program runs: with make, as `mms`, or as a container.
+
+The Makefile and the image each set `MMS_FRONT`. Without it, `mms` is right: it is installed with
+the package. These words are for operators; a reply to a reader of the API never has them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+FRONT: Final = "MMS_FRONT"
+
+_MAKE: Final = {
+    "load": "initial_load",
+    "update": "incremental",
+    "local": "run_local",
+}
+_IMAGE: Final = {"load": "initial-load", "update": "incremental"}
+
+
+def how_to_run(
+    command: str, arguments: str = "", environment: Mapping[str, str] = os.environ
+) -> str:
+    """What an operator types to run the `mms` command `command` with these arguments here."""
+    front = environment.get(FRONT)
+    if front == "make":
+        quoted = f'"{arguments}"' if " " in arguments or "-" in arguments else arguments
+        given = f" ARGS={quoted}" if arguments else ""
+        return f"make {_MAKE.get(command, command)}{given}"
+    start = f"mms {command}"
+    if front == "image":
+        start = f"docker run IMAGE {_IMAGE.get(command, command)}"
+    return f"{start} {arguments}".rstrip()
