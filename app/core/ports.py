@@ -158,9 +158,30 @@ class SeriesStore(Protocol):
         """Closed candles that the exchange revised, last noticed first."""
 
     def rows(
-        self, series: Series, first: int, last: int
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
-        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
+        """Candles of [first, last] with their averages, and the state they belong to.
+
+        They ascend, or descend; with `limit`, they are the first so many in that order.
+        """
+
+    def means(
+        self,
+        series: Series,
+        window: Window,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
+    ) -> tuple[SeriesState, list[tuple[int, int]]]:
+        """The (bucket, average in 1e-8) of [first, last] that exist, as in `rows`."""
 
 
 class AverageStore(Protocol):

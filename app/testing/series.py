@@ -180,25 +180,37 @@ class MemorySeriesStore:
         return sorted(revised, key=lambda r: (-r.noticed_at, -r.old.bucket))[:limit]
 
     def rows(
-        self, series: Series, first: int, last: int
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
-        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
+        """Candles of [first, last] with their averages, and the state they belong to."""
         stored = self._committed(series)
         rows = [
             (stored.candles[b], stored.averages.get(b) or AverageRow(b, _NO_AVERAGES))
             for b in stored.within(first, last)
         ]
-        return stored.state, rows
+        return stored.state, rows[:: -1 if descending else 1][:limit]
 
     def means(
-        self, series: Series, window: Window, first: int, last: int
+        self,
+        series: Series,
+        window: Window,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
-        """The (bucket, average in 1e-8) of [first, last], ascending, and their state."""
-        stored = self._committed(series)
+        """The (bucket, average in 1e-8) of [first, last], and their state."""
+        state, rows = self.rows(series, first, last, descending=descending)
         column = WINDOWS.index(window)
-        rows = (stored.averages.get(b) for b in stored.within(first, last))
-        means = [(row.bucket, row.values[column]) for row in rows if row is not None]
-        return stored.state, [(bucket, value) for bucket, value in means if value is not None]
+        means = ((row.bucket, row.values[column]) for _, row in rows)
+        return state, [(bucket, mean) for bucket, mean in means if mean is not None][:limit]
 
     def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Barrier, Thread
@@ -149,6 +150,23 @@ def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> 
     ]
     assert store.read(BTC_DAILY, 20, day(3), day(5)).count == 3
     assert store.read(BTC_DAILY, 20, day(5), day(3)).count == 0
+
+
+def test_the_first_rows_of_either_order_are_those_of_the_whole(store: Store) -> None:
+    candles = [candle(day(n), 100 + n) for n in range(30) if n % 7]
+    means = [None if n % 5 == 0 else n for n in range(len(candles))]
+    rows = [AverageRow(c.bucket, (n, None, 1)) for c, n in zip(candles, means, strict=True)]
+    put(store, candles, [row for row in rows if row.values[0] != 8])
+    period = BTC_DAILY, day(2), day(27)
+    state, whole = store.rows(*period)
+    _, averages = store.means(BTC_DAILY, 20, day(2), day(27))
+    for descending, limit in itertools.product((False, True), (None, 1, 2, 9, 22, 10_000)):
+        order = -1 if descending else 1
+        found = store.rows(*period, limit, descending=descending)
+        assert found == (state, whole[::order][:limit])
+        read = store.means(BTC_DAILY, 20, day(2), day(27), limit, descending=descending)
+        assert read == (state, averages[::order][:limit])
+    assert store.rows(BTC_DAILY, day(28), day(99), 5, descending=True)[0] == state
 
 
 def test_a_second_write_replaces_and_leaves_the_rest(store: Store) -> None:

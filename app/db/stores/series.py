@@ -131,10 +131,18 @@ class SqlSeriesStore:
         return [statements.as_revision(row) for row in records]
 
     def rows(
-        self, series: Series, first: int, last: int
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
-        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
-        records = self._rows(statements.candles_with_averages(series, first, last))
+        """Candles of [first, last] with their averages, and the state they belong to."""
+        records = self._rows(
+            statements.candles_with_averages(series, first, last, limit, descending=descending)
+        )
         rows = [
             (
                 as_candle(*row[STATE_WIDTH:_AVERAGES_FROM]),
@@ -146,10 +154,19 @@ class SqlSeriesStore:
         return statements.state_of(records), rows
 
     def means(
-        self, series: Series, window: Window, first: int, last: int
+        self,
+        series: Series,
+        window: Window,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
-        """The (bucket, average in 1e-8) of [first, last], ascending, and their state."""
-        records = self._rows(statements.means(series, window, first, last))
+        """The (bucket, average in 1e-8) of [first, last], and their state."""
+        records = self._rows(
+            statements.means(series, window, first, last, limit, descending=descending)
+        )
         bucket, mean = STATE_WIDTH, STATE_WIDTH + 1
         rows = [(row[bucket], row[mean]) for row in records if row[bucket] is not None]
         return statements.state_of(records), rows
