@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.api.negotiation import JSON_ALONE, Format, accepted
+from app.api.negotiation import JSON_ALONE, accepted
+from app.domain.tables import Format
 
 JSON, CSV, NDJSON, COLUMNS = Format.JSON, Format.CSV, Format.NDJSON, Format.COLUMNS
 
