@@ -30,6 +30,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
 @router.get(
     "/{pair}/mms",
+    operation_id="getAverages",
     summary="Simple moving averages of one window",
     responses=series_replies(
         "The averages that exist, ascending.",
@@ -60,6 +61,7 @@ async def averages(
 
 @router.get(
     "/{pair}/candles",
+    operation_id="getCandles",
     summary="Candles, with averages beside them on request",
     responses=series_replies(
         "The candles that exist, ascending.",
