@@ -56,25 +56,28 @@ class Parameter:
     """A query parameter: its spellings and its documentation.
 
     /docs shows the first spelling alone: OpenAPI cannot say that two parameters exclude each other.
+    It fills in examples and defaults. So only a required parameter has an example, and the default
+    of the schema, by which the query is read, stays out of the document.
     """
 
     name: str
     description: str
     schema: Mapping[str, Any]
-    example: Any
+    example: Any = None
     other_name: str | None = None
     required: bool = False
 
     def documented(self) -> dict[str, Any]:
         """The parameter as an OpenAPI Parameter Object."""
         other = "" if self.other_name is None else f" `{self.other_name}` means the same."
+        shown = {"example": self.example} if self.required else {}
         return {
             "name": self.name,
             "in": "query",
             "required": self.required,
             "description": f"{self.description}{other}",
-            "schema": dict(self.schema),
-            "example": self.example,
+            "schema": {name: said for name, said in self.schema.items() if name != "default"},
+            **shown,
         }
 
 
@@ -161,7 +164,7 @@ def _decoded(part: bytes) -> str:
 
 def _limit(what: str, most: int) -> Parameter:
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": 100}
-    return Parameter("limit", f"{what}, 1 to {most:,}. Default 100.", schema, 100)
+    return Parameter("limit", f"{what}, 1 to {most:,}. Default 100.", schema)
 
 
 def _lists(windows: tuple[Window, ...]) -> str:
@@ -174,8 +177,8 @@ def _lists(windows: tuple[Window, ...]) -> str:
 
 
 _MOMENT: Final = (
-    "Unix seconds (`1704067200`), a date (`2024-01-01`) or a date-time with its zone "
-    "(`2024-01-01T00:00:00Z`), inclusive."
+    "Unix seconds, a date (`YYYY-MM-DD`) or a date-time with its zone (`YYYY-MM-DDThh:mm:ssZ`), "
+    "inclusive."
 )
 
 FROM: Final = Parameter(
@@ -183,35 +186,32 @@ FROM: Final = Parameter(
     f"First moment. {_MOMENT} Default: `HISTORY_DAYS` - 1 days before `to`, for intervals below "
     "`1d` at most 10,000 buckets.",
     MOMENT_SCHEMA,
-    "2024-03-01",
     other_name="from_ts",
 )
 TO: Final = Parameter(
     "to",
     f"Last moment. {_MOMENT} A date means all of its day. Default: the last closed bucket.",
     MOMENT_SCHEMA,
-    "2024-03-29",
     other_name="to_ts",
 )
 RANGE: Final = Parameter(
     "range",
     "Length of the averaging window in buckets: 20, 50 or 200.",
-    {"type": "integer", "enum": list(WINDOWS)},
-    20,
+    {"$ref": "#/components/schemas/Window"},
+    WINDOWS[0],
     other_name="range_days",
     required=True,
 )
 ROWS_WINDOWS: Final = Parameter(
     "windows",
-    "Averages to put beside each candle: any of 20, 50 and 200, with commas between.",
+    "Averages to put beside each candle: any of 20, 50 and 200, with commas between "
+    "(`20,50,200`). Default: none.",
     {"type": "string", "pattern": f"^(?:{_lists(WINDOWS)})$"},
-    "20,50,200",
 )
 INTERVAL: Final = Parameter(
     "interval",
     "Length of a candle. Default `1d`.",
-    {"type": "string", "enum": [interval.value for interval in Interval], "default": "1d"},
-    "1d",
+    {"$ref": "#/components/schemas/Interval"},
 )
 ROWS_LIMIT: Final = Parameter(
     "limit",
@@ -250,29 +250,25 @@ RECORDS_LIMIT: Final = _limit("How many", 1_000)
 PRICES_LIMIT: Final = _limit("How many prices", 10_000)
 COLLECTED_FROM: Final = Parameter(
     "from",
-    "Collected at or after: unix seconds, a date or a date-time with its zone.",
+    "Collected at or after: unix seconds, a date or a date-time with its zone. Default: the first.",
     MOMENT_SCHEMA,
-    "2024-03-01",
     other_name="from_ts",
 )
 COLLECTED_TO: Final = Parameter(
     "to",
-    "Collected at or before; a date means all of its day.",
+    "Collected at or before; a date means all of its day. Default: the last.",
     MOMENT_SCHEMA,
-    "2030-01-01",
     other_name="to_ts",
 )
 THRESHOLD: Final = Parameter(
     "threshold",
     "Relative change that must be exceeded, for `method=relative`. Default: ANOMALY_THRESHOLD.",
     THRESHOLD_SCHEMA,
-    "0.05",
 )
 METHOD: Final = Parameter(
     "method",
     "`relative` (default) or `robust`.",
-    {"type": "string", "enum": [method.value for method in Method], "default": "relative"},
-    "relative",
+    {"type": "string", "enum": [method.value for method in Method]},
 )
 
 _ROWS: Final = (INTERVAL, ROWS_LIMIT, ORDER)

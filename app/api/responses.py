@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from hashlib import blake2b
@@ -197,7 +198,7 @@ def is_held(if_none_match: str | None, tag: str) -> bool:
 
 # What /docs says about replies.
 
-_PROBLEM: Final = Problem.model_json_schema()
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 SERIES_ERRORS: Final = (
     RepeatedParameter,
@@ -215,7 +216,7 @@ def _header(description: str, example: str | int) -> dict[str, Any]:
 
 _SENT: Final = {name.decode(): value.decode() for name, value in (*SECURITY, POLICY, NO_STORE)}
 
-HEADERS: Final = {
+_OF_EVERY_REPLY: Final = {
     "X-Request-ID": _header(
         "The request's id: its own X-Request-ID, or a new one.", "5f0c2a9e41d3b786"
     ),
@@ -232,6 +233,14 @@ HEADERS: Final = {
     "Cache-Control": _header("It is right at this moment alone.", _SENT["cache-control"]),
     "Vary": _header("Replies are compressed for clients that accept gzip.", "Accept-Encoding"),
 }
+
+COMPONENTS: Final = {
+    "schemas": {"Problem": Problem.model_json_schema()},
+    "headers": _OF_EVERY_REPLY,
+}
+"""The parts of the document that its replies refer to."""
+
+HEADERS: Final = {name: {"$ref": f"#/components/headers/{name}"} for name in _OF_EVERY_REPLY}
 """The headers of every reply."""
 
 
@@ -304,14 +313,14 @@ NOT_MODIFIED: Final = {
 
 
 def json_reply(
-    description: str, model: Any, example: Any, headers: dict[str, Any] | None = None
+    description: str, model: Any, example: Any, headers: Mapping[str, Any] = HEADERS
 ) -> dict[str, Any]:
     """One documented reply in JSON."""
     return {
         "description": description,
         "model": model,
         "content": {"application/json": {"example": example}},
-        "headers": headers or HEADERS,
+        "headers": headers,
     }
 
 

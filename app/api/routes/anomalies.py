@@ -26,6 +26,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
 @router.get(
     "/{pair}/anomalies",
+    operation_id="getAnomalies",
     summary="Closes that changed out of the ordinary",
     responses=series_replies(
         "The anomalous closes, ascending.", SeriesAnomalies, ANOMALIES_EXAMPLE, ReversedPeriod

@@ -6,7 +6,7 @@ from itertools import product
 
 from fastapi import APIRouter, Response
 
-from app.api.models import PAIRS_EXAMPLE, Pairs, SeriesStatus
+from app.api.models import PAIRS_EXAMPLE, SeriesStatus, ServedSeries
 from app.api.parameters import ContextDep, NoParameters
 from app.api.responses import JsonBytes, json_reply, problems
 from app.core.errors import StoreUnavailable
@@ -20,9 +20,10 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
 @router.get(
     "/pairs",
+    operation_id="listPairs",
     summary="What is served, how complete and how fresh",
     responses={
-        200: json_reply("Every served series.", Pairs, PAIRS_EXAMPLE),
+        200: json_reply("Every served series.", ServedSeries, PAIRS_EXAMPLE),
         **problems(StoreUnavailable),
     },
     dependencies=[NoParameters],
@@ -41,7 +42,7 @@ def pairs(context: ContextDep) -> Response:
         context.coverage.coverage(Series(pair, interval), now)
         for pair, interval in product(settings.allowed_pairs, settings.intervals)
     ]
-    body = Pairs(pairs=tuple(map(_status, coverages)))
+    body = ServedSeries(pairs=tuple(map(_status, coverages)))
     return JsonBytes(body.model_dump_json(exclude_unset=True).encode())
 
 
