@@ -62,7 +62,7 @@ class JsonBytes(JSONResponse):
 
 
 class SeriesReply(NamedTuple):
-    """A reply of 200 to a read of a series; `tag` is its entity tag, without `W/`."""
+    """A reply of 200 with an entity tag; `tag` is that, without `W/`."""
 
     headers: RawHeaders
     body: bytes
@@ -86,15 +86,27 @@ def series_response(reply: SeriesReply, held: str | None) -> Response:
     return _Whole(200, reply.headers, reply.body)
 
 
-def weak_reply(body: bytes, tag: str) -> SeriesReply:
+def tagged_reply(content: bytes, headers: RawHeaders | None = None) -> SeriesReply:
+    """The reply with this JSON and these headers, whose entity tag names its bytes."""
+    tag = _tag(content)
+    return _conditional(tag, content, tag, headers or [])
+
+
+def weak_reply(content: bytes, tag: str) -> SeriesReply:
     """The reply with a weak entity tag (RFC 9110, 8.8.1): bodies under one tag may differ a little.
 
     `tag` comes without `W/`.
     """
+    return _conditional(f"W/{tag}", content, tag, [])
+
+
+def _conditional(written: str, content: bytes, tag: str, more: RawHeaders) -> SeriesReply:
+    body = content + b"\n"
     headers = [
-        (b"etag", b"W/" + tag.encode()),
+        (b"etag", written.encode()),
         _CACHING,
         VARY,
+        *more,
         (b"content-length", b"%d" % len(body)),
         (b"content-type", b"application/json"),
     ]
@@ -145,7 +157,11 @@ def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
 
 def tag_of(name: str) -> str:
     """The entity tag of the reply that `name` tells from all others, without `W/`."""
-    return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
+    return _tag(name.encode())
+
+
+def _tag(content: bytes) -> str:
+    return f'"{blake2b(content, digest_size=12).hexdigest()}"'
 
 
 def headers_of_304(headers: RawHeaders) -> RawHeaders:
@@ -258,21 +274,22 @@ SERIES_HEADERS: Final = {
     ),
 }
 
-WEAK_HEADERS: Final = {
+TAGGED_HEADERS: Final = {
     **HEADERS,
+    "ETag": SERIES_HEADERS["ETag"],
+    "Cache-Control": SERIES_HEADERS["Cache-Control"],
+}
+"""The headers of a reply with an entity tag."""
+
+WEAK_HEADERS: Final = {
+    **TAGGED_HEADERS,
     "ETag": _header(
         "Names all of the reply but its ages. Sent as If-None-Match it is answered with 304 while "
         "nothing else has changed. Absent where the series changed during the reads.",
         'W/"0f41c2a7d95be8630f41c2a7"',
     ),
-    "Cache-Control": SERIES_HEADERS["Cache-Control"],
 }
 """The headers of a reply with a weak entity tag."""
-
-NOT_MODIFIED: Final = {
-    "description": "The reply that If-None-Match names is still right.",
-    "headers": SERIES_HEADERS,
-}
 
 
 def json_reply(
@@ -287,6 +304,17 @@ def json_reply(
     }
 
 
+def conditional_replies(
+    description: str, model: Any, example: Any, headers: dict[str, Any] = TAGGED_HEADERS
+) -> dict[int | str, dict[str, Any]]:
+    """The documented reply with an entity tag, and 304 in its place."""
+    not_modified = "The reply that If-None-Match names is still right."
+    return {
+        200: json_reply(description, model, example, headers),
+        304: {"description": not_modified, "headers": headers},
+    }
+
+
 def series_replies(
     description: str, model: Any, example: Any, *errors: type[MmsError]
 ) -> dict[int | str, dict[str, Any]]:
@@ -295,8 +323,7 @@ def series_replies(
     Such a read may be a heavy one.
     """
     return {
-        200: json_reply(description, model, example, SERIES_HEADERS),
-        304: NOT_MODIFIED,
+        **conditional_replies(description, model, example, SERIES_HEADERS),
         **problems(*SERIES_ERRORS, Overloaded, *errors),
     }
 

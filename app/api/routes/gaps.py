@@ -11,12 +11,11 @@ from app.api import heavy_reads
 from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
 from app.api.parameters import GAPS, ContextDep, IfNoneMatch, SeriesDep, series_parameters
 from app.api.responses import (
-    NOT_MODIFIED,
     SERIES_ERRORS,
     WEAK_HEADERS,
     JsonBytes,
+    conditional_replies,
     is_held,
-    json_reply,
     problems,
     series_response,
     tag_of,
@@ -36,8 +35,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     "/{pair}/gaps",
     summary="Which buckets are missing, and why",
     responses={
-        200: json_reply("What is missing.", Gaps, GAPS_EXAMPLE, WEAK_HEADERS),
-        304: {**NOT_MODIFIED, "headers": WEAK_HEADERS},
+        **conditional_replies("What is missing.", Gaps, GAPS_EXAMPLE, WEAK_HEADERS),
         **problems(*SERIES_ERRORS, Overloaded),
     },
     openapi_extra=series_parameters(GAPS),

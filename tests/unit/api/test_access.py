@@ -126,7 +126,9 @@ def test_health_checks_and_the_documentation_need_no_key(keyed: Client) -> None:
 
 
 def test_no_cache_may_give_a_keyed_read_to_another(keyed: Client) -> None:
-    got = [keyed.get(path, bearer("both")) for path in (READ, READ, "/BRLBTC/gaps", "/pairs")]
+    got = [
+        keyed.get(path, bearer("both")) for path in (READ, "/BRLBTC/gaps", "/pairs", "/anomaly/BTC")
+    ]
     assert [each.header("vary") for each in got] == ["Accept-Encoding, Authorization"] * 4
     assert [each.header("cache-control") for each in got] == [
         *["private, no-cache"] * 3,

@@ -125,6 +125,7 @@ def test_asking_with_the_examples_answers_with_what_the_model_says_and_no_member
         query = urlencode({p["name"]: p["example"] for p in parameters if p["in"] == "query"})
         got = ask(api, path, query)
         assert got.status == 200, (path, got.body)
+        assert got.body.endswith(b"\n"), path
         fits(MODELS[path, "200"], json.loads(got.body))
 
 
