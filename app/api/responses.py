@@ -32,6 +32,7 @@ from app.api.reply_headers import NO_STORE, POLICY, SECURITY
 from app.core.errors import (
     InvalidParameter,
     MmsError,
+    NotAcceptable,
     Overloaded,
     RepeatedParameter,
     StoreUnavailable,
@@ -331,10 +332,11 @@ def series_replies(
 def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
     """The documented error replies, by status, each with an example for every code.
 
-    Besides `errors` they are those of a query that is unreadable or has an unknown parameter.
+    Besides `errors` they are those of a query that is unreadable or has an unknown parameter, and
+    that of a client which accepts no format of the reply.
     """
     documented: dict[int | str, dict[str, Any]] = {}
-    every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, *errors)
+    every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, NotAcceptable, *errors)
     for error in every:
         answer = answer_to(error)
         _document(documented, answer, answer.example)

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import heavy_reads
 from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
+from app.api.negotiation import JsonOnly
 from app.api.parameters import GAPS, ContextDep, IfNoneMatch, SeriesDep, series_parameters
 from app.api.responses import (
     SERIES_ERRORS,
@@ -28,7 +29,7 @@ from app.services.gaps import Basis, Gap, Inspection
 
 _NO_GAPS: Final = b'"gaps":[]'
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(

@@ -7,6 +7,7 @@ from itertools import product
 from fastapi import APIRouter, Response
 
 from app.api.models import PAIRS_EXAMPLE, Pairs, SeriesStatus
+from app.api.negotiation import JsonOnly
 from app.api.parameters import ContextDep, IfNoneMatch, NoParameters
 from app.api.responses import (
     JsonBytes,
@@ -21,7 +22,7 @@ from app.domain.times import iso_or_none
 from app.services.averages import nothing_stored
 from app.services.coverage import Coverage
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(

@@ -15,6 +15,7 @@ from app.api.models import (
     PriceAnomaly,
     SupportedSymbols,
 )
+from app.api.negotiation import JsonOnly
 from app.api.parameters import (
     ANOMALY,
     HISTORY,
@@ -51,7 +52,7 @@ from app.domain.anomalies import Judgement
 from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
 from app.services.prices import collect_unless_recent
 
-router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Prices"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.post(
