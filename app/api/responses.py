@@ -44,7 +44,7 @@ from app.core.errors import (
 )
 from app.core.market import SeriesState, Window
 from app.domain.revisions import changed_at
-from app.domain.tables import PLAIN, Layout
+from app.domain.tables import PLAIN, Format, Layout
 from app.domain.times import iso
 from app.services.averages import Reading, Selection, why_absent
 from app.services.gaps import is_stale
@@ -53,10 +53,9 @@ from app.services.gaps import is_stale
 _STALE: Final = (b"x-data-stale", b"true")
 _CURRENT: Final = (b"x-data-stale", b"false")
 _CACHING: Final = (b"cache-control", b"public, no-cache")
-_VARY: Final = (VARY[0], b"Accept, " + VARY[1])
 _TYPES: Final = {
     each: (b"content-type", media_type.encode()) for each, media_type in MEDIA_TYPES.items()
-}
+} | {Format.CSV: (b"content-type", b"text/csv; charset=utf-8; header=present")}
 _ASCII: Final = f" {string.ascii_letters}{string.digits}{string.punctuation}"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 
@@ -70,7 +69,7 @@ class JsonBytes(JSONResponse):
 
 
 class SeriesReply(NamedTuple):
-    """A reply of 200 to a read of a series; `tag` is its entity tag, without `W/`."""
+    """A reply of 200 with an entity tag; `tag` is that, without `W/`."""
 
     headers: RawHeaders
     body: bytes
@@ -94,15 +93,27 @@ def series_response(reply: SeriesReply, held: str | None) -> Response:
     return _Whole(200, reply.headers, reply.body)
 
 
-def weak_reply(body: bytes, tag: str) -> SeriesReply:
+def tagged_reply(content: bytes, headers: RawHeaders | None = None) -> SeriesReply:
+    """The reply with this JSON and these headers, whose entity tag names its bytes."""
+    tag = _tag(content)
+    return _conditional(tag, content, tag, headers or [])
+
+
+def weak_reply(content: bytes, tag: str) -> SeriesReply:
     """The reply with a weak entity tag (RFC 9110, 8.8.1): bodies under one tag may differ a little.
 
     `tag` comes without `W/`.
     """
+    return _conditional(f"W/{tag}", content, tag, [])
+
+
+def _conditional(written: str, content: bytes, tag: str, more: RawHeaders) -> SeriesReply:
+    body = content + b"\n"
     headers = [
-        (b"etag", b"W/" + tag.encode()),
+        (b"etag", written.encode()),
         _CACHING,
         VARY,
+        *more,
         (b"content-length", b"%d" % len(body)),
         (b"content-type", b"application/json"),
     ]
@@ -136,7 +147,7 @@ def series_reply(
     headers = [
         (b"etag", tag.encode()),
         _CACHING,
-        _VARY,
+        VARY,
         _STALE if is_stale(state, buckets.series.interval, buckets.now) else _CURRENT,
         (b"x-data-missing", b"%d" % reading.missing),
         *_of_state(state),
@@ -161,7 +172,11 @@ def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
 
 def tag_of(name: str) -> str:
     """The entity tag of the reply that `name` tells from all others, without `W/`."""
-    return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
+    return _tag(name.encode())
+
+
+def _tag(content: bytes) -> str:
+    return f'"{blake2b(content, digest_size=12).hexdigest()}"'
 
 
 def headers_of_304(headers: RawHeaders) -> RawHeaders:
@@ -231,7 +246,10 @@ _OF_EVERY_REPLY: Final = {
         "It loads and runs nothing.", _SENT["content-security-policy"]
     ),
     "Cache-Control": _header("It is right at this moment alone.", _SENT["cache-control"]),
-    "Vary": _header("Replies are compressed for clients that accept gzip.", "Accept-Encoding"),
+    "Vary": _header(
+        "A client's formats are respected, and replies compressed for one that accepts gzip.",
+        VARY[1].decode(),
+    ),
 }
 
 COMPONENTS: Final = {
@@ -285,8 +303,8 @@ SERIES_HEADERS: Final = {
         "a value: why, and what to do.",
         "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
     ),
-    "Vary": _header(
-        "The format is chosen, and compressed for clients that accept gzip.", _VARY[1].decode()
+    "Content-Disposition": _header(
+        "Only of CSV: a name for the file.", 'attachment; filename="BRLBTC-1d-mms-20.csv"'
     ),
     "Link": _header(
         "Only where a limit left rows out: the address of the next ones (RFC 8288), relative to "
@@ -295,21 +313,22 @@ SERIES_HEADERS: Final = {
     ),
 }
 
-WEAK_HEADERS: Final = {
+TAGGED_HEADERS: Final = {
     **HEADERS,
+    "ETag": SERIES_HEADERS["ETag"],
+    "Cache-Control": SERIES_HEADERS["Cache-Control"],
+}
+"""The headers of a reply with an entity tag."""
+
+WEAK_HEADERS: Final = {
+    **TAGGED_HEADERS,
     "ETag": _header(
         "Names all of the reply but its ages. Sent as If-None-Match it is answered with 304 while "
         "nothing else has changed. Absent where the series changed during the reads.",
         'W/"0f41c2a7d95be8630f41c2a7"',
     ),
-    "Cache-Control": SERIES_HEADERS["Cache-Control"],
 }
 """The headers of a reply with a weak entity tag."""
-
-NOT_MODIFIED: Final = {
-    "description": "The reply that If-None-Match names is still right.",
-    "headers": SERIES_HEADERS,
-}
 
 
 def json_reply(
@@ -324,6 +343,17 @@ def json_reply(
     }
 
 
+def conditional_replies(
+    description: str, model: Any, example: Any, headers: dict[str, Any] = TAGGED_HEADERS
+) -> dict[int | str, dict[str, Any]]:
+    """The documented reply with an entity tag, and 304 in its place."""
+    not_modified = "The reply that If-None-Match names is still right."
+    return {
+        200: json_reply(description, model, example, headers),
+        304: {"description": not_modified, "headers": headers},
+    }
+
+
 def series_replies(
     description: str, model: Any, example: Any, *errors: type[MmsError]
 ) -> dict[int | str, dict[str, Any]]:
@@ -332,19 +362,19 @@ def series_replies(
     Such a read may be a heavy one.
     """
     return {
-        200: json_reply(description, model, example, SERIES_HEADERS),
-        304: NOT_MODIFIED,
-        **problems(*SERIES_ERRORS, Overloaded, NotAcceptable, *errors),
+        **conditional_replies(description, model, example, SERIES_HEADERS),
+        **problems(*SERIES_ERRORS, Overloaded, *errors),
     }
 
 
 def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
     """The documented error replies, by status, each with an example for every code.
 
-    Besides `errors` they are those of a query that is unreadable or has an unknown parameter.
+    Besides `errors` they are those of a query that is unreadable or has an unknown parameter, and
+    that of a client which accepts no format of the reply.
     """
     documented: dict[int | str, dict[str, Any]] = {}
-    every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, *errors)
+    every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, NotAcceptable, *errors)
     for error in every:
         answer = answer_to(error)
         _document(documented, answer, answer.example)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import heavy_reads
 from app.api.models import ANOMALIES_EXAMPLE, SeriesAnomalies
+from app.api.negotiation import JsonOnly
 from app.api.parameters import (
     ANOMALIES,
     AnomaliesDep,
@@ -21,7 +22,7 @@ from app.domain.anomalies import AnomalousPoint, Rule
 from app.services.anomalies import judge_closes
 from app.services.averages import Reading, Selection, limited
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(

@@ -9,14 +9,14 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import heavy_reads
 from app.api.models import GAPS_EXAMPLE, GapRange, GapReport
+from app.api.negotiation import JsonOnly
 from app.api.parameters import GAPS, ContextDep, IfNoneMatch, SeriesDep, series_parameters
 from app.api.responses import (
-    NOT_MODIFIED,
     SERIES_ERRORS,
     WEAK_HEADERS,
     JsonBytes,
+    conditional_replies,
     is_held,
-    json_reply,
     problems,
     series_response,
     tag_of,
@@ -29,7 +29,7 @@ from app.services.gaps import Basis, Gap, Inspection
 
 _NO_GAPS: Final = b'"gaps":[]'
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(
@@ -37,8 +37,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
     operation_id="getGaps",
     summary="Which buckets are missing, and why",
     responses={
-        200: json_reply("What is missing.", GapReport, GAPS_EXAMPLE, WEAK_HEADERS),
-        304: {**NOT_MODIFIED, "headers": WEAK_HEADERS},
+        **conditional_replies("What is missing.", GapReport, GAPS_EXAMPLE, WEAK_HEADERS),
         **problems(*SERIES_ERRORS, Overloaded),
     },
     openapi_extra=series_parameters(GAPS),

@@ -15,6 +15,7 @@ from app.api.models import (
     PriceAnomaly,
     SupportedSymbols,
 )
+from app.api.negotiation import JsonOnly
 from app.api.parameters import (
     ANOMALY,
     HISTORY,
@@ -22,10 +23,20 @@ from app.api.parameters import (
     CoinDep,
     ContextDep,
     HistoryDep,
+    IfNoneMatch,
     NoParameters,
     symbol_parameters,
 )
-from app.api.responses import PRICE_HEADERS, JsonBytes, json_reply, problems, wrong_method
+from app.api.responses import (
+    PRICE_HEADERS,
+    JsonBytes,
+    conditional_replies,
+    json_reply,
+    problems,
+    series_response,
+    tagged_reply,
+    wrong_method,
+)
 from app.core.errors import (
     BudgetSpent,
     Overloaded,
@@ -41,7 +52,7 @@ from app.domain.anomalies import Judgement
 from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
 from app.services.prices import collect_unless_recent
 
-router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Prices"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.post(
@@ -94,14 +105,16 @@ async def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     operation_id="listPrices",
     summary="Collected prices, newest first",
     responses={
-        200: json_reply("The prices, newest first.", list[CollectedPrice], HISTORY_EXAMPLE),
+        **conditional_replies("The prices, newest first.", list[CollectedPrice], HISTORY_EXAMPLE),
         **problems(
             RepeatedParameter, UnsupportedSymbol, ReversedPeriod, StoreUnavailable, Overloaded
         ),
     },
     openapi_extra=symbol_parameters(HISTORY),
 )
-async def history(request: HistoryDep, context: ContextDep, connection: Request) -> Response:
+async def history(
+    request: HistoryDep, context: ContextDep, connection: Request, held: IfNoneMatch
+) -> Response:
     """By arrival: the id. `timestamp` is the time of collection, `priced_at` the price's own time.
 
     `stale` marks a price whose own time is too long before the time of its collection.
@@ -112,7 +125,7 @@ async def history(request: HistoryDep, context: ContextDep, connection: Request)
     def answer() -> Response:
         prices = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
         rows = (rendering.price(price, stale=_stale(price, rules)) for price in prices)
-        return JsonBytes(b"[" + b",".join(rows) + b"]")
+        return series_response(tagged_reply(b"[" + b",".join(rows) + b"]"), held)
 
     return await heavy_reads.read(context, connection, limit, answer)
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from fastapi import APIRouter, Response
 
 from app.api.models import QUARANTINE_EXAMPLE, REVISIONS_EXAMPLE, Quarantined, Revised
+from app.api.negotiation import JsonOnly
 from app.api.parameters import RECORDS, ContextDep, RecordsDep, series_parameters
 from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
 from app.core.market import Candle, CandleRevision, QuarantinedCandle
 from app.domain import rendering
 from app.domain.times import LATEST
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(
