@@ -122,7 +122,7 @@ def test_more_than_ten_thousand_points_are_to_be_asked_in_parts() -> None:
     with serving(runtime, intervals="1m") as api:
         got = api.get("/BRLBTC/candles?interval=1m&from=0")
         assert (got.status, got.json()["code"]) == (422, "invalid-parameter")
-        assert "in parts" in got.json()["detail"]
+        assert "Add limit=10000 and follow the Link header" in got.json()["detail"]
         assert len(api.get("/BRLBTC/candles?interval=1m").json()) <= 10_000
 
 
