@@ -14,12 +14,14 @@ from pydantic import TypeAdapter
 
 from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.api.models import Problem
-from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
+from app.api.routes import anomalies, averages, gaps, health, latest, pairs, prices, records
 from tests.support.api import Answer, Client, FakePrices, FakeRuntime, load, serving
 
 PATHS = {
     "/{pair}/mms",
     "/{pair}/candles",
+    "/{pair}/latest",
+    "/latest",
     "/{pair}/gaps",
     "/{pair}/anomalies",
     "/{pair}/quarantine",
@@ -68,7 +70,7 @@ def test_exactly_the_addresses_of_the_contract_are_there(
 
 MODELS = {
     (route.path_format, str(status)): said.get("model")
-    for module in (anomalies, averages, gaps, health, pairs, prices, records)
+    for module in (anomalies, averages, gaps, health, latest, pairs, prices, records)
     for route in module.router.routes
     if isinstance(route, APIRoute)
     for status, said in route.responses.items()
