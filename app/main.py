@@ -14,7 +14,7 @@ from app import __version__, bootstrap
 from app.api.admission import Admission
 from app.api.compression import Compression
 from app.api.context import Context
-from app.api.document import document
+from app.api.document import TAGS, document
 from app.api.edge import Edge
 from app.api.errors import handle_errors
 from app.api.fast_path import FastPath
@@ -90,6 +90,7 @@ def create_app(
         title="MMS API",
         version=__version__,
         description=_ABOUT,
+        openapi_tags=TAGS,
         lifespan=lifespan,
         responses=wrong_method(),
         # A redirect repeats the query undecoded, and fails on bytes that are not UTF-8.

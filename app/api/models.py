@@ -150,7 +150,7 @@ class SeriesStatus(Reply):
     message: str | None = Field(default=None, description="What to do where nothing is stored.")
 
 
-class Pairs(Reply):
+class ServedSeries(Reply):
     """Every served series."""
 
     pairs: tuple[SeriesStatus, ...]
@@ -189,7 +189,7 @@ class GapRange(Reply):
     )
 
 
-class Gaps(Reply):
+class GapReport(Reply):
     """What is missing of one served series."""
 
     pair: str
@@ -319,7 +319,7 @@ REVISIONS_EXAMPLE: Final = [
 ]
 
 
-class Price(Reply):
+class CollectedPrice(Reply):
     """A collected spot price."""
 
     id: int

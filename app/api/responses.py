@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from hashlib import blake2b
@@ -28,6 +29,7 @@ from app.api.errors import (
     problem,
 )
 from app.api.models import Problem
+from app.api.negotiation import MEDIA_TYPES
 from app.api.reply_headers import NO_STORE, POLICY, SECURITY
 from app.core.errors import (
     InvalidParameter,
@@ -42,6 +44,7 @@ from app.core.errors import (
 )
 from app.core.market import SeriesState, Window
 from app.domain.revisions import changed_at
+from app.domain.tables import PLAIN, Layout
 from app.domain.times import iso
 from app.services.averages import Reading, Selection, why_absent
 from app.services.gaps import is_stale
@@ -50,6 +53,10 @@ from app.services.gaps import is_stale
 _STALE: Final = (b"x-data-stale", b"true")
 _CURRENT: Final = (b"x-data-stale", b"false")
 _CACHING: Final = (b"cache-control", b"public, no-cache")
+_VARY: Final = (VARY[0], b"Accept, " + VARY[1])
+_TYPES: Final = {
+    each: (b"content-type", media_type.encode()) for each, media_type in MEDIA_TYPES.items()
+}
 _ASCII: Final = f" {string.ascii_letters}{string.digits}{string.punctuation}"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 
@@ -126,26 +133,34 @@ def freshness(
     return headers
 
 
-def averages_reply(window: Window, buckets: Selection, reading: Reading) -> SeriesReply:
+def averages_reply(
+    window: Window, buckets: Selection, reading: Reading, layout: Layout = PLAIN
+) -> SeriesReply:
     """The reply with averages over `window`."""
-    return series_reply(f"mms {window}", buckets, reading, window)
+    return series_reply(f"mms {window}", buckets, reading, window, layout)
 
 
 def series_reply(
-    kind: str, buckets: Selection, reading: Reading, window: Window | None = None
+    kind: str,
+    buckets: Selection,
+    reading: Reading,
+    window: Window | None = None,
+    layout: Layout = PLAIN,
 ) -> SeriesReply:
-    """The reply with the body of `reading`.
+    """The reply with the body of `reading`, written in this layout.
 
     `kind` is the endpoint with everything else that shapes the body, and `window` that of the
     averages, if any. The ETag depends on the revision and the buckets. So it changes with every
     change of the body and, for a period that ends now, with every new bucket.
     """
     state = reading.state
+    if layout != PLAIN or buckets.limit is not None or buckets.descending:
+        kind = f"{kind} {layout} {buckets.limit} {buckets.descending}"
     tag = _etag(kind, buckets, reading)
     headers = [
         (b"etag", tag.encode()),
         _CACHING,
-        VARY,
+        _VARY,
         _STALE if is_stale(state, buckets.series.interval, buckets.now) else _CURRENT,
         (b"x-data-missing", b"%d" % reading.missing),
         *_of_state(state),
@@ -154,7 +169,7 @@ def series_reply(
     if reason is not None:
         headers.append((b"x-data-reason", _ascii(reason)))
     headers.append((b"content-length", b"%d" % len(reading.body)))
-    headers.append((b"content-type", b"application/json"))
+    headers.append(_TYPES[layout.format])
     return SeriesReply(headers, reading.body, tag)
 
 
@@ -211,7 +226,7 @@ def is_held(if_none_match: str | None, tag: str) -> bool:
 
 # What /docs says about replies.
 
-_PROBLEM: Final = Problem.model_json_schema()
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 SERIES_ERRORS: Final = (
     RepeatedParameter,
@@ -229,7 +244,7 @@ def _header(description: str, example: str | int) -> dict[str, Any]:
 
 _SENT: Final = {name.decode(): value.decode() for name, value in (*SECURITY, POLICY, NO_STORE)}
 
-HEADERS: Final = {
+_OF_EVERY_REPLY: Final = {
     "X-Request-ID": _header(
         "The request's id: its own X-Request-ID, or a new one.", "5f0c2a9e41d3b786"
     ),
@@ -246,7 +261,16 @@ HEADERS: Final = {
     "Cache-Control": _header("It is right at this moment alone.", _SENT["cache-control"]),
     "Vary": _header("Replies are compressed for clients that accept gzip.", "Accept-Encoding"),
 }
+
+COMPONENTS: Final = {
+    "schemas": {"Problem": Problem.model_json_schema()},
+    "headers": _OF_EVERY_REPLY,
+}
+"""The parts of the document that its replies refer to."""
+
+HEADERS: Final = {name: {"$ref": f"#/components/headers/{name}"} for name in _OF_EVERY_REPLY}
 """The headers of every reply."""
+
 
 PRICE_HEADERS: Final = {
     **HEADERS,
@@ -279,11 +303,23 @@ SERIES_HEADERS: Final = {
         "When the series was changed last; absent where it never was.",
         "Sat, 30 Mar 2024 00:05:02 GMT",
     ),
-    "X-Data-Missing": _header("How many of the requested buckets have ended and have no value.", 0),
+    "X-Data-Missing": _header(
+        "How many of the requested buckets have ended and have no value; up to the last row, where "
+        "a limit left others out.",
+        0,
+    ),
     "X-Data-Reason": _header(
         "Only where nothing of the series is stored, or the period begins before all that can have "
         "a value: why, and what to do.",
         "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+    ),
+    "Vary": _header(
+        "The format is chosen, and compressed for clients that accept gzip.", _VARY[1].decode()
+    ),
+    "Link": _header(
+        "Only where a limit left rows out: the address of the next ones (RFC 8288), relative to "
+        "that of the request.",
+        '<?range=20&from=1711584000&to=1711670400&limit=2>; rel="next"',
     ),
 }
 
@@ -333,14 +369,14 @@ WEAK_HEADERS: Final = {
 
 
 def json_reply(
-    description: str, model: Any, example: Any, headers: dict[str, Any] | None = None
+    description: str, model: Any, example: Any, headers: Mapping[str, Any] = HEADERS
 ) -> dict[str, Any]:
     """One documented reply in JSON."""
     return {
         "description": description,
         "model": model,
         "content": {"application/json": {"example": example}},
-        "headers": headers or HEADERS,
+        "headers": headers,
     }
 
 

@@ -1,4 +1,4 @@
-"""Render series as the JSON bytes of a reply, without a model or a float per row.
+"""Render averages and objects as the JSON bytes of a reply, without a model or a float per row.
 
 A whole body ends with a line feed: a terminal's prompt then stands on a line of its own.
 """
@@ -6,9 +6,9 @@ A whole body ends with a line feed: a terminal's prompt then stands on a line of
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from app.core.market import WINDOWS, AverageRow, Candle, Exact, Window
+from app.core.market import Exact
 from app.core.prices import StoredPrice
 from app.domain.fixed_point import text
 
@@ -21,27 +21,6 @@ def averages(rows: Iterable[tuple[int, int]]) -> bytes:
 def average_row(bucket: int, value: int) -> str:
     """Render one average (in 1e-8) of one bucket as a JSON object."""
     return f'{{"timestamp":{bucket},"mms":{text(value)}}}'
-
-
-def candles(rows: Iterable[tuple[Candle, AverageRow]], windows: Sequence[Window] = ()) -> bytes:
-    """Render candles as a JSON array, in their order.
-
-    Each has `mms_20` and so on for each of `windows`, null where the average does not exist.
-    """
-    columns = [(f'"mms_{window}":', WINDOWS.index(window)) for window in windows]
-    return f"[{','.join(_candle(candle, row, columns) for candle, row in rows)}]\n".encode("ascii")
-
-
-def _candle(candle: Candle, row: AverageRow, columns: Sequence[tuple[str, int]]) -> str:
-    means = "".join([f",{key}{_number(row.values[index])}" for key, index in columns])
-    return (
-        f'{{"timestamp":{candle.bucket},"open":{text(candle.open)},"high":{text(candle.high)},'
-        f'"low":{text(candle.low)},"close":{text(candle.close)},"volume":{_number(candle.volume)}{means}}}'
-    )
-
-
-def _number(value: Exact | None) -> str:
-    return "null" if value is None else text(value)
 
 
 class Rendered(str):

@@ -9,16 +9,20 @@ from app.core.errors import InvalidParameter
 from app.core.market import (
     DAY,
     OLDEST_BUCKET,
+    WINDOWS,
+    AverageRow,
     AverageSlice,
+    Candle,
+    Exact,
     Interval,
     Series,
     SeriesState,
     Window,
 )
 from app.core.ports import AverageStore, SeriesStore, WarmAverages
-from app.domain import rendering
 from app.domain.candles import UNCERTAIN
 from app.domain.gaps import Span
+from app.domain.tables import PLAIN, Layout, Row, table
 from app.domain.times import Moment, iso, require_order, served_period, warmed_up
 from app.services.gaps import grace_of
 
@@ -31,7 +35,8 @@ class Selection(NamedTuple):
 
     `first` and `last` are bucket starts. `last` may be before `first`, or in the future. `closed`
     is the newest bucket that had ended, by our clock, at `now`, the unix time of the request.
-    `history_days` is the number of days served.
+    `history_days` is the number of days served. The reply holds the first `limit` rows, ascending
+    or `descending`; all of them where `limit` is None.
     """
 
     series: Series
@@ -40,11 +45,18 @@ class Selection(NamedTuple):
     closed: int
     now: float
     history_days: int
+    limit: int | None = None
+    descending: bool = False
 
     @property
     def expected(self) -> int:
         """The number of selected buckets that have ended."""
         return self.series.interval.count(self.first, min(self.last, self.closed))
+
+    @property
+    def most_rows(self) -> int:
+        """The most rows that the reply can have."""
+        return self.expected if self.limit is None else min(self.limit, self.expected)
 
     def missing(self, values: int, newest: int | None) -> int:
         """The number of selected buckets that should have a value, less these `values`.
@@ -61,13 +73,15 @@ class Selection(NamedTuple):
 class Reading(NamedTuple):
     """A rendered reply and what it says about the data.
 
-    `body` shows the series at `state`. `missing` counts the selected closed buckets without a
-    value in `body`.
+    `body` shows the series at `state` in so many `rows`. `missing` counts the selected closed
+    buckets without a value; up to the last row, where a limit left the buckets `rest` out.
     """
 
     body: bytes
     state: SeriesState
+    rows: int
     missing: int
+    rest: Span | None = None
 
 
 def select(
@@ -76,23 +90,27 @@ def select(
     until: Moment | None,
     history_days: int,
     now: float,
+    limit: int | None = None,
+    *,
+    descending: bool = False,
 ) -> Selection:
     """Select the buckets from `since` to `until`, both inclusive. None means the default.
 
     `until` defaults to the last closed bucket. `since` defaults to `history_days` - 1 days before
-    `until`, or to the oldest bucket that `MAX_POINTS` allows, if that is later. Raises
-    ReversedPeriod.
+    `until`. Without a limit that is at most `MAX_POINTS` buckets. Raises ReversedPeriod.
     """
     interval = series.interval
     closed = interval.last_closed(now)
     require_order(since, until)
     last = closed if until is None else interval.floor(until.last)
-    if since is None:
+    if since is not None:
+        first = interval.ceil(since.first)
+    else:
         newest = min(last, closed)
-        days = newest - (history_days - 1) * DAY
-        points = newest - (MAX_POINTS - 1) * interval.seconds
-        return Selection(series, max(0, days, points), last, closed, now, history_days)
-    return Selection(series, interval.ceil(since.first), last, closed, now, history_days)
+        first = max(0, newest - (history_days - 1) * DAY)
+        if limit is None:
+            first = max(first, newest - (MAX_POINTS - 1) * interval.seconds)
+    return Selection(series, first, last, closed, now, history_days, limit, descending)
 
 
 def next_change(interval: Interval, now: float) -> int:
@@ -104,13 +122,25 @@ def next_change(interval: Interval, now: float) -> int:
     return min(interval.floor(now - delay) + interval.seconds + delay for delay in delays)
 
 
-def read_averages(averages: AverageStore, window: Window, selection: Selection) -> Reading:
+def read_averages(
+    store: SeriesStore,
+    averages: AverageStore,
+    window: Window,
+    selection: Selection,
+    layout: Layout = PLAIN,
+) -> Reading:
     """Read the averages of one window in the selected buckets.
 
-    Raises InvalidParameter if the reply would span more than `MAX_POINTS` buckets, and StoreError.
+    Raises InvalidParameter if the reply would span more than `MAX_POINTS` buckets without a limit,
+    and StoreError.
     """
     span = limited(averages, selection)
-    return _reading(averages.read(selection.series, window, *span), selection)
+    if layout == PLAIN and selection.limit is None and not selection.descending:
+        return _reading(averages.read(selection.series, window, *span), selection)
+    state, means = store.means(
+        selection.series, window, *span, _one_more(selection), descending=selection.descending
+    )
+    return _page(("mms",), means, state, selection, layout)
 
 
 def warm_averages(averages: WarmAverages, window: Window, selection: Selection) -> Reading | None:
@@ -125,20 +155,64 @@ def warm_averages(averages: WarmAverages, window: Window, selection: Selection) 
 
 def _reading(values: AverageSlice, selection: Selection) -> Reading:
     missing = selection.missing(values.count, values.state.last)
-    return Reading(values.body, values.state, missing)
+    return Reading(values.body, values.state, values.count, missing)
 
 
 def read_candles(
-    store: SeriesStore, averages: AverageStore, windows: Sequence[Window], selection: Selection
+    store: SeriesStore,
+    averages: AverageStore,
+    windows: Sequence[Window],
+    selection: Selection,
+    layout: Layout = PLAIN,
 ) -> Reading:
     """Read the stored candles of the selected buckets, each with its averages over `windows`.
 
     Raises the same errors as `read_averages`.
     """
     span = limited(averages, selection)
-    state, rows = store.rows(selection.series, span.first, span.last)
-    body = rendering.candles(rows, windows)
-    return Reading(body, state, selection.missing(len(rows), state.last))
+    state, candles = store.rows(
+        selection.series, *span, _one_more(selection), descending=selection.descending
+    )
+    columns = [WINDOWS.index(window) for window in windows]
+    rows = [_row(candle, row, columns) for candle, row in candles]
+    names = (*_CANDLE, *(f"mms_{window}" for window in windows))
+    return _page(names, rows, state, selection, layout)
+
+
+_CANDLE: Final = ("open", "high", "low", "close", "volume")
+
+
+def _row(candle: Candle, averages: AverageRow, columns: Sequence[int]) -> Row:
+    prices = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+    numbers: tuple[Exact | None, ...] = (*prices, *[averages.values[n] for n in columns])
+    return (candle.bucket, *numbers)
+
+
+def _one_more(selection: Selection) -> int | None:
+    """How many rows to read: the one after the limit says that there is a rest."""
+    return None if selection.limit is None else selection.limit + 1
+
+
+def _page(
+    names: Sequence[str],
+    rows: Sequence[Row],
+    state: SeriesState,
+    selection: Selection,
+    layout: Layout,
+) -> Reading:
+    """The reading of these rows, one more than the limit where there is a rest."""
+    rest = None
+    if selection.limit is not None and len(rows) > selection.limit:
+        rows = rows[: selection.limit]
+        end, step = rows[-1][0], selection.series.step
+        if selection.descending:
+            rest = Span(selection.first, end - step)
+            selection = selection._replace(first=end)
+        else:
+            rest = Span(end + step, selection.last)
+            selection = selection._replace(last=end)
+    body = table(names, rows, layout)
+    return Reading(body, state, len(rows), selection.missing(len(rows), state.last), rest)
 
 
 def nothing_stored(series: Series) -> str:
@@ -187,11 +261,11 @@ def why_absent(
 def limited(averages: AverageStore, selection: Selection) -> Span:
     """Limit the selection to buckets that can hold a value.
 
-    Raises InvalidParameter if that leaves more than `MAX_POINTS`. The series' bounds are read from
-    the store only if the period is too long.
+    Raises InvalidParameter if that leaves more than `MAX_POINTS`, and no limit is asked for. The
+    series' bounds are read from the store only if the period is too long.
     """
     first, ended = _possible(selection)
-    if ended <= MAX_POINTS:
+    if ended <= MAX_POINTS or selection.limit is not None:
         return Span(first, selection.last)
     state = averages.state(selection.series)
     if state.first is None or state.last is None:
@@ -203,7 +277,8 @@ def limited(averages: AverageStore, selection: Selection) -> Span:
         part = first + (MAX_POINTS - 1) * interval.seconds
         raise InvalidParameter(
             f"from and to span {count:,} stored buckets of {interval}; one reply holds at most "
-            f"{MAX_POINTS:,}. Ask in parts, beginning with from={first}&to={part}."
+            f"{MAX_POINTS:,}. Add limit={MAX_POINTS} and follow the Link header, or ask in parts, "
+            f"beginning with from={first}&to={part}."
         )
     return Span(first, last)
 

@@ -27,6 +27,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependenci
 
 @router.get(
     "/{pair}/anomalies",
+    operation_id="getAnomalies",
     summary="Closes that changed out of the ordinary",
     responses=series_replies(
         "The anomalous closes, ascending.", SeriesAnomalies, ANOMALIES_EXAMPLE, ReversedPeriod
@@ -65,8 +66,8 @@ def _read(runtime: Runtime, buckets: Selection, rule: Rule) -> Reading:
         }
     )
     body = head[:-1] + b',"anomalies":[' + rows + b"]}\n"
-    missing = buckets.missing(closes.judged + closes.insufficient, state.last)
-    return Reading(body, state, missing)
+    judged = closes.judged + closes.insufficient
+    return Reading(body, state, judged, buckets.missing(judged, state.last))
 
 
 def _point(point: AnomalousPoint) -> rendering.Flat:

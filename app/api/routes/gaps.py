@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import heavy_reads
-from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
+from app.api.models import GAPS_EXAMPLE, GapRange, GapReport
 from app.api.negotiation import JsonOnly
 from app.api.parameters import GAPS, ContextDep, IfNoneMatch, SeriesDep, series_parameters
 from app.api.responses import (
@@ -34,9 +34,10 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependenci
 
 @router.get(
     "/{pair}/gaps",
+    operation_id="getGaps",
     summary="Which buckets are missing, and why",
     responses={
-        **conditional_replies("What is missing.", Gaps, GAPS_EXAMPLE, WEAK_HEADERS),
+        **conditional_replies("What is missing.", GapReport, GAPS_EXAMPLE, WEAK_HEADERS),
         **problems(*SERIES_ERRORS, Overloaded),
     },
     openapi_extra=series_parameters(GAPS),
@@ -99,9 +100,9 @@ def _range(gap: Gap) -> GapRange:
     )
 
 
-def _reply(inspection: Inspection) -> Gaps:
+def _reply(inspection: Inspection) -> GapReport:
     """The reply without its gaps."""
-    return Gaps(
+    return GapReport(
         pair=inspection.series.pair.legacy,
         symbol=inspection.series.pair.symbol,
         interval=inspection.series.interval.value,

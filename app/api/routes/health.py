@@ -36,6 +36,7 @@ _NO_DATABASE: Final = "The database does not answer; the service's log says why.
 
 @router.get(
     "/health",
+    operation_id="getHealth",
     summary="Whether the service and what it needs work",
     responses={
         200: json_reply("It works.", Health, HEALTH_EXAMPLE),
@@ -62,6 +63,7 @@ async def health(context: ContextDep) -> Response:
 
 @router.get(
     "/healthz",
+    operation_id="getLiveness",
     summary="Whether the process is alive",
     responses={200: json_reply("It is.", Alive, ALIVE_EXAMPLE)},
 )
@@ -72,6 +74,7 @@ async def alive() -> Response:
 
 @router.get(
     "/readyz",
+    operation_id="getReadiness",
     summary="Whether to send requests here",
     responses={
         200: json_reply("Send them.", Readiness, READY_EXAMPLE),

@@ -37,6 +37,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependenci
 
 @router.get(
     "/latest",
+    operation_id="listLatest",
     summary="The newest candle of every pair",
     responses={
         **conditional_replies(
@@ -70,6 +71,7 @@ def latest_of_all(interval: IntervalDep, context: ContextDep, held: IfNoneMatch)
 
 @router.get(
     "/{pair}/latest",
+    operation_id="getLatest",
     summary="The newest candle, its averages, and what has just crossed",
     responses={
         **conditional_replies("The newest candle.", LatestCandle, LATEST_EXAMPLE, LATEST_HEADERS),

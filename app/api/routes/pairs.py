@@ -6,7 +6,7 @@ from itertools import product
 
 from fastapi import APIRouter, Response
 
-from app.api.models import PAIRS_EXAMPLE, Pairs, SeriesStatus
+from app.api.models import PAIRS_EXAMPLE, SeriesStatus, ServedSeries
 from app.api.negotiation import JsonOnly
 from app.api.parameters import ContextDep, IfNoneMatch, NoParameters
 from app.api.responses import (
@@ -27,9 +27,10 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependenci
 
 @router.get(
     "/pairs",
+    operation_id="listPairs",
     summary="What is served, how complete and how fresh",
     responses={
-        **conditional_replies("Every served series.", Pairs, PAIRS_EXAMPLE),
+        **conditional_replies("Every served series.", ServedSeries, PAIRS_EXAMPLE),
         **problems(StoreUnavailable),
     },
     dependencies=[NoParameters],
@@ -48,7 +49,7 @@ def pairs(context: ContextDep, held: IfNoneMatch) -> Response:
         context.coverage.coverage(Series(pair, interval), now)
         for pair, interval in product(settings.allowed_pairs, settings.intervals)
     ]
-    body = Pairs(pairs=tuple(map(_status, coverages)))
+    body = ServedSeries(pairs=tuple(map(_status, coverages)))
     content = body.model_dump_json(exclude_unset=True).encode()
     return series_response(tagged_reply(content), held)
 

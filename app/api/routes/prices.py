@@ -11,7 +11,7 @@ from app.api.models import (
     HISTORY_EXAMPLE,
     PRICE_EXAMPLE,
     SYMBOLS_EXAMPLE,
-    Price,
+    CollectedPrice,
     PriceAnomaly,
     SupportedSymbols,
 )
@@ -57,9 +57,10 @@ router = APIRouter(tags=["Prices"], default_response_class=JsonBytes, dependenci
 
 @router.post(
     "/collect-once/{symbol:path}",
+    operation_id="collectPrice",
     summary="Fetch one price now, and store it",
     responses={
-        200: json_reply("The price, stored.", Price, PRICE_EXAMPLE, PRICE_HEADERS),
+        200: json_reply("The price, stored.", CollectedPrice, PRICE_EXAMPLE, PRICE_HEADERS),
         **problems(UnsupportedSymbol, BudgetSpent, StoreUnavailable, UpstreamUnavailable),
         **wrong_method("POST"),
     },
@@ -101,9 +102,10 @@ async def collect_once(coin: CoinDep, context: ContextDep) -> Response:
 
 @router.get(
     "/history/{symbol:path}",
+    operation_id="listPrices",
     summary="Collected prices, newest first",
     responses={
-        **conditional_replies("The prices, newest first.", list[Price], HISTORY_EXAMPLE),
+        **conditional_replies("The prices, newest first.", list[CollectedPrice], HISTORY_EXAMPLE),
         **problems(
             RepeatedParameter, UnsupportedSymbol, ReversedPeriod, StoreUnavailable, Overloaded
         ),
@@ -130,6 +132,7 @@ async def history(
 
 @router.get(
     "/anomaly/{symbol:path}",
+    operation_id="getPriceAnomaly",
     summary="Whether the newest price is out of the ordinary",
     responses={
         200: json_reply("The judgement.", PriceAnomaly, ANOMALY_EXAMPLE),
@@ -153,6 +156,7 @@ def anomaly(request: AnomalyDep, context: ContextDep) -> Response:
 
 @router.get(
     "/supported-symbols",
+    operation_id="listSymbols",
     summary="Which symbols' prices are collected",
     responses={
         200: json_reply(

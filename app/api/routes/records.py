@@ -19,6 +19,7 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependenci
 
 @router.get(
     "/{pair}/quarantine",
+    operation_id="getQuarantine",
     summary="Candles that were refused, or whose volume was",
     responses={
         200: json_reply(
@@ -42,6 +43,7 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
 
 @router.get(
     "/{pair}/revisions",
+    operation_id="getRevisions",
     summary="Closed candles that the exchange changed afterwards",
     responses={
         200: json_reply("The changes, last noticed first.", list[Revised], REVISIONS_EXAMPLE),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.negotiation import JSON_ALONE, Format, accepted
+from app.api.negotiation import JSON_ALONE, accepted
+from app.domain.tables import Format
 from tests.support.api import Client, FakePrices, FakeRuntime, serving
 
 JSON, CSV, NDJSON, COLUMNS = Format.JSON, Format.CSV, Format.NDJSON, Format.COLUMNS

@@ -101,7 +101,7 @@ def test_what_is_asked_lies_on_the_grid_and_within_the_period(
 def averages(
     store: MemorySeriesStore, what: Selection, window: Window = 20
 ) -> tuple[list[int], int]:
-    found = read_averages(store, window, what)
+    found = read_averages(store, store, window, what)
     return points(found.body), found.missing
 
 
@@ -139,7 +139,7 @@ def test_what_has_just_ended_is_not_missing_while_it_may_not_count_yet(
 
 def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
     store = MemorySeriesStore()
-    found = read_averages(store, 20, wanted())
+    found = read_averages(store, store, 20, wanted())
     assert (found.body, found.state.last, found.missing) == (b"[]\n", None, 365)
     assert read_candles(store, store, (), wanted()).state.last is None
     assert "make initial_load" in nothing_stored(BTC_DAILY)
@@ -166,7 +166,7 @@ def test_a_wide_period_over_few_stored_buckets_is_answered() -> None:
     store = MemorySeriesStore()
     newest = MINUTES.interval.last_closed(NOW)
     buckets = load(store, MINUTES, last=newest, count=300)
-    found = read_averages(store, 200, wanted(at(0), at(LATEST), MINUTES))
+    found = read_averages(store, store, 200, wanted(at(0), at(LATEST), MINUTES))
     assert points(found.body) == buckets[199:]
 
 
@@ -181,9 +181,9 @@ def holey() -> MemorySeriesStore:
 def test_any_slice_is_the_slice_of_the_whole(
     holey: MemorySeriesStore, first: int, last: int
 ) -> None:
-    whole = json.loads(read_averages(holey, 50, wanted(at(0))).body)
+    whole = json.loads(read_averages(holey, holey, 50, wanted(at(0))).body)
     low, high = sorted((LAST - first * DAY, LAST - last * DAY))
-    part = json.loads(read_averages(holey, 50, wanted(at(low), at(high))).body)
+    part = json.loads(read_averages(holey, holey, 50, wanted(at(low), at(high))).body)
     assert part == [row for row in whole if low <= row["timestamp"] <= high]
 
 
