@@ -331,7 +331,9 @@ TAGGED_HEADERS: Final = {
 """The headers of a reply with an entity tag."""
 
 LATEST_HEADERS: Final = {
-    **{name: header for name, header in SERIES_HEADERS.items() if name != "Last-Modified"},
+    **TAGGED_HEADERS,
+    "X-Data-As-Of": SERIES_HEADERS["X-Data-As-Of"],
+    "X-Data-Stale": SERIES_HEADERS["X-Data-Stale"],
     "X-Data-Missing": _header(
         "How many closed buckets after the newest stored one are due; all served ones where "
         "nothing is stored.",
@@ -345,7 +347,7 @@ LATEST_HEADERS: Final = {
 """The headers of the newest candle of a series."""
 
 LATEST_OF_ALL_HEADERS: Final = {
-    **{name: header for name, header in LATEST_HEADERS.items() if name != "X-Data-Reason"},
+    **TAGGED_HEADERS,
     "X-Data-As-Of": _header(
         "The oldest `as_of` of all that have one, ISO 8601, UTC; absent where none has.",
         "2024-03-29T00:00:00Z",
