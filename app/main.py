@@ -20,7 +20,7 @@ from app.api.errors import handle_errors
 from app.api.fast_path import FastPath
 from app.api.middleware import HeadAsGet, RootPath
 from app.api.responses import wrong_method
-from app.api.routes import anomalies, averages, docs, gaps, health, pairs, prices, records
+from app.api.routes import anomalies, averages, docs, gaps, health, latest, pairs, prices, records
 from app.bootstrap import Runtime
 from app.core.logging import configure, flush, structlog
 from app.core.settings import Settings, load_settings
@@ -99,7 +99,7 @@ def create_app(
     )
     handle_errors(api)
     # Prices come first: their paths must not be read as those of a pair.
-    modules = (prices, averages, anomalies, gaps, records, pairs, health)
+    modules = (prices, averages, latest, anomalies, gaps, records, pairs, health)
     for module in modules:
         api.include_router(module.router)
     # The last one added is the outermost.

@@ -275,6 +275,7 @@ CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, FORMAT, *_SHEET)
 CANDLES_CSV: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, *_SHEET)
 ANOMALIES: Final = Query(FROM, TO, INTERVAL, THRESHOLD, METHOD)
 GAPS: Final = Query(INTERVAL)
+LATEST: Final = GAPS
 RECORDS: Final = Query(INTERVAL, RECORDS_LIMIT)
 HISTORY: Final = Query(PRICES_LIMIT, COLLECTED_FROM, COLLECTED_TO)
 ANOMALY: Final = Query(THRESHOLD, METHOD)
@@ -385,6 +386,10 @@ async def _series(request: Request, context: ContextDep) -> Series:
     return _named_series(context, _pair(request), values)
 
 
+async def _interval(request: Request, context: ContextDep) -> Interval:
+    return context.interval(LATEST.read(_query(request)).get("interval", _DAY))
+
+
 async def _records(request: Request, context: ContextDep) -> tuple[Series, int]:
     values = RECORDS.read(_query(request))
     return _named_series(context, _pair(request), values), _whole_number(values, RECORDS_LIMIT)
@@ -444,6 +449,7 @@ CandlesCsvDep = Annotated[RowsRequest, Depends(_candles_csv)]
 RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 """The series, and how many records of it."""
 SeriesDep = Annotated[Series, Depends(_series)]
+IntervalDep = Annotated[Interval, Depends(_interval)]
 HistoryDep = Annotated[tuple[Coin, int, int | None, int | None], Depends(_history)]
 """The coin, how many prices, and the first and last unix second, if any."""
 AnomalyDep = Annotated[tuple[Coin, Rule], Depends(_anomaly)]

@@ -120,6 +120,18 @@ def _conditional(written: str, content: bytes, tag: str, more: RawHeaders) -> Se
     return SeriesReply(headers, body, tag)
 
 
+def freshness(
+    as_of: int | None, stale: bool, missing: int, reason: str | None = None
+) -> RawHeaders:
+    """The headers that say what the data of a reply are: `as_of` is their newest bucket."""
+    headers = [_STALE if stale else _CURRENT, (b"x-data-missing", b"%d" % missing)]
+    if as_of is not None:
+        headers.append((b"x-data-as-of", iso(as_of).encode()))
+    if reason is not None:
+        headers.append((b"x-data-reason", _ascii(reason)))
+    return headers
+
+
 def averages_reply(
     window: Window, buckets: Selection, reading: Reading, layout: Layout = PLAIN
 ) -> SeriesReply:
@@ -319,6 +331,35 @@ TAGGED_HEADERS: Final = {
     "Cache-Control": SERIES_HEADERS["Cache-Control"],
 }
 """The headers of a reply with an entity tag."""
+
+LATEST_HEADERS: Final = {
+    **TAGGED_HEADERS,
+    "X-Data-As-Of": SERIES_HEADERS["X-Data-As-Of"],
+    "X-Data-Stale": SERIES_HEADERS["X-Data-Stale"],
+    "X-Data-Missing": _header(
+        "How many closed buckets after the newest stored one are due; all served ones where "
+        "nothing is stored.",
+        0,
+    ),
+    "X-Data-Reason": _header(
+        "What is absent, and where to see why: the same as `message`.",
+        "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+    ),
+}
+"""The headers of the newest candle of a series."""
+
+LATEST_OF_ALL_HEADERS: Final = {
+    **TAGGED_HEADERS,
+    "X-Data-As-Of": _header(
+        "The oldest `as_of` of all that have one, ISO 8601, UTC; absent where none has.",
+        "2024-03-29T00:00:00Z",
+    ),
+    "X-Data-Stale": _header("`true` where one of them is stale; else `false`.", "false"),
+    "X-Data-Missing": _header(
+        "How many closed buckets after the newest stored ones are due, of all pairs together.", 0
+    ),
+}
+"""The headers of the newest candles of all pairs."""
 
 WEAK_HEADERS: Final = {
     **TAGGED_HEADERS,

@@ -23,13 +23,19 @@ def average_row(bucket: int, value: int) -> str:
     return f'{{"timestamp":{bucket},"mms":{text(value)}}}'
 
 
-class Number(str):
+class Rendered(str):
+    """A JSON value, as it stands in the reply."""
+
+    __slots__ = ()
+
+
+class Number(Rendered):
     """A JSON number, in the digits of the reply."""
 
     __slots__ = ()
 
 
-Flat = Mapping[str, str | int | bool | Number | None]
+Flat = Mapping[str, str | int | bool | Rendered | None]
 """The members of an object, by names that are plain ASCII."""
 
 
@@ -39,13 +45,23 @@ def decimal(value: Exact | None) -> Number | None:
 
 
 def flat(members: Flat) -> bytes:
-    """Render a JSON object without nested values, in the order of its members."""
+    """Render a JSON object, in the order of its members."""
+    return nested(members).encode()
+
+
+def nested(members: Flat) -> Rendered:
+    """Render a JSON object that is a member of another one."""
     parts = [f'"{key}":{_value(value)}' for key, value in members.items()]
-    return f"{{{','.join(parts)}}}".encode()
+    return Rendered(f"{{{','.join(parts)}}}")
 
 
-def _value(value: str | int | bool | Number | None) -> str:
-    if isinstance(value, Number):
+def texts(values: Iterable[str]) -> Rendered:
+    """Render texts as a JSON array that is a member of an object."""
+    return Rendered(f"[{','.join(map(json.dumps, values))}]")
+
+
+def _value(value: str | int | bool | Rendered | None) -> str:
+    if isinstance(value, Rendered):
         return value
     # `json.dumps` makes an encoder for each number, and most values are numbers.
     return str(value) if type(value) is int else json.dumps(value)

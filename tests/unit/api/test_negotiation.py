@@ -59,6 +59,7 @@ def test_a_reply_that_is_always_json_goes_to_whoever_accepts_json() -> None:
 
 JSON_READS = (
     *("/pairs", "/BRLBTC/gaps", "/BRLBTC/quarantine", "/BRLBTC/revisions", "/BRLBTC/anomalies"),
+    *("/BRLBTC/latest", "/latest"),
     *("/history/BTC", "/anomaly/BTC", "/supported-symbols"),
 )
 

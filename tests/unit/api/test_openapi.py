@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.api.models import Problem
 from app.api.negotiation import MEDIA_TYPES
-from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
+from app.api.routes import anomalies, averages, gaps, health, latest, pairs, prices, records
 from app.core.market import DAY
 from app.domain.tables import Format
 from tests.support.api import NOW, Answer, Client, FakePrices, FakeRuntime, load, serving
@@ -25,6 +25,8 @@ PATHS = {
     "/{pair}/mms.csv": "getAveragesCsv",
     "/{pair}/candles": "getCandles",
     "/{pair}/candles.csv": "getCandlesCsv",
+    "/{pair}/latest": "getLatest",
+    "/latest": "listLatest",
     "/{pair}/gaps": "getGaps",
     "/{pair}/anomalies": "getAnomalies",
     "/{pair}/quarantine": "getQuarantine",
@@ -79,7 +81,7 @@ def test_exactly_the_addresses_of_the_contract_are_there(
 
 MODELS = {
     (route.path_format, str(status)): said.get("model")
-    for module in (anomalies, averages, gaps, health, pairs, prices, records)
+    for module in (anomalies, averages, gaps, health, latest, pairs, prices, records)
     for route in module.router.routes
     if isinstance(route, APIRoute)
     for status, said in route.responses.items()
