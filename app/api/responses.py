@@ -125,7 +125,7 @@ def series_reply(
         (b"x-data-missing", b"%d" % reading.missing),
         *_of_state(state),
     ]
-    reason = why_absent(buckets, state, window)
+    reason = why_absent(buckets, state, window, reading.values)
     if reason is not None:
         headers.append((b"x-data-reason", _ascii(reason)))
     headers.append((b"content-length", b"%d" % len(reading.body)))
@@ -252,9 +252,9 @@ SERIES_HEADERS: Final = {
     ),
     "X-Data-Missing": _header("How many of the requested buckets have ended and have no value.", 0),
     "X-Data-Reason": _header(
-        "Only where nothing of the series is stored, or the period begins before all that can have "
-        "a value: why, and what to do.",
-        "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+        "Only where the reply is empty, or the period begins before all that can have a value: why.",
+        "Nothing is stored for BRLBTC at 1d yet: the service has been asking the exchange for it "
+        "since 2024-03-30T00:05:02Z.",
     ),
 }
 

@@ -230,6 +230,8 @@ def load(
     quarantine and not used.
     """
     series, report = plan.series, LoadReport(plan.series)
+    if plan.newest is not None or plan.gaps:
+        _note_first_try(store, series, clock())
     for part in plan.parts:  # an empty one has no requests
         batch: list[CandlePage] = []
         spans = requests(store, series, part, source.page_size, pages_a_commit)
@@ -264,6 +266,7 @@ def reload(
     candle to put in their place.
     """
     series, answer = plan.series, Answer()
+    _note_first_try(store, series, clock())
     batch: list[CandlePage] = []
     for request in pages(plan.gaps, series.step, source.page_size, COMPARED):
         batch += fetch(source, series, request, on_page)
@@ -281,6 +284,13 @@ def reload(
     if refusal is not None:
         raise refusal
     return _announce(report, publish)
+
+
+def _note_first_try(store: SeriesStore, series: Series, now: float) -> None:
+    """Store when the first load began, before the exchange is asked: this one may fail."""
+    state = store.state(series)
+    if state.checked_at is None and state.first_tried_at is None:
+        store.note_first_try(series, now)
 
 
 def _would_lose(series: Series, lost: Sequence[int], *, rest: bool) -> UpstreamNonsense:

@@ -64,8 +64,8 @@ def _read(runtime: Runtime, buckets: Selection, rule: Rule) -> Reading:
         }
     )
     body = head[:-1] + b',"anomalies":[' + rows + b"]}\n"
-    missing = buckets.missing(closes.judged + closes.insufficient, state.last)
-    return Reading(body, state, missing)
+    count = closes.judged + closes.insufficient
+    return Reading(body, state, buckets.missing(count, state.last), count)
 
 
 def _point(point: AnomalousPoint) -> rendering.Flat:

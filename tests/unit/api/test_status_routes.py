@@ -43,7 +43,7 @@ def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
     assert (eth["first"], eth["last"], eth["as_of"], eth["checked_at"]) == (None,) * 4
     assert (eth["stored"], eth["missing"], eth["stale"]) == (0, 365, True)
     assert eth["warm_up_missing"] == 199
-    assert "make initial_load" in eth["message"]
+    assert "no load of it has begun" in eth["message"]
 
 
 class TroubledStore(MemorySeriesStore):
