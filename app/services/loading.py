@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from app.core.errors import UpstreamNonsense
+from app.core.how_to_run import how_to_run
 from app.core.market import (
     DAY,
     WARM_UP,
@@ -296,7 +297,8 @@ def _note_first_try(store: SeriesStore, series: Series, now: float) -> None:
 def _would_lose(series: Series, lost: Sequence[int], *, rest: bool) -> UpstreamNonsense:
     advice = "It sends no other candle either: try again later."
     if rest:
-        advice = "Make a backup (make backup), then add --lose-missing to reload without them."
+        backup = how_to_run("backup", "FILE")
+        advice = f"Make a backup ({backup}), then add --lose-missing to reload without them."
     return UpstreamNonsense(
         f"The exchange does not send {len(lost)} of the stored candles of {series}, from "
         f"{iso(lost[0])} to {iso(lost[-1])}: nothing was changed. {advice}",
