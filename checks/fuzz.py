@@ -57,16 +57,18 @@ class Outcome:
 def has_its_reason(
     _context: HookContext, failure: Failure, case: Case[Any], response: Response
 ) -> bool:
-    """Keep every failure but two: OpenAPI cannot say how one parameter depends on another.
+    """Keep every failure but three: OpenAPI cannot say how one parameter depends on another.
 
-    A period that ends before it begins, and a threshold for the robust method.
+    A period that ends before it begins, a threshold for the robust method, and what belongs to CSV
+    with another format.
     """
     if not isinstance(failure, RejectedPositiveData):
         return True
     code = response.json()["code"]
     query: Mapping[str, Any] = case.query or {}
     robust = query.get("method") == "robust" and "threshold" in query
-    return not (code == "reversed-period" or (code == "invalid-parameter" and robust))
+    sheet = query.get("format", "json") != "csv" and query.keys() & {"time", "locale"}
+    return not (code == "reversed-period" or (code == "invalid-parameter" and (robust or sheet)))
 
 
 @schemathesis.check

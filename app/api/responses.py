@@ -343,7 +343,7 @@ LATEST_HEADERS: Final = {
     ),
     "X-Data-Reason": _header(
         "What is absent, and where to see why: the same as `message`.",
-        "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+        SERIES_HEADERS["X-Data-Reason"]["example"],
     ),
 }
 """The headers of the newest candle of a series."""
