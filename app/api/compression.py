@@ -20,7 +20,8 @@ LEAST: Final = 1_000
 LARGE: Final = 100_000
 """Bytes from which a body is compressed in a thread: the event loop would stand still for long."""
 
-VARY: Final = (b"vary", b"Accept-Encoding")
+VARY: Final = (b"vary", b"Accept, Accept-Encoding")
+"""What replies depend on: the formats (`app.api.negotiation`) and the codings of a client."""
 
 _LEVEL: Final = 4
 _NAMES: Final = (b"gzip", b"x-gzip", b"*")

@@ -44,6 +44,7 @@ _EXAMPLES_DAY: Final = 1_711_756_800 // DAY
 """2024-03-30, the day on which the examples of replies were taken."""
 _EXAMPLES_SECONDS: Final = range(1_650_000_000, 1_720_000_000)
 _DATE: Final = re.compile(r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2}")
+_SECONDS: Final = re.compile(r"\b1[67][0-9]{8}\b")
 _HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} 20[0-9]{2} [0-9:]{8} GMT")
 
 _SPECIAL: Final = frozenset(r"\^$.*+?()[]{}|/")
@@ -159,6 +160,7 @@ def _recent_text(text: str, by: timedelta) -> str:
         return format_datetime(parsedate_to_datetime(found[0]) + by, usegmt=True)
 
     text = _DATE.sub(lambda found: (date.fromisoformat(found[0]) + by).isoformat(), text)
+    text = _SECONDS.sub(lambda found: str(int(found[0]) + int(by.total_seconds())), text)
     return _HTTP_DATE.sub(moved, text)
 
 

@@ -218,33 +218,28 @@ ROWS_LIMIT: Final = Parameter(
     f"At most so many rows, 1 to {MAX_POINTS:,}. Where there are more, the header `Link` leads to "
     "the next ones. Default: all rows of the period, which may span 10,000 buckets then.",
     {"type": "integer", "minimum": 1, "maximum": MAX_POINTS},
-    100,
 )
 ORDER: Final = Parameter(
     "order",
     "`asc` (default), or `desc` for the newest first: `limit=30&order=desc` are the last 30.",
     {"type": "string", "enum": ["asc", "desc"]},
-    "desc",
 )
 FORMAT: Final = Parameter(
     "format",
     "`json`, `csv` with a header row, `ndjson` with one object a line, or `columns`: one object "
     "with an array for each column. Default: what `Accept` prefers, else `json`.",
     {"type": "string", "enum": [each.value for each in Format]},
-    "json",
 )
 TIME: Final = Parameter(
     "time",
-    "How CSV writes a bucket: `epoch` (default) or `iso`, as in `2024-03-29T00:00:00Z`.",
+    "How CSV writes a bucket: `epoch` (default) or `iso` (`YYYY-MM-DDThh:mm:ssZ`).",
     {"type": "string", "enum": ["epoch", "iso"]},
-    "iso",
 )
 LOCALE: Final = Parameter(
     "locale",
     "How CSV writes numbers: `en` (default), or `pt-BR` with decimal commas and semicolons "
     "between the cells.",
     {"type": "string", "enum": ["en", "pt-BR"]},
-    "pt-BR",
 )
 RECORDS_LIMIT: Final = _limit("How many", 1_000)
 PRICES_LIMIT: Final = _limit("How many prices", 10_000)

@@ -44,7 +44,7 @@ from app.core.errors import (
 )
 from app.core.market import SeriesState, Window
 from app.domain.revisions import changed_at
-from app.domain.tables import PLAIN, Layout
+from app.domain.tables import PLAIN, Format, Layout
 from app.domain.times import iso
 from app.services.averages import Reading, Selection, why_absent
 from app.services.gaps import is_stale
@@ -53,10 +53,9 @@ from app.services.gaps import is_stale
 _STALE: Final = (b"x-data-stale", b"true")
 _CURRENT: Final = (b"x-data-stale", b"false")
 _CACHING: Final = (b"cache-control", b"public, no-cache")
-_VARY: Final = (VARY[0], b"Accept, " + VARY[1])
 _TYPES: Final = {
     each: (b"content-type", media_type.encode()) for each, media_type in MEDIA_TYPES.items()
-}
+} | {Format.CSV: (b"content-type", b"text/csv; charset=utf-8; header=present")}
 _ASCII: Final = f" {string.ascii_letters}{string.digits}{string.punctuation}"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 
@@ -160,7 +159,7 @@ def series_reply(
     headers = [
         (b"etag", tag.encode()),
         _CACHING,
-        _VARY,
+        VARY,
         _STALE if is_stale(state, buckets.series.interval, buckets.now) else _CURRENT,
         (b"x-data-missing", b"%d" % reading.missing),
         *_of_state(state),
@@ -259,7 +258,10 @@ _OF_EVERY_REPLY: Final = {
         "It loads and runs nothing.", _SENT["content-security-policy"]
     ),
     "Cache-Control": _header("It is right at this moment alone.", _SENT["cache-control"]),
-    "Vary": _header("Replies are compressed for clients that accept gzip.", "Accept-Encoding"),
+    "Vary": _header(
+        "A client's formats are respected, and replies compressed for one that accepts gzip.",
+        VARY[1].decode(),
+    ),
 }
 
 COMPONENTS: Final = {
@@ -313,8 +315,8 @@ SERIES_HEADERS: Final = {
         "a value: why, and what to do.",
         "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
     ),
-    "Vary": _header(
-        "The format is chosen, and compressed for clients that accept gzip.", _VARY[1].decode()
+    "Content-Disposition": _header(
+        "Only of CSV: a name for the file.", 'attachment; filename="BRLBTC-1d-mms-20.csv"'
     ),
     "Link": _header(
         "Only where a limit left rows out: the address of the next ones (RFC 8288), relative to "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -41,40 +42,55 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
 
 
 def _replies(
-    description: str, model: Any, example: Any, sheet: str
+    description: str, model: Any, example: Sequence[Mapping[str, Any]]
 ) -> dict[int | str, dict[str, Any]]:
-    """The documented replies in every format; `sheet` is an example of CSV."""
+    """The documented replies with rows in every format; `example` is the one in JSON."""
     replies = series_replies(description, model, example, UnsupportedRange, ReversedPeriod)
-    content = replies[200]["content"]
-    content[MEDIA_TYPES[Format.CSV]] = {"schema": {"type": "string"}, "example": sheet}
-    content[MEDIA_TYPES[Format.NDJSON]] = {"schema": {"type": "string"}}
-    content[MEDIA_TYPES[Format.COLUMNS]] = {"schema": {"type": "object"}}
-    return replies
-
-
-def _csv_replies(description: str, sheet: str) -> dict[int | str, dict[str, Any]]:
-    replies = series_replies(description, None, None, UnsupportedRange, ReversedPeriod)
-    del replies[200]["model"]
-    replies[200]["content"] = {
-        MEDIA_TYPES[Format.CSV]: {"schema": {"type": "string"}, "example": sheet}
+    columns = {name: [row[name] for row in example] for name in example[0]}
+    arrays = {name: {"type": "array", "items": {"type": ["number", "null"]}} for name in columns}
+    replies[200]["content"] |= {
+        MEDIA_TYPES[Format.CSV]: {"schema": _TEXT, "example": _sheet(example)},
+        MEDIA_TYPES[Format.NDJSON]: {
+            "schema": _TEXT,
+            "example": "".join(f"{json.dumps(row)}\n" for row in example),
+        },
+        MEDIA_TYPES[Format.COLUMNS]: {
+            "schema": {"type": "object", "properties": arrays},
+            "example": columns,
+        },
     }
     return replies
 
 
-_AVERAGES_CSV: Final = "timestamp,mms\n1711584000,342881.46050217\n"
-_CANDLES_CSV: Final = (
-    "timestamp,open,high,low,close,volume\n"
-    "1711670400,352100.0,354999.5,345210.0125,349000.00000001,31.40281734\n"
-)
+def _csv_replies(
+    description: str, example: Sequence[Mapping[str, Any]]
+) -> dict[int | str, dict[str, Any]]:
+    """The documented replies with rows in CSV alone."""
+    replies = series_replies(description, None, None, UnsupportedRange, ReversedPeriod)
+    replies[200] |= {
+        "model": None,
+        "content": {MEDIA_TYPES[Format.CSV]: {"schema": _TEXT, "example": _sheet(example)}},
+    }
+    return replies
+
+
+def _sheet(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [list(rows[0]), *(row.values() for row in rows)]
+    return "".join(f"{','.join(map(str, line))}\n" for line in lines)
+
+
+_TEXT: Final = {"type": "string"}
+
+
+class _Csv(Response):
+    media_type = MEDIA_TYPES[Format.CSV]
 
 
 @router.get(
     "/{pair}/mms",
     operation_id="getAverages",
     summary="Simple moving averages of one window",
-    responses=_replies(
-        "The averages that exist, ascending.", list[AveragePoint], AVERAGES_EXAMPLE, _AVERAGES_CSV
-    ),
+    responses=_replies("The averages that exist, ascending.", list[AveragePoint], AVERAGES_EXAMPLE),
     openapi_extra=series_parameters(AVERAGES),
 )
 async def averages(
@@ -93,8 +109,9 @@ async def averages(
 @router.get(
     "/{pair}/mms.csv",
     operation_id="getAveragesCsv",
+    response_class=_Csv,
     summary="The same averages as CSV, for programs that send no headers",
-    responses=_csv_replies("The averages that exist, ascending.", _AVERAGES_CSV),
+    responses=_csv_replies("The averages that exist, ascending.", AVERAGES_EXAMPLE),
     openapi_extra=series_parameters(AVERAGES_CSV),
 )
 async def averages_csv(
@@ -108,9 +125,7 @@ async def averages_csv(
     "/{pair}/candles",
     operation_id="getCandles",
     summary="Candles, with averages beside them on request",
-    responses=_replies(
-        "The candles that exist, ascending.", list[CandlePoint], CANDLES_EXAMPLE, _CANDLES_CSV
-    ),
+    responses=_replies("The candles that exist, ascending.", list[CandlePoint], CANDLES_EXAMPLE),
     openapi_extra=series_parameters(CANDLES),
 )
 async def candles(
@@ -128,8 +143,9 @@ async def candles(
 @router.get(
     "/{pair}/candles.csv",
     operation_id="getCandlesCsv",
+    response_class=_Csv,
     summary="The same candles as CSV, for programs that send no headers",
-    responses=_csv_replies("The candles that exist, ascending.", _CANDLES_CSV),
+    responses=_csv_replies("The candles that exist, ascending.", CANDLES_EXAMPLE),
     openapi_extra=series_parameters(CANDLES_CSV),
 )
 async def candles_csv(

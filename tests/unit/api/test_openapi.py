@@ -14,13 +14,17 @@ from pydantic import TypeAdapter
 
 from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.api.models import Problem
+from app.api.negotiation import MEDIA_TYPES
 from app.api.routes import anomalies, averages, gaps, health, latest, pairs, prices, records
 from app.core.market import DAY
+from app.domain.tables import Format
 from tests.support.api import NOW, Answer, Client, FakePrices, FakeRuntime, load, serving
 
 PATHS = {
     "/{pair}/mms": "getAverages",
+    "/{pair}/mms.csv": "getAveragesCsv",
     "/{pair}/candles": "getCandles",
+    "/{pair}/candles.csv": "getCandlesCsv",
     "/{pair}/latest": "getLatest",
     "/latest": "listLatest",
     "/{pair}/gaps": "getGaps",
@@ -37,6 +41,9 @@ PATHS = {
     "/readyz": "getReadiness",
 }
 """Every path with its operationId: generated clients name their functions by it."""
+
+OTHER_FORMATS = {MEDIA_TYPES[each] for each in Format} - {MEDIA_TYPES[Format.JSON]}
+ROWS = ("interval", "limit", "order")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,9 @@ def test_exactly_the_addresses_of_the_contract_are_there(
 ) -> None:
     assert {path: each["operationId"] for path, each in operations.items()} == PATHS
     names = [each["name"] for each in operations["/{pair}/mms"]["parameters"]]
-    assert names == ["pair", "from", "to", "range", "interval"]
+    assert names == ["pair", "range", "from", "to", *ROWS, "format", "time", "locale"]
+    names = [each["name"] for each in operations["/{pair}/candles.csv"]["parameters"]]
+    assert names == ["pair", "from", "to", "windows", *ROWS, "time", "locale"]
 
 
 MODELS = {
@@ -97,6 +106,9 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
             headers = reply.get("headers", {}).values()
             assert all("example" in resolved(document, header) for header in headers)
             for kind, content in reply.get("content", {}).items():
+                if kind in OTHER_FORMATS:
+                    assert content["example"]
+                    continue
                 if kind != "application/problem+json":
                     fits(MODELS[path, status], content["example"])
                     continue
@@ -134,6 +146,9 @@ def test_asking_with_the_examples_answers_with_what_the_model_says_and_no_member
         got = ask(api, path, query)
         assert got.status == 200, (path, got.body)
         assert got.body.endswith(b"\n"), path
+        if path.endswith(".csv"):
+            assert got.header("content-type") == "text/csv; charset=utf-8; header=present"
+            continue
         fits(MODELS[path, "200"], json.loads(got.body))
 
 
@@ -141,7 +156,7 @@ def test_a_number_against_caches_changes_nothing_of_any_reply(
     api: Client, operations: dict[str, dict[str, Any]]
 ) -> None:
     for path in operations:
-        query = "range=20&" if path.endswith("/mms") else ""
+        query = "range=20&" if "/mms" in path else ""
         plain, other = (ask(api, path, query + more) for more in ("", "_=1711670400&_=x"))
         assert (other.status, other.header("etag")) == (200, plain.header("etag")), path
         if "collect" not in path:  # each collected price has its own id
@@ -160,7 +175,7 @@ def test_every_header_that_is_sent_is_documented(
     seen = set()
     with serving(FakeRuntime()) as empty:
         for path, operation in operations.items():
-            query = "range=20" if path.endswith("/mms") else ""
+            query = "range=20" if "/mms" in path else ""
             for client in (api, empty):
                 first = ask(client, path, query)
                 wrong = client.ask("DELETE", path.format(pair="BRLBTC", symbol="BTC"))
