@@ -26,7 +26,7 @@ _OF_KEYS: Final = (UNAUTHORIZED, FORBIDDEN)
 _KEY: Final = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key, which the operator makes with `make keys`.",
+    "description": "An API key, which the operator of this service gives.",
 }
 
 TAGS: Final = [

@@ -472,10 +472,14 @@ class Readiness(Reply):
     message: str | None = None
 
 
-NO_DATA: Final = "No data yet: run make initial_load."
 DRAINING: Final = "This process is shutting down."
 
-READY_EXAMPLE: Final = {"status": "ready", "data": "empty", "cache": "ok", "message": NO_DATA}
+READY_EXAMPLE: Final = {
+    "status": "ready",
+    "data": "empty",
+    "cache": "ok",
+    "message": "No data yet: run mms load.",
+}
 NOT_READY_EXAMPLE: Final = {"status": "unavailable", "message": DRAINING}
 
 

@@ -164,7 +164,7 @@ def series_reply(
         (b"x-data-missing", b"%d" % reading.missing),
         *_of_state(state),
     ]
-    reason = why_absent(buckets, state, window)
+    reason = why_absent(buckets, state, window, reading.rows)
     if reason is not None:
         headers.append((b"x-data-reason", _ascii(reason)))
     headers.append((b"content-length", b"%d" % len(reading.body)))
@@ -311,9 +311,9 @@ SERIES_HEADERS: Final = {
         0,
     ),
     "X-Data-Reason": _header(
-        "Only where nothing of the series is stored, or the period begins before all that can have "
-        "a value: why, and what to do.",
-        "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+        "Only where the reply is empty, or the period begins before all that can have a value: why.",
+        "Nothing is stored for BRLBTC at 1d yet: the service has been asking the exchange for it "
+        "since 2024-03-30T00:05:02Z.",
     ),
     "Content-Disposition": _header(
         "Only of CSV: a name for the file.", 'attachment; filename="BRLBTC-1d-mms-20.csv"'

@@ -97,6 +97,12 @@ class SeriesStore(Protocol):
     def begin(self, series: Series) -> AbstractContextManager[SeriesUnit]:
         """Open one transaction on one series: committed at the end, undone on any error."""
 
+    def note_first_try(self, series: Series, now: float) -> None:
+        """Store that the first load begins at unix time `now`, in a transaction of its own.
+
+        Changes nothing where an earlier one was noted, or a load has reached the newest candle.
+        """
+
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
         """Call `ask` with a store whose reads all go to one server; return its result.
 

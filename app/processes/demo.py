@@ -19,6 +19,7 @@ from urllib.parse import quote
 from app import serve
 from app.commands import command, output
 from app.core.errors import ConfigurationError
+from app.core.how_to_run import how_to_run
 from app.core.market import Interval
 from app.core.setting_sources import SUFFIX
 from app.core.settings import Settings, load_settings
@@ -98,7 +99,7 @@ Stop with Ctrl-C.""")
 def _collecting(base_url: str, symbol: str, settings: Settings) -> str:
     """How to collect a price."""
     if not settings.collects_without_key:
-        return "\nCollecting a price by request needs an API key here: make keys\n"
+        return f"\nCollecting a price by request needs an API key here: {how_to_run('keys')}\n"
     return f"""
 Collect a price now (without a key, because only this machine can connect):
   $ curl -X POST {base_url}/collect-once/{symbol}

@@ -68,7 +68,7 @@ def read_latest(store: SeriesStore, series: Series, history_days: int, now: floa
         previous,
         missing=_missing(series, state, history_days, now),
         stale=is_stale(state, series.interval, now),
-        message=_message(series, newest, previous),
+        message=_message(series, state, newest, previous),
     )
 
 
@@ -93,10 +93,12 @@ def _missing(series: Series, state: SeriesState, history_days: int, now: float) 
     return selection.missing(0, state.last)
 
 
-def _message(series: Series, newest: Levels | None, previous: Levels | None) -> str | None:
+def _message(
+    series: Series, state: SeriesState, newest: Levels | None, previous: Levels | None
+) -> str | None:
     """Say what is absent. Apart from the pair's name the text is ASCII, at most 300 characters."""
     if newest is None:
-        return nothing_stored(series)
+        return nothing_stored(series, state.checked_at, state.first_tried_at)
     said = []
     if previous is None:
         said.append("No candle is stored before this one, so crossings cannot be told.")

@@ -118,6 +118,26 @@ def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
     assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]\n")
 
 
+def test_the_first_try_of_a_load_is_noted_once_and_stays(store: Store) -> None:
+    store.note_first_try(BTC_DAILY, NOW + 0.5)
+    assert store.state(BTC_DAILY) == replace(EMPTY_SERIES, first_tried_at=NOW)
+    store.note_first_try(BTC_DAILY, NOW + 60)
+    with store.begin(BTC_DAILY) as unit:
+        assert unit.state.first_tried_at == NOW
+        unit.put_candles([candle(day(1), 3)])
+        unit.finish(changed=True, now=NOW + 90)
+    state, _ = store.rows(BTC_DAILY, 0, NOW)
+    assert (state.first, state.first_tried_at) == (day(1), NOW)
+    assert store.read(BTC_DAILY, 20, 0, NOW).state == store.version(BTC_DAILY).state == state
+
+
+def test_a_series_that_an_earlier_program_loaded_has_no_first_try(store: Store) -> None:
+    with store.begin(BTC_DAILY) as unit:
+        unit.finish(changed=False, now=NOW)
+    store.note_first_try(BTC_DAILY, NOW + 60)
+    assert store.state(BTC_DAILY).first_tried_at is None
+
+
 def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:
     candles = [
         Candle(day(1), 2, MAX_PRICE, 1, 3, 2**63 - 1),

@@ -55,7 +55,7 @@ async def gaps(
     candle that must not be used (`/{pair}/quarantine` says why). `absent`: the exchange had none.
     `confirmed-absent`: a day or more later it still had none; `complete` ignores those.
 
-    `make monitor` reports the same. With `--repair` it may call a range `unreachable`: the exchange
+    The operator's monitor reports the same. Its repair may call a range `unreachable`: the exchange
     did not answer that run. This is not stored, so here the range keeps its earlier cause.
 
     The weak `ETag` names all but the two ages, which are those of the moment of the reply. A 304

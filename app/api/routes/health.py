@@ -15,7 +15,6 @@ from app.api.models import (
     ALIVE_EXAMPLE,
     DRAINING,
     HEALTH_EXAMPLE,
-    NO_DATA,
     NO_HEALTH_EXAMPLE,
     NOT_READY_EXAMPLE,
     READY_EXAMPLE,
@@ -26,6 +25,7 @@ from app.api.models import (
 )
 from app.api.parameters import ContextDep
 from app.api.responses import JsonBytes, json_reply
+from app.core.how_to_run import how_to_run
 
 router = APIRouter(tags=["Health"], default_response_class=JsonBytes)
 
@@ -102,8 +102,9 @@ async def ready(context: ContextDep) -> Response:
         return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
     if present:
         return _reply(200, Readiness(status="ready", data="present", cache=_cache(context)))
+    message = f"No data yet: run {how_to_run('load')}."
     return _reply(
-        200, Readiness(status="ready", data="empty", cache=_cache(context), message=NO_DATA)
+        200, Readiness(status="ready", data="empty", cache=_cache(context), message=message)
     )
 
 

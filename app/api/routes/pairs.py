@@ -71,6 +71,6 @@ def _status(coverage: Coverage) -> SeriesStatus:
         checked_at=iso_or_none(coverage.checked_at),
     )
     if coverage.as_of is None:
-        message = nothing_stored(coverage.series)
+        message = nothing_stored(coverage.series, coverage.checked_at, coverage.first_tried_at)
         return status.model_copy(update={"message": message})
     return status

@@ -70,6 +70,13 @@ class SqlSeriesStore:
         with transaction(self._engine) as connection:
             yield SqlSeriesUnit(connection, series)
 
+    def note_first_try(self, series: Series, now: float) -> None:
+        """Store that the first load begins at unix time `now`, unless one was noted or ended."""
+        pair, interval = series.pair.symbol, series.interval.value
+        values = {"pair": pair, "interval": interval, "at": int(now)}
+        with transaction(self._engine) as connection:
+            connection.execute(_FIRST_TRY, values)
+
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
         """The result of `ask` with a store whose reads all go to one server."""
         return self._read(
@@ -194,6 +201,13 @@ def _all(result: Any) -> list[Any]:
 _ADD: Final = text(
     "INSERT INTO series (pair, interval, revision) VALUES (:pair, :interval, 0) "
     "ON CONFLICT DO NOTHING"
+)
+
+_FIRST_TRY: Final = text(
+    "INSERT INTO series (pair, interval, revision, first_tried_at) "
+    "VALUES (:pair, :interval, 0, :at) ON CONFLICT (pair, interval) "
+    "DO UPDATE SET first_tried_at = excluded.first_tried_at "
+    "WHERE series.first_tried_at IS NULL AND series.checked_at IS NULL"
 )
 
 _ASKED: Final = ("first_asked_at", "last_asked_at")

@@ -54,7 +54,7 @@ KEY: Final = ("pair", "interval", "bucket")
 PRICES: Final = ("open", "high", "low", "close", "volume", "volume_text")
 MEANS: Final = tuple(f"mms_{window}" for window in WINDOWS)
 
-STATE_WIDTH: Final = 4
+STATE_WIDTH: Final = 5
 """The number of columns in `state_columns`."""
 
 _MEAN: Final = {window: AVERAGES.c[name] for window, name in zip(WINDOWS, MEANS, strict=True)}
@@ -100,6 +100,7 @@ def state_columns(series: Series) -> tuple[Any, ...]:
         select(func.min(CANDLES.c.bucket)).where(*stored).scalar_subquery(),
         select(func.max(CANDLES.c.bucket)).where(*stored).scalar_subquery(),
         SERIES.c.checked_at,
+        SERIES.c.first_tried_at,
     )
 
 
@@ -113,8 +114,8 @@ def state_of(rows: Sequence[Sequence[Any]]) -> SeriesState:
     """The state that rows beginning with `state_columns` belong to; EMPTY_SERIES without a row."""
     if not rows:
         return EMPTY_SERIES
-    revision, first, last, checked_at = rows[0][:STATE_WIDTH]
-    return SeriesState(revision, first, last, stored_time(checked_at))
+    revision, first, last, checked_at, first_tried_at = rows[0][:STATE_WIDTH]
+    return SeriesState(revision, first, last, stored_time(checked_at), stored_time(first_tried_at))
 
 
 def version(series: Series) -> Select[Any]:

@@ -83,7 +83,7 @@ def test_a_refusal_says_what_is_missing_and_never_repeats_the_key(keyed: Client)
     nothing = keyed.get(READ)
     assert nothing.header("www-authenticate") == 'Bearer realm="mms-api"'
     assert "scope read" in nothing.json()["detail"]
-    assert "make keys" in nothing.json()["detail"]
+    assert "Ask the operator" in nothing.json()["detail"]
     unknown = keyed.get(READ, bearer("quite-secret"))
     assert unknown.header("www-authenticate") == 'Bearer realm="mms-api", error="invalid_token"'
     assert b"quite-secret" not in unknown.body
