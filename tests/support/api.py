@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from app.bootstrap import Runtime
 from app.core.errors import ConfigurationError, MmsError
 from app.core.market import DAY, WINDOWS, AverageRow, Candle, Pair, Series
-from app.core.ports import AverageStore, RequestRate, WarmAverages
+from app.core.ports import AverageStore, RequestRate, SeriesStore, WarmAverages
 from app.core.prices import Coin, PriceReply, PriceSource, RefusedPrice, SpotPrice
 from app.core.setting_edge import Rate
 from app.core.settings import Settings, load_settings
@@ -152,7 +152,7 @@ def close_of(number: int) -> int:
 
 
 def load(
-    store: MemorySeriesStore,
+    store: SeriesStore,
     series: Series = BTC_DAILY,
     *,
     last: int = LAST,
