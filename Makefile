@@ -51,7 +51,7 @@ MAKEOVERRIDES :=
 	keys sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz \
 	topology-check lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check ready-ship \
 	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
-	deploy audit programs
+	deploy audit programs clients-check
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -139,6 +139,7 @@ check-all: ## Run every check there is, as root: an hour (Debian, Ubuntu; instal
 	@$(MAKE) programs
 	@$(MAKE) check
 	@$(MAKE) drills
+	@$(MAKE) clients-check
 	@$(MAKE) image-check ARGS=--install
 	@$(MAKE) compose-check ARGS=--install
 	@$(MAKE) topology-check
@@ -203,6 +204,10 @@ audit: ready-audit ## Judge the workflows, the whole history, and the pinned pac
 programs: ## Install the system programs that the larger checks need (Debian, Ubuntu)
 	@sh scripts/programs.sh
 
+clients-check: ready-dev ## Generate clients in Python and TypeScript, and use them against the demo
+	@sh scripts/tools.sh clients
+	@MMS_TEST_REQUIRE=clients $(PY) -m pytest $(ARGS) tests/tools/test_clients.py
+
 infra-check: ready-dev ## Plan, assert and scan the Terraform of infra/terraform, offline and without an account
 	@sh scripts/tools.sh checkov
 	@$(PY) -m checks.infra $(ARGS)
@@ -215,7 +220,7 @@ lock: ready-dev ## Pin the lists of pyproject.toml with hashes (ARGS=--upgrade)
 	@$(COMPILE) requirements.txt pyproject.toml
 	@$(COMPILE) requirements/dev.txt pyproject.toml --group dev
 	@$(COMPILE) requirements/checks.txt pyproject.toml --group checks
-	@for group in deploy rehearsal audit checkov; do \
+	@for group in deploy rehearsal audit checkov clients; do \
 		$(COMPILE) requirements/$$group.txt --group $$group || exit 1; \
 	done
 

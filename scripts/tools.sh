@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prepare one kind of tools: `sh scripts/tools.sh deploy`, `rehearsal`, `audit` or `checkov`.
+# Prepare one kind of tools: `sh scripts/tools.sh deploy`, `rehearsal`, `audit`,
+# `checkov` or `clients`.
 #
 # They are in .tools/NAME, apart from .venv: tools that ship or judge the application must never
 # choose the versions that it runs with. As in scripts/venv.sh: no cost without a change,
@@ -8,18 +9,22 @@
 set -eu
 
 case ${1:-} in
-    deploy | rehearsal | audit | checkov) ;;
+    deploy | rehearsal | audit | checkov | clients) ;;
     *)
-        echo "usage: sh scripts/tools.sh deploy|rehearsal|audit|checkov" >&2
+        echo "usage: sh scripts/tools.sh deploy|rehearsal|audit|checkov|clients" >&2
         exit 2
         ;;
 esac
 requirements=requirements/$1.txt
 folder=.tools/$1
+packages='' # the folder with a list for npm, if there is one
+[ "$1" != clients ] || packages=tests/tools/clients
 
 say() { printf '%s\n' "$*" >&2; }
 
-if cmp -s "$requirements" "$folder/.installed" && "$folder/bin/python" -I -S -c '' 2>/dev/null; then
+if cmp -s "$requirements" "$folder/.installed" &&
+    { [ -z "$packages" ] || cmp -s "$packages/package-lock.json" "$folder/package-lock.json"; } &&
+    "$folder/bin/python" -I -S -c '' 2>/dev/null; then
     exit 0
 fi
 
@@ -48,6 +53,15 @@ if ! check=$("$folder/bin/python" -m pip --disable-pip-version-check check 2>&1)
     say "$check"
     say "What $requirements pins does not fit together: make lock"
     exit 2
+fi
+if [ -n "$packages" ]; then
+    cp "$packages/package.json" "$packages/package-lock.json" "$folder"
+    # By hash, as above, and without scripts of the packages. npm is a script of node's.
+    if ! PATH="$PWD/$folder/bin:$PATH" npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund \
+        --no-update-notifier --loglevel error >&2; then
+        say "The installation failed; what npm says stands above. Type the same command again to retry."
+        exit 2
+    fi
 fi
 cp "$requirements" "$folder/.stamp"
 mv "$folder/.stamp" "$folder/.installed"

@@ -210,7 +210,7 @@ ROWS_WINDOWS: Final = Parameter(
 )
 INTERVAL: Final = Parameter(
     "interval",
-    "Length of a candle. Default `1d`.",
+    "Length of a candle. Default `1d`, where that is served.",
     {"$ref": "#/components/schemas/Interval"},
 )
 ROWS_LIMIT: Final = Parameter(
@@ -245,13 +245,13 @@ RECORDS_LIMIT: Final = _limit("How many", 1_000)
 PRICES_LIMIT: Final = _limit("How many prices", 10_000)
 COLLECTED_FROM: Final = Parameter(
     "from",
-    "Collected at or after: unix seconds, a date or a date-time with its zone. Default: the first.",
+    "Collected at or after: unix seconds, a date or a date-time with its zone. Default: from the first.",
     MOMENT_SCHEMA,
     other_name="from_ts",
 )
 COLLECTED_TO: Final = Parameter(
     "to",
-    "Collected at or before; a date means all of its day. Default: the last.",
+    "Collected at or before; a date means all of its day. Default: to the last.",
     MOMENT_SCHEMA,
     other_name="to_ts",
 )

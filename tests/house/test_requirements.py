@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -78,6 +79,16 @@ def test_a_list_is_pinned_whole_with_hashes_and_from_no_particular_index(name: s
     assert direct == declared(name), "run `make lock`"
     assert [project for project, (_, hashes) in pinned(name).items() if not hashes] == []
     assert re.findall(r"(?m)^--(?!hash)\S+|://|index-url|find-links|trusted-host", text) == []
+
+
+def test_the_list_for_npm_is_pinned_whole_with_hashes_and_from_no_particular_registry() -> None:
+    folder = ROOT / "tests" / "tools" / "clients"
+    chosen = json.loads((folder / "package.json").read_text())["devDependencies"]
+    root, *packages = json.loads((folder / "package-lock.json").read_text())["packages"].values()
+    assert root["devDependencies"] == chosen
+    assert all(re.fullmatch(r"[0-9.]+", version) for version in chosen.values())
+    assert packages
+    assert all("integrity" in each and "resolved" not in each for each in packages)
 
 
 @pytest.mark.parametrize("name", LISTS)
