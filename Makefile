@@ -34,7 +34,9 @@ EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/a
 	app/domain/revisions.py app/domain/rendering.py app/domain/times.py app/db/cache/*.py \
 	app/db/stores/series.py app/db/stores/statements.py app/testing/*.py app/monitoring/*.py \
 	app/api/access.py app/api/admission.py app/api/origins.py app/api/reply_headers.py \
-	app/core/api_keys.py app/domain/call_budget.py app/db/stores/rate_limiter.py
+	app/core/api_keys.py app/domain/call_budget.py app/db/stores/rate_limiter.py \
+	app/api/negotiation.py app/domain/tables.py app/domain/crossings.py app/services/reasons.py \
+	app/services/latest.py
 comma := ,
 empty :=
 space := $(empty) $(empty)

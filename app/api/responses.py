@@ -46,8 +46,9 @@ from app.core.market import SeriesState, Window
 from app.domain.revisions import changed_at
 from app.domain.tables import PLAIN, Format, Layout
 from app.domain.times import iso
-from app.services.averages import Reading, Selection, why_absent
+from app.services.averages import Reading, Selection
 from app.services.gaps import is_stale
+from app.services.reasons import why_absent
 
 # A client may use a stored reply only after revalidation, which costs little.
 _STALE: Final = (b"x-data-stale", b"true")

@@ -9,8 +9,9 @@ from app.core.market import AverageRow, Candle, Series, SeriesState
 from app.core.ports import SeriesStore
 from app.domain.crossings import LINES, Levels, Trend, crossings, distance, trend
 from app.domain.times import LATEST, served_period
-from app.services.averages import Selection, nothing_stored
+from app.services.averages import Selection
 from app.services.gaps import is_stale
+from app.services.reasons import nothing_stored
 
 
 @dataclass(frozen=True, slots=True)

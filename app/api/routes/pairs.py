@@ -19,8 +19,8 @@ from app.api.responses import (
 from app.core.errors import StoreUnavailable
 from app.core.market import WINDOWS, Series
 from app.domain.times import iso_or_none
-from app.services.averages import nothing_stored
 from app.services.coverage import Coverage
+from app.services.reasons import nothing_stored
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 

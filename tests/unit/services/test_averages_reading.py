@@ -28,10 +28,10 @@ from app.services.averages import (
     read_averages,
     read_candles,
     select,
-    why_absent,
 )
 from app.services.coverage import CoverageCounter
 from app.services.gaps import inspect
+from app.services.reasons import why_absent
 from app.testing.series import MemorySeriesStore
 from tests.support.api import BTC, LAST, NOW, load
 from tests.support.candles import BTC_DAILY
