@@ -36,7 +36,7 @@ from app.core.setting_urls import cache_nodes, host_of
 from app.core.settings import Settings
 from app.db.cache.averages import CachedAverageStore, block_memory
 from app.db.cache.request_rate import LocalRequestRate, Merging
-from app.db.database import Database, open_for_api, open_for_command
+from app.db.database import Database, announce, open_for_api, open_for_command
 from app.db.sqlite import BUSY_SECONDS
 from app.db.stores.host_clocks import SqlHostClocks
 from app.db.stores.leases import SqlLeases
@@ -112,6 +112,18 @@ class Runtime:
         self.resources.close()
 
 
+def announce_database(settings: Settings) -> None:
+    """Log which database this process uses, before anything else is logged.
+
+    Whoever starts an API calls it, once for all its processes; `for_command` does by itself.
+    Raises ConfigurationError where a URL cannot be used.
+    """
+    replica = settings.db_read_url
+    announce(
+        settings.db_url.get_secret_value(), None if replica is None else replica.get_secret_value()
+    )
+
+
 def for_api(settings: Settings, clock: Clock = time.time) -> Runtime:
     """Open what the API works with: a database in which no request waits for ever, and its replica.
 
@@ -170,8 +182,10 @@ def for_command(
     it must exist. `busy_seconds` is how long a write waits for a locked SQLite file. Raises
     StoreError, and ConfigurationError where DB_URL cannot be a SQLite file's.
     """
+    db_url = settings.db_url.get_secret_value()
+    announce(db_url)
     database = open_for_command(
-        settings.db_url.get_secret_value(),
+        db_url,
         create=create,
         migrate=create and settings.env == "dev",
         busy_seconds=busy_seconds,

@@ -58,6 +58,7 @@ def create_app(
         if chosen is None:
             chosen = load_settings()
             configure(chosen.log_level, chosen.log_format, secrets=chosen.secrets())
+            bootstrap.announce_database(chosen)
             log.warning("protocol_limits_missing", problem=_UNLIMITED)
         runtime = build(chosen)
         try:

@@ -88,6 +88,7 @@ def run(
     cannot.
     """
     with listening(settings.host, settings.port) as listeners:
+        bootstrap.announce_database(settings)
         urls = [_url(each) for each in listeners]
 
         def ready() -> None:

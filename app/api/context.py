@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.api.checks import Checks
@@ -15,7 +16,7 @@ from app.bootstrap import Runtime
 from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair, Series
-from app.core.prices import Coin, PriceSource
+from app.core.prices import COIN_IDS, Coin, PriceSource, spelt
 from app.services.coverage import CoverageCounter
 from app.services.gaps import Inspector
 
@@ -94,10 +95,17 @@ class Context:
             pairs = self.runtime.settings.allowed_pairs
             legacy = ", ".join(served.legacy for served in pairs)
             symbols = ", ".join(served.symbol for served in pairs)
-            raise UnsupportedPair(
-                f"{shortened(text)!r} is not served: use one of {legacy} (or {symbols})."
-            )
+            meant = self.meant_pair(text)
+            allowed = f"use one of {legacy} (or {symbols}).{_way_to_pair(text)}"
+            if meant is not None:
+                allowed = f"did you mean {meant} (or {meant.symbol})?"
+            raise UnsupportedPair(f"{shortened(text)!r} is not served: {allowed}")
         return pair
+
+    def meant_pair(self, text: str) -> Pair | None:
+        """The served pair that `text` means in another spelling than ours, if any."""
+        meant = Pair.meant(text)
+        return meant if meant in self._pairs.values() else None
 
     def interval(self, text: str) -> Interval:
         """The served interval that `text` names. Raises UnsupportedInterval, which lists them."""
@@ -105,7 +113,8 @@ class Context:
         if interval is None:
             served = ", ".join(self._intervals)
             raise UnsupportedInterval(
-                f"interval={shortened(text)!r} is not served: use one of {served}."
+                f"interval={shortened(text)!r} is not served: use one of {served}. "
+                f"{_way_to_interval(text)}"
             )
         return interval
 
@@ -115,5 +124,34 @@ class Context:
         if coin is None:
             raise UnsupportedSymbol(
                 f"Unsupported symbol {shortened(text)!r}: use one of {', '.join(self._coins)}."
+                f"{_way_to_coin(text)}"
             )
         return coin
+
+
+def _way_to_pair(text: str) -> str:
+    """How the pair that `text` may name comes to be served; empty where it names none."""
+    pair = Pair.meant(text)
+    with suppress(UnsupportedPair):
+        pair = Pair.parse(text)
+    if pair is None:
+        return ""
+    return f" The operator of this service can add {pair.symbol} to ALLOWED_PAIRS."
+
+
+def _way_to_interval(text: str) -> str:
+    """How an interval comes to be served, or which ones can be."""
+    try:
+        Interval.parse(text)
+    except UnsupportedInterval:
+        return f"The service can have {', '.join(each.value for each in Interval)}, and no others."
+    return "The operator of this service can add it to INTERVALS."
+
+
+def _way_to_coin(text: str) -> str:
+    """How a coin comes to be collected; empty where `text` cannot be its symbol."""
+    symbol = spelt(text)
+    if not symbol:
+        return ""
+    written = symbol if symbol in COIN_IDS else f"{symbol}:coingecko-id"
+    return f" The operator of this service can add it to ALLOWED_SYMBOLS, as {written}."

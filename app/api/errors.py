@@ -24,6 +24,8 @@ log = structlog.get_logger()
 PROBLEM_JSON: Final = "application/problem+json"
 _LONGEST_PATH: Final = 200
 _SHOWN: Final = 40
+_PAIR_AND_MORE: Final = 3
+"""The parts of /btc/brl and an empty one before them; of /btc/brl/mms there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         400,
         "unsupported-pair",
         "The pair is not served",
-        "'BRLXYZ' is not served: use one of BRLBTC, BRLETH (or BTC-BRL, ETH-BRL).",
+        "'BRLXYZ' is not served: use one of BRLBTC, BRLETH (or BTC-BRL, ETH-BRL). The operator of "
+        "this service can add XYZ-BRL to ALLOWED_PAIRS.",
     ),
     errors.UnsupportedRange: Answer(
         400,
@@ -135,13 +138,15 @@ ANSWERS: Final[Mapping[type[errors.MmsError], Answer]] = {
         400,
         "unsupported-interval",
         "The interval is not served",
-        "interval='2d' is not served: use one of 1d.",
+        "interval='2d' is not served: use one of 1d. The service can have 1m, 15m, 1h, 3h, 1d, and no "
+        "others.",
     ),
     errors.UnsupportedSymbol: Answer(
         400,
         "unsupported-symbol",
         "The symbol's price is not collected",
-        "Unsupported symbol 'DOGE': use one of BTC, ETH, SOL, ADA, DOT.",
+        "Unsupported symbol 'DOGE': use one of BTC, ETH, SOL, ADA, DOT. The operator of this service "
+        "can add it to ALLOWED_SYMBOLS, as DOGE:coingecko-id.",
     ),
     errors.ReversedPeriod: Answer(
         400,
@@ -345,9 +350,13 @@ async def _of_routing(request: Request, error: Exception) -> Response:
         path = f"{path[:_LONGEST_PATH]}…"
     if error.status_code == HTTPStatus.NOT_FOUND:
         answer = NOT_FOUND
-        docs = f"{request.scope.get('root_path', '')}/docs"
-        leads_on = f"; {docs} lists what there is" if request.state.context.has_docs else ""
-        detail = f"There is nothing at {path}{leads_on}."
+        context, root = request.state.context, request.scope.get("root_path", "")
+        leads_on = f"; {root}/docs lists what there is." if context.has_docs else "."
+        parts = request.scope["path"].removeprefix(root).split("/")
+        meant = context.meant_pair("/".join(parts[1:3])) if len(parts) > _PAIR_AND_MORE else None
+        if meant is not None:
+            leads_on += f" Did you mean the pair {meant} (or {meant.symbol})?"
+        detail = f"There is nothing at {path}{leads_on}"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # HEAD works wherever GET does (`app.api.middleware`), but the router does not know that.
         methods = set(headers.get("Allow", "").split(", "))

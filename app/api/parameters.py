@@ -549,6 +549,11 @@ def _window(text: str, name: str) -> Window:
     shown = shortened(text)
     if _INTEGER.fullmatch(text):
         raise UnsupportedRange(f"{name}={shown} is not computed: {_WHICH_WINDOWS}.")
+    if name == RANGE.name and all(item in _WINDOWS for item in text.split(",")):
+        raise InvalidParameter(
+            f"{name}={shown} is more than one window, and this request answers one: the same pair's "
+            f"candles?windows={shown} has several."
+        )
     raise InvalidParameter(f"{name}={shown!r} is not a whole number: {_WHICH_WINDOWS}.")
 
 

@@ -31,7 +31,7 @@ from app.core.ports import Clock
 from app.core.settings import Settings
 from app.db.backup.archive import Content
 from app.db.backup.content import back_up, restore
-from app.db.database import open_engine, require_file
+from app.db.database import announce, open_engine, require_file
 
 
 def main(
@@ -60,6 +60,7 @@ def main(
 
 
 def _content(options: argparse.Namespace, db_url: str, clock: Clock) -> Content:
+    announce(db_url)
     if options.command != "restore":
         require_file(db_url)
     engine = open_engine(db_url)

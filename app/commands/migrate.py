@@ -14,7 +14,7 @@ from app.commands.command import DONE, NOT_STARTED, CommandFailed, command_parse
 from app.core.errors import MmsError
 from app.core.settings import Settings
 from app.db import schema
-from app.db.database import open_engine
+from app.db.database import announce, open_engine
 from app.db.sqlite import require_sound
 
 COMMAND = "migrate"
@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m app.commands.
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     try:
-        engine = open_engine(settings.db_url.get_secret_value())
+        db_url = settings.db_url.get_secret_value()
+        announce(db_url)
+        engine = open_engine(db_url)
         try:
             require_sound(engine)
             migrated = schema.migrate(engine)

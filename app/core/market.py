@@ -6,6 +6,7 @@ All values are frozen. Prices are fixed point: whole multiples of 1e-8 in a 64-b
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -42,6 +43,11 @@ MAX_PRICE: Final = (2**63 - 1) // WINDOWS[-1]
 # USDT is not read as USD + T….
 _QUOTES: Final = ("USDT", "USDC", "BRL", "USD", "EUR", "BTC")
 
+_RANKS: Final = {"BRL": 0, "USD": 0, "EUR": 0, "USDT": 1, "USDC": 1, "BTC": 2}
+"""Of two quote currencies the one of the lower rank prices the other: BTC has a price in BRL."""
+
+_SEPARATORS: Final = re.compile("[-_/: ]")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pair:
@@ -67,14 +73,15 @@ class Pair:
     def parse(cls, text: str) -> Pair:
         """Read `BTC-BRL` or `BRLBTC`, any case.
 
-        Raises UnsupportedPair where the text is neither. Does not check whether the pair is served.
+        Raises UnsupportedPair where the text is neither; it asks for what the text may mean. Does
+        not check whether the pair is served.
         """
         name = names.cased(text.strip())
         base, hyphen, quote = name.rpartition("-")
         if not hyphen:
             quote = next((q for q in _QUOTES if name.startswith(q) and name != q), "")
             base = name.removeprefix(quote)
-            if base.startswith("_"):  # BTC_BRL, another program's spelling of BTC-BRL
+            if base.startswith("_") or _reversed(base, quote):  # BTC_BRL and BTCBRL: see `meant`
                 base = ""
         problem = "is not a trading pair"
         try:
@@ -84,9 +91,32 @@ class Pair:
         except names.UnusableName as error:
             if base and quote:
                 problem = str(error)
+        meant = cls.meant(text)
+        hint = "write" if meant is None else f"did you mean {meant} (or {meant.symbol})? Write"
         raise UnsupportedPair(
-            f"{text!r} {problem}: write BASE-QUOTE such as BTC-BRL, or QUOTE+BASE such as BRLBTC."
+            f"{text!r} {problem}: {hint} BASE-QUOTE such as BTC-BRL, or QUOTE+BASE such as BRLBTC."
         )
+
+    @classmethod
+    def meant(cls, text: str) -> Pair | None:
+        """The pair that `BTCBRL`, `BTC/BRL` or `BTC_BRL` means, none of which `parse` reads."""
+        name = names.cased(text.strip())
+        parts = _SEPARATORS.split(name)
+        if len(parts) == 1:
+            quote = next((q for q in _QUOTES if name.endswith(q)), "")
+            parts = [name.removesuffix(quote), quote]
+        if len(parts) != 2 or parts[0] == parts[1]:
+            return None
+        base, quote = reversed(parts) if _reversed(*parts) else parts
+        try:
+            return cls(names.currency(base), names.currency(quote))
+        except names.UnusableName:
+            return None
+
+
+def _reversed(base: str, quote: str) -> bool:
+    """Whether both price other currencies, and `base` is the one that would price `quote`."""
+    return base in _RANKS and quote in _RANKS and _RANKS[base] < _RANKS[quote]
 
 
 class Interval(Enum):

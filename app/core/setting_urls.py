@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 # The URLs that SQLAlchemy reads, except those that it misreads. A second @ means that the password
 # was not escaped: the part between the two would appear in the name of a host. So would the end of
 # a password in the query: there it must not have an @ either.
+_ALIAS: Final = "postgres://"  # libpq reads it too, and hosts such as Heroku write it
 _FILE: Final = re.compile(r"sqlite://(?:[/?].*)?")
 _SERVER: Final = re.compile(
     r"""postgresql(?:\+psycopg)?://
@@ -36,7 +37,8 @@ _PLACES: Final = ("host", "port", "target_session_attrs")
 
 
 def database_url(url: str) -> str:
-    """Check the URL of a SQLite file or a PostgreSQL database; returns it unchanged."""
+    """Check the URL of a SQLite file or a PostgreSQL database; returns it, with `postgresql:`."""
+    url = _in_full(url)
     if not (url.isprintable() and (_FILE.fullmatch(url) or _server(url))):
         raise PydanticCustomError(
             "db_url",
@@ -47,9 +49,10 @@ def database_url(url: str) -> str:
 
 
 def replica_url(url: str) -> str | None:
-    """Check the URL of a PostgreSQL replica; returns it, or None for an empty one or `none://`."""
+    """Check the URL of a PostgreSQL replica, as `database_url` does; None for none or `none://`."""
     if not url or url == "none://":
         return None
+    url = _in_full(url)
     if not (url.isprintable() and _server(url)):
         raise PydanticCustomError(
             "db_read_url",
@@ -58,6 +61,11 @@ def replica_url(url: str) -> str | None:
             "or leave it empty",
         )
     return url
+
+
+def _in_full(url: str) -> str:
+    """The URL with SQLAlchemy's name of PostgreSQL, the only one that the rest of us sees."""
+    return f"postgresql://{url.removeprefix(_ALIAS)}" if url.startswith(_ALIAS) else url
 
 
 def is_sqlite(db_url: str) -> bool:

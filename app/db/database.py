@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
+from app.core.logging import structlog
 from app.core.prices import PriceStore
 from app.core.setting_urls import is_sqlite
 from app.db import schema, session, sqlite
 from app.db.stores.prices import SqlPriceStore
 from app.db.stores.series import SqlSeriesStore
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,25 @@ class Database:
         """Close every connection."""
         self.engine.dispose()
         self.reads.dispose()
+
+
+def announce(db_url: str, read_url: str | None = None) -> None:
+    """Log which database a process is about to use: the first line of every start.
+
+    A file has its whole path, a server its host, port and the database's name, never a user or a
+    password. Raises ConfigurationError where a URL cannot be used.
+    """
+    reads = {} if read_url is None else {"reads": described(read_url, "DB_READ_URL")}
+    log.info("database_in_use", database=described(db_url), **reads)
+
+
+def described(url: str, setting: str = "DB_URL") -> str:
+    """The place of a database, as `announce` logs it. Raises ConfigurationError."""
+    if is_sqlite(url):
+        return str(sqlite.file_of(make_url(url)).absolute())
+    from app.db import postgres  # noqa: PLC0415 - its driver is not needed for SQLite
+
+    return postgres.described(postgres.server_url(url, setting))
 
 
 def open_for_command(

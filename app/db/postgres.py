@@ -212,6 +212,23 @@ def open_reads(db_url: str, read_url: str | None, recycle: float = RECYCLE) -> E
     return engine
 
 
+def described(url: URL) -> str:
+    """The `host:port` of each server in a URL, and the database's name.
+
+    What the URL leaves out is libpq's default; a host without any is the machine's own, `local`.
+    """
+    defaults = {
+        option.keyword.decode(): (option.val or b"").decode()
+        for option in psycopg.pq.Conninfo.get_defaults()
+    }
+    places = [
+        f"{host or defaults['host'] or 'local'}:{port or defaults['port']}"
+        for host, port in _servers(url)
+    ]
+    name = url.database or url.query.get("dbname") or defaults["dbname"]
+    return f"{','.join(places)}/{name}"
+
+
 def _bounded(url: URL, where: dict[str, str], **pool: Any) -> Engine:
     return open_server(url, _TCP, where, BoundedConnection, **pool)
 

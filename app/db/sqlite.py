@@ -24,7 +24,10 @@ from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from app.core.errors import ConfigurationError, StoreUnusable
 from app.core.how_to_run import how_to_run
+from app.core.logging import structlog
 from app.db.session import POOL, SQLITE, is_locked, reading
+
+log = structlog.get_logger()
 
 BUSY_SECONDS: Final = 5
 """Seconds that a write waits for a locked SQLite file. Not even a signal ends that wait."""
@@ -60,7 +63,8 @@ def open_file(url: URL, busy_seconds: float = BUSY_SECONDS) -> Engine:
     query = {} if mode is None else {"mode": mode, "uri": "true"}
     url = URL.create(SQLITE, database=str(file), query=query)
     try:
-        _make_folder(file.parent)
+        if _make_folder(file.parent):
+            log.info("database_folder_created", path=str(file.parent.absolute()))
     except OSError as error:
         raise ConfigurationError(
             f"DB_URL's folder {file.parent} cannot be created: {error.strerror}"
@@ -83,12 +87,17 @@ def open_file(url: URL, busy_seconds: float = BUSY_SECONDS) -> Engine:
     return engine
 
 
-def _make_folder(folder: Path) -> None:
-    """Create a folder and those above it for their owner alone, except what exists."""
-    if not folder.is_dir():
-        if folder.parent != folder:
-            _make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
+def _make_folder(folder: Path) -> bool:
+    """Create a folder and those above it for their owner alone, except what exists.
+
+    Returns whether there was anything to create.
+    """
+    if folder.is_dir():
+        return False
+    if folder.parent != folder:
+        _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return True
 
 
 def file_of(url: URL) -> Path:

@@ -112,7 +112,10 @@ def test_a_signal_to_a_command_at_work_has_its_line_and_its_exit_code(
             with connection:
                 assert connection.recv(1)
                 child.send_signal(number)
-                assert ended(child) == (128 + number, said)
+                code, lines = ended(child)
+                first, *rest = lines.splitlines(keepends=True)
+                assert json.loads(first)["event"] == "database_in_use"
+                assert (code, rest) == (128 + number, [said])
 
 
 def test_a_second_interrupt_ends_a_server_at_once_and_without_a_traceback(tmp_path: Path) -> None:

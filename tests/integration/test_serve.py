@@ -36,6 +36,9 @@ def connected(url: str) -> socket.socket:
 
 def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> None:
     with process(tmp_path, "-m", "app.serve", "--port", "0") as child:
+        assert child.stderr is not None
+        first = json.loads(child.stderr.readline())
+        assert (first["event"], first["database"]) == ("database_in_use", f"{tmp_path / 'mms.db'}")
         url = url_in_log(child)
         assert httpx.get(f"{url}/readyz", timeout=DEADLINE).json()["data"] == "empty"
         got = httpx.get(f"{url}{READ}", timeout=DEADLINE)

@@ -75,7 +75,7 @@ def ask_over(connection: socket.socket) -> None:
     """Ask an API over the connection whether it is alive, and read the whole reply."""
     connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
     said = b""
-    while not said.endswith(b"}"):
+    while not said.endswith(b"}\n"):
         part = connection.recv(65_536)
         assert part, f"closed after {said!r}"
         said += part

@@ -50,6 +50,11 @@ def test_an_unsupported_symbol_is_400_and_the_supported_ones_are_named(
     assert "BTC, ETH, SOL, ADA, DOT" in got.json()["detail"]
 
 
+def test_an_unsupported_symbol_is_told_how_it_comes_to_be_collected(api: Client) -> None:
+    detail = api.get("/history/xrp").json()["detail"]
+    assert detail.endswith("can add it to ALLOWED_SYMBOLS, as XRP:coingecko-id.")
+
+
 def test_symbols_are_read_in_any_case(api: Client, source: FakePrices) -> None:
     for symbol in ("btc", "BTC", "Btc"):
         assert api.ask("POST", f"/collect-once/{symbol}").json()["symbol"] == "BTC"

@@ -39,11 +39,22 @@ def test_a_url_that_sqlalchemy_reads_is_taken_as_it_is(url: str) -> None:
     assert settings(db_url=url).db_url.get_secret_value() == url
 
 
+def test_the_short_name_of_postgresql_is_read_as_the_long_one() -> None:
+    """libpq takes both; hosts such as Heroku write the short one."""
+    read = settings(
+        db_url="postgres://mms:secret@h/n", db_read_url="postgres://mms:secret@replica/n"
+    )
+    assert read.db_url.get_secret_value() == "postgresql://mms:secret@h/n"
+    assert read.db_read_url is not None
+    assert read.db_read_url.get_secret_value() == "postgresql://mms:secret@replica/n"
+    assert "secret" in read.secrets()
+
+
 @pytest.mark.parametrize(
     "url",
     [
         *["x", "sqlite:mms.db", "sqlite://mms:secret@db/mms", "sqlite://folder/mms.db"],
-        *["mysql://u:secret@h/n", "postgres://u:secret@h/n", " postgresql://u:secret@h/n"],
+        *["mysql://u:secret@h/n", "postgres:/u:secret@h/n", " postgresql://u:secret@h/n"],
         *[
             "postgresql://u:sec@ret@h/n",
             "postgresql://u:se@c/ret@h/n",
