@@ -51,6 +51,7 @@ RUN ln -s /data /opt/mms/data
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    MMS_FRONT=image \
     ENV=prod \
     HOST=0.0.0.0 \
     PORT=8000

@@ -41,6 +41,9 @@ space := $(empty) $(empty)
 # Judged only after all tests, with PostgreSQL and memcached; otherwise it says why not.
 JUDGE_BRANCHES = $(PY) -m checks.branches '$(subst $(space),$(comma),$(strip $(EVERY_BRANCH)))'
 
+# How an operator types a command here; messages name it so (app/core/how_to_run.py).
+export MMS_FRONT := make
+
 # ARGS are for the command on the command line, not for a make that it may call.
 MAKEOVERRIDES :=
 

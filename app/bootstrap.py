@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from app.core.api_keys import COLLECT, READ
 from app.core.errors import ConfigurationError
+from app.core.how_to_run import how_to_run
 from app.core.logging import structlog
 from app.core.market import AverageSlice, Series, Window
 from app.core.ports import (
@@ -146,13 +147,13 @@ def _require_access(settings: Settings) -> None:
         )
     if prod and settings.collect_access == "key" and not settings.has_key_to(COLLECT):
         raise ConfigurationError(
-            "API_KEYS has no key with the scope collect and ENV is prod: make one with make keys "
-            "and write its entry into API_KEYS, or set COLLECT_ACCESS=off"
+            "API_KEYS has no key with the scope collect and ENV is prod: make one with "
+            f"{how_to_run('keys')} and write its entry into API_KEYS, or set COLLECT_ACCESS=off"
         )
     if settings.read_access == "key" and not settings.has_key_to(READ):
         raise ConfigurationError(
-            "API_KEYS has no key with the scope read and READ_ACCESS is key: make one with make keys "
-            "and write its entry into API_KEYS, or set READ_ACCESS=open"
+            "API_KEYS has no key with the scope read and READ_ACCESS is key: make one with "
+            f"{how_to_run('keys')} and write its entry into API_KEYS, or set READ_ACCESS=open"
         )
 
 

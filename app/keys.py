@@ -37,6 +37,7 @@ from app.core.api_keys import (
     new_key,
     scopes_of,
 )
+from app.core.how_to_run import how_to_run
 from app.core.ports import Clock
 from app.core.settings import load_settings
 
@@ -182,7 +183,8 @@ def _list(options: argparse.Namespace, today: date) -> int:
         head = ("id", "scopes", "last_day", "days_left", "digest")
         output.table(head, [_row(key, today) for key in keys])
     else:
-        output.line("no key in API_KEYS or the file of API_KEYS_FILE; make keys makes one")
+        new = how_to_run("keys")
+        output.line(f"no key in API_KEYS or the file of API_KEYS_FILE; {new} makes one")
     if options.json:
         entries = [
             {

@@ -14,13 +14,13 @@ from app import __version__, bootstrap
 from app.api.admission import Admission
 from app.api.compression import Compression
 from app.api.context import Context
-from app.api.document import document
+from app.api.document import TAGS, document
 from app.api.edge import Edge
 from app.api.errors import handle_errors
 from app.api.fast_path import FastPath
 from app.api.middleware import HeadAsGet, RootPath
 from app.api.responses import wrong_method
-from app.api.routes import anomalies, averages, docs, gaps, health, pairs, prices, records
+from app.api.routes import anomalies, averages, docs, gaps, health, latest, pairs, prices, records
 from app.bootstrap import Runtime
 from app.core.logging import configure, flush, structlog
 from app.core.settings import Settings, load_settings
@@ -90,6 +90,7 @@ def create_app(
         title="MMS API",
         version=__version__,
         description=_ABOUT,
+        openapi_tags=TAGS,
         lifespan=lifespan,
         responses=wrong_method(),
         # A redirect repeats the query undecoded, and fails on bytes that are not UTF-8.
@@ -98,7 +99,7 @@ def create_app(
     )
     handle_errors(api)
     # Prices come first: their paths must not be read as those of a pair.
-    modules = (prices, averages, anomalies, gaps, records, pairs, health)
+    modules = (prices, averages, latest, anomalies, gaps, records, pairs, health)
     for module in modules:
         api.include_router(module.router)
     # The last one added is the outermost.

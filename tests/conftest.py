@@ -11,6 +11,7 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
+from app.core.how_to_run import FRONT
 from tests.support import memcached as memcached_support
 from tests.support import pgbouncer, postgres
 from tests.support.memcached import Memcached
@@ -22,6 +23,9 @@ settings.load_profile("house")
 settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=5_000)
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# `make check` sets it, and pytest alone does not: messages name commands as one of both.
+os.environ.pop(FRONT, None)
 
 
 def pytest_xdist_auto_num_workers() -> int:

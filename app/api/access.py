@@ -170,7 +170,7 @@ class Access:
         if not sent:
             detail = (
                 f"This needs an API key with the scope {scope}: send it as Authorization: Bearer KEY. "
-                "The operator makes one with make keys."
+                "Ask the operator of this service for one."
             )
             return "", _unauthorized(detail)
         match = _BEARER.fullmatch(sent[0].strip())

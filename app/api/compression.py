@@ -20,12 +20,14 @@ LEAST: Final = 1_000
 LARGE: Final = 100_000
 """Bytes from which a body is compressed in a thread: the event loop would stand still for long."""
 
-VARY: Final = (b"vary", b"Accept-Encoding")
+VARY: Final = (b"vary", b"Accept, Accept-Encoding")
+"""What replies depend on: the formats (`app.api.negotiation`) and the codings of a client."""
 
 _LEVEL: Final = 4
 _NAMES: Final = (b"gzip", b"x-gzip", b"*")
 _SHORT: Final = 200
-_TEXTS: Final = (b"application/json", b"application/problem+json", b"text/")
+_ROWS: Final = (b"application/x-ndjson", b"application/vnd.mms.")
+_TEXTS: Final = (b"application/json", b"application/problem+json", b"text/", *_ROWS)
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -107,7 +109,7 @@ class Compression:
             headers, body = list(start["headers"]), message.get("body", b"")
             whole = not message.get("more_body", False)
             if whole and (start["status"] == HTTPStatus.NOT_MODIFIED or _is_text(headers)):
-                if VARY not in headers:
+                if not any(name == VARY[0] for name, _ in headers):
                     headers.append(VARY)
                 packs = accepted and start["status"] != HTTPStatus.PARTIAL_CONTENT
                 if packs and is_large(body):

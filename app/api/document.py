@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from datetime import date, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -10,9 +13,9 @@ from fastapi import FastAPI
 from app.api.admission import HEALTH
 from app.api.context import Context
 from app.api.errors import FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED, Answer
-from app.api.responses import problem_reply
+from app.api.responses import COMPONENTS, problem_reply
 from app.core import names
-from app.core.market import Interval
+from app.core.market import DAY, WINDOWS, Interval
 
 _OTHERS: Final = (*FROM_THE_EDGE, NOT_FOUND)
 """What may be answered in the place of any route."""
@@ -23,8 +26,26 @@ _OF_KEYS: Final = (UNAUTHORIZED, FORBIDDEN)
 _KEY: Final = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key, which the operator makes with `make keys`.",
+    "description": "An API key, which the operator of this service gives.",
 }
+
+TAGS: Final = [
+    {
+        "name": "Series",
+        "description": "Averages and candles of each pair: what is stored, what is missing, and "
+        "what was refused or changed.",
+    },
+    {"name": "Prices", "description": "Spot prices of coins, as they were collected."},
+    {"name": "Health", "description": "For probes and load balancers."},
+]
+"""The parts of the document, in the order in which one reads them."""
+
+_EXAMPLES_DAY: Final = 1_711_756_800 // DAY
+"""2024-03-30, the day on which the examples of replies were taken."""
+_EXAMPLES_SECONDS: Final = range(1_650_000_000, 1_720_000_000)
+_DATE: Final = re.compile(r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2}")
+_SECONDS: Final = re.compile(r"\b1[67][0-9]{8}\b")
+_HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} 20[0-9]{2} [0-9:]{8} GMT")
 
 _SPECIAL: Final = frozenset(r"\^$.*+?()[]{}|/")
 """The characters that mean something in a pattern of ECMAScript."""
@@ -38,12 +59,16 @@ def document(api: FastAPI, context: Context) -> dict[str, Any]:
         others = (*_OTHERS, *_OF_KEYS)
         replies |= {answer.code: problem_reply(answer, answer.example) for answer in others}
         schema["components"]["securitySchemes"] = {"key": _KEY}
+        schema["components"]["schemas"] |= COMPONENTS["schemas"] | _enums(context)
+        schema["components"]["headers"] = COMPONENTS["headers"]
         if context.root_path:
             schema["servers"] = [{"url": context.root_path}]
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
                 _secure(method, path, operation, context)
                 _complete(path, operation, context)
+        days = int(context.runtime.clock()) // DAY - _EXAMPLES_DAY
+        api.openapi_schema = _recent(schema, days)
     assert api.openapi_schema is not None
     return api.openapi_schema
 
@@ -89,12 +114,54 @@ def _allow(parameter: dict[str, Any], context: Context) -> None:
         coins = settings.allowed_symbols
         parameter["schema"]["pattern"] = any_case(coin.symbol for coin in coins)
         parameter["example"] = coins[0].symbol
-    elif parameter["name"] == "interval":
-        parameter["schema"]["enum"] = [interval.value for interval in settings.intervals]
-        if Interval.DAY not in settings.intervals:
-            del parameter["schema"]["default"]
-            parameter["required"] = True
-            parameter["example"] = settings.intervals[0].value
+    elif parameter["name"] == "interval" and Interval.DAY not in settings.intervals:
+        parameter["required"] = True
+        parameter["example"] = settings.intervals[0].value
+
+
+def _enums(context: Context) -> dict[str, Any]:
+    """The schemas of parameters whose values begin with a digit, with names for programs."""
+    intervals = context.runtime.settings.intervals
+    return {
+        "Window": {
+            "type": "integer",
+            "enum": list(WINDOWS),
+            "x-enum-varnames": [f"WINDOW_{window}" for window in WINDOWS],
+        },
+        "Interval": {
+            "type": "string",
+            "enum": [interval.value for interval in intervals],
+            "x-enum-varnames": [interval.name for interval in intervals],
+        },
+    }
+
+
+def _recent(part: Any, days: int, *, example: bool = False) -> Any:
+    """The part of the document, the times in its examples moved by `days`.
+
+    A fresh installation has the data of its last year, and a reader may try what an example shows.
+    """
+    if isinstance(part, dict):
+        return {
+            name: _recent(value, days, example=example or name in ("example", "examples"))
+            for name, value in part.items()
+        }
+    if isinstance(part, list):
+        return [_recent(value, days, example=example) for value in part]
+    if not example:
+        return part
+    if isinstance(part, int) and part in _EXAMPLES_SECONDS:
+        return part + days * DAY
+    return _recent_text(part, timedelta(days)) if isinstance(part, str) else part
+
+
+def _recent_text(text: str, by: timedelta) -> str:
+    def moved(found: re.Match[str]) -> str:
+        return format_datetime(parsedate_to_datetime(found[0]) + by, usegmt=True)
+
+    text = _DATE.sub(lambda found: (date.fromisoformat(found[0]) + by).isoformat(), text)
+    text = _SECONDS.sub(lambda found: str(int(found[0]) + int(by.total_seconds())), text)
+    return _HTTP_DATE.sub(moved, text)
 
 
 def any_case(allowed: Iterable[str]) -> str:

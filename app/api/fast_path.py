@@ -21,13 +21,15 @@ from starlette.types import Scope
 
 from app.api.compression import RawHeaders, accepts_gzip, gzipped, is_large
 from app.api.context import Context
-from app.api.parameters import averages_request
+from app.api.negotiation import accepted
+from app.api.parameters import plain_averages
 from app.api.responses import SeriesReply, averages_reply, headers_of_304, is_held
 from app.core.errors import InvalidRequest
 from app.core.market import Series, SeriesState
 from app.core.ports import WarmAverages
 from app.core.settings import OWN_ADDRESSES
 from app.db.cache.memory import MemoryCache
+from app.domain.tables import Format
 from app.services.averages import Selection, next_change, warm_averages
 
 CAPACITY: Final = 32 * 1024 * 1024
@@ -106,6 +108,8 @@ class FastPath:
         headers = dict(fields)
         if len(headers) != len(fields):
             return None  # several lines of one header are one list, which the ordinary route reads
+        if accepted(headers.get(b"accept")) is not Format.JSON:
+            return None
         key = path, scope["query_string"], accepts_gzip(headers.get(b"accept-encoding"))
         kept = self._kept.get(key)
         if kept is not None:
@@ -122,9 +126,12 @@ class FastPath:
         """The answer from averages in memory; `request` are the request's headers."""
         _, query, gzip = key
         try:
-            buckets, window = averages_request(self._context, pair, query)
+            plain = plain_averages(self._context, pair, query)
         except InvalidRequest:
             return None
+        if plain is None:
+            return None
+        buckets, window = plain
         reading = warm_averages(self._warm, window, buckets)
         if reading is None:
             return None

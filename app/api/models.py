@@ -63,6 +63,71 @@ CANDLES_EXAMPLE: Final = [
 ]
 
 
+class Levels(Reply):
+    """The close of one bucket, with its averages."""
+
+    timestamp: int = Field(description="Start of the bucket, unix seconds, UTC.")
+    close: float
+    mms_20: float | None = Field(description="Null where it does not exist.")
+    mms_50: float | None = Field(description="Null where it does not exist.")
+    mms_200: float | None = Field(description="Null where it does not exist.")
+
+
+class LatestCandle(Reply):
+    """The newest stored candle of a series, and what has just crossed."""
+
+    pair: str = Field(description="QUOTE+BASE, as in the addresses.")
+    interval: str
+    timestamp: int | None = Field(
+        description="Start of the bucket, unix seconds, UTC; null where nothing is stored."
+    )
+    closed_at: int | None = Field(description="End of the bucket, unix seconds, UTC.")
+    close: float | None
+    mms_20: float | None = Field(description="Null where it does not exist.")
+    mms_50: float | None = Field(description="Null where it does not exist.")
+    mms_200: float | None = Field(description="Null where it does not exist.")
+    previous: Levels | None = Field(description="The stored candle before it.")
+    distance_200: str | None = Field(
+        description="(close - mms_200) / mms_200, rounded half to even at 4 places."
+    )
+    trend: Literal["above", "at", "below"] | None = Field(
+        description="On which side of mms_200 the close lies."
+    )
+    crossed: tuple[str, ...] = Field(
+        description="What crossed since the bucket before: `close>mms_200` upwards, "
+        "`mms_50<mms_200` downwards. Empty where the candle right before is missing."
+    )
+    as_of: str | None = Field(description="Newest stored bucket of the series.")
+    stale: bool = Field(description="The exchange has had a newer closed bucket for too long.")
+    message: str | None = Field(
+        default=None, description="Only where something is absent: what, and where to see why."
+    )
+
+
+LATEST_EXAMPLE: Final = {
+    "pair": "BRLBTC",
+    "interval": "1d",
+    "timestamp": 1711670400,
+    "closed_at": 1711756800,
+    "close": 349000.00000001,
+    "mms_20": 344013.01851597,
+    "mms_50": 306486.96789567,
+    "mms_200": 213766.2485892,
+    "previous": {
+        "timestamp": 1711584000,
+        "close": 342100.5,
+        "mms_20": 342881.46050217,
+        "mms_50": 303914.27064815,
+        "mms_200": 212731.50912404,
+    },
+    "distance_200": "0.6326",
+    "trend": "above",
+    "crossed": ["close>mms_20"],
+    "as_of": "2024-03-29T00:00:00Z",
+    "stale": False,
+}
+
+
 class SeriesStatus(Reply):
     """One served series: a pair at an interval."""
 
@@ -85,7 +150,7 @@ class SeriesStatus(Reply):
     message: str | None = Field(default=None, description="What to do where nothing is stored.")
 
 
-class Pairs(Reply):
+class ServedSeries(Reply):
     """Every served series."""
 
     pairs: tuple[SeriesStatus, ...]
@@ -124,7 +189,7 @@ class GapRange(Reply):
     )
 
 
-class Gaps(Reply):
+class GapReport(Reply):
     """What is missing of one served series."""
 
     pair: str
@@ -254,7 +319,7 @@ REVISIONS_EXAMPLE: Final = [
 ]
 
 
-class Price(Reply):
+class CollectedPrice(Reply):
     """A collected spot price."""
 
     id: int
@@ -407,10 +472,14 @@ class Readiness(Reply):
     message: str | None = None
 
 
-NO_DATA: Final = "No data yet: run make initial_load."
 DRAINING: Final = "This process is shutting down."
 
-READY_EXAMPLE: Final = {"status": "ready", "data": "empty", "cache": "ok", "message": NO_DATA}
+READY_EXAMPLE: Final = {
+    "status": "ready",
+    "data": "empty",
+    "cache": "ok",
+    "message": "No data yet: run mms load.",
+}
 NOT_READY_EXAMPLE: Final = {"status": "unavailable", "message": DRAINING}
 
 

@@ -8,23 +8,13 @@ told so: a program that asked for CSV must not be given JSON.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from functools import lru_cache
 from typing import Final
 
 from fastapi import Depends, Request
 
 from app.core.errors import NotAcceptable
-
-
-class Format(Enum):
-    """A format of the rows of a series; the value is its name in `format`."""
-
-    JSON = "json"
-    CSV = "csv"
-    NDJSON = "ndjson"
-    COLUMNS = "columns"
-
+from app.domain.tables import Format
 
 MEDIA_TYPES: Final = {
     Format.JSON: "application/json",

@@ -18,8 +18,8 @@ from app.api.refusals import Refusal
 from app.api.reply_headers import ReplyHeaders
 
 _EXPOSED: Final = (
-    "X-Data-As-Of, X-Data-Stale, X-Data-Missing, X-Data-Reason, ETag, X-Request-ID, RateLimit, "
-    "RateLimit-Policy, Retry-After, WWW-Authenticate, Age"
+    "X-Data-As-Of, X-Data-Stale, X-Data-Missing, X-Data-Reason, ETag, Link, X-Request-ID, "
+    "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, Age"
 )
 """What a page may read of a reply, besides what every page may."""
 

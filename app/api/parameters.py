@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Request
@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 
 from app.api.context import Context
 from app.api.errors import shortened
+from app.api.negotiation import format_of
 from app.core.errors import (
     InvalidParameter,
     RepeatedParameter,
@@ -33,9 +34,10 @@ from app.core.errors import (
 from app.core.market import WINDOWS, Interval, Series, Window
 from app.core.prices import THRESHOLD_SCHEMA, Coin, parse_threshold
 from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
+from app.domain.tables import Format, Layout
 from app.domain.times import SCHEMA as MOMENT_SCHEMA
 from app.domain.times import Moment, moment, require_order
-from app.services.averages import Selection, select
+from app.services.averages import MAX_POINTS, Selection, select
 
 LONGEST: Final = 2_048
 """The most bytes of query string that are read."""
@@ -54,25 +56,28 @@ class Parameter:
     """A query parameter: its spellings and its documentation.
 
     /docs shows the first spelling alone: OpenAPI cannot say that two parameters exclude each other.
+    It fills in examples and defaults. So only a required parameter has an example, and the default
+    of the schema, by which the query is read, stays out of the document.
     """
 
     name: str
     description: str
     schema: Mapping[str, Any]
-    example: Any
+    example: Any = None
     other_name: str | None = None
     required: bool = False
 
     def documented(self) -> dict[str, Any]:
         """The parameter as an OpenAPI Parameter Object."""
         other = "" if self.other_name is None else f" `{self.other_name}` means the same."
+        shown = {"example": self.example} if self.required else {}
         return {
             "name": self.name,
             "in": "query",
             "required": self.required,
             "description": f"{self.description}{other}",
-            "schema": dict(self.schema),
-            "example": self.example,
+            "schema": {name: said for name, said in self.schema.items() if name != "default"},
+            **shown,
         }
 
 
@@ -159,7 +164,7 @@ def _decoded(part: bytes) -> str:
 
 def _limit(what: str, most: int) -> Parameter:
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": 100}
-    return Parameter("limit", f"{what}, 1 to {most:,}. Default 100.", schema, 100)
+    return Parameter("limit", f"{what}, 1 to {most:,}. Default 100.", schema)
 
 
 def _lists(windows: tuple[Window, ...]) -> str:
@@ -172,8 +177,8 @@ def _lists(windows: tuple[Window, ...]) -> str:
 
 
 _MOMENT: Final = (
-    "Unix seconds (`1704067200`), a date (`2024-01-01`) or a date-time with its zone "
-    "(`2024-01-01T00:00:00Z`), inclusive."
+    "Unix seconds, a date (`YYYY-MM-DD`) or a date-time with its zone (`YYYY-MM-DDThh:mm:ssZ`), "
+    "inclusive."
 )
 
 FROM: Final = Parameter(
@@ -181,69 +186,96 @@ FROM: Final = Parameter(
     f"First moment. {_MOMENT} Default: `HISTORY_DAYS` - 1 days before `to`, for intervals below "
     "`1d` at most 10,000 buckets.",
     MOMENT_SCHEMA,
-    "2024-03-01",
     other_name="from_ts",
 )
 TO: Final = Parameter(
     "to",
     f"Last moment. {_MOMENT} A date means all of its day. Default: the last closed bucket.",
     MOMENT_SCHEMA,
-    "2024-03-29",
     other_name="to_ts",
 )
 RANGE: Final = Parameter(
     "range",
     "Length of the averaging window in buckets: 20, 50 or 200.",
-    {"type": "integer", "enum": list(WINDOWS)},
-    20,
+    {"$ref": "#/components/schemas/Window"},
+    WINDOWS[0],
     other_name="range_days",
     required=True,
 )
 ROWS_WINDOWS: Final = Parameter(
     "windows",
-    "Averages to put beside each candle: any of 20, 50 and 200, with commas between.",
+    "Averages to put beside each candle: any of 20, 50 and 200, with commas between "
+    "(`20,50,200`). Default: none.",
     {"type": "string", "pattern": f"^(?:{_lists(WINDOWS)})$"},
-    "20,50,200",
 )
 INTERVAL: Final = Parameter(
     "interval",
     "Length of a candle. Default `1d`.",
-    {"type": "string", "enum": [interval.value for interval in Interval], "default": "1d"},
-    "1d",
+    {"$ref": "#/components/schemas/Interval"},
+)
+ROWS_LIMIT: Final = Parameter(
+    "limit",
+    f"At most so many rows, 1 to {MAX_POINTS:,}. Where there are more, the header `Link` leads to "
+    "the next ones. Default: all rows of the period, which may span 10,000 buckets then.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_POINTS},
+)
+ORDER: Final = Parameter(
+    "order",
+    "`asc` (default), or `desc` for the newest first: `limit=30&order=desc` are the last 30.",
+    {"type": "string", "enum": ["asc", "desc"]},
+)
+FORMAT: Final = Parameter(
+    "format",
+    "`json`, `csv` with a header row, `ndjson` with one object a line, or `columns`: one object "
+    "with an array for each column. Default: what `Accept` prefers, else `json`.",
+    {"type": "string", "enum": [each.value for each in Format]},
+)
+TIME: Final = Parameter(
+    "time",
+    "How CSV writes a bucket: `epoch` (default) or `iso` (`YYYY-MM-DDThh:mm:ssZ`).",
+    {"type": "string", "enum": ["epoch", "iso"]},
+)
+LOCALE: Final = Parameter(
+    "locale",
+    "How CSV writes numbers: `en` (default), or `pt-BR` with decimal commas and semicolons "
+    "between the cells.",
+    {"type": "string", "enum": ["en", "pt-BR"]},
 )
 RECORDS_LIMIT: Final = _limit("How many", 1_000)
 PRICES_LIMIT: Final = _limit("How many prices", 10_000)
 COLLECTED_FROM: Final = Parameter(
     "from",
-    "Collected at or after: unix seconds, a date or a date-time with its zone.",
+    "Collected at or after: unix seconds, a date or a date-time with its zone. Default: the first.",
     MOMENT_SCHEMA,
-    "2024-03-01",
     other_name="from_ts",
 )
 COLLECTED_TO: Final = Parameter(
     "to",
-    "Collected at or before; a date means all of its day.",
+    "Collected at or before; a date means all of its day. Default: the last.",
     MOMENT_SCHEMA,
-    "2030-01-01",
     other_name="to_ts",
 )
 THRESHOLD: Final = Parameter(
     "threshold",
     "Relative change that must be exceeded, for `method=relative`. Default: ANOMALY_THRESHOLD.",
     THRESHOLD_SCHEMA,
-    "0.05",
 )
 METHOD: Final = Parameter(
     "method",
     "`relative` (default) or `robust`.",
-    {"type": "string", "enum": [method.value for method in Method], "default": "relative"},
-    "relative",
+    {"type": "string", "enum": [method.value for method in Method]},
 )
 
-AVERAGES: Final = Query(FROM, TO, RANGE, INTERVAL)
-CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, INTERVAL)
+_ROWS: Final = (INTERVAL, ROWS_LIMIT, ORDER)
+_SHEET: Final = (TIME, LOCALE)
+
+AVERAGES: Final = Query(RANGE, FROM, TO, *_ROWS, FORMAT, *_SHEET)
+AVERAGES_CSV: Final = Query(RANGE, FROM, TO, *_ROWS, *_SHEET)
+CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, FORMAT, *_SHEET)
+CANDLES_CSV: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, *_SHEET)
 ANOMALIES: Final = Query(FROM, TO, INTERVAL, THRESHOLD, METHOD)
 GAPS: Final = Query(INTERVAL)
+LATEST: Final = GAPS
 RECORDS: Final = Query(INTERVAL, RECORDS_LIMIT)
 HISTORY: Final = Query(PRICES_LIMIT, COLLECTED_FROM, COLLECTED_TO)
 ANOMALY: Final = Query(THRESHOLD, METHOD)
@@ -289,25 +321,73 @@ async def _context(request: Request) -> Context:
 ContextDep = Annotated[Context, Depends(_context)]
 
 
-def averages_request(context: Context, pair: str, query: bytes) -> tuple[Selection, Window]:
-    """The buckets and the window of a request for averages. Raises an InvalidRequest."""
+class RowsRequest(NamedTuple):
+    """A request for rows of a series.
+
+    `windows` are those of the averages, ascending. `values` are the query's, by parameter name.
+    """
+
+    buckets: Selection
+    windows: tuple[Window, ...]
+    layout: Layout
+    values: Mapping[str, str]
+
+
+def plain_averages(context: Context, pair: str, query: bytes) -> tuple[Selection, Window] | None:
+    """The buckets and the window of a request for averages; None where it asks for more than that.
+
+    More is a limit, an order or a format other than JSON. Raises an InvalidRequest.
+    """
     values = AVERAGES.read(query)
+    if not values.keys() <= _PLAIN:
+        return None
     return _period(context, pair, values), _window(values["range"], "range")
 
 
-async def _averages(request: Request, context: ContextDep) -> tuple[Selection, Window]:
-    return averages_request(context, _pair(request), _query(request))
+_PLAIN: Final = frozenset(parameter.name for parameter in (RANGE, FROM, TO, INTERVAL))
 
 
-async def _candles(request: Request, context: ContextDep) -> tuple[Selection, tuple[Window, ...]]:
+async def _averages(request: Request, context: ContextDep) -> RowsRequest:
+    values = AVERAGES.read(_query(request))
+    return _of_averages(request, context, values, _layout(values, request))
+
+
+async def _averages_csv(request: Request, context: ContextDep) -> RowsRequest:
+    values = AVERAGES_CSV.read(_query(request))
+    return _of_averages(request, context, values, _csv_layout(values))
+
+
+async def _candles(request: Request, context: ContextDep) -> RowsRequest:
     values = CANDLES.read(_query(request))
+    return _of_candles(request, context, values, _layout(values, request))
+
+
+async def _candles_csv(request: Request, context: ContextDep) -> RowsRequest:
+    values = CANDLES_CSV.read(_query(request))
+    return _of_candles(request, context, values, _csv_layout(values))
+
+
+def _of_averages(
+    request: Request, context: Context, values: dict[str, str], layout: Layout
+) -> RowsRequest:
+    buckets = _period(context, _pair(request), values)
+    return RowsRequest(buckets, (_window(values["range"], "range"),), layout, values)
+
+
+def _of_candles(
+    request: Request, context: Context, values: dict[str, str], layout: Layout
+) -> RowsRequest:
     windows = _windows(values["windows"]) if "windows" in values else ()
-    return _period(context, _pair(request), values), windows
+    return RowsRequest(_period(context, _pair(request), values), windows, layout, values)
 
 
 async def _series(request: Request, context: ContextDep) -> Series:
     values = GAPS.read(_query(request))
     return _named_series(context, _pair(request), values)
+
+
+async def _interval(request: Request, context: ContextDep) -> Interval:
+    return context.interval(LATEST.read(_query(request)).get("interval", _DAY))
 
 
 async def _records(request: Request, context: ContextDep) -> tuple[Series, int]:
@@ -362,13 +442,14 @@ async def _if_none_match(request: Request) -> str | None:
 
 
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
-AveragesDep = Annotated[tuple[Selection, Window], Depends(_averages)]
-"""The buckets, and the window of the averages."""
-CandlesDep = Annotated[tuple[Selection, tuple[Window, ...]], Depends(_candles)]
-"""The buckets, and the windows of the averages beside the candles, ascending."""
+AveragesDep = Annotated[RowsRequest, Depends(_averages)]
+AveragesCsvDep = Annotated[RowsRequest, Depends(_averages_csv)]
+CandlesDep = Annotated[RowsRequest, Depends(_candles)]
+CandlesCsvDep = Annotated[RowsRequest, Depends(_candles_csv)]
 RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 """The series, and how many records of it."""
 SeriesDep = Annotated[Series, Depends(_series)]
+IntervalDep = Annotated[Interval, Depends(_interval)]
 HistoryDep = Annotated[tuple[Coin, int, int | None, int | None], Depends(_history)]
 """The coin, how many prices, and the first and last unix second, if any."""
 AnomalyDep = Annotated[tuple[Coin, Rule], Depends(_anomaly)]
@@ -393,7 +474,49 @@ def _period(context: Context, pair: str, values: dict[str, str]) -> Selection:
     """The series and the buckets of a request, from its path and its query values."""
     series = _named_series(context, pair, values)
     since, until = _ends(values)
-    return select(series, since, until, context.history_days, context.runtime.clock())
+    limit = _whole_number(values, ROWS_LIMIT) if ROWS_LIMIT.name in values else None
+    return select(
+        series,
+        since,
+        until,
+        context.history_days,
+        context.runtime.clock(),
+        limit,
+        descending=_choice(values, ORDER, "asc") == "desc",
+    )
+
+
+def _layout(values: dict[str, str], request: Request) -> Layout:
+    """The format of the rows: the parameter's, else what Accept prefers."""
+    given = FORMAT.name in values
+    chosen = Format(_choice(values, FORMAT, "")) if given else format_of(request)
+    if chosen is Format.CSV:
+        return _csv_layout(values)
+    for parameter in _SHEET:
+        if parameter.name in values:
+            raise InvalidParameter(
+                f"{parameter.name} belongs to CSV, and this reply is {chosen.value}: add "
+                f"format=csv, or leave {parameter.name} out."
+            )
+    return Layout(chosen)
+
+
+def _csv_layout(values: dict[str, str]) -> Layout:
+    return Layout(
+        Format.CSV,
+        iso_times=_choice(values, TIME, "epoch") == "iso",
+        decimal_comma=_choice(values, LOCALE, "en") == "pt-BR",
+    )
+
+
+def _choice(values: dict[str, str], parameter: Parameter, default: str) -> str:
+    """The value of `parameter`, one of its schema's enum. Raises InvalidParameter."""
+    text, allowed = values.get(parameter.name, default), parameter.schema["enum"]
+    if text in allowed or parameter.name not in values:
+        return text
+    raise InvalidParameter(
+        f"{parameter.name}={shortened(text)!r} is unknown: use one of {', '.join(allowed)}."
+    )
 
 
 def _ends(values: dict[str, str]) -> tuple[Moment | None, Moment | None]:
@@ -410,7 +533,7 @@ def _whole_number(values: dict[str, str], parameter: Parameter) -> int:
     """The value of `parameter`, or its default. Raises InvalidParameter, which names it."""
     name, schema = parameter.name, parameter.schema
     least, most = schema["minimum"], schema["maximum"]
-    text = values.get(name, str(schema["default"]))
+    text = values.get(name, str(schema.get("default")))
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if not least <= number <= most:
         raise InvalidParameter(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from hashlib import blake2b
@@ -28,10 +29,12 @@ from app.api.errors import (
     problem,
 )
 from app.api.models import Problem
+from app.api.negotiation import MEDIA_TYPES
 from app.api.reply_headers import NO_STORE, POLICY, SECURITY
 from app.core.errors import (
     InvalidParameter,
     MmsError,
+    NotAcceptable,
     Overloaded,
     RepeatedParameter,
     StoreUnavailable,
@@ -41,6 +44,7 @@ from app.core.errors import (
 )
 from app.core.market import SeriesState, Window
 from app.domain.revisions import changed_at
+from app.domain.tables import PLAIN, Format, Layout
 from app.domain.times import iso
 from app.services.averages import Reading, Selection, why_absent
 from app.services.gaps import is_stale
@@ -49,6 +53,9 @@ from app.services.gaps import is_stale
 _STALE: Final = (b"x-data-stale", b"true")
 _CURRENT: Final = (b"x-data-stale", b"false")
 _CACHING: Final = (b"cache-control", b"public, no-cache")
+_TYPES: Final = {
+    each: (b"content-type", media_type.encode()) for each, media_type in MEDIA_TYPES.items()
+} | {Format.CSV: (b"content-type", b"text/csv; charset=utf-8; header=present")}
 _ASCII: Final = f" {string.ascii_letters}{string.digits}{string.punctuation}"
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
 
@@ -62,7 +69,7 @@ class JsonBytes(JSONResponse):
 
 
 class SeriesReply(NamedTuple):
-    """A reply of 200 to a read of a series; `tag` is its entity tag, without `W/`."""
+    """A reply of 200 with an entity tag; `tag` is that, without `W/`."""
 
     headers: RawHeaders
     body: bytes
@@ -86,36 +93,68 @@ def series_response(reply: SeriesReply, held: str | None) -> Response:
     return _Whole(200, reply.headers, reply.body)
 
 
-def weak_reply(body: bytes, tag: str) -> SeriesReply:
+def tagged_reply(content: bytes, headers: RawHeaders | None = None) -> SeriesReply:
+    """The reply with this JSON and these headers, whose entity tag names its bytes."""
+    tag = _tag(content)
+    return _conditional(tag, content, tag, headers or [])
+
+
+def weak_reply(content: bytes, tag: str) -> SeriesReply:
     """The reply with a weak entity tag (RFC 9110, 8.8.1): bodies under one tag may differ a little.
 
     `tag` comes without `W/`.
     """
+    return _conditional(f"W/{tag}", content, tag, [])
+
+
+def _conditional(written: str, content: bytes, tag: str, more: RawHeaders) -> SeriesReply:
+    body = content + b"\n"
     headers = [
-        (b"etag", b"W/" + tag.encode()),
+        (b"etag", written.encode()),
         _CACHING,
         VARY,
+        *more,
         (b"content-length", b"%d" % len(body)),
         (b"content-type", b"application/json"),
     ]
     return SeriesReply(headers, body, tag)
 
 
-def averages_reply(window: Window, buckets: Selection, reading: Reading) -> SeriesReply:
+def freshness(
+    as_of: int | None, stale: bool, missing: int, reason: str | None = None
+) -> RawHeaders:
+    """The headers that say what the data of a reply are: `as_of` is their newest bucket."""
+    headers = [_STALE if stale else _CURRENT, (b"x-data-missing", b"%d" % missing)]
+    if as_of is not None:
+        headers.append((b"x-data-as-of", iso(as_of).encode()))
+    if reason is not None:
+        headers.append((b"x-data-reason", _ascii(reason)))
+    return headers
+
+
+def averages_reply(
+    window: Window, buckets: Selection, reading: Reading, layout: Layout = PLAIN
+) -> SeriesReply:
     """The reply with averages over `window`."""
-    return series_reply(f"mms {window}", buckets, reading, window)
+    return series_reply(f"mms {window}", buckets, reading, window, layout)
 
 
 def series_reply(
-    kind: str, buckets: Selection, reading: Reading, window: Window | None = None
+    kind: str,
+    buckets: Selection,
+    reading: Reading,
+    window: Window | None = None,
+    layout: Layout = PLAIN,
 ) -> SeriesReply:
-    """The reply with the body of `reading`.
+    """The reply with the body of `reading`, written in this layout.
 
     `kind` is the endpoint with everything else that shapes the body, and `window` that of the
     averages, if any. The ETag depends on the revision and the buckets. So it changes with every
     change of the body and, for a period that ends now, with every new bucket.
     """
     state = reading.state
+    if layout != PLAIN or buckets.limit is not None or buckets.descending:
+        kind = f"{kind} {layout} {buckets.limit} {buckets.descending}"
     tag = _etag(kind, buckets, reading)
     headers = [
         (b"etag", tag.encode()),
@@ -125,11 +164,11 @@ def series_reply(
         (b"x-data-missing", b"%d" % reading.missing),
         *_of_state(state),
     ]
-    reason = why_absent(buckets, state, window)
+    reason = why_absent(buckets, state, window, reading.rows)
     if reason is not None:
         headers.append((b"x-data-reason", _ascii(reason)))
     headers.append((b"content-length", b"%d" % len(reading.body)))
-    headers.append((b"content-type", b"application/json"))
+    headers.append(_TYPES[layout.format])
     return SeriesReply(headers, reading.body, tag)
 
 
@@ -145,7 +184,11 @@ def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
 
 def tag_of(name: str) -> str:
     """The entity tag of the reply that `name` tells from all others, without `W/`."""
-    return f'"{blake2b(name.encode(), digest_size=12).hexdigest()}"'
+    return _tag(name.encode())
+
+
+def _tag(content: bytes) -> str:
+    return f'"{blake2b(content, digest_size=12).hexdigest()}"'
 
 
 def headers_of_304(headers: RawHeaders) -> RawHeaders:
@@ -182,7 +225,7 @@ def is_held(if_none_match: str | None, tag: str) -> bool:
 
 # What /docs says about replies.
 
-_PROBLEM: Final = Problem.model_json_schema()
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 SERIES_ERRORS: Final = (
     RepeatedParameter,
@@ -200,7 +243,7 @@ def _header(description: str, example: str | int) -> dict[str, Any]:
 
 _SENT: Final = {name.decode(): value.decode() for name, value in (*SECURITY, POLICY, NO_STORE)}
 
-HEADERS: Final = {
+_OF_EVERY_REPLY: Final = {
     "X-Request-ID": _header(
         "The request's id: its own X-Request-ID, or a new one.", "5f0c2a9e41d3b786"
     ),
@@ -215,9 +258,21 @@ HEADERS: Final = {
         "It loads and runs nothing.", _SENT["content-security-policy"]
     ),
     "Cache-Control": _header("It is right at this moment alone.", _SENT["cache-control"]),
-    "Vary": _header("Replies are compressed for clients that accept gzip.", "Accept-Encoding"),
+    "Vary": _header(
+        "A client's formats are respected, and replies compressed for one that accepts gzip.",
+        VARY[1].decode(),
+    ),
 }
+
+COMPONENTS: Final = {
+    "schemas": {"Problem": Problem.model_json_schema()},
+    "headers": _OF_EVERY_REPLY,
+}
+"""The parts of the document that its replies refer to."""
+
+HEADERS: Final = {name: {"$ref": f"#/components/headers/{name}"} for name in _OF_EVERY_REPLY}
 """The headers of every reply."""
+
 
 PRICE_HEADERS: Final = {
     **HEADERS,
@@ -250,40 +305,93 @@ SERIES_HEADERS: Final = {
         "When the series was changed last; absent where it never was.",
         "Sat, 30 Mar 2024 00:05:02 GMT",
     ),
-    "X-Data-Missing": _header("How many of the requested buckets have ended and have no value.", 0),
+    "X-Data-Missing": _header(
+        "How many of the requested buckets have ended and have no value; up to the last row, where "
+        "a limit left others out.",
+        0,
+    ),
     "X-Data-Reason": _header(
-        "Only where nothing of the series is stored, or the period begins before all that can have "
-        "a value: why, and what to do.",
-        "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+        "Only where the reply is empty, or the period begins before all that can have a value: why.",
+        "Nothing is stored for BRLBTC at 1d yet: the service has been asking the exchange for it "
+        "since 2024-03-30T00:05:02Z.",
+    ),
+    "Content-Disposition": _header(
+        "Only of CSV: a name for the file.", 'attachment; filename="BRLBTC-1d-mms-20.csv"'
+    ),
+    "Link": _header(
+        "Only where a limit left rows out: the address of the next ones (RFC 8288), relative to "
+        "that of the request.",
+        '<?range=20&from=1711584000&to=1711670400&limit=2>; rel="next"',
     ),
 }
 
-WEAK_HEADERS: Final = {
+TAGGED_HEADERS: Final = {
     **HEADERS,
+    "ETag": SERIES_HEADERS["ETag"],
+    "Cache-Control": SERIES_HEADERS["Cache-Control"],
+}
+"""The headers of a reply with an entity tag."""
+
+LATEST_HEADERS: Final = {
+    **TAGGED_HEADERS,
+    "X-Data-As-Of": SERIES_HEADERS["X-Data-As-Of"],
+    "X-Data-Stale": SERIES_HEADERS["X-Data-Stale"],
+    "X-Data-Missing": _header(
+        "How many closed buckets after the newest stored one are due; all served ones where "
+        "nothing is stored.",
+        0,
+    ),
+    "X-Data-Reason": _header(
+        "What is absent, and where to see why: the same as `message`.",
+        "Nothing is stored for BRLBTC at 1d yet: run make initial_load.",
+    ),
+}
+"""The headers of the newest candle of a series."""
+
+LATEST_OF_ALL_HEADERS: Final = {
+    **TAGGED_HEADERS,
+    "X-Data-As-Of": _header(
+        "The oldest `as_of` of all that have one, ISO 8601, UTC; absent where none has.",
+        "2024-03-29T00:00:00Z",
+    ),
+    "X-Data-Stale": _header("`true` where one of them is stale; else `false`.", "false"),
+    "X-Data-Missing": _header(
+        "How many closed buckets after the newest stored ones are due, of all pairs together.", 0
+    ),
+}
+"""The headers of the newest candles of all pairs."""
+
+WEAK_HEADERS: Final = {
+    **TAGGED_HEADERS,
     "ETag": _header(
         "Names all of the reply but its ages. Sent as If-None-Match it is answered with 304 while "
         "nothing else has changed. Absent where the series changed during the reads.",
         'W/"0f41c2a7d95be8630f41c2a7"',
     ),
-    "Cache-Control": SERIES_HEADERS["Cache-Control"],
 }
 """The headers of a reply with a weak entity tag."""
 
-NOT_MODIFIED: Final = {
-    "description": "The reply that If-None-Match names is still right.",
-    "headers": SERIES_HEADERS,
-}
-
 
 def json_reply(
-    description: str, model: Any, example: Any, headers: dict[str, Any] | None = None
+    description: str, model: Any, example: Any, headers: Mapping[str, Any] = HEADERS
 ) -> dict[str, Any]:
     """One documented reply in JSON."""
     return {
         "description": description,
         "model": model,
         "content": {"application/json": {"example": example}},
-        "headers": headers or HEADERS,
+        "headers": headers,
+    }
+
+
+def conditional_replies(
+    description: str, model: Any, example: Any, headers: dict[str, Any] = TAGGED_HEADERS
+) -> dict[int | str, dict[str, Any]]:
+    """The documented reply with an entity tag, and 304 in its place."""
+    not_modified = "The reply that If-None-Match names is still right."
+    return {
+        200: json_reply(description, model, example, headers),
+        304: {"description": not_modified, "headers": headers},
     }
 
 
@@ -295,8 +403,7 @@ def series_replies(
     Such a read may be a heavy one.
     """
     return {
-        200: json_reply(description, model, example, SERIES_HEADERS),
-        304: NOT_MODIFIED,
+        **conditional_replies(description, model, example, SERIES_HEADERS),
         **problems(*SERIES_ERRORS, Overloaded, *errors),
     }
 
@@ -304,10 +411,11 @@ def series_replies(
 def problems(*errors: type[MmsError]) -> dict[int | str, dict[str, Any]]:
     """The documented error replies, by status, each with an example for every code.
 
-    Besides `errors` they are those of a query that is unreadable or has an unknown parameter.
+    Besides `errors` they are those of a query that is unreadable or has an unknown parameter, and
+    that of a client which accepts no format of the reply.
     """
     documented: dict[int | str, dict[str, Any]] = {}
-    every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, *errors)
+    every: tuple[type[MmsError], ...] = (InvalidParameter, UnknownParameter, NotAcceptable, *errors)
     for error in every:
         answer = answer_to(error)
         _document(documented, answer, answer.example)

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Final
 
 from app.core.errors import ConfigurationError
+from app.core.how_to_run import how_to_run
 
 READ: Final = "read"
 COLLECT: Final = "collect"
@@ -103,7 +104,7 @@ def _key(number: int, line: str) -> ApiKey:
     if len(parts) != _PARTS or not is_id(parts[0]):
         raise ConfigurationError(
             f"entry {number} is not id:scopes:expiry:sha256 (an id has {ID_RULE}); "
-            "make keys prints a key with its entry"
+            f"{how_to_run('keys')} prints a key with its entry"
         )
     name, written, expiry, digest = parts
     scopes = scopes_of(written)
@@ -115,7 +116,7 @@ def _key(number: int, line: str) -> ApiKey:
     if not _DIGEST.fullmatch(digest):
         raise ConfigurationError(
             f"entry {number} ({name}) does not end with a SHA-256 of 64 hexadecimal digits; "
-            "make keys prints a key with its entry"
+            f"{how_to_run('keys')} prints a key with its entry"
         )
     expires = day_of(expiry)
     if expires is None:

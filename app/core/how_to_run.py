@@ -17,7 +17,8 @@ _MAKE: Final = {
     "update": "incremental",
     "local": "run_local",
 }
-_IMAGE: Final = {"load": "initial-load", "update": "incremental"}
+_FILE: Final = ("backup", "restore")  # make takes their one argument as FILE
+_IMAGE: Final = {"serve": "api", "load": "initial-load", "update": "incremental"}
 
 
 def how_to_run(
@@ -26,8 +27,9 @@ def how_to_run(
     """What an operator types to run the `mms` command `command` with these arguments here."""
     front = environment.get(FRONT)
     if front == "make":
-        quoted = f'"{arguments}"' if " " in arguments or "-" in arguments else arguments
-        given = f" ARGS={quoted}" if arguments else ""
+        variable = "FILE" if command in _FILE else "ARGS"
+        quoted = f'"{arguments}"' if " " in arguments else arguments
+        given = f" {variable}={quoted}" if arguments else ""
         return f"make {_MAKE.get(command, command)}{given}"
     start = f"mms {command}"
     if front == "image":

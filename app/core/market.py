@@ -289,13 +289,15 @@ class SeriesState:
     `revision` grows with every committed change of the series' data; 0 before the first.
     `first` and `last` are the oldest and newest stored buckets, None where nothing is stored.
     `checked_at` is the unix time of the last load that reached the exchange's newest candle, None
-    before the first.
+    before the first. `first_tried_at` is when the first load of the series began, None where none
+    has, or where an earlier program did it.
     """
 
     revision: int
     first: int | None
     last: int | None
     checked_at: int | None
+    first_tried_at: int | None = None
 
 
 EMPTY_SERIES: Final = SeriesState(revision=0, first=None, last=None, checked_at=None)

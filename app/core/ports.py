@@ -97,6 +97,12 @@ class SeriesStore(Protocol):
     def begin(self, series: Series) -> AbstractContextManager[SeriesUnit]:
         """Open one transaction on one series: committed at the end, undone on any error."""
 
+    def note_first_try(self, series: Series, now: float) -> None:
+        """Store that the first load begins at unix time `now`, in a transaction of its own.
+
+        Changes nothing where an earlier one was noted, or a load has reached the newest candle.
+        """
+
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
         """Call `ask` with a store whose reads all go to one server; return its result.
 
@@ -158,9 +164,30 @@ class SeriesStore(Protocol):
         """Closed candles that the exchange revised, last noticed first."""
 
     def rows(
-        self, series: Series, first: int, last: int
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
-        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
+        """Candles of [first, last] with their averages, and the state they belong to.
+
+        They ascend, or descend; with `limit`, they are the first so many in that order.
+        """
+
+    def means(
+        self,
+        series: Series,
+        window: Window,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
+    ) -> tuple[SeriesState, list[tuple[int, int]]]:
+        """The (bucket, average in 1e-8) of [first, last] that exist, as in `rows`."""
 
 
 class AverageStore(Protocol):

@@ -50,6 +50,7 @@ OWN_ADDRESSES: Final = frozenset(
         "health",
         "healthz",
         "history",
+        "latest",
         "openapi.json",
         "pairs",
         "readyz",

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from app.core.errors import StoreUnusable
+from app.core.how_to_run import how_to_run
 from app.db.session import SQLITE, reading, transaction
 from app.db.sqlite import has_file, write_ahead
 
@@ -44,7 +45,8 @@ def require(engine: Engine) -> None:
     if not serves(current := version(engine)):
         refuse_newer(current)
         state = "has no tables yet" if current is None else f"is at version {current}"
-        raise StoreUnusable(f"the database {state} and this program needs {HEAD}: make migrate")
+        migrate = how_to_run("migrate")
+        raise StoreUnusable(f"the database {state} and this program needs {HEAD}: {migrate}")
 
 
 def migrate(engine: Engine) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.errors import StoreUnavailable, StoreUnusable
+from app.core.how_to_run import how_to_run
 
 Result = TypeVar("Result")
 
@@ -161,7 +162,8 @@ def translated() -> Iterator[None]:
 def _store_error(error: DBAPIError) -> StoreUnavailable | StoreUnusable:
     reason, searchable = _reason(error)
     if any(mark in searchable for mark in _NOT_MIGRATED):
-        return StoreUnusable(f"the database lacks this version's tables ({reason}): make migrate")
+        migrate = how_to_run("migrate")
+        return StoreUnusable(f"the database lacks this version's tables ({reason}): {migrate}")
     if any(mark in searchable for mark in _DAMAGED):
         return StoreUnusable(
             f"DB_URL's file is damaged or not a database ({reason}): restore a backup, or move it away "

@@ -23,6 +23,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from app.core.errors import ConfigurationError, StoreUnusable
+from app.core.how_to_run import how_to_run
 from app.db.session import POOL, SQLITE, is_locked, reading
 
 BUSY_SECONDS: Final = 5
@@ -254,7 +255,8 @@ def _make(path: Path) -> None:
 def _gone(path: Path) -> StoreUnusable:
     """The error for a missing file."""
     return StoreUnusable(
-        f"there is no database at {path}: put it back, or make one (make migrate, make initial_load)"
+        f"there is no database at {path}: put it back, or make one ({how_to_run('migrate')}, "
+        f"{how_to_run('load')})"
     )
 
 

@@ -1,4 +1,4 @@
-"""Render series as the JSON bytes of a reply, without a model or a float per row.
+"""Render averages and objects as the JSON bytes of a reply, without a model or a float per row.
 
 A whole body ends with a line feed: a terminal's prompt then stands on a line of its own.
 """
@@ -6,9 +6,9 @@ A whole body ends with a line feed: a terminal's prompt then stands on a line of
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from app.core.market import WINDOWS, AverageRow, Candle, Exact, Window
+from app.core.market import Exact
 from app.core.prices import StoredPrice
 from app.domain.fixed_point import text
 
@@ -23,34 +23,19 @@ def average_row(bucket: int, value: int) -> str:
     return f'{{"timestamp":{bucket},"mms":{text(value)}}}'
 
 
-def candles(rows: Iterable[tuple[Candle, AverageRow]], windows: Sequence[Window] = ()) -> bytes:
-    """Render candles as a JSON array, in their order.
+class Rendered(str):
+    """A JSON value, as it stands in the reply."""
 
-    Each has `mms_20` and so on for each of `windows`, null where the average does not exist.
-    """
-    columns = [(f'"mms_{window}":', WINDOWS.index(window)) for window in windows]
-    return f"[{','.join(_candle(candle, row, columns) for candle, row in rows)}]\n".encode("ascii")
+    __slots__ = ()
 
 
-def _candle(candle: Candle, row: AverageRow, columns: Sequence[tuple[str, int]]) -> str:
-    means = "".join([f",{key}{_number(row.values[index])}" for key, index in columns])
-    return (
-        f'{{"timestamp":{candle.bucket},"open":{text(candle.open)},"high":{text(candle.high)},'
-        f'"low":{text(candle.low)},"close":{text(candle.close)},"volume":{_number(candle.volume)}{means}}}'
-    )
-
-
-def _number(value: Exact | None) -> str:
-    return "null" if value is None else text(value)
-
-
-class Number(str):
+class Number(Rendered):
     """A JSON number, in the digits of the reply."""
 
     __slots__ = ()
 
 
-Flat = Mapping[str, str | int | bool | Number | None]
+Flat = Mapping[str, str | int | bool | Rendered | None]
 """The members of an object, by names that are plain ASCII."""
 
 
@@ -60,13 +45,23 @@ def decimal(value: Exact | None) -> Number | None:
 
 
 def flat(members: Flat) -> bytes:
-    """Render a JSON object without nested values, in the order of its members."""
+    """Render a JSON object, in the order of its members."""
+    return nested(members).encode()
+
+
+def nested(members: Flat) -> Rendered:
+    """Render a JSON object that is a member of another one."""
     parts = [f'"{key}":{_value(value)}' for key, value in members.items()]
-    return f"{{{','.join(parts)}}}".encode()
+    return Rendered(f"{{{','.join(parts)}}}")
 
 
-def _value(value: str | int | bool | Number | None) -> str:
-    if isinstance(value, Number):
+def texts(values: Iterable[str]) -> Rendered:
+    """Render texts as a JSON array that is a member of an object."""
+    return Rendered(f"[{','.join(map(json.dumps, values))}]")
+
+
+def _value(value: str | int | bool | Rendered | None) -> str:
+    if isinstance(value, Rendered):
         return value
     # `json.dumps` makes an encoder for each number, and most values are numbers.
     return str(value) if type(value) is int else json.dumps(value)

@@ -45,11 +45,18 @@ SCHEMA: Final = {
     "anyOf": [
         {
             "title": "Unix seconds",
+            "type": "string",
             "pattern": rf"^(?!{_YEAR}(?:[01][0-9][0-3][0-9])?$)[0-9]{{1,11}}$",
         },
-        {"title": "Date", "format": "date", "pattern": rf"^{_SINCE_1970}-"},
+        {
+            "title": "Date",
+            "type": "string",
+            "format": "date",
+            "pattern": rf"^{_SINCE_1970}-",
+        },
         {
             "title": "Date-time with its zone",
+            "type": "string",
             "format": "date-time",
             "pattern": rf"^{_SINCE_1970}-[^.]+(?:\.[0-9]{{1,6}})?(?:[Zz]|[+-][0-9:]+)$",
         },

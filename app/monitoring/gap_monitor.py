@@ -23,6 +23,7 @@ from app.commands import output
 from app.commands.command import DONE, NOT_STARTED, SOME_FAILED, Ending, run
 from app.commands.series import series_of, series_parser
 from app.core.errors import AWAY, StoreError, UpstreamError
+from app.core.how_to_run import how_to_run
 from app.core.logging import always
 from app.core.market import DAY
 from app.core.settings import Settings
@@ -198,7 +199,8 @@ def _show(report: _Report) -> None:
             )
         if item.stale:
             newest = iso_or_none(item.newest) or "none"
-            output.line(f"{name} is stale: its newest candle is {newest}; run make incremental")
+            update = how_to_run("update")
+            output.line(f"{name} is stale: its newest candle is {newest}; run {update}")
     for note in report.notes:
         output.line(note)
 

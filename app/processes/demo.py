@@ -202,7 +202,7 @@ def _date(day: int) -> str:
 def _collecting(base_url: str, symbol: str, settings: Settings) -> str:
     """How to collect a price."""
     if not settings.collects_without_key:
-        return "\nCollecting a price by request needs an API key here: make keys\n"
+        return f"\nCollecting a price by request needs an API key here: {how_to_run('keys')}\n"
     return f"""
 Collect a price now (without a key, because only this machine can connect):
   $ curl -X POST {base_url}/collect-once/{symbol}

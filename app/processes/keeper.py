@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core import waits
+from app.core.how_to_run import how_to_run
 from app.core.logging import structlog
 from app.core.market import Interval
 from app.core.ports import Clock
@@ -270,5 +271,5 @@ def _plain_words(reason: str) -> str:
     return (
         f"The exchange could not be asked: {reason}\n"
         "What is stored is served meanwhile, and the loader keeps trying.\n"
-        "To see the service work without a network: make demo"
+        f"To see the service work without a network: {how_to_run('demo')}"
     )

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from app.core.errors import PriceScaleChanged, UpstreamError, UpstreamNonsense
+from app.core.how_to_run import how_to_run
 from app.core.market import (
     WITH_EARLIER_VOLUME,
     WITHOUT_VOLUME,
@@ -164,7 +165,8 @@ class Answer:
             return PriceScaleChanged(
                 f"The candles of {series} came with {times}, compared with the stored candles "
                 f"or the page before: none of them is stored, they are {quarantine}. If the exchange "
-                f"really changed its scale, load the pair anew: make reload ARGS={series.pair}",
+                f"really changed its scale, load the pair anew: "
+                + how_to_run("reload", str(series.pair)),
                 host="the exchange",
             )
         if self.unlike is not None:
@@ -177,7 +179,8 @@ class Answer:
                 "earlier reply had for that time, so it is unknown whether their prices are of the "
                 f"same scale: none of them is stored, they are {quarantine}. Try again later. If "
                 "the exchange has withdrawn the newest stored candles for good, compare with more: "
-                'make incremental ARGS="--reread 30".',
+                + how_to_run("update", "--reread 30")
+                + ".",
                 host="the exchange",
             )
         return None

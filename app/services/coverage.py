@@ -18,7 +18,8 @@ class Coverage:
     `stored` of the `expected` served buckets have a candle; `first` and `last` are the oldest and
     the newest of them. `warm_up_missing` counts the buckets without a candle in the warm-up, which
     the first averages need. `as_of` is the newest stored bucket of the whole series. `checked_at`
-    is the unix time of the last load that reached the exchange. Each is None if there is none.
+    is the unix time of the last load that reached the exchange, and `first_tried_at` that of the
+    first load that began. Each is None if there is none.
     `stale` comes from `app.services.gaps.is_stale`.
     """
 
@@ -30,6 +31,7 @@ class Coverage:
     warm_up_missing: int
     as_of: int | None = None
     checked_at: int | None = None
+    first_tried_at: int | None = None
     stale: bool = False
 
     @property
@@ -64,7 +66,13 @@ class CoverageCounter:
             if store.state(series).revision == state.revision:
                 self._counts[series] = counted
         stale = is_stale(state, series.interval, now)
-        return replace(counted[2], as_of=state.last, checked_at=state.checked_at, stale=stale)
+        return replace(
+            counted[2],
+            as_of=state.last,
+            checked_at=state.checked_at,
+            first_tried_at=state.first_tried_at,
+            stale=stale,
+        )
 
 
 def _count(store: SeriesStore, series: Series, served: Span) -> Coverage:

@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from app.core.errors import UpstreamNonsense
+from app.core.how_to_run import how_to_run
 from app.core.market import (
     DAY,
     WARM_UP,
@@ -233,6 +234,8 @@ def load(
     quarantine and not used.
     """
     series, report = plan.series, LoadReport(plan.series)
+    if plan.newest is not None or plan.gaps:
+        _note_first_try(store, series, clock())
     for part in plan.parts:  # an empty one has no requests
         batch: list[CandlePage] = []
         spans = requests(store, series, part, source.page_size, pages_a_commit)
@@ -287,6 +290,7 @@ def reload(
     candle to put in their place.
     """
     series, answer = plan.series, Answer()
+    _note_first_try(store, series, clock())
     spans = list(pages(plan.gaps, series.step, source.page_size, COMPARED))
     batch = list(chain.from_iterable(_fetched(source, series, plan.gaps, spans, on_page)))
     for page in batch:
@@ -303,10 +307,18 @@ def reload(
     return _announce(report, publish)
 
 
+def _note_first_try(store: SeriesStore, series: Series, now: float) -> None:
+    """Store when the first load began, before the exchange is asked: this one may fail."""
+    state = store.state(series)
+    if state.checked_at is None and state.first_tried_at is None:
+        store.note_first_try(series, now)
+
+
 def _would_lose(series: Series, lost: Sequence[int], *, rest: bool) -> UpstreamNonsense:
     advice = "It sends no other candle either: try again later."
     if rest:
-        advice = "Make a backup (make backup), then add --lose-missing to reload without them."
+        backup = how_to_run("backup", "FILE")
+        advice = f"Make a backup ({backup}), then add --lose-missing to reload without them."
     return UpstreamNonsense(
         f"The exchange does not send {len(lost)} of the stored candles of {series}, from "
         f"{iso(lost[0])} to {iso(lost[-1])}: nothing was changed. {advice}",

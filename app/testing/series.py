@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from app.core.market import (
-    EMPTY_SERIES,
     WINDOWS,
     Absent,
     AverageRow,
@@ -45,6 +44,7 @@ class _Stored:
 
     revision: int = 0
     checked_at: int | None = None
+    first_tried_at: int | None = None
     candles: dict[int, Candle] = field(default_factory=dict)
     averages: dict[int, AverageRow] = field(default_factory=dict)
     absent: dict[int, Absent] = field(default_factory=dict)
@@ -64,9 +64,8 @@ class _Stored:
 
     @property
     def state(self) -> SeriesState:
-        if not self.buckets:
-            return replace(EMPTY_SERIES, revision=self.revision, checked_at=self.checked_at)
-        return SeriesState(self.revision, self.buckets[0], self.buckets[-1], self.checked_at)
+        first, last = (self.buckets[0], self.buckets[-1]) if self.buckets else (None, None)
+        return SeriesState(self.revision, first, last, self.checked_at, self.first_tried_at)
 
     def within(self, first: int, last: int) -> tuple[int, ...]:
         """The buckets in [first, last] that have a candle, ascending."""
@@ -98,6 +97,15 @@ class MemorySeriesStore:
             yield MemorySeriesUnit(stored)
             stored.buckets = tuple(sorted(stored.candles))
             self._series[series] = stored
+
+    def note_first_try(self, series: Series, now: float) -> None:
+        """Keep that the first load begins at unix time `now`, unless one was noted or ended."""
+        with self._guard:
+            lock = self._writing.setdefault(series, threading.Lock())
+        with lock:
+            stored = self._committed(series)
+            if stored.first_tried_at is None and stored.checked_at is None:
+                self._series[series] = replace(stored, first_tried_at=int(now))
 
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
         """Call `ask` with this store; return its result. See SeriesStore.together."""
@@ -180,25 +188,37 @@ class MemorySeriesStore:
         return sorted(revised, key=lambda r: (-r.noticed_at, -r.old.bucket))[:limit]
 
     def rows(
-        self, series: Series, first: int, last: int
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
-        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
+        """Candles of [first, last] with their averages, and the state they belong to."""
         stored = self._committed(series)
         rows = [
             (stored.candles[b], stored.averages.get(b) or AverageRow(b, _NO_AVERAGES))
             for b in stored.within(first, last)
         ]
-        return stored.state, rows
+        return stored.state, rows[:: -1 if descending else 1][:limit]
 
     def means(
-        self, series: Series, window: Window, first: int, last: int
+        self,
+        series: Series,
+        window: Window,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
-        """The (bucket, average in 1e-8) of [first, last], ascending, and their state."""
-        stored = self._committed(series)
+        """The (bucket, average in 1e-8) of [first, last], and their state."""
+        state, rows = self.rows(series, first, last, descending=descending)
         column = WINDOWS.index(window)
-        rows = (stored.averages.get(b) for b in stored.within(first, last))
-        means = [(row.bucket, row.values[column]) for row in rows if row is not None]
-        return stored.state, [(bucket, value) for bucket, value in means if value is not None]
+        means = ((row.bucket, row.values[column]) for _, row in rows)
+        return state, [(bucket, mean) for bucket, mean in means if mean is not None][:limit]
 
     def read(self, series: Series, window: Window, first: int, last: int) -> AverageSlice:
         """The averages that exist in the buckets [first, last], rendered, ascending."""

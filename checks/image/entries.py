@@ -62,6 +62,8 @@ CASES: Final = (
     Case("incremental, database away", ("incremental",), 2, "could not start", NO_DATABASE),
     Case("monitor", ("monitor",), 0, "complete"),
     Case("monitor, database away", ("monitor",), 2, "", NO_DATABASE),
+    Case("backup", ("backup", "/data/image-check.mmsb"), 0, "rows of"),
+    Case("restore, not empty", ("restore", "/data/image-check.mmsb"), 2, "is not empty"),
     Case("collect --once", ("collect", "--once"), 0, "BTC"),
     Case("collect --once, source away", ("collect", "--once"), 1, "127.0.0.1", AWAY),
     Case("collect, database away", ("collect",), 2, "could not start", NO_DATABASE),

@@ -11,6 +11,8 @@ incremental    load everything since the last stored candle
 reload         load a pair anew, in place of its stored candles
 collect        collect spot prices every PRICE_POLL_SECONDS (--once: once)
 monitor        name every missing candle (exit 0 complete, 1 gaps or stale, 2 not checked)
+backup         write all data into a file: backup /data/backup.mmsb
+restore        put the data of such a file into the database, which must be empty
 keys           make an API key and its entry for API_KEYS (keys new), or list those that are set"
 
 usage() {
@@ -34,6 +36,10 @@ case $entry_point in
     collect) module=app.workers.price_collector ;;
     monitor) module=app.monitoring.gap_monitor ;;
     keys) module=app.keys ;;
+    backup | restore)
+        module=app.commands.backup
+        set -- "$entry_point" "$@"
+        ;;
     help | --help | -h)
         usage
         exit 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Barrier, Thread
@@ -117,6 +118,26 @@ def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
     assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]\n")
 
 
+def test_the_first_try_of_a_load_is_noted_once_and_stays(store: Store) -> None:
+    store.note_first_try(BTC_DAILY, NOW + 0.5)
+    assert store.state(BTC_DAILY) == replace(EMPTY_SERIES, first_tried_at=NOW)
+    store.note_first_try(BTC_DAILY, NOW + 60)
+    with store.begin(BTC_DAILY) as unit:
+        assert unit.state.first_tried_at == NOW
+        unit.put_candles([candle(day(1), 3)])
+        unit.finish(changed=True, now=NOW + 90)
+    state, _ = store.rows(BTC_DAILY, 0, NOW)
+    assert (state.first, state.first_tried_at) == (day(1), NOW)
+    assert store.read(BTC_DAILY, 20, 0, NOW).state == store.version(BTC_DAILY).state == state
+
+
+def test_a_series_that_an_earlier_program_loaded_has_no_first_try(store: Store) -> None:
+    with store.begin(BTC_DAILY) as unit:
+        unit.finish(changed=False, now=NOW)
+    store.note_first_try(BTC_DAILY, NOW + 60)
+    assert store.state(BTC_DAILY).first_tried_at is None
+
+
 def test_what_was_written_is_read_back_to_the_last_digit(store: Store) -> None:
     candles = [
         Candle(day(1), 2, MAX_PRICE, 1, 3, 2**63 - 1),
@@ -149,6 +170,23 @@ def test_both_ends_of_a_period_are_included_and_nothing_beyond(store: Store) -> 
     ]
     assert store.read(BTC_DAILY, 20, day(3), day(5)).count == 3
     assert store.read(BTC_DAILY, 20, day(5), day(3)).count == 0
+
+
+def test_the_first_rows_of_either_order_are_those_of_the_whole(store: Store) -> None:
+    candles = [candle(day(n), 100 + n) for n in range(30) if n % 7]
+    means = [None if n % 5 == 0 else n for n in range(len(candles))]
+    rows = [AverageRow(c.bucket, (n, None, 1)) for c, n in zip(candles, means, strict=True)]
+    put(store, candles, [row for row in rows if row.values[0] != 8])
+    period = BTC_DAILY, day(2), day(27)
+    state, whole = store.rows(*period)
+    _, averages = store.means(BTC_DAILY, 20, day(2), day(27))
+    for descending, limit in itertools.product((False, True), (None, 1, 2, 9, 22, 10_000)):
+        order = -1 if descending else 1
+        found = store.rows(*period, limit, descending=descending)
+        assert found == (state, whole[::order][:limit])
+        read = store.means(BTC_DAILY, 20, day(2), day(27), limit, descending=descending)
+        assert read == (state, averages[::order][:limit])
+    assert store.rows(BTC_DAILY, day(28), day(99), 5, descending=True)[0] == state
 
 
 def test_a_second_write_replaces_and_leaves_the_rest(store: Store) -> None:

@@ -40,7 +40,7 @@ def test_the_command_serves_and_leaves_with_0_after_a_signal(tmp_path: Path) -> 
         assert httpx.get(f"{url}/readyz", timeout=DEADLINE).json()["data"] == "empty"
         got = httpx.get(f"{url}{READ}", timeout=DEADLINE)
         assert (got.status_code, got.json()) == (200, [])
-        assert "make initial_load" in got.headers["x-data-reason"]
+        assert "no load of it has begun" in got.headers["x-data-reason"]
         assert "server" not in got.headers
         # Idle connections hold nothing up.
         idle = [connected(url) for _ in range(3)]

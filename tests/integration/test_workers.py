@@ -231,7 +231,7 @@ def test_a_worker_that_cannot_start_is_one_sentence_and_exit_code_2(tmp_path: Pa
     assert (end.code, end.shown) == (2, "")
     [line] = end.said.splitlines()
     assert line.startswith("serve: could not start: ")
-    assert "make migrate" in line
+    assert "mms migrate" in line
 
 
 def test_a_port_in_use_is_refused_although_its_user_shares_it(tmp_path: Path) -> None:

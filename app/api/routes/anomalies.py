@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import heavy_reads
 from app.api.models import ANOMALIES_EXAMPLE, SeriesAnomalies
+from app.api.negotiation import JsonOnly
 from app.api.parameters import (
     ANOMALIES,
     AnomaliesDep,
@@ -21,11 +22,12 @@ from app.domain.anomalies import AnomalousPoint, Rule
 from app.services.anomalies import judge_closes
 from app.services.averages import Reading, Selection, limited
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(
     "/{pair}/anomalies",
+    operation_id="getAnomalies",
     summary="Closes that changed out of the ordinary",
     responses=series_replies(
         "The anomalous closes, ascending.", SeriesAnomalies, ANOMALIES_EXAMPLE, ReversedPeriod
@@ -64,8 +66,8 @@ def _read(runtime: Runtime, buckets: Selection, rule: Rule) -> Reading:
         }
     )
     body = head[:-1] + b',"anomalies":[' + rows + b"]}\n"
-    missing = buckets.missing(closes.judged + closes.insufficient, state.last)
-    return Reading(body, state, missing)
+    judged = closes.judged + closes.insufficient
+    return Reading(body, state, judged, buckets.missing(judged, state.last))
 
 
 def _point(point: AnomalousPoint) -> rendering.Flat:

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import heavy_reads
-from app.api.models import GAPS_EXAMPLE, GapRange, Gaps
+from app.api.models import GAPS_EXAMPLE, GapRange, GapReport
+from app.api.negotiation import JsonOnly
 from app.api.parameters import GAPS, ContextDep, IfNoneMatch, SeriesDep, series_parameters
 from app.api.responses import (
-    NOT_MODIFIED,
     SERIES_ERRORS,
     WEAK_HEADERS,
     JsonBytes,
+    conditional_replies,
     is_held,
-    json_reply,
     problems,
     series_response,
     tag_of,
@@ -29,15 +29,15 @@ from app.services.gaps import Basis, Gap, Inspection
 
 _NO_GAPS: Final = b'"gaps":[]'
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(
     "/{pair}/gaps",
+    operation_id="getGaps",
     summary="Which buckets are missing, and why",
     responses={
-        200: json_reply("What is missing.", Gaps, GAPS_EXAMPLE, WEAK_HEADERS),
-        304: {**NOT_MODIFIED, "headers": WEAK_HEADERS},
+        **conditional_replies("What is missing.", GapReport, GAPS_EXAMPLE, WEAK_HEADERS),
         **problems(*SERIES_ERRORS, Overloaded),
     },
     openapi_extra=series_parameters(GAPS),
@@ -55,7 +55,7 @@ async def gaps(
     candle that must not be used (`/{pair}/quarantine` says why). `absent`: the exchange had none.
     `confirmed-absent`: a day or more later it still had none; `complete` ignores those.
 
-    `make monitor` reports the same. With `--repair` it may call a range `unreachable`: the exchange
+    The operator's monitor reports the same. Its repair may call a range `unreachable`: the exchange
     did not answer that run. This is not stored, so here the range keeps its earlier cause.
 
     The weak `ETag` names all but the two ages, which are those of the moment of the reply. A 304
@@ -100,9 +100,9 @@ def _range(gap: Gap) -> GapRange:
     )
 
 
-def _reply(inspection: Inspection) -> Gaps:
+def _reply(inspection: Inspection) -> GapReport:
     """The reply without its gaps."""
-    return Gaps(
+    return GapReport(
         pair=inspection.series.pair.legacy,
         symbol=inspection.series.pair.symbol,
         interval=inspection.series.interval.value,

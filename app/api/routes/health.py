@@ -15,7 +15,6 @@ from app.api.models import (
     ALIVE_EXAMPLE,
     DRAINING,
     HEALTH_EXAMPLE,
-    NO_DATA,
     NO_HEALTH_EXAMPLE,
     NOT_READY_EXAMPLE,
     READY_EXAMPLE,
@@ -26,6 +25,7 @@ from app.api.models import (
 )
 from app.api.parameters import ContextDep
 from app.api.responses import JsonBytes, json_reply
+from app.core.how_to_run import how_to_run
 
 router = APIRouter(tags=["Health"], default_response_class=JsonBytes)
 
@@ -36,6 +36,7 @@ _NO_DATABASE: Final = "The database does not answer; the service's log says why.
 
 @router.get(
     "/health",
+    operation_id="getHealth",
     summary="Whether the service and what it needs work",
     responses={
         200: json_reply("It works.", Health, HEALTH_EXAMPLE),
@@ -62,6 +63,7 @@ async def health(context: ContextDep) -> Response:
 
 @router.get(
     "/healthz",
+    operation_id="getLiveness",
     summary="Whether the process is alive",
     responses={200: json_reply("It is.", Alive, ALIVE_EXAMPLE)},
 )
@@ -72,6 +74,7 @@ async def alive() -> Response:
 
 @router.get(
     "/readyz",
+    operation_id="getReadiness",
     summary="Whether to send requests here",
     responses={
         200: json_reply("Send them.", Readiness, READY_EXAMPLE),
@@ -99,8 +102,9 @@ async def ready(context: ContextDep) -> Response:
         return _reply(503, Readiness(status="unavailable", message=_NO_DATABASE))
     if present:
         return _reply(200, Readiness(status="ready", data="present", cache=_cache(context)))
+    message = f"No data yet: run {how_to_run('load')}."
     return _reply(
-        200, Readiness(status="ready", data="empty", cache=_cache(context), message=NO_DATA)
+        200, Readiness(status="ready", data="empty", cache=_cache(context), message=message)
     )
 
 

@@ -6,28 +6,36 @@ from itertools import product
 
 from fastapi import APIRouter, Response
 
-from app.api.models import PAIRS_EXAMPLE, Pairs, SeriesStatus
-from app.api.parameters import ContextDep, NoParameters
-from app.api.responses import JsonBytes, json_reply, problems
+from app.api.models import PAIRS_EXAMPLE, SeriesStatus, ServedSeries
+from app.api.negotiation import JsonOnly
+from app.api.parameters import ContextDep, IfNoneMatch, NoParameters
+from app.api.responses import (
+    JsonBytes,
+    conditional_replies,
+    problems,
+    series_response,
+    tagged_reply,
+)
 from app.core.errors import StoreUnavailable
 from app.core.market import WINDOWS, Series
 from app.domain.times import iso_or_none
 from app.services.averages import nothing_stored
 from app.services.coverage import Coverage
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(
     "/pairs",
+    operation_id="listPairs",
     summary="What is served, how complete and how fresh",
     responses={
-        200: json_reply("Every served series.", Pairs, PAIRS_EXAMPLE),
+        **conditional_replies("Every served series.", ServedSeries, PAIRS_EXAMPLE),
         **problems(StoreUnavailable),
     },
     dependencies=[NoParameters],
 )
-def pairs(context: ContextDep) -> Response:
+def pairs(context: ContextDep, held: IfNoneMatch) -> Response:
     """Every served pair at every served interval.
 
     `expected`, `stored` and `missing` count the closed buckets of the last `HISTORY_DAYS` days.
@@ -41,8 +49,9 @@ def pairs(context: ContextDep) -> Response:
         context.coverage.coverage(Series(pair, interval), now)
         for pair, interval in product(settings.allowed_pairs, settings.intervals)
     ]
-    body = Pairs(pairs=tuple(map(_status, coverages)))
-    return JsonBytes(body.model_dump_json(exclude_unset=True).encode())
+    body = ServedSeries(pairs=tuple(map(_status, coverages)))
+    content = body.model_dump_json(exclude_unset=True).encode()
+    return series_response(tagged_reply(content), held)
 
 
 def _status(coverage: Coverage) -> SeriesStatus:
@@ -62,6 +71,6 @@ def _status(coverage: Coverage) -> SeriesStatus:
         checked_at=iso_or_none(coverage.checked_at),
     )
     if coverage.as_of is None:
-        message = nothing_stored(coverage.series)
+        message = nothing_stored(coverage.series, coverage.checked_at, coverage.first_tried_at)
         return status.model_copy(update={"message": message})
     return status

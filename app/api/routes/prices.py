@@ -11,10 +11,11 @@ from app.api.models import (
     HISTORY_EXAMPLE,
     PRICE_EXAMPLE,
     SYMBOLS_EXAMPLE,
-    Price,
+    CollectedPrice,
     PriceAnomaly,
     SupportedSymbols,
 )
+from app.api.negotiation import JsonOnly
 from app.api.parameters import (
     ANOMALY,
     HISTORY,
@@ -22,10 +23,20 @@ from app.api.parameters import (
     CoinDep,
     ContextDep,
     HistoryDep,
+    IfNoneMatch,
     NoParameters,
     symbol_parameters,
 )
-from app.api.responses import PRICE_HEADERS, JsonBytes, json_reply, problems, wrong_method
+from app.api.responses import (
+    PRICE_HEADERS,
+    JsonBytes,
+    conditional_replies,
+    json_reply,
+    problems,
+    series_response,
+    tagged_reply,
+    wrong_method,
+)
 from app.core.errors import (
     BudgetSpent,
     Overloaded,
@@ -41,14 +52,15 @@ from app.domain.anomalies import Judgement
 from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
 from app.services.prices import collect_unless_recent
 
-router = APIRouter(tags=["Prices"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Prices"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.post(
     "/collect-once/{symbol:path}",
+    operation_id="collectPrice",
     summary="Fetch one price now, and store it",
     responses={
-        200: json_reply("The price, stored.", Price, PRICE_EXAMPLE, PRICE_HEADERS),
+        200: json_reply("The price, stored.", CollectedPrice, PRICE_EXAMPLE, PRICE_HEADERS),
         **problems(UnsupportedSymbol, BudgetSpent, StoreUnavailable, UpstreamUnavailable),
         **wrong_method("POST"),
     },
@@ -90,16 +102,19 @@ async def collect_once(coin: CoinDep, context: ContextDep) -> Response:
 
 @router.get(
     "/history/{symbol:path}",
+    operation_id="listPrices",
     summary="Collected prices, newest first",
     responses={
-        200: json_reply("The prices, newest first.", list[Price], HISTORY_EXAMPLE),
+        **conditional_replies("The prices, newest first.", list[CollectedPrice], HISTORY_EXAMPLE),
         **problems(
             RepeatedParameter, UnsupportedSymbol, ReversedPeriod, StoreUnavailable, Overloaded
         ),
     },
     openapi_extra=symbol_parameters(HISTORY),
 )
-async def history(request: HistoryDep, context: ContextDep, connection: Request) -> Response:
+async def history(
+    request: HistoryDep, context: ContextDep, connection: Request, held: IfNoneMatch
+) -> Response:
     """By arrival: the id. `timestamp` is the time of collection, `priced_at` the price's own time.
 
     `stale` marks a price whose own time is too long before the time of its collection.
@@ -110,13 +125,14 @@ async def history(request: HistoryDep, context: ContextDep, connection: Request)
     def answer() -> Response:
         prices = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
         rows = (rendering.price(price, stale=_stale(price, rules)) for price in prices)
-        return JsonBytes(b"[" + b",".join(rows) + b"]")
+        return series_response(tagged_reply(b"[" + b",".join(rows) + b"]"), held)
 
     return await heavy_reads.read(context, connection, limit, answer)
 
 
 @router.get(
     "/anomaly/{symbol:path}",
+    operation_id="getPriceAnomaly",
     summary="Whether the newest price is out of the ordinary",
     responses={
         200: json_reply("The judgement.", PriceAnomaly, ANOMALY_EXAMPLE),
@@ -140,6 +156,7 @@ def anomaly(request: AnomalyDep, context: ContextDep) -> Response:
 
 @router.get(
     "/supported-symbols",
+    operation_id="listSymbols",
     summary="Which symbols' prices are collected",
     responses={
         200: json_reply(

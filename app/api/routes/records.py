@@ -7,17 +7,19 @@ from collections.abc import Iterable
 from fastapi import APIRouter, Response
 
 from app.api.models import QUARANTINE_EXAMPLE, REVISIONS_EXAMPLE, Quarantined, Revised
+from app.api.negotiation import JsonOnly
 from app.api.parameters import RECORDS, ContextDep, RecordsDep, series_parameters
 from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
 from app.core.market import Candle, CandleRevision, QuarantinedCandle
 from app.domain import rendering
 from app.domain.times import LATEST
 
-router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
+router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
 
 @router.get(
     "/{pair}/quarantine",
+    operation_id="getQuarantine",
     summary="Candles that were refused, or whose volume was",
     responses={
         200: json_reply(
@@ -41,6 +43,7 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
 
 @router.get(
     "/{pair}/revisions",
+    operation_id="getRevisions",
     summary="Closed candles that the exchange changed afterwards",
     responses={
         200: json_reply("The changes, last noticed first.", list[Revised], REVISIONS_EXAMPLE),

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError
 
 from app.core.errors import StoreUnusable
+from app.core.how_to_run import how_to_run
 from app.core.logging import structlog
 from app.core.ports import Clock
 from app.db import schema
@@ -71,7 +72,7 @@ def back_up(engine: Engine, file: Path, clock: Clock) -> Content:
     with snapshot(engine) as connection:
         version = schema.version_of(connection)
         if version is None:
-            raise StoreUnusable("the database has no tables yet: make initial_load")
+            raise StoreUnusable(f"the database has no tables yet: {how_to_run('load')}")
         schema.refuse_newer(version)
         with archive.writing(file, version, clock()) as writer:
             for table in data_tables(connection):

@@ -70,6 +70,13 @@ class SqlSeriesStore:
         with transaction(self._engine) as connection:
             yield SqlSeriesUnit(connection, series)
 
+    def note_first_try(self, series: Series, now: float) -> None:
+        """Store that the first load begins at unix time `now`, unless one was noted or ended."""
+        pair, interval = series.pair.symbol, series.interval.value
+        values = {"pair": pair, "interval": interval, "at": int(now)}
+        with transaction(self._engine) as connection:
+            connection.execute(_FIRST_TRY, values)
+
     def together(self, ask: Callable[[SeriesStore], Result]) -> Result:
         """The result of `ask` with a store whose reads all go to one server."""
         return self._read(
@@ -131,10 +138,18 @@ class SqlSeriesStore:
         return [statements.as_revision(row) for row in records]
 
     def rows(
-        self, series: Series, first: int, last: int
+        self,
+        series: Series,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
-        """Candles of [first, last] with their averages, ascending, and the state they belong to."""
-        records = self._rows(statements.candles_with_averages(series, first, last))
+        """Candles of [first, last] with their averages, and the state they belong to."""
+        records = self._rows(
+            statements.candles_with_averages(series, first, last, limit, descending=descending)
+        )
         rows = [
             (
                 as_candle(*row[STATE_WIDTH:_AVERAGES_FROM]),
@@ -146,10 +161,19 @@ class SqlSeriesStore:
         return statements.state_of(records), rows
 
     def means(
-        self, series: Series, window: Window, first: int, last: int
+        self,
+        series: Series,
+        window: Window,
+        first: int,
+        last: int,
+        limit: int | None = None,
+        *,
+        descending: bool = False,
     ) -> tuple[SeriesState, list[tuple[int, int]]]:
-        """The (bucket, average in 1e-8) of [first, last], ascending, and their state."""
-        records = self._rows(statements.means(series, window, first, last))
+        """The (bucket, average in 1e-8) of [first, last], and their state."""
+        records = self._rows(
+            statements.means(series, window, first, last, limit, descending=descending)
+        )
         bucket, mean = STATE_WIDTH, STATE_WIDTH + 1
         rows = [(row[bucket], row[mean]) for row in records if row[bucket] is not None]
         return statements.state_of(records), rows
@@ -177,6 +201,13 @@ def _all(result: Any) -> list[Any]:
 _ADD: Final = text(
     "INSERT INTO series (pair, interval, revision) VALUES (:pair, :interval, 0) "
     "ON CONFLICT DO NOTHING"
+)
+
+_FIRST_TRY: Final = text(
+    "INSERT INTO series (pair, interval, revision, first_tried_at) "
+    "VALUES (:pair, :interval, 0, :at) ON CONFLICT (pair, interval) "
+    "DO UPDATE SET first_tried_at = excluded.first_tried_at "
+    "WHERE series.first_tried_at IS NULL AND series.checked_at IS NULL"
 )
 
 _ASKED: Final = ("first_asked_at", "last_asked_at")

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    FromClause,
     Select,
     Table,
     and_,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
 )
 
 from app.core.market import (
@@ -52,7 +54,7 @@ KEY: Final = ("pair", "interval", "bucket")
 PRICES: Final = ("open", "high", "low", "close", "volume", "volume_text")
 MEANS: Final = tuple(f"mms_{window}" for window in WINDOWS)
 
-STATE_WIDTH: Final = 4
+STATE_WIDTH: Final = 5
 """The number of columns in `state_columns`."""
 
 _MEAN: Final = {window: AVERAGES.c[name] for window, name in zip(WINDOWS, MEANS, strict=True)}
@@ -98,6 +100,7 @@ def state_columns(series: Series) -> tuple[Any, ...]:
         select(func.min(CANDLES.c.bucket)).where(*stored).scalar_subquery(),
         select(func.max(CANDLES.c.bucket)).where(*stored).scalar_subquery(),
         SERIES.c.checked_at,
+        SERIES.c.first_tried_at,
     )
 
 
@@ -111,8 +114,8 @@ def state_of(rows: Sequence[Sequence[Any]]) -> SeriesState:
     """The state that rows beginning with `state_columns` belong to; EMPTY_SERIES without a row."""
     if not rows:
         return EMPTY_SERIES
-    revision, first, last, checked_at = rows[0][:STATE_WIDTH]
-    return SeriesState(revision, first, last, stored_time(checked_at))
+    revision, first, last, checked_at, first_tried_at = rows[0][:STATE_WIDTH]
+    return SeriesState(revision, first, last, stored_time(checked_at), stored_time(first_tried_at))
 
 
 def version(series: Series) -> Select[Any]:
@@ -131,36 +134,70 @@ def version_of(rows: Sequence[Sequence[Any]]) -> SeriesVersion:
     return SeriesVersion(state_of(rows), records[:2], records[2:])
 
 
-def candles_with_averages(series: Series, first: int, last: int) -> Select[Any]:
+def candles_with_averages(
+    series: Series, first: int, last: int, limit: int | None = None, *, descending: bool = False
+) -> Select[Any]:
     """State, candle and averages in one statement, so that all come from one snapshot.
 
-    Gives one row with only the state where the series has no candle in [first, last].
+    At most `limit` candles, the first ones in the order of their buckets, which `descending`
+    reverses. Gives one row with only the state where the series has no candle in [first, last].
     """
+    rows, join = _rows(CANDLES, within(CANDLES, series, first, last), limit, descending)
+    same_bucket = and_(*(AVERAGES.c[name] == rows.c[name] for name in KEY))
     return (
         select(
             *state_columns(series),
-            *(CANDLES.c[name] for name in ("bucket", *PRICES)),
+            *(rows.c[name] for name in ("bucket", *PRICES)),
             *_MEAN.values(),
         )
         .select_from(SERIES)
-        .outerjoin(CANDLES, and_(*within(CANDLES, series, first, last)))
-        .outerjoin(AVERAGES, _SAME_BUCKET)
+        .outerjoin(rows, join)
+        .outerjoin(AVERAGES, same_bucket)
         .where(*is_series(SERIES, series))
-        .order_by(CANDLES.c.bucket)
+        .order_by(_in_order(rows, descending))
     )
 
 
-def means(series: Series, window: Window, first: int, last: int) -> Select[Any]:
-    """State, bucket and average in one statement; one row with only the state if none exists."""
+def means(
+    series: Series,
+    window: Window,
+    first: int,
+    last: int,
+    limit: int | None = None,
+    *,
+    descending: bool = False,
+) -> Select[Any]:
+    """State, bucket and average in one statement; one row with only the state if none exists.
+
+    `limit` and `descending` are those of `candles_with_averages`.
+    """
     mean = _MEAN[window]
-    rows = and_(*within(AVERAGES, series, first, last), mean.is_not(None))
+    exist = (*within(AVERAGES, series, first, last), mean.is_not(None))
+    rows, join = _rows(AVERAGES, exist, limit, descending)
     return (
-        select(*state_columns(series), AVERAGES.c.bucket, mean)
+        select(*state_columns(series), rows.c.bucket, rows.c[mean.name])
         .select_from(SERIES)
-        .outerjoin(AVERAGES, rows)
+        .outerjoin(rows, join)
         .where(*is_series(SERIES, series))
-        .order_by(AVERAGES.c.bucket)
+        .order_by(_in_order(rows, descending))
     )
+
+
+def _rows(
+    table: Table, which: Sequence[ColumnElement[bool]], limit: int | None, descending: bool
+) -> tuple[FromClause, ColumnElement[bool]]:
+    """The rows of one series that `which` picks, and how they are joined to its state.
+
+    Only with a limit are they a query of their own: the planners need not see through one then.
+    """
+    if limit is None:
+        return table, and_(*which)
+    part = select(table).where(*which).order_by(_in_order(table, descending)).limit(limit)
+    return part.subquery(), true()
+
+
+def _in_order(rows: FromClause, descending: bool) -> ColumnElement[Any]:
+    return rows.c.bucket.desc() if descending else rows.c.bucket.asc()
 
 
 def are_times(*columns: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:

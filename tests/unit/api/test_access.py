@@ -83,7 +83,7 @@ def test_a_refusal_says_what_is_missing_and_never_repeats_the_key(keyed: Client)
     nothing = keyed.get(READ)
     assert nothing.header("www-authenticate") == 'Bearer realm="mms-api"'
     assert "scope read" in nothing.json()["detail"]
-    assert "make keys" in nothing.json()["detail"]
+    assert "Ask the operator" in nothing.json()["detail"]
     unknown = keyed.get(READ, bearer("quite-secret"))
     assert unknown.header("www-authenticate") == 'Bearer realm="mms-api", error="invalid_token"'
     assert b"quite-secret" not in unknown.body
@@ -126,8 +126,10 @@ def test_health_checks_and_the_documentation_need_no_key(keyed: Client) -> None:
 
 
 def test_no_cache_may_give_a_keyed_read_to_another(keyed: Client) -> None:
-    got = [keyed.get(path, bearer("both")) for path in (READ, READ, "/BRLBTC/gaps", "/pairs")]
-    assert [each.header("vary") for each in got] == ["Accept-Encoding, Authorization"] * 4
+    got = [
+        keyed.get(path, bearer("both")) for path in (READ, "/BRLBTC/gaps", "/pairs", "/anomaly/BTC")
+    ]
+    assert [each.header("vary") for each in got] == ["Accept, Accept-Encoding, Authorization"] * 4
     assert [each.header("cache-control") for each in got] == [
         *["private, no-cache"] * 3,
         "no-store",
@@ -288,7 +290,7 @@ def test_every_reply_says_what_browsers_and_caches_may_do_with_it() -> None:
         assert each.header("referrer-policy") == "no-referrer"
         assert each.header("cross-origin-resource-policy") == "same-origin"
         assert each.header("strict-transport-security") == "max-age=31536000"
-        assert each.header("vary") == "Accept-Encoding"
+        assert each.header("vary") == "Accept, Accept-Encoding"
         expected = "no-store" if each.header("etag") is None else "public, no-cache"
         assert each.header("cache-control") == expected, target
 

@@ -17,6 +17,7 @@ from app.core.market import (
     VolumeNote,
     Window,
 )
+from app.core.prices import Coin, SpotPrice
 from app.db.cache.averages import CachedAverageStore, block_memory
 from app.testing.series import MemorySeriesStore
 from tests.support.api import LAST, NOW, Client, FakeRuntime, load, serving
@@ -86,6 +87,32 @@ def test_a_client_that_holds_the_reply_gets_304_with_the_same_headers_and_no_bod
     assert api.get(path, lines[0], lines[0]).status == 200
     for other in ('"other"', tag.strip('"'), ""):
         assert api.get(path, ("If-None-Match", other)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/pairs", "/history/BTC"])
+def test_a_reply_that_is_tagged_by_its_bytes_is_sent_once_until_they_change(
+    runtime: FakeRuntime, api: Client, path: str
+) -> None:
+    tags = []
+    for number in (1, 2):
+        load(runtime.store, last=LAST + number * DAY)
+        runtime.now += DAY
+        runtime.prices.add([SpotPrice(Coin("BTC", "bitcoin"), number, "usd", NOW)], NOW)
+        whole = api.get(path)
+        tag = whole.header("etag")
+        assert tag is not None
+        assert (whole.status, whole.header("cache-control")) == (200, "public, no-cache")
+        for method in ("GET", "HEAD"):
+            for encoding in ("identity", "gzip"):
+                held = (("If-None-Match", tag), ("Accept-Encoding", encoding))
+                again = api.ask(method, path, *held)
+                weak = "W/" if encoding == "gzip" else ""
+                assert (again.status, again.body) == (304, b"")
+                assert again.header("etag") == f"{weak}{tag}"
+            assert api.ask(method, path).header("content-length") == str(len(whole.body))
+        tags.append(tag)
+    assert tags[0] != tags[1]
+    assert api.get(path, ("If-None-Match", tags[0])).body == whole.body
 
 
 def test_every_change_of_what_is_asked_and_of_the_data_changes_the_tag(

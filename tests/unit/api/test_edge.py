@@ -214,7 +214,7 @@ def test_what_the_server_refuses_itself_is_a_problem_with_its_line_and_its_id() 
         "referrer-policy: no-referrer",
         "cross-origin-resource-policy: same-origin",
         "cache-control: no-store",
-        "vary: Accept-Encoding",
+        "vary: Accept, Accept-Encoding",
         "content-security-policy: default-src 'none'; frame-ancestors 'none'",
         f"x-request-id: {problem['request_id']}",
         "",

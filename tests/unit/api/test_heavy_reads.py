@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from app.api.heavy_reads import CLIENT_GONE, read_in_turn
 from app.api.turns import Turns
 from app.core.errors import Overloaded
-from app.core.market import AverageRow, Candle, Series, SeriesState
+from app.core.market import AverageRow, Candle, SeriesState
 from app.main import create_app
 from app.testing.series import MemorySeriesStore
 from tests.support.api import FakeRuntime, settings
@@ -51,13 +51,13 @@ class HeldStore(MemorySeriesStore):
         self.reads = 0
 
     def rows(
-        self, series: Series, first: int, last: int
+        self, *args: Any, **options: Any
     ) -> tuple[SeriesState, list[tuple[Candle, AverageRow]]]:
         self.reads += 1
         if not self.reading.is_set():
             self.reading.set()
             self.end.wait()
-        return super().rows(series, first, last)
+        return super().rows(*args, **options)
 
 
 class Client:

@@ -14,25 +14,36 @@ from pydantic import TypeAdapter
 
 from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.api.models import Problem
-from app.api.routes import anomalies, averages, gaps, health, pairs, prices, records
-from tests.support.api import Answer, Client, FakePrices, FakeRuntime, load, serving
+from app.api.negotiation import MEDIA_TYPES
+from app.api.routes import anomalies, averages, gaps, health, latest, pairs, prices, records
+from app.core.market import DAY
+from app.domain.tables import Format
+from tests.support.api import NOW, Answer, Client, FakePrices, FakeRuntime, load, serving
 
 PATHS = {
-    "/{pair}/mms",
-    "/{pair}/candles",
-    "/{pair}/gaps",
-    "/{pair}/anomalies",
-    "/{pair}/quarantine",
-    "/{pair}/revisions",
-    "/collect-once/{symbol}",
-    "/history/{symbol}",
-    "/anomaly/{symbol}",
-    "/supported-symbols",
-    "/pairs",
-    "/health",
-    "/healthz",
-    "/readyz",
+    "/{pair}/mms": "getAverages",
+    "/{pair}/mms.csv": "getAveragesCsv",
+    "/{pair}/candles": "getCandles",
+    "/{pair}/candles.csv": "getCandlesCsv",
+    "/{pair}/latest": "getLatest",
+    "/latest": "listLatest",
+    "/{pair}/gaps": "getGaps",
+    "/{pair}/anomalies": "getAnomalies",
+    "/{pair}/quarantine": "getQuarantine",
+    "/{pair}/revisions": "getRevisions",
+    "/collect-once/{symbol}": "collectPrice",
+    "/history/{symbol}": "listPrices",
+    "/anomaly/{symbol}": "getPriceAnomaly",
+    "/supported-symbols": "listSymbols",
+    "/pairs": "listPairs",
+    "/health": "getHealth",
+    "/healthz": "getLiveness",
+    "/readyz": "getReadiness",
 }
+"""Every path with its operationId: generated clients name their functions by it."""
+
+OTHER_FORMATS = {MEDIA_TYPES[each] for each in Format} - {MEDIA_TYPES[Format.JSON]}
+ROWS = ("interval", "limit", "order")
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +72,16 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_exactly_the_addresses_of_the_contract_are_there(
     operations: dict[str, dict[str, Any]],
 ) -> None:
-    assert set(operations) == PATHS
+    assert {path: each["operationId"] for path, each in operations.items()} == PATHS
     names = [each["name"] for each in operations["/{pair}/mms"]["parameters"]]
-    assert names == ["pair", "from", "to", "range", "interval"]
+    assert names == ["pair", "range", "from", "to", *ROWS, "format", "time", "locale"]
+    names = [each["name"] for each in operations["/{pair}/candles.csv"]["parameters"]]
+    assert names == ["pair", "from", "to", "windows", *ROWS, "time", "locale"]
 
 
 MODELS = {
     (route.path_format, str(status)): said.get("model")
-    for module in (anomalies, averages, gaps, health, pairs, prices, records)
+    for module in (anomalies, averages, gaps, health, latest, pairs, prices, records)
     for route in module.router.routes
     if isinstance(route, APIRoute)
     for status, said in route.responses.items()
@@ -90,11 +103,16 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
         assert ("404" in operation["responses"]) == ("{" in path)
         for status, written in operation["responses"].items():
             reply = resolved(document, written)
-            assert all("example" in header for header in reply.get("headers", {}).values())
+            headers = reply.get("headers", {}).values()
+            assert all("example" in resolved(document, header) for header in headers)
             for kind, content in reply.get("content", {}).items():
+                if kind in OTHER_FORMATS:
+                    assert content["example"]
+                    continue
                 if kind != "application/problem+json":
                     fits(MODELS[path, status], content["example"])
                     continue
+                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
                 for code, example in content["examples"].items():
                     fits(Problem, example["value"])
                     assert example["value"]["detail"]
@@ -102,11 +120,12 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
                     assert example["value"]["status"] == codes[code] == int(status)
 
 
-def resolved(document: dict[str, Any], reply: dict[str, Any]) -> dict[str, Any]:
-    """The documented reply, or the one that it refers to."""
-    if "$ref" not in reply:
-        return reply
-    shared: dict[str, Any] = document["components"]["responses"][reply["$ref"].rpartition("/")[2]]
+def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """The part of the document, or the component that it refers to."""
+    if "$ref" not in part:
+        return part
+    kind, name = part["$ref"].removeprefix("#/components/").split("/")
+    shared: dict[str, Any] = document["components"][kind][name]
     return shared
 
 
@@ -122,9 +141,14 @@ def test_asking_with_the_examples_answers_with_what_the_model_says_and_no_member
 ) -> None:
     for path, operation in operations.items():
         parameters = operation.get("parameters", [])
-        query = urlencode({p["name"]: p["example"] for p in parameters if p["in"] == "query"})
+        shown = [each for each in parameters if each["in"] == "query" and each["required"]]
+        query = urlencode({each["name"]: each["example"] for each in shown})
         got = ask(api, path, query)
         assert got.status == 200, (path, got.body)
+        assert got.body.endswith(b"\n"), path
+        if path.endswith(".csv"):
+            assert got.header("content-type") == "text/csv; charset=utf-8; header=present"
+            continue
         fits(MODELS[path, "200"], json.loads(got.body))
 
 
@@ -132,7 +156,7 @@ def test_a_number_against_caches_changes_nothing_of_any_reply(
     api: Client, operations: dict[str, dict[str, Any]]
 ) -> None:
     for path in operations:
-        query = "range=20&" if path.endswith("/mms") else ""
+        query = "range=20&" if "/mms" in path else ""
         plain, other = (ask(api, path, query + more) for more in ("", "_=1711670400&_=x"))
         assert (other.status, other.header("etag")) == (200, plain.header("etag")), path
         if "collect" not in path:  # each collected price has its own id
@@ -151,7 +175,7 @@ def test_every_header_that_is_sent_is_documented(
     seen = set()
     with serving(FakeRuntime()) as empty:
         for path, operation in operations.items():
-            query = "range=20" if path.endswith("/mms") else ""
+            query = "range=20" if "/mms" in path else ""
             for client in (api, empty):
                 first = ask(client, path, query)
                 wrong = client.ask("DELETE", path.format(pair="BRLBTC", symbol="BTC"))
@@ -199,10 +223,61 @@ def test_an_interval_that_is_served_by_default_may_be_left_out() -> None:
         with serving(FakeRuntime(), intervals=intervals) as client:
             document = json.loads(client.get("/openapi.json").body)
             interval = named(document, "/{pair}/gaps", "interval")
-            assert sorted(interval["schema"]["enum"]) == sorted(intervals.split(","))
+            served = resolved(document, interval["schema"])["enum"]
+            assert sorted(served) == sorted(intervals.split(","))
             assert interval["required"] is required
             left_out = client.get("/BRLBTC/gaps")
             assert (left_out.status == 400) is required
+
+
+def test_nothing_optional_is_filled_in(operations: dict[str, dict[str, Any]]) -> None:
+    """Swagger UI fills in examples and defaults, and would send them all."""
+    for path, operation in operations.items():
+        for each in operation.get("parameters", ()):
+            prefilled = {"example", "examples"} & each.keys() or "default" in each["schema"]
+            assert bool(prefilled) == each["required"], (path, each["name"])
+
+
+def test_a_generator_can_name_all_that_it_makes(document: dict[str, Any]) -> None:
+    """In generated Python, a value and a property named alike would be one variable."""
+    for name, model in document["components"]["schemas"].items():
+        properties = {each.replace("_", "") for each in model.get("properties", ())}
+        assert name.lower() not in properties
+    schemas = [*every(document, "schema"), *document["components"]["schemas"].values()]
+    for schema in schemas:
+        values = schema.get("enum", ())
+        if any(str(value)[0].isdigit() for value in values):
+            names = schema["x-enum-varnames"]
+            assert len({*names}) == len(values)
+            assert all(map(str.isidentifier, names))
+
+
+def every(part: Any, name: str) -> Iterator[Any]:
+    """All values with this name in the document."""
+    if isinstance(part, dict):
+        yield from (value for key, value in part.items() if key == name)
+        part = list(part.values())
+    if isinstance(part, list):
+        for value in part:
+            yield from every(value, name)
+
+
+def test_the_operations_stand_in_reading_order(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    tags = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert list(tags) == ["Series", "Prices", "Health"]
+    assert all(tags.values())
+    assert {tag for operation in operations.values() for tag in operation["tags"]} == tags.keys()
+
+
+def test_the_times_in_the_examples_are_those_of_a_fresh_installation() -> None:
+    years = 3 * 365
+    with serving(FakeRuntime(now=NOW + years * DAY)) as client:
+        text = client.get("/openapi.json").body.decode()
+    assert '"2027-03-29T00:00:00Z"' in text
+    assert "Tue, 30 Mar 2027 00:05:02 GMT" in text
+    assert re.findall(r"202[0-5]-\d\d|\b1[67]\d{8}\b|202[0-5] \d\d:", text) == []
 
 
 def test_the_documentation_needs_no_other_host(api: Client) -> None:

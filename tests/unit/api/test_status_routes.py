@@ -43,7 +43,7 @@ def test_pairs_says_what_is_served_and_how_complete_it_is() -> None:
     assert (eth["first"], eth["last"], eth["as_of"], eth["checked_at"]) == (None,) * 4
     assert (eth["stored"], eth["missing"], eth["stale"]) == (0, 365, True)
     assert eth["warm_up_missing"] == 199
-    assert "make initial_load" in eth["message"]
+    assert "no load of it has begun" in eth["message"]
 
 
 class TroubledStore(MemorySeriesStore):
@@ -144,7 +144,7 @@ def test_an_empty_database_is_ready_and_says_what_to_run() -> None:
     with serving(runtime) as api:
         got = api.get("/readyz")
         assert (got.status, got.json()["data"]) == (200, "empty")
-        assert "make initial_load" in got.json()["message"]
+        assert "mms load" in got.json()["message"]
         load(runtime.store)
         assert api.get("/readyz").json() == {"status": "ready", "data": "present", "cache": "ok"}
 

@@ -132,7 +132,7 @@ def test_an_outage_is_said_once_in_plain_words_and_so_is_its_end() -> None:
     _, said, _, _ = play([AWAY, AWAY, AWAY, FINE, FINE, AWAY])
     assert len(said) == 3
     assert "host cannot be reached." in said[0]
-    assert "make demo" in said[0]
+    assert "mms demo" in said[0]
     assert "answers again" in said[1]
     assert said[2] == said[0]
 

@@ -11,13 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import InvalidParameter, ReversedPeriod
-from app.core.market import DAY, OLDEST_BUCKET, Interval, Series, SeriesState, Window
+from app.core.market import (
+    DAY,
+    EMPTY_SERIES,
+    OLDEST_BUCKET,
+    Interval,
+    Series,
+    SeriesState,
+    Window,
+)
 from app.domain.times import LATEST, Moment, moment
 from app.services.averages import (
     MAX_POINTS,
     Selection,
     limited,
-    nothing_stored,
     read_averages,
     read_candles,
     select,
@@ -101,7 +108,7 @@ def test_what_is_asked_lies_on_the_grid_and_within_the_period(
 def averages(
     store: MemorySeriesStore, what: Selection, window: Window = 20
 ) -> tuple[list[int], int]:
-    found = read_averages(store, window, what)
+    found = read_averages(store, store, window, what)
     return points(found.body), found.missing
 
 
@@ -139,10 +146,9 @@ def test_what_has_just_ended_is_not_missing_while_it_may_not_count_yet(
 
 def test_a_series_that_is_not_stored_is_an_empty_reply_without_a_date() -> None:
     store = MemorySeriesStore()
-    found = read_averages(store, 20, wanted())
+    found = read_averages(store, store, 20, wanted())
     assert (found.body, found.state.last, found.missing) == (b"[]\n", None, 365)
     assert read_candles(store, store, (), wanted()).state.last is None
-    assert "make initial_load" in nothing_stored(BTC_DAILY)
 
 
 def test_more_than_ten_thousand_stored_buckets_are_refused_with_the_first_part_to_ask() -> None:
@@ -166,7 +172,7 @@ def test_a_wide_period_over_few_stored_buckets_is_answered() -> None:
     store = MemorySeriesStore()
     newest = MINUTES.interval.last_closed(NOW)
     buckets = load(store, MINUTES, last=newest, count=300)
-    found = read_averages(store, 200, wanted(at(0), at(LATEST), MINUTES))
+    found = read_averages(store, store, 200, wanted(at(0), at(LATEST), MINUTES))
     assert points(found.body) == buckets[199:]
 
 
@@ -181,9 +187,9 @@ def holey() -> MemorySeriesStore:
 def test_any_slice_is_the_slice_of_the_whole(
     holey: MemorySeriesStore, first: int, last: int
 ) -> None:
-    whole = json.loads(read_averages(holey, 50, wanted(at(0))).body)
+    whole = json.loads(read_averages(holey, holey, 50, wanted(at(0))).body)
     low, high = sorted((LAST - first * DAY, LAST - last * DAY))
-    part = json.loads(read_averages(holey, 50, wanted(at(low), at(high))).body)
+    part = json.loads(read_averages(holey, holey, 50, wanted(at(low), at(high))).body)
     assert part == [row for row in whole if low <= row["timestamp"] <= high]
 
 
@@ -211,12 +217,12 @@ def test_what_lies_before_all_that_can_have_a_value_is_explained(
         if until is None or first < until.first:
             found = why_absent(wanted(at(first), until), STORED, window)
             assert (found is not None) is explained
-            assert found is None or "raise HISTORY_DAYS (365)" in found
+            assert found is None or "keeps 365 days" in found
 
 
 @pytest.mark.parametrize("days", [30, 563])
 @pytest.mark.parametrize("since", [None, 0])
-def test_who_asks_for_more_than_the_exchange_has_is_not_told_to_raise_history_days(
+def test_who_asks_for_more_than_the_exchange_has_is_not_sent_to_the_operator(
     days: int, since: int | None
 ) -> None:
     young = replace(STORED, first=LAST - days * DAY + DAY)
@@ -225,7 +231,109 @@ def test_who_asks_for_more_than_the_exchange_has_is_not_told_to_raise_history_da
     assert found is not None
     # One bucket without a trade may lie before the first candle, but that was loaded, too.
     raised = since == 0 and days == 563
-    assert ("raise HISTORY_DAYS" in found) is raised
+    assert ("HISTORY_DAYS" in found) is raised
     assert ("GET /BRLBTC/gaps?interval=1d says which" in found) is not raised
     assert len(found) <= 300
     assert found.isascii()
+
+
+CLOSED: Final = LAST + DAY
+"""The newest bucket that has ended, a day after the newest stored one."""
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "window", "state", "reason"),
+    [
+        (None, None, 20, EMPTY_SERIES, "no load of it has begun"),
+        (
+            None,
+            None,
+            20,
+            replace(EMPTY_SERIES, first_tried_at=LAST),
+            "the service has been asking the exchange for it since 2024-03-29T00:00:00Z",
+        ),
+        (
+            None,
+            None,
+            None,
+            replace(EMPTY_SERIES, first_tried_at=LAST, checked_at=LAST + DAY),
+            "the exchange had no candle of it at 2024-03-30T00:00:00Z",
+        ),
+        (
+            None,
+            None,
+            200,
+            replace(STORED, first=LAST - 119 * DAY),
+            "needs 200 candles in a row, and those of BRLBTC at 1d begin at 2023-12-01T00:00:00Z, "
+            "120 of them until now: the first average can be that of 2024-06-17T00:00:00Z",
+        ),
+        (CLOSED + 9 * DAY, CLOSED + 10 * DAY, 20, STORED, "is in the future"),
+        (LATEST, LATEST, None, STORED, "begins with the bucket of 9999-12-31T23:59:59Z"),
+        (
+            CLOSED + DAY,
+            CLOSED + 2 * DAY - 1,
+            None,
+            STORED,
+            "that of 2024-03-31T00:00:00Z ends at 2024-04-01T00:00:00Z",
+        ),
+        (FIRST + 1, FIRST + 2, None, STORED, "No bucket of 1d begins in the period"),
+        (
+            CLOSED,
+            CLOSED,
+            20,
+            STORED,
+            "newest stored bucket of BRLBTC at 1d is that of 2024-03-29T00:00:00Z, and the period "
+            "begins after it. The service last had all that the exchange has at 2024-03-30T",
+        ),
+        (CLOSED, CLOSED, 20, replace(STORED, checked_at=None), "No load has reached"),
+        (LAST - 10 * DAY, LAST, None, STORED, "GET /BRLBTC/gaps?interval=1d says what is missing"),
+        (LAST - 10 * DAY, LAST, 50, STORED, "all 50 candles that its average needs"),
+    ],
+)
+def test_an_empty_reply_has_its_reason(
+    since: int | None, until: int | None, window: Window | None, state: SeriesState, reason: str
+) -> None:
+    selection = select(
+        BTC_DAILY,
+        None if since is None else at(since),
+        None if until is None else at(until),
+        365,
+        NOW + DAY,
+    )
+    text = why_absent(selection, state, window, 0)
+    assert text is not None
+    assert reason in text
+
+
+@given(
+    since=st.none() | st.integers(0, LATEST),
+    until=st.none() | st.integers(0, LATEST),
+    window=st.sampled_from([None, 20, 200]),
+    first=st.none() | st.integers(-5, 600),
+    checked=st.booleans(),
+    interval=st.sampled_from(list(Interval)),
+)
+def test_every_empty_reply_has_a_reason_that_fits_a_header_and_is_no_command(
+    since: int | None,
+    until: int | None,
+    window: Window | None,
+    first: int | None,
+    checked: bool,
+    interval: Interval,
+) -> None:
+    if since is not None and until is not None and until < since:
+        since, until = until, since
+    begin = None if since is None else at(since)
+    end = None if until is None else at(until)
+    selection = wanted(begin, end, Series(BTC, interval))
+    state = EMPTY_SERIES
+    if first is not None:
+        state = replace(STORED, first=LAST - max(0, first) * DAY, checked_at=None)
+    if checked:
+        state = replace(state, checked_at=int(NOW))
+    text = why_absent(selection, state, window, 0)
+    assert text is not None
+    assert len(text) <= 300
+    assert text.isascii()
+    assert "make " not in text
+    assert "mms " not in text

@@ -171,6 +171,17 @@ def test_a_stored_candle_that_the_exchange_no_longer_has_stays() -> None:
     assert day(298) in store.buckets(BTC_DAILY, [(0, day(300))])
 
 
+def test_a_first_load_that_fails_leaves_when_it_began() -> None:
+    exchange = FakeExchange.of(daily(range(300)), now=day(300))
+    exchange.trouble = {0: UpstreamUnavailable("away", host="exchange")}
+    store = MemorySeriesStore()
+    with pytest.raises(UpstreamUnavailable):
+        initial(store, exchange, days=101)
+    exchange.now += 600
+    initial(store, exchange, days=101)
+    assert store.state(BTC_DAILY).first_tried_at == day(300)
+
+
 def test_a_long_load_that_is_cut_keeps_its_commits_and_goes_on_from_there() -> None:
     exchange = FakeExchange.of(daily(range(300)), now=day(300), page_size=10)
     exchange.trouble = {25: UpstreamUnavailable("away", host="exchange")}

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from app.core.errors import StoreUnusable
+from app.core.how_to_run import how_to_run
 from app.db.migrations.locks import lock
 
 revision = "0006"
@@ -76,8 +77,8 @@ def upgrade() -> None:
         raise StoreUnusable(
             f"the database holds rows that version {revision} refuses, written by another program: "
             f"{'; '.join(troubles)}. Nothing was changed: delete them, averages before their candles, "
-            "then run make migrate, and make monitor ARGS=--repair to load them anew; or restore a "
-            "backup"
+            f"then run {how_to_run('migrate')}, and {how_to_run('monitor', '--repair')} to load them "
+            "anew; or restore a backup"
         )
     if postgres:
         for table, names in _NEW.items():
