@@ -19,14 +19,14 @@ _PHASE: Final = 82
 """The days are the same for 140 days, so that a demo of the next day continues one of today. The
 phase keeps them apart from the averages over 20 and 50 days that the documents show."""
 
-_YOUNGEST: Final = 210
+_YOUNGEST: Final = 215
 """Days since the missing days at least: the newest average over 200 has none of them."""
 
 NEEDED_DAYS: Final = _YOUNGEST + _EVERY
 """Days of history that have the missing days, whatever day it is today."""
 
-_LATE: Final = 2
-_REFUSED: Final = 4
+_LATE: Final = 12
+_REFUSED: Final = 2
 _PROVISIONAL: Final = Revise(value=Decimal("1.02"))
 _IMPOSSIBLE: Final = Decimal("1.01")
 
@@ -45,7 +45,7 @@ class MissingDays:
 
     @classmethod
     def before(cls, now: float) -> MissingDays:
-        """The days at unix time `now`: 206 to 349 days ago."""
+        """The days at unix time `now`: 203 to 354 days ago."""
         youngest = int(now) // DAY - _YOUNGEST
         first = youngest - (youngest - _PHASE) % _EVERY
         return cls(*((first + days) * DAY for days in (0, _LATE, _REFUSED)))

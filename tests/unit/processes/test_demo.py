@@ -35,5 +35,5 @@ def test_the_repair_is_typed_as_the_demo_was(
     assert "2026-03-10 stays missing, 2026-03-14 was refused, 2026-03-12 can be" in shown
     assert (
         f"  $ DB_URL=sqlite:///./data/demo.db MB_API_BASE_URL={NOWHERE}/api/v4 "
-        'make monitor ARGS="--repair"\n'
+        "make monitor ARGS=--repair\n"
     ) in shown
