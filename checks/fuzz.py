@@ -174,7 +174,7 @@ def demo(folder: Path, **settings: str) -> Iterator[str]:
 
 
 def _address(line: str) -> str | None:
-    match = re.fullmatch(r" +(http://\S+)/docs\n", line)
+    match = re.match(r" +(http://\S+)/docs\s", line)
     return match[1] if match else None
 
 

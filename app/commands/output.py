@@ -29,12 +29,27 @@ LINE_EVERY: Final = 10.0
 
 @contextmanager
 def progress(totals: Mapping[str, int]) -> Iterator[Advance]:
-    """Show the progress of named tasks: a bar each on a terminal, now and then a line elsewhere."""
+    """Show the progress of named tasks: a bar each on a terminal, now and then a line elsewhere.
+
+    The bars are removed at the end. A task that does more than its total stays at its total.
+    """
     if sys.stderr.isatty():
         with _bars(totals) as advance:
-            yield advance
+            yield _limited(advance, totals)
     else:
-        yield lines(totals, time.monotonic)
+        yield _limited(lines(totals, time.monotonic), totals)
+
+
+def _limited(advance: Advance, totals: Mapping[str, int]) -> Advance:
+    """`advance`, but never beyond a task's total. Each task is advanced by one thread at a time."""
+    left = dict(totals)
+
+    def limited(name: str, done: int) -> None:
+        units = min(done, left[name])
+        left[name] -= units
+        advance(name, units)
+
+    return limited
 
 
 @contextmanager
@@ -54,7 +69,7 @@ def _bars(totals: Mapping[str, int]) -> Iterator[Advance]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks = {name: bars.add_task(name, total=total) for name, total in totals.items()}
         yield lambda name, done: bars.advance(tasks[name], done)
 
@@ -77,7 +92,7 @@ def lines(totals: Mapping[str, int], clock: Callable[[], float]) -> Advance:
             if now - logged_at < LINE_EVERY or done == 0:
                 return
             logged_at = now
-            left = (now - begun) / done * max(0, whole - done)
+            left = (now - begun) / done * (whole - done)
             log.info("load_progress", task=name, done=done, of=whole, eta_seconds=round(left))
 
     return advance

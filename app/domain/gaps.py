@@ -88,6 +88,16 @@ def spans_of(buckets: Iterable[int], step: int) -> list[Span]:
     return _merged((Span(bucket, bucket) for bucket in buckets), step)
 
 
+def count_within(spans: Sequence[Span], step: int, first: int, last: int) -> int:
+    """How many buckets of the spans (ascending, disjoint) lie in [first, last]."""
+    count = 0
+    for span in spans[bisect_left(spans, first, key=lambda span: span.last) :]:
+        if span.first > last:
+            break
+        count += max(0, (min(span.last, last) - max(span.first, first)) // step + 1)
+    return count
+
+
 def anchored(spans: Sequence[Span], stored: Sequence[int], step: int, count: int) -> list[Span]:
     """The spans (ascending, disjoint), with nearby stored buckets for each that has none inside.
 

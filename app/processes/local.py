@@ -37,24 +37,26 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m app.processes
 def serve_and_keep(
     settings: Settings,
     environment: Mapping[str, str],
-    loaded: Callable[[str], None] = lambda _base_url: None,
+    loaded: Callable[[str, Children], None] = lambda _base_url, _children: None,
 ) -> int:
     """Run the API with a keeper beside it; returns the server's exit code.
 
-    `environment` is that of the loaders' processes. `loaded` is called with the service's address
-    after the first load that succeeded.
+    `environment` is that of the loaders' processes. After the first load that succeeded, `loaded`
+    is called with the service's address and with what runs the loaders, which is free until it
+    returns.
     """
     beside: list[Beside] = []
 
     def begin(base_url: str) -> None:
         docs = f" (documentation: {base_url}/docs)" if settings.has_docs else ""
         output.say(f"Serving on {base_url}{docs}. Loading what is missing.")
+        children = Children(environment)
         keeper = Keeper(
             settings.intervals,
-            Children(environment),
+            children,
             clock=time.time,
             say=output.say,
-            loaded=lambda: loaded(base_url),
+            loaded=lambda: loaded(base_url, children),
         )
         # The collector runs until it is stopped; should it end early, it is started again.
         collector = Periodic(COLLECTOR, [], Children(environment), every=FIRST_RETRY)

@@ -68,6 +68,44 @@ class SimulatedPrices:
         return quotes
 
 
+class SpikedPrices:
+    """Prices of which one coin's jumps after the first answer that has it.
+
+    The jump is a quotation of its own, multiplied by `factor`. It stays for `seconds`.
+    """
+
+    def __init__(self, base: PriceBook, coin: Coin, factor: Decimal, seconds: int) -> None:
+        self._base = base
+        self._coin_id = coin.id
+        self._factor = factor
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._jumps_next = False
+        self._spike: tuple[float, Quote] | None = None
+
+    def quotes(self, ids: Iterable[str], now: float) -> Mapping[str, Quote]:
+        """See PriceBook.quotes."""
+        quotes = dict(self._base.quotes(ids, now))
+        usual = quotes.get(self._coin_id)
+        if usual is not None:
+            quotes[self._coin_id] = self._spiked(usual, now)
+        return quotes
+
+    def _spiked(self, usual: Quote, now: float) -> Quote:
+        with self._lock:
+            if not self._jumps_next:
+                self._jumps_next = True
+                return usual
+            if self._spike is None:
+                prices = {
+                    name: price and _FULL.multiply(price, self._factor)
+                    for name, price in usual.prices.items()
+                }
+                self._spike = now, Quote(prices, int(now))
+            begun, spike = self._spike
+        return spike if now < begun + self._seconds else usual
+
+
 class RecordedPrices:
     """Recorded prices by coin and currency: each request gets the next, then always the last."""
 

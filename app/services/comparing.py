@@ -79,8 +79,7 @@ def fetch(
 
     A host may send only the newest of the requested candles. Then the missing beginning is
     requested again, up to the first candles received, until no older candle comes. `on_page` is
-    called after each page: with 0, and after the last with the number of buckets that the reply is
-    about. Raises the errors of `source`.
+    called with 0 after each page but the last. Raises the errors of `source`.
     """
     received = [source.page(series, request.first, request.last)]
     while (earliest := _earliest(received[0])) is not None and earliest > request.first:
@@ -93,8 +92,6 @@ def fetch(
         if older is None or older >= earliest:
             break
         received.insert(0, more)
-    reply = received[-1]
-    on_page(series.interval.count(reply.first, reply.last))
     return received
 
 

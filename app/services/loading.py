@@ -13,9 +13,9 @@ is noticed before any of it is stored, wherever in the series it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Final
 
 import numpy as np
@@ -34,7 +34,7 @@ from app.core.market import (
 )
 from app.core.ports import CandleSource, Clock, SeriesStore, SeriesUnit
 from app.domain.averages import moving_averages
-from app.domain.gaps import Span, affected, missing, pages
+from app.domain.gaps import Span, affected, count_within, missing, pages
 from app.domain.times import iso, served_period, warmed_up
 from app.events.types import (
     AveragesCalculated,
@@ -58,7 +58,10 @@ PAGES_A_COMMIT: Final = 20
 """Pages between two commits of one load: 10,000 candles, decades of daily ones."""
 
 OnPage = Callable[[int], None]
-"""Called with the number of buckets of each page received. Its errors end the load."""
+"""Called after each page received, with the number of the plan's buckets that are done with it.
+
+Each bucket of a plan counts once. What a request repeats for a comparison does not count. Errors
+of this function end the load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,15 +239,35 @@ def load(
     for part in plan.parts:  # an empty one has no requests
         batch: list[CandlePage] = []
         spans = requests(store, series, part, source.page_size, pages_a_commit)
-        for number, request in enumerate(spans, start=1):
-            batch += fetch(source, series, request, on_page)
-            complete = batch[-1].complete
-            if complete or number == len(spans) or number % pages_a_commit == 0:
+        for number, answer in enumerate(_fetched(source, series, part, spans, on_page), start=1):
+            batch += answer
+            if batch[-1].complete or number == len(spans) or number % pages_a_commit == 0:
                 report += _announce(_commit(store, series, batch, clock()), publish)
                 batch = []
-            if complete:
-                break
     return report
+
+
+def _fetched(
+    source: CandleSource,
+    series: Series,
+    part: Sequence[Span],
+    requests: Sequence[Span],
+    on_page: OnPage,
+) -> Iterator[list[CandlePage]]:
+    """Fetch the requests for a part of a plan, up to the exchange's newest closed candle.
+
+    Yields the pages of each request. Raises the errors of `source`.
+    """
+    step = series.step
+    for request, following in zip_longest(requests, requests[1:]):
+        answer = fetch(source, series, request, on_page)
+        last, complete = answer[-1].last, answer[-1].complete
+        if following is not None and not complete:
+            last = min(last, following.first - step)  # it repeats the rest
+        on_page(count_within(part, step, request.first, last))
+        yield answer
+        if complete:
+            return
 
 
 def reload(
@@ -268,11 +291,8 @@ def reload(
     """
     series, answer = plan.series, Answer()
     _note_first_try(store, series, clock())
-    batch: list[CandlePage] = []
-    for request in pages(plan.gaps, series.step, source.page_size, COMPARED):
-        batch += fetch(source, series, request, on_page)
-        if batch[-1].complete:
-            break
+    spans = list(pages(plan.gaps, series.step, source.page_size, COMPARED))
+    batch = list(chain.from_iterable(_fetched(source, series, plan.gaps, spans, on_page)))
     for page in batch:
         answer.add(page, (), series.step)
     refusal, now = answer.judge(series), clock()

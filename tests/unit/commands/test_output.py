@@ -5,12 +5,20 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 
-from app.commands.output import UNDELIVERED, delivered, help_text, line, result, table
+from app.commands.output import (
+    UNDELIVERED,
+    delivered,
+    help_text,
+    line,
+    progress,
+    result,
+    table,
+)
 
 
 class Full(StringIO):
@@ -104,3 +112,20 @@ def test_letters_that_standard_output_does_not_have_are_escaped() -> None:
     with redirect_stdout(terminal):
         assert delivered("tried", lambda: table(("é",), [("币安",), ("BTC",)])) == 0
     assert printed.getvalue() == b"\xe9\n\\u5e01\\u5b89\nBTC\n"
+
+
+class Terminal(StringIO):
+    """A wide terminal; everything that was written stays."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_stays_at_its_total_when_more_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    with redirect_stderr(Terminal()) as shown, progress({"BRLBTC 1d": 100}) as advance:
+        for _ in range(4):
+            advance("BRLBTC 1d", 30)
+    assert "100/100" in shown.getvalue()
+    assert "120/100" not in shown.getvalue()

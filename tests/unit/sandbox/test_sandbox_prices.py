@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.core.prices import COIN_IDS
+from app.core.prices import COIN_IDS, Coin
 from app.sandbox.exchange import COINGECKO_PATH, Exchange
 from app.sandbox.options import build_exchange, parser
+from app.sandbox.prices import SimulatedPrices, SpikedPrices
 from app.sandbox.simulation import Simulation
 
 T = 1_700_006_400  # 2023-11-15 00:00 UTC
@@ -133,3 +134,19 @@ def test_a_file_that_is_no_recording_is_refused_with_its_line(
     path.write_bytes(line.encode("utf-8", "surrogateescape"))
     with pytest.raises(ConfigurationError, match=rf"replies\.jsonl: {problem}"):
         build_exchange(parser().parse_args(["--prices", str(path)]), lambda: NOW)
+
+
+def test_one_coin_jumps_after_its_first_price_and_comes_back() -> None:
+    usual = SimulatedPrices()
+    spiked = SpikedPrices(usual, Coin("BTC", "bitcoin"), Decimal("1.1"), 600)
+    ids = ("bitcoin", "ethereum")
+    assert spiked.quotes(["ethereum"], NOW) == usual.quotes(["ethereum"], NOW)
+    assert spiked.quotes(ids, NOW) == usual.quotes(ids, NOW)
+    jumped = spiked.quotes(ids, NOW + 10)
+    assert jumped["ethereum"] == usual.quotes(ids, NOW + 10)["ethereum"]
+    before = usual.quotes(ids, NOW + 10)["bitcoin"].prices["brl"]
+    assert before is not None
+    assert jumped["bitcoin"].prices["brl"] == before * Decimal("1.1")
+    assert jumped["bitcoin"].updated_at == NOW + 10
+    assert spiked.quotes(ids, NOW + 609)["bitcoin"] == jumped["bitcoin"]
+    assert spiked.quotes(ids, NOW + 610) == usual.quotes(ids, NOW + 610)
