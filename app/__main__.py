@@ -59,14 +59,14 @@ def main(argv: Sequence[str] | None = None, prog: str = "mms") -> int:
     """Run the command that the first argument names; returns its exit code, 2 without a command."""
     name, *rest = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name in ("-h", "--help"):
-        return output.delivered(prog, lambda: output.help_text(_help(prog)))
+        return output.delivered(prog, lambda: output.line(_help(prog)))
     if name == "--version":
-        return output.delivered(prog, lambda: output.help_text(f"mms {__version__}"))
+        return output.delivered(prog, lambda: output.line(f"mms {__version__}"))
     command = COMMANDS.get(name)
     if command is None:
         problem = f"there is no command {name!r}" if name else "no command is given"
-        output.say(f"{prog}: {problem}; use one of {', '.join(COMMANDS)}, or --help")
-        return UNKNOWN
+        advice = f"{prog}: {problem}; use one of {', '.join(COMMANDS)}, or --help"
+        return output.delivered(prog, lambda: output.say(advice)) or UNKNOWN
     if command.word is None:
         prog = f"{prog} {name}"
     else:

@@ -15,6 +15,7 @@ want nghttp2-client h2load
 want nginx-light nginx
 want openssl openssl
 want pgbouncer pgbouncer
+want sqlite3 sqlite3
 want wrk wrk
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql initdb
 

@@ -3,7 +3,8 @@
 0   all of it is done
 1   some of it failed; what failed is named, the rest is stored
 2   it could not start: a setting, the database, the command line
-3   it is done, but standard output did not take the result
+3   it is done, but standard output did not take what it printed: the disk is full, or the reader
+    left before it had the result
 130 / 143   interrupted or terminated; what was committed before stays
 
 A command that serves handles both signals itself, and ends with 0 after one.
@@ -98,7 +99,7 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, _file: object = None) -> None:
         """Print the help to standard output."""
-        output.help_text(self.format_help().rstrip("\n"))
+        output.line(self.format_help().rstrip("\n"))
 
 
 def plain_parser(prog: str, description: str | None) -> Parser:
@@ -118,7 +119,9 @@ def command_parser(prog: str, description: str | None) -> Parser:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json to a command."""
     parser.add_argument(
-        "--json", action="store_true", help="end with one line of JSON on standard output"
+        "--json",
+        action="store_true",
+        help="print one line of JSON and nothing else on standard output; tables go to standard error",
     )
 
 
@@ -220,6 +223,8 @@ def _attempt(
             _raise_interrupts()
         options = parser.parse_args(arguments)
         as_json = getattr(options, "json", False)
+        if as_json:
+            output.json_only()
         with nullcontext() if own_signals else _terminable():
             return Ending(command, work(options), as_json)
     except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - last defence

@@ -1,6 +1,9 @@
-"""What commands show: progress with an ETA while they work, a summary and JSON at the end.
+"""What commands show: progress with an ETA while they work, a summary or JSON at the end.
 
-Standard output may be a pipe whose reader has left, or a file on a full disk. That ends no work
+Without --json, standard output has what is for people: tables, sentences, a price. With it,
+standard output has the line of JSON and nothing else, and the rest goes to standard error.
+
+Either may be a pipe whose reader has left, or a file on a full disk. That ends no work
 (`delivered`). `mms --help` imports this module, so the imports for progress are made only there.
 """
 
@@ -11,14 +14,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TextIO, cast
 
 from app.core.redaction import redacted
 
 UNDELIVERED: Final = 3
-"""The exit code of a command that did its work and could not deliver its result."""
+"""The exit code of a command that did its work, and whose output was not taken."""
 
 Advance = Callable[[str, int], None]
 """Called with the name of a task and the number of its units that were just done."""
@@ -101,13 +105,15 @@ def lines(totals: Mapping[str, int], clock: Callable[[], float]) -> Advance:
 class _StandardOutput:
     """Standard output that drops everything after the first failed write.
 
-    `lost` is that failure. `undelivered` says whether a result was lost.
+    `lost` is that failure. `undelivered` says whether a result was lost. With `json_only` it takes
+    nothing but the line of JSON.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self.lost: OSError | None = None
         self.undelivered = False
+        self.json_only = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -132,39 +138,98 @@ class _StandardOutput:
             except OSError as error:
                 self._lose(error)
 
-    def forgive_reader(self) -> None:
-        """Forget a failure that only means that the reader has left."""
-        if isinstance(self.lost, BrokenPipeError):
-            self.lost, self.undelivered = None, False
-
     def _lose(self, error: OSError) -> None:
         self.lost = error
-        # The rest of the buffer would fail again when the interpreter ends.
+        _lead_nowhere(cast(TextIO, self._stream))
+
+
+class _StandardError:
+    """Standard error that drops what cannot be written: no work ends for its log.
+
+    The next line is tried again: a disk may have room by then.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write if possible."""
         with suppress(OSError):
-            descriptor = cast(TextIO, self._stream).fileno()
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush if possible."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def end(self) -> None:
+        """Flush for the last time."""
+        try:
+            self._stream.flush()
+        except OSError:
+            _lead_nowhere(self._stream)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """Drop what is left in a stream's buffer: it would fail again when the interpreter ends."""
+    with suppress(OSError):
+        descriptor = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def delivered(command: str, work: Callable[[], int | None]) -> int:
     """Do the work, even where its output cannot be written; returns its exit code, 0 for None.
 
-    Output that standard output does not take is dropped, and one line on standard error says so.
-    Where a `result` is lost, an exit code of 0 becomes UNDELIVERED.
+    Output that standard output does not take is dropped, one line on standard error says so, and an
+    exit code of 0 becomes UNDELIVERED. A reader who leaves in the middle of a table, as `head`
+    does, has what it wants: that changes nothing, unless a `result` is lost.
     """
     stdout = _StandardOutput(sys.stdout)
-    with redirect_stdout(cast(TextIO, stdout)):
-        code = work() or 0
-    if stdout.lost is None:
-        return code
-    reason = stdout.lost.strerror or stdout.lost
-    say(f"{command}: ended, but its output is lost (standard output: {reason})")
-    return UNDELIVERED if stdout.undelivered and code == 0 else code
+    with ExitStack() as ending:
+        # A process that was started without standard error has None in its place.
+        stream = sys.stderr or ending.enter_context(Path(os.devnull).open("w"))
+        stderr = _StandardError(stream)
+        ending.callback(stderr.end)
+        ending.enter_context(redirect_stderr(cast(TextIO, stderr)))
+        with redirect_stdout(cast(TextIO, stdout)):
+            code = work() or 0
+        if stdout.lost is None:
+            return code
+        if isinstance(stdout.lost, BrokenPipeError) and not stdout.undelivered:
+            return code
+        reason = stdout.lost.strerror or stdout.lost
+        say(f"{command}: ended, but its output is lost (standard output: {reason})")
+        return code or UNDELIVERED
+
+
+_unread = False
+
+
+@contextmanager
+def nobody_reads() -> Iterator[None]:
+    """Drop what a command with --json says to people: a program starts it and reads the JSON."""
+    global _unread  # noqa: PLW0603 - the command is run by its name, so no argument reaches it
+    _unread = True
+    try:
+        yield
+    finally:
+        _unread = False
+
+
+def json_only() -> None:
+    """Keep standard output for the line of JSON: the command was started with --json."""
+    if isinstance(sys.stdout, _StandardOutput):
+        sys.stdout.json_only = True
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under their headings, in aligned columns, to standard output."""
+    """Print rows under their headings, in aligned columns, as `line` does."""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(head))]
     for row in cells:
@@ -172,27 +237,28 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def line(text: str) -> None:
-    """Print one line to standard output: for people; it is not the result itself."""
-    print(redacted(text), flush=True)
+    """Print one line for people: to standard output, with --json to standard error."""
+    if not (isinstance(sys.stdout, _StandardOutput) and sys.stdout.json_only):
+        print(redacted(text), flush=True)
+    elif not _unread:
+        say(text)
 
 
 def result(text: str) -> None:
-    """Print the command's result to standard output."""
+    """Print the command's result as `line` does: without --json it is what a reader must get."""
     line(text)
-    if isinstance(sys.stdout, _StandardOutput):
-        sys.stdout.undelivered = sys.stdout.lost is not None
-
-
-def help_text(text: str) -> None:
-    """Print a help or a version as a result; a reader who leaves early has lost nothing."""
-    result(text)
-    if isinstance(sys.stdout, _StandardOutput):
-        sys.stdout.forgive_reader()
+    _require_delivery()
 
 
 def json_line(value: Mapping[str, Any]) -> None:
-    """Print one line of JSON as a result: the machine's summary, always the last line."""
-    result(json.dumps(value, separators=(",", ":")))
+    """Print one line of JSON as the result: the machine's summary, all of standard output."""
+    print(redacted(json.dumps(value, separators=(",", ":"))), flush=True)
+    _require_delivery()
+
+
+def _require_delivery() -> None:
+    if isinstance(sys.stdout, _StandardOutput):
+        sys.stdout.undelivered = sys.stdout.lost is not None
 
 
 def say(text: str) -> None:

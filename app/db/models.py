@@ -204,3 +204,6 @@ HOST_CLOCKS: Final = Table(
     sqlite_with_rowid=False,
 )
 """A host's clock that seems to stand still: its time, and when that was first seen."""
+
+VIEWS: Final = ("v_candles", "v_averages", "v_prices")
+"""The views of the last migration, for people's SQL: no program of ours reads one."""

@@ -131,6 +131,18 @@ def iso_or_none(at: int | None) -> str | None:
     return None if at is None else iso(at)
 
 
+def duration(seconds: int) -> str:
+    """Render a duration for people, in its two largest units: `2 d 3 h`, `23 h`, `1 min 30 s`."""
+    left = abs(seconds)
+    parts: list[tuple[int, str]] = []
+    for unit, size in (("d", DAY), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append((count, unit))
+    shown = " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+    return f"-{shown}" if seconds < 0 else shown or "0 s"
+
+
 def stored_time(value: object) -> int | None:
     """A unix time as it was stored; None where no date can name it: something else wrote it."""
     return value if type(value) is int and 0 <= value <= LATEST else None

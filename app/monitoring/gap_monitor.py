@@ -27,7 +27,7 @@ from app.core.how_to_run import how_to_run
 from app.core.logging import always
 from app.core.market import DAY
 from app.core.settings import Settings
-from app.domain.times import iso, iso_or_none
+from app.domain.times import duration, iso, iso_or_none
 from app.events.types import GapDetected
 from app.monitoring.repair import repair
 from app.services.comparing import quarantine_request
@@ -214,9 +214,9 @@ def _row(item: Inspection, *, strict: bool) -> list[object]:
         item.expected,
         item.missing,
         iso_or_none(item.newest),
-        None if item.age is None else f"{item.age}s",
+        None if item.age is None else duration(item.age),
         iso_or_none(item.checked_at),
-        None if item.checked_age is None else f"{item.checked_age}s",
+        None if item.checked_age is None else duration(item.checked_age),
     )
     return ["-" if value is None else value for value in values]
 

@@ -14,6 +14,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from app.commands import output
+
 
 def main(argv: Sequence[str]) -> None:
     """Run the module `argv[0]` with the arguments that follow; it ends the process."""
@@ -22,7 +24,8 @@ def main(argv: Sequence[str]) -> None:
     )
     watch.start()
     sys.argv = list(argv)
-    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+    with output.nobody_reads():
+        runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
 
 
 def _outlive_no_parent(main_thread: int) -> None:

@@ -235,7 +235,7 @@ class Children:
             printed = child.stdout.read()
         with self._lock:
             self._running = None
-        return ChildEnd(child.returncode, _last_json(printed))
+        return ChildEnd(child.returncode, _summary(printed))
 
     def stop(self) -> None:
         """Terminate a running child, and start no other."""
@@ -251,11 +251,10 @@ class Children:
             child.kill()
 
 
-def _last_json(printed: str) -> Mapping[str, Any] | None:
-    """The summary that a command with --json prints as its last line, if any."""
-    lines = printed.strip().splitlines()
+def _summary(printed: str) -> Mapping[str, Any] | None:
+    """The summary that a command with --json prints, if any."""
     try:
-        summary = json.loads(lines[-1]) if lines else None
+        summary = json.loads(printed)
     except ValueError:
         return None
     return summary if isinstance(summary, dict) else None

@@ -26,6 +26,7 @@ from app.core.logging import structlog
 from app.core.market import Series
 from app.core.ports import Leases, SeriesStore
 from app.core.settings import Settings
+from app.domain.times import duration
 from app.services.leasing import leased, load_lease
 from app.services.loading import LoadReport, OnPage, Plan, load
 from app.workers.outcomes import Outcome, announce, conclude
@@ -201,8 +202,8 @@ def _taken(series: Series) -> Outcome:
 
 def _given_up(series: Series, patience: float) -> Outcome:
     error = TakenByAnother(
-        f"another process has held the lease for more than {patience:.0f} s, and the requested candles "
-        "are not all stored yet: run this again when that process has ended"
+        f"another process has held the lease for more than {duration(round(patience))}, and the "
+        "requested candles are not all stored yet: run this again when that process has ended"
     )
     return Outcome(series, error=error)
 

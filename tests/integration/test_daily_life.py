@@ -136,7 +136,7 @@ def test_a_second_loader_waits_for_the_first_and_then_has_nothing_left_to_do(
             exchange.open.set()
         for child in (first, second):
             assert child.stdout is not None
-            series = json.loads(child.stdout.read().splitlines()[-1])["series"][0]
+            series = json.loads(child.stdout.read())["series"][0]
             ends[series["status"]] = series
             assert child.wait(DEADLINE) == 0
         for listener in listeners:

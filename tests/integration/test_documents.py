@@ -315,6 +315,8 @@ def test_the_commands_of_a_page_work_from_top_to_bottom(
 ) -> None:
     sandbox_port = str(free_port())
     listed = blocks(page)
+    if shutil.which("sqlite3") is None and any("sqlite3 " in b.text for b in filter(runs, listed)):
+        absent("sqlite3", "the program sqlite3 is not installed")
     with ExitStack() as sandbox:
         for block, following in zip_longest(listed, listed[1:]):
             if not runs(block) or block.commands[0].startswith("make demo"):

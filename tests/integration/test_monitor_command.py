@@ -113,7 +113,7 @@ def test_a_stop_in_a_repair_keeps_what_was_found(shop: Service) -> None:
         child.send_signal(signal.SIGTERM)
         shown, said = child.communicate(timeout=DEADLINE)
     assert child.returncode == 143
-    summary = json.loads(shown.splitlines()[-1])
+    summary = json.loads(shown)
     assert (summary["exit"], summary["error"]) == (143, "Terminated")
     assert summary["series"][0]["missing"] == 2
     [beat] = [json.loads(line) for line in said.splitlines() if "monitor_heartbeat" in line]

@@ -36,8 +36,8 @@ class Ended:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The line of JSON that it ended with."""
-        found: dict[str, Any] = json.loads(self.shown.splitlines()[-1])
+        """The line of JSON, which is all of standard output."""
+        found: dict[str, Any] = json.loads(self.shown)
         return found
 
     @property

@@ -1,5 +1,16 @@
-"""A child process that prints lines and ends with a line of JSON."""
+"""A command with --json that says something to people, too."""
+
+from __future__ import annotations
+
+from app.commands import output
+
+
+def work() -> None:
+    """Say it."""
+    output.json_only()
+    output.line("a line for people")
+    output.json_line({"ok": [1]})
+
 
 if __name__ == "__main__":
-    print("a line for people")  # noqa: T201 - what it is for
-    print('{"ok": [1]}')  # noqa: T201 - what it is for
+    output.delivered("summary", work)

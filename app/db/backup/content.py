@@ -36,7 +36,7 @@ from app.core.ports import Clock
 from app.db import schema
 from app.db.backup import archive
 from app.db.backup.archive import Content, Row
-from app.db.models import METADATA
+from app.db.models import METADATA, VIEWS
 from app.db.session import SQLITE, snapshot, transaction
 from app.db.sqlite import write_ahead
 from app.db.stores.statements import insert
@@ -141,6 +141,8 @@ def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
         for table in reversed(tables):
             connection.execute(delete(table))
         return
+    for view in VIEWS:
+        connection.execute(text(f"DROP VIEW IF EXISTS {view}"))
     METADATA.drop_all(connection)
     connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
     schema.upgrade(connection, version)

@@ -90,7 +90,7 @@ def test_what_prevents_a_start_is_a_line_of_json_where_that_is_wanted(
         monkeypatch.setenv(key, value)
     assert COMMANDS[name]([*arguments, "--json"]) == 2
     said = capsys.readouterr()
-    last: dict[str, Any] = json.loads(said.out.splitlines()[-1])
+    last: dict[str, Any] = json.loads(said.out)
     assert (last["command"], last["exit"], last["error"]) == (name, 2, error)
     assert says in last["reason"]
     assert f"{name}: {last['reason']}" in said.err.splitlines()

@@ -111,7 +111,7 @@ def test_the_list_says_how_long_each_key_is_valid(tmp_path: Path) -> None:
     )
     ended = keys(tmp_path, "list", "--json", API_KEYS_FILE=str(file))
     assert ended.code == 0
-    assert [line.split() for line in ended.shown.splitlines()[:-1]] == [
+    assert [line.split() for line in ended.said.splitlines()] == [
         ["id", "scopes", "last_day", "days_left", "digest"],
         ["ops", "read+collect", "2026-12-30", "30", DIGEST[:8]],
         ["old", "read", "2026-11-29", "expired", others[0][:8]],

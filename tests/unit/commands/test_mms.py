@@ -72,7 +72,7 @@ def test_arguments_and_exit_codes_are_those_of_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def last() -> dict[str, Any]:
-        summary: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        summary: dict[str, Any] = json.loads(capsys.readouterr().out)
         return summary
 
     monkeypatch.setenv("DB_URL", f"sqlite:///{tmp_path / 'mms.db'}")

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
@@ -13,10 +14,13 @@ import pytest
 from app.commands.output import (
     UNDELIVERED,
     delivered,
-    help_text,
+    json_line,
+    json_only,
     line,
+    nobody_reads,
     progress,
     result,
+    say,
     table,
 )
 
@@ -52,44 +56,67 @@ def people_and_machines(code: int) -> int:
     return code
 
 
+NO_ROOM = "tried: ended, but its output is lost (standard output: No space left on device)\n"
+NO_READER = "tried: ended, but its output is lost (standard output: Broken pipe)\n"
+
+
 @pytest.mark.parametrize(
-    ("work", "code", "expected"),
+    ("stdout", "work", "expected", "said"),
     [
-        (people, 0, 0),
-        (people, 1, 1),
-        (people_and_machines, 0, UNDELIVERED),
-        (people_and_machines, 1, 1),
+        (Full(), people, UNDELIVERED, NO_ROOM),
+        (Full(), people_and_machines, UNDELIVERED, NO_ROOM),
+        # Whoever leaves a table has what it wants; of a result it has nothing.
+        (Left(), people, 0, ""),
+        (Left(), people_and_machines, UNDELIVERED, NO_READER),
     ],
 )
-def test_only_a_lost_result_changes_an_exit_code_and_only_that_of_success(
-    capsys: pytest.CaptureFixture[str], work: Callable[[int], int], code: int, expected: int
+def test_lost_output_is_said_and_changes_the_exit_code_of_success_alone(
+    capsys: pytest.CaptureFixture[str],
+    stdout: StringIO,
+    work: Callable[[int], int],
+    expected: int,
+    said: str,
 ) -> None:
+    for code in (0, 1):
+        with redirect_stdout(stdout):
+            assert delivered("tried", partial(work, code)) == (code or expected)
+        assert capsys.readouterr().err == said
+
+
+def test_whatever_follows_the_first_failure_is_dropped() -> None:
     full = Full()
     with redirect_stdout(full):
-        assert delivered("tried", lambda: work(code)) == expected
-    lost = "tried: ended, but its output is lost (standard output: No space left on device)\n"
-    assert capsys.readouterr().err == lost
-    assert full.failures == 1  # whatever follows the first failure is dropped
+        delivered("tried", lambda: people_and_machines(0))
+    assert full.failures == 1
 
 
-@pytest.mark.parametrize(
-    ("show", "stdout", "expected", "lines"),
-    [
-        (help_text, Left(), 0, 0),
-        (help_text, Full(), UNDELIVERED, 1),
-        (result, Left(), UNDELIVERED, 1),
-    ],
-)
-def test_a_reader_who_leaves_a_help_has_lost_nothing(
-    capsys: pytest.CaptureFixture[str],
-    show: Callable[[str], None],
-    stdout: StringIO,
-    expected: int,
-    lines: int,
+@pytest.mark.parametrize("stderr", [Full(), Left(), None])
+def test_a_standard_error_that_is_lost_loses_nothing_else(
+    capsys: pytest.CaptureFixture[str], stderr: StringIO | None
 ) -> None:
-    with redirect_stdout(stdout):
-        assert delivered("tried", lambda: show("usage: tried")) == expected
-    assert len(capsys.readouterr().err.splitlines()) == lines
+    def work() -> int:
+        say("at work")
+        return people_and_machines(1)
+
+    with redirect_stderr(stderr):
+        assert delivered("tried", work) == 1
+    assert capsys.readouterr().out == "pair\nBTC-BRL\nall is well\n{}\n"
+
+
+def test_with_json_standard_output_has_that_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> int:
+        json_only()
+        people_and_machines(0)
+        json_line({"exit": 0})
+        return 0
+
+    assert delivered("tried", work) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ('{"exit":0}\n', "pair\nBTC-BRL\nall is well\n{}\n")
+    with nobody_reads():
+        assert delivered("tried", work) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ('{"exit":0}\n', "")
 
 
 def test_a_command_that_prints_nothing_needs_no_standard_output(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import InvalidParameter
 from app.core.market import DAY, Interval
-from app.domain.times import ALLOWED, LATEST, Moment, moment, served_period
+from app.domain.times import ALLOWED, LATEST, Moment, duration, moment, served_period
 
 MIDNIGHT = 1_711_670_400
 """2024-03-29T00:00:00Z"""
@@ -110,3 +110,21 @@ def test_the_served_period_is_so_many_days_of_closed_buckets(interval: Interval)
     assert served.last == interval.last_closed(now)
     assert interval.count(*served) * interval.seconds == 365 * DAY
     assert served.first == interval.floor(served.first)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (90, "1 min 30 s"),
+        (3_605, "1 h"),
+        (82_800, "23 h"),
+        (183_600, "2 d 3 h"),
+        (86_400 * 400 + 59, "400 d"),
+        (-90, "-1 min 30 s"),
+    ],
+)
+def test_a_duration_has_its_two_largest_units(seconds: int, text: str) -> None:
+    assert duration(seconds) == text

@@ -193,10 +193,11 @@ def test_a_stop_ends_the_running_child_and_starts_no_other() -> None:
     ("module", "summary"),
     [("tests.support.summary", {"ok": [1]}), ("this", None), ("tests.support", None)],
 )
-def test_the_summary_is_the_last_line_where_there_is_one(
-    module: str, summary: dict[str, Any] | None
+def test_the_summary_is_the_line_of_json_and_what_is_for_people_is_not_shown(
+    capfd: pytest.CaptureFixture[str], module: str, summary: dict[str, Any] | None
 ) -> None:
     assert Children(dict(os.environ)).run(module).summary == summary
+    assert "for people" not in capfd.readouterr().err
 
 
 def test_a_child_that_the_system_cannot_start_is_tried_again() -> None:
