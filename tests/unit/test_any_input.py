@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.parameters import ANOMALIES, AVERAGES, CANDLES, HISTORY, Query
+from app.api.queries import ANOMALIES, AVERAGES, CANDLES, HISTORY, Query
 from app.core.errors import ConfigurationError, InvalidRequest, StoreUnusable, UpstreamError
 from app.core.market import DAY
 from app.core.prices import COIN_IDS, Coin

@@ -7,13 +7,8 @@ from fastapi import APIRouter, Request, Response
 from app.api import heavy_reads
 from app.api.models import ANOMALIES_EXAMPLE, SeriesAnomalies
 from app.api.negotiation import JsonOnly
-from app.api.parameters import (
-    ANOMALIES,
-    AnomaliesDep,
-    ContextDep,
-    IfNoneMatch,
-    series_parameters,
-)
+from app.api.parameters import AnomaliesDep, ContextDep, IfNoneMatch
+from app.api.queries import ANOMALIES, series_parameters
 from app.api.responses import JsonBytes, series_replies, series_reply, series_response
 from app.bootstrap import Runtime
 from app.core.errors import ReversedPeriod

@@ -14,10 +14,6 @@ from app.api.context import Context
 from app.api.models import AVERAGES_EXAMPLE, CANDLES_EXAMPLE, AveragePoint, CandlePoint
 from app.api.negotiation import MEDIA_TYPES
 from app.api.parameters import (
-    AVERAGES,
-    AVERAGES_CSV,
-    CANDLES,
-    CANDLES_CSV,
     AveragesCsvDep,
     AveragesDep,
     CandlesCsvDep,
@@ -25,8 +21,8 @@ from app.api.parameters import (
     ContextDep,
     IfNoneMatch,
     RowsRequest,
-    series_parameters,
 )
+from app.api.queries import AVERAGES, AVERAGES_CSV, CANDLES, CANDLES_CSV, series_parameters
 from app.api.responses import (
     JsonBytes,
     series_replies,

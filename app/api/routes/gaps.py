@@ -10,7 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from app.api import heavy_reads
 from app.api.models import GAPS_EXAMPLE, GapRange, GapReport
 from app.api.negotiation import JsonOnly
-from app.api.parameters import GAPS, ContextDep, IfNoneMatch, SeriesDep, series_parameters
+from app.api.parameters import ContextDep, IfNoneMatch, SeriesDep
+from app.api.queries import GAPS, series_parameters
 from app.api.responses import (
     SERIES_ERRORS,
     WEAK_HEADERS,

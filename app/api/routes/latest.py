@@ -6,14 +6,8 @@ from fastapi import APIRouter, Response
 
 from app.api.models import LATEST_EXAMPLE, LatestCandle
 from app.api.negotiation import JsonOnly
-from app.api.parameters import (
-    LATEST,
-    ContextDep,
-    IfNoneMatch,
-    IntervalDep,
-    SeriesDep,
-    series_parameters,
-)
+from app.api.parameters import ContextDep, IfNoneMatch, IntervalDep, SeriesDep
+from app.api.queries import LATEST, series_parameters
 from app.api.responses import (
     LATEST_HEADERS,
     LATEST_OF_ALL_HEADERS,

@@ -17,16 +17,14 @@ from app.api.models import (
 )
 from app.api.negotiation import JsonOnly
 from app.api.parameters import (
-    ANOMALY,
-    HISTORY,
     AnomalyDep,
     CoinDep,
     ContextDep,
     HistoryDep,
     IfNoneMatch,
     NoParameters,
-    symbol_parameters,
 )
+from app.api.queries import ANOMALY, HISTORY, symbol_parameters
 from app.api.responses import (
     PRICE_HEADERS,
     JsonBytes,

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Response
 
 from app.api.models import QUARANTINE_EXAMPLE, REVISIONS_EXAMPLE, Quarantined, Revised
 from app.api.negotiation import JsonOnly
-from app.api.parameters import RECORDS, ContextDep, RecordsDep, series_parameters
+from app.api.parameters import ContextDep, RecordsDep
+from app.api.queries import RECORDS, series_parameters
 from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
 from app.core.market import Candle, CandleRevision, QuarantinedCandle
 from app.domain import rendering

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.api.parameters import LONGEST, Parameter, Query
+from app.api.queries import LONGEST, Parameter, Query
 from app.core.errors import (
     InvalidParameter,
     InvalidRequest,
