@@ -141,8 +141,12 @@ def test_every_address_shows_what_is_promised_and_the_repair_brings_a_day(tmp_pa
         assert repair.returncode == 1, repair.stderr  # the other two days stay missing
         until(lambda: gaps() == {lasting: "absent", refused: "refused"})
         stop(demo)
-    with process(tmp_path, "-m", "app.processes.demo", **own) as demo:
+    with process(tmp_path, "-m", "app.processes.demo", "-v", **own) as demo:
         text = complete(demo)
         assert f"{lasting} stays missing, {refused} was refused\n" in text
         assert "DB_URL=" not in text
-        stop(demo)
+        demo.send_signal(signal.SIGINT)
+        code, said = ended(demo)
+        assert code == 0
+        logged = {json.loads(line)["event"] for line in said.splitlines() if line[0] == "{"}
+        assert logged >= {"server_ready", "load_finished"}  # the server's and the loader's
