@@ -93,7 +93,7 @@ def _too_few(selection: Selection, stored: Span, window: Window | None) -> str |
         return None
     return (
         f"An average over {window} needs {window} candles in a row, and those of {series.pair} at "
-        f"{series.interval} begin at {iso(stored.first)}, {series.interval.count(*stored)} of them "
+        f"{series.interval} begin at {iso(stored.first)}, at most {series.interval.count(*stored)} "
         f"until now: the first average can be that of {iso(begins)}."
     )
 

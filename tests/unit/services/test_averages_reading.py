@@ -265,7 +265,7 @@ CLOSED: Final = LAST + DAY
             200,
             replace(STORED, first=LAST - 119 * DAY),
             "needs 200 candles in a row, and those of BRLBTC at 1d begin at 2023-12-01T00:00:00Z, "
-            "120 of them until now: the first average can be that of 2024-06-17T00:00:00Z",
+            "at most 120 until now: the first average can be that of 2024-06-17T00:00:00Z",
         ),
         (CLOSED + 9 * DAY, CLOSED + 10 * DAY, 20, STORED, "is in the future"),
         (LATEST, LATEST, None, STORED, "begins with the bucket of 9999-12-31T23:59:59Z"),
