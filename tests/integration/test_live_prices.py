@@ -134,7 +134,7 @@ def test_fetch_prints_one_price_and_stores_nothing(shop: PriceShop) -> None:
     shop.price("bitcoin", "67187.3358936566")
     done = shop.run("--fetch", "btc", "--json")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("BTC 67187.3358936566 usd as of 20")
+    assert done.stderr.startswith("BTC 67187.3358936566 usd as of 20")
     assert json.loads(done.stdout)["price"] == "67187.3358936566"
     assert shop.get("/history/BTC") == []
     for unknown in ("FOO", "", "ſol"):
