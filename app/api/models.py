@@ -147,7 +147,9 @@ class SeriesStatus(Reply):
     stale: bool = Field(description="The exchange has had a newer closed bucket for too long.")
     as_of: str | None = Field(description="Newest stored bucket of the series.")
     checked_at: str | None = Field(description="Last load that reached the exchange.")
-    message: str | None = Field(default=None, description="Why nothing is stored; absent where something is.")
+    message: str | None = Field(
+        default=None, description="Why nothing is stored; absent where something is."
+    )
 
 
 class ServedSeries(Reply):
