@@ -32,6 +32,7 @@ from app.api.responses import (
 from app.core.errors import ReversedPeriod, UnsupportedRange
 from app.core.market import Window
 from app.domain.tables import Format
+from app.domain.times import iso
 from app.services.averages import Reading, read_averages, read_candles
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
@@ -63,10 +64,10 @@ def _csv_replies(
 ) -> dict[int | str, dict[str, Any]]:
     """The documented replies with rows in CSV alone."""
     replies = series_replies(description, None, None, UnsupportedRange, ReversedPeriod)
-    replies[200] |= {
-        "model": None,
-        "content": {MEDIA_TYPES[Format.CSV]: {"schema": _TEXT, "example": _sheet(example)}},
+    replies[200]["content"] = {
+        MEDIA_TYPES[Format.CSV]: {"schema": _TEXT, "example": _sheet(example)}
     }
+    del replies[406]  # the address alone decides
     return replies
 
 
@@ -197,9 +198,10 @@ def _next(request: RowsRequest, reading: Reading) -> Iterator[tuple[bytes, bytes
     """The Link header (RFC 8288) to the rows that a limit left out.
 
     It is relative to the request's own address, so that it holds behind every proxy. Both ends of
-    the period are in it: what closes meanwhile moves neither.
+    the period are in it: what closes meanwhile moves neither. They are date-times, because unix
+    seconds that look like a date are refused (20131200).
     """
     if reading.rest is not None:
-        first, last = reading.rest
-        query = urlencode({**request.values, "from": first, "to": last}, safe=",")
+        first, last = map(iso, reading.rest)
+        query = urlencode({**request.values, "from": first, "to": last}, safe=",:")
         yield b"link", f'<?{query}>; rel="next"'.encode("ascii")
