@@ -8,7 +8,6 @@ proxy, too. Our own files are in `app/api/docs`, Swagger UI's in the package fas
 from __future__ import annotations
 
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from app.api.compression import VARY, RawHeaders
-from app.api.responses import SeriesReply, series_response
+from app.api.responses import SeriesReply, file_reply, series_response
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -80,16 +78,7 @@ def _reply(request: Request, path: Path, kind: str) -> Response:
 @cache
 def _file(path: Path, kind: str) -> SeriesReply:
     """The reply with a file, read once. Its tag is the same wherever the file is."""
-    body = path.read_bytes()
-    tag = f'"{blake2b(body, digest_size=8).hexdigest()}"'
-    headers: RawHeaders = [
-        (b"etag", tag.encode("ascii")),
-        (b"cache-control", b"public, no-cache"),
-        VARY,
-        (b"content-length", b"%d" % len(body)),
-        (b"content-type", kind.encode("ascii")),
-    ]
-    return SeriesReply(headers, body, tag)
+    return file_reply(path.read_bytes(), kind)
 
 
 ROUTES: Final = (
