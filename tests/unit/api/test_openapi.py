@@ -277,7 +277,7 @@ def test_the_times_in_the_examples_are_those_of_a_fresh_installation() -> None:
         text = client.get("/openapi.json").body.decode()
     assert '"2027-03-29T00:00:00Z"' in text
     assert "Tue, 30 Mar 2027 00:05:02 GMT" in text
-    assert re.findall(r"202[0-5]-\d\d|\b1[67]\d{8}\b|202[0-5] \d\d:", text) == []
+    assert re.findall(r"202[0-5]-\d\d|(?<!\d)1[67]\d{8}(?!\d)|202[0-5] \d\d:", text) == []
 
 
 def test_the_documentation_needs_no_other_host(api: Client) -> None:
