@@ -25,6 +25,8 @@ from app.api.parameters import (
 from app.api.queries import AVERAGES, AVERAGES_CSV, CANDLES, CANDLES_CSV, series_parameters
 from app.api.responses import (
     JsonBytes,
+    SeriesReply,
+    averages_reply,
     series_replies,
     series_reply,
     series_response,
@@ -159,7 +161,8 @@ async def _averages(
 
     def answer() -> Response:
         reading = read_averages(runtime.series, runtime.averages, window, buckets, request.layout)
-        return _response(f"mms {window}", request, reading, window, held)
+        reply = averages_reply(window, buckets, reading, request.layout)
+        return _response(reply, request, reading, window, held)
 
     return await heavy_reads.read(context, connection, buckets.most_rows, answer)
 
@@ -171,15 +174,19 @@ async def _candles(
 
     def answer() -> Response:
         reading = read_candles(runtime.series, runtime.averages, windows, buckets, request.layout)
-        return _response(f"candles {windows}", request, reading, None, held)
+        reply = series_reply(f"candles {windows}", buckets, reading, layout=request.layout)
+        return _response(reply, request, reading, None, held)
 
     return await heavy_reads.read(context, connection, buckets.most_rows, answer)
 
 
 def _response(
-    kind: str, request: RowsRequest, reading: Reading, window: Window | None, held: str | None
+    reply: SeriesReply,
+    request: RowsRequest,
+    reading: Reading,
+    window: Window | None,
+    held: str | None,
 ) -> Response:
-    reply = series_reply(kind, request.buckets, reading, window, request.layout)
     reply.headers.extend(_next(request, reading))
     if request.layout.format is Format.CSV:
         reply.headers.append(_file_name(request, window))
