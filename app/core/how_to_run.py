@@ -1,7 +1,7 @@
 """How to type a command where this program runs: with make, as `mms`, or as a container.
 
 The Makefile and the image each set `MMS_FRONT`. Without it, `mms` is right: it is installed with
-the package. These words are for operators; a reply to a reader of the API never has them.
+the package. These words are for operators: of the API's replies, /readyz alone has them.
 """
 
 from __future__ import annotations

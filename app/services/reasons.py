@@ -20,10 +20,7 @@ def nothing_stored(series: Series, checked_at: int | None, first_tried_at: int |
 
 
 def why_absent(
-    selection: Selection,
-    state: SeriesState,
-    window: Window | None = None,
-    rows: int | None = None,
+    selection: Selection, state: SeriesState, window: Window | None, rows: int
 ) -> str | None:
     """Say why the first selected buckets, or all of them, have no value; None where nothing is odd.
 
