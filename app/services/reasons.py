@@ -19,6 +19,13 @@ def nothing_stored(series: Series, checked_at: int | None, first_tried_at: int |
     return f"{nothing} yet: no load of it has begun. The operator of this service starts loads."
 
 
+def no_prices(symbol: str, *, in_period: bool) -> str:
+    """Say why there is no collected price of this symbol, at all or in the period asked for."""
+    if in_period:
+        return f"No price of {symbol} was collected in this period."
+    return f"No price of {symbol} is stored yet. The operator of this service starts the collector."
+
+
 def why_absent(
     selection: Selection,
     state: SeriesState,

@@ -20,7 +20,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from app.api.compression import VARY, RawHeaders
-from app.api.responses import SeriesReply, series_response
+from app.api.responses import JsonBytes, SeriesReply, series_response
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -69,7 +69,7 @@ async def _loaded(request: Request) -> Response:
 
 
 async def _document(request: Request) -> Response:
-    return JSONResponse(request.app.openapi())
+    return JsonBytes(JSONResponse(request.app.openapi()).body)
 
 
 def _reply(request: Request, path: Path, kind: str) -> Response:
