@@ -140,8 +140,13 @@ def freshness(
     if as_of is not None:
         headers.append((b"x-data-as-of", iso(as_of).encode()))
     if reason is not None:
-        headers.append((b"x-data-reason", _ascii(reason)))
+        headers.append(reason_header(reason))
     return headers
+
+
+def reason_header(reason: str) -> tuple[bytes, bytes]:
+    """The header that says why a reply is empty, or lacks something."""
+    return b"x-data-reason", _ascii(reason)
 
 
 def averages_reply(
@@ -175,7 +180,7 @@ def series_reply(
     ]
     reason = why_absent(buckets, state, window, reading.rows)
     if reason is not None:
-        headers.append((b"x-data-reason", _ascii(reason)))
+        headers.append(reason_header(reason))
     return _conditional(tag, tag, reading.body, _TYPES[layout.format], headers)
 
 
@@ -338,6 +343,14 @@ TAGGED_HEADERS: Final = {
     "Cache-Control": SERIES_HEADERS["Cache-Control"],
 }
 """The headers of a reply with an entity tag."""
+
+HISTORY_HEADERS: Final = {
+    **TAGGED_HEADERS,
+    "X-Data-Reason": _header(
+        "Only where the reply is empty: why.", "No price of BTC was collected in this period."
+    ),
+}
+"""The headers of collected prices."""
 
 LATEST_HEADERS: Final = {
     **TAGGED_HEADERS,

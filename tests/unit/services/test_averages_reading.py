@@ -277,6 +277,8 @@ CLOSED: Final = LAST + DAY
             "that of 2024-03-31T00:00:00Z ends at 2024-04-01T00:00:00Z",
         ),
         (FIRST + 1, FIRST + 2, None, STORED, "No bucket of 1d begins in the period"),
+        (CLOSED + DAY + 1, CLOSED + DAY + 2, 20, STORED, "No bucket of 1d begins in the period"),
+        (CLOSED + DAY + 1, None, 20, STORED, "No bucket that has ended begins in the period"),
         (
             CLOSED,
             CLOSED,
