@@ -15,11 +15,11 @@ from app.api.admission import Admission
 from app.api.compression import Compression
 from app.api.context import Context
 from app.api.document import TAGS, document
+from app.api.documented import wrong_method
 from app.api.edge import Edge
 from app.api.errors import handle_errors
 from app.api.fast_path import FastPath
 from app.api.middleware import HeadAsGet, RootPath
-from app.api.responses import wrong_method
 from app.api.routes import anomalies, averages, docs, gaps, health, latest, pairs, prices, records
 from app.bootstrap import Runtime
 from app.core.logging import configure, flush, structlog

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 
 from app.api.admission import HEALTH
 from app.api.context import Context
+from app.api.documented import COMPONENTS, problem_reply
 from app.api.errors import FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED, Answer
-from app.api.responses import COMPONENTS, problem_reply
 from app.core import names
 from app.core.market import DAY, WINDOWS, Interval
 

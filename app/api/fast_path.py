@@ -23,7 +23,7 @@ from app.api.compression import RawHeaders, accepts_gzip, gzipped, is_large
 from app.api.context import Context
 from app.api.negotiation import accepted
 from app.api.parameters import plain_averages
-from app.api.responses import SeriesReply, averages_reply, headers_of_304, is_held
+from app.api.responses import TaggedReply, averages_reply, headers_of_304, is_held
 from app.core.errors import InvalidRequest
 from app.core.market import Series, SeriesState
 from app.core.ports import WarmAverages
@@ -61,7 +61,7 @@ class Uncompressed(NamedTuple):
     key: _Key
     buckets: Selection
     state: SeriesState
-    reply: SeriesReply
+    reply: TaggedReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class FastPath:
         return self._finished(key, buckets, state, await asyncio.to_thread(_compressed, reply))
 
     def _finished(
-        self, key: _Key, buckets: Selection, state: SeriesState, reply: SeriesReply
+        self, key: _Key, buckets: Selection, state: SeriesState, reply: TaggedReply
     ) -> Answer:
         """The whole answer as it is sent; it is kept if the same was asked before."""
         headers, body, tag = reply
@@ -185,9 +185,9 @@ class FastPath:
         return False
 
 
-def _compressed(reply: SeriesReply) -> SeriesReply:
+def _compressed(reply: TaggedReply) -> TaggedReply:
     headers, body = gzipped(reply.headers, reply.body)
-    return SeriesReply(headers, body, reply.tag)
+    return TaggedReply(headers, body, reply.tag)
 
 
 def answer_of(status: int, headers: RawHeaders, body: bytes) -> Answer:

@@ -1,7 +1,6 @@
 """The bodies of replies as /docs shows them: models, each with an example.
 
-They are not in `app.api.responses`, because the two together would exceed 500 lines, and because no
-read uses them: series are rendered straight to bytes (`app.domain.rendering`).
+No read uses them: series are rendered straight to bytes (`app.domain.rendering`, `tables`).
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ _SHORT: Final = 200
 def accepted(accept: bytes | None, formats: Sequence[Format] = ANY) -> Format | None:
     """The one of `formats` that a client with this Accept prefers; None if it accepts none.
 
-    Without Accept, or with an empty one, every format is as good.
+    Without Accept, or with an empty list, every format is as good.
     """
-    if accept is None or not accept.strip():
+    if accept is None or not accept.strip(b" \t,"):
         return formats[0]
     read = _accepted if len(accept) <= _SHORT else _accepted.__wrapped__
     return read(accept, tuple(formats))

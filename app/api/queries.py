@@ -59,10 +59,14 @@ class Parameter:
 
 
 class Query:
-    """The query parameters that one kind of request takes."""
+    """The query parameters that one kind of request takes.
 
-    def __init__(self, *parameters: Parameter) -> None:
+    `elsewhere` has what to say of parameters that only a similar request takes.
+    """
+
+    def __init__(self, *parameters: Parameter, **elsewhere: str) -> None:
         self.parameters = parameters
+        self._elsewhere = elsewhere
         self._required = [parameter for parameter in parameters if parameter.required]
         # The parameter's name by each of its spellings, in the order of declaration.
         self._names = {
@@ -109,6 +113,8 @@ class Query:
             return UnknownParameter(f"{shown!r} is no parameter of this request: it takes none.")
         close = difflib.get_close_matches(shown.lower(), self._names, n=1, cutoff=0.7)
         hint = f" ({close[0]} is)" if close else ""
+        if spelling in self._elsewhere:
+            hint = f" ({self._elsewhere[spelling]})"
         allowed = ", ".join(self._names)
         return UnknownParameter(f"{shown!r} is no parameter of this request{hint}: use {allowed}.")
 
@@ -160,8 +166,8 @@ _MOMENT: Final = (
 
 FROM: Final = Parameter(
     "from",
-    f"First moment. {_MOMENT} Default: `HISTORY_DAYS` - 1 days before `to`, for intervals below "
-    "`1d` at most 10,000 buckets.",
+    f"First moment. {_MOMENT} Default: `HISTORY_DAYS` - 1 days before `to`; without `limit` at most "
+    "10,000 buckets.",
     MOMENT_SCHEMA,
     other_name="from_ts",
 )
@@ -247,10 +253,18 @@ _ROWS: Final = (INTERVAL, ROWS_LIMIT, ORDER)
 SHEET: Final = (TIME, LOCALE)
 """What belongs to CSV alone."""
 
-AVERAGES: Final = Query(RANGE, FROM, TO, *_ROWS, FORMAT, *SHEET)
-AVERAGES_CSV: Final = Query(RANGE, FROM, TO, *_ROWS, *SHEET)
-CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, FORMAT, *SHEET)
-CANDLES_CSV: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, *SHEET)
+_ONE_WINDOW: Final = "range=20 is one window; candles?windows=20,50 has several"
+_WITH_CANDLES: Final = "windows=20 puts that average beside each candle"
+_ALWAYS_CSV: Final = "this address is always CSV"
+
+AVERAGES: Final = Query(RANGE, FROM, TO, *_ROWS, FORMAT, *SHEET, windows=_ONE_WINDOW)
+AVERAGES_CSV: Final = Query(
+    *(RANGE, FROM, TO, *_ROWS, *SHEET), windows=_ONE_WINDOW, format=_ALWAYS_CSV
+)
+CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, FORMAT, *SHEET, range=_WITH_CANDLES)
+CANDLES_CSV: Final = Query(
+    *(FROM, TO, ROWS_WINDOWS, *_ROWS, *SHEET), range=_WITH_CANDLES, format=_ALWAYS_CSV
+)
 ANOMALIES: Final = Query(FROM, TO, INTERVAL, THRESHOLD, METHOD)
 GAPS: Final = Query(INTERVAL)
 LATEST: Final = GAPS

@@ -45,7 +45,10 @@ def progress(totals: Mapping[str, int]) -> Iterator[Advance]:
 
 
 def _limited(advance: Advance, totals: Mapping[str, int]) -> Advance:
-    """`advance`, but never beyond a task's total. Each task is advanced by one thread at a time."""
+    """`advance`, but never beyond a task's total. Each task is advanced by one thread at a time.
+
+    The totals are planned before a load has its lease, and its own plan may be longer by then.
+    """
     left = dict(totals)
 
     def limited(name: str, done: int) -> None:

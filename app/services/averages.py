@@ -83,6 +83,15 @@ class Reading(NamedTuple):
     missing: int
     rest: Span | None = None
 
+    def shown(self, selection: Selection) -> Selection:
+        """The selection without the rest."""
+        if self.rest is None:
+            return selection
+        step = selection.series.step
+        if selection.descending:
+            return selection._replace(first=self.rest.last + step)
+        return selection._replace(last=self.rest.first - step)
+
 
 def select(
     series: Series,
@@ -205,14 +214,12 @@ def _page(
     if selection.limit is not None and len(rows) > selection.limit:
         rows = rows[: selection.limit]
         end, step = rows[-1][0], selection.series.step
+        rest = Span(end + step, selection.last)
         if selection.descending:
             rest = Span(selection.first, end - step)
-            selection = selection._replace(first=end)
-        else:
-            rest = Span(end + step, selection.last)
-            selection = selection._replace(last=end)
-    body = table(names, rows, layout)
-    return Reading(body, state, len(rows), selection.missing(len(rows), state.last), rest)
+    reading = Reading(table(names, rows, layout), state, len(rows), 0, rest)
+    missing = reading.shown(selection).missing(len(rows), state.last)
+    return reading._replace(missing=missing)
 
 
 def limited(averages: AverageStore, selection: Selection, *, has_limit: bool = True) -> Span:

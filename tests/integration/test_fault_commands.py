@@ -68,7 +68,7 @@ def test_each_pair_has_its_own_trouble_and_the_next_run_makes_it_good(shop: Serv
     # Every failure is one line for people and one line in the log, with what to do.
     for pair, item in found.items():
         if item["status"] == "failed":
-            assert f"{pair} 1d failed: {item['reason']}\n" in first.shown
+            assert f"{pair} 1d failed: {item['reason']}\n" in first.said
             assert [item["reason"]] in logged(first, "load_failed", "reason")
     ((reason,),) = logged(first, "candles_not_used", "first")
     assert "is not above zero" in reason
@@ -119,8 +119,8 @@ def test_what_was_refused_and_what_was_revised_is_seen_in_the_api_and_the_monito
         assert (gap["cause"], gap["count"]) == ("refused", 1)
         watched = shop.run("monitoring.gap_monitor")
         assert watched.code == 1
-        assert "(1): refused" in watched.shown
-        assert "GET /BRLBTC/quarantine?interval=1d" in watched.shown
+        assert "(1): refused" in watched.said
+        assert "GET /BRLBTC/quarantine?interval=1d" in watched.said
 
         shop.exchange.faults.clear()
         revised = bad - 2 * DAY

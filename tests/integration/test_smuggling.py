@@ -113,4 +113,4 @@ def test_a_request_in_the_body_of_an_upgrade_does_not_take_the_reply_of_another_
         if not select.select([victim], [], [], NEVER)[0]:
             server.stdin.write("\n")  # what was smuggled waits for a line before the victim's reply
             server.stdin.flush()
-        assert read_reply(victim).body == b'{"status":"alive"}'
+        assert read_reply(victim).body == b'{"status":"alive"}\n'

@@ -80,7 +80,7 @@ class History:
         rows = self._rendered[version, window]
         begin = bisect_left(rows, first, key=itemgetter(0))
         end = bisect_right(rows, last, key=itemgetter(0))
-        return f"[{','.join(text for _, text in rows[begin:end])}]".encode()
+        return f"[{','.join(text for _, text in rows[begin:end])}]\n".encode()
 
     def close(self) -> None:
         """Give the database back."""

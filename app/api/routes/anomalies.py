@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from app.api import heavy_reads
+from app.api.documented import series_replies
 from app.api.models import ANOMALIES_EXAMPLE, SeriesAnomalies
 from app.api.negotiation import JsonOnly
 from app.api.parameters import AnomaliesDep, ContextDep, IfNoneMatch
 from app.api.queries import ANOMALIES, series_parameters
-from app.api.responses import JsonBytes, series_replies, series_reply, series_response
+from app.api.responses import JsonBytes, conditional_response, series_reply
 from app.bootstrap import Runtime
 from app.core.errors import ReversedPeriod
 from app.domain import rendering
@@ -42,7 +43,7 @@ async def anomalies(
 
     def answer() -> Response:
         reading = _read(runtime, buckets, rule)
-        return series_response(series_reply(f"anomalies {rule}", buckets, reading), held)
+        return conditional_response(series_reply(f"anomalies {rule}", buckets, reading), held)
 
     return await heavy_reads.read(context, connection, buckets.expected, answer)
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import heavy_reads
 from app.api.context import Context
+from app.api.documented import series_replies
 from app.api.models import AVERAGES_EXAMPLE, CANDLES_EXAMPLE, AveragePoint, CandlePoint
 from app.api.negotiation import MEDIA_TYPES
 from app.api.parameters import (
@@ -25,11 +26,10 @@ from app.api.parameters import (
 from app.api.queries import AVERAGES, AVERAGES_CSV, CANDLES, CANDLES_CSV, series_parameters
 from app.api.responses import (
     JsonBytes,
-    SeriesReply,
+    TaggedReply,
     averages_reply,
-    series_replies,
+    conditional_response,
     series_reply,
-    series_response,
 )
 from app.core.errors import ReversedPeriod, UnsupportedRange
 from app.core.market import Window
@@ -181,7 +181,7 @@ async def _candles(
 
 
 def _response(
-    reply: SeriesReply,
+    reply: TaggedReply,
     request: RowsRequest,
     reading: Reading,
     window: Window | None,
@@ -190,7 +190,7 @@ def _response(
     reply.headers.extend(_next(request, reading))
     if request.layout.format is Format.CSV:
         reply.headers.append(_file_name(request, window))
-    return series_response(reply, held)
+    return conditional_response(reply, held)
 
 
 def _file_name(request: RowsRequest, window: Window | None) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from app.api.responses import SeriesReply, file_reply, series_response, tagged_reply
+from app.api.responses import TaggedReply, conditional_response, file_reply, tagged_reply
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -76,13 +76,13 @@ def _reply(request: Request, path: Path, kind: str) -> Response:
     return _unless_held(request, _file(path, kind))
 
 
-def _unless_held(request: Request, reply: SeriesReply) -> Response:
+def _unless_held(request: Request, reply: TaggedReply) -> Response:
     """The reply, or 304 where the client holds it."""
-    return series_response(reply, request.headers.get("if-none-match"))
+    return conditional_response(reply, request.headers.get("if-none-match"))
 
 
 @cache
-def _file(path: Path, kind: str) -> SeriesReply:
+def _file(path: Path, kind: str) -> TaggedReply:
     """The reply with a file, read once. Its tag is the same wherever the file is."""
     return file_reply(path.read_bytes(), kind)
 

@@ -8,21 +8,12 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import heavy_reads
+from app.api.documented import SERIES_ERRORS, WEAK_HEADERS, conditional_replies, problems
 from app.api.models import GAPS_EXAMPLE, GapRange, GapReport
 from app.api.negotiation import JsonOnly
 from app.api.parameters import ContextDep, IfNoneMatch, SeriesDep
 from app.api.queries import GAPS, series_parameters
-from app.api.responses import (
-    SERIES_ERRORS,
-    WEAK_HEADERS,
-    JsonBytes,
-    conditional_replies,
-    is_held,
-    problems,
-    series_response,
-    tag_of,
-    weak_reply,
-)
+from app.api.responses import JsonBytes, conditional_response, is_held, tag_of, weak_reply
 from app.core.errors import Overloaded
 from app.core.market import DAY
 from app.domain.times import iso, iso_or_none
@@ -65,14 +56,14 @@ async def gaps(
     clock, inspector = context.runtime.clock, context.inspector
     basis, kept = await run_in_threadpool(inspector.look, series, clock())
     if is_held(held, _tag(basis)):
-        return series_response(weak_reply(b"", _tag(basis)), held)
+        return conditional_response(weak_reply(b"", _tag(basis)), held)
 
     def answer() -> Response:
         basis, inspection = inspector.inspect(series, clock())
         body = _body(inspection)
         if basis is None:
             return JsonBytes(body)
-        return series_response(weak_reply(body, _tag(basis)), held)
+        return conditional_response(weak_reply(body, _tag(basis)), held)
 
     # A kept inspection costs its rendering; a new one reads what is stored.
     rows = context.history_days * DAY // series.step if kept is None else len(kept.gaps)

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from fastapi import APIRouter, Response
 
+from app.api.documented import json_reply
 from app.api.models import (
     ALIVE_EXAMPLE,
     DRAINING,
@@ -24,7 +25,7 @@ from app.api.models import (
     Reply,
 )
 from app.api.parameters import ContextDep
-from app.api.responses import JsonBytes, json_reply
+from app.api.responses import JsonBytes
 from app.core.how_to_run import how_to_run
 
 router = APIRouter(tags=["Health"], default_response_class=JsonBytes)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.api.documented import (
+    LATEST_HEADERS,
+    LATEST_OF_ALL_HEADERS,
+    SERIES_ERRORS,
+    conditional_replies,
+    problems,
+)
 from app.api.models import LATEST_EXAMPLE, LatestCandle
 from app.api.negotiation import JsonOnly
 from app.api.parameters import ContextDep, IfNoneMatch, IntervalDep, SeriesDep
 from app.api.queries import LATEST, series_parameters
-from app.api.responses import (
-    LATEST_HEADERS,
-    LATEST_OF_ALL_HEADERS,
-    SERIES_ERRORS,
-    JsonBytes,
-    conditional_replies,
-    freshness,
-    problems,
-    series_response,
-    tagged_reply,
-)
+from app.api.responses import JsonBytes, conditional_response, freshness, tagged_reply
 from app.core.errors import RepeatedParameter, StoreUnavailable, UnsupportedInterval
 from app.core.market import Series
 from app.domain import rendering
@@ -60,7 +57,7 @@ def latest_of_all(interval: IntervalDep, context: ContextDep, held: IfNoneMatch)
         missing=sum(each.missing for each in candles),
     )
     content = b"[" + b",".join(map(_body, candles)) + b"]"
-    return series_response(tagged_reply(content, headers), held)
+    return conditional_response(tagged_reply(content, headers), held)
 
 
 @router.get(
@@ -89,7 +86,7 @@ def latest(series: SeriesDep, context: ContextDep, held: IfNoneMatch) -> Respons
         context.runtime.series, series, context.history_days, context.runtime.clock()
     )
     headers = freshness(candle.as_of, candle.stale, candle.missing, candle.message)
-    return series_response(tagged_reply(_body(candle), headers), held)
+    return conditional_response(tagged_reply(_body(candle), headers), held)
 
 
 def _body(candle: Latest) -> bytes:

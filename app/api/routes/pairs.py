@@ -6,16 +6,11 @@ from itertools import product
 
 from fastapi import APIRouter, Response
 
+from app.api.documented import conditional_replies, problems
 from app.api.models import PAIRS_EXAMPLE, SeriesStatus, ServedSeries
 from app.api.negotiation import JsonOnly
 from app.api.parameters import ContextDep, IfNoneMatch, NoParameters
-from app.api.responses import (
-    JsonBytes,
-    conditional_replies,
-    problems,
-    series_response,
-    tagged_reply,
-)
+from app.api.responses import JsonBytes, conditional_response, tagged_reply
 from app.core.errors import StoreUnavailable
 from app.core.market import WINDOWS, Series
 from app.domain.times import iso_or_none
@@ -51,7 +46,7 @@ def pairs(context: ContextDep, held: IfNoneMatch) -> Response:
     ]
     body = ServedSeries(pairs=tuple(map(_status, coverages)))
     content = body.model_dump_json(exclude_unset=True).encode()
-    return series_response(tagged_reply(content), held)
+    return conditional_response(tagged_reply(content), held)
 
 
 def _status(coverage: Coverage) -> SeriesStatus:

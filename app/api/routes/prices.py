@@ -6,6 +6,14 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import heavy_reads
+from app.api.documented import (
+    HISTORY_HEADERS,
+    PRICE_HEADERS,
+    conditional_replies,
+    json_reply,
+    problems,
+    wrong_method,
+)
 from app.api.models import (
     ANOMALY_EXAMPLE,
     HISTORY_EXAMPLE,
@@ -25,18 +33,7 @@ from app.api.parameters import (
     NoParameters,
 )
 from app.api.queries import ANOMALY, HISTORY, symbol_parameters
-from app.api.responses import (
-    HISTORY_HEADERS,
-    PRICE_HEADERS,
-    JsonBytes,
-    conditional_replies,
-    json_reply,
-    problems,
-    reason_header,
-    series_response,
-    tagged_reply,
-    wrong_method,
-)
+from app.api.responses import JsonBytes, conditional_response, reason_header, tagged_reply
 from app.core.errors import (
     BudgetSpent,
     Overloaded,
@@ -132,7 +129,7 @@ async def history(
         if not prices:
             in_period = first is not None or last is not None
             headers.append(reason_header(no_prices(coin.symbol, in_period=in_period)))
-        return series_response(tagged_reply(b"[" + b",".join(rows) + b"]", headers), held)
+        return conditional_response(tagged_reply(b"[" + b",".join(rows) + b"]", headers), held)
 
     return await heavy_reads.read(context, connection, limit, answer)
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter, Response
 
+from app.api.documented import SERIES_ERRORS, json_reply, problems
 from app.api.models import QUARANTINE_EXAMPLE, REVISIONS_EXAMPLE, Quarantined, Revised
 from app.api.negotiation import JsonOnly
 from app.api.parameters import ContextDep, RecordsDep
 from app.api.queries import RECORDS, series_parameters
-from app.api.responses import SERIES_ERRORS, JsonBytes, json_reply, problems
+from app.api.responses import JsonBytes
 from app.core.market import Candle, CandleRevision, QuarantinedCandle
 from app.domain import rendering
 from app.domain.times import LATEST

@@ -204,6 +204,22 @@ def test_what_no_format_has_is_refused_with_what_is_allowed(
         assert said in got.json()["detail"]
 
 
-def test_a_sheet_takes_no_format_and_says_so(api: Client) -> None:
-    got = api.get("/BRLBTC/mms.csv?range=20&format=json")
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("mms.csv?range=20&format=json", "(this address is always CSV)"),
+        ("mms?windows=20,50", "(range=20 is one window; candles?windows=20,50 has several)"),
+        ("candles?range=20", "(windows=20 puts that average beside each candle)"),
+    ],
+)
+def test_a_parameter_of_a_similar_request_leads_on(api: Client, target: str, said: str) -> None:
+    got = api.get(f"/BRLBTC/{target}")
     assert (got.status, got.json()["code"]) == (422, "unknown-parameter")
+    assert said in got.json()["detail"]
+
+
+def test_only_the_page_that_begins_before_all_data_says_so(api: Client) -> None:
+    last = api.get("/BRLBTC/candles?from=2011-01-01&limit=3&order=desc")
+    first = api.get("/BRLBTC/candles?from=2011-01-01&limit=3")
+    assert last.header("x-data-reason") is None
+    assert "is stored from" in (first.header("x-data-reason") or "")

@@ -22,6 +22,7 @@ BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*
     [
         (None, JSON),
         (b"", JSON),
+        (b" , ,", JSON),
         (b"*/*", JSON),
         (b"application/*", JSON),
         (b"application/json", JSON),
