@@ -51,7 +51,7 @@ MAKEOVERRIDES :=
 
 .PHONY: help install run_local demo initial_load incremental reload collect monitor migrate backup restore \
 	keys sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz \
-	topology-check lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check ready-ship \
+	topology-check lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check sheet-check ready-ship \
 	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
 	deploy audit programs clients-check
 
@@ -144,6 +144,7 @@ check-all: ## Run every check there is, as root: an hour (Debian, Ubuntu; instal
 	@$(MAKE) clients-check
 	@$(MAKE) image-check ARGS=--install
 	@$(MAKE) compose-check ARGS=--install
+	@$(MAKE) sheet-check ARGS=--install
 	@$(MAKE) topology-check
 	@$(MAKE) infra-check
 	@$(MAKE) infra-rehearse
@@ -177,6 +178,9 @@ compose-check: ready-checks ## Run docker-compose.yml, every profile, and prove 
 image-check: ready-checks ## Build the image and prove what it promises (as root; ARGS=--install)
 	@$(PY) -m checks.image $(ARGS)
 
+sheet-check: ready-dev ## Open the CSV in LibreOffice, compare each cell with the JSON (ARGS=--install)
+	@$(PY) -m checks.sheet $(ARGS)
+
 fuzz: ready-dev ## Look for input that breaks a parser, and 50,000 requests (ARGS="--cases 1000")
 	@$(PY) -m pytest $(SIDE_BY_SIDE) --hypothesis-profile fuzz -o faulthandler_timeout=0 \
 		tests/unit/test_any_input.py
@@ -203,8 +207,8 @@ deploy: ready-ship ## Deploy DEPLOY_IMAGE to AWS: migrate, move, smoke test, or 
 audit: ready-audit ## Judge the workflows, the whole history, and the pinned packages (exit 3: not all was judged)
 	@.tools/audit/bin/python -m checks.audit $(ARGS)
 
-programs: ## Install the system programs that the larger checks need (Debian, Ubuntu)
-	@sh scripts/programs.sh
+programs: ## Install the system programs that the larger checks need (Debian, Ubuntu; ARGS=sheet: LibreOffice too)
+	@sh scripts/programs.sh $(ARGS)
 
 clients-check: ready-dev ## Generate clients in Python and TypeScript, and use them against the demo
 	@sh scripts/tools.sh clients

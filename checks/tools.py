@@ -11,7 +11,7 @@ from checks import commands
 from checks.report import CannotCheckError
 
 # Debian's package, where it is not called like its program.
-PACKAGES = {"ip": "iproute2", "unshare": "util-linux"}
+PACKAGES = {"ip": "iproute2", "soffice": "libreoffice-calc", "unshare": "util-linux"}
 
 # Programs of podman that are not on the PATH.
 HELPERS = Path("/usr/lib/podman")

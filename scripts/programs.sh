@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install the system programs that the larger checks need (Debian, Ubuntu), as root or through sudo:
 # `make programs`. Installed programs are left alone. The application itself needs none of them.
+# LibreOffice, which is large, comes with `make programs ARGS=sheet`: `make sheet-check` alone needs it.
 set -eu
 
 missing=''
@@ -18,6 +19,7 @@ want pgbouncer pgbouncer
 want sqlite3 sqlite3
 want wrk wrk
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql initdb
+[ "${1:-}" != sheet ] || want libreoffice-calc soffice
 
 if [ -z "$missing" ]; then
     echo "Everything is there."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -42,9 +43,9 @@ TAGS: Final = [
 
 _EXAMPLES_DAY: Final = 1_711_756_800 // DAY
 """2024-03-30, the day on which the examples of replies were taken."""
-_EXAMPLES_SECONDS: Final = range(1_650_000_000, 1_720_000_000)
-_DATE: Final = re.compile(r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2}")
-_SECONDS: Final = re.compile(r"\b1[67][0-9]{8}\b")
+# In JSON a line of CSV begins after \n, whose n is no boundary of a word.
+_DATE: Final = re.compile(r"(?<![0-9])20[0-9]{2}-[0-9]{2}-[0-9]{2}")
+_SECONDS: Final = re.compile(r"(?<![0-9])1[67][0-9]{8}(?![0-9])")
 _HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} 20[0-9]{2} [0-9:]{8} GMT")
 
 _SPECIAL: Final = frozenset(r"\^$.*+?()[]{}|/")
@@ -136,32 +137,18 @@ def _enums(context: Context) -> dict[str, Any]:
     }
 
 
-def _recent(part: Any, days: int, *, example: bool = False) -> Any:
-    """The part of the document, the times in its examples moved by `days`.
+def _recent(schema: dict[str, Any], days: int) -> Any:
+    """The document, the times in it moved by `days`; only examples have any.
 
     A fresh installation has the data of its last year, and a reader may try what an example shows.
     """
-    if isinstance(part, dict):
-        return {
-            name: _recent(value, days, example=example or name in ("example", "examples"))
-            for name, value in part.items()
-        }
-    if isinstance(part, list):
-        return [_recent(value, days, example=example) for value in part]
-    if not example:
-        return part
-    if isinstance(part, int) and part in _EXAMPLES_SECONDS:
-        return part + days * DAY
-    return _recent_text(part, timedelta(days)) if isinstance(part, str) else part
-
-
-def _recent_text(text: str, by: timedelta) -> str:
-    def moved(found: re.Match[str]) -> str:
-        return format_datetime(parsedate_to_datetime(found[0]) + by, usegmt=True)
-
-    text = _DATE.sub(lambda found: (date.fromisoformat(found[0]) + by).isoformat(), text)
-    text = _SECONDS.sub(lambda found: str(int(found[0]) + int(by.total_seconds())), text)
-    return _HTTP_DATE.sub(moved, text)
+    by, text = timedelta(days), json.dumps(schema)
+    text = _DATE.sub(lambda day: (date.fromisoformat(day[0]) + by).isoformat(), text)
+    text = _SECONDS.sub(lambda at: str(int(at[0]) + days * DAY), text)
+    text = _HTTP_DATE.sub(
+        lambda at: format_datetime(parsedate_to_datetime(at[0]) + by, usegmt=True), text
+    )
+    return json.loads(text)
 
 
 def any_case(allowed: Iterable[str]) -> str:

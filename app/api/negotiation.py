@@ -27,6 +27,10 @@ MEDIA_TYPES: Final = {
 ANY: Final = tuple(Format)
 JSON_ALONE: Final = (Format.JSON,)
 
+_MOST: Final = 50
+"""Media ranges of an Accept that are read, and parameters of one; browsers send fewer than ten. The
+event loop reads them, and 32 kB of commas would hold it for 10 ms."""
+
 _SHORT: Final = 200
 """Bytes of an Accept whose meaning is remembered: clients' libraries send shorter ones."""
 
@@ -51,10 +55,10 @@ def _accepted(accept: bytes, formats: tuple[Format, ...]) -> Format | None:
 
 
 def _ranges(accept: str) -> dict[str, float]:
-    """The weight of each media range; what cannot be read is left out."""
+    """The weight of each media range; what cannot be read, or is too much, is left out."""
     ranges: dict[str, float] = {}
-    for item in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in item.split(";"))
+    for item in accept.lower().split(",", _MOST)[:_MOST]:
+        name, *parameters = (part.strip() for part in item.split(";", _MOST)[:_MOST])
         weight = 1.0
         for parameter in parameters:
             key, _, value = parameter.partition("=")

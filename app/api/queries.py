@@ -107,7 +107,7 @@ class Query:
         shown = shortened(spelling)
         if not self._names:
             return UnknownParameter(f"{shown!r} is no parameter of this request: it takes none.")
-        close = difflib.get_close_matches(shown.lower(), self._names, n=1)
+        close = difflib.get_close_matches(shown.lower(), self._names, n=1, cutoff=0.7)
         hint = f" ({close[0]} is)" if close else ""
         allowed = ", ".join(self._names)
         return UnknownParameter(f"{shown!r} is no parameter of this request{hint}: use {allowed}.")

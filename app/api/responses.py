@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from hashlib import blake2b
@@ -97,7 +97,13 @@ def series_response(reply: SeriesReply, held: str | None) -> Response:
 def tagged_reply(content: bytes, headers: RawHeaders | None = None) -> SeriesReply:
     """The reply with this JSON and these headers, whose entity tag names its bytes."""
     tag = _tag(content)
-    return _conditional(tag, content, tag, headers or [])
+    return _conditional(tag, tag, content + b"\n", _TYPES[Format.JSON], headers or ())
+
+
+def file_reply(body: bytes, media_type: str) -> SeriesReply:
+    """The reply with a file, whose entity tag names its bytes."""
+    tag = _tag(body)
+    return _conditional(tag, tag, body, (b"content-type", media_type.encode("ascii")))
 
 
 def weak_reply(content: bytes, tag: str) -> SeriesReply:
@@ -105,18 +111,23 @@ def weak_reply(content: bytes, tag: str) -> SeriesReply:
 
     `tag` comes without `W/`.
     """
-    return _conditional(f"W/{tag}", content, tag, [])
+    return _conditional(f"W/{tag}", tag, content + b"\n", _TYPES[Format.JSON])
 
 
-def _conditional(written: str, content: bytes, tag: str, more: RawHeaders) -> SeriesReply:
-    body = content + b"\n"
+def _conditional(
+    written: str,
+    tag: str,
+    body: bytes,
+    media_type: tuple[bytes, bytes],
+    more: Iterable[tuple[bytes, bytes]] = (),
+) -> SeriesReply:
     headers = [
         (b"etag", written.encode()),
         _CACHING,
         VARY,
         *more,
         (b"content-length", b"%d" % len(body)),
-        (b"content-type", b"application/json"),
+        media_type,
     ]
     return SeriesReply(headers, body, tag)
 
@@ -129,8 +140,13 @@ def freshness(
     if as_of is not None:
         headers.append((b"x-data-as-of", iso(as_of).encode()))
     if reason is not None:
-        headers.append((b"x-data-reason", _ascii(reason)))
+        headers.append(reason_header(reason))
     return headers
+
+
+def reason_header(reason: str) -> tuple[bytes, bytes]:
+    """The header that says why a reply is empty, or lacks something."""
+    return b"x-data-reason", _ascii(reason)
 
 
 def averages_reply(
@@ -158,19 +174,14 @@ def series_reply(
         kind = f"{kind} {layout} {buckets.limit} {buckets.descending}"
     tag = _etag(kind, buckets, reading)
     headers = [
-        (b"etag", tag.encode()),
-        _CACHING,
-        VARY,
         _STALE if is_stale(state, buckets.series.interval, buckets.now) else _CURRENT,
         (b"x-data-missing", b"%d" % reading.missing),
         *_of_state(state),
     ]
     reason = why_absent(buckets, state, window, reading.rows)
     if reason is not None:
-        headers.append((b"x-data-reason", _ascii(reason)))
-    headers.append((b"content-length", b"%d" % len(reading.body)))
-    headers.append(_TYPES[layout.format])
-    return SeriesReply(headers, reading.body, tag)
+        headers.append(reason_header(reason))
+    return _conditional(tag, tag, reading.body, _TYPES[layout.format], headers)
 
 
 def _etag(kind: str, buckets: Selection, reading: Reading) -> str:
@@ -322,7 +333,7 @@ SERIES_HEADERS: Final = {
     "Link": _header(
         "Only where a limit left rows out: the address of the next ones (RFC 8288), relative to "
         "that of the request.",
-        '<?range=20&from=1711584000&to=1711670400&limit=2>; rel="next"',
+        '<?range=20&limit=2&from=2024-03-28T00:00:00Z&to=2024-03-29T00:00:00Z>; rel="next"',
     ),
 }
 
@@ -332,6 +343,14 @@ TAGGED_HEADERS: Final = {
     "Cache-Control": SERIES_HEADERS["Cache-Control"],
 }
 """The headers of a reply with an entity tag."""
+
+HISTORY_HEADERS: Final = {
+    **TAGGED_HEADERS,
+    "X-Data-Reason": _header(
+        "Only where the reply is empty: why.", "No price of BTC was collected in this period."
+    ),
+}
+"""The headers of collected prices."""
 
 LATEST_HEADERS: Final = {
     **TAGGED_HEADERS,

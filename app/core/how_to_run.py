@@ -1,8 +1,8 @@
 """How to type a command where this program runs: with make, as `mms`, a module or a container.
 
 The Makefile, the image and `mms` each set `MMS_FRONT`. Without it, `python -m app` is right: cron
-and systemd run modules in a folder whose `.venv` has no `mms`. These words are for operators; a
-reply to a reader of the API never has them.
+and systemd run modules in a folder whose `.venv` has no `mms`. These words are for operators: of
+the API's replies, /readyz alone has them.
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ class Pair:
         if not hyphen:
             quote = next((q for q in _QUOTES if name.startswith(q) and name != q), "")
             base = name.removeprefix(quote)
-            if base.startswith("_") or _reversed(base, quote):  # BTC_BRL and BTCBRL: see `meant`
+            # BTC_BRL, BTC BRL and BTCBRL: see `meant`.
+            if base.startswith("_") or _reversed(base.strip(), quote):
                 base = ""
         problem = "is not a trading pair"
         try:

@@ -29,19 +29,13 @@ class Rendered(str):
     __slots__ = ()
 
 
-class Number(Rendered):
-    """A JSON number, in the digits of the reply."""
-
-    __slots__ = ()
-
-
 Flat = Mapping[str, str | int | bool | Rendered | None]
 """The members of an object, by names that are plain ASCII."""
 
 
-def decimal(value: Exact | None) -> Number | None:
+def decimal(value: Exact | None) -> Rendered | None:
     """Convert a number to an exact JSON number; None stays None."""
-    return None if value is None else Number(text(value))
+    return None if value is None else Rendered(text(value))
 
 
 def flat(members: Flat) -> bytes:

@@ -19,7 +19,7 @@ from app.domain.anomalies import (
     prices_needed,
     warm_up,
 )
-from app.domain.times import TOLERANCE
+from app.domain.times import TOLERANCE, duration
 
 AHEAD: Final = 2 * TOLERANCE
 """Seconds after our time from which a stamp lies in the future. Of two machines whose clocks are
@@ -106,21 +106,20 @@ def _problem(latest: StoredPrice, stale_after: int, now: int, ahead: StoredPrice
     """Why the price must not be judged, as the end of a sentence; empty if it may."""
     if latest is ahead:
         return _ahead(latest, now)
-    limit = f"more than the {stale_after} s after which a price is stale"
+    limit = f"more than the {duration(stale_after)} after which a price is stale"
     if now - latest.priced_at > stale_after:
-        return (
-            f"is {now - latest.priced_at} s old by its own time and this machine's clock, {limit}"
-        )
+        age = duration(now - latest.priced_at)
+        return f"is {age} old by its own time and this machine's clock, {limit}"
     if not is_fresh(latest, stale_after):
-        age = latest.collected_at - latest.priced_at
-        return f"was {age} s old by its own time when it was collected, {limit}"
+        age = duration(latest.collected_at - latest.priced_at)
+        return f"was {age} old by its own time when it was collected, {limit}"
     return ""
 
 
 def _ahead(price: StoredPrice, now: int) -> str:
-    seconds = max(price.collected_at, price.priced_at) - now
+    ahead = duration(max(price.collected_at, price.priced_at) - now)
     return (
-        f"is stamped {seconds} s in the future, by a clock that was ahead (unless this machine's is "
+        f"is stamped {ahead} in the future, by a clock that was ahead (unless this machine's is "
         "behind)"
     )
 

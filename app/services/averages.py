@@ -215,11 +215,12 @@ def _page(
     return Reading(body, state, len(rows), selection.missing(len(rows), state.last), rest)
 
 
-def limited(averages: AverageStore, selection: Selection) -> Span:
+def limited(averages: AverageStore, selection: Selection, *, has_limit: bool = True) -> Span:
     """Limit the selection to buckets that can hold a value.
 
-    Raises InvalidParameter if that leaves more than `MAX_POINTS`, and no limit is asked for. The
-    series' bounds are read from the store only if the period is too long.
+    Raises InvalidParameter if that leaves more than `MAX_POINTS`, and no limit is asked for; it
+    names the parameter `limit` if the request `has_limit`. The series' bounds are read from the
+    store only if the period is too long.
     """
     first, ended = _possible(selection)
     if ended <= MAX_POINTS or selection.limit is not None:
@@ -232,10 +233,10 @@ def limited(averages: AverageStore, selection: Selection) -> Span:
     count = interval.count(first, last)
     if count > MAX_POINTS:
         part = first + (MAX_POINTS - 1) * interval.seconds
+        pages = f"Add limit={MAX_POINTS} and follow the Link header, or ask" if has_limit else "Ask"
         raise InvalidParameter(
             f"from and to span {count:,} stored buckets of {interval}; one reply holds at most "
-            f"{MAX_POINTS:,}. Add limit={MAX_POINTS} and follow the Link header, or ask in parts, "
-            f"beginning with from={first}&to={part}."
+            f"{MAX_POINTS:,}. {pages} in parts, beginning with from={first}&to={part}."
         )
     return Span(first, last)
 

@@ -19,11 +19,15 @@ def nothing_stored(series: Series, checked_at: int | None, first_tried_at: int |
     return f"{nothing} yet: no load of it has begun. The operator of this service starts loads."
 
 
+def no_prices(symbol: str, *, in_period: bool) -> str:
+    """Say why there is no collected price of this symbol, at all or in the period asked for."""
+    if in_period:
+        return f"No price of {symbol} was collected in this period."
+    return f"No price of {symbol} is stored yet. The operator of this service starts the collector."
+
+
 def why_absent(
-    selection: Selection,
-    state: SeriesState,
-    window: Window | None = None,
-    rows: int | None = None,
+    selection: Selection, state: SeriesState, window: Window | None, rows: int
 ) -> str | None:
     """Say why the first selected buckets, or all of them, have no value; None where nothing is odd.
 
@@ -68,20 +72,22 @@ def _begins(selection: Selection, stored: Span, window: Window | None) -> int:
 def _not_ended(selection: Selection) -> str | None:
     """Why no bucket of the period has ended; None where one has."""
     interval, first = selection.series.interval, selection.first
-    if first > selection.closed + interval.seconds:
+    # A period that begins in the running bucket, or now, has the bucket after that for its first.
+    if first > selection.closed + 2 * interval.seconds:
         return (
             f"The period is in the future: it begins with the bucket of {iso(min(first, LATEST))}, and "
             f"the newest that has ended is that of {iso(selection.closed)}."
+        )
+    # A period without an end of its own ends with the newest bucket that has ended.
+    if selection.last < first and selection.last != selection.closed:
+        return (
+            f"No bucket of {interval} begins in the period, and a bucket belongs to the moment at "
+            f"which it begins: the next one is that of {iso(first)}."
         )
     if first > selection.closed:
         return (
             f"No bucket that has ended begins in the period: that of {iso(first)} ends at "
             f"{iso(first + interval.seconds)}."
-        )
-    if selection.last < first:
-        return (
-            f"No bucket of {interval} begins in the period, and a bucket belongs to the moment at "
-            f"which it begins: the next one is that of {iso(first)}."
         )
     return None
 

@@ -41,11 +41,11 @@ class Version:
             for bucket, value in values
             if value is not None
         ]
-        return f"[{','.join(points)}]".encode()
+        return f"[{','.join(points)}]\n".encode()
 
     def candles(self) -> bytes:
         """The body of a read of all candles with all averages."""
-        return f"[{','.join(map(_candle, self.rows))}]".encode()
+        return f"[{','.join(map(_candle, self.rows))}]\n".encode()
 
 
 class Market:

@@ -1,8 +1,8 @@
 """Every command of the documents does what the documents say.
 
 Each page is followed from top to bottom in a copy of the project, with a simulated exchange. Every
-curl of a page goes to one demo. Blocks that are marked with what they need are only parsed, by
-tests/house/test_documents.py. docs/contributing.md has the convention.
+curl of a page goes to one demo, and every program in Python. Blocks that are marked with what they
+need are only parsed, by tests/house/test_documents.py. docs/contributing.md has the convention.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ COPIED_THOUGH_HIDDEN = {".ci", ".env.example", ".github"}
 
 
 def asks(block: Block) -> bool:
-    """Whether a block asks the API."""
-    return any("curl " in line for line in block.commands)
+    """Whether a block asks the API: a curl, or a program in Python."""
+    return block.kind == "python" or any("curl " in line for line in block.commands)
 
 
 def runs(block: Block) -> bool:
@@ -198,6 +198,8 @@ def differences(question: str, answer: Block, reply: str) -> list[str]:
     """
     problems = []
     shown, given = answer.text, reply.replace("\r", "")
+    if answer.kind == "csv":
+        return [] if given == shown else [f"{given!r}, not {shown!r}"]
     if answer.kind == "http":
         (head, _, shown), (told, _, given) = (text.partition("\n\n") for text in (shown, given))
         status, *headers = (line.partition(":")[0] for line in head.splitlines())
@@ -225,13 +227,13 @@ def questions() -> list[tuple[Block, Block | None]]:
         listed = blocks(page)
         for block, following in zip_longest(listed, listed[1:]):
             if asks(block) and not block.needs:
-                found.append((block, shown_after(block, following, "json", "http")))
+                found.append((block, shown_after(block, following, "json", "csv", "http")))
     return found
 
 
 def days_asked_for() -> int:
     """How many days the demo has to serve so that the dates in the documents are among them."""
-    answered = [block.text for block, answer in questions() if answer and answer.kind == "json"]
+    answered = [block.text for block, answer in questions() if answer and answer.kind != "http"]
     dates = [
         date.fromisoformat(d) for text in answered for d in re.findall(r"from=([0-9-]+)", text)
     ]
@@ -261,8 +263,9 @@ def test_the_demo_answers_every_question_of_the_documents(
             text = PORTS.sub(environment["PORT"], block.text)
             # An answer that is shown may be an error; one that is not has to be a success.
             curl = f"curl --silent --show-error {'' if answer else '--fail '}"
+            shell = ["sh", "-ec", text.replace("curl ", curl)]
             reply = subprocess.run(
-                ["sh", "-ec", text.replace("curl ", curl)],
+                [sys.executable, "-c", text] if block.kind == "python" else shell,
                 capture_output=True,
                 text=True,
                 timeout=DEADLINE,
@@ -347,6 +350,8 @@ def test_the_commands_of_a_page_work_from_top_to_bottom(
         ("x", "json", '{"a": 1}', '{"a":"1"}', ".a: '1', not like 1"),
         ("from=1&to=2", "json", "[0.10]", "[0.1]", None),
         ("from=1&to=2", "json", "[0.1]", "[0.2]", "[Decimal('0.2')], not [Decimal('0.1')]"),
+        ("x", "csv", "a;b\n1,0;\n", "a;b\n1,0;\n", None),
+        ("x", "csv", "a;b\n1,0;\n", "a;b\n1.0;\n", "'a;b\\n1.0;\\n', not "),
         ("x", "http", "HTTP/1.1 200 OK\netag: a\n\n[]", "HTTP/1.1 200 OK\netag: b\n\n[]", None),
         ("x", "http", "HTTP/1.1 200 OK\n\n[]", "HTTP/1.1 304 No\n\n", "HTTP/1.1 304 No, not "),
         ("x", "http", "HTTP/1.1 304 No\netag: a\n", "HTTP/1.1 304 No\n\n", "no header etag"),

@@ -48,7 +48,7 @@ async def anomalies(
 
 
 def _read(runtime: Runtime, buckets: Selection, rule: Rule) -> Reading:
-    span = limited(runtime.averages, buckets)
+    span = limited(runtime.averages, buckets, has_limit=False)
     state, closes = judge_closes(runtime.series, buckets.series, span.first, span.last, rule)
     rows = b",".join(rendering.flat(_point(point)) for point in closes.anomalies)
     head = rendering.flat(

@@ -25,6 +25,8 @@ from app.api.parameters import (
 from app.api.queries import AVERAGES, AVERAGES_CSV, CANDLES, CANDLES_CSV, series_parameters
 from app.api.responses import (
     JsonBytes,
+    SeriesReply,
+    averages_reply,
     series_replies,
     series_reply,
     series_response,
@@ -32,6 +34,7 @@ from app.api.responses import (
 from app.core.errors import ReversedPeriod, UnsupportedRange
 from app.core.market import Window
 from app.domain.tables import Format
+from app.domain.times import iso
 from app.services.averages import Reading, read_averages, read_candles
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes)
@@ -63,10 +66,10 @@ def _csv_replies(
 ) -> dict[int | str, dict[str, Any]]:
     """The documented replies with rows in CSV alone."""
     replies = series_replies(description, None, None, UnsupportedRange, ReversedPeriod)
-    replies[200] |= {
-        "model": None,
-        "content": {MEDIA_TYPES[Format.CSV]: {"schema": _TEXT, "example": _sheet(example)}},
+    replies[200]["content"] = {
+        MEDIA_TYPES[Format.CSV]: {"schema": _TEXT, "example": _sheet(example)}
     }
+    del replies[406]  # the address alone decides
     return replies
 
 
@@ -158,7 +161,8 @@ async def _averages(
 
     def answer() -> Response:
         reading = read_averages(runtime.series, runtime.averages, window, buckets, request.layout)
-        return _response(f"mms {window}", request, reading, window, held)
+        reply = averages_reply(window, buckets, reading, request.layout)
+        return _response(reply, request, reading, window, held)
 
     return await heavy_reads.read(context, connection, buckets.most_rows, answer)
 
@@ -170,15 +174,19 @@ async def _candles(
 
     def answer() -> Response:
         reading = read_candles(runtime.series, runtime.averages, windows, buckets, request.layout)
-        return _response(f"candles {windows}", request, reading, None, held)
+        reply = series_reply(f"candles {windows}", buckets, reading, layout=request.layout)
+        return _response(reply, request, reading, None, held)
 
     return await heavy_reads.read(context, connection, buckets.most_rows, answer)
 
 
 def _response(
-    kind: str, request: RowsRequest, reading: Reading, window: Window | None, held: str | None
+    reply: SeriesReply,
+    request: RowsRequest,
+    reading: Reading,
+    window: Window | None,
+    held: str | None,
 ) -> Response:
-    reply = series_reply(kind, request.buckets, reading, window, request.layout)
     reply.headers.extend(_next(request, reading))
     if request.layout.format is Format.CSV:
         reply.headers.append(_file_name(request, window))
@@ -197,9 +205,10 @@ def _next(request: RowsRequest, reading: Reading) -> Iterator[tuple[bytes, bytes
     """The Link header (RFC 8288) to the rows that a limit left out.
 
     It is relative to the request's own address, so that it holds behind every proxy. Both ends of
-    the period are in it: what closes meanwhile moves neither.
+    the period are in it: what closes meanwhile moves neither. They are date-times, because unix
+    seconds that look like a date are refused (20131200).
     """
     if reading.rest is not None:
-        first, last = reading.rest
-        query = urlencode({**request.values, "from": first, "to": last}, safe=",")
+        first, last = map(iso, reading.rest)
+        query = urlencode({**request.values, "from": first, "to": last}, safe=",:")
         yield b"link", f'<?{query}>; rel="next"'.encode("ascii")

@@ -7,20 +7,19 @@ proxy, too. Our own files are in `app/api/docs`, Swagger UI's in the package fas
 
 from __future__ import annotations
 
+import json
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 import fastapi_offline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from app.api.compression import VARY, RawHeaders
-from app.api.responses import SeriesReply, series_response
+from app.api.responses import SeriesReply, file_reply, series_response, tagged_reply
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -69,27 +68,23 @@ async def _loaded(request: Request) -> Response:
 
 
 async def _document(request: Request) -> Response:
-    return JSONResponse(request.app.openapi())
+    text = json.dumps(request.app.openapi(), separators=(",", ":"))
+    return _unless_held(request, tagged_reply(text.encode()))
 
 
 def _reply(request: Request, path: Path, kind: str) -> Response:
-    """The file, or 304 where the client holds it."""
-    return series_response(_file(path, kind), request.headers.get("if-none-match"))
+    return _unless_held(request, _file(path, kind))
+
+
+def _unless_held(request: Request, reply: SeriesReply) -> Response:
+    """The reply, or 304 where the client holds it."""
+    return series_response(reply, request.headers.get("if-none-match"))
 
 
 @cache
 def _file(path: Path, kind: str) -> SeriesReply:
     """The reply with a file, read once. Its tag is the same wherever the file is."""
-    body = path.read_bytes()
-    tag = f'"{blake2b(body, digest_size=8).hexdigest()}"'
-    headers: RawHeaders = [
-        (b"etag", tag.encode("ascii")),
-        (b"cache-control", b"public, no-cache"),
-        VARY,
-        (b"content-length", b"%d" % len(body)),
-        (b"content-type", kind.encode("ascii")),
-    ]
-    return SeriesReply(headers, body, tag)
+    return file_reply(path.read_bytes(), kind)
 
 
 ROUTES: Final = (

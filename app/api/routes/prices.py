@@ -26,11 +26,13 @@ from app.api.parameters import (
 )
 from app.api.queries import ANOMALY, HISTORY, symbol_parameters
 from app.api.responses import (
+    HISTORY_HEADERS,
     PRICE_HEADERS,
     JsonBytes,
     conditional_replies,
     json_reply,
     problems,
+    reason_header,
     series_response,
     tagged_reply,
     wrong_method,
@@ -49,6 +51,7 @@ from app.domain import rendering
 from app.domain.anomalies import Judgement
 from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
 from app.services.prices import collect_unless_recent
+from app.services.reasons import no_prices
 
 router = APIRouter(tags=["Prices"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
@@ -103,7 +106,9 @@ async def collect_once(coin: CoinDep, context: ContextDep) -> Response:
     operation_id="listPrices",
     summary="Collected prices, newest first",
     responses={
-        **conditional_replies("The prices, newest first.", list[CollectedPrice], HISTORY_EXAMPLE),
+        **conditional_replies(
+            "The prices, newest first.", list[CollectedPrice], HISTORY_EXAMPLE, HISTORY_HEADERS
+        ),
         **problems(
             RepeatedParameter, UnsupportedSymbol, ReversedPeriod, StoreUnavailable, Overloaded
         ),
@@ -123,7 +128,11 @@ async def history(
     def answer() -> Response:
         prices = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
         rows = (rendering.price(price, stale=_stale(price, rules)) for price in prices)
-        return series_response(tagged_reply(b"[" + b",".join(rows) + b"]"), held)
+        headers = []
+        if not prices:
+            in_period = first is not None or last is not None
+            headers.append(reason_header(no_prices(coin.symbol, in_period=in_period)))
+        return series_response(tagged_reply(b"[" + b",".join(rows) + b"]", headers), held)
 
     return await heavy_reads.read(context, connection, limit, answer)
 

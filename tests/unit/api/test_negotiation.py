@@ -37,6 +37,8 @@ BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*
         (b"application/vnd.mms.columns+json", COLUMNS),
         (b"text/csv, application/json", JSON),
         (b"text/html, text/csv" + b" " * 300, CSV),
+        (b"text/html" + b",text/html" * 48 + b",text/csv", CSV),
+        (b"text/html" + b",text/html" * 49 + b",text/csv", None),
         (b"text/html", None),
         (b"*/*;q=0", None),
         (b"application/json;q=0", None),

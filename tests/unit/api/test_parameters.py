@@ -45,6 +45,7 @@ def test_values_are_named_by_their_parameter(raw: bytes, values: dict[str, str])
         (b"from_ts=1&range=20&from=1", RepeatedParameter, "from_ts and from mean the same"),
         (b"Range=20", UnknownParameter, "'Range' is no parameter of this request (range is)"),
         (b"fromts=20", UnknownParameter, "(from_ts is): use from, from_ts, range."),
+        (b"format=csv", UnknownParameter, "'format' is no parameter of this request: use"),
         (b"range%00=1", UnknownParameter, r"'range\x00' is no parameter"),
         (b"from=0", InvalidParameter, "range is required. 20 or 50."),
         (b"range=%ED%A0%80", InvalidParameter, "not valid UTF-8"),

@@ -97,8 +97,14 @@ def test_limits_and_periods_bound_the_history(api: Client) -> None:
         collect(api)
     assert [row["id"] for row in api.get("/history/BTC?limit=2").json()] == [5, 4]
     assert len(api.get(f"/history/BTC?from={NOW}&to={NOW}").json()) == 5
-    assert api.get(f"/history/BTC?from={NOW + 1}").json() == []
-    assert api.get(f"/history/BTC?to={NOW - 1}").json() == []
+    for period in (f"from={NOW + 1}", f"to={NOW - 1}"):
+        empty = api.get(f"/history/BTC?{period}")
+        assert empty.json() == []
+        reason = "No price of BTC was collected in this period."
+        assert empty.header("x-data-reason") == reason
+    assert "No price of ETH is stored yet" in (
+        api.get("/history/ETH").header("x-data-reason") or ""
+    )
     assert api.get("/history/BTC?from=2024-03-30&to=2024-03-29").status == 400
 
 

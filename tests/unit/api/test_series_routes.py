@@ -134,6 +134,8 @@ def test_more_than_ten_thousand_points_are_to_be_asked_in_parts() -> None:
         got = api.get("/BRLBTC/candles?interval=1m&from=0")
         assert (got.status, got.json()["code"]) == (422, "invalid-parameter")
         assert "Add limit=10000 and follow the Link header" in got.json()["detail"]
+        judged = api.get("/BRLBTC/anomalies?interval=1m&from=0").json()["detail"]
+        assert "at most 10,000. Ask in parts" in judged, "it has no parameter limit"
         assert len(api.get("/BRLBTC/candles?interval=1m").json()) <= 10_000
 
 

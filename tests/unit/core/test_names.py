@@ -95,6 +95,7 @@ def test_what_cannot_be_a_coin_is_refused_with_what_is_allowed(text: str, says: 
         ("A\x00B-BRL", "nobody sees"),
         ("A/B-BRL", "separates names"),
         ("BTC_BRL", r"is not a trading pair: did you mean BRLBTC \(or BTC-BRL\)\? Write"),
+        ("BTC BRL", r"did you mean BRLBTC \(or BTC-BRL\)\?"),
         ("BTCBRL", r"did you mean BRLBTC \(or BTC-BRL\)\?"),
         ("btc/brl", r"did you mean BRLBTC \(or BTC-BRL\)\?"),
         ("BRL_BTC", r"did you mean BRLBTC \(or BTC-BRL\)\?"),

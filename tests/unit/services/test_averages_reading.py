@@ -215,7 +215,7 @@ def test_what_lies_before_all_that_can_have_a_value_is_explained(
 ) -> None:
     for until in (None, at(FIRST - 50 * DAY)):
         if until is None or first < until.first:
-            found = why_absent(wanted(at(first), until), STORED, window)
+            found = why_absent(wanted(at(first), until), STORED, window, 1)
             assert (found is not None) is explained
             assert found is None or "keeps 365 days" in found
 
@@ -227,7 +227,7 @@ def test_who_asks_for_more_than_the_exchange_has_is_not_sent_to_the_operator(
 ) -> None:
     young = replace(STORED, first=LAST - days * DAY + DAY)
     selection = wanted(None if since is None else at(since))
-    found = why_absent(selection, young, 200)
+    found = why_absent(selection, young, 200, 1)
     assert found is not None
     # One bucket without a trade may lie before the first candle, but that was loaded, too.
     raised = since == 0 and days == 563
@@ -277,6 +277,8 @@ CLOSED: Final = LAST + DAY
             "that of 2024-03-31T00:00:00Z ends at 2024-04-01T00:00:00Z",
         ),
         (FIRST + 1, FIRST + 2, None, STORED, "No bucket of 1d begins in the period"),
+        (CLOSED + DAY + 1, CLOSED + DAY + 2, 20, STORED, "No bucket of 1d begins in the period"),
+        (CLOSED + DAY + 1, None, 20, STORED, "No bucket that has ended begins in the period"),
         (
             CLOSED,
             CLOSED,
