@@ -7,6 +7,7 @@ command is imported.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from typing import Final
 
 from app import __version__
 from app.commands import output
+from app.core.how_to_run import FRONT
 
 UNKNOWN: Final = 2
+PROGRAM: Final = "mms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ COMMANDS: Final = {
 }
 
 
-def main(argv: Sequence[str] | None = None, prog: str = "mms") -> int:
+def main(argv: Sequence[str] | None = None, prog: str = PROGRAM) -> int:
     """Run the command that the first argument names; returns its exit code, 2 without a command."""
     name, *rest = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name in ("-h", "--help"):
@@ -67,6 +70,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "mms") -> int:
         problem = f"there is no command {name!r}" if name else "no command is given"
         advice = f"{prog}: {problem}; use one of {', '.join(COMMANDS)}, or --help"
         return output.delivered(prog, lambda: output.say(advice)) or UNKNOWN
+    if prog == PROGRAM:
+        os.environ.setdefault(FRONT, PROGRAM)
     if command.word is None:
         prog = f"{prog} {name}"
     else:

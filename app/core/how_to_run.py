@@ -1,7 +1,8 @@
-"""How to type a command where this program runs: with make, as `mms`, or as a container.
+"""How to type a command where this program runs: with make, as `mms`, a module or a container.
 
-The Makefile and the image each set `MMS_FRONT`. Without it, `mms` is right: it is installed with
-the package. These words are for operators: of the API's replies, /readyz alone has them.
+The Makefile, the image and `mms` each set `MMS_FRONT`. Without it, `python -m app` is right: cron
+and systemd run modules in a folder whose `.venv` has no `mms`. These words are for operators: of
+the API's replies, /readyz alone has them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def how_to_run(
         quoted = f'"{arguments}"' if " " in arguments else arguments
         given = f" {variable}={quoted}" if arguments else ""
         return f"make {_MAKE.get(command, command)}{given}"
-    start = f"mms {command}"
+    start = f"mms {command}" if front == "mms" else f"python -m app {command}"
     if front == "image":
         start = f"docker run IMAGE {_IMAGE.get(command, command)}"
     return f"{start} {arguments}".rstrip()

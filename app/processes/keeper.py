@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core import waits
-from app.core.how_to_run import how_to_run
 from app.core.logging import structlog
 from app.core.market import Interval
 from app.core.ports import Clock
@@ -122,8 +121,8 @@ class Beside(threading.Thread, ABC):
 class Keeper(Beside):
     """The thread that runs the loaders.
 
-    `say` shows a line to a person. `loaded` is called once, after the first load that succeeded for
-    at least one series.
+    `say` shows a line to a person; `hint` is the last line of what it says of an exchange that is
+    away. `loaded` is called once, after the first load that succeeded for at least one series.
     """
 
     def __init__(
@@ -133,6 +132,7 @@ class Keeper(Beside):
         *,
         clock: Clock,
         say: Callable[[str], None],
+        hint: str = "",
         loaded: Callable[[], None] = lambda: None,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
@@ -140,6 +140,7 @@ class Keeper(Beside):
         self._interval = min(intervals, key=lambda interval: interval.seconds)
         self._clock = clock
         self._say = say
+        self._hint = hint
         self._loaded = loaded
         self._failures = 0
         self._away = False
@@ -165,7 +166,7 @@ class Keeper(Beside):
             structlog.get_logger().warning("scheduled_load_failed", exit_code=end.code)
         if reasons and not self._away:
             self._away = True
-            self._say(_plain_words(reasons[0]))
+            self._say(f"{_plain_words(reasons[0])}\n{self._hint}".rstrip())
         elif self._away and "ok" in ends and not reasons:
             self._away = False
             loaded = "; what was missed has been loaded" if end.code == 0 else ""
@@ -269,6 +270,5 @@ def _series(end: ChildEnd) -> Sequence[Mapping[str, Any]]:
 def _plain_words(reason: str) -> str:
     return (
         f"The exchange could not be asked: {reason}\n"
-        "What is stored is served meanwhile, and the loader keeps trying.\n"
-        f"To see the service work without a network: {how_to_run('demo')}"
+        "What is stored is served meanwhile, and the loader keeps trying."
     )

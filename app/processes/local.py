@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from app import serve
 from app.commands import command, output
+from app.core.how_to_run import how_to_run
 from app.core.settings import Settings
 from app.processes.keeper import COLLECTOR, FIRST_RETRY, Beside, Children, Keeper, Periodic
 
@@ -56,6 +57,7 @@ def serve_and_keep(
             children,
             clock=time.time,
             say=output.say,
+            hint=f"To see the service work without a network: {how_to_run('demo')}",
             loaded=lambda: loaded(base_url, children),
         )
         # The collector runs until it is stopped; should it end early, it is started again.

@@ -473,7 +473,7 @@ def test_what_may_work_later_ends_with_1_and_one_line(run: Run, file: Path, tmp_
 
 
 def test_a_database_without_tables_has_nothing_to_back_up(empty: Engine, tmp_path: Path) -> None:
-    with pytest.raises(StoreUnusable, match="mms load"):
+    with pytest.raises(StoreUnusable, match="python -m app load"):
         back_up(empty, tmp_path / "b.mmsb", lambda: NOW)
     assert list(tmp_path.glob("*.mmsb")) == []
 

@@ -105,11 +105,11 @@ def test_looking_at_another_programs_file_changes_no_byte_of_it(tmp_path: Path) 
 def test_an_empty_database_is_refused_with_the_command_that_mends_it(db_url: str) -> None:
     engine = open_engine(db_url)
     try:
-        with pytest.raises(StoreUnusable, match="mms migrate"):
+        with pytest.raises(StoreUnusable, match="python -m app migrate"):
             schema.require(engine)
-        with pytest.raises(StoreUnusable, match="mms migrate"):
+        with pytest.raises(StoreUnusable, match="python -m app migrate"):
             ping(engine)
-        with pytest.raises(StoreUnusable, match="mms migrate"):
+        with pytest.raises(StoreUnusable, match="python -m app migrate"):
             SqlSeriesStore(engine).state(BTC_DAILY)
     finally:
         engine.dispose()

@@ -129,7 +129,7 @@ def test_every_address_shows_what_is_promised_and_the_repair_brings_a_day(tmp_pa
         typed = re.search(r"(?m)^  \$ (DB_URL=.*)$", text)
         assert typed is not None, text
         repair = subprocess.run(
-            typed[1].replace("mms ", f"{sys.executable} -m app "),
+            typed[1].replace("python ", f"{sys.executable} "),
             shell=True,
             cwd=tmp_path,
             env=environment(tmp_path, **own),

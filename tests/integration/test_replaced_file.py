@@ -42,7 +42,7 @@ def remove(file: Path) -> None:
 def test_a_file_that_is_not_there_is_named_and_not_made(file: Path) -> None:
     engine = open_engine(f"sqlite:///{file}")
     for ask in (ping, lambda engine: SqlSeriesStore(engine).state(BTC_DAILY)):
-        with pytest.raises(StoreUnusable, match=f"no database at {file}.*mms migrate"):
+        with pytest.raises(StoreUnusable, match=f"no database at {file}.*python -m app migrate"):
             ask(engine)
     with pytest.raises(StoreUnusable, match="no database at"), transaction(engine):
         pytest.fail("there is nothing to write to")
@@ -58,7 +58,7 @@ def test_a_start_in_production_makes_no_file(tmp_path: Path) -> None:
     first, sentence = said.splitlines()
     assert code == 2
     assert "database_in_use" in first
-    assert "mms migrate" in sentence
+    assert "python -m app migrate" in sentence
     assert list(tmp_path.iterdir()) == []
 
 

@@ -65,7 +65,7 @@ def test_a_reload_takes_the_new_scale_of_one_pair_and_leaves_the_rest(tmp_path: 
         before, prices = (shop.query(f"SELECT * FROM {name}") for name in ("candles", "prices"))
         shop.exchange.faults.add("scale=100")
         done = shop.run("workers.incremental_loader", "--pairs", "BRLBTC")
-        assert "mms reload BRLBTC" in done.series["reason"]
+        assert "python -m app reload BRLBTC" in done.series["reason"]
         assert shop.run("workers.reload", "BRLBTC").code == 0
         assert shop.run("workers.incremental_loader", "--pairs", "BRLBTC").code == 0
         after = shop.query("SELECT * FROM candles")

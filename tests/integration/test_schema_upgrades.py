@@ -114,7 +114,7 @@ def test_rows_that_break_a_new_rule_are_named_and_nothing_changes_until_they_are
     wrong = [*_WRONG, *(_WRONG_ON_SQLITE if engine.dialect.name == SQLITE else ())]
     for statement, count in wrong:
         assert execute(engine, statement) == count
-    with unchanged(engine), pytest.raises(StoreUnusable, match="mms migrate") as refused:
+    with unchanged(engine), pytest.raises(StoreUnusable, match="python -m app migrate") as refused:
         schema.migrate(engine)
     assert schema.version(engine) == "0005"
     said = str(refused.value)

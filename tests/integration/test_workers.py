@@ -232,7 +232,7 @@ def test_a_worker_that_cannot_start_is_one_sentence_and_exit_code_2(tmp_path: Pa
     first, line = end.said.splitlines()  # the workers do not name the database again
     assert json.loads(first)["event"] == "database_in_use"
     assert line.startswith("serve: could not start: ")
-    assert "mms migrate" in line
+    assert "python -m app migrate" in line
 
 
 def test_a_port_in_use_is_refused_although_its_user_shares_it(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_an_empty_database_is_ready_and_says_what_to_run() -> None:
     with serving(runtime) as api:
         got = api.get("/readyz")
         assert (got.status, got.json()["data"]) == (200, "empty")
-        assert "mms load" in got.json()["message"]
+        assert "python -m app load" in got.json()["message"]
         load(runtime.store)
         assert api.get("/readyz").json() == {"status": "ready", "data": "present", "cache": "ok"}
 

@@ -73,7 +73,7 @@ def raising(error: BaseException) -> Callable[[], int]:
     ("settings", "arguments", "error", "says"),
     [
         ({"HISTORY_DAYS": "x"}, [], "ConfigurationError", "HISTORY_DAYS"),
-        ({"ENV": "prod", "SINGLE_NODE": "true"}, [], "StoreUnusable", "mms "),
+        ({"ENV": "prod", "SINGLE_NODE": "true"}, [], "StoreUnusable", "python -m app "),
         ({}, ["--unheard-of"], "BadCommandLine", "--unheard-of"),
     ],
 )

@@ -136,4 +136,4 @@ def test_the_list_says_how_long_each_key_is_valid(tmp_path: Path) -> None:
 def test_a_list_of_no_keys_says_how_to_make_one(tmp_path: Path) -> None:
     ended = keys(tmp_path, "list")
     assert (ended.code, ended.shown.count("\n")) == (0, 1)
-    assert "mms keys" in ended.shown
+    assert "python -m app keys" in ended.shown

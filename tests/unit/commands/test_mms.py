@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from app import __version__
 from app.__main__ import COMMANDS, main
+from app.core.how_to_run import FRONT
 from app.main import create_app
 from app.sources.http import USER_AGENT
 from tests.support.logs import log_as_before
@@ -29,6 +31,7 @@ WORDS = (
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No .env; the log as it was at the end."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(FRONT, "mms")  # as `main` does, and here until the test ends
     with log_as_before():
         yield
 
@@ -105,7 +108,7 @@ print(*{{name.split(".")[0] for name in sys.modules}} - sys.stdlib_module_names,
     command = [sys.executable, "-I", "-S", "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     ours, others = (set(line.split()) for line in run.stderr.splitlines())
-    core = {"app.core", "app.core.redaction"}
+    core = {"app.core", "app.core.how_to_run", "app.core.redaction"}
     assert ours == {"app", "app.__main__", "app.commands", "app.commands.output", *core}
     assert others <= {"app", "__main__"}
 
@@ -121,6 +124,25 @@ def test_it_runs_as_a_module_too() -> None:
     assert code == 0
     assert shown.startswith("usage: python -m app migrate [-h]")
     assert run("moon")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("start", "typed"),
+    [("main(['monitor'])", "mms"), ("main(['monitor'], 'python -m app')", "python -m app")],
+)
+def test_messages_name_commands_as_this_one_was_started(
+    tmp_path: Path, start: str, typed: str
+) -> None:
+    code = f"from app.__main__ import main; {start}"
+    bare = {name: value for name, value in os.environ.items() if name != FRONT}
+    end = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**bare, "PYTHONPATH": str(ROOT), "DB_URL": f"sqlite:///{tmp_path}/absent.db"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"make one ({typed} migrate, {typed} load)" in end.stderr
 
 
 def test_the_version_stands_in_one_place() -> None:

@@ -39,7 +39,8 @@ def test_a_command_is_named_as_it_is_typed_here(
     command: str, arguments: str, make: str, mms: str, image: str
 ) -> None:
     assert how_to_run(command, arguments, {FRONT: "make"}) == make
-    assert how_to_run(command, arguments, {}) == mms
+    assert how_to_run(command, arguments, {FRONT: "mms"}) == mms
+    assert how_to_run(command, arguments, {}) == mms.replace("mms", "python -m app")
     assert how_to_run(command, arguments, {FRONT: "image"}) == image
 
 

@@ -212,7 +212,7 @@ def test_a_series_that_was_never_loaded_is_missing_and_stale(service: Service) -
     assert said.shown[2:5] == [
         f"BRLBTC 1d missing {oldest}..{before} (199) before the served period: never-fetched",
         f"BRLBTC 1d missing {first}..{last} (10): never-fetched",
-        "BRLBTC 1d is stale: its newest candle is none; run mms update",
+        "BRLBTC 1d is stale: its newest candle is none; run python -m app update",
     ]
     (series,) = said.summary["series"]
     unknown = ("newest", "age_seconds", "checked_at", "checked_age_seconds")
@@ -261,7 +261,7 @@ def test_a_database_that_goes_away_in_a_repair_leaves_what_was_found(service: Se
     assert said.code == 1
     assert said.shown[2].endswith("(1): absent")
     assert said.shown[3].startswith("BRLBTC 1d not repaired: ")
-    assert "mms migrate" in said.shown[3]
+    assert "python -m app migrate" in said.shown[3]
     assert said.summary["series"][0]["missing"] == said.heartbeat["missing"] == 1
 
 
@@ -287,6 +287,6 @@ def test_a_database_that_is_not_there_is_2_and_not_made(service: Service) -> Non
     service.path.unlink()
     said = service.run()
     assert said.code == 2
-    assert "mms load" in said.error
+    assert "python -m app load" in said.error
     assert not service.path.exists()
     assert service.run("--json").summary["error"] == "StoreUnusable"

@@ -338,4 +338,4 @@ def test_every_empty_reply_has_a_reason_that_fits_a_header_and_is_no_command(
     assert len(text) <= 300
     assert text.isascii()
     assert "make " not in text
-    assert "mms " not in text
+    assert "python -m app " not in text

@@ -160,7 +160,7 @@ def test_a_reply_without_any_of_the_candles_that_are_known_is_not_believed() -> 
         del market.candles[day(number)]
     with pytest.raises(UpstreamNonsense, match="of the same scale: none of them is stored") as told:
         fetch(store, market, 100, 199)
-    assert "mms update --reread 30" in str(told.value)
+    assert "python -m app update --reread 30" in str(told.value)
     assert store.buckets(BTC_DAILY, [(0, 2**40)]) == [day(number) for number in range(200, 300)]
     assert store.absences(BTC_DAILY, 0, 2**40) == []
     refused = store.quarantined(BTC_DAILY, 0, 2**40)
