@@ -114,6 +114,7 @@ class _StandardOutput:
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self.closed_at_start = stream is None
         self.lost: OSError | None = None
         self.undelivered = False
         self.json_only = False
@@ -202,11 +203,11 @@ def delivered(command: str, work: Callable[[], int | None]) -> int:
         ending.enter_context(redirect_stderr(cast(TextIO, stderr)))
         with redirect_stdout(cast(TextIO, stdout)):
             code = work() or 0
-        if stdout.lost is None:
+        if stdout.lost is None and not stdout.undelivered:
             return code
         if isinstance(stdout.lost, BrokenPipeError) and not stdout.undelivered:
             return code
-        reason = stdout.lost.strerror or stdout.lost
+        reason = "it is closed" if stdout.lost is None else stdout.lost.strerror or stdout.lost
         say(f"{command}: ended, but its output is lost (standard output: {reason})")
         return code or UNDELIVERED
 
@@ -261,7 +262,7 @@ def json_line(value: Mapping[str, Any]) -> None:
 
 def _require_delivery() -> None:
     if isinstance(sys.stdout, _StandardOutput):
-        sys.stdout.undelivered = sys.stdout.lost is not None
+        sys.stdout.undelivered = sys.stdout.lost is not None or sys.stdout.closed_at_start
 
 
 def say(text: str) -> None:

@@ -36,3 +36,8 @@ def how_to_run(
     if front == "image":
         start = f"docker run IMAGE {_IMAGE.get(command, command)}"
     return f"{start} {arguments}".rstrip()
+
+
+def option(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What an operator adds to the command that was typed, to give it this option."""
+    return f"ARGS={name}" if environment.get(FRONT) == "make" else name

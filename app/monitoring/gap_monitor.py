@@ -192,15 +192,18 @@ def _show(report: _Report) -> None:
             part = " before the served period" if gap.warm_up else ""
             output.line(f"{name} missing {period} ({gap.count}){part}: {gap.cause.value}")
         for span in item.wrong_averages:
-            output.line(f"{name} wrong averages {_period(item, *span)}: run with --repair")
+            mend = how_to_run("monitor", "--repair")
+            output.line(f"{name} wrong averages {_period(item, *span)}: run {mend}")
         if item.quarantined:
+            records = "refusal" if item.quarantined == 1 else "refusals"
             output.line(
-                f"{name} has {item.quarantined} refusals on record: {quarantine_request(item.series)}"
+                f"{name} has {item.quarantined} {records} on record: {quarantine_request(item.series)}"
             )
-        if item.stale:
-            newest = iso_or_none(item.newest) or "none"
+        if item.newest is None:
+            output.line(f"{name} has no candle yet: run {how_to_run('load')}")
+        elif item.stale:
             update = how_to_run("update")
-            output.line(f"{name} is stale: its newest candle is {newest}; run {update}")
+            output.line(f"{name} is stale: its newest candle is {iso(item.newest)}; run {update}")
     for note in report.notes:
         output.line(note)
 

@@ -190,7 +190,7 @@ def _repairing(sights: Sights, missing: frozenset[int]) -> str:
         return ""
     repair = how_to_run("monitor", "--repair")
     return f"""
-Repair {_date(days.late)}, which the exchange has by now (it ends with 1: other days stay missing):
+Repair {_date(days.late)}, which the exchange has by now (it ends with an error: other days stay missing):
   $ DB_URL={DATABASE} MB_API_BASE_URL={sights.exchange} {repair}
 """
 

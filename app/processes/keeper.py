@@ -45,6 +45,11 @@ STOP_WITHIN: Final = 5.0
 """Seconds that a running load gets to end after a stop."""
 
 
+_ENDED_BY_SIGNAL: Final = [
+    code for number in (signal.SIGINT, signal.SIGTERM) for code in (-number, 128 + number)
+]
+
+
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
     """How a child ended: its exit code, and the JSON summary that it printed, if any."""
@@ -54,11 +59,11 @@ class ChildEnd:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a Ctrl-C ended it.
+        """Whether a signal that reaches all processes of a terminal or a service ended it.
 
-        Ctrl-C reaches all processes of a terminal. It is no failure: the order to stop follows.
+        Ctrl-C does, and systemd's stop. It is no failure: the order to stop follows.
         """
-        return self.code in (-signal.SIGINT, 128 + signal.SIGINT)
+        return self.code in _ENDED_BY_SIGNAL
 
 
 def next_run(now: float, interval: Interval, failures: int) -> float:

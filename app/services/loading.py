@@ -318,7 +318,8 @@ def _would_lose(series: Series, lost: Sequence[int], *, rest: bool) -> UpstreamN
     advice = "It sends no other candle either: try again later."
     if rest:
         backup = how_to_run("backup", "FILE")
-        advice = f"Make a backup ({backup}), then add --lose-missing to reload without them."
+        lose = how_to_run("reload", f"{series.pair} --lose-missing")
+        advice = f"Make a backup ({backup}), then reload without them: {lose}."
     return UpstreamNonsense(
         f"The exchange does not send {len(lost)} of the stored candles of {series}, from "
         f"{iso(lost[0])} to {iso(lost[-1])}: nothing was changed. {advice}",

@@ -86,6 +86,12 @@ def test_lost_output_is_exit_3_unless_its_reader_has_left_a_table(
     assert lost(reason, loaded, "monitor", "--json")[0] == 1
 
 
+def test_a_result_for_a_closed_output_is_lost_and_a_table_is_not_wanted(loaded: Service) -> None:
+    for arguments, code in (("--json", 3), ("", 0)):
+        end = shell(loaded, f"{sys.executable} -m app monitor {arguments} >&-")
+        assert (end.returncode, "its output is lost" in end.stderr) == (code, code == 3)
+
+
 @pytest.mark.parametrize("stream", ["2>/dev/full", "2>&-", "2> >(true)"])
 def test_a_lost_log_ends_no_work_and_loses_no_result(loaded: Service, stream: str) -> None:
     for command, code in (("monitor", 0), ("monitor --strict --pairs X", 2), ("nothing", 2)):

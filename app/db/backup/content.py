@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError
 
 from app.core.errors import StoreUnusable
-from app.core.how_to_run import how_to_run
+from app.core.how_to_run import how_to_run, option
 from app.core.logging import structlog
 from app.core.ports import Clock
 from app.db import schema
@@ -134,7 +134,7 @@ def _make_way(connection: Connection, version: str, *, replace: bool) -> None:
     if held and not replace:
         raise StoreUnusable(
             f"the database is not empty (it holds {', '.join(held)}); nothing was changed: point "
-            "DB_URL at an empty one, or add --replace to lose what is there"
+            f"DB_URL at an empty one, or add {option('--replace')} to lose what is there"
         )
     if current == version:
         # Not TRUNCATE: current readers would wait for it, or see no rows.

@@ -159,8 +159,8 @@ def test_each_range_is_named_with_its_cause_and_counted_in_the_heartbeat(service
     assert said.shown[2:] == [
         f"BRLBTC 1d missing {six}..{five} (2): absent",
         f"BRLBTC 1d missing {two} (1): absent",
-        f"BRLBTC 1d wrong averages {eight}: run with --repair",
-        "BRLBTC 1d has 1 refusals on record: GET /BRLBTC/quarantine?interval=1d",
+        f"BRLBTC 1d wrong averages {eight}: run python -m app monitor --repair",
+        "BRLBTC 1d has 1 refusal on record: GET /BRLBTC/quarantine?interval=1d",
     ]
     counted = ("status", "gaps", "missing", "wrong_averages", "stale", "quarantined")
     assert [said.heartbeat[key] for key in counted] == ["incomplete", 2, 3, 1, 0, 1]
@@ -212,7 +212,7 @@ def test_a_series_that_was_never_loaded_is_missing_and_stale(service: Service) -
     assert said.shown[2:5] == [
         f"BRLBTC 1d missing {oldest}..{before} (199) before the served period: never-fetched",
         f"BRLBTC 1d missing {first}..{last} (10): never-fetched",
-        "BRLBTC 1d is stale: its newest candle is none; run python -m app update",
+        "BRLBTC 1d has no candle yet: run python -m app load",
     ]
     (series,) = said.summary["series"]
     unknown = ("newest", "age_seconds", "checked_at", "checked_age_seconds")
