@@ -1,7 +1,7 @@
 """mms: every command of MMS API under one name. `mms X` is `python -m` with the module of X.
 
-The console script `mms` calls `main`; `python -m app` does the same. Only the module of the chosen
-command is imported.
+The console script `mms` calls `console`, `python -m app` calls `main`. Only the module of the
+chosen command is imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from app.commands import output
 from app.core.how_to_run import FRONT
 
 UNKNOWN: Final = 2
-PROGRAM: Final = "mms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ COMMANDS: Final = {
 }
 
 
-def main(argv: Sequence[str] | None = None, prog: str = PROGRAM) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "mms") -> int:
     """Run the command that the first argument names; returns its exit code, 2 without a command."""
     name, *rest = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name in ("-h", "--help"):
@@ -70,14 +69,18 @@ def main(argv: Sequence[str] | None = None, prog: str = PROGRAM) -> int:
         problem = f"there is no command {name!r}" if name else "no command is given"
         advice = f"{prog}: {problem}; use one of {', '.join(COMMANDS)}, or --help"
         return output.delivered(prog, lambda: output.say(advice)) or UNKNOWN
-    if prog == PROGRAM:
-        os.environ.setdefault(FRONT, PROGRAM)
     if command.word is None:
         prog = f"{prog} {name}"
     else:
         rest = [command.word, *rest]
     code: int = importlib.import_module(command.module).main(rest, prog)
     return code
+
+
+def console() -> int:
+    """Run as the console script `mms`, whose name messages then give to other commands."""
+    os.environ.setdefault(FRONT, "mms")
+    return main()
 
 
 def _help(prog: str) -> str:

@@ -19,7 +19,7 @@ RUN_BY_ANOTHER = {
     "app.__main__": ["app", "serve"],
     "app.processes.child": ["app.processes.child", "app.workers.price_collector"],
 }
-CONSOLE_SCRIPT = "import sys\nfrom app.__main__ import main\nsys.exit(main())\n"
+CONSOLE_SCRIPT = "import sys\nfrom app.__main__ import console\nsys.exit(console())\n"
 INTERRUPTED = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
 
 

@@ -46,7 +46,7 @@ def test_its_metadata_are_whole(wheel: ZipFile) -> None:
     assert (text["License-Expression"], text["Requires-Python"]) == ("MIT", ">=3.11")
     assert str(text.get_payload()).startswith("# MMS API")
     assert f"{folder}/licenses/LICENSE" in wheel.namelist()
-    assert "mms = app.__main__:main" in wheel.read(f"{folder}/entry_points.txt").decode()
+    assert "mms = app.__main__:console" in wheel.read(f"{folder}/entry_points.txt").decode()
 
 
 def test_what_is_installed_finds_its_migrations_and_makes_its_data_where_it_runs(

@@ -128,15 +128,15 @@ def test_it_runs_as_a_module_too() -> None:
 
 @pytest.mark.parametrize(
     ("start", "typed"),
-    [("main(['monitor'])", "mms"), ("main(['monitor'], 'python -m app')", "python -m app")],
+    [("console()", "mms"), ("main(prog='python -m app')", "python -m app")],
 )
 def test_messages_name_commands_as_this_one_was_started(
     tmp_path: Path, start: str, typed: str
 ) -> None:
-    code = f"from app.__main__ import main; {start}"
+    code = f"from app.__main__ import console, main; {start}"
     bare = {name: value for name, value in os.environ.items() if name != FRONT}
     end = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, "monitor"],
         env={**bare, "PYTHONPATH": str(ROOT), "DB_URL": f"sqlite:///{tmp_path}/absent.db"},
         capture_output=True,
         text=True,
