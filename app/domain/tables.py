@@ -60,7 +60,7 @@ def table(names: Sequence[str], rows: Iterable[Row], layout: Layout = PLAIN) -> 
             body = "".join([f"{each}\n" for each in _objects(names, rows)])
         case Format.CSV:
             body = "".join([f"{line}\n" for line in _lines(names, rows, layout)])
-        case Format.COLUMNS:
+        case _:  # Format.COLUMNS
             body = f"{{{','.join(_arrays(names, rows))}}}\n"
     return body.encode("ascii")
 

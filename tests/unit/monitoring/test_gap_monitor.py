@@ -220,6 +220,15 @@ def test_a_series_that_was_never_loaded_is_missing_and_stale(service: Service) -
     assert said.heartbeat["stale"] == 1
 
 
+def test_a_stale_series_names_its_newest_candle_and_the_command(service: Service) -> None:
+    service.fill(last=2)
+    said = service.run()
+    assert (said.code, said.heartbeat["stale"]) == (1, 1)
+    assert said.shown[-1] == (
+        f"BRLBTC 1d is stale: its newest candle is {iso(service.ago(2))}; run python -m app update"
+    )
+
+
 def test_a_confirmed_absence_is_listed_and_a_reason_for_1_only_if_strict(service: Service) -> None:
     service.fill(without=[2])
     service.change("UPDATE absences SET first_asked_at = first_asked_at - 86400")
