@@ -148,6 +148,15 @@ HISTORY_HEADERS: Final = {
 }
 """The headers of collected prices."""
 
+RECORDS_HEADERS: Final = {
+    **HEADERS,
+    "X-Data-Reason": _header(
+        "Only where the reply is empty: why.",
+        "No candle of BRLBTC at 1d has been refused so far.",
+    ),
+}
+"""The headers of records about candles."""
+
 LATEST_HEADERS: Final = {
     **TAGGED_HEADERS,
     "X-Data-As-Of": SERIES_HEADERS["X-Data-As-Of"],

@@ -19,6 +19,11 @@ def nothing_stored(series: Series, checked_at: int | None, first_tried_at: int |
     return f"{nothing} yet: no load of it has begun. The operator of this service starts loads."
 
 
+def no_records(series: Series, done: str) -> str:
+    """Say why nothing is listed of the candles to which this was done."""
+    return f"No candle of {series.pair} at {series.interval} has been {done} so far."
+
+
 def no_prices(symbol: str, *, in_period: bool) -> str:
     """Say why there is no collected price of this symbol, at all or in the period asked for."""
     if in_period:

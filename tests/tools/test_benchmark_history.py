@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.history.__main__ import HIGHEST_RATIO, main
+from benchmarks.history.__main__ import main
 
 
 def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["--db", "sqlite", "--rows", "2000"])
-    ratio = capsys.readouterr().out.split("ratio ")[1].split()[0]
-    assert float(ratio) > 0
-    assert code == (float(ratio) > HIGHEST_RATIO)
+    said = capsys.readouterr().out
+    assert float(said.split("ratio ")[1].split()[0]) > 0
+    # Prices and gaps have a limit each. What a busy machine makes of them is told, and is the code.
+    assert code == any(line.startswith("above ") for line in said.splitlines())

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter, Response
 
-from app.api.documented import SERIES_ERRORS, json_reply, problems
+from app.api.documented import RECORDS_HEADERS, SERIES_ERRORS, json_reply, problems
 from app.api.models import QUARANTINE_EXAMPLE, REVISIONS_EXAMPLE, Quarantined, Revised
 from app.api.negotiation import JsonOnly
 from app.api.parameters import ContextDep, RecordsDep
 from app.api.queries import RECORDS, series_parameters
-from app.api.responses import JsonBytes
+from app.api.responses import JsonBytes, reason_header
 from app.core.market import Candle, CandleRevision, QuarantinedCandle
 from app.domain import rendering
 from app.domain.times import LATEST
+from app.services.reasons import no_records
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
@@ -25,7 +26,10 @@ router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependenci
     summary="Candles that were refused, or whose volume was",
     responses={
         200: json_reply(
-            "Refusals and notes, last seen first.", list[Quarantined], QUARANTINE_EXAMPLE
+            "Refusals and notes, last seen first.",
+            list[Quarantined],
+            QUARANTINE_EXAMPLE,
+            RECORDS_HEADERS,
         ),
         **problems(*SERIES_ERRORS),
     },
@@ -40,7 +44,7 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
     """
     series, limit = request
     candles = context.runtime.series.quarantined(series, 0, LATEST, limit)
-    return _listed(_quarantined(item) for item in candles)
+    return _listed(map(_quarantined, candles), no_records(series, "refused"))
 
 
 @router.get(
@@ -48,7 +52,9 @@ def quarantine(request: RecordsDep, context: ContextDep) -> Response:
     operation_id="getRevisions",
     summary="Closed candles that the exchange changed afterwards",
     responses={
-        200: json_reply("The changes, last noticed first.", list[Revised], REVISIONS_EXAMPLE),
+        200: json_reply(
+            "The changes, last noticed first.", list[Revised], REVISIONS_EXAMPLE, RECORDS_HEADERS
+        ),
         **problems(*SERIES_ERRORS),
     },
     openapi_extra=series_parameters(RECORDS),
@@ -59,12 +65,18 @@ def revisions(request: RecordsDep, context: ContextDep) -> Response:
     The averages that contain it were recomputed in the same transaction. `revision` is the series'
     revision that brought the change.
     """
-    changes = context.runtime.series.revisions(*request)
-    return _listed(_revised(item) for item in changes)
+    series, limit = request
+    changes = context.runtime.series.revisions(series, limit)
+    return _listed(map(_revised, changes), no_records(series, "changed by the exchange"))
 
 
-def _listed(rows: Iterable[bytes]) -> Response:
-    return JsonBytes(b"[" + b",".join(rows) + b"]")
+def _listed(rows: Iterable[bytes], otherwise: str) -> Response:
+    """The reply with these rows; `otherwise` is the reason where there are none."""
+    listed = b",".join(rows)
+    reply = JsonBytes(b"[" + listed + b"]")
+    if not listed:
+        reply.raw_headers.append(reason_header(otherwise))
+    return reply
 
 
 def _quarantined(item: QuarantinedCandle) -> bytes:

@@ -197,6 +197,8 @@ def test_quarantine_and_revisions_are_served(runtime: FakeRuntime, api: Client) 
     assert api.get("/BRLBTC/gaps").json()["quarantined"] == 2
     for path in ("quarantine", "revisions"):
         assert len(api.get(f"/BRLBTC/{path}?limit=1").json()) == 1
-        assert api.get(f"/BRLETH/{path}").json() == []
+        empty = api.get(f"/BRLETH/{path}")
+        assert empty.json() == []
+        assert "No candle of BRLETH at 1d has been" in (empty.header("x-data-reason") or "")
         for bad in ("0", "1001", "x"):
             assert api.get(f"/BRLBTC/{path}?limit={bad}").status == 422

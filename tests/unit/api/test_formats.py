@@ -101,6 +101,16 @@ def test_every_format_is_a_representation_with_a_tag_of_its_own(api: Client, tar
     assert tags[0] == api.get(target).header("etag")
 
 
+@pytest.mark.parametrize("name", TYPES)
+def test_every_format_is_compressed_for_a_client_that_accepts_gzip(api: Client, name: str) -> None:
+    plain = api.get(f"{CANDLES}&format={name}")
+    packed = api.get(f"{CANDLES}&format={name}", ("Accept-Encoding", "gzip"))
+    assert packed.header("content-encoding") == "gzip"
+    assert packed.header("etag") == f"W/{plain.header('etag')}"
+    assert int(packed.header("content-length") or "") < len(plain.body) / 2
+    assert packed.body == plain.body  # which httpx has decompressed
+
+
 @pytest.mark.parametrize(
     ("target", "limit", "order", "form"),
     [
