@@ -206,6 +206,8 @@ def differences(question: str, answer: Block, reply: str) -> list[str]:
         status_given, *headers_given = (line.partition(":")[0] for line in told.splitlines())
         problems += [] if status == status_given else [f"{status_given}, not {status}"]
         problems += [f"no header {name}" for name in headers if name not in headers_given]
+        links = [line for line in head.splitlines() if line.startswith("link:")]
+        problems += [f"not {link}" for link in links if link not in told.splitlines()]
     for expected, value in zip_longest(values(shown), values(given)):
         if "from=" in question and "to=" in question:
             problems += [] if value == expected else [f"{value}, not {expected}"]
@@ -355,6 +357,13 @@ def test_the_commands_of_a_page_work_from_top_to_bottom(
         ("x", "http", "HTTP/1.1 200 OK\netag: a\n\n[]", "HTTP/1.1 200 OK\netag: b\n\n[]", None),
         ("x", "http", "HTTP/1.1 200 OK\n\n[]", "HTTP/1.1 304 No\n\n", "HTTP/1.1 304 No, not "),
         ("x", "http", "HTTP/1.1 304 No\netag: a\n", "HTTP/1.1 304 No\n\n", "no header etag"),
+        (
+            "x",
+            "http",
+            "HTTP/1.1 200 OK\nlink: <?a>\n\n[]",
+            "HTTP/1.1 200 OK\nlink: <?b>\n\n[]",
+            "not link: <?a>",
+        ),
     ],
 )
 def test_an_answer_that_is_not_the_shown_one_is_noticed(
