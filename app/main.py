@@ -20,7 +20,18 @@ from app.api.edge import Edge
 from app.api.errors import handle_errors
 from app.api.fast_path import FastPath
 from app.api.middleware import HeadAsGet, RootPath
-from app.api.routes import anomalies, averages, docs, gaps, health, latest, pairs, prices, records
+from app.api.routes import (
+    anomalies,
+    averages,
+    docs,
+    gaps,
+    health,
+    latest,
+    page,
+    pairs,
+    prices,
+    records,
+)
 from app.bootstrap import Runtime
 from app.core.logging import configure, flush, structlog
 from app.core.settings import Settings, load_settings
@@ -87,7 +98,7 @@ def create_app(
     api = FastAPI(
         # The pages of FastAPI load scripts from a CDN and start them inline; these do neither.
         openapi_url=None,
-        routes=[*docs.ROUTES],
+        routes=[*page.ROUTES, *docs.ROUTES],
         title="MMS API",
         version=__version__,
         description=_ABOUT,

@@ -104,7 +104,7 @@ class Admission:
         roots = {"", settings.root_path}
         self._health = frozenset(root + path for root in roots for path in HEALTH)
         self._unkeyed = frozenset(root + path for root in roots for path in _UNKEYED)
-        self._loaded = tuple(f"{root}/docs/" for root in roots)
+        self._loaded = tuple(root + path for root in roots for path in ("/docs/", "/page/"))
         self._collect = tuple(root + _COLLECT for root in roots)
         reads = [] if rate is None else [("default", rate)]
         collects = [] if collect is None else [("collect", collect)]

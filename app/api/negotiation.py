@@ -83,6 +83,12 @@ def _number(text: str) -> float:
     return weight if 0 <= weight <= 1 else 0.0
 
 
+def prefers_html(accept: Sequence[str]) -> bool:
+    """Whether a client with these lines of Accept likes a page better than JSON, as browsers do."""
+    ranges = _ranges(", ".join(accept))
+    return _weight("text/html", ranges) > _weight(MEDIA_TYPES[Format.JSON], ranges)
+
+
 def format_of(request: Request, formats: Sequence[Format] = ANY) -> Format:
     """The format that the request's Accept asks for. Raises NotAcceptable, which lists `formats`.
 

@@ -52,8 +52,10 @@ OWN_ADDRESSES: Final = frozenset(
         "history",
         "latest",
         "openapi.json",
+        "page",
         "pairs",
         "readyz",
+        "stream",
         "supported-symbols",
     ]
 )

@@ -1,4 +1,4 @@
-"""/docs and /openapi.json, while the setting DOCS is on, and the way there from /.
+"""/docs and /openapi.json, while the setting DOCS is on.
 
 The page is Swagger UI. It loads nothing from another host, and nothing in it is inline, so that its
 Content-Security-Policy can forbid both. Its addresses are relative: they hold under the path of a
@@ -15,7 +15,7 @@ from typing import Final
 import fastapi_offline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
@@ -45,11 +45,6 @@ class _Optional(Route):
         if scope["type"] != "http" or not scope["state"]["context"].has_docs:
             return Match.NONE, {}
         return super().matches(scope)
-
-
-async def _root(request: Request) -> Response:
-    """Redirect `/` to the documentation, until there is a page of its own."""
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
 async def _page(request: Request) -> Response:
@@ -88,7 +83,6 @@ def _file(path: Path, kind: str) -> TaggedReply:
 
 
 ROUTES: Final = (
-    _Optional("/", _root),
     _Optional("/docs", _page),
     _Optional("/docs/{name}", _loaded),
     _Optional("/openapi.json", _document),
