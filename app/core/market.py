@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair
@@ -332,6 +332,13 @@ class SeriesState:
 
 
 EMPTY_SERIES: Final = SeriesState(revision=0, first=None, last=None, checked_at=None)
+
+
+class Mark(NamedTuple):
+    """What tells that a stored series has changed, or was loaded: see SeriesState."""
+
+    revision: int
+    checked_at: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from app.core.market import (
     Candle,
     CandlePage,
     CandleRevision,
+    Mark,
     QuarantinedCandle,
     RefusedCandle,
     Series,
@@ -112,6 +113,9 @@ class SeriesStore(Protocol):
 
     def state(self, series: Series) -> SeriesState:
         """The state of the series; EMPTY_SERIES before its first load."""
+
+    def marks(self) -> dict[tuple[str, str], Mark]:
+        """The mark of every stored series, by pair (`BTC-BRL`) and interval. Reads no rows."""
 
     def version(self, series: Series) -> SeriesVersion:
         """The state of the series and of the records beside it, from one snapshot."""

@@ -215,5 +215,12 @@ class PriceStore(Protocol):
     ) -> list[StoredPrice]:
         """The newest prices by arrival, the id; [first, last] limits their collection time."""
 
+    def arrived(self, after: int, limit: int) -> tuple[int, list[StoredPrice]]:
+        """The highest id, 0 without a price, and the newest prices with an id above `after`.
+
+        They are of any symbol and currency, ascend, and are `limit` at most. An id of one that is
+        still being stored may be lower than the highest.
+        """
+
     def prune(self, before: int, after: int) -> int:
         """Remove the prices collected before or after these unix times; returns how many."""

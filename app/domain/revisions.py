@@ -21,3 +21,8 @@ def next_revision(previous: int, now: float, salt: int) -> int:
 def changed_at(revision: int) -> int:
     """The unix time of the revision's commit, in whole seconds; 0 for revision 0."""
     return (revision >> SALT_BITS) // 1000
+
+
+def earlier(revision: int, seconds: int) -> int:
+    """The lowest revision of a commit so many seconds before that of `revision`; 0 at least."""
+    return max(0, (revision >> SALT_BITS) - seconds * 1000) << SALT_BITS

@@ -53,6 +53,12 @@ class MemoryPriceStore:
             ]
         return prices[::-1][:limit]
 
+    def arrived(self, after: int, limit: int) -> tuple[int, list[StoredPrice]]:
+        """The highest id, and the newest `limit` prices with an id above `after`, ascending."""
+        with self._lock:
+            highest = self._prices[-1].id if self._prices else 0
+            return highest, [price for price in self._prices if price.id > after][-limit:]
+
     def prune(self, before: int, after: int) -> int:
         """Remove the prices collected before or after these unix times; returns how many."""
         with self._lock:

@@ -20,6 +20,7 @@ from app.core.market import (
     AverageSlice,
     Candle,
     CandleRevision,
+    Mark,
     QuarantinedCandle,
     RefusedCandle,
     Series,
@@ -114,6 +115,13 @@ class MemorySeriesStore:
     def state(self, series: Series) -> SeriesState:
         """The state of the series; EMPTY_SERIES before its first load."""
         return self._committed(series).state
+
+    def marks(self) -> dict[tuple[str, str], Mark]:
+        """The mark of every stored series, by pair (`BTC-BRL`) and interval."""
+        return {
+            (series.pair.symbol, series.interval.value): Mark(stored.revision, stored.checked_at)
+            for series, stored in dict(self._series).items()
+        }
 
     def version(self, series: Series) -> SeriesVersion:
         """The state of the series and of the records beside it."""

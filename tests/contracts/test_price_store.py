@@ -50,6 +50,17 @@ def test_nothing_collected_is_nothing_to_read(store: Store) -> None:
     assert store.add([], AT) == []
 
 
+def test_what_arrived_after_an_id_is_read_in_order_and_the_newest_of_it(store: Store) -> None:
+    assert store.arrived(0, 10) == (0, [])
+    first = store.add([price(BTC, 1), price(ETH, 2)], AT)
+    later = store.add([price(BTC, 3, currency="brl")], AT + 60)
+    highest = later[0].id
+    assert store.arrived(0, 10) == (highest, [*first, *later])
+    assert store.arrived(first[0].id, 10) == (highest, [first[1], *later])
+    assert store.arrived(0, 1) == (highest, later)
+    assert store.arrived(highest, 10) == (highest, [])
+
+
 def test_what_is_stored_is_what_is_read_with_growing_ids(store: Store) -> None:
     stored = store.add([price(BTC, 2**63 - 1), price(ETH, 1)], AT + 30)
     later = store.add([price(BTC, 5, AT + 60)], AT + 90)

@@ -118,6 +118,17 @@ def test_a_series_that_was_never_loaded_is_empty(store: Store) -> None:
     assert (found.state, found.count, found.body) == (EMPTY_SERIES, 0, b"[]\n")
 
 
+def test_the_marks_of_all_series_are_those_of_their_states(store: Store) -> None:
+    assert store.marks() == {}
+    put(store, daily([1, 2]), [])
+    store.note_first_try(ETH_DAILY, NOW)
+    state = store.state(BTC_DAILY)
+    assert store.marks() == {
+        ("BTC-BRL", "1d"): (state.revision, state.checked_at),
+        ("ETH-BRL", "1d"): (0, None),
+    }
+
+
 def test_the_first_try_of_a_load_is_noted_once_and_stays(store: Store) -> None:
     store.note_first_try(BTC_DAILY, NOW + 0.5)
     assert store.state(BTC_DAILY) == replace(EMPTY_SERIES, first_tried_at=NOW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.api import bodies
 from app.api.documented import (
     LATEST_HEADERS,
     LATEST_OF_ALL_HEADERS,
@@ -18,10 +19,7 @@ from app.api.queries import LATEST, series_parameters
 from app.api.responses import JsonBytes, conditional_response, freshness, tagged_reply
 from app.core.errors import RepeatedParameter, StoreUnavailable, UnsupportedInterval
 from app.core.market import Series
-from app.domain import rendering
-from app.domain.crossings import LINES, Levels
-from app.domain.times import iso_or_none
-from app.services.latest import Latest, read_latest, read_latest_of_all
+from app.services.latest import read_latest, read_latest_of_all
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
@@ -56,7 +54,7 @@ def latest_of_all(interval: IntervalDep, context: ContextDep, held: IfNoneMatch)
         stale=any(each.stale for each in candles),
         missing=sum(each.missing for each in candles),
     )
-    content = b"[" + b",".join(map(_body, candles)) + b"]"
+    content = b"[" + b",".join(map(bodies.latest, candles)) + b"]"
     return conditional_response(tagged_reply(content, headers), held)
 
 
@@ -86,36 +84,4 @@ def latest(series: SeriesDep, context: ContextDep, held: IfNoneMatch) -> Respons
         context.runtime.series, series, context.history_days, context.runtime.clock()
     )
     headers = freshness(candle.as_of, candle.stale, candle.missing, candle.message)
-    return conditional_response(tagged_reply(_body(candle), headers), held)
-
-
-def _body(candle: Latest) -> bytes:
-    newest, previous = candle.newest, candle.previous
-    said = {} if candle.message is None else {"message": candle.message}
-    return rendering.flat(
-        {
-            **candle.series.named(),
-            "timestamp": candle.as_of,
-            "closed_at": None if newest is None else newest.bucket + candle.series.step,
-            **_values(newest),
-            "previous": (
-                None
-                if previous is None
-                else rendering.nested({"timestamp": previous.bucket, **_values(previous)})
-            ),
-            "distance_200": candle.distance,
-            "trend": candle.trend,
-            "crossed": rendering.texts(candle.crossed),
-            "as_of": iso_or_none(candle.as_of),
-            "stale": candle.stale,
-            **said,
-        }
-    )
-
-
-def _values(levels: Levels | None) -> rendering.Flat:
-    """The close and the averages, by their names."""
-    if levels is None:
-        return dict.fromkeys(LINES)
-    values = (levels.close, *levels.averages)
-    return {name: rendering.decimal(value) for name, value in zip(LINES, values, strict=True)}
+    return conditional_response(tagged_reply(bodies.latest(candle), headers), held)

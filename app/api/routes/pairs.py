@@ -6,16 +6,14 @@ from itertools import product
 
 from fastapi import APIRouter, Response
 
+from app.api import bodies
 from app.api.documented import conditional_replies, problems
-from app.api.models import PAIRS_EXAMPLE, SeriesStatus, ServedSeries
+from app.api.models import PAIRS_EXAMPLE, ServedSeries
 from app.api.negotiation import JsonOnly
 from app.api.parameters import ContextDep, IfNoneMatch, NoParameters
 from app.api.responses import JsonBytes, conditional_response, tagged_reply
 from app.core.errors import StoreUnavailable
-from app.core.market import WINDOWS, Series
-from app.domain.times import iso_or_none
-from app.services.coverage import Coverage
-from app.services.reasons import nothing_stored
+from app.core.market import Series
 
 router = APIRouter(tags=["Series"], default_response_class=JsonBytes, dependencies=[JsonOnly])
 
@@ -44,28 +42,6 @@ def pairs(context: ContextDep, held: IfNoneMatch) -> Response:
         context.coverage.coverage(Series(pair, interval), now)
         for pair, interval in product(settings.allowed_pairs, settings.intervals)
     ]
-    body = ServedSeries(pairs=tuple(map(_status, coverages)))
+    body = ServedSeries(pairs=tuple(map(bodies.status, coverages)))
     content = body.model_dump_json(exclude_unset=True).encode()
     return conditional_response(tagged_reply(content), held)
-
-
-def _status(coverage: Coverage) -> SeriesStatus:
-    status = SeriesStatus(
-        pair=coverage.series.pair.legacy,
-        symbol=coverage.series.pair.symbol,
-        interval=coverage.series.interval.value,
-        windows=WINDOWS,
-        first=iso_or_none(coverage.first),
-        last=iso_or_none(coverage.last),
-        expected=coverage.expected,
-        stored=coverage.stored,
-        missing=coverage.missing,
-        warm_up_missing=coverage.warm_up_missing,
-        stale=coverage.stale,
-        as_of=iso_or_none(coverage.as_of),
-        checked_at=iso_or_none(coverage.checked_at),
-    )
-    if coverage.as_of is None:
-        message = nothing_stored(coverage.series, coverage.checked_at, coverage.first_tried_at)
-        return status.model_copy(update={"message": message})
-    return status

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api import heavy_reads
+from app.api import bodies, heavy_reads
 from app.api.documented import (
     HISTORY_HEADERS,
     PRICE_HEADERS,
@@ -44,9 +44,7 @@ from app.core.errors import (
     UpstreamUnavailable,
 )
 from app.core.prices import StoredPrice
-from app.domain import rendering
-from app.domain.anomalies import Judgement
-from app.services.anomalies import PriceJudgement, PriceRules, is_fresh, judge_newest
+from app.services.anomalies import judge_newest
 from app.services.prices import collect_unless_recent
 from app.services.reasons import no_prices
 
@@ -94,7 +92,7 @@ async def collect_once(coin: CoinDep, context: ContextDep) -> Response:
         price, age = await context.collections.outcome(coin.symbol, work)
     else:
         price, age = await run_in_threadpool(work)
-    body = rendering.price(price, stale=_stale(price, rules))
+    body = bodies.price(price, rules)
     return JsonBytes(body, headers=None if age is None else {"Age": str(age)})
 
 
@@ -124,7 +122,7 @@ async def history(
 
     def answer() -> Response:
         prices = context.runtime.prices.newest(coin.symbol, rules.currency, limit, first, last)
-        rows = (rendering.price(price, stale=_stale(price, rules)) for price in prices)
+        rows = (bodies.price(price, rules) for price in prices)
         headers = []
         if not prices:
             in_period = first is not None or last is not None
@@ -155,7 +153,7 @@ def anomaly(request: AnomalyDep, context: ContextDep) -> Response:
     """
     runtime, rules, (coin, rule) = context.runtime, context.runtime.price_rules, request
     verdict = judge_newest(runtime.prices, coin.symbol, rules, rule, runtime.clock())
-    return JsonBytes(rendering.flat(_judged(coin.symbol, rules, verdict)))
+    return JsonBytes(bodies.anomaly(coin.symbol, rules, verdict))
 
 
 @router.get(
@@ -178,26 +176,3 @@ def supported_symbols(context: ContextDep) -> Response:
         mappings={coin.symbol: coin.id for coin in coins},
     )
     return JsonBytes(body.model_dump_json().encode())
-
-
-def _stale(price: StoredPrice, rules: PriceRules) -> bool:
-    return not is_fresh(price, rules.stale_after)
-
-
-def _judged(symbol: str, rules: PriceRules, verdict: PriceJudgement) -> rendering.Flat:
-    judgement: Judgement = verdict.judgement
-    return {
-        "symbol": symbol,
-        "anomaly": judgement.anomalous,
-        "latest_price": rendering.decimal(judgement.latest),
-        "previous_price": rendering.decimal(judgement.previous),
-        "relative_change": rendering.decimal(judgement.change),
-        "usual_change": rendering.decimal(judgement.usual),
-        "threshold": rendering.decimal(judgement.threshold),
-        "method": judgement.method.value,
-        "outcome": judgement.outcome.value,
-        "currency": rules.currency,
-        "timestamp": None if verdict.latest is None else verdict.latest.collected_at,
-        "stale": verdict.stale,
-        "message": judgement.reason,
-    }

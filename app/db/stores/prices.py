@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select
 
 from app.core.prices import SpotPrice, StoredPrice
 from app.db.models import SPOT_PRICES
@@ -96,6 +96,25 @@ class SqlPriceStore:
             query = query.where(SPOT_PRICES.c.collected_at <= last)
         with reading(self._reads) as connection:
             return [_stored(*row) for row in connection.execute(query)]
+
+    def arrived(self, after: int, limit: int) -> tuple[int, list[StoredPrice]]:
+        """The highest id, and the newest `limit` prices with an id above `after`, ascending.
+
+        A row with a time that no date can name is left out.
+        """
+        query = (
+            select(*_COLUMNS)
+            .where(
+                SPOT_PRICES.c.id > after,
+                *are_times(SPOT_PRICES.c.priced_at, SPOT_PRICES.c.collected_at),
+            )
+            .order_by(SPOT_PRICES.c.id.desc())
+            .limit(limit)
+        )
+        with reading(self._reads) as connection:
+            highest = connection.scalar(select(func.max(SPOT_PRICES.c.id))) or 0
+            prices = [_stored(*row) for row in connection.execute(query)]
+        return highest, prices[::-1]
 
     def prune(self, before: int, after: int) -> int:
         """Remove prices collected before or after these times, in batches; returns how many."""

@@ -16,6 +16,7 @@ from app.core.market import (
     AverageSlice,
     Candle,
     CandleRevision,
+    Mark,
     QuarantinedCandle,
     RefusedCandle,
     Series,
@@ -86,6 +87,10 @@ class SqlSeriesStore:
     def state(self, series: Series) -> SeriesState:
         """The state of the series; EMPTY_SERIES before its first load."""
         return self._read(lambda connection: statements.read_state(connection, series))
+
+    def marks(self) -> dict[tuple[str, str], Mark]:
+        """The mark of every stored series, by pair (`BTC-BRL`) and interval. Reads no rows."""
+        return {(row[0], row[1]): Mark(*row[2:]) for row in self._rows(statements.marks())}
 
     def version(self, series: Series) -> SeriesVersion:
         """The state of the series and of the records beside it, from one snapshot."""

@@ -118,6 +118,11 @@ def state_of(rows: Sequence[Sequence[Any]]) -> SeriesState:
     return SeriesState(revision, first, last, stored_time(checked_at), stored_time(first_tried_at))
 
 
+def marks() -> Select[Any]:
+    """Pair and interval of every series, and the columns of Mark."""
+    return select(SERIES.c.pair, SERIES.c.interval, SERIES.c.revision, SERIES.c.checked_at)
+
+
 def version(series: Series) -> Select[Any]:
     """The columns of SeriesVersion, those of SeriesState first; no row before the first load."""
     records = [
