@@ -31,6 +31,7 @@ from app.api.routes import (
     pairs,
     prices,
     records,
+    stream,
 )
 from app.bootstrap import Runtime
 from app.core.logging import configure, flush, structlog
@@ -73,12 +74,13 @@ def create_app(
             log.warning("protocol_limits_missing", problem=_UNLIMITED)
         runtime = build(chosen)
         try:
-            context = Context.of(runtime, leaving)
+            # A server that says when it drains ends its streams; uvicorn alone would wait for them.
+            context = Context.of(runtime, leaving, streams=draining is not None)
             api.openapi_schema = None
             # FastAPI's own way to extend the document.
             api.openapi = partial(document, api, context)  # type: ignore[method-assign]
             warm = runtime.warm
-            with closing(context.checks):
+            with closing(context.checks), closing(context.streams):
                 yield {
                     "context": context,
                     "admission": Admission(
@@ -111,7 +113,7 @@ def create_app(
     )
     handle_errors(api)
     # Prices come first: their paths must not be read as those of a pair.
-    modules = (prices, averages, latest, anomalies, gaps, records, pairs, health)
+    modules = (prices, stream, averages, latest, anomalies, gaps, records, pairs, health)
     for module in modules:
         api.include_router(module.router)
     # The last one added is the outermost.

@@ -22,6 +22,7 @@ import uvicorn
 from app import bootstrap
 from app.api.checks import THREAD_NAME
 from app.api.clients import Clients
+from app.api.streams import THREAD_NAME as STREAM_THREAD
 from app.bootstrap import Runtime
 from app.commands import command
 from app.core import waits
@@ -55,8 +56,9 @@ A request in the event loop waits for the interpreter several times, each time a
 Python's own 0.005 is too long for that (decision 0021)."""
 
 _OVERTIME: Final = 3.0
-_WORKERS: Final = ("AnyIO worker", THREAD_NAME)
-"""The names of the threads that answer requests begin so: plain route functions, health checks."""
+_WORKERS: Final = ("AnyIO worker", THREAD_NAME, STREAM_THREAD)
+"""The names of the threads that answer requests begin so: plain route functions, health checks, the
+watcher of streams."""
 _BACKLOG: Final = 2_048
 _SEND_BYTES: Final = 1_048_576
 _SPREADS: Final = sys.platform == "linux"  # over the sockets of one address; others favour one

@@ -6,19 +6,25 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import product, starmap
 
+from app.api import bodies
 from app.api.checks import Checks
 from app.api.errors import shortened
 from app.api.reply_headers import ReplyHeaders
 from app.api.shared_work import SharedWork
+from app.api.streams import Streams, most_streams
 from app.api.turns import Turns
 from app.bootstrap import Runtime
 from app.core import names
 from app.core.errors import UnsupportedInterval, UnsupportedPair, UnsupportedSymbol
 from app.core.market import Interval, Pair, Series
-from app.core.prices import COIN_IDS, Coin, PriceSource, spelt
-from app.services.coverage import CoverageCounter
+from app.core.prices import COIN_IDS, Coin, PriceSource, StoredPrice, spelt
+from app.services.changes import Change, Changes, Unusual
+from app.services.coverage import Coverage, CoverageCounter
 from app.services.gaps import Inspector
+from app.services.latest import Latest
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Context:
     inspector: Inspector
     heavy_reads: Turns
     checks: Checks
+    streams: Streams
     headers: ReplyHeaders
     collections: SharedWork
     access_log: bool
@@ -49,20 +56,31 @@ class Context:
     _series: Mapping[tuple[str, str], Series]
 
     @classmethod
-    def of(cls, runtime: Runtime, draining: threading.Event) -> Context:
-        """Everything that requests need of `runtime`, prepared once."""
+    def of(cls, runtime: Runtime, draining: threading.Event, *, streams: bool = True) -> Context:
+        """Everything that requests need of `runtime`, prepared once.
+
+        Without `streams` none is opened: nobody would end them at a stop.
+        """
         settings = runtime.settings
         pairs = settings.allowed_pairs
         served = {name: pair for pair in pairs for name in (pair.legacy, pair.symbol)}
         intervals = {interval.value: interval for interval in settings.intervals}
+        coverage = CoverageCounter(runtime.series, settings.history_days)
         assert runtime.price_source is not None  # `for_api` opens it
         return cls(
             runtime=runtime,
             draining=draining,
-            coverage=CoverageCounter(runtime.series, settings.history_days),
+            coverage=coverage,
             inspector=Inspector(runtime.series, settings.history_days),
             heavy_reads=Turns(settings.heavy_reads, settings.heavy_reads_per_client),
             checks=Checks(),
+            streams=Streams(
+                partial(_changes, runtime, coverage),
+                partial(_event, runtime),
+                most_streams(settings) if streams else 0,
+                draining,
+                runtime.clock,
+            ),
             headers=ReplyHeaders(settings),
             collections=SharedWork(),
             access_log=settings.access_log == "on",
@@ -127,6 +145,33 @@ class Context:
                 f"{_way_to_coin(text)}"
             )
         return coin
+
+
+def _changes(runtime: Runtime, coverage: CoverageCounter) -> Changes:
+    settings = runtime.settings
+    return Changes(
+        runtime.series,
+        runtime.prices,
+        coverage,
+        served=starmap(Series, product(settings.allowed_pairs, settings.intervals)),
+        symbols=[coin.symbol for coin in settings.allowed_symbols],
+        rules=runtime.price_rules,
+        history_days=settings.history_days,
+        clock=runtime.clock,
+    )
+
+
+def _event(runtime: Runtime, change: Change) -> tuple[str, bytes]:
+    """The event that tells of a change: its name and its data."""
+    match change:
+        case Latest():
+            return "averages", bodies.latest(change)
+        case Coverage():
+            return "gaps", bodies.status(change).model_dump_json(exclude_unset=True).encode()
+        case StoredPrice():
+            return "price", bodies.price(change, runtime.price_rules)
+        case Unusual(symbol, judgement):
+            return "anomaly", bodies.anomaly(symbol, runtime.price_rules, judgement)
 
 
 def _way_to_pair(text: str) -> str:

@@ -37,6 +37,7 @@ TAGS: Final = [
         "what was refused or changed.",
     },
     {"name": "Prices", "description": "Spot prices of coins, as they were collected."},
+    {"name": "Stream", "description": "What is new, as it is committed."},
     {"name": "Health", "description": "For probes and load balancers."},
 ]
 """The parts of the document, in the order in which one reads them."""

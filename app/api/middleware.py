@@ -44,4 +44,4 @@ class HeadAsGet:
             await send(message)
 
         # A copy: the server must go on seeing HEAD.
-        await self._app({**scope, "method": "GET"}, receive, bodiless)
+        await self._app({**scope, "method": "GET", "is_head": True}, receive, bodiless)

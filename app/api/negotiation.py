@@ -104,18 +104,34 @@ def format_of(request: Request, formats: Sequence[Format] = ANY) -> Format:
 def _refusal(formats: Sequence[Format]) -> str:
     names = ", ".join(MEDIA_TYPES[each] for each in formats)
     if len(formats) == 1:
-        return (
-            f"Accept names no format of this reply, which is always {names}: ask for that, or */*."
-        )
+        return _only(names)
     return (
         f"Accept names no format of this reply: use one of {names}, or */*. The parameter format "
         f"({', '.join(each.value for each in formats)}) chooses without Accept."
     )
 
 
+def _only(name: str) -> str:
+    return f"Accept names no format of this reply, which is always {name}: ask for that, or */*."
+
+
 async def _json(request: Request) -> None:
     format_of(request, JSON_ALONE)
 
 
+async def _events(request: Request) -> None:
+    require("text/event-stream", request)
+
+
+def require(media_type: str, request: Request) -> None:
+    """Raise NotAcceptable for a client that does not accept the only type that there is."""
+    lines = ", ".join(request.headers.getlist("accept"))
+    if lines.strip(" \t,") and _weight(media_type, _ranges(lines)) <= 0:
+        raise NotAcceptable(_only(media_type))
+
+
 JsonOnly: Final = Depends(_json)
 """Of a route whose reply is always JSON: refuses a client that does not accept it."""
+
+EventsOnly: Final = Depends(_events)
+"""The same of a stream of events."""

@@ -138,6 +138,7 @@ class Settings(BaseSettings):
     body_timeout_seconds: int = Field(default=10, ge=1, le=3_600)
     send_timeout_seconds: int = Field(default=30, ge=1, le=3_600)
     max_connections: Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)] = "auto"
+    max_streams: int = Field(default=1_000, ge=0, le=1_000_000)
     max_connections_per_client: int = Field(default=64, ge=1, le=1_000_000)
     heavy_reads: int = Field(default=1, ge=1, le=64)
     heavy_reads_per_client: int = Field(default=1, ge=1, le=64)

@@ -59,6 +59,7 @@ class Connections:
         self.now = clock()
         self._clock = clock
         self._open: dict[Connection, None] = {}
+        self._streaming: dict[Connection, None] = {}
         self._of: dict[str, dict[Connection, None]] = {}
         self._stuck: dict[Connection, None] = {}
         self._silent: list[tuple[float, Connection]] = []
@@ -93,9 +94,20 @@ class Connections:
             self._look_later()
         return stays
 
+    def streams(self, connection: Connection) -> None:
+        """Count the connection apart: its reply is a stream of events (`app.api.streams`)."""
+        if self._open.pop(connection, self) is None:
+            self._streaming[connection] = None
+
+    def rests(self, connection: Connection) -> None:
+        """Count the connection among the others again: its stream has ended."""
+        if self._streaming.pop(connection, self) is None:
+            self._open[connection] = None
+
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
         self._open.pop(connection, None)
+        self._streaming.pop(connection, None)
         self._stuck.pop(connection, None)
         if connection.key is not None:
             own = self._of.get(connection.key, {})
@@ -119,11 +131,11 @@ class Connections:
         """Look at every connection: at some at once, and at the others in the loop's next turns."""
         self.now = self._clock()
         self._silent = []
-        self._look_at(list(self._open))
+        self._look_at([*self._open, *self._streaming])
 
     def _look_at(self, connections: list[Connection]) -> None:
         for connection in connections[:A_TURN]:
-            if connection in self._open:
+            if connection in self._open or connection in self._streaming:
                 connection.look(self.now)
         rest = connections[A_TURN:]
         if rest:
@@ -136,7 +148,7 @@ class Connections:
 
     def _look(self) -> None:
         self._looking = False
-        if self._open:
+        if self._open or self._streaming:
             self._look_later()  # whatever this look meets
         self.look()
 

@@ -21,6 +21,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api import errors
+from app.api.streams import BEGINS
 from app.core.logging import structlog
 from app.protocol import heads
 from app.protocol.connections import Connections
@@ -96,6 +97,7 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = self._body_bytes = self._slice = 0
         self._ended = False  # a message, in this slice
         self._parsing = False
+        self._streams = False  # the reply that is being sent is a stream
         self._rest = memoryview(b"")
         self._refusal: Refused | None = None
         self._held: tuple[Any, Any] | None = None
@@ -328,10 +330,18 @@ class Protocol(HttpToolsProtocol):
             send = partial(_send_whole, self.transport, cycle, start)
             if app.answer_now(cycle.scope, send):
                 return
+        cycle.scope["extensions"] = {BEGINS: self._stream}
         super()._start_asgi_task(cycle, app)
+
+    def _stream(self) -> None:
+        self._streams = True
+        self._connections.streams(self)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
+        if self._streams:
+            self._streams = False
+            self._connections.rests(self)
         if self._lingering or self.transport.is_closing():
             return
         if self.pipeline:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 from typing import Final, Self
 
+from app.api.streams import most_streams
+from app.core import open_files
 from app.core.settings import Settings
-
-SHARE_OF_FILES: Final = 0.8
-"""The part of the files that the process may open that connections may take. The rest is for the
-database, the cache, the exchange and the log."""
 
 MOST_CONNECTIONS: Final = 10_000
 """The most connections by default: some 100 MB. Containers often may open a million files."""
@@ -40,14 +37,14 @@ class Limits:
             body_bytes=settings.max_body_bytes,
             body_seconds=settings.body_timeout_seconds,
             send_seconds=settings.send_timeout_seconds,
-            connections=most_connections() if connections == "auto" else connections,
+            connections=(
+                most_connections(most_streams(settings)) if connections == "auto" else connections
+            ),
             per_client=settings.max_connections_per_client,
         )
 
 
-def most_connections() -> int:
-    """The connections that the process may have by its limit of open files (`ulimit -n`)."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return min(MOST_CONNECTIONS, max(1, int(files * SHARE_OF_FILES)))
+def most_connections(streams: int) -> int:
+    """The connections that the process may have beside so many streams, by its limit of files."""
+    files = open_files.for_connections()
+    return MOST_CONNECTIONS if files is None else min(MOST_CONNECTIONS, files - streams)
