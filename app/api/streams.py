@@ -49,6 +49,15 @@ _TICK: Final = 0.1
 
 _RETRY_AFTER: Final = 30
 
+_FULL: Final = (
+    "As many event streams are open as this process may have (MAX_STREAMS): try again later. "
+    "Conditional requests now and then tell the same."
+)
+_NONE: Final = (
+    "This process opens no event streams: MAX_STREAMS is 0, or uvicorn alone serves, which could "
+    "not end them (mms serve can). Conditional requests now and then tell the same."
+)
+
 Outcome = TypeVar("Outcome")
 Event = tuple[str, bytes]
 """The name of an event, and its data."""
@@ -125,11 +134,7 @@ class Streams:
         Close it. Raises Overloaded where there are `most`, and StoreError.
         """
         if self._open >= self._most:
-            raise Overloaded(
-                f"This process has {self._most} event streams, and no more are open at a time "
-                "(MAX_STREAMS): read again now and then instead, or try again later.",
-                retry_after=_RETRY_AFTER,
-            )
+            raise Overloaded(_FULL if self._most else _NONE, retry_after=_RETRY_AFTER)
         self._open += 1
         try:
             return await self._opened(last_event_id)

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.api.errors import Answer
+from app.api.streams import BEGINS
 from app.protocol.http import protocol
 from app.protocol.limits import Limits
 from tests.support.api import settings
@@ -69,7 +70,8 @@ class RecordingTransport(asyncio.Transport):
 class AtOnce:
     """An application whose replies lie in memory, and which records what it is asked.
 
-    A path that begins with /later is answered as an ordinary application does, once a test says so.
+    A path that begins with /later is answered as an ordinary application does, once a test says so;
+    /later/stream is a stream until then.
     """
 
     def __init__(self) -> None:
@@ -88,6 +90,8 @@ class AtOnce:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._note(scope)
+        if scope["path"] == "/later/stream":
+            scope["extensions"][BEGINS]()
         await self.may_answer.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [_EMPTY]})
         await send({"type": "http.response.body", "body": b""})

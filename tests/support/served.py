@@ -69,14 +69,14 @@ def get(connection: HTTPConnection, target: str) -> Reply:
 
 
 @contextmanager
-def api(folder: Path, name: str, **settings: str) -> Iterator[Served]:
-    """An API process with these settings; its end must be clean unless the test ended it."""
+def api(folder: Path, name: str, *arguments: str, **settings: str) -> Iterator[Served]:
+    """An API process with these arguments and settings; unless the test ends it, it ends well."""
     log = folder / f"{name}.log"
     quiet = {"ACCESS_LOG": "off", **settings}
     with (
         log.open("wb") as said,
         subprocess.Popen(
-            [sys.executable, "-m", "app.serve", "--port", "0"],
+            [sys.executable, "-m", "app.serve", "--port", "0", *arguments],
             cwd=folder,
             env=environment(folder, **quiet),
             stdin=subprocess.DEVNULL,

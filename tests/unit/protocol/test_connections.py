@@ -8,8 +8,9 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from app.core import open_files
 from app.protocol.connections import MOST_UNSENT, Connections
-from app.protocol.limits import Limits, most_connections
+from app.protocol.limits import MOST_CONNECTIONS, Limits
 from tests.support.api import settings
 from tests.support.protocol import RecordingTransport, Served
 
@@ -138,7 +139,11 @@ def test_replies_that_wait_for_slow_readers_take_no_more_than_their_share_of_mem
 
 
 def test_by_default_a_fifth_of_the_open_files_is_left_for_others() -> None:
-    assert Limits.of(settings()).connections == most_connections()
+    files = open_files.for_connections()
+    assert files is not None
+    for streams in (0, 100, 1_000_000):
+        limits = Limits.of(settings(max_streams=streams))
+        assert limits.connections == min(MOST_CONNECTIONS, files - min(streams, files // 2))
     assert Limits.of(settings(max_connections="70")).connections == 70
 
 
@@ -153,6 +158,54 @@ def test_a_connection_at_work_is_not_silent_and_one_that_reads_nothing_is() -> N
         server.connect(new)
         assert (working.closed, reading.closed, new.closed) == (False, True, False)
         server.app.may_answer.set()
+
+    run(steps)
+
+
+def test_streams_are_counted_apart_and_never_make_room_while_they_last() -> None:
+    async def steps() -> None:
+        server = Served(limits={"max_connections": 1})
+        stream, reader, new = (RecordingTransport(f"10.0.0.{n}") for n in range(3))
+        request = b"GET /later/stream HTTP/1.1\r\nhost: here\r\n\r\n"
+        server.connect(stream).data_received(request)
+        await asyncio.sleep(0)
+        server.connect(reader)
+        assert (stream.closed, reader.closed) == (False, False)
+        server.connect(new)
+        assert (stream.closed, reader.closed) == (False, True)
+        server.app.may_answer.set()
+
+    run(steps)
+
+
+def test_a_connection_whose_stream_has_ended_counts_again() -> None:
+    async def steps() -> None:
+        open_ = connections(max_connections=1)
+        stream, new = FakeConnection(None), FakeConnection(None)
+        open_.opened(stream)
+        open_.streams(stream)
+        open_.rests(stream)
+        assert open_.opened(new)
+        assert stream.was_cut
+
+    run(steps)
+
+
+def test_whoever_takes_nothing_of_a_stream_is_cut() -> None:
+    async def steps() -> None:
+        server = Served()
+        stream = RecordingTransport("10.0.0.1")
+        request = b"GET /later/stream HTTP/1.1\r\nhost: here\r\n\r\n"
+        server.connect(stream).data_received(request)
+        await asyncio.sleep(0)
+        server.after(3_600)
+        assert not stream.closed
+        stream.unsent = 10
+        server.after(1)
+        server.after(29)
+        assert not stream.closed
+        server.after(2)
+        assert stream.closed
 
     run(steps)
 
