@@ -140,6 +140,16 @@ TAGGED_HEADERS: Final = {
 }
 """The headers of a reply with an entity tag."""
 
+PICTURE_HEADERS: Final = {
+    **TAGGED_HEADERS,
+    **{
+        name: SERIES_HEADERS[name]
+        for name in ("X-Data-As-Of", "X-Data-Stale", "X-Data-Missing", "X-Data-Reason")
+    },
+    "Cross-Origin-Resource-Policy": _header("Pages of other sites may embed it.", "cross-origin"),
+}
+"""The headers of a picture of a series."""
+
 HISTORY_HEADERS: Final = {
     **TAGGED_HEADERS,
     "X-Data-Reason": _header(

@@ -123,6 +123,10 @@ async def _events(request: Request) -> None:
     require("text/event-stream", request)
 
 
+async def _picture(request: Request) -> None:
+    require("image/svg+xml", request)
+
+
 def require(media_type: str, request: Request) -> None:
     """Raise NotAcceptable for a client that does not accept the only type that there is."""
     lines = ", ".join(request.headers.getlist("accept"))
@@ -135,3 +139,6 @@ JsonOnly: Final = Depends(_json)
 
 EventsOnly: Final = Depends(_events)
 """The same of a stream of events."""
+
+PictureOnly: Final = Depends(_picture)
+"""The same of a picture."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, cast
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
@@ -30,16 +30,19 @@ from app.api.queries import (
     GAPS,
     HISTORY,
     INTERVAL,
+    LANGUAGE,
     LATEST,
     LOCALE,
     NOTHING,
     ORDER,
+    PICTURE,
     PRICES_LIMIT,
     RANGE,
     RECORDS,
     RECORDS_LIMIT,
     ROWS_LIMIT,
     SHEET,
+    THEME,
     TIME,
     TO,
     Parameter,
@@ -49,16 +52,21 @@ from app.core.errors import (
     UnsupportedRange,
     UnsupportedSymbol,
 )
-from app.core.market import WINDOWS, Interval, Series, Window
+from app.core.market import DAY, WINDOWS, Interval, Series, Window
 from app.core.prices import Coin, parse_threshold
 from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
+from app.domain.picture import Language, Look, Theme
 from app.domain.tables import Format, Layout
-from app.domain.times import Moment, moment, require_order
-from app.services.averages import Selection, select
+from app.domain.times import Moment, moment, require_order, served_period
+from app.services.averages import MAX_POINTS, Selection, select
 
 _WINDOWS: Final = {str(window): window for window in WINDOWS}
 _WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)
 _DAY: Final = Interval.DAY.value
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([hd])", re.ASCII)
+_UNITS: Final = {"h": 3_600, "d": DAY}
+_SLOTS: Final = 180
+"""Buckets of a picture whose span is not given."""
 _INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 
 
@@ -134,6 +142,19 @@ def _of_candles(
     return RowsRequest(_period(context, _pair(request), values), windows, layout, values)
 
 
+async def _picture(request: Request, context: ContextDep) -> tuple[Selection, Look]:
+    values = PICTURE.read(_query(request))
+    series = _named_series(context, _pair(request), values)
+    chosen = values.get("windows", ",".join(_WINDOWS))
+    windows = () if chosen == "none" else _windows(chosen)
+    look = Look(
+        [(WINDOWS.index(window), window) for window in windows],
+        cast(Theme, _choice(values, THEME, "light")),
+        cast(Language, _choice(values, LANGUAGE, "en")),
+    )
+    return _span(context, series, values.get("range")), look
+
+
 async def _series(request: Request, context: ContextDep) -> Series:
     values = GAPS.read(_query(request))
     return _named_series(context, _pair(request), values)
@@ -195,6 +216,7 @@ async def _if_none_match(request: Request) -> str | None:
 
 
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
+PictureDep = Annotated[tuple[Selection, Look], Depends(_picture)]
 AveragesDep = Annotated[RowsRequest, Depends(_averages)]
 AveragesCsvDep = Annotated[RowsRequest, Depends(_averages_csv)]
 CandlesDep = Annotated[RowsRequest, Depends(_candles)]
@@ -237,6 +259,31 @@ def _period(context: Context, pair: str, values: dict[str, str]) -> Selection:
         limit,
         descending=_choice(values, ORDER, "asc") == "desc",
     )
+
+
+def _span(context: Context, series: Series, text: str | None) -> Selection:
+    """The newest closed buckets of so much time. Raises InvalidParameter."""
+    interval, now = series.interval, context.runtime.clock()
+    last = interval.last_closed(now)
+    if text == "all":
+        count = interval.count(*served_period(interval, context.history_days, now))
+    elif text is None:
+        count = _SLOTS
+    else:
+        written = _SPAN.fullmatch(text)
+        if written is None:
+            raise InvalidParameter(
+                f"range={shortened(text)!r} is no span of time: write hours (6h), days (90d), or all."
+            )
+        count = int(written[1]) * _UNITS[written[2]] // interval.seconds
+    if not 1 <= count <= MAX_POINTS:
+        most = MAX_POINTS * interval.seconds // DAY
+        raise InvalidParameter(
+            f"range={shortened(text or '')} has {count:,} buckets of {interval}: 1 to "
+            f"{MAX_POINTS:,} can be drawn, so at most {most:,}d."
+        )
+    first = max(0, last - (count - 1) * interval.seconds)
+    return Selection(series, first, last, last, now, context.history_days)
 
 
 def _layout(values: dict[str, str], request: Request) -> Layout:

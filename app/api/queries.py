@@ -224,6 +224,25 @@ LOCALE: Final = Parameter(
     "between the cells.",
     {"type": "string", "enum": ["en", "pt-BR"]},
 )
+SPAN: Final = Parameter(
+    "range",
+    "How much time is shown, until the newest closed bucket: hours (`6h`), days (`90d`), or `all` "
+    "that is served; at most 10,000 buckets. Default: 180 buckets.",
+    {"type": "string", "pattern": "^(?:all|[1-9][0-9]{0,4}[hd])$"},
+)
+PICTURE_WINDOWS: Final = Parameter(
+    "windows",
+    "Averages to draw: any of 20, 50 and 200, with commas between, or `none`. Default: all three.",
+    {"type": "string", "pattern": f"^(?:none|{_lists(WINDOWS)})$"},
+)
+THEME: Final = Parameter(
+    "theme", "`light` (default) or `dark`.", {"type": "string", "enum": ["light", "dark"]}
+)
+LANGUAGE: Final = Parameter(
+    "lang",
+    "The language of the words in it: `en` (default) or `pt-BR`.",
+    {"type": "string", "enum": ["en", "pt-BR"]},
+)
 RECORDS_LIMIT: Final = _limit("How many", 1_000)
 PRICES_LIMIT: Final = _limit("How many prices", 10_000)
 COLLECTED_FROM: Final = Parameter(
@@ -265,6 +284,7 @@ CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, FORMAT, *SHEET, range=_WI
 CANDLES_CSV: Final = Query(
     *(FROM, TO, ROWS_WINDOWS, *_ROWS, *SHEET), range=_WITH_CANDLES, format=_ALWAYS_CSV
 )
+PICTURE: Final = Query(SPAN, PICTURE_WINDOWS, INTERVAL, THEME, LANGUAGE)
 ANOMALIES: Final = Query(FROM, TO, INTERVAL, THRESHOLD, METHOD)
 GAPS: Final = Query(INTERVAL)
 LATEST: Final = GAPS

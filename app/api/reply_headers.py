@@ -44,7 +44,7 @@ class ReplyHeaders:
         """These headers with those that every reply has; what a reply says itself counts."""
         names = {name for name, _ in headers}
         seen = map(self._seen, headers) if self._varies else headers
-        complete = [*seen, *self._fixed]
+        complete = [*seen, *(each for each in self._fixed if each[0] not in names)]
         if b"cache-control" not in names:
             complete.append(_REVALIDATED if b"etag" in names else NO_STORE)
         if b"vary" not in names:
