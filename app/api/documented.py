@@ -186,6 +186,16 @@ LATEST_OF_ALL_HEADERS: Final = {
 }
 """The headers of the newest candles of all pairs."""
 
+PICTURE_HEADERS: Final = {
+    **{
+        name: header
+        for name, header in SERIES_HEADERS.items()
+        if name not in ("Content-Disposition", "Link")
+    },
+    "Cross-Origin-Resource-Policy": _header("Pages of any site may embed it.", "cross-origin"),
+}
+"""The headers of a picture of a series."""
+
 WEAK_HEADERS: Final = {
     **TAGGED_HEADERS,
     "ETag": _header(

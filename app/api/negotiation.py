@@ -24,6 +24,8 @@ MEDIA_TYPES: Final = {
 }
 """The media type of each format, in the order of preference between equals."""
 
+SVG: Final = "image/svg+xml"
+
 ANY: Final = tuple(Format)
 JSON_ALONE: Final = (Format.JSON,)
 
@@ -119,6 +121,10 @@ async def _json(request: Request) -> None:
     format_of(request, JSON_ALONE)
 
 
+async def _picture(request: Request) -> None:
+    require(SVG, request)
+
+
 async def _events(request: Request) -> None:
     require("text/event-stream", request)
 
@@ -132,6 +138,9 @@ def require(media_type: str, request: Request) -> None:
 
 JsonOnly: Final = Depends(_json)
 """Of a route whose reply is always JSON: refuses a client that does not accept it."""
+
+PictureOnly: Final = Depends(_picture)
+"""The same of a picture."""
 
 EventsOnly: Final = Depends(_events)
 """The same of a stream of events."""

@@ -25,11 +25,13 @@ from app.api.queries import (
     AVERAGES_CSV,
     CANDLES,
     CANDLES_CSV,
+    CHART,
     FORMAT,
     FROM,
     GAPS,
     HISTORY,
     INTERVAL,
+    LANGUAGE,
     LATEST,
     LOCALE,
     NOTHING,
@@ -40,6 +42,8 @@ from app.api.queries import (
     RECORDS_LIMIT,
     ROWS_LIMIT,
     SHEET,
+    SPAN,
+    THEME,
     TIME,
     TO,
     Parameter,
@@ -49,18 +53,25 @@ from app.core.errors import (
     UnsupportedRange,
     UnsupportedSymbol,
 )
-from app.core.market import WINDOWS, Interval, Series, Window
+from app.core.market import DAY, WINDOWS, Interval, Series, Window
 from app.core.prices import Coin, parse_threshold
 from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
+from app.domain.picture.scales import HOUR
+from app.domain.picture.themes import Theme
+from app.domain.picture.words import Language
 from app.domain.tables import Format, Layout
 from app.domain.times import Moment, moment, require_order
-from app.services.averages import Selection, select
+from app.services.averages import MAX_POINTS, Selection, select
 
 _WINDOWS: Final = {str(window): window for window in WINDOWS}
 _WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)
 _DAY: Final = Interval.DAY.value
+_UNITS: Final = {"h": HOUR, "d": DAY}
 _INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 
+
+SHOWN: Final = 180
+"""Buckets that a picture shows unless it is asked for a span."""
 
 # An annotated type for the parameters of each kind of request.
 
@@ -84,6 +95,15 @@ class RowsRequest(NamedTuple):
     windows: tuple[Window, ...]
     layout: Layout
     values: Mapping[str, str]
+
+
+class PictureRequest(NamedTuple):
+    """A request for a picture of a series, with the averages over these `windows`."""
+
+    buckets: Selection
+    windows: tuple[Window, ...]
+    theme: Theme
+    language: Language
 
 
 def plain_averages(context: Context, pair: str, query: bytes) -> tuple[Selection, Window] | None:
@@ -132,6 +152,18 @@ def _of_candles(
 ) -> RowsRequest:
     windows = _windows(values["windows"]) if "windows" in values else ()
     return RowsRequest(_period(context, _pair(request), values), windows, layout, values)
+
+
+async def _picture(request: Request, context: ContextDep) -> PictureRequest:
+    values = CHART.read(_query(request))
+    language = _choice(values, LANGUAGE, "en")
+    lines = values.get("windows")
+    return PictureRequest(
+        _span(context, _pair(request), values),
+        () if lines == "none" else WINDOWS if lines is None else _windows(lines),
+        Theme(_choice(values, THEME, "light")),
+        Language("pt-BR" if language == "pt" else language),
+    )
 
 
 async def _series(request: Request, context: ContextDep) -> Series:
@@ -199,6 +231,7 @@ AveragesDep = Annotated[RowsRequest, Depends(_averages)]
 AveragesCsvDep = Annotated[RowsRequest, Depends(_averages_csv)]
 CandlesDep = Annotated[RowsRequest, Depends(_candles)]
 CandlesCsvDep = Annotated[RowsRequest, Depends(_candles_csv)]
+PictureDep = Annotated[PictureRequest, Depends(_picture)]
 RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 """The series, and how many records of it."""
 SeriesDep = Annotated[Series, Depends(_series)]
@@ -237,6 +270,29 @@ def _period(context: Context, pair: str, values: dict[str, str]) -> Selection:
         limit,
         descending=_choice(values, ORDER, "asc") == "desc",
     )
+
+
+def _span(context: Context, pair: str, values: dict[str, str]) -> Selection:
+    """The series and the buckets of a picture: those of a span of time that ends now."""
+    series = _named_series(context, pair, values)
+    step, text, days = series.step, values.get(SPAN.name), context.history_days
+    count = SHOWN
+    if text is not None:
+        if re.fullmatch(SPAN.schema["pattern"], text, re.ASCII) is None:
+            raise InvalidParameter(
+                f"range={shortened(text)!r} is no span of time: use hours (6h), days (30d) or all."
+            )
+        amount, unit = (days, "d") if text == "all" else (int(text[:-1]), text[-1])
+        # Whole buckets that cover the span: 6h of days are one.
+        count = -(-amount * _UNITS[unit] // step)
+    if count > MAX_POINTS:
+        raise InvalidParameter(
+            f"range={text} is {count:,} buckets of {series.interval}; a picture shows at most "
+            f"{MAX_POINTS:,}: use at most range={MAX_POINTS * step // HOUR}h, or a longer interval."
+        )
+    now = context.runtime.clock()
+    closed = series.interval.last_closed(now)
+    return Selection(series, closed - (count - 1) * step, closed, closed, now, days)
 
 
 def _layout(values: dict[str, str], request: Request) -> Layout:
