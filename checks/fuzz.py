@@ -57,10 +57,10 @@ class Outcome:
 def has_its_reason(
     _context: HookContext, failure: Failure, case: Case[Any], response: Response
 ) -> bool:
-    """Keep every failure but three: OpenAPI cannot say how one parameter depends on another.
+    """Keep every failure but four: OpenAPI cannot say how one parameter depends on another.
 
-    A period that ends before it begins, a threshold for the robust method, and what belongs to CSV
-    with another format.
+    A period that ends before it begins, a threshold for the robust method, what belongs to CSV with
+    another format, and a span of time with too many buckets of an interval.
     """
     if not isinstance(failure, RejectedPositiveData):
         return True
@@ -68,7 +68,9 @@ def has_its_reason(
     query: Mapping[str, Any] = case.query or {}
     robust = query.get("method") == "robust" and "threshold" in query
     sheet = query.get("format", "json") != "csv" and query.keys() & {"time", "locale"}
-    return not (code == "reversed-period" or (code == "invalid-parameter" and (robust or sheet)))
+    span = re.fullmatch("[0-9]+[hd]|all", str(query.get("range")))
+    dependent = code == "invalid-parameter" and (robust or sheet or span)
+    return not (code == "reversed-period" or dependent)
 
 
 @schemathesis.check

@@ -28,8 +28,11 @@ _NAMES: Final = (b"gzip", b"x-gzip", b"*")
 _SHORT: Final = 200
 _ROWS: Final = (b"application/x-ndjson", b"application/vnd.mms.")
 _TEXTS: Final = (
-    *(b"application/json", b"application/problem+json", b"text/", b"image/svg+xml"),
+    b"application/json",
+    b"application/problem+json",
+    b"text/",
     *_ROWS,
+    b"image/svg+xml",
 )
 
 RawHeaders = list[tuple[bytes, bytes]]

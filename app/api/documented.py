@@ -140,16 +140,6 @@ TAGGED_HEADERS: Final = {
 }
 """The headers of a reply with an entity tag."""
 
-PICTURE_HEADERS: Final = {
-    **TAGGED_HEADERS,
-    **{
-        name: SERIES_HEADERS[name]
-        for name in ("X-Data-As-Of", "X-Data-Stale", "X-Data-Missing", "X-Data-Reason")
-    },
-    "Cross-Origin-Resource-Policy": _header("Pages of other sites may embed it.", "cross-origin"),
-}
-"""The headers of a picture of a series."""
-
 HISTORY_HEADERS: Final = {
     **TAGGED_HEADERS,
     "X-Data-Reason": _header(
@@ -195,6 +185,16 @@ LATEST_OF_ALL_HEADERS: Final = {
     ),
 }
 """The headers of the newest candles of all pairs."""
+
+PICTURE_HEADERS: Final = {
+    **{
+        name: header
+        for name, header in SERIES_HEADERS.items()
+        if name not in ("Content-Disposition", "Link")
+    },
+    "Cross-Origin-Resource-Policy": _header("Pages of any site may embed it.", "cross-origin"),
+}
+"""The headers of a picture of a series."""
 
 WEAK_HEADERS: Final = {
     **TAGGED_HEADERS,

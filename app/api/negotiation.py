@@ -24,6 +24,8 @@ MEDIA_TYPES: Final = {
 }
 """The media type of each format, in the order of preference between equals."""
 
+SVG: Final = "image/svg+xml"
+
 ANY: Final = tuple(Format)
 JSON_ALONE: Final = (Format.JSON,)
 
@@ -119,12 +121,12 @@ async def _json(request: Request) -> None:
     format_of(request, JSON_ALONE)
 
 
+async def _picture(request: Request) -> None:
+    require(SVG, request)
+
+
 async def _events(request: Request) -> None:
     require("text/event-stream", request)
-
-
-async def _picture(request: Request) -> None:
-    require("image/svg+xml", request)
 
 
 def require(media_type: str, request: Request) -> None:
@@ -137,8 +139,8 @@ def require(media_type: str, request: Request) -> None:
 JsonOnly: Final = Depends(_json)
 """Of a route whose reply is always JSON: refuses a client that does not accept it."""
 
-EventsOnly: Final = Depends(_events)
-"""The same of a stream of events."""
-
 PictureOnly: Final = Depends(_picture)
 """The same of a picture."""
+
+EventsOnly: Final = Depends(_events)
+"""The same of a stream of events."""

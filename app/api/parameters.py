@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Annotated, Final, NamedTuple, cast
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
@@ -25,6 +25,7 @@ from app.api.queries import (
     AVERAGES_CSV,
     CANDLES,
     CANDLES_CSV,
+    CHART,
     FORMAT,
     FROM,
     GAPS,
@@ -35,13 +36,13 @@ from app.api.queries import (
     LOCALE,
     NOTHING,
     ORDER,
-    PICTURE,
     PRICES_LIMIT,
     RANGE,
     RECORDS,
     RECORDS_LIMIT,
     ROWS_LIMIT,
     SHEET,
+    SPAN,
     THEME,
     TIME,
     TO,
@@ -55,20 +56,22 @@ from app.core.errors import (
 from app.core.market import DAY, WINDOWS, Interval, Series, Window
 from app.core.prices import Coin, parse_threshold
 from app.domain.anomalies import Method, RelativeRule, RobustRule, Rule
-from app.domain.picture import Language, Look, Theme
+from app.domain.picture.scales import HOUR
+from app.domain.picture.themes import Theme
+from app.domain.picture.words import Language
 from app.domain.tables import Format, Layout
-from app.domain.times import Moment, moment, require_order, served_period
+from app.domain.times import Moment, moment, require_order
 from app.services.averages import MAX_POINTS, Selection, select
 
 _WINDOWS: Final = {str(window): window for window in WINDOWS}
 _WHICH_WINDOWS: Final = "use one of " + ", ".join(_WINDOWS)
 _DAY: Final = Interval.DAY.value
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([hd])", re.ASCII)
-_UNITS: Final = {"h": 3_600, "d": DAY}
-_SLOTS: Final = 180
-"""Buckets of a picture whose span is not given."""
+_UNITS: Final = {"h": HOUR, "d": DAY}
 _INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 
+
+SHOWN: Final = 180
+"""Buckets that a picture shows unless it is asked for a span."""
 
 # An annotated type for the parameters of each kind of request.
 
@@ -92,6 +95,15 @@ class RowsRequest(NamedTuple):
     windows: tuple[Window, ...]
     layout: Layout
     values: Mapping[str, str]
+
+
+class PictureRequest(NamedTuple):
+    """A request for a picture of a series, with the averages over these `windows`."""
+
+    buckets: Selection
+    windows: tuple[Window, ...]
+    theme: Theme
+    language: Language
 
 
 def plain_averages(context: Context, pair: str, query: bytes) -> tuple[Selection, Window] | None:
@@ -142,17 +154,16 @@ def _of_candles(
     return RowsRequest(_period(context, _pair(request), values), windows, layout, values)
 
 
-async def _picture(request: Request, context: ContextDep) -> tuple[Selection, Look]:
-    values = PICTURE.read(_query(request))
-    series = _named_series(context, _pair(request), values)
-    chosen = values.get("windows", ",".join(_WINDOWS))
-    windows = () if chosen == "none" else _windows(chosen)
-    look = Look(
-        [(WINDOWS.index(window), window) for window in windows],
-        cast(Theme, _choice(values, THEME, "light")),
-        cast(Language, _choice(values, LANGUAGE, "en")),
+async def _picture(request: Request, context: ContextDep) -> PictureRequest:
+    values = CHART.read(_query(request))
+    language = _choice(values, LANGUAGE, "en")
+    lines = values.get("windows")
+    return PictureRequest(
+        _span(context, _pair(request), values),
+        () if lines == "none" else WINDOWS if lines is None else _windows(lines),
+        Theme(_choice(values, THEME, "light")),
+        Language("pt-BR" if language == "pt" else language),
     )
-    return _span(context, series, values.get("range")), look
 
 
 async def _series(request: Request, context: ContextDep) -> Series:
@@ -216,11 +227,11 @@ async def _if_none_match(request: Request) -> str | None:
 
 
 IfNoneMatch = Annotated[str | None, Depends(_if_none_match)]
-PictureDep = Annotated[tuple[Selection, Look], Depends(_picture)]
 AveragesDep = Annotated[RowsRequest, Depends(_averages)]
 AveragesCsvDep = Annotated[RowsRequest, Depends(_averages_csv)]
 CandlesDep = Annotated[RowsRequest, Depends(_candles)]
 CandlesCsvDep = Annotated[RowsRequest, Depends(_candles_csv)]
+PictureDep = Annotated[PictureRequest, Depends(_picture)]
 RecordsDep = Annotated[tuple[Series, int], Depends(_records)]
 """The series, and how many records of it."""
 SeriesDep = Annotated[Series, Depends(_series)]
@@ -261,29 +272,27 @@ def _period(context: Context, pair: str, values: dict[str, str]) -> Selection:
     )
 
 
-def _span(context: Context, series: Series, text: str | None) -> Selection:
-    """The newest closed buckets of so much time. Raises InvalidParameter."""
-    interval, now = series.interval, context.runtime.clock()
-    last = interval.last_closed(now)
-    if text == "all":
-        count = interval.count(*served_period(interval, context.history_days, now))
-    elif text is None:
-        count = _SLOTS
-    else:
-        written = _SPAN.fullmatch(text)
-        if written is None:
+def _span(context: Context, pair: str, values: dict[str, str]) -> Selection:
+    """The series and the buckets of a picture: those of a span of time that ends now."""
+    series = _named_series(context, pair, values)
+    step, text, days = series.step, values.get(SPAN.name), context.history_days
+    count = SHOWN
+    if text is not None:
+        if re.fullmatch(SPAN.schema["pattern"], text, re.ASCII) is None:
             raise InvalidParameter(
-                f"range={shortened(text)!r} is no span of time: write hours (6h), days (90d), or all."
+                f"range={shortened(text)!r} is no span of time: use hours (6h), days (30d) or all."
             )
-        count = int(written[1]) * _UNITS[written[2]] // interval.seconds
-    if not 1 <= count <= MAX_POINTS:
-        most = MAX_POINTS * interval.seconds // DAY
+        amount, unit = (days, "d") if text == "all" else (int(text[:-1]), text[-1])
+        # Whole buckets that cover the span: 6h of days are one.
+        count = -(-amount * _UNITS[unit] // step)
+    if count > MAX_POINTS:
         raise InvalidParameter(
-            f"range={shortened(text or '')} has {count:,} buckets of {interval}: 1 to "
-            f"{MAX_POINTS:,} can be drawn, so at most {most:,}d."
+            f"range={text} is {count:,} buckets of {series.interval}; a picture shows at most "
+            f"{MAX_POINTS:,}: use at most range={MAX_POINTS * step // HOUR}h, or a longer interval."
         )
-    first = max(0, last - (count - 1) * interval.seconds)
-    return Selection(series, first, last, last, now, context.history_days)
+    now = context.runtime.clock()
+    closed = series.interval.last_closed(now)
+    return Selection(series, closed - (count - 1) * step, closed, closed, now, days)
 
 
 def _layout(values: dict[str, str], request: Request) -> Layout:

@@ -17,6 +17,7 @@ from app.core.errors import InvalidParameter, RepeatedParameter, UnknownParamete
 from app.core.market import WINDOWS, Window
 from app.core.prices import THRESHOLD_SCHEMA
 from app.domain.anomalies import Method
+from app.domain.picture.themes import Theme
 from app.domain.tables import Format
 from app.domain.times import SCHEMA as MOMENT_SCHEMA
 from app.services.averages import MAX_POINTS
@@ -224,25 +225,6 @@ LOCALE: Final = Parameter(
     "between the cells.",
     {"type": "string", "enum": ["en", "pt-BR"]},
 )
-SPAN: Final = Parameter(
-    "range",
-    "How much time is shown, until the newest closed bucket: hours (`6h`), days (`90d`), or `all` "
-    "that is served; at most 10,000 buckets. Default: 180 buckets.",
-    {"type": "string", "pattern": "^(?:all|[1-9][0-9]{0,4}[hd])$"},
-)
-PICTURE_WINDOWS: Final = Parameter(
-    "windows",
-    "Averages to draw: any of 20, 50 and 200, with commas between, or `none`. Default: all three.",
-    {"type": "string", "pattern": f"^(?:none|{_lists(WINDOWS)})$"},
-)
-THEME: Final = Parameter(
-    "theme", "`light` (default) or `dark`.", {"type": "string", "enum": ["light", "dark"]}
-)
-LANGUAGE: Final = Parameter(
-    "lang",
-    "The language of the words in it: `en` (default) or `pt-BR`.",
-    {"type": "string", "enum": ["en", "pt-BR"]},
-)
 RECORDS_LIMIT: Final = _limit("How many", 1_000)
 PRICES_LIMIT: Final = _limit("How many prices", 10_000)
 COLLECTED_FROM: Final = Parameter(
@@ -268,6 +250,28 @@ METHOD: Final = Parameter(
     {"type": "string", "enum": [method.value for method in Method]},
 )
 
+SPAN: Final = Parameter(
+    "range",
+    "Span of time that ends with the last closed bucket: hours (`6h`), days (`30d`), or `all` that is "
+    f"served (`HISTORY_DAYS`). At most {MAX_POINTS:,} buckets. Default: the last 180 buckets.",
+    {"type": "string", "pattern": "^(?:[1-9][0-9]{0,5}[hd]|all)$"},
+)
+LINES: Final = Parameter(
+    "windows",
+    "Averages to draw: any of 20, 50 and 200, with commas between, or `none`. Default: `20,50,200`.",
+    {"type": "string", "pattern": f"^(?:none|{_lists(WINDOWS)})$"},
+)
+THEME: Final = Parameter(
+    "theme",
+    "Colours for a `light` (default) or a `dark` page.",
+    {"type": "string", "enum": [theme.value for theme in Theme]},
+)
+LANGUAGE: Final = Parameter(
+    "lang",
+    "Language of the words, numbers and dates: `en` (default) or `pt-BR`, for which `pt` may stand.",
+    {"type": "string", "enum": ["en", "pt-BR", "pt"]},
+)
+
 _ROWS: Final = (INTERVAL, ROWS_LIMIT, ORDER)
 SHEET: Final = (TIME, LOCALE)
 """What belongs to CSV alone."""
@@ -284,7 +288,11 @@ CANDLES: Final = Query(FROM, TO, ROWS_WINDOWS, *_ROWS, FORMAT, *SHEET, range=_WI
 CANDLES_CSV: Final = Query(
     *(FROM, TO, ROWS_WINDOWS, *_ROWS, *SHEET), range=_WITH_CANDLES, format=_ALWAYS_CSV
 )
-PICTURE: Final = Query(SPAN, PICTURE_WINDOWS, INTERVAL, THEME, LANGUAGE)
+_ENDS_NOW: Final = "range=30d is a span of time that ends with the last closed bucket"
+CHART: Final = Query(
+    *(INTERVAL, SPAN, LINES, THEME, LANGUAGE),
+    **{"from": _ENDS_NOW, "to": _ENDS_NOW, "limit": _ENDS_NOW},
+)
 ANOMALIES: Final = Query(FROM, TO, INTERVAL, THRESHOLD, METHOD)
 GAPS: Final = Query(INTERVAL)
 LATEST: Final = GAPS

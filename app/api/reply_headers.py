@@ -14,6 +14,9 @@ SECURITY: Final = (
 )
 """Of every reply: its type is right, its address is nobody's business, no other site embeds it."""
 
+EMBEDDED: Final = (b"cross-origin-resource-policy", b"cross-origin")
+"""Of a reply that pages of any site may embed."""
+
 POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 """Of a reply that is no page: it loads and runs nothing, and nobody frames it."""
 
@@ -44,7 +47,7 @@ class ReplyHeaders:
         """These headers with those that every reply has; what a reply says itself counts."""
         names = {name for name, _ in headers}
         seen = map(self._seen, headers) if self._varies else headers
-        complete = [*seen, *(each for each in self._fixed if each[0] not in names)]
+        complete = [*seen, *(header for header in self._fixed if header[0] not in names)]
         if b"cache-control" not in names:
             complete.append(_REVALIDATED if b"etag" in names else NO_STORE)
         if b"vary" not in names:

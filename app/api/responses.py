@@ -77,7 +77,11 @@ def tagged_reply(content: bytes, headers: RawHeaders | None = None) -> TaggedRep
 def file_reply(body: bytes, media_type: str) -> TaggedReply:
     """The reply with a file, whose entity tag names its bytes."""
     tag = _tag(body)
-    return _conditional(tag, tag, body, (b"content-type", media_type.encode("ascii")))
+    return _conditional(tag, tag, body, _content_type(media_type))
+
+
+def _content_type(media_type: str) -> tuple[bytes, bytes]:
+    return b"content-type", media_type.encode("ascii")
 
 
 def weak_reply(content: bytes, tag: str) -> TaggedReply:
@@ -136,8 +140,9 @@ def series_reply(
     reading: Reading,
     window: Window | None = None,
     layout: Layout = PLAIN,
+    media_type: str | None = None,
 ) -> TaggedReply:
-    """The reply with the body of `reading`, written in this layout.
+    """The reply with the body of `reading`, written in this layout, or of another media type.
 
     `kind` is the endpoint with everything else that shapes the body, and `window` that of the
     averages, if any. The ETag depends on the revision and the buckets. So it changes with every
@@ -155,7 +160,8 @@ def series_reply(
     reason = why_absent(reading.shown(buckets), state, window, reading.rows)
     if reason is not None:
         headers.append(reason_header(reason))
-    return _conditional(tag, tag, reading.body, _TYPES[layout.format], headers)
+    written = _TYPES[layout.format] if media_type is None else _content_type(media_type)
+    return _conditional(tag, tag, reading.body, written, headers)
 
 
 def _etag(kind: str, buckets: Selection, reading: Reading) -> str:

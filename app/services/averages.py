@@ -58,16 +58,20 @@ class Selection(NamedTuple):
         """The most rows that the reply can have."""
         return self.expected if self.limit is None else min(self.limit, self.expected)
 
-    def missing(self, values: int, newest: int | None) -> int:
-        """The number of selected buckets that should have a value, less these `values`.
+    def due(self, newest: int | None) -> int:
+        """The newest selected bucket that should have a value.
 
-        What has just ended is not missing while it may not count yet (`UNCERTAIN`), unless it is
+        What has just ended is not due while it may not count yet (`UNCERTAIN`), unless it is
         stored: `newest` is the newest stored bucket.
         """
-        interval, due = self.series.interval, self.closed
+        due = self.closed
         if newest is not None and newest < due:
-            due = max(newest, interval.last_closed(self.now - UNCERTAIN))
-        return max(0, interval.count(self.first, min(self.last, due)) - values)
+            due = max(newest, self.series.interval.last_closed(self.now - UNCERTAIN))
+        return min(self.last, due)
+
+    def missing(self, values: int, newest: int | None) -> int:
+        """The number of selected buckets that should have a value, less these `values`."""
+        return max(0, self.series.interval.count(self.first, self.due(newest)) - values)
 
 
 class Reading(NamedTuple):

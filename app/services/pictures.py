@@ -1,73 +1,70 @@
-"""Read what a picture of a series shows."""
+"""Read what a picture of a series shows, and draw it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
-from app.core.market import Series
+from app.core.market import AverageRow, Candle, SeriesState, Window
 from app.core.ports import SeriesStore
 from app.domain.gaps import missing
-from app.domain.picture import Hole, Scene
-from app.services.averages import Selection
-from app.services.gaps import due_period, explain, is_stale
+from app.domain.picture.content import Hole, Picture
+from app.domain.picture.drawing import draw
+from app.domain.picture.themes import Theme
+from app.domain.picture.words import Language
+from app.services.averages import Reading, Selection
+from app.services.gaps import explain, is_stale
 from app.services.reasons import why_absent
 
-_REVISIONS = 1_000
+_REVISIONS: Final = 1_000
+"""The newest changes of candles that are read; a picture marks those in its period."""
+
+Rows = Sequence[tuple[Candle, AverageRow]]
 
 
-class View(NamedTuple):
-    """A scene, and what its data are; see the headers of a read."""
+def read_picture(
+    store: SeriesStore,
+    selection: Selection,
+    windows: tuple[Window, ...],
+    theme: Theme,
+    language: Language,
+) -> Reading:
+    """Draw the selected buckets, which end with the last closed one, as SVG. Raises StoreError."""
+    series = selection.series
 
-    scene: Scene
-    as_of: int | None
-    missing: int
-    reason: str | None
+    def read(one: SeriesStore) -> tuple[SeriesState, Rows, list[Hole], frozenset[int]]:
+        state, rows = one.rows(series, selection.first, selection.last)
+        holes = _holes(one, selection, state, rows)
+        revised = frozenset(change.new.bucket for change in one.revisions(series, _REVISIONS))
+        return state, rows, holes, revised
 
-
-def read_view(store: SeriesStore, selection: Selection) -> View:
-    """Read the candles and averages of the selected buckets, and all that explains them.
-
-    Raises StoreError.
-    """
-    return store.together(lambda one: _read(one, selection))
-
-
-def _read(store: SeriesStore, selection: Selection) -> View:
-    series, first, last, now = selection.series, selection.first, selection.last, selection.now
-    state, rows = store.rows(series, first, last)
-    due = due_period(store, series, state, selection.history_days, now)
-    buckets = [candle.bucket for candle, _ in rows]
-    reason = why_absent(selection, state, None, len(rows))
-    scene = Scene(
-        series,
-        first,
-        last,
-        rows,
-        holes=_holes(store, series, first, min(last, due.last), buckets) if rows else (),
-        revised=[
-            revision.old.bucket
-            for revision in store.revisions(series, _REVISIONS)
-            if first <= revision.old.bucket <= last
-        ],
-        stale=is_stale(state, series.interval, now),
-        message=reason,
+    state, rows, holes, revised = store.together(read)
+    absent = selection.missing(len(rows), state.last)
+    picture = Picture(
+        series=series,
+        first=selection.first,
+        last=selection.last,
+        rows=rows,
+        windows=windows,
+        holes=holes,
+        revised=revised,
+        expected=selection.expected,
+        missing=absent,
+        as_of=state.last,
+        stale=is_stale(state, series.interval, selection.now),
+        reason=why_absent(selection, state, None, 0) if not rows else None,
     )
-    absent = sum(hole.count for hole in scene.holes)
-    return View(scene, state.last, absent if rows else selection.expected, reason)
+    return Reading(draw(picture, theme, language).encode(), state, len(rows), absent)
 
 
-def _holes(
-    store: SeriesStore, series: Series, first: int, last: int, buckets: list[int]
-) -> list[Hole]:
-    """The buckets without a candle, with their causes."""
-    spans = missing(first, last, series.step, buckets)
+def _holes(store: SeriesStore, selection: Selection, state: SeriesState, rows: Rows) -> list[Hole]:
+    """The selected buckets that should have a candle and have none, with their causes."""
+    series, buckets = selection.series, [candle.bucket for candle, _ in rows]
+    spans = missing(selection.first, selection.due(state.last), series.step, buckets)
     if not spans:
         return []
-    gaps = explain(
-        spans,
-        store.absences(series, first, last),
-        store.quarantined(series, first, last, notes=False),
-        series.step,
-        first,
-    )
+    period = spans[0].first, spans[-1].last
+    absent = store.absences(series, *period)
+    refused = store.quarantined(series, *period, notes=False)
+    gaps = explain(spans, absent, refused, series.step, selection.first)
     return [Hole(gap.first, gap.last, gap.count, gap.cause.value) for gap in gaps]

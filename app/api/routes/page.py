@@ -3,7 +3,7 @@
 The page is `app/api/page/index.html` with what only the server knows put in. All else that it loads
 lies beside that file, and is served under one hash of all of it, `/page/HASH/NAME`: so a browser
 may keep it for ever, and modules of two versions never meet. Only the chart's library may be
-missing there (`make chart`); the page then shows a picture (`/{pair}/chart.svg`).
+missing there; the page then shows a picture (`/{pair}/chart.svg`).
 """
 
 from __future__ import annotations
@@ -82,6 +82,11 @@ def _assets() -> _Assets:
         files[name] = file_reply(body, _TYPES[path.suffix])
     template = string.Template((_FOLDER / _INDEX).read_text())
     return _Assets(digest.hexdigest(), files, template)
+
+
+def has_chart() -> bool:
+    """Whether the library that draws the chart is there."""
+    return (_FOLDER / LIBRARY).is_file()
 
 
 async def _root(request: Request) -> Response:

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.api.models import Problem
-from app.api.negotiation import MEDIA_TYPES
-from app.api.routes import anomalies, averages, gaps, health, latest, pairs, prices, records
+from app.api.negotiation import MEDIA_TYPES, SVG
+from app.api.routes import anomalies, averages, chart, gaps, health, latest, pairs, prices, records
 from app.core.market import DAY
 from app.domain.tables import Format
 from tests.support.api import NOW, Answer, Client, FakePrices, FakeRuntime, load, serving
@@ -25,6 +25,7 @@ PATHS = {
     "/{pair}/mms.csv": "getAveragesCsv",
     "/{pair}/candles": "getCandles",
     "/{pair}/candles.csv": "getCandlesCsv",
+    "/{pair}/chart.svg": "getChart",
     "/{pair}/latest": "getLatest",
     "/latest": "listLatest",
     "/{pair}/gaps": "getGaps",
@@ -87,7 +88,7 @@ def test_exactly_the_addresses_of_the_contract_are_there(
 
 MODELS = {
     (route.path_format, str(status)): said.get("model")
-    for module in (anomalies, averages, gaps, health, latest, pairs, prices, records)
+    for module in (anomalies, averages, chart, gaps, health, latest, pairs, prices, records)
     for route in module.router.routes
     if isinstance(route, APIRoute)
     for status, said in route.responses.items()
@@ -112,7 +113,7 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
             headers = reply.get("headers", {}).values()
             assert all("example" in resolved(document, header) for header in headers)
             for kind, content in reply.get("content", {}).items():
-                if kind in OTHER_FORMATS or kind == "text/event-stream":
+                if kind in {*OTHER_FORMATS, "text/event-stream", SVG}:
                     assert content["example"]
                     continue
                 if kind != "application/problem+json":
@@ -154,6 +155,9 @@ def test_asking_with_the_examples_answers_with_what_the_model_says_and_no_member
         got = ask(api, path, query)
         assert got.status == 200, (path, got.body)
         assert got.body.endswith(b"\n"), path
+        if path.endswith(".svg"):
+            assert got.header("content-type") == SVG
+            continue
         if path.endswith(".csv"):
             assert got.header("content-type") == "text/csv; charset=utf-8; header=present"
             continue
