@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STEP = 86_400
 FIRST = 1_790_812_800
 
-Run = Callable[[str, Any], Any]
+Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
