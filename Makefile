@@ -53,7 +53,7 @@ MAKEOVERRIDES :=
 	keys sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz \
 	topology-check lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check sheet-check ready-ship \
 	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
-	deploy audit programs clients-check
+	deploy audit programs clients-check chart
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,10 @@ ready-audit:
 	@sh scripts/tools.sh audit
 
 install: ready-dev ## Create .venv with everything in it, for development too
+	@sh scripts/chart.sh tests
+
+chart: ## Fetch the library that draws the page's chart, from npm (without it the page shows pictures)
+	@sh scripts/chart.sh
 
 demo: ready-run ## Try it without a network: the application against a stand-in exchange
 	@$(PY) -m app.processes.demo $(ARGS)
@@ -226,7 +230,7 @@ lock: ready-dev ## Pin the lists of pyproject.toml with hashes (ARGS=--upgrade)
 	@$(COMPILE) requirements.txt pyproject.toml
 	@$(COMPILE) requirements/dev.txt pyproject.toml --group dev
 	@$(COMPILE) requirements/checks.txt pyproject.toml --group checks
-	@for group in deploy rehearsal audit checkov clients; do \
+	@for group in deploy rehearsal audit checkov clients node; do \
 		$(COMPILE) requirements/$$group.txt --group $$group || exit 1; \
 	done
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prepare one kind of tools: `sh scripts/tools.sh deploy`, `rehearsal`, `audit`,
-# `checkov` or `clients`.
+# Prepare one kind of tools: `sh scripts/tools.sh deploy`, `rehearsal`, `audit`, `checkov`,
+# `clients` or `node`.
 #
 # They are in .tools/NAME, apart from .venv: tools that ship or judge the application must never
 # choose the versions that it runs with. As in scripts/venv.sh: no cost without a change,
@@ -9,9 +9,9 @@
 set -eu
 
 case ${1:-} in
-    deploy | rehearsal | audit | checkov | clients) ;;
+    deploy | rehearsal | audit | checkov | clients | node) ;;
     *)
-        echo "usage: sh scripts/tools.sh deploy|rehearsal|audit|checkov|clients" >&2
+        echo "usage: sh scripts/tools.sh deploy|rehearsal|audit|checkov|clients|node" >&2
         exit 2
         ;;
 esac

@@ -19,6 +19,9 @@ _MAKE: Final = {
     "local": "run_local",
 }
 _FILE: Final = ("backup", "restore")  # make takes their one argument as FILE
+_SCRIPTS: Final = {"chart": "sh scripts/chart.sh"}
+"""What is no command of `mms`: it belongs to a copy of the repository."""
+
 _IMAGE: Final = {"serve": "api", "load": "initial-load", "update": "incremental"}
 
 
@@ -32,6 +35,8 @@ def how_to_run(
         quoted = f'"{arguments}"' if " " in arguments else arguments
         given = f" {variable}={quoted}" if arguments else ""
         return f"make {_MAKE.get(command, command)}{given}"
+    if command in _SCRIPTS:
+        return _SCRIPTS[command]
     start = f"mms {command}" if front == "mms" else f"python -m app {command}"
     if front == "image":
         start = f"docker run IMAGE {_IMAGE.get(command, command)}"

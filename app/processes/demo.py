@@ -24,6 +24,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from app import serve
+from app.api.routes.page import has_chart
 from app.commands import command, output
 from app.core.errors import ConfigurationError
 from app.core.how_to_run import how_to_run
@@ -148,7 +149,7 @@ def show(base_url: str, settings: Settings, sights: Sights) -> None:
     output.line(f"""
 Worth opening:
 {listed}
-{_repairing(sights, missing)}
+{_lacking()}{_repairing(sights, missing)}
 An example:
   $ curl '{url}'
   {_answer(url)}
@@ -160,6 +161,7 @@ def _addresses(
     pair: str, symbol: str, query: str, days: MissingDays | None, missing: frozenset[int]
 ) -> Iterator[tuple[str, str]]:
     """The addresses worth opening, each with what one sees there."""
+    yield "/", "the page: candles, averages, gaps and prices; look here first"
     yield "/docs", "every request, to try out"
     yield "/pairs", "what is served, how complete and how fresh"
     if days is not None and days.lasting in missing:
@@ -177,6 +179,16 @@ def _addresses(
         f"spot prices, the newest first; one jumped by {SPIKE * 100 - 100:.0f} %",
     )
     yield f"/anomaly/{symbol}", f"that jump, for {SPIKE_SECONDS // 60} minutes"
+
+
+def _lacking() -> str:
+    """What the page lacks, and how to get it."""
+    if has_chart():
+        return ""
+    return f"""
+The page shows pictures until it has the library of its chart, which comes from npm:
+  $ {how_to_run("chart")}
+"""
 
 
 def _repairing(sights: Sights, missing: frozenset[int]) -> str:

@@ -9,14 +9,21 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def test_of_the_application_the_image_keeps_modules_and_the_page_of_the_documentation() -> None:
-    assert '-type f ! -name "*.py" ! -name "*.html" ! -name "*.js" -delete' in DOCKERFILE
-    ignored = (ROOT / ".dockerignore").read_text()
-    assert "\n!app/**/*.py\n!app/api/docs/*.html\n!app/api/docs/*.js\n" in ignored
-    files = [path for path in (ROOT / "app").rglob("*") if path.is_file()]
-    others = {path for path in files if path.suffix not in (".py", ".pyc")}
-    others -= {*(ROOT / "app/api/docs").glob("*.html"), *(ROOT / "app/api/docs").glob("*.js")}
-    assert {path.name for path in others} == {"py.typed"}  # for type checkers of what imports us
+def test_of_the_application_the_image_keeps_modules_and_what_pages_are_made_of() -> None:
+    kept = ("py", "html", "js", "css", "svg")
+    for ending in kept:
+        assert f'! -name "*.{ending}"' in DOCKERFILE
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    taken = {path for line in ignored if line.startswith("!app/") for path in ROOT.glob(line[1:])}
+    files = {
+        path
+        for path in (ROOT / "app").rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and "library" not in path.parts
+    }
+    # The package's mark is for type checkers of what imports us.
+    assert {path.name for path in files - taken} == {"py.typed"}
+    # What is fetched from npm comes from the build itself.
+    assert not any("library" in path.parts for path in taken)
 
 
 def test_both_stages_have_one_base_and_the_last_takes_only_what_the_first_one_made() -> None:

@@ -63,9 +63,8 @@ def pinned(name: str) -> dict[str, tuple[str, int]]:
 
 
 def test_every_list_belongs_to_a_group() -> None:
-    assert {*(ROOT / "requirements").iterdir()} | {*ROOT.glob("requirements*.*")} == {
-        *LISTS.values()
-    }
+    lists = {*(ROOT / "requirements").glob("*.*"), *ROOT.glob("requirements*.*")}
+    assert lists == {*LISTS.values()}
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -81,12 +80,18 @@ def test_a_list_is_pinned_whole_with_hashes_and_from_no_particular_index(name: s
     assert re.findall(r"(?m)^--(?!hash)\S+|://|index-url|find-links|trusted-host", text) == []
 
 
-def test_the_list_for_npm_is_pinned_whole_with_hashes_and_from_no_particular_registry() -> None:
-    folder = ROOT / "tests" / "tools" / "clients"
-    chosen = json.loads((folder / "package.json").read_text())["devDependencies"]
-    root, *packages = json.loads((folder / "package-lock.json").read_text())["packages"].values()
-    assert root["devDependencies"] == chosen
-    assert all(re.fullmatch(r"[0-9.]+", version) for version in chosen.values())
+@pytest.mark.parametrize("folder", ["requirements/npm", "tests/tools/clients"])
+def test_a_list_for_npm_is_pinned_whole_with_hashes_and_from_no_particular_registry(
+    folder: str,
+) -> None:
+    listed = json.loads((ROOT / folder / "package.json").read_text())
+    root, *packages = json.loads((ROOT / folder / "package-lock.json").read_text())[
+        "packages"
+    ].values()
+    for kind in ("dependencies", "devDependencies"):
+        chosen = listed.get(kind, {})
+        assert root.get(kind, {}) == chosen
+        assert all(re.fullmatch(r"[0-9.]+", version) for version in chosen.values())
     assert packages
     assert all("integrity" in each and "resolved" not in each for each in packages)
 
@@ -115,8 +120,9 @@ def test_what_is_tested_are_the_very_versions_that_run(inner: str, outer: str) -
 def test_nothing_that_installs_resolves_anything(name: str) -> None:
     """A release that appears tomorrow must not change, or break, what the lists pin today."""
     words = re.sub(r'[\\\s",\[\]+=]+', " ", (ROOT / name).read_text())
-    (options,) = re.findall(r"--\S*no-deps.*?--requirement", words)
-    assert "--require-hashes --only-binary :all:" in options
+    installs = re.findall(r"--\S*no-deps.*?--requirement", words)
+    assert installs
+    assert all("--require-hashes --only-binary :all:" in options for options in installs)
 
 
 def test_what_is_pinned_is_whole_and_fits_together() -> None:

@@ -1,2 +1,365 @@
-// Starts the page.
-"use strict";
+// Starts the page: reads the address, loads, shows, and follows what is new.
+
+import * as address from "./address.js";
+import { createApi } from "./api.js";
+import { captioned, createChart, loadLibrary } from "./chart.js";
+import { createChoices, rangeWords } from "./choices.js";
+import { createCursor } from "./cursor.js";
+import { el, fill } from "./dom.js";
+import { fileName, save } from "./downloads.js";
+import { createEvents } from "./events.js";
+import { showFoot } from "./foot.js";
+import { decimal, utc } from "./format.js";
+import { createFreshness } from "./freshness.js";
+import { createLegend, spoken } from "./legend.js";
+import { follow } from "./live.js";
+import { createNotice } from "./notice.js";
+import { createPicture } from "./picture.js";
+import { createPrices } from "./prices.js";
+import { defaultRange, ranges } from "./ranges.js";
+import { crossings } from "./rows.js";
+import { sentenceOf } from "./sentence.js";
+import { candlesPath, loadRecords, loadRows, slotsOf } from "./series.js";
+import { createSwitches } from "./switches.js";
+import { createTable } from "./table.js";
+import * as theme from "./theme.js";
+import { wordsFor } from "./words.js";
+
+const PRICES = 60;
+
+/** Milliseconds between two looks at the clock: ages grow, and buckets end. */
+const TICK = 30_000;
+
+/** Milliseconds in which several pieces of news are one reason to ask again. */
+const GATHER = 200;
+
+const page = document.documentElement;
+const at = (id) => document.getElementById(id);
+const words = wordsFor(page.lang);
+const api = createApi(page.dataset.root);
+
+// Before anything else: all other work is done while the candles are on their way.
+let choice = chosen(address.read());
+let first = load(choice);
+let library = page.dataset.chart === "library" ? loadLibrary() : Promise.reject(new Error("none"));
+
+/** What is known; `rows` null: not yet. */
+const known = { rows: null, reason: null, gaps: [], revisions: [], refusals: [], latest: null };
+let pairs = [];
+let symbols = [];
+let ignored = [];
+let view = null;
+let chart = null;
+let cursor = null;
+let abort = new AbortController();
+
+theme.apply();
+const notice = createNotice(at("notice"), words, { onRetry: again, onKey: useKey });
+const choices = createChoices(at("choices"), words, (changes) => choose(changes, true));
+const switches = createSwitches(at("switches"), words, look);
+const legend = createLegend(at("legend"), words);
+const table = createTable(at("table"), words);
+const picture = createPicture(at("chart"), words, api.root);
+const freshness = createFreshness(at("freshness"), words, api.root, (changes) =>
+  choose(changes, true),
+);
+const prices = createPrices(at("prices"), words);
+const events = createEvents(at("events"), words);
+const tools = createTools();
+
+/** The choice that the address makes, with what the page begins with where it says nothing. */
+function chosen({ pair, interval, range, view: shown }) {
+  const kind = interval ?? page.dataset.interval;
+  return {
+    pair: pair ?? page.dataset.pair,
+    interval: kind,
+    range: range ?? defaultRange(kind),
+    view: shown,
+  };
+}
+
+function load(what, signal) {
+  return loadRows(api, what, signal);
+}
+
+/** Correct what the address asks for and is not served, and say so. */
+function corrected(what) {
+  const wrong = (key, value) => ignored.push(words.t(key, { value }));
+  ignored = [];
+  const text = String(what.pair).toUpperCase();
+  let pair = pairs.find((each) => each.pair === text || each.symbol === text)?.pair;
+  if (!pair) {
+    wrong("pair_ignored", what.pair);
+    pair = pairs[0].pair;
+  }
+  const intervals = pairs.filter((each) => each.pair === pair).map((each) => each.interval);
+  let { interval, range } = what;
+  if (!intervals.includes(interval)) {
+    wrong("interval_ignored", interval);
+    interval = intervals.includes(page.dataset.interval) ? page.dataset.interval : intervals[0];
+    range = null;
+  }
+  const expected = pairs.find((each) => each.pair === pair && each.interval === interval).expected;
+  if (range && !ranges(interval, expected).includes(range)) {
+    wrong("range_ignored", range);
+    range = null;
+  }
+  return { ...what, pair, interval, range: range ?? defaultRange(interval) };
+}
+
+function choose(changes, push) {
+  const before = choice;
+  choice = corrected({ ...choice, ...changes });
+  address.write(choice, push);
+  const same = ["pair", "interval", "range"].every((name) => before[name] === choice[name]);
+  if (same) show();
+  else reload();
+}
+
+/** Load the chosen series anew. What is shown stays until there is something else to show. */
+async function reload(candles = null) {
+  abort.abort();
+  abort = new AbortController();
+  const { signal } = abort;
+  const asked = choice;
+  at("series").classList.add("waiting");
+  try {
+    Object.assign(known, await (candles ?? load(asked, signal)), { of: asked });
+    show();
+    const records = await loadRecords(api, asked, signal);
+    if (signal.aborted) return;
+    Object.assign(known, records);
+    at("series").classList.remove("waiting");
+    calm();
+    show();
+  } catch (error) {
+    if (!signal.aborted) failed(error);
+  }
+}
+
+async function loadPairs() {
+  pairs = (await api.get("/pairs")).json().pairs;
+}
+
+async function loadPrices(only = null) {
+  const names = only ? [only] : (await api.get("/supported-symbols")).json().symbols;
+  const loaded = await Promise.all(
+    names.map(async (symbol) => {
+      const name = encodeURIComponent(symbol);
+      const [history, anomaly] = await Promise.all([
+        api.get(`/history/${name}?limit=${PRICES}`),
+        api.get(`/anomaly/${name}`),
+      ]);
+      return { symbol, history: history.json(), anomaly: anomaly.json() };
+    }),
+  );
+  if (only) symbols = symbols.map((each) => (each.symbol === only ? loaded[0] : each));
+  else symbols = loaded;
+  show();
+}
+
+function failed(error) {
+  at("series").classList.remove("waiting");
+  notice.failed(error, api.now());
+  if (error.retryAfter) setTimeout(again, error.retryAfter * 1000);
+}
+
+/** Nothing is wrong: at most the address was. */
+function calm() {
+  if (ignored.length) notice.ignored(ignored);
+  else if (!known.rows.length) notice.empty(known.reason ?? words.t("nothing_stored"));
+  else notice.clear();
+}
+
+/** Ask for everything again; conditional requests make that cheap. */
+async function again() {
+  try {
+    await loadPairs();
+    if (!view) choice = corrected(choice);
+    await Promise.all([reload(), loadPrices()]);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+function useKey(text) {
+  api.setKey(text);
+  live?.restart();
+  again();
+}
+
+/** Show everything that is known, as of now. */
+function show() {
+  if (known.rows === null) return;
+  const { pair, interval, range } = known.of;
+  const status = pairs.find((each) => each.pair === pair && each.interval === interval);
+  const now = api.now();
+  view = {
+    ...known,
+    ...known.of,
+    ...slotsOf(known, known.of, now),
+    pairs,
+    symbols,
+    status,
+    now,
+    symbol: status?.symbol ?? known.latest?.symbol ?? pair,
+    rangeWords: rangeWords(range, words),
+    key: `${pair} ${interval} ${range}`,
+  };
+  const asTable = choice.view === "table";
+  at("table").hidden = !asTable;
+  at("drawing").hidden = asTable;
+  if (asTable) table.show(view);
+  if (pairs.length) {
+    choices.show(view);
+    freshness.show(view);
+  }
+  if (known.latest) sentence();
+  prices.show(view);
+  events.show(view);
+  tools.show(view, asTable);
+  switches.show();
+  draw();
+}
+
+function sentence() {
+  const text = sentenceOf(view, crossings(view.rows, view.step), words);
+  if (at("sentence").textContent !== text) at("sentence").textContent = text;
+  const close = known.latest.close;
+  document.title = close == null ? "MMS API" : `${view.symbol} ${decimal(close, words.lang)} · MMS API`;
+}
+
+function draw() {
+  if (chart) chart.show(view);
+  else if (!library) {
+    const text = at("sentence").textContent || view.symbol;
+    picture.show(view, theme.seen(), text, known.latest?.timestamp);
+  }
+  readLegend();
+}
+
+function readLegend() {
+  const shown = cursor === null ? view.slots.findLast((slot) => slot.row) : view.slots[cursor];
+  legend.show(shown, view);
+}
+
+function look() {
+  chart?.look();
+  if (view) draw();
+}
+
+function createTools() {
+  const csv = el("a", { id: "csv", class: "button", click: saveWithKey }, words.t("csv"));
+  const png = el("button", { id: "png", type: "button", click: savePicture }, words.t("png"));
+  const toggle = el("button", { id: "view", type: "button", click: switchView });
+  const state = el("span", { id: "live", role: "status" });
+  fill(at("tools"), toggle, csv, png, state);
+
+  function saveWithKey(event) {
+    if (!api.hasKey()) return;
+    event.preventDefault();
+    api.get(candlesPath(known.of, api.now(), ".csv")).then(({ body }) => {
+      save(new Blob([body], { type: "text/csv" }), fileName(view, "csv"));
+    }, failed);
+  }
+
+  function savePicture() {
+    const text = [view.symbol, words.t(`interval_${view.interval}`), view.rangeWords,
+      words.t("as_of", { time: utc(view.latest.timestamp) })].join(" · ");
+    captioned(chart.picture(), text).toBlob((blob) => save(blob, fileName(view, "png")));
+  }
+
+  function switchView() {
+    choose({ view: choice.view === "table" ? null : "table" }, true);
+  }
+
+  return {
+    show(now, asTable) {
+      csv.href = api.root + candlesPath(known.of, now.now, ".csv");
+      csv.download = fileName(now, "csv");
+      png.hidden = !chart || asTable;
+      toggle.textContent = words.t(asTable ? "as_chart" : "as_table");
+    },
+    state(kind) {
+      const text = words.t(`state_${kind}`);
+      if (state.textContent === text) return;
+      state.textContent = text;
+      state.className = kind;
+    },
+  };
+}
+
+/** Several pieces of news within a moment are one reason to ask. */
+function gathering(act) {
+  let timer = null;
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = null;
+      act();
+    }, GATHER);
+  };
+}
+
+let live = null;
+
+async function start() {
+  notice.loading();
+  library.then(
+    (loaded) => {
+      chart = createChart(at("chart"), loaded, words, (index) => {
+        cursor = index;
+        readLegend();
+      });
+      if (view) show();
+    },
+    () => {
+      library = null;
+      if (view) show();
+    },
+  );
+  createCursor(at("chart"), at("spoken"), {
+    slots: () => view?.slots ?? [],
+    move(index) {
+      cursor = index;
+      if (index === null) chart?.unpoint();
+      else chart?.point(index);
+      readLegend();
+    },
+    zoom: (factor) => chart?.zoom(factor),
+    words: (index) => spoken(view.slots[index], view, words),
+  });
+  at("chart").setAttribute("aria-label", words.t("chart_label"));
+  at("hint").textContent = words.t("hint");
+
+  try {
+    const early = first.then((loaded) => ({ loaded }), (error) => ({ error }));
+    await loadPairs();
+    const asked = choice;
+    choice = corrected(asked);
+    address.write(choice, false);
+    const { loaded } = await early;
+    const same = ["pair", "interval", "range"].every((name) => asked[name] === choice[name]);
+    await reload(same && loaded ? Promise.resolve(loaded) : null);
+    await loadPrices();
+    await showFoot(at("foot"), words, api, page.dataset.chart === "library");
+  } catch (error) {
+    failed(error);
+  }
+  const pairsAgain = gathering(() => loadPairs().then(show, failed));
+  const seriesAgain = gathering(() => reload());
+  live = follow(api, {
+    series(pair, interval) {
+      if (pair === choice.pair && interval === choice.interval) seriesAgain();
+      pairsAgain();
+    },
+    prices: (symbol) => loadPrices(symbol).catch(failed),
+    all: again,
+    state: tools.state,
+  });
+  window.addEventListener("popstate", () => choose(chosen(address.read()), false));
+  window.addEventListener("online", again);
+  theme.follow(look);
+  setInterval(show, TICK);
+}
+
+start();

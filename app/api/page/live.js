@@ -1,0 +1,92 @@
+// Learns what is new: from the service's stream of events, else by asking again every now and then.
+
+const POLL = 15_000;
+const POLL_HIDDEN = 120_000;
+const TRY_STREAM_AGAIN = 60_000;
+
+/** Milliseconds without an event, not even a heartbeat, after which a stream counts as lost. */
+const SILENCE = 45_000;
+
+/**
+ * Follow what is new. `on.series(pair, interval)`, `on.prices(symbol)` and `on.all()` say what to
+ * ask again; `on.state("live" | "polling")` says how it is learnt.
+ */
+export function follow(api, on) {
+  let source = null;
+  let watchdog = null;
+  let poll = null;
+  let retry = null;
+
+  function start() {
+    stop();
+    // EventSource cannot send a key.
+    if (api.hasKey()) {
+      polling();
+      return;
+    }
+    source = new EventSource(`${api.root}/stream`);
+    source.addEventListener("open", () => {
+      clearInterval(poll);
+      poll = null;
+      alive();
+      on.state("live");
+      on.all();
+    });
+    source.addEventListener("averages", ({ data }) => {
+      const { pair, interval } = JSON.parse(data);
+      alive();
+      on.series(pair, interval);
+    });
+    source.addEventListener("gaps", ({ data }) => {
+      const { pair, interval } = JSON.parse(data);
+      alive();
+      on.series(pair, interval);
+    });
+    for (const name of ["price", "anomaly"]) {
+      source.addEventListener(name, ({ data }) => {
+        alive();
+        on.prices(JSON.parse(data).symbol);
+      });
+    }
+    source.addEventListener("heartbeat", alive);
+    source.addEventListener("error", () => {
+      // A browser connects again by itself, unless the answer was no stream.
+      if (source.readyState === EventSource.CLOSED) lost();
+      else polling();
+    });
+  }
+
+  function alive() {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(lost, SILENCE);
+  }
+
+  function lost() {
+    stop();
+    polling();
+    retry = setTimeout(start, TRY_STREAM_AGAIN);
+  }
+
+  function polling() {
+    on.state("polling");
+    clearInterval(poll);
+    poll = setInterval(() => on.all(), document.hidden ? POLL_HIDDEN : POLL);
+  }
+
+  function stop() {
+    source?.close();
+    source = null;
+    clearTimeout(watchdog);
+    clearTimeout(retry);
+    clearInterval(poll);
+    poll = null;
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (poll === null) return;
+    polling();
+    if (!document.hidden) on.all();
+  });
+  start();
+  return { restart: start };
+}
