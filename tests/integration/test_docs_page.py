@@ -36,6 +36,8 @@ def test_every_read_on_the_page_succeeds_as_it_is_filled_in(
             reads = visit.page.locator(".opblock-get")
             expect(reads).to_have_count(sum("get" in methods for methods in paths.values()))
             for operation in reads.all():
+                if operation.get_by_text("/stream", exact=True).count():
+                    continue  # Swagger UI waits for the end of a reply, and a stream has none
                 execute(operation)
                 status = operation.locator(".live-responses-table tr.response .response-col_status")
                 expect(status).to_have_text(re.compile("[0-9]{3}"), timeout=60_000)
