@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core import logging
-from benchmarks.edge import attacks, raw
+from benchmarks.edge import attacks, raw, streams
 from benchmarks.edge.bench import Bench, Figure
 from benchmarks.reads import data
 from benchmarks.reads.machine import machine, packages
@@ -36,6 +36,7 @@ MEASURES: Final[dict[str, Callable[[Bench], list[Figure]]]] = {
     "stops": attacks.stops,
     "limited": attacks.limited,
     "cache": attacks.cache,
+    "streams": streams.measure,
 }
 _READ_MINUTES: Final = {"abandoned", "slow"}
 MINUTES: Final = 365

@@ -85,15 +85,16 @@ def port_of(server: Server) -> int:
 def mark_memory(server: Server) -> float:
     """Begin to watch the memory of a server; returns what it has now, in MB."""
     Path(f"/proc/{server.process.pid}/clear_refs").write_text(_CLEAR)
-    return _memory(server, "VmRSS")
+    return memory(server)
 
 
 def most_memory(server: Server) -> float:
     """The most memory that it had since the mark, in MB."""
-    return _memory(server, "VmHWM")
+    return memory(server, "VmHWM")
 
 
-def _memory(server: Server, name: str) -> float:
+def memory(server: Server, name: str = "VmRSS") -> float:
+    """The memory of a server's process in MB."""
     lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 

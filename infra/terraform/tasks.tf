@@ -90,7 +90,7 @@ locals {
   api_container = {
     portMappings = [{ containerPort = local.api_port, hostPort = local.api_port, protocol = "tcp" }]
 
-    # Four fifths of it are connections (MAX_CONNECTIONS), which have to fit into the memory.
+    # Four fifths of it are connections (MAX_CONNECTIONS, MAX_STREAMS), which have to fit into the memory.
     ulimits = [{ name = "nofile", softLimit = 8192, hardLimit = 8192 }]
 
     # Is the process alive? Whether its database answers is the load balancer's question.

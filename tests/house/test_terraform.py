@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
+from app.api.streams import HEARTBEAT
 from app.serve import KEEP_ALIVE
 from infra.release.image import PLATFORM
 from tests.conftest import absent
@@ -83,6 +84,8 @@ def test_whoever_is_in_front_of_the_api_closes_an_idle_connection_first() -> Non
     (upstream,) = re.findall(r"(?m)^    keepalive_timeout (\d+)s;", nginx)
     assert int(upstream) < int(seconds) < KEEP_ALIVE
     assert f"idle for {KEEP_ALIVE} s" in nginx
+    # A stream that lacks one heartbeat is not cut yet.
+    assert 2 * HEARTBEAT < int(seconds)
 
 
 def test_the_container_runs_as_the_image_was_built() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import shutil
 import socket
 import threading
@@ -15,24 +16,33 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.api import errors
+from app.api.streams import HEARTBEAT
 from benchmarks.topology.stack import nginx
 from tests.conftest import absent
+from tests.support.processes import ROOT
 
 PROXY = "127.0.0.2"
 CLIENT = "127.0.0.3"
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Refuses every request, with the head that it came with as the body; /held once it may."""
+    """Refuses every request, with the head that it came with as the body; /held once it may.
+
+    /stream has an event at once, and the next one once it may.
+    """
 
     protocol_version = "HTTP/1.1"
     arrived = threading.Semaphore(0)
     free = threading.Event()
+    heard = threading.Semaphore(0)
 
     def do_POST(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
+        if self.path == "/stream":
+            self._stream()
+            return
         if self.path == "/held":
             self.arrived.release()
             self.free.wait(60)
@@ -42,6 +52,17 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(head)))
         self.end_headers()
         self.wfile.write(head)
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"data: 1\n\n")
+        self.wfile.flush()
+        self.heard.acquire(timeout=60)
+        self.wfile.write(b"data: 2\n\n")
+        self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -166,6 +187,26 @@ def test_one_client_has_64_requests_under_way_and_others_do_not_notice(
         assert json.loads(said)["code"] == errors.RATE_LIMITED.code
         head, _ = ask(address, "GET / HTTP/1.1", "Host: a", of="127.0.0.4")
         assert "\r\nRetry-After: 7" in head
+
+
+def test_a_stream_is_handed_on_as_it_comes(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=60, source_address=("127.0.0.5", 0)) as stream:
+        stream.sendall(b"GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        received = b""
+        for number in (b"1", b"2"):
+            # The next event is not sent before this one was received.
+            while b"data: " + number not in received:
+                part = stream.recv(65_536)
+                assert part, received
+                received += part
+            Echo.heard.release()
+
+
+def test_a_stream_may_be_silent_for_longer_than_between_two_heartbeats() -> None:
+    template = (ROOT / "infra" / "nginx" / "mms-api.conf.template").read_text()
+    location = template.partition("location ~ /stream$ {")[2].partition("    }\n\n")[0]
+    (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", location)
+    assert int(seconds) >= 2 * HEARTBEAT
 
 
 def test_a_post_reaches_the_api_with_its_key_once_that_is_opened(tmp_path: Path) -> None:
