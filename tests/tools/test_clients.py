@@ -76,10 +76,11 @@ def read(url: str) -> Any:
 def test_a_python_client_is_generated_without_a_warning_has_strict_types_and_reads(
     tools: dict[str, str], url: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "client.yaml").write_text("content_type_overrides: {image/svg+xml: text/plain}\n")
     output(
         tmp_path,
         tools,
-        *("openapi-python-client", "generate", "--fail-on-warning"),
+        *("openapi-python-client", "generate", "--fail-on-warning", "--config", "client.yaml"),
         *("--url", f"{url}/openapi.json", "--output-path", "generated"),
     )
     folder = tmp_path / "generated"

@@ -1,5 +1,6 @@
 // Draws the candles, the averages and the volume with lightweight-charts.
 
+import { el } from "./dom.js";
 import { createBands } from "./marks.js";
 import { bucket, rounded, timeOfDay } from "./format.js";
 import { WINDOWS } from "./rows.js";
@@ -17,9 +18,11 @@ export function loadLibrary() {
  * `show` takes slots (every bucket, with its row or null), the running bucket and revisions.
  */
 export function createChart(element, library, words, onCursor) {
+  // What the library makes is for the eye: the cursor reads it aloud, and there is a table.
+  const drawing = element.appendChild(el("div", { "aria-hidden": "true", class: "canvas" }));
   const style = () => getComputedStyle(document.documentElement);
   const colour = (name) => style().getPropertyValue(name).trim();
-  const chart = library.createChart(element, {
+  const chart = library.createChart(drawing, {
     autoSize: true,
     layout: { attributionLogo: false, fontFamily: style().getPropertyValue("--font") },
     rightPriceScale: { scaleMargins: { top: 0.06, bottom: 0.24 } },
@@ -51,6 +54,7 @@ export function createChart(element, library, words, onCursor) {
   let step = DAY;
   let shown = null; // what the drawing is of, so that new data leaves the zoom alone
   let revisions = [];
+  let drawn = {};
   chart.subscribeCrosshairMove(({ time, sourceEvent, logical }) => {
     if (time === undefined && sourceEvent === undefined) return;
     const index = slots.findIndex((slot) => slot.time === time);
@@ -96,6 +100,10 @@ export function createChart(element, library, words, onCursor) {
   }
 
   function draw(view) {
+    // Drawn anew it would lose the crosshair: only where something has changed.
+    const of = JSON.stringify([view.key, view.running, view.gaps, view.revisions]);
+    if (of === drawn.of && view.rows === drawn.rows) return;
+    drawn = { of, rows: view.rows };
     slots = view.slots;
     step = view.step;
     revisions = view.revisions;

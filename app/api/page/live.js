@@ -52,8 +52,15 @@ export function follow(api, on) {
     source.addEventListener("error", () => {
       // A browser connects again by itself, unless the answer was no stream.
       if (source.readyState === EventSource.CLOSED) lost();
-      else polling();
+      else asks();
     });
+  }
+
+  /** Ask now, and then every now and then; unless that is what happens already. */
+  function asks() {
+    if (poll !== null) return;
+    polling();
+    on.all();
   }
 
   function alive() {
@@ -63,7 +70,7 @@ export function follow(api, on) {
 
   function lost() {
     stop();
-    polling();
+    asks();
     retry = setTimeout(start, TRY_STREAM_AGAIN);
   }
 

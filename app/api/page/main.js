@@ -43,18 +43,22 @@ let choice = chosen(address.read());
 let first = load(choice);
 let library = page.dataset.chart === "library" ? loadLibrary() : Promise.reject(new Error("none"));
 
-/** What is known; `rows` null: not yet. */
-const known = { rows: null, reason: null, gaps: [], revisions: [], refusals: [], latest: null };
+/** What is known of a series beside its candles; at first nothing. */
+const NO_RECORDS = { gaps: [], revisions: [], refusals: [], latest: null };
+
+/** What is known, and `of` which choice; `rows` null: nothing yet. */
+const known = { rows: null, reason: null, of: null, ...NO_RECORDS };
 let pairs = [];
 let symbols = [];
 let ignored = [];
 let view = null;
 let chart = null;
-let cursor = null;
+let cursor = null; // the bucket that the reader points to
+let footed = false;
 let abort = new AbortController();
 
 theme.apply();
-const notice = createNotice(at("notice"), words, { onRetry: again, onKey: useKey });
+const notice = createNotice(at("notice"), words, { onRetry: () => again(), onKey: useKey });
 const choices = createChoices(at("choices"), words, (changes) => choose(changes, true));
 const switches = createSwitches(at("switches"), words, look);
 const legend = createLegend(at("legend"), words);
@@ -124,7 +128,9 @@ async function reload(candles = null) {
   const asked = choice;
   at("series").classList.add("waiting");
   try {
-    Object.assign(known, await (candles ?? load(asked, signal)), { of: asked });
+    const loaded = await (candles ?? load(asked, signal));
+    const same = known.of && known.of.pair === asked.pair && known.of.interval === asked.interval;
+    Object.assign(known, same ? {} : NO_RECORDS, loaded, { of: asked });
     show();
     const records = await loadRecords(api, asked, signal);
     if (signal.aborted) return;
@@ -171,15 +177,25 @@ function calm() {
   else notice.clear();
 }
 
-/** Ask for everything again; conditional requests make that cheap. */
-async function again() {
+/** Ask for everything; again, conditional requests make that cheap. */
+async function again(early = null) {
   try {
     await loadPairs();
-    if (!view) choice = corrected(choice);
-    await Promise.all([reload(), loadPrices()]);
+    const asked = choice;
+    if (!view) choice = corrected(asked);
+    address.write(choice, false);
+    // Only what was asked for is of use.
+    const right = ["pair", "interval", "range"].every((name) => asked[name] === choice[name]);
+    await Promise.all([reload(right ? early : null), loadPrices(), foot()]);
   } catch (error) {
     failed(error);
   }
+}
+
+async function foot() {
+  if (footed) return;
+  await showFoot(at("foot"), words, api, page.dataset.chart === "library");
+  footed = true;
 }
 
 function useKey(text) {
@@ -214,7 +230,7 @@ function show() {
     choices.show(view);
     freshness.show(view);
   }
-  if (known.latest) sentence();
+  sentence();
   prices.show(view);
   events.show(view);
   tools.show(view, asTable);
@@ -223,10 +239,11 @@ function show() {
 }
 
 function sentence() {
-  const text = sentenceOf(view, crossings(view.rows, view.step), words);
+  const { latest, symbol } = view;
+  const text = latest ? sentenceOf(view, crossings(view.rows, view.step), words) : "";
   if (at("sentence").textContent !== text) at("sentence").textContent = text;
-  const close = known.latest.close;
-  document.title = close == null ? "MMS API" : `${view.symbol} ${decimal(close, words.lang)} · MMS API`;
+  const close = latest?.close == null ? symbol : `${symbol} ${decimal(latest.close, words.lang)}`;
+  document.title = `${close} · MMS API`;
 }
 
 function draw() {
@@ -239,8 +256,13 @@ function draw() {
 }
 
 function readLegend() {
-  const shown = cursor === null ? view.slots.findLast((slot) => slot.row) : view.slots[cursor];
-  legend.show(shown, view);
+  const pointed = view.slots.find((slot) => slot.time === cursor);
+  legend.show(pointed ?? view.slots.findLast((slot) => slot.row), view);
+}
+
+function point(index) {
+  cursor = index === null ? null : view.slots[index].time;
+  readLegend();
 }
 
 function look() {
@@ -265,7 +287,7 @@ function createTools() {
 
   function savePicture() {
     const text = [view.symbol, words.t(`interval_${view.interval}`), view.rangeWords,
-      words.t("as_of", { time: utc(view.latest.timestamp) })].join(" · ");
+      words.t("as_of", { time: utc(view.rows.at(-1).time) })].join(" · ");
     captioned(chart.picture(), text).toBlob((blob) => save(blob, fileName(view, "png")));
   }
 
@@ -277,7 +299,7 @@ function createTools() {
     show(now, asTable) {
       csv.href = api.root + candlesPath(known.of, now.now, ".csv");
       csv.download = fileName(now, "csv");
-      png.hidden = !chart || asTable;
+      png.hidden = !chart || asTable || !now.slots.length;
       toggle.textContent = words.t(asTable ? "as_chart" : "as_table");
     },
     state(kind) {
@@ -307,8 +329,7 @@ async function start() {
   library.then(
     (loaded) => {
       chart = createChart(at("chart"), loaded, words, (index) => {
-        cursor = index;
-        readLegend();
+        point(index);
       });
       if (view) show();
     },
@@ -320,10 +341,9 @@ async function start() {
   createCursor(at("chart"), at("spoken"), {
     slots: () => view?.slots ?? [],
     move(index) {
-      cursor = index;
+      point(index);
       if (index === null) chart?.unpoint();
       else chart?.point(index);
-      readLegend();
     },
     zoom: (factor) => chart?.zoom(factor),
     words: (index) => spoken(view.slots[index], view, words),
@@ -331,20 +351,8 @@ async function start() {
   at("chart").setAttribute("aria-label", words.t("chart_label"));
   at("hint").textContent = words.t("hint");
 
-  try {
-    const early = first.then((loaded) => ({ loaded }), (error) => ({ error }));
-    await loadPairs();
-    const asked = choice;
-    choice = corrected(asked);
-    address.write(choice, false);
-    const { loaded } = await early;
-    const same = ["pair", "interval", "range"].every((name) => asked[name] === choice[name]);
-    await reload(same && loaded ? Promise.resolve(loaded) : null);
-    await loadPrices();
-    await showFoot(at("foot"), words, api, page.dataset.chart === "library");
-  } catch (error) {
-    failed(error);
-  }
+  first.catch(() => {}); // asked again below, where it counts
+  await again(first);
   const pairsAgain = gathering(() => loadPairs().then(show, failed));
   const seriesAgain = gathering(() => reload());
   live = follow(api, {
@@ -353,11 +361,11 @@ async function start() {
       pairsAgain();
     },
     prices: (symbol) => loadPrices(symbol).catch(failed),
-    all: again,
+    all: () => again(),
     state: tools.state,
   });
   window.addEventListener("popstate", () => choose(chosen(address.read()), false));
-  window.addEventListener("online", again);
+  window.addEventListener("online", () => again());
   theme.follow(look);
   setInterval(show, TICK);
 }

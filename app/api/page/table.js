@@ -10,11 +10,16 @@ const COLUMNS = ["open", "high", "low", "close", "volume"];
 
 export function createTable(element, words) {
   let most = PAGE;
+  let key = null;
   let shown = null;
 
   function show(view) {
-    if (shown !== view.key) most = PAGE;
-    shown = view.key;
+    if (key !== view.key) most = PAGE;
+    key = view.key;
+    // Made anew it would lose its place: only where something has changed.
+    const now = JSON.stringify([view.slots, view.gaps, view.revisions, view.running, most]);
+    if (now === shown) return;
+    shown = now;
     const newest = view.slots.filter((slot) => slot.time !== view.running).toReversed();
     const heads = [
       words.t("bucket"),

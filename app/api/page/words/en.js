@@ -26,7 +26,7 @@ export default {
   above_average: ", {by} above its {average}",
   below_average: ", {by} below its {average}",
   at_average: ", exactly at its {average}",
-  no_average: "; it has no {average}, because a candle of that window is missing",
+  no_average: "; it has no {average}, which needs every candle of its window",
   average_1d: "{window}-day average",
   average_1h: "{window}-hour average",
   average_3h: "average of {window} candles of 3 hours",

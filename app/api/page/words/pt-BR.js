@@ -26,7 +26,7 @@ export default {
   above_average: ", {by} acima da sua {average}",
   below_average: ", {by} abaixo da sua {average}",
   at_average: ", exatamente na sua {average}",
-  no_average: "; não há {average}, porque falta um candle nessa janela",
+  no_average: "; não há {average}, que precisa de todos os candles da sua janela",
   average_1d: "média de {window} dias",
   average_1h: "média de {window} horas",
   average_3h: "média de {window} candles de 3 horas",
