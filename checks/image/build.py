@@ -103,4 +103,5 @@ def _npm_cache(folder: Path) -> list[str]:
         lines.append(f"registry={registry.strip()}")
     configuration = folder / "npmrc"
     configuration.write_text("\n".join([*lines, ""]))
-    return [f"{cache}:/npm:ro", f"{configuration}:/build/chart/.npmrc:ro"]
+    # It cannot be read-only: npm writes into its cache to read from it, and else finds nothing there.
+    return [f"{cache}:/npm", f"{configuration}:/build/chart/.npmrc:ro"]
