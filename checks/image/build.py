@@ -103,5 +103,5 @@ def _npm_cache(folder: Path) -> list[str]:
         lines.append(f"registry={registry.strip()}")
     configuration = folder / "npmrc"
     configuration.write_text("\n".join([*lines, ""]))
-    # It cannot be read-only: npm writes into its cache to read from it, and else finds nothing there.
+    # It cannot be read-only: npm writes into its cache when it reads, or else finds nothing.
     return [f"{cache}:/npm", f"{configuration}:/build/chart/.npmrc:ro"]
