@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.settings import Settings
 from app.api.streams import HEARTBEAT
+from app.core.settings import Settings
 from app.serve import KEEP_ALIVE
 from infra.release.image import PLATFORM
 from tests.conftest import absent
@@ -85,7 +85,7 @@ def test_whoever_is_in_front_of_the_api_closes_an_idle_connection_first() -> Non
     assert int(upstream) < int(seconds) < KEEP_ALIVE
     assert f"idle for {KEEP_ALIVE} s" in nginx
     # A stream that lacks one heartbeat is not cut yet.
-    assert 2 * HEARTBEAT < int(seconds)
+    assert int(seconds) > 2 * HEARTBEAT
 
 
 def test_the_container_runs_as_the_image_was_built() -> None:

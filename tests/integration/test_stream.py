@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -13,9 +17,12 @@ from app.db.database import open_engine
 from app.db.stores.prices import SqlPriceStore
 from app.db.stores.series import SqlSeriesStore
 from app.domain.times import iso
+from app.sandbox.exchange import V4_PATH, Exchange
+from app.sandbox.server import serve
+from app.sandbox.simulation import Simulation
 from tests.support.candles import BTC_DAILY
 from tests.support.events import Listener, listening
-from tests.support.processes import DEADLINE
+from tests.support.processes import DEADLINE, environment
 from tests.support.served import api
 
 LAST = 1_796_000_000 // DAY * DAY
@@ -69,6 +76,38 @@ def test_a_listener_hears_what_another_process_commits(tmp_path: Path) -> None:
         number = writer.collect(PRICE)
         event = stream.until(lambda each: each.name == "price")
         assert (event.data["id"], event.id) == (number, f"{revision}-{number}")
+
+
+def test_listeners_of_every_process_hear_what_a_command_has_committed(
+    db_url: str, tmp_path: Path
+) -> None:
+    with serve(Exchange(Simulation(3), clock=time.time)) as url:
+        settings = {
+            "DB_URL": db_url,
+            "MB_API_BASE_URL": url + V4_PATH,
+            "MB_REQUESTS_PER_SECOND": "1000",
+            "ALLOWED_PAIRS": "BRLBTC",
+            "HISTORY_DAYS": "30",
+        }
+        with (
+            api(tmp_path, "api", **settings, WORKERS="2") as served,
+            ExitStack() as stack,
+        ):
+            # The system spreads connections over the processes.
+            streams = [stack.enter_context(listening(served.port)) for _ in range(12)]
+            assert [begun(each) for each in streams] == ["0-0"] * len(streams)
+            subprocess.run(
+                [sys.executable, "-m", "app.workers.initial_loader"],
+                cwd=tmp_path,
+                env=environment(tmp_path, **settings),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=DEADLINE,
+                check=True,
+            )
+            for each in streams:
+                event = each.until(lambda event: event.name == "averages")
+                assert event.data["pair"] == "BRLBTC"
 
 
 def test_streams_end_at_a_stop_and_the_next_process_goes_on_where_they_were(

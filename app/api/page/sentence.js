@@ -38,8 +38,8 @@ function crossing(crossed, view, words) {
   );
   if (!last) return "";
   const on = onDay(last.time, view.step, view.now, words);
-  const key = `${last.a === "close" ? "close" : "average"}_crossed_${last.up ? "above" : "below"}`;
-  return words.t(key, { average: averageWords(50, view, words), on });
+  const [line, side] = [last.a === "close" ? "close" : "average", last.up ? "above" : "below"];
+  return words.t(`crossed_${line}_${side}`, { average: averageWords(50, view, words), on });
 }
 
 function averageWords(window, { interval }, words) {

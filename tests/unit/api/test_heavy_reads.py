@@ -26,6 +26,7 @@ from tests.support.processes import DEADLINE
 
 HEAVY: Final = (
     "/BRLBTC/candles?interval=1m",
+    "/BRLBTC/chart.svg?interval=1m&range=100h",
     "/BRLBTC/anomalies?interval=1m",
     "/BRLBTC/gaps?interval=1m",
     "/BRLBTC/mms?interval=1m&range=20",
@@ -33,6 +34,7 @@ HEAVY: Final = (
 )
 LIGHT: Final = (
     "/BRLBTC/candles",
+    "/BRLBTC/chart.svg",
     "/BRLBTC/anomalies",
     "/BRLBTC/gaps",
     "/BRLBTC/mms?range=20",

@@ -32,10 +32,10 @@ export default {
   average_3h: "average of {window} candles of 3 hours",
   average_15m: "average of {window} candles of 15 minutes",
   average_1m: "average of {window} candles of 1 minute",
-  average_crossed_above: "; the {average} crossed above it {on}",
-  average_crossed_below: "; the {average} crossed below it {on}",
-  close_crossed_above: "; it crossed above that {on}",
-  close_crossed_below: "; it crossed below that {on}",
+  crossed_average_above: "; the {average} crossed above it {on}",
+  crossed_average_below: "; the {average} crossed below it {on}",
+  crossed_close_above: "; it crossed above that {on}",
+  crossed_close_below: "; it crossed below that {on}",
   stale_since: "Nothing newer has arrived for {age}: see when it was last checked.",
 
   // The chart, the legend, the table

@@ -32,10 +32,10 @@ export default {
   average_3h: "média de {window} candles de 3 horas",
   average_15m: "média de {window} candles de 15 minutos",
   average_1m: "média de {window} candles de 1 minuto",
-  average_crossed_above: "; a {average} cruzou essa média para cima {on}",
-  average_crossed_below: "; a {average} cruzou essa média para baixo {on}",
-  close_crossed_above: "; o preço cruzou essa média para cima {on}",
-  close_crossed_below: "; o preço cruzou essa média para baixo {on}",
+  crossed_average_above: "; a {average} cruzou essa média para cima {on}",
+  crossed_average_below: "; a {average} cruzou essa média para baixo {on}",
+  crossed_close_above: "; o preço cruzou essa média para cima {on}",
+  crossed_close_below: "; o preço cruzou essa média para baixo {on}",
   stale_since: "Nada mais novo chegou há {age}: veja quando foi a última verificação.",
 
   // The chart, the legend, the table
