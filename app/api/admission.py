@@ -28,7 +28,7 @@ HEALTH: Final = ("/health", "/healthz", "/readyz")
 
 _COLLECT: Final = "/collect-once/"
 
-_UNKEYED: Final = ("/", "/docs", "/openapi.json")
+UNKEYED: Final = ("/", "/docs", "/openapi.json")
 """What needs no key to read, though reads do: a browser opens it, and there are no data in it."""
 
 
@@ -103,7 +103,7 @@ class Admission:
         self._open = self._access.reads_are_open and not self._origins
         roots = {"", settings.root_path}
         self._health = frozenset(root + path for root in roots for path in HEALTH)
-        self._unkeyed = frozenset(root + path for root in roots for path in _UNKEYED)
+        self._unkeyed = frozenset(root + path for root in roots for path in UNKEYED)
         self._loaded = tuple(root + path for root in roots for path in ("/docs/", "/page/"))
         self._collect = tuple(root + _COLLECT for root in roots)
         reads = [] if rate is None else [("default", rate)]

@@ -71,12 +71,12 @@ def is_large(body: bytes) -> bool:
     return len(body) >= LARGE
 
 
-def gzipped(headers: RawHeaders, body: bytes) -> tuple[RawHeaders, bytes]:
+def gzipped(headers: RawHeaders, body: bytes, level: int = _LEVEL) -> tuple[RawHeaders, bytes]:
     """The headers and the body for a client that accepts gzip; a small body stays as it is."""
     headers = [_weak(header) if header[0] == b"etag" else header for header in headers]
     if len(body) < LEAST:
         return headers, body
-    packed = gzip.compress(body, _LEVEL, mtime=0)
+    packed = gzip.compress(body, level, mtime=0)
     kept = [header for header in headers if header[0] != b"content-length"]
     length = (b"content-length", b"%d" % len(packed))
     return [*kept, length, (b"content-encoding", b"gzip")], packed
@@ -90,7 +90,8 @@ def _weak(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 class Compression:
     """Compresses replies that are text and come in one piece.
 
-    A part of a file (206) stays as it is: its range counts the bytes of the file.
+    A part of a file (206) stays as it is: its range counts the bytes of the file. So does what a
+    route has compressed itself.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -118,6 +119,7 @@ class Compression:
                 if not any(name == VARY[0] for name, _ in headers):
                     headers.append(VARY)
                 packs = accepted and start["status"] != HTTPStatus.PARTIAL_CONTENT
+                packs = packs and not any(name == b"content-encoding" for name, _ in headers)
                 if packs and is_large(body):
                     headers, body = await asyncio.to_thread(gzipped, headers, body)
                 elif packs:

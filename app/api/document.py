@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from app.api.admission import HEALTH
+from app.api.admission import HEALTH, UNKEYED
 from app.api.context import Context
 from app.api.documented import COMPONENTS, problem_reply
 from app.api.errors import FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED, Answer
@@ -31,6 +31,7 @@ _KEY: Final = {
 }
 
 TAGS: Final = [
+    {"name": "Start", "description": "A page to look at, and the addresses to begin with."},
     {
         "name": "Series",
         "description": "Averages and candles of each pair: what is stored, what is missing, and "
@@ -79,7 +80,7 @@ def _secure(method: str, path: str, operation: dict[str, Any], context: Context)
     """Say whether a request needs a key; see `app.api.admission`."""
     settings = context.runtime.settings
     reads = method == "get"
-    if path in HEALTH or (reads and settings.read_access == "open"):
+    if path in (*HEALTH, *UNKEYED) or (reads and settings.read_access == "open"):
         return
     operation["security"] = [{"key": []}]
     if not reads and settings.collects_without_key:

@@ -9,11 +9,52 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app import __version__
+
 
 class Reply(BaseModel):
     """The base of every reply: immutable."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class Index(Reply):
+    """The addresses to begin with; those of series and prices name what is served first."""
+
+    name: str
+    version: str
+    page: str = Field(description="This address: the page, for a client that prefers HTML.")
+    pairs: str
+    latest: str
+    averages: str
+    candles: str
+    gaps: str
+    chart: str
+    history: str
+    symbols: str
+    stream: str
+    health: str
+    docs: str | None = Field(default=None, description="Absent without the setting DOCS.")
+    openapi: str | None = Field(default=None, description="Absent without the setting DOCS.")
+
+
+INDEX_EXAMPLE: Final = {
+    "name": "MMS API",
+    "version": __version__,
+    "page": "/",
+    "pairs": "/pairs",
+    "latest": "/latest?interval=1d",
+    "averages": "/BRLBTC/mms?range=20&interval=1d",
+    "candles": "/BRLBTC/candles?interval=1d",
+    "gaps": "/BRLBTC/gaps?interval=1d",
+    "chart": "/BRLBTC/chart.svg?interval=1d",
+    "history": "/history/BTC",
+    "symbols": "/supported-symbols",
+    "stream": "/stream",
+    "health": "/health",
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+}
 
 
 class AveragePoint(Reply):

@@ -91,6 +91,15 @@ def prefers_html(accept: Sequence[str]) -> bool:
     return _weight("text/html", ranges) > _weight(MEDIA_TYPES[Format.JSON], ranges)
 
 
+def preferred_languages(lines: Sequence[str]) -> list[str]:
+    """The language tags of these lines of Accept-Language (RFC 9110, 12.5.4), the best one first.
+
+    They are in lower case. A tag with a weight of 0 is left out.
+    """
+    weights = _ranges(", ".join(lines))
+    return sorted((tag for tag in weights if weights[tag] > 0), key=lambda tag: -weights[tag])
+
+
 def format_of(request: Request, formats: Sequence[Format] = ANY) -> Format:
     """The format that the request's Accept asks for. Raises NotAcceptable, which lists `formats`.
 
@@ -129,10 +138,17 @@ async def _events(request: Request) -> None:
     require("text/event-stream", request)
 
 
-def require(media_type: str, request: Request) -> None:
-    """Raise NotAcceptable for a client that does not accept the only type that there is."""
+def require(media_type: str, request: Request, other: str = "") -> None:
+    """Raise NotAcceptable for a client that does not accept the type, which is the only one.
+
+    `other` is one that it would have got, had it preferred that.
+    """
     lines = ", ".join(request.headers.getlist("accept"))
     if lines.strip(" \t,") and _weight(media_type, _ranges(lines)) <= 0:
+        if other:
+            raise NotAcceptable(
+                f"Accept names no format of this reply: use {media_type}, {other} or */*."
+            )
         raise NotAcceptable(_only(media_type))
 
 

@@ -43,6 +43,14 @@ def how_to_run(
     return f"{start} {arguments}".rstrip()
 
 
+def without_chart(environment: Mapping[str, str] = os.environ) -> str:
+    """What the page lacks without the library of its chart, and how to get it where one can."""
+    lacking = "\nThe page shows pictures: the library that draws its chart is not here"
+    if environment.get(FRONT) != "make":
+        return f"{lacking}.\n"  # it would have to be in the package
+    return f"{lacking}. It comes from npm; start again then:\n  $ make chart\n"
+
+
 def option(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """What an operator adds to the command that was typed, to give it this option."""
     return f"ARGS={name}" if environment.get(FRONT) == "make" else name

@@ -27,7 +27,7 @@ from app import serve
 from app.api.routes.page import has_chart
 from app.commands import command, output
 from app.core.errors import ConfigurationError
-from app.core.how_to_run import how_to_run
+from app.core.how_to_run import how_to_run, without_chart
 from app.core.market import Interval, Series
 from app.core.setting_sources import SUFFIX
 from app.core.settings import Settings, load_settings
@@ -149,7 +149,7 @@ def show(base_url: str, settings: Settings, sights: Sights) -> None:
     output.line(f"""
 Worth opening:
 {listed}
-{_lacking()}{_repairing(sights, missing)}
+{'' if has_chart() else without_chart()}{_repairing(sights, missing)}
 An example:
   $ curl '{url}'
   {_answer(url)}
@@ -179,16 +179,6 @@ def _addresses(
         f"spot prices, the newest first; one jumped by {SPIKE * 100 - 100:.0f} %",
     )
     yield f"/anomaly/{symbol}", f"that jump, for {SPIKE_SECONDS // 60} minutes"
-
-
-def _lacking() -> str:
-    """What the page lacks, and how to get it."""
-    if has_chart():
-        return ""
-    return f"""
-The page shows pictures until it has the library of its chart, which comes from npm:
-  $ {how_to_run("chart")}
-"""
 
 
 def _repairing(sights: Sights, missing: frozenset[int]) -> str:

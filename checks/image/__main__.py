@@ -26,7 +26,7 @@ from checks.engine import PODMAN_TOOLS, Engine
 from checks.image import build, context, entries, figures, layers, rig, secrets, served
 from checks.report import FAILED, NOT_RUN, CannotCheckError, Report
 
-_SOFTWARE = "pip|pip3|gcc|cc|c++|g++|make|ld|as|cargo|git|curl|wget"
+_SOFTWARE = "pip|pip3|node|npm|npx|corepack|gcc|cc|c++|g++|make|ld|as|cargo|git|curl|wget"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

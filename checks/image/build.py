@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +57,9 @@ def build(engine: Engine, folder: Path, context: Context, base: Base) -> str:
     if engine.is_docker:
         command = ["docker", "build", "--tag", TAG, *words, str(context.folder)]
     else:
-        wheels, configuration = _wheelhouse(engine, folder, base)
         # The packages come from the host, verified by the same hashes there and in the build. So
-        # the build has no network, whatever index and certificates the host's pip uses.
-        mounts = [f"{wheels}:/wheels:ro", f"{configuration}:/etc/pip.conf:ro"]
+        # the build has no network, whatever index and certificates the host's pip and npm use.
+        mounts = [*_wheelhouse(engine, folder, base), *_npm_cache(folder)]
         volumes = [word for mount in mounts for word in ("--volume", mount)]
         command = ["buildah", "build", "--pull=never", "--network=none", "--tag", TAG]
         command += [*volumes, *words, str(context.folder)]
@@ -67,8 +67,8 @@ def build(engine: Engine, folder: Path, context: Context, base: Base) -> str:
     return str(engine.inspect("image", TAG)["Id"])
 
 
-def _wheelhouse(engine: Engine, folder: Path, base: Base) -> tuple[Path, Path]:
-    """The pinned wheels for the base's Python in a folder, and the pip.conf that points to it."""
+def _wheelhouse(engine: Engine, folder: Path, base: Base) -> list[str]:
+    """Mounts: the pinned wheels for the base's Python, and the pip.conf that points to them."""
     wheels = folder / "wheels"
     code = "import json, sys; print(json.dumps(sys.version_info[:2]))"
     done = engine.must("run", "--rm", "--network", "host", base.name, "python", "-c", code)
@@ -81,8 +81,27 @@ def _wheelhouse(engine: Engine, folder: Path, base: Base) -> tuple[Path, Path]:
     command += ["--disable-pip-version-check", "--no-deps"]
     command += ["--require-hashes", "--only-binary", ":all:"]
     command += ["--python-version", version, "--implementation", "cp", *platforms]
-    command += ["--requirement", str(ROOT / "requirements.txt"), "--dest", str(wheels)]
+    command += ["--dest", str(wheels), "--requirement", str(ROOT / "requirements.txt")]
+    command += ["--requirement", str(ROOT / "requirements" / "node.txt")]
     commands.must(command, timeout=600.0)
     configuration = folder / "pip.conf"
     configuration.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
-    return wheels, configuration
+    return [f"{wheels}:/wheels:ro", f"{configuration}:/etc/pip.conf:ro"]
+
+
+def _npm_cache(folder: Path) -> list[str]:
+    """Mounts: what `make chart` fetches, in npm's cache, and the .npmrc that points to it."""
+    copy, cache = folder / "npm-copy", folder / "npm"
+    for name in ("scripts", "requirements"):
+        shutil.copytree(ROOT / name, copy / name, dirs_exist_ok=True)
+    (copy / "app" / "api" / "page").mkdir(parents=True, exist_ok=True)
+    fetch, environment = ["sh", "scripts/chart.sh"], {"npm_config_cache": str(cache)}
+    commands.must(fetch, folder=copy, environment=environment, timeout=600.0)
+    lines = ["offline=true", "cache=/npm", "logs-max=0"]
+    if shutil.which("npm"):  # which may have a mirror: in the cache all is under its address
+        registry = commands.must(["npm", "config", "get", "registry"], folder=copy)
+        lines.append(f"registry={registry.strip()}")
+    configuration = folder / "npmrc"
+    configuration.write_text("\n".join([*lines, ""]))
+    # It cannot be read-only: npm writes into its cache when it reads, or else finds nothing.
+    return [f"{cache}:/npm", f"{configuration}:/build/chart/.npmrc:ro"]

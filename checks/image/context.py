@@ -28,6 +28,8 @@ PLANTED: Final = (
     "app/.env",
     "app/id_rsa",
     "app/api/docs/.env",
+    "app/api/page/library/LICENSE",
+    "app/api/page/library/lightweight-charts.js",
     "app/data/mms.db",
     "app/core/settings.py.bak",
     "app/db/migrations/versions/notes.txt",

@@ -107,14 +107,20 @@ class Rig:
 
 def get(port: int, path: str, name: str = "127.0.0.1", method: str = "GET") -> int | None:
     """The status of one request on this machine under a name; None where nobody answers."""
+    return ask(port, path, {"Host": name}, method)[0]
+
+
+def ask(
+    port: int, path: str, headers: Mapping[str, str], method: str = "GET"
+) -> tuple[int | None, bytes]:
+    """The status and the body of one request on this machine; None where nobody answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request(method, path, headers={"Host": name})
+        connection.request(method, path, headers=dict(headers))
         reply = connection.getresponse()
-        reply.read()
-        return reply.status
+        return reply.status, reply.read()
     except (OSError, http.client.HTTPException):
-        return None
+        return None, b""
     finally:
         connection.close()
 

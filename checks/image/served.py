@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import Final
 
+from checks.image.context import ROOT
 from checks.image.load import Readers
-from checks.image.rig import MEMORY, NAME, UID, Rig, free_port, get
+from checks.image.rig import MEMORY, NAME, UID, Rig, ask, free_port, get
 from checks.report import Report
 
 READERS: Final = 32
@@ -36,6 +38,7 @@ def prove(rig: Rig, report: Report, volume: str) -> None:
         _health(rig, report, api)
         _names(report, port)
         _closed(report, port)
+        _page(report, port)
         _rights(rig, report, api)
         _load(rig, report, api, port)
         _end(rig, report, api, port)
@@ -73,6 +76,27 @@ def _closed(report: Report, port: int) -> None:
     asked = [("POST", "/collect-once/BTC"), ("GET", "/docs"), ("GET", "/openapi.json")]
     statuses = [get(port, path, NAME, method) for method, path in asked]
     report.equal("POST, /docs, /openapi.json", statuses, [403, 404, 404])
+
+
+def _page(report: Report, port: int) -> None:
+    """A browser gets the page and all that it loads, with the pinned library of the chart."""
+    status, page = ask(port, "/", {"Host": NAME, "Accept": "text/html"})
+    loaded = re.findall(r'(?:src|href)="(/page/[^"]+)"', page.decode())
+    replies = [ask(port, path, {"Host": NAME}) for path in loaded]
+    wrong = [path for path, (code, _) in zip(loaded, replies, strict=True) if code != 200]
+    report.check(
+        "the page", status == 200 and bool(loaded) and not wrong, wrong or f"{len(loaded)} files"
+    )
+    pinned = json.loads((ROOT / "requirements" / "npm" / "package.json").read_text())
+    version = pinned["dependencies"]["lightweight-charts"]
+    library = b"".join(
+        content for path, (_, content) in zip(loaded, replies, strict=True) if "/library/" in path
+    )
+    report.check(
+        "its chart's library",
+        f"Lightweight Charts\u2122 v{version}\n".encode() in library,
+        f"{version}, {len(library)} bytes",
+    )
 
 
 def _rights(rig: Rig, report: Report, api: str) -> None:

@@ -34,6 +34,8 @@ BUILT_FROM: Final = (
     "Dockerfile",
     ".dockerignore",
     "requirements.txt",
+    "requirements/node.txt",
+    "requirements/npm",
     "app",
     "infra/image",
 )

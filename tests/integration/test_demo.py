@@ -56,7 +56,8 @@ def shown(folder: Path, **changes: str) -> str:
     few = {"ALLOWED_PAIRS": "BRLETH", "HISTORY_DAYS": "3"}
     with process(folder, "-m", "app.processes.demo", **few, **changes) as demo:
         text = complete(demo)
-        assert len(addresses(text)) == 6, text
+        assert len(addresses(text)) == 7, text
+        assert "the page" in next(iter(addresses(text).values()))
         for address in addresses(text):
             reply(address)
         stop(demo)

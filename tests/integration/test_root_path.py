@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -80,7 +81,16 @@ def test_every_address_works_and_is_named_under_the_path(
 
         for path in ("/pairs", "/readyz", "/BRLBTC/mms?range=20", "/history/1%2F2%20%24x"):
             assert get(path).status_code == 200, path
-        assert get("/").headers["location"] == "/api/mms/docs"
+        # What the page loads, with and without the slash at the end; and what the index names.
+        for path in ("", "/"):
+            page = client.get(f"{base}{path}", headers={"Accept": "text/html"}).text
+            loaded = re.findall(r'(?:href|src)="(/[^"]*)"', html.unescape(page))
+            assert all(address.startswith("/api/mms/") for address in loaded)
+            for address in loaded:
+                assert client.get(base.join(address)).status_code == 200, address
+        for name, address in get("/").json().items():
+            if name not in ("name", "version", "stream"):
+                assert client.get(base.join(address)).status_code == 200, address
         # What the page of the documentation loads, and where it sends requests.
         for address in re.findall(r'(?:href|src)="([^"]*)"', get("/docs").text):
             assert client.get(httpx.URL(f"{base}/docs").join(address)).status_code == 200, address

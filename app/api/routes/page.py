@@ -15,24 +15,34 @@ from functools import cache
 from hashlib import blake2b
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from app import __version__
-from app.api.compression import VARY
+from app.api.compression import VARY, accepts_gzip, gzipped
 from app.api.context import Context
-from app.api.negotiation import MEDIA_TYPES, prefers_html, require
+from app.api.documented import conditional_replies, problems
+from app.api.models import INDEX_EXAMPLE, Index
+from app.api.negotiation import MEDIA_TYPES, preferred_languages, prefers_html, require
+from app.api.parameters import ContextDep, IfNoneMatch
 from app.api.queries import NOTHING
 from app.api.reply_headers import POLICY
-from app.api.responses import TaggedReply, conditional_response, file_reply, tagged_reply
+from app.api.responses import (
+    JsonBytes,
+    TaggedReply,
+    conditional_response,
+    file_reply,
+    tagged_reply,
+)
 from app.core.market import Interval
 from app.domain import rendering
 from app.domain.tables import Format
+
+router = APIRouter(tags=["Start"], default_response_class=JsonBytes)
 
 PAGE_POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -44,21 +54,38 @@ LIBRARY: Final = "library/lightweight-charts.js"
 
 _FOLDER: Final = Path(__file__).parents[1] / "page"
 _INDEX: Final = "index.html"
+_HTML: Final = "text/html"
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_LONGEST: Final = 200
-"""Characters of an Accept-Language that are read."""
+_KEPT: Final = "public, max-age=31536000, immutable"
+_VARY: Final = (VARY[0], VARY[1] + b", Accept-Language")
+_BEST: Final = 9
+"""The level of gzip of a file, which is compressed once."""
 
-_NO_SCRIPT: Final = {
-    "en": '<p>Without JavaScript there is a picture, and <a href="{pairs}">what is served</a>.</p>'
-    '<img src="{picture}" alt="The newest candles and their averages">',
-    "pt-BR": '<p>Sem JavaScript há uma imagem, e <a href="{pairs}">o que é servido</a>.</p>'
-    '<img src="{picture}&amp;lang=pt-BR" alt="Os candles mais novos e as suas médias">',
+_ENGLISH: Final = "en"
+_PORTUGUESE: Final = "pt-BR"
+_DOCUMENTATION: Final = {
+    _ENGLISH: ' <a href="{root}/docs">Every request</a> can be tried out.',
+    _PORTUGUESE: ' <a href="{root}/docs">Todas as requisições</a> podem ser testadas.',
 }
-_KEPT: Final = (b"cache-control", b"public, max-age=31536000, immutable")
+_NO_SCRIPT: Final = {
+    _ENGLISH: "<p>Without JavaScript there is a picture of {pair}, and "
+    '<a href="{root}/pairs">what is served</a>.{documentation}</p>'
+    '<img src="{picture}&amp;lang=en" alt="Candles and averages of {pair}">',
+    _PORTUGUESE: "<p>Sem JavaScript há uma imagem de {pair}, e "
+    '<a href="{root}/pairs">o que é servido</a>.{documentation}</p>'
+    '<img src="{picture}&amp;lang=pt-BR" alt="Candles e médias de {pair}">',
+}
+
+
+class _Asset(NamedTuple):
+    """A file that the page loads: as it is, and in gzip."""
+
+    plain: TaggedReply
+    packed: TaggedReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +93,22 @@ class _Assets:
     """What the page loads, by name, and the hash of all of it."""
 
     hash: str
-    files: Mapping[str, TaggedReply]
+    files: Mapping[str, _Asset]
     template: string.Template
 
 
 @cache
 def _assets() -> _Assets:
-    """The files, read once."""
+    """The files, read and compressed once."""
     paths = sorted(path for path in _FOLDER.rglob("*") if path.suffix in _TYPES)
     digest = blake2b(digest_size=8)
     files = {}
     for path in paths:
         name, body = path.relative_to(_FOLDER).as_posix(), path.read_bytes()
         digest.update(f"{name} {len(body)}\n".encode() + body)
-        files[name] = file_reply(body, _TYPES[path.suffix])
+        plain = file_reply(body, _TYPES[path.suffix])
+        headers, packed = gzipped(plain.headers, body, _BEST)
+        files[name] = _Asset(plain, TaggedReply(headers, packed, plain.tag))
     template = string.Template((_FOLDER / _INDEX).read_text())
     return _Assets(digest.hexdigest(), files, template)
 
@@ -89,21 +118,36 @@ def has_chart() -> bool:
     return (_FOLDER / LIBRARY).is_file()
 
 
-async def _root(request: Request) -> Response:
-    held = request.headers.get("if-none-match")
+def _documented() -> dict[int | str, dict[str, object]]:
+    replies = conditional_replies("The addresses to begin with.", Index, INDEX_EXAMPLE)
+    page = {"schema": {"type": "string"}, "example": "<!DOCTYPE html>"}
+    replies[200]["content"][_HTML] = page
+    return replies
+
+
+@router.get(
+    "/",
+    operation_id="getIndex",
+    summary="The page for people; the addresses for programs",
+    responses={**_documented(), **problems()},
+)
+async def index(request: Request, context: ContextDep, held: IfNoneMatch) -> Response:
+    """A client that prefers HTML, as browsers do, gets a page that draws what the API serves.
+
+    Any other gets the addresses to begin with; those of series are for the first served pair.
+    """
     if not prefers_html(request.headers.getlist("accept")):
-        require(MEDIA_TYPES[Format.JSON], request)
+        require(MEDIA_TYPES[Format.JSON], request, other=_HTML)
         NOTHING.read(request.scope["query_string"])
-        return conditional_response(_index(request), held)
-    response = conditional_response(_page(request), held)
+        return conditional_response(_addresses(request, context), held)
+    response = conditional_response(_page(request, context), held)
     # A 304 has it, too: a browser may put the headers of a 304 in the place of those that it keeps.
     response.raw_headers.append((POLICY[0], PAGE_POLICY))
     return response
 
 
-def _index(request: Request) -> TaggedReply:
+def _addresses(request: Request, context: Context) -> TaggedReply:
     """The addresses to begin with."""
-    context: Context = request.state.context
     settings, root = context.runtime.settings, request.scope.get("root_path", "")
     pair = quote(settings.allowed_pairs[0].legacy, safe="")
     symbol = quote(settings.allowed_symbols[0].symbol, safe="")
@@ -133,69 +177,58 @@ def _interval(context: Context) -> Interval:
     return Interval.DAY if Interval.DAY in intervals else intervals[0]
 
 
-def _page(request: Request) -> TaggedReply:
+def _page(request: Request, context: Context) -> TaggedReply:
     """The page in the language of the request."""
-    context: Context = request.state.context
     assets, root = _assets(), escape(request.scope.get("root_path", ""))
     folder, language = f"{root}/page/{assets.hash}", _language(request)
-    pair = context.runtime.settings.allowed_pairs[0]
+    pair, interval = context.runtime.settings.allowed_pairs[0], _interval(context)
     modules = sorted(name for name in assets.files if name.endswith(".js"))
-    picture = f"{root}/{quote(pair.legacy, safe='')}/chart.svg?interval={_interval(context)}"
+    documentation = _DOCUMENTATION[language].format(root=root) if context.has_docs else ""
     text = assets.template.substitute(
         lang=language,
         root=root,
         assets=folder,
         chart="library" if LIBRARY in assets.files else "picture",
         pair=escape(pair.legacy),
-        interval=_interval(context),
+        interval=interval,
         modules="\n".join(f'<link rel="modulepreload" href="{folder}/{name}">' for name in modules),
-        noscript=_NO_SCRIPT[language].format(picture=picture, pairs=f"{root}/pairs"),
+        noscript=_NO_SCRIPT[language].format(
+            root=root,
+            pair=escape(pair.symbol),
+            picture=f"{root}/{quote(pair.legacy, safe='')}/chart.svg?interval={interval}",
+            documentation=documentation,
+        ),
     )
     reply = file_reply(text.encode(), "text/html; charset=utf-8")
     headers = [_VARY if name == VARY[0] else (name, value) for name, value in reply.headers]
     return reply._replace(headers=headers)
 
 
-_VARY: Final = (VARY[0], VARY[1] + b", Accept-Language")
-
-
 def _language(request: Request) -> str:
     """The language of the page: the one in its address, else the one that the browser prefers."""
-    asked = request.query_params.get("lang")
-    if asked is not None:
-        return _spoken(asked)
-    languages = request.headers.get("accept-language", "")[:_LONGEST].split(",")
-    weights = [_weight(each) for each in languages]
-    preferred = max(range(len(languages)), key=lambda i: weights[i])
-    return _spoken(languages[preferred])
+    accepted = preferred_languages(request.headers.getlist("accept-language"))
+    tags = [request.query_params.get("lang", "").lower(), *accepted]
+    return next((spoken for tag in tags if (spoken := _spoken(tag))), _ENGLISH)
 
 
-def _spoken(tag: str) -> str:
-    """Portuguese for any tag of it, else English."""
-    return "pt-BR" if tag.strip().lower().partition("-")[0] == "pt" else "en"
-
-
-def _weight(language: str) -> float:
-    """The weight of an item of Accept-Language (RFC 9110, 12.5.4); 0 for what is none."""
-    _, _, parameter = language.replace(" ", "").partition(";q=")
-    try:
-        return float(parameter or 1)
-    except ValueError:
-        return 0.0
+def _spoken(tag: str) -> str | None:
+    """The page's language for a tag, Portuguese for any of it; None where it has none."""
+    return {"pt": _PORTUGUESE, "en": _ENGLISH}.get(tag.partition("-")[0])
 
 
 async def _asset(request: Request) -> Response:
     assets = _assets()
-    reply = assets.files.get(request.path_params["name"])
-    if reply is None:
+    asset = assets.files.get(request.path_params["name"])
+    if asset is None:
         raise HTTPException(404)
+    codings = ",".join(request.headers.getlist("accept-encoding")).encode("latin-1")
+    reply = asset.packed if accepts_gzip(codings) else asset.plain
     response = conditional_response(reply, request.headers.get("if-none-match"))
+    # Under another hash, a deployment is under way: a page of the other version asks. What it gets
+    # is not kept.
     if request.path_params["hash"] == assets.hash:
-        response.headers["cache-control"] = _KEPT[1].decode()
+        response.headers["cache-control"] = _KEPT
     return response
 
 
-ROUTES: Final = (
-    Route("/", _root),
-    Route("/page/{hash}/{name:path}", _asset),
-)
+ROUTES: Final = (Route("/page/{hash}/{name:path}", _asset),)

@@ -15,12 +15,24 @@ from pydantic import TypeAdapter
 from app.api.errors import ANSWERS, FORBIDDEN, FROM_THE_EDGE, NOT_FOUND, UNAUTHORIZED
 from app.api.models import Problem
 from app.api.negotiation import MEDIA_TYPES, SVG
-from app.api.routes import anomalies, averages, chart, gaps, health, latest, pairs, prices, records
+from app.api.routes import (
+    anomalies,
+    averages,
+    chart,
+    gaps,
+    health,
+    latest,
+    page,
+    pairs,
+    prices,
+    records,
+)
 from app.core.market import DAY
 from app.domain.tables import Format
 from tests.support.api import NOW, Answer, Client, FakePrices, FakeRuntime, load, serving
 
 PATHS = {
+    "/": "getIndex",
     "/{pair}/mms": "getAverages",
     "/{pair}/mms.csv": "getAveragesCsv",
     "/{pair}/candles": "getCandles",
@@ -88,7 +100,7 @@ def test_exactly_the_addresses_of_the_contract_are_there(
 
 MODELS = {
     (route.path_format, str(status)): said.get("model")
-    for module in (anomalies, averages, chart, gaps, health, latest, pairs, prices, records)
+    for module in (anomalies, averages, chart, gaps, health, latest, page, pairs, prices, records)
     for route in module.router.routes
     if isinstance(route, APIRoute)
     for status, said in route.responses.items()
@@ -113,7 +125,7 @@ def test_every_reply_has_an_example_that_is_what_its_model_says(
             headers = reply.get("headers", {}).values()
             assert all("example" in resolved(document, header) for header in headers)
             for kind, content in reply.get("content", {}).items():
-                if kind in {*OTHER_FORMATS, "text/event-stream", SVG}:
+                if kind in {*OTHER_FORMATS, "text/event-stream", "text/html", SVG}:
                     assert content["example"]
                     continue
                 if kind != "application/problem+json":
@@ -278,7 +290,7 @@ def test_the_operations_stand_in_reading_order(
     document: dict[str, Any], operations: dict[str, dict[str, Any]]
 ) -> None:
     tags = {tag["name"]: tag["description"] for tag in document["tags"]}
-    assert list(tags) == ["Series", "Prices", "Stream", "Health"]
+    assert list(tags) == ["Start", "Series", "Prices", "Stream", "Health"]
     assert all(tags.values())
     assert {tag for operation in operations.values() for tag in operation["tags"]} == tags.keys()
 
@@ -323,7 +335,7 @@ def test_a_browser_that_holds_a_file_of_the_documentation_gets_it_once(
 
 
 def test_without_documentation_nothing_is_at_its_addresses_and_nothing_leads_there() -> None:
-    paths = ("/", "/docs", "/docs/start.js", "/docs/swagger-ui.css", "/openapi.json")
+    paths = ("/docs", "/docs/start.js", "/docs/swagger-ui.css", "/openapi.json")
     with serving(FakeRuntime(), docs="off") as client:
         for path in paths:
             for method in ("GET", "HEAD", "POST"):

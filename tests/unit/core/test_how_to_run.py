@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.how_to_run import FRONT, how_to_run
+from app.core.how_to_run import FRONT, how_to_run, without_chart
 from app.core.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,6 +44,13 @@ def test_a_command_is_named_as_it_is_typed_here(
     assert how_to_run(command, arguments, {FRONT: "image"}) == image
 
 
+def test_how_to_get_the_chart_is_said_where_one_can_get_it() -> None:
+    assert without_chart({FRONT: "make"}).endswith("start again then:\n  $ make chart\n")
+    for other in ({}, {FRONT: "mms"}, {FRONT: "image"}):
+        assert "pictures" in without_chart(other)
+        assert "make" not in without_chart(other)
+
+
 def test_the_front_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FRONT, "make")
     assert load_settings(env_file=None).port == 8000
@@ -65,4 +72,5 @@ def test_no_message_names_a_target_of_make() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words = re.findall(r"\bmake ([a-z][\w-]*)", node.value)
                 named += [f"{path.name}: make {word}" for word in words if word in TARGETS]
-    assert named == ["scheduled.py: make run_local"]  # the docstring of a module
+    # The second is the docstring of a module.
+    assert named == ["how_to_run.py: make chart", "scheduled.py: make run_local"]
