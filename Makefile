@@ -54,7 +54,7 @@ MAKEOVERRIDES :=
 	keys sandbox test-local test_local test lint format check drills check-all bench reliability mutation fuzz \
 	topology-check lock clean ready-run ready-dev ready-checks image image-check run_in_docker compose-check sheet-check ready-ship \
 	ready-rehearsal ready-audit infra-check infra-rehearse infra-plan infra-apply image-publish image-scan \
-	deploy audit programs clients-check chart
+	deploy audit programs clients-check chart screenshots
 
 help: ## List these targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z_-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -214,6 +214,11 @@ audit: ready-audit ## Judge the workflows, the whole history, and the pinned pac
 
 programs: ## Install the system programs that the larger checks need (Debian, Ubuntu; ARGS=sheet: LibreOffice too)
 	@sh scripts/programs.sh $(ARGS)
+
+screenshots: ready-dev ## Take the pictures of the page in docs/images anew (needs chromium)
+	@sh scripts/chart.sh
+	@MMS_TEST_REQUIRE=chart,chromium MMS_SCREENSHOTS=docs/images \
+		$(PY) -m pytest -q tests/integration/test_page_pictures.py
 
 clients-check: ready-dev ## Generate clients in Python and TypeScript, and use them against the demo
 	@sh scripts/tools.sh clients

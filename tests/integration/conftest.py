@@ -43,3 +43,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         absent("chart", "the chart's library is not there (make chart)")
     with sights(tmp_path_factory.mktemp("site")) as seen, serving(seen) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The code of axe-core, which judges how accessible a page is."""
+    from tests.support.sights import AXE
+
+    if not AXE.is_file():
+        absent("axe", "axe-core is not there (make install)")
+    return AXE.read_text("utf-8")

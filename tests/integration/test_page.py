@@ -15,6 +15,7 @@ from tests.support.browser import Pixels, pixels
 from tests.support.page import (
     Legend,
     Marks,
+    area,
     colour,
     english,
     has,
@@ -70,9 +71,7 @@ def test_candles_averages_and_volume_are_drawn_without_a_complaint(
 ) -> None:
     with looking(browser, f"{site.url}/") as visit:
         shades = [colour(visit.page, name) for name in ("--up", "--down", "--volume", *LINES)]
-        until_seen(
-            visit.page, lambda seen: all(np.count_nonzero(has(seen, each)) > 50 for each in shades)
-        )
+        until_seen(visit.page, lambda seen: all(area(has(seen, each)) > 50 for each in shades))
         assert visit.problems == []
 
 
@@ -167,7 +166,7 @@ def test_a_revision_is_marked_at_its_candle_and_told_with_both_values(
         middle = int(place * picture.shape[1])
         around = slice(middle - 12, middle + 12)
         top = int(np.flatnonzero(candles[:, around].any(axis=1))[0])
-        assert np.count_nonzero(has(picture[:top, around], mark)) > 30
+        assert area(has(picture[:top, around], mark)) > 30
         expect(page.locator("#events .revision")).to_contain_text(f"from {old} to {new}")
 
 

@@ -36,6 +36,11 @@ _LEGEND: Final = """
     };
 }
 """
+_JUDGE: Final = """
+async () => (await axe.run()).violations
+    .filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(" ")}`)
+"""
 _COLOUR: Final = "name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()"
 _MATCHES: Final = 6
 """How far a colour may be off: screens of different depth round differently."""
@@ -60,8 +65,11 @@ def looking(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
 
 
 def complete(page: Page) -> None:
-    """Wait until the page has loaded what it shows."""
+    """Wait until the page shows all that it loads at first, follows what is new, and is at rest."""
     expect(page.locator("#foot a").first).to_be_visible()
+    expect(page.locator("#live")).not_to_be_empty()
+    expect(page.locator("#series")).not_to_have_class("waiting")
+    page.evaluate("() => Promise.all(document.getAnimations().map((each) => each.finished))")
 
 
 def legend(page: Page) -> Legend:
@@ -97,6 +105,11 @@ def colour(page: Page, name: str) -> tuple[int, ...]:
 def over(above: tuple[int, ...], below: tuple[int, ...], opacity: float) -> tuple[int, ...]:
     """The colour of one that lets another one through."""
     return tuple(round(opacity * a + (1 - opacity) * b) for a, b in zip(above, below, strict=True))
+
+
+def area(marks: Marks) -> int:
+    """How many pixels are marked."""
+    return int(np.count_nonzero(marks))
 
 
 def chart(page: Page) -> Pixels:
@@ -136,3 +149,13 @@ def until_seen(page: Page, condition: Callable[[Pixels], bool]) -> Pixels:
 
     until(fulfilled, DEADLINE)
     return seen[-1]
+
+
+def findings(page: Page, axe: str) -> list[str]:
+    """What axe-core, whose code this is, calls serious or critical on the page as it stands.
+
+    It runs as a debugger's code does, so the page's own policy stays in force.
+    """
+    page.evaluate(f"{axe};0")
+    found: list[str] = page.evaluate(_JUDGE)
+    return found
