@@ -36,7 +36,8 @@ EVERY_BRANCH := app/services/loading.py app/services/comparing.py app/services/a
 	app/api/access.py app/api/admission.py app/api/origins.py app/api/reply_headers.py \
 	app/core/api_keys.py app/domain/call_budget.py app/db/stores/rate_limiter.py \
 	app/api/negotiation.py app/domain/tables.py app/domain/crossings.py app/services/reasons.py \
-	app/services/latest.py app/services/changes.py app/api/streams.py
+	app/services/latest.py app/services/changes.py app/api/streams.py \
+	app/services/pictures.py app/domain/picture/*.py
 comma := ,
 empty :=
 space := $(empty) $(empty)

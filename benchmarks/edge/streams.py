@@ -9,8 +9,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from benchmarks.edge.bench import Bench, Figure, at_most, memory, port_of, told
@@ -88,14 +89,23 @@ def _files(most: int) -> Iterator[None]:
 
 
 @contextmanager
-def _writer(bench: Bench) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that commits what it is told to, and says when it has."""
-    command = [sys.executable, "-m", "benchmarks.edge.writer", str(bench.folder / "mms.db")]
+def writer(database: Path) -> Iterator[Callable[[str], float]]:
+    """A process that commits a price or averages when it is told; returns when it has."""
+    command = [sys.executable, "-m", "benchmarks.edge.writer", str(database)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as writer:
-        place(writer.pid, LOAD)
-        yield writer
+    ) as process:
+        place(process.pid, LOAD)
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        def commit(name: str) -> float:
+            print(name, file=stdin, flush=True)
+            return float(stdout.readline())
+
+        yield commit
+        stdin.close()
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -152,17 +162,12 @@ def _rate(load: Load) -> float:
 def _delays(bench: Bench, listeners: Listeners, name: str, rounds: int) -> list[float]:
     """Seconds from each commit until the last listener has heard of it."""
     delays = []
-    with _writer(bench) as writer:
-        assert writer.stdin is not None
-        assert writer.stdout is not None
+    with writer(bench.folder / "mms.db") as commit:
         for _ in range(_COMMITS if rounds == _ROUNDS else 3):
             listeners.rest()
-            writer.stdin.write(f"{name}\n")
-            writer.stdin.flush()
-            committed = float(writer.stdout.readline())
+            committed = commit(name)
             delays.append(listeners.hear(name.encode()) - committed)
             time.sleep(0.13)  # not in step with the watcher
-        writer.stdin.close()
     return delays
 
 

@@ -23,14 +23,14 @@ def main(path: Path) -> None:
     engine = open_engine(f"sqlite:///{path}")
     prices, series = SqlPriceStore(engine), SqlSeriesStore(engine)
     daily = Series(BTC, Interval.DAY)
-    last = series.state(daily).last
-    assert last is not None
     for number, line in enumerate(sys.stdin, 1):
         now = time.time()
         if line.strip() == "price":
             price = SpotPrice(Coin("BTC", "bitcoin"), 10**13 + number, "usd", int(now))
             prices.add([price], int(now))
         else:
+            last = series.state(daily).last
+            assert last is not None
             with series.begin(daily) as unit:
                 (candle,) = unit.candles(last, last)
                 unit.put_candles([replace(candle, volume=number)])

@@ -6,11 +6,16 @@ import socket
 import time
 from pathlib import Path
 
+from app.core.market import Candle
+from app.db.database import open_engine
+from app.db.stores.series import SqlSeriesStore
 from benchmarks.edge.__main__ import page
 from benchmarks.edge.bench import at_most, doubled, exactly, told
 from benchmarks.edge.crowd import SILENT, crowd
 from benchmarks.edge.raw import page as raw_page
 from benchmarks.edge.reader import Readers, Tally
+from benchmarks.edge.streams import Listeners, writer
+from tests.support.candles import BTC_DAILY
 from tests.support.patience import until
 from tests.support.raw import Case, Outcome
 from tests.support.served import api
@@ -25,6 +30,22 @@ def test_readers_count_replies_and_crowds_see_when_they_are_cut(tmp_path: Path) 
     assert set(tally.statuses) == {"200"}
     assert len(tally.waits) == tally.statuses["200"] > 0
     assert tally.failed() == 0
+
+
+def test_listeners_hear_what_the_writer_commits(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'mms.db'}"
+    with api(tmp_path, "api", DB_URL=url) as served:
+        store = SqlSeriesStore(open_engine(url))
+        with store.begin(BTC_DAILY) as unit:
+            unit.put_candles([Candle(1_711_670_400, 5, 5, 5, 5, None)])
+            unit.finish(changed=True, now=1_711_760_000)
+        listeners = Listeners(served.port, 3)
+        with writer(tmp_path / "mms.db") as commit:
+            for name in ("price", "averages"):
+                committed = commit(name)
+                assert listeners.hear(name.encode()) >= committed
+                listeners.rest()
+        listeners.close()
 
 
 def test_a_reply_that_does_not_come_counts_until_the_end() -> None:

@@ -6,7 +6,7 @@ import { captioned, createChart, loadLibrary } from "./chart.js";
 import { createChoices, rangeWords } from "./choices.js";
 import { createCursor } from "./cursor.js";
 import { el, fill } from "./dom.js";
-import { fileName, save } from "./downloads.js";
+import { fileName, nameOf, save } from "./downloads.js";
 import { createEvents } from "./events.js";
 import { showFoot } from "./foot.js";
 import { decimal, utc } from "./format.js";
@@ -126,7 +126,7 @@ async function reload(candles = null) {
   abort = new AbortController();
   const { signal } = abort;
   const asked = choice;
-  at("series").classList.add("waiting");
+  if (known.of && known.of !== asked) at("series").classList.add("waiting");
   try {
     const loaded = await (candles ?? load(asked, signal));
     const same = known.of && known.of.pair === asked.pair && known.of.interval === asked.interval;
@@ -280,8 +280,8 @@ function createTools() {
   function saveWithKey(event) {
     if (!api.hasKey()) return;
     event.preventDefault();
-    api.get(candlesPath(known.of, api.now(), ".csv")).then(({ body }) => {
-      save(new Blob([body], { type: "text/csv" }), fileName(view, "csv"));
+    api.get(candlesPath(known.of, api.now(), ".csv")).then(({ body, headers }) => {
+      save(new Blob([body], { type: "text/csv" }), nameOf(headers));
     }, failed);
   }
 
@@ -298,7 +298,6 @@ function createTools() {
   return {
     show(now, asTable) {
       csv.href = api.root + candlesPath(known.of, now.now, ".csv");
-      csv.download = fileName(now, "csv");
       png.hidden = !chart || asTable || !now.slots.length;
       toggle.textContent = words.t(asTable ? "as_chart" : "as_table");
     },

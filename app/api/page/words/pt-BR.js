@@ -51,9 +51,9 @@ export default {
   bucket: "Candle",
   span_day: "um dia UTC: das {from} às {to} no seu horário",
   span: "das {from} às {to} no seu horário",
-  running: "Ainda em andamento, até {until}: não tem valores finais.",
+  running: "Candle em formação, até {until}: não tem valores finais.",
   no_candle: "Sem candle: {cause}.",
-  revised: "A bolsa alterou este candle (notado em {at}): o fechamento era {old} e é {new}.",
+  revised: "A corretora alterou este candle (notado em {at}): o fechamento era {old} e é {new}.",
   revised_mark: "revisado",
   table: "Candles em tabela",
   table_caption: "{series}, {range}, do mais novo ao mais antigo",
@@ -67,10 +67,10 @@ export default {
 
   // Causes of missing candles
   "cause_never-fetched": "nunca foi pedido",
-  cause_refused: "a bolsa enviou um que não deve ser usado",
-  cause_absent: "a bolsa não tinha nenhum quando foi consultada",
-  "cause_confirmed-absent": "a bolsa não tinha nenhum, em duas consultas com um dia de distância",
-  cause_unreachable: "a bolsa não respondeu",
+  cause_refused: "a corretora enviou um que não deve ser usado",
+  cause_absent: "a corretora não tinha nenhum quando foi consultada",
+  "cause_confirmed-absent": "a corretora não tinha nenhum, em duas consultas com um dia de distância",
+  cause_unreachable: "a corretora não respondeu",
   cause_unknown: "o motivo ainda não é conhecido; pode estar a caminho",
 
   // Prices
@@ -103,7 +103,7 @@ export default {
     one: "{series}: falta o candle de {day}: {cause}.",
     other: "{series}: faltam {count} candles a partir de {day}: {cause}.",
   },
-  event_revision: "{series}: a bolsa alterou o fechamento de {day} de {old} para {new}.",
+  event_revision: "{series}: a corretora alterou o fechamento de {day} de {old} para {new}.",
   event_refusal: "{series}: um candle de {day} foi recusado. {reason}",
   event_note: "{series}: o volume de {day} não é usado. {reason}",
   event_anomaly: "{symbol} saltou para {price}.",
