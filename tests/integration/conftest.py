@@ -12,6 +12,8 @@ from tests.conftest import absent
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.support.sights import Site
+
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def db_url(request: pytest.FixtureRequest) -> str:
@@ -30,3 +32,14 @@ def browser() -> Iterator[Browser]:
         absent("chromium", "the program chromium is not installed")
     with running(path) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A served database with something of everything, and the chart's library."""
+    from tests.support.sights import LIBRARY, serving, sights
+
+    if not LIBRARY.is_file():
+        absent("chart", "the chart's library is not there (make chart)")
+    with sights(tmp_path_factory.mktemp("site")) as seen, serving(seen) as served:
+        yield served

@@ -7,14 +7,17 @@ starts a loop.
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
@@ -27,8 +30,24 @@ from playwright.sync_api import (
 
 from tests.support.processes import DEADLINE
 
+Pixels = NDArray[np.int16]
+
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS: Final = ("--disable-sync", "--no-proxy-server")
+_DECODE: Final = """
+async (text) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const picture = await createImageBitmap(new Blob([bytes]));
+    const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
+    context.drawImage(picture, 0, 0);
+    const { data } = context.getImageData(0, 0, picture.width, picture.height);
+    const parts = [];
+    for (let i = 0; i < data.length; i += 30000) {
+        parts.push(btoa(String.fromCharCode(...data.subarray(i, i + 30000))));
+    }
+    return [picture.width, picture.height, parts.join("")];
+}
+"""
 _LISTENER: Final = """
 document.addEventListener("securitypolicyviolation", event => console.error(
     `violation of ${event.effectiveDirective}: ${event.blockedURI} ${event.sample}`
@@ -54,7 +73,7 @@ class Visit:
         page.add_init_script(_LISTENER)
         page.on("console", self._listen)
         page.on("pageerror", lambda error: self._note("uncaught", str(error)))
-        page.on("requestfailed", lambda request: self._note("no reply", request.url))
+        page.on("requestfailed", self._miss)
         page.on("response", self._judge)
         page.route("**/*", self._pass)
 
@@ -68,6 +87,11 @@ class Visit:
         else:
             self._note("another origin", request.url)
             route.abort()
+
+    def _miss(self, request: Request) -> None:
+        # A page may give up what it asked for, and does as it is left.
+        if request.failure != "net::ERR_ABORTED":
+            self._note("no reply", request.url)
 
     def _judge(self, response: Response) -> None:
         if response.status >= 400:
@@ -98,18 +122,32 @@ def running(program: Path) -> Iterator[Browser]:
 
 
 @contextmanager
-def visiting(browser: Browser, url: str) -> Iterator[Visit]:
+def visiting(browser: Browser, url: str, *, clock: bool = False, **options: Any) -> Iterator[Visit]:
     """A page with `url` in it, as someone sees it who was never there before.
 
-    What a test waits for on it may take as long as any process.
+    What a test waits for on it may take as long as any process. `options` are those of a context
+    of Playwright: viewport, locale, colour scheme. With `clock`, tests may put its clock forward.
     """
-    context = browser.new_context()
+    context = browser.new_context(**options)
     context.set_default_timeout(DEADLINE * 1000)
     try:
         page = context.new_page()
+        if clock:
+            page.clock.install()
         visit = Visit(page, "/".join(url.split("/")[:3]))
         visit.watch()
         page.goto(url)
         yield visit
     finally:
         context.close()
+
+
+def pixels(browser: Browser, picture: bytes) -> Pixels:
+    """The colours of a picture (PNG): rows, columns, and red, green, blue from 0 to 255."""
+    page = browser.new_page()
+    try:
+        width, height, data = page.evaluate(_DECODE, base64.b64encode(picture).decode())
+    finally:
+        page.close()
+    flat = np.frombuffer(base64.b64decode(data), np.uint8)
+    return flat.reshape(height, width, 4)[:, :, :3].astype(np.int16)
