@@ -161,6 +161,7 @@ bench: ready-dev ## Reproduce the figures that the documents state (needs wrk, h
 	@$(PY) -m benchmarks.history
 	@$(PY) -m benchmarks.reads
 	@$(PY) -m benchmarks.edge
+	@$(PY) -m benchmarks.page
 
 reliability: ready-dev ## Reproduce docs/reliability.md (ARGS="kills --runs 100 --db sqlite")
 	@$(PY) -m benchmarks.reliability $(ARGS)

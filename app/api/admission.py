@@ -103,7 +103,8 @@ class Admission:
         self._open = self._access.reads_are_open and not self._origins
         roots = {"", settings.root_path}
         self._health = frozenset(root + path for root in roots for path in HEALTH)
-        self._unkeyed = frozenset(root + path for root in roots for path in UNKEYED)
+        # The path that the API is under may be written without the slash at its end.
+        self._unkeyed = frozenset(root + path for root in roots for path in ("", *UNKEYED))
         self._loaded = tuple(root + path for root in roots for path in ("/docs/", "/page/"))
         self._collect = tuple(root + _COLLECT for root in roots)
         reads = [] if rate is None else [("default", rate)]

@@ -17,7 +17,7 @@ from checks.report import Report
 _MOUNT = "/run/secrets"
 
 # Our own things that must not be there either, as they lie in a layer.
-_SUFFIXES = ("", ".html", ".js", ".py", ".pyc", ".sh")
+_SUFFIXES = ("", ".css", ".html", ".js", ".py", ".pyc", ".sh", ".svg")
 _NOT_SHIPPED = ("tests/", "docs/", "benchmarks/", "checks/", ".git/", "requirements/")
 
 

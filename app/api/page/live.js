@@ -4,28 +4,35 @@ const POLL = 15_000;
 const POLL_HIDDEN = 120_000;
 const TRY_STREAM_AGAIN = 60_000;
 
+/** Milliseconds until a stream that does not open is no reason to wait any longer. */
+const OPENING = 2_000;
+
 /** Milliseconds without an event, not even a heartbeat, after which a stream counts as lost. */
 const SILENCE = 45_000;
 
 /**
  * Follow what is new. `on.series(pair, interval)`, `on.prices(symbol)` and `on.all()` say what to
- * ask again; `on.state("live" | "polling")` says how it is learnt.
+ * ask for; `on.state("live" | "polling")` says how it is learnt. `on.all()` is called as soon as
+ * the stream is open, so that nothing is missed in between, or as it is clear that there is none.
  */
 export function follow(api, on) {
   let source = null;
   let watchdog = null;
   let poll = null;
   let retry = null;
+  let opening = null;
 
   function start() {
     stop();
     // EventSource cannot send a key.
     if (api.hasKey()) {
-      polling();
+      asks();
       return;
     }
     source = new EventSource(`${api.root}/stream`);
+    opening = setTimeout(asks, OPENING);
     source.addEventListener("open", () => {
+      clearTimeout(opening);
       clearInterval(poll);
       poll = null;
       alive();
@@ -83,6 +90,7 @@ export function follow(api, on) {
   function stop() {
     source?.close();
     source = null;
+    clearTimeout(opening);
     clearTimeout(watchdog);
     clearTimeout(retry);
     clearInterval(poll);

@@ -23,7 +23,7 @@ import { candlesPath, loadRecords, loadRows, slotsOf } from "./series.js";
 import { createSwitches } from "./switches.js";
 import { createTable } from "./table.js";
 import * as theme from "./theme.js";
-import { wordsFor } from "./words.js";
+import { words } from "./words.js";
 
 const PRICES = 60;
 
@@ -35,12 +35,11 @@ const GATHER = 200;
 
 const page = document.documentElement;
 const at = (id) => document.getElementById(id);
-const words = wordsFor(page.lang);
 const api = createApi(page.dataset.root);
 
 // Before anything else: all other work is done while the candles are on their way.
 let choice = chosen(address.read());
-let first = load(choice);
+const first = load(choice);
 let library = page.dataset.chart === "library" ? loadLibrary() : Promise.reject(new Error("none"));
 
 /** What is known of a series beside its candles; at first nothing. */
@@ -58,7 +57,7 @@ let footed = false;
 let abort = new AbortController();
 
 theme.apply();
-const notice = createNotice(at("notice"), words, { onRetry: () => again(), onKey: useKey });
+const notice = createNotice(at("notice"), words, { onRetry: again, onKey: useKey });
 const choices = createChoices(at("choices"), words, (changes) => choose(changes, true));
 const switches = createSwitches(at("switches"), words, look);
 const legend = createLegend(at("legend"), words);
@@ -82,6 +81,11 @@ function chosen({ pair, interval, range, view: shown }) {
   };
 }
 
+/** Whether two choices have the same candles. */
+function isSame(one, other) {
+  return ["pair", "interval", "range"].every((name) => one[name] === other[name]);
+}
+
 function load(what, signal) {
   return loadRows(api, what, signal);
 }
@@ -89,7 +93,6 @@ function load(what, signal) {
 /** Correct what the address asks for and is not served, and say so. */
 function corrected(what) {
   const wrong = (key, value) => ignored.push(words.t(key, { value }));
-  ignored = [];
   const text = String(what.pair).toUpperCase();
   let pair = pairs.find((each) => each.pair === text || each.symbol === text)?.pair;
   if (!pair) {
@@ -113,25 +116,22 @@ function corrected(what) {
 
 function choose(changes, push) {
   const before = choice;
+  ignored = [];
   choice = corrected({ ...choice, ...changes });
   address.write(choice, push);
-  const same = ["pair", "interval", "range"].every((name) => before[name] === choice[name]);
-  if (same) show();
+  if (isSame(before, choice)) show();
   else reload();
 }
 
 /** Load the chosen series anew. What is shown stays until there is something else to show. */
-async function reload(candles = null) {
+async function reload() {
   abort.abort();
   abort = new AbortController();
   const { signal } = abort;
   const asked = choice;
-  if (known.of && known.of !== asked) at("series").classList.add("waiting");
+  if (known.of && !isSame(known.of, asked)) at("series").classList.add("waiting");
   try {
-    const loaded = await (candles ?? load(asked, signal));
-    const same = known.of && known.of.pair === asked.pair && known.of.interval === asked.interval;
-    Object.assign(known, same ? {} : NO_RECORDS, loaded, { of: asked });
-    show();
+    take(await load(asked, signal), asked);
     const records = await loadRecords(api, asked, signal);
     if (signal.aborted) return;
     Object.assign(known, records);
@@ -141,6 +141,13 @@ async function reload(candles = null) {
   } catch (error) {
     if (!signal.aborted) failed(error);
   }
+}
+
+/** Show the candles of a choice. The records of another series are not theirs. */
+function take(loaded, of) {
+  const same = known.of && known.of.pair === of.pair && known.of.interval === of.interval;
+  Object.assign(known, same ? {} : NO_RECORDS, loaded, { of });
+  show();
 }
 
 async function loadPairs() {
@@ -177,16 +184,13 @@ function calm() {
   else notice.clear();
 }
 
-/** Ask for everything; again, conditional requests make that cheap. */
-async function again(early = null) {
+/** Ask for everything; conditional requests make that cheap. */
+async function again() {
   try {
     await loadPairs();
-    const asked = choice;
-    if (!view) choice = corrected(asked);
+    choice = corrected(choice);
     address.write(choice, false);
-    // Only what was asked for is of use.
-    const right = ["pair", "interval", "range"].every((name) => asked[name] === choice[name]);
-    await Promise.all([reload(right ? early : null), loadPrices(), foot()]);
+    await Promise.all([reload(), loadPrices(), foot()]);
   } catch (error) {
     failed(error);
   }
@@ -200,8 +204,7 @@ async function foot() {
 
 function useKey(text) {
   api.setKey(text);
-  live?.restart();
-  again();
+  live.restart();
 }
 
 /** Show everything that is known, as of now. */
@@ -323,7 +326,7 @@ function gathering(act) {
 
 let live = null;
 
-async function start() {
+function start() {
   notice.loading();
   library.then(
     (loaded) => {
@@ -350,8 +353,9 @@ async function start() {
   at("chart").setAttribute("aria-label", words.t("chart_label"));
   at("hint").textContent = words.t("hint");
 
-  first.catch(() => {}); // asked again below, where it counts
-  await again(first);
+  // What is wrong with this first request, the next one says: it comes at once.
+  const asked = choice;
+  first.then((loaded) => known.of ?? take(loaded, asked), () => {});
   const pairsAgain = gathering(() => loadPairs().then(show, failed));
   const seriesAgain = gathering(() => reload());
   live = follow(api, {
@@ -360,11 +364,11 @@ async function start() {
       pairsAgain();
     },
     prices: (symbol) => loadPrices(symbol).catch(failed),
-    all: () => again(),
+    all: again,
     state: tools.state,
   });
   window.addEventListener("popstate", () => choose(chosen(address.read()), false));
-  window.addEventListener("online", () => again());
+  window.addEventListener("online", again);
   theme.follow(look);
   setInterval(show, TICK);
 }

@@ -182,7 +182,12 @@ def _page(request: Request, context: Context) -> TaggedReply:
     assets, root = _assets(), escape(request.scope.get("root_path", ""))
     folder, language = f"{root}/page/{assets.hash}", _language(request)
     pair, interval = context.runtime.settings.allowed_pairs[0], _interval(context)
-    modules = sorted(name for name in assets.files if name.endswith(".js"))
+    dictionary = f"words/{language}.js"
+    modules = sorted(
+        name
+        for name in assets.files
+        if name.endswith(".js") and (name == dictionary or not name.startswith("words/"))
+    )
     documentation = _DOCUMENTATION[language].format(root=root) if context.has_docs else ""
     text = assets.template.substitute(
         lang=language,

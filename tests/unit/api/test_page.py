@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from app.api.routes.page import PAGE_POLICY
+from app.api.routes.page import LIBRARY, PAGE_POLICY, has_chart
 from tests.support.api import Client, FakeRuntime, serving
 
 FOLDER = Path(__file__).resolve().parents[3] / "app" / "api" / "page"
@@ -95,8 +95,8 @@ def test_without_documentation_there_is_the_page_and_nothing_leads_there() -> No
 
 def test_without_a_key_there_is_the_page_but_no_data() -> None:
     key = f"ops:read:2030-01-01:{'0' * 64}"
-    with serving(FakeRuntime(), read_access="key", api_keys=key) as client:
-        for path in ("/", *loaded(page(client))):
+    with serving(FakeRuntime(), read_access="key", api_keys=key, root_path="/mms") as client:
+        for path in ("/", "/mms", "/mms/", *re.findall(r'"(/mms/page/[^"]+)"', page(client))):
             assert client.get(path).status == 200, path
         assert client.get("/pairs").status == 401
         # A cache that many share would give one client's reply to another.
@@ -130,6 +130,13 @@ def test_the_page_is_in_the_language_of_its_address_or_of_the_browser(
     html = page(api, path, *headers)
     assert language(html) == chosen
     assert ("Sem JavaScript" in html) == (chosen == "pt-BR")
+
+
+def test_the_page_shows_pictures_where_the_library_of_its_chart_is_missing(api: Client) -> None:
+    html = page(api)
+    expected = "library" if has_chart() else "picture"
+    assert f'data-chart="{expected}"' in html
+    assert any(path.endswith(LIBRARY) for path in loaded(html)) == has_chart()
 
 
 def test_without_javascript_there_is_a_picture_and_links(api: Client) -> None:
