@@ -14,6 +14,8 @@ from app.core.ports import Cache
 from app.db.cache.memcached import MemcachedRing
 from tests.support.loopback import nothing_left_behind
 from tests.support.memcached import Memcached
+from tests.support.patience import until
+from tests.support.processes import DEADLINE
 
 SERVICES = {"kind": ["memcached", "three nodes"]}
 
@@ -93,4 +95,5 @@ def test_many_threads_never_get_each_others_values(cache: Cache) -> None:
     with ThreadPoolExecutor(threads) as pool:
         found = [item for wrong in pool.map(work, range(threads)) for item in wrong]
     assert found == []
-    assert cache.healthy()
+    # On a busy machine an answer may have come too late for so many threads; then the node rests.
+    until(cache.healthy, DEADLINE)

@@ -97,7 +97,8 @@ def test_what_never_ends_is_cut(what: str) -> None:
         assert ring.get("key") is None
         ring.close()
     assert [line["event"] for line in logged] == ["cache_broke"]
-    assert logged[0]["reason"] in (reason, LONGER)
+    # On a busy machine the host may not be quick enough with its nonsense.
+    assert logged[0]["reason"] in (reason, LONGER, SILENT)
 
 
 def test_the_log_has_little_of_what_a_node_says() -> None:
