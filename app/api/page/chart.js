@@ -26,7 +26,7 @@ export function createChart(element, library, words, onCursor) {
     autoSize: true,
     layout: { attributionLogo: false, fontFamily: style().getPropertyValue("--font") },
     rightPriceScale: { scaleMargins: { top: 0.06, bottom: 0.24 } },
-    timeScale: { rightOffset: 3, minBarSpacing: 0.1, timeVisible: true },
+    timeScale: { rightOffsetPixels: 24, minBarSpacing: 0.1, timeVisible: true },
     crosshair: { mode: library.CrosshairMode.Normal },
     localization: { locale: words.lang },
     handleScroll: { vertTouchDrag: false },

@@ -358,12 +358,20 @@ function start() {
   first.then((loaded) => known.of ?? take(loaded, asked), () => {});
   const pairsAgain = gathering(() => loadPairs().then(show, failed));
   const seriesAgain = gathering(() => reload());
+  const due = new Set();
+  const pricesAgain = gathering(() => {
+    for (const symbol of due) loadPrices(symbol).catch(failed);
+    due.clear();
+  });
   live = follow(api, {
     series(pair, interval) {
       if (pair === choice.pair && interval === choice.interval) seriesAgain();
       pairsAgain();
     },
-    prices: (symbol) => loadPrices(symbol).catch(failed),
+    prices(symbol) {
+      due.add(symbol);
+      pricesAgain();
+    },
     all: again,
     state: tools.state,
   });
