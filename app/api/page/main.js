@@ -104,7 +104,6 @@ function corrected(what) {
   if (!intervals.includes(interval)) {
     wrong("interval_ignored", interval);
     interval = intervals.includes(page.dataset.interval) ? page.dataset.interval : intervals[0];
-    range = null;
   }
   const expected = pairs.find((each) => each.pair === pair && each.interval === interval).expected;
   if (range && !ranges(interval, expected).includes(range)) {
@@ -180,8 +179,17 @@ function failed(error) {
 /** Nothing is wrong: at most the address was. */
 function calm() {
   if (ignored.length) notice.ignored(ignored);
-  else if (!known.rows.length) notice.empty(known.reason ?? words.t("nothing_stored"));
+  else if (!known.rows.length) empty();
   else notice.clear();
+}
+
+/** Nothing is there of this series: why, and where nothing is at all, what an operator types. */
+async function empty() {
+  const reason = known.reason ?? words.t("nothing_stored");
+  notice.empty(reason);
+  if (pairs.some((each) => each.as_of)) return;
+  const { message } = (await api.get("/readyz")).json();
+  if (message) notice.empty(`${reason} ${message}`);
 }
 
 /** Ask for everything; conditional requests make that cheap. */
