@@ -34,13 +34,20 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A served database with something of everything, and the chart's library."""
-    from tests.support.sights import LIBRARY, serving, sights
+@pytest.fixture(scope="session")
+def chart_library() -> None:
+    """The library that draws the page's chart."""
+    from tests.support.sights import LIBRARY
 
     if not LIBRARY.is_file():
         absent("chart", "the chart's library is not there (make chart)")
+
+
+@pytest.fixture(scope="session")
+def site(chart_library: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A served database with something of everything. No test changes it."""
+    from tests.support.sights import serving, sights
+
     with sights(tmp_path_factory.mktemp("site")) as seen, serving(seen) as served:
         yield served
 

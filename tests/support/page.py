@@ -66,8 +66,11 @@ def looking(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
 
 def complete(page: Page) -> None:
     """Wait until the page shows all that it loads at first, follows what is new, and is at rest."""
-    expect(page.locator("#foot a").first).to_be_visible()
+    for part in ("#foot a", "#prices li", "#events li"):
+        expect(page.locator(part).first).to_be_visible()
     expect(page.locator("#live")).not_to_be_empty()
+    expect(page.locator("#sentence")).not_to_be_empty()
+    expect(page.locator("#notice")).not_to_have_class("loading")
     expect(page.locator("#series")).not_to_have_class("waiting")
     page.evaluate("() => Promise.all(document.getAnimations().map((each) => each.finished))")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -36,7 +36,6 @@ LIBRARY: Final = ROOT / "app" / "api" / "page" / "library" / "lightweight-charts
 AXE: Final = ROOT / ".tools" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 
 _PRICES: Final = {"BTC": 83_710.87, "ETH": 4_494.12, "SOL": 152.37, "ADA": 0.885, "DOT": 5.667}
-_COINS: Final = ("bitcoin", "ethereum", "solana", "cardano", "polkadot")
 _COLLECTIONS: Final = 60
 
 
@@ -64,14 +63,15 @@ class Sights:
 
     def collect(self, symbol: str, price: str) -> None:
         """Store a price of now in USD, as a collector does."""
-        self.put(symbol, price, int(time.time()))
+        self.store([(symbol, price, int(time.time()))])
 
-    def put(self, symbol: str, price: str, at: int) -> None:
-        """Store a price in USD of unix time `at`."""
-        coin = Coin(symbol, dict(zip(_PRICES, _COINS, strict=True))[symbol])
+    def store(self, prices: Sequence[tuple[str, str, int]]) -> None:
+        """Store prices in USD, each with its symbol and unix time."""
         engine = open_engine(f"sqlite:///{self.service.database}")
         try:
-            SqlPriceStore(engine).add([SpotPrice(coin, kept(price), "usd", at)], at)
+            store = SqlPriceStore(engine)
+            for symbol, price, at in prices:
+                store.add([SpotPrice(Coin.parse(symbol), kept(price), "usd", at)], at)
         finally:
             engine.dispose()
 
@@ -95,18 +95,20 @@ def sights(folder: Path) -> Iterator[Sights]:
         )
         ((revised,),) = loaders.query("SELECT bucket FROM candle_revisions")
         seen = Sights(loaders, days, revised)
-        _collect_an_hour(seen, int(now))
+        seen.store(_hour_of_prices(int(now)))
         yield seen
 
 
-def _collect_an_hour(seen: Sights, now: int) -> None:
+def _hour_of_prices(now: int) -> list[tuple[str, str, int]]:
     chance = random.Random(1)
     walks = dict(_PRICES)
+    prices = []
     for back in reversed(range(_COLLECTIONS)):
         for symbol, price in walks.items():
             jump = 1.1 if (symbol, back) == ("BTC", 0) else 1.0
             walks[symbol] = price * (1 + chance.gauss(0, 0.001)) * jump
-            seen.put(symbol, f"{walks[symbol]:.8f}", now - 60 * back)
+            prices.append((symbol, f"{walks[symbol]:.8f}", now - 60 * back))
+    return prices
 
 
 @dataclass(frozen=True)
