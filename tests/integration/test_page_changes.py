@@ -171,7 +171,7 @@ def test_an_empty_database_says_what_to_do(browser: Browser, tmp_path: Path) -> 
         looking(browser, f"http://127.0.0.1:{served.port}/") as visit,
     ):
         page = visit.page
-        expect(page.locator("#notice")).to_contain_text("make initial_load")
+        expect(page.locator("#notice")).to_contain_text("run python -m app load")
         expect(page.locator("#prices li").first).to_contain_text("No price was collected yet.")
         assert visit.problems == []
 

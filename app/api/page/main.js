@@ -284,7 +284,11 @@ function look() {
 function createTools() {
   const csv = el("a", { id: "csv", class: "button", click: saveWithKey }, words.t("csv"));
   const png = el("button", { id: "png", type: "button", click: savePicture }, words.t("png"));
-  const toggle = el("button", { id: "view", type: "button", click: switchView });
+  const toggle = el(
+    "button",
+    { id: "view", type: "button", click: switchView },
+    words.t("as_table"),
+  );
   const state = el("span", { id: "live", role: "status" });
   fill(at("tools"), toggle, csv, png, state);
 
