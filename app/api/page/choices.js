@@ -1,7 +1,7 @@
 // Chooses pair, interval and range.
 
 import { el, fill } from "./dom.js";
-import { ranges } from "./ranges.js";
+import { ranges, rangeWords } from "./ranges.js";
 
 /** `onChoose({pair, interval, range})` is called with what changes. */
 export function createChoices(element, words, onChoose) {
@@ -44,13 +44,6 @@ export function createChoices(element, words, onChoose) {
       if (focused) range.querySelector(`[value="${focused}"]`)?.focus();
     },
   };
-}
-
-/** A range for people: "6 h", "30 d", "All". */
-export function rangeWords(range, words) {
-  if (range === "all") return words.t("range_all");
-  const number = range.slice(0, -1);
-  return words.t(range.endsWith("h") ? "range_hours" : "range_days", { count: number });
 }
 
 function options(select, offered, chosen) {

@@ -64,7 +64,7 @@ export function createFreshness(element, words, root, onChoose) {
   }
 
   function newest({ as_of: asOf, stale, interval }) {
-    if (!asOf) return [words.t("nothing_stored")];
+    if (!asOf) return [words.t("none")];
     const at = Date.parse(asOf) / 1000;
     const text = el("span", { title: utc(at) }, bucket(at, STEPS[interval], words.lang));
     return [text, stale ? el("strong", { class: "bad" }, ` ${words.t("stale")}`) : null];

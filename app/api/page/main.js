@@ -2,26 +2,11 @@
 
 import * as address from "./address.js";
 import { createApi } from "./api.js";
-import { captioned, createChart, loadLibrary } from "./chart.js";
-import { createChoices, rangeWords } from "./choices.js";
+import { createChart, loadLibrary } from "./chart.js";
 import { createCursor } from "./cursor.js";
-import { el, fill } from "./dom.js";
-import { fileName, nameOf, save } from "./downloads.js";
-import { createEvents } from "./events.js";
-import { showFoot } from "./foot.js";
-import { decimal, utc } from "./format.js";
-import { createFreshness } from "./freshness.js";
 import { createLegend, spoken } from "./legend.js";
-import { follow } from "./live.js";
-import { createNotice } from "./notice.js";
-import { createPicture } from "./picture.js";
-import { createPrices } from "./prices.js";
-import { defaultRange, ranges } from "./ranges.js";
-import { crossings } from "./rows.js";
-import { sentenceOf } from "./sentence.js";
-import { candlesPath, loadRecords, loadRows, slotsOf } from "./series.js";
-import { createSwitches } from "./switches.js";
-import { createTable } from "./table.js";
+import { defaultRange, ranges, rangeWords } from "./ranges.js";
+import { loadRecords, loadRows, slotsOf } from "./series.js";
 import * as theme from "./theme.js";
 import { words } from "./words.js";
 
@@ -29,6 +14,9 @@ const PRICES = 60;
 
 /** Milliseconds between two looks at the clock: ages grow, and buckets end. */
 const TICK = 30_000;
+
+/** Milliseconds after which what stands around the chart does not wait for the first drawing. */
+const PATIENCE = 300;
 
 /** Milliseconds in which several pieces of news are one reason to ask again. */
 const GATHER = 200;
@@ -53,22 +41,13 @@ let ignored = [];
 let view = null;
 let chart = null;
 let cursor = null; // the bucket that the reader points to
-let footed = false;
 let abort = new AbortController();
 
 theme.apply();
-const notice = createNotice(at("notice"), words, { onRetry: again, onKey: useKey });
-const choices = createChoices(at("choices"), words, (changes) => choose(changes, true));
-const switches = createSwitches(at("switches"), words, look);
 const legend = createLegend(at("legend"), words);
-const table = createTable(at("table"), words);
-const picture = createPicture(at("chart"), words, api.root);
-const freshness = createFreshness(at("freshness"), words, api.root, (changes) =>
-  choose(changes, true),
-);
-const prices = createPrices(at("prices"), words);
-const events = createEvents(at("events"), words);
-const tools = createTools();
+
+/** What stands around the chart; null until it is there. */
+let panels = null;
 
 /** The choice that the address makes, with what the page begins with where it says nothing. */
 function chosen({ pair, interval, range, view: shown }) {
@@ -172,24 +151,24 @@ async function loadPrices(only = null) {
 
 function failed(error) {
   at("series").classList.remove("waiting");
-  notice.failed(error, api.now());
+  panels.notice.failed(error, api.now());
   if (error.retryAfter) setTimeout(again, error.retryAfter * 1000);
 }
 
 /** Nothing is wrong: at most the address was. */
 function calm() {
-  if (ignored.length) notice.ignored(ignored);
-  else if (!known.rows.length) empty();
-  else notice.clear();
+  if (ignored.length) panels.notice.ignored(ignored);
+  else if (known.latest.timestamp == null) empty();
+  else if (!known.rows.length) panels.notice.empty(null, known.reason);
+  else panels.notice.clear();
 }
 
-/** Nothing is there of this series: why, and where nothing is at all, what an operator types. */
+/** Nothing is stored of this series: why, and where nothing is at all, what an operator types. */
 async function empty() {
-  const reason = known.reason ?? words.t("nothing_stored");
-  notice.empty(reason);
+  panels.notice.empty(words.t("empty"), known.reason);
   if (pairs.some((each) => each.as_of)) return;
   const { message } = (await api.get("/readyz")).json();
-  if (message) notice.empty(`${reason} ${message}`);
+  if (message) panels.notice.empty(words.t("empty"), `${known.reason} ${message}`);
 }
 
 /** Ask for everything; conditional requests make that cheap. */
@@ -198,16 +177,10 @@ async function again() {
     await loadPairs();
     choice = corrected(choice);
     address.write(choice, false);
-    await Promise.all([reload(), loadPrices(), foot()]);
+    await Promise.all([reload(), loadPrices(), panels.foot()]);
   } catch (error) {
     failed(error);
   }
-}
-
-async function foot() {
-  if (footed) return;
-  await showFoot(at("foot"), words, api, page.dataset.chart === "library");
-  footed = true;
 }
 
 function useKey(text) {
@@ -236,33 +209,13 @@ function show() {
   const asTable = choice.view === "table";
   at("table").hidden = !asTable;
   at("drawing").hidden = asTable;
-  if (asTable) table.show(view);
-  if (pairs.length) {
-    choices.show(view);
-    freshness.show(view);
-  }
-  sentence();
-  prices.show(view);
-  events.show(view);
-  tools.show(view, asTable);
-  switches.show();
+  panels?.show(view, asTable);
   draw();
-}
-
-function sentence() {
-  const { latest, symbol } = view;
-  const text = latest ? sentenceOf(view, crossings(view.rows, view.step), words) : "";
-  if (at("sentence").textContent !== text) at("sentence").textContent = text;
-  const close = latest?.close == null ? symbol : `${symbol} ${decimal(latest.close, words.lang)}`;
-  document.title = `${close} · MMS API`;
 }
 
 function draw() {
   if (chart) chart.show(view);
-  else if (!library) {
-    const text = at("sentence").textContent || view.symbol;
-    picture.show(view, theme.seen(), text, known.latest?.timestamp);
-  }
+  else if (!library) panels?.picture(view);
   readLegend();
 }
 
@@ -281,50 +234,6 @@ function look() {
   if (view) draw();
 }
 
-function createTools() {
-  const csv = el("a", { id: "csv", class: "button", click: saveWithKey }, words.t("csv"));
-  const png = el("button", { id: "png", type: "button", click: savePicture }, words.t("png"));
-  const toggle = el(
-    "button",
-    { id: "view", type: "button", click: switchView },
-    words.t("as_table"),
-  );
-  const state = el("span", { id: "live", role: "status" });
-  fill(at("tools"), toggle, csv, png, state);
-
-  function saveWithKey(event) {
-    if (!api.hasKey()) return;
-    event.preventDefault();
-    api.get(candlesPath(known.of, api.now(), ".csv")).then(({ body, headers }) => {
-      save(new Blob([body], { type: "text/csv" }), nameOf(headers));
-    }, failed);
-  }
-
-  function savePicture() {
-    const text = [view.symbol, words.t(`interval_${view.interval}`), view.rangeWords,
-      words.t("as_of", { time: utc(view.rows.at(-1).time) })].join(" · ");
-    captioned(chart.picture(), text).toBlob((blob) => save(blob, fileName(view, "png")));
-  }
-
-  function switchView() {
-    choose({ view: choice.view === "table" ? null : "table" }, true);
-  }
-
-  return {
-    show(now, asTable) {
-      csv.href = api.root + candlesPath(known.of, now.now, ".csv");
-      png.hidden = !chart || asTable || !now.slots.length;
-      toggle.textContent = words.t(asTable ? "as_chart" : "as_table");
-    },
-    state(kind) {
-      const text = words.t(`state_${kind}`);
-      if (state.textContent === text) return;
-      state.textContent = text;
-      state.className = kind;
-    },
-  };
-}
-
 /** Several pieces of news within a moment are one reason to ask. */
 function gathering(act) {
   let timer = null;
@@ -338,20 +247,9 @@ function gathering(act) {
 
 let live = null;
 
-function start() {
-  notice.loading();
-  library.then(
-    (loaded) => {
-      chart = createChart(at("chart"), loaded, words, (index) => {
-        point(index);
-      });
-      if (view) show();
-    },
-    () => {
-      library = null;
-      if (view) show();
-    },
-  );
+async function start() {
+  at("chart").setAttribute("aria-label", words.t("chart_label"));
+  at("hint").textContent = words.t("hint");
   createCursor(at("chart"), at("spoken"), {
     slots: () => view?.slots ?? [],
     move(index) {
@@ -362,12 +260,35 @@ function start() {
     zoom: (factor) => chart?.zoom(factor),
     words: (index) => spoken(view.slots[index], view, words),
   });
-  at("chart").setAttribute("aria-label", words.t("chart_label"));
-  at("hint").textContent = words.t("hint");
-
+  const brought = library.then(
+    (loaded) => {
+      chart = createChart(at("chart"), loaded, words, point);
+      if (view) show();
+    },
+    () => {
+      library = null;
+      if (view) show();
+    },
+  );
   // What is wrong with this first request, the next one says: it comes at once.
   const asked = choice;
-  first.then((loaded) => known.of ?? take(loaded, asked), () => {});
+  const taken = first.then((loaded) => known.of ?? take(loaded, asked), () => {});
+  await Promise.race([
+    Promise.all([brought, taken]),
+    new Promise((done) => setTimeout(done, PATIENCE)),
+  ]);
+
+  const { createPanels, follow } = await import("./panels.js");
+  panels = createPanels(at, api, {
+    choose,
+    again,
+    useKey,
+    look,
+    failed,
+    chart: () => chart,
+  });
+  if (view) show();
+  else panels.notice.loading();
   const pairsAgain = gathering(() => loadPairs().then(show, failed));
   const seriesAgain = gathering(() => reload());
   const due = new Set();
@@ -385,7 +306,7 @@ function start() {
       pricesAgain();
     },
     all: again,
-    state: tools.state,
+    state: panels.state,
   });
   window.addEventListener("popstate", () => choose(chosen(address.read()), false));
   window.addEventListener("online", again);

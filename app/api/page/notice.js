@@ -26,7 +26,13 @@ export function createNotice(element, words, { onRetry, onKey }) {
       since = null;
       say("");
     },
-    empty: (message) => say(`empty ${message}`, el("p", {}, message)),
+    /** `text` says what to do, `reason` is what the service says of it, in English. */
+    empty: (text, reason) =>
+      say(
+        `empty ${text} ${reason}`,
+        text && el("p", {}, text),
+        reason && el("p", { lang: "en" }, reason),
+      ),
     /** What the address asked for and is not there: `texts` are whole sentences. */
     ignored: (texts) => say("ignored", ...texts.map((text) => el("p", {}, text))),
     failed(error, now) {

@@ -35,3 +35,10 @@ export function seconds(range) {
   if (!range || range === "all") return null;
   return Number(range.slice(0, -1)) * (range.endsWith("h") ? HOUR : DAY);
 }
+
+/** A range for people: "6 h", "30 d", "All". */
+export function rangeWords(range, words) {
+  if (range === "all") return words.t("range_all");
+  const number = range.slice(0, -1);
+  return words.t(range.endsWith("h") ? "range_hours" : "range_days", { count: number });
+}

@@ -7,7 +7,7 @@ const DAY = 86_400;
 /** The sentence for what is shown. `crossed` are the crossings of the shown candles, ascending. */
 export function sentenceOf(view, crossed, words) {
   const { latest, symbol, step, now } = view;
-  if (latest.timestamp == null) return latest.message;
+  if (latest.timestamp == null) return words.t("nothing_stored");
   const parts = [
     words.t("closed", {
       symbol,

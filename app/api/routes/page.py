@@ -8,6 +8,7 @@ missing there; the page then shows a picture (`/{pair}/chart.svg`).
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ LIBRARY: Final = "library/lightweight-charts.js"
 
 _FOLDER: Final = Path(__file__).parents[1] / "page"
 _INDEX: Final = "index.html"
+_MAIN: Final = "main.js"
+_IMPORT: Final = re.compile(r'(?m)^(?:im|ex)port .* from "\./([a-z-]+\.js)";$')
 _HTML: Final = "text/html"
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -90,11 +93,15 @@ class _Asset(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Assets:
-    """What the page loads, by name, and the hash of all of it."""
+    """What the page loads, by name, and the hash of all of it.
+
+    `modules` are those that its first drawing needs, without a dictionary, the largest first.
+    """
 
     hash: str
     files: Mapping[str, _Asset]
     template: string.Template
+    modules: tuple[str, ...]
 
 
 @cache
@@ -110,7 +117,16 @@ def _assets() -> _Assets:
         headers, packed = gzipped(plain.headers, body, _BEST)
         files[name] = _Asset(plain, TaggedReply(headers, packed, plain.tag))
     template = string.Template((_FOLDER / _INDEX).read_text())
-    return _Assets(digest.hexdigest(), files, template)
+    return _Assets(digest.hexdigest(), files, template, _first_modules(files))
+
+
+def _first_modules(files: Mapping[str, _Asset]) -> tuple[str, ...]:
+    """The library, and the module that starts the page with all that it imports."""
+    names = [_MAIN]
+    for name in names:
+        text = files[name].plain.body.decode()
+        names += [each for each in _IMPORT.findall(text) if each not in names]
+    return (*(each for each in (LIBRARY,) if each in files), *names)
 
 
 def has_chart() -> bool:
@@ -182,12 +198,7 @@ def _page(request: Request, context: Context) -> TaggedReply:
     assets, root = _assets(), escape(request.scope.get("root_path", ""))
     folder, language = f"{root}/page/{assets.hash}", _language(request)
     pair, interval = context.runtime.settings.allowed_pairs[0], _interval(context)
-    dictionary = f"words/{language}.js"
-    modules = sorted(
-        name
-        for name in assets.files
-        if name.endswith(".js") and (name == dictionary or not name.startswith("words/"))
-    )
+    modules = (*assets.modules, f"words/{language}.js")
     documentation = _DOCUMENTATION[language].format(root=root) if context.has_docs else ""
     text = assets.template.substitute(
         lang=language,

@@ -93,6 +93,7 @@ export default {
   missing: { one: "{count} missing", other: "{count} missing" },
   never: "never",
   nothing_stored: "Nothing is stored yet.",
+  empty: "Whoever runs this service loads the history first.",
   show_all: "Show all",
 
   // Events

@@ -93,6 +93,7 @@ export default {
   missing: { one: "falta {count}", other: "faltam {count}" },
   never: "nunca",
   nothing_stored: "Nada está armazenado ainda.",
+  empty: "Quem opera este serviço carrega o histórico primeiro.",
   show_all: "Mostrar tudo",
 
   // Events
