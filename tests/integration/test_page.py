@@ -91,12 +91,15 @@ def test_an_average_is_not_drawn_where_a_candle_of_its_window_is_missing(
     with looking(browser, f"{site.url}/?range=365d") as visit:
         violet = colour(visit.page, "--line-200")
         picture = until_seen(visit.page, lambda seen: len(shaded(seen)) == len(CAUSES))
-        (first, _), _, (_, last) = shaded(picture)
-        slot = (last - first) / ((site.sights.days.late - site.sights.days.lasting) / DAY + 1)
-        back = int(last + 199 * slot)
+        (first, _), *_ = shaded(picture)
+        # Where the average is back, by two places far apart.
+        early, late = (hover(visit.page, share).at for share in (0.1, 0.9))
+        slot = 0.8 * picture.shape[1] / ((late - early) / DAY)
+        whole = site.sights.days.late + 200 * DAY
+        back = int(0.1 * picture.shape[1] + (whole - early) / DAY * slot)
         drawn = has(picture, violet)
         assert drawn[:, first - 20 : first - 4].any()
-        assert not drawn[:, first : back - 4].any()
+        assert not drawn[:, first : back - 8].any()
         assert drawn[:, back : back + 20].any()
 
 

@@ -6,6 +6,7 @@ import { bucket, rounded, timeOfDay } from "./format.js";
 import { WINDOWS } from "./rows.js";
 
 const DAY = 86_400;
+const MARGIN = 24; // pixels
 const LINE_NAMES = WINDOWS.map((window) => `--line-${window}`);
 
 /** Start to load the library; its promise fails where the service has none. */
@@ -26,7 +27,7 @@ export function createChart(element, library, words, onCursor) {
     autoSize: true,
     layout: { attributionLogo: false, fontFamily: style().getPropertyValue("--font") },
     rightPriceScale: { scaleMargins: { top: 0.06, bottom: 0.24 } },
-    timeScale: { rightOffsetPixels: 24, minBarSpacing: 0.1, timeVisible: true },
+    timeScale: { minBarSpacing: 0.1, timeVisible: true },
     crosshair: { mode: library.CrosshairMode.Normal },
     localization: { locale: words.lang },
     handleScroll: { vertTouchDrag: false },
@@ -123,7 +124,12 @@ export function createChart(element, library, words, onCursor) {
     );
     bands.show(view.bands);
     mark();
-    if (shown !== view.key) chart.timeScale().fitContent();
+    if (shown !== view.key) {
+      // Room for the whole running bucket, and for the label below it.
+      const buckets = (MARGIN * slots.length) / chart.timeScale().width();
+      chart.timeScale().applyOptions({ rightOffset: Math.max(1, Math.ceil(buckets)) });
+      chart.timeScale().fitContent();
+    }
     shown = view.key;
   }
 
