@@ -282,8 +282,12 @@ def test_the_table_has_every_closed_candle_of_the_api_and_the_holes(
         hole = [name for name in CAUSES if getattr(days, name) == bucket]
         texts = [f"No candle: {CAUSES[name]}." for name in hole]
         if row:
-            values = [row[each] for each in ("open", "high", "low", "close", "volume")]
-            values += [row[f"mms_{window}"] for window in (20, 50, 200)]
+            columns = (
+                *("open", "high", "low", "close"),
+                *("mms_20", "mms_50", "mms_200"),
+                "volume",
+            )
+            values = [row[each] for each in columns]
             texts = ["–" if value is None else english(value) for value in values]
         expected.append(texts)
     assert [texts for _, texts in cells] == expected

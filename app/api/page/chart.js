@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { createBands } from "./marks.js";
-import { bucket, rounded, timeOfDay } from "./format.js";
+import { bucket, rounded, timeOfDay, utcDay } from "./format.js";
 import { WINDOWS } from "./rows.js";
 
 const DAY = 86_400;
@@ -180,15 +180,12 @@ function pointsOf(slots, window) {
   });
 }
 
+/** A label of the time axis: days are UTC days, which is said where times are the reader's. */
 function tick(time, type, step, lang) {
-  const at = new Date(time * 1000);
-  const zone = step === DAY ? { timeZone: "UTC" } : {};
-  const locale = lang === "en" ? "en-GB" : lang;
-  const name = (options) => new Intl.DateTimeFormat(locale, { ...zone, ...options }).format(at);
-  if (type === 0) return name({ year: "numeric" });
-  if (type === 1) return name({ month: "short" });
-  if (type === 2) return name({ day: "numeric", month: "short" });
-  return timeOfDay(time, lang);
+  if (type > 2) return timeOfDay(time, lang);
+  const parts = [{ year: "numeric" }, { month: "short" }, { day: "numeric", month: "short" }];
+  const day = utcDay(time, lang, parts[step === DAY ? type : 2]);
+  return step === DAY ? day : `${day} UTC`;
 }
 
 /** A picture of the chart that stands alone: with what it shows, and of when, below it. */

@@ -39,10 +39,9 @@ export function timeOfDay(seconds, lang) {
   return formatted(seconds, lang, { timeStyle: "short" });
 }
 
-/** The UTC day, such as "12 Nov 2026" or, `long`, "12 November". */
-export function utcDay(seconds, lang, long = false) {
-  const style = long ? { day: "numeric", month: "long" } : { dateStyle: "medium" };
-  return formatted(seconds, lang, { ...style, timeZone: "UTC" });
+/** The UTC day, such as "12 Nov 2026"; `parts` are those of Intl.DateTimeFormat. */
+export function utcDay(seconds, lang, parts = { dateStyle: "medium" }) {
+  return formatted(seconds, lang, { ...parts, timeZone: "UTC" });
 }
 
 /** Date and time in UTC, for titles: "2026-11-12 00:00 UTC". */

@@ -56,5 +56,5 @@ function onDay(time, step, now, words) {
   if (step !== DAY) return words.t("at_time", { time: dateTime(time, words.lang) });
   const days = Math.floor(now / DAY) - time / DAY;
   if (days === 1) return words.t("yesterday");
-  return words.t("on_day", { day: utcDay(time, words.lang, true) });
+  return words.t("on_day", { day: utcDay(time, words.lang, { day: "numeric", month: "long" }) });
 }

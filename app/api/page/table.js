@@ -6,7 +6,7 @@ import { causeOf } from "./legend.js";
 import { WINDOWS } from "./rows.js";
 
 const PAGE = 100;
-const COLUMNS = ["open", "high", "low", "close", "volume"];
+const PRICES = ["open", "high", "low", "close"];
 
 export function createTable(element, words) {
   let most = PAGE;
@@ -23,8 +23,9 @@ export function createTable(element, words) {
     const newest = view.slots.filter((slot) => slot.time !== view.running).toReversed();
     const heads = [
       words.t("bucket"),
-      ...COLUMNS.map((name) => words.t(name)),
+      ...PRICES.map((name) => words.t(name)),
       ...WINDOWS.map((window) => words.t("average_of", { window })),
+      words.t("volume"),
     ];
     fill(
       element,
@@ -55,7 +56,7 @@ export function createTable(element, words) {
     const head = el("th", { scope: "row", title: utc(time) }, bucket(time, view.step, words.lang));
     if (!row) {
       const cause = words.t(`cause_${causeOf(time, view.gaps)}`);
-      const columns = COLUMNS.length + WINDOWS.length;
+      const columns = PRICES.length + WINDOWS.length + 1;
       return el(
         "tr",
         { class: "hole" },
@@ -63,7 +64,7 @@ export function createTable(element, words) {
         el("td", { colspan: columns }, words.t("no_candle", { cause })),
       );
     }
-    const texts = [...COLUMNS.map((name) => row[name]), ...row.averages];
+    const texts = [...PRICES.map((name) => row[name]), ...row.averages, row.volume];
     const revised = view.revisions.some((each) => each.timestamp === time);
     if (revised) head.append(" ", el("small", {}, words.t("revised_mark")));
     return el("tr", {}, head, ...texts.map((text) => el("td", {}, decimal(text, words.lang))));
