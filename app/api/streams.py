@@ -177,15 +177,12 @@ class Streams:
         """Watch until nobody listens, the process stops, or the database is away for too long."""
         try:
             await self._tell(watch)
-        except StoreError as error:
+        except Exception as error:  # A fault of ours must not leave silent streams behind.
+            if not isinstance(error, StoreError):
+                log.exception("stream_crashed")
             if not watch.ready.done():
                 watch.ready.set_exception(error)
                 watch.ready.exception()  # whoever waited may have gone
-        except Exception as error:  # A fault of ours must not leave silent streams behind.
-            log.exception("stream_crashed")
-            if not watch.ready.done():
-                watch.ready.set_exception(error)
-                watch.ready.exception()
         finally:
             self._watch = None
             watch.following.set_result(None)

@@ -92,17 +92,17 @@ def time_ticks(first: int, last: int, step: int, most: int) -> tuple[list[int], 
             origin = _MONDAY if unit >= 7 * DAY else 0
             begin = first + (origin - first) % unit
             return list(range(begin, last + 1, unit)), unit
-    ticks: list[int] = []
-    for months in _MONTHS:
-        ticks = [each for each in _firsts(first, last, months) if first <= each <= last]
-        if len(ticks) <= most:
-            break
-    return ticks, months * MONTH if months < 12 else YEAR
+    return next(
+        (ticks, months * MONTH if months < 12 else YEAR)
+        for months in _MONTHS
+        if len(ticks := _firsts(first, last, months)) <= most
+    )
 
 
-def _firsts(first: int, last: int, months: int) -> Iterable[int]:
-    """The first moments of every so many months around [first, last]."""
+def _firsts(first: int, last: int, months: int) -> list[int]:
+    """The first moments of every so many months within [first, last]."""
     begin, end = (datetime.fromtimestamp(at, UTC) for at in (first, last))
-    for number in range(begin.year * 12, end.year * 12 + 12, months):
-        year, month = divmod(number - number % months, 12)
-        yield int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp())
+    numbers = range(begin.year * 12, end.year * 12 + 12, months)
+    firsts = (divmod(number - number % months, 12) for number in numbers)
+    moments = (int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) for year, month in firsts)
+    return [each for each in moments if first <= each <= last]
