@@ -152,7 +152,8 @@ class Streams:
 
     async def _opened(self, last_event_id: str | None) -> Stream:
         if self._draining.is_set():
-            return Stream(self, _opening(Position(0, 0)), None)
+            # No id: whoever connects again keeps its own.
+            return Stream(self, format_sse_event(retry=RECONNECT), None)
         watch = self._watch or self._begin()
         await asyncio.shield(watch.ready)
         if watch.trouble is not None:

@@ -35,7 +35,7 @@ def stopping(runtime: FakeRuntime | None = None, **overrides: Any) -> Iterator[C
 def test_a_stream_is_sent_as_it_comes_and_stored_by_nobody() -> None:
     with stopping() as client:
         got = client.get("/stream", ("Accept", "text/event-stream"), ("Accept-Encoding", "gzip"))
-        assert (got.status, got.body) == (200, b"id: 0-0\nretry: 3000\n\n")
+        assert (got.status, got.body) == (200, b"retry: 3000\n\n")
         assert got.header("content-type") == EVENTS
         assert got.header("cache-control") == "no-store"
         assert got.header("x-accel-buffering") == "no"
