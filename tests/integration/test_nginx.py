@@ -17,9 +17,16 @@ import pytest
 
 from app.api import errors
 from app.api.streams import HEARTBEAT
+from app.core.prices import Coin, SpotPrice
+from app.db import schema
+from app.db.database import open_engine
+from app.db.stores.prices import SqlPriceStore
 from benchmarks.topology.stack import nginx
 from tests.conftest import absent
+from tests.support.events import listening
+from tests.support.ports import free_port
 from tests.support.processes import ROOT
+from tests.support.served import api
 
 PROXY = "127.0.0.2"
 CLIENT = "127.0.0.3"
@@ -77,17 +84,23 @@ class Backend(http.server.ThreadingHTTPServer):
         """Say nothing: nginx may leave."""
 
 
-@contextmanager
-def before_the_echo(folder: Path, collect_access: str = "off") -> Iterator[tuple[str, int]]:
-    """nginx before Echo; gives its address. It takes PROXY for a proxy before it."""
+def nginx_program() -> str:
+    """Where nginx is."""
     program = shutil.which("nginx", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
     if program is None:
         absent("nginx", "apt-get install nginx")
+    return str(program)
+
+
+@contextmanager
+def before_the_echo(folder: Path, collect_access: str = "off") -> Iterator[tuple[str, int]]:
+    """nginx before Echo; gives its address. It takes PROXY for a proxy before it."""
+    program = nginx_program()
     with Backend(("127.0.0.1", 0), Echo) as server:
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
         ports = [server.server_port] * 2
-        with nginx(folder, str(program), ports, PROXY, collect_access) as url:
+        with nginx(folder, program, ports, PROXY, collect_access) as url:
             parts = urlsplit(url)
             yield parts.hostname or "", parts.port or 0
         server.shutdown()
@@ -207,6 +220,37 @@ def test_a_stream_may_be_silent_for_longer_than_between_two_heartbeats() -> None
     location = template.partition("location ~ /stream$ {")[2].partition("    }\n\n")[0]
     (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", location)
     assert int(seconds) >= 2 * HEARTBEAT
+
+
+def test_a_stream_whose_process_stops_goes_on_at_the_other_one(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'mms.db'}"
+    engine = open_engine(url)
+    schema.migrate(engine)
+    prices = SqlPriceStore(engine)
+
+    def collect(at: int) -> int:
+        return prices.add([SpotPrice(Coin("BTC", "bitcoin"), 1, "usd", at)], at)[0].id
+
+    collect(1_796_000_000)
+    program, port = nginx_program(), free_port()
+    with (
+        api(tmp_path, "first", DB_URL=url) as first,
+        nginx(tmp_path, program, [first.port, port]) as address,
+    ):
+        proxy = urlsplit(address).port or 0
+        with listening(proxy) as stream:
+            begun = stream.next()
+            assert begun is not None
+            # Only now is there another one, so that the stream is certainly not there.
+            with api(tmp_path, "second", "--port", str(port), DB_URL=url):
+                assert first.stop() == 0
+                assert stream.rest() == []
+                number = collect(1_796_000_060)
+                with listening(proxy, begun.id) as other:
+                    other.next()
+                    event = other.next()
+                    assert event is not None
+                    assert (event.name, event.data["id"]) == ("price", number)
 
 
 def test_a_post_reaches_the_api_with_its_key_once_that_is_opened(tmp_path: Path) -> None:
