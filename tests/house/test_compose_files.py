@@ -53,6 +53,15 @@ def test_nginx_holds_up_what_the_api_would_refuse() -> None:
     assert numbers("limit_conn clients") == [limits["max_connections_per_client"]]
 
 
+def test_nginx_has_connections_for_all_streams_and_as_many_as_one_process_for_readers() -> None:
+    text = (ROOT / "infra" / "nginx" / "nginx.conf").read_text()
+    (connections,) = re.findall(r"(?m)^ +worker_connections (\d+);$", text)
+    (files,) = re.findall(r"(?m)^worker_rlimit_nofile (\d+);$", text)
+    streams = Settings.model_fields["max_streams"].default
+    processes = 2
+    assert 2 * streams * (processes + 1) <= int(connections) < int(files)
+
+
 def test_the_image_is_built_in_one_place() -> None:
     """Compose builds every service at once, and some image stores refuse a second build."""
     assert re.findall(r"(?m)^ *build:", COMPOSE) == []
