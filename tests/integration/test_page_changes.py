@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
     from tests.support.sights import Site
 
+SEEN = """(seen) => {
+    Object.defineProperty(document, "hidden", { value: !seen, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+"""What a browser does as its tab is seen or not: one without a screen shows all tabs at once."""
+
 POLL = 15_000
 """Milliseconds between two requests of a page that has no stream."""
 
@@ -78,6 +84,23 @@ def test_what_another_process_commits_appears_without_a_reload(
         site.sights.collect("ETH", "4321.98765432")
         expect(page.locator("#prices").get_by_title("4,321.98765432", exact=True)).to_be_visible()
         assert is_marked(page)
+        assert visit.problems == []
+
+
+def test_a_page_that_nobody_sees_holds_no_stream_and_catches_up_as_it_is_seen(
+    browser: Browser, site: Site
+) -> None:
+    with looking(browser, f"{site.url}/") as visit:
+        page = visit.page
+        expect(page.locator("#live")).to_have_text("live")
+        with page.expect_event("requestfailed", lambda each: each.url.endswith("/stream")):
+            page.evaluate(SEEN, False)
+        site.sights.collect("DOT", "5.12345678")
+        price = page.locator("#prices").get_by_title("5.12345678", exact=True)
+        with page.expect_request(f"{site.url}/stream"):
+            page.evaluate(SEEN, True)
+        expect(price).to_be_visible()
+        expect(page.locator("#live")).to_have_text("live")
         assert visit.problems == []
 
 

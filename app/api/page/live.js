@@ -66,7 +66,8 @@ export function follow(api, on) {
   /** Ask now, and then every now and then; unless that is what happens already. */
   function asks() {
     if (poll !== null) return;
-    polling();
+    on.state("polling");
+    poll = setInterval(on.all, POLL);
     on.all();
   }
 
@@ -81,12 +82,6 @@ export function follow(api, on) {
     retry = setTimeout(start, TRY_STREAM_AGAIN);
   }
 
-  function polling() {
-    on.state("polling");
-    clearInterval(poll);
-    poll = setInterval(() => on.all(), document.hidden ? POLL_HIDDEN : POLL);
-  }
-
   function stop() {
     source?.close();
     source = null;
@@ -97,11 +92,18 @@ export function follow(api, on) {
     poll = null;
   }
 
-  document.addEventListener("visibilitychange", () => {
-    if (poll === null) return;
-    polling();
-    if (!document.hidden) on.all();
-  });
-  start();
+  /** Nobody looks. A browser has six connections to a service: a stream would keep one of them. */
+  function rest() {
+    stop();
+    poll = setInterval(on.all, POLL_HIDDEN);
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : start()));
+  if (document.hidden) {
+    rest();
+    on.all();
+  } else {
+    start();
+  }
   return { restart: start };
 }
