@@ -179,7 +179,9 @@ def test_what_happened_is_listed(browser: Browser, site: Site) -> None:
         events = visit.page.locator("#events li")
         expect(events.and_(visit.page.locator(".refusal"))).to_contain_text(refused["reason"])
         expect(events.and_(visit.page.locator(".load"))).to_contain_text("BTC-BRL 1d was loaded.")
-        expect(events.and_(visit.page.locator(".anomaly"))).to_contain_text("BTC jumped to ")
+        expect(events.and_(visit.page.locator(".anomaly"))).to_contain_text(
+            "BTC changed unusually, to "
+        )
         gaps = events.and_(visit.page.locator(".gap")).all_inner_texts()
         assert len(gaps) == len(CAUSES)
         for text, cause in zip(gaps, reversed(CAUSES.values()), strict=True):
@@ -206,7 +208,7 @@ def test_prices_and_freshness_are_those_of_the_api(browser: Browser, site: Site)
             share = f"{english(status['stored'])} / {english(status['expected'])}"
             missing = int(status["missing"])
             expect(row.locator("td").last).to_have_text(
-                f"{share} · {missing} missing" if missing else share
+                f"{share} {english(status['missing'])} missing" if missing else share
             )
 
 

@@ -42,7 +42,8 @@ def run(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 _WITH_MODULES = """async (x) => {
     const main = document.querySelector('script[type="module"]').src;
-    const names = ["address", "decimal", "format", "ranges", "rows", "series"];
+    const names = ["address", "decimal", "format", "ranges", "rows", "sentence", "series",
+        "words"];
     const all = await Promise.all(names.map((name) => import(main.replace("main", name))));
     const m = Object.assign({}, ...all);
     return (%s);
@@ -122,6 +123,56 @@ def test_the_address_holds_the_state_and_keeps_what_it_does_not_know(run: Run) -
     written = run("m.addressOf(x, '?lang=pt-BR&view=table&other=1')", state)
     assert written == "?lang=pt-BR&other=1&pair=BRLBTC&interval=1d&range=30d"
     assert run("m.read(x)", written) == state
+
+
+LATEST = {
+    "timestamp": FIRST,
+    "close": "439605.68",
+    "distance_200": "0.0942",
+    "trend": "above",
+    "stale": False,
+}
+CROSSED = {"time": FIRST - 400 * STEP, "a": "mms_50", "b": "mms_200", "up": True}
+
+
+@pytest.mark.parametrize(
+    ("latest", "crossed", "later", "ending"),
+    [
+        ({}, [], 1, "yesterday (UTC), 9.4 % above its 200-day average."),
+        ({"trend": "below"}, [], 2, "on 1 October, 9.4 % below its 200-day average."),
+        (
+            {},
+            [CROSSED],
+            1,
+            "200-day average; the 50-day average crossed above it on 27 August 2025.",
+        ),
+        (
+            {"distance_200": None},
+            [CROSSED],
+            1,
+            "; it has no 200-day average, which needs every candle of its window.",
+        ),
+        (
+            {"stale": True},
+            [],
+            4,
+            "Nothing newer has arrived for 3 days: see when it was last checked.",
+        ),
+    ],
+)
+def test_the_sentence_says_what_is_and_not_more(
+    run: Run, latest: dict[str, Any], crossed: list[dict[str, Any]], later: int, ending: str
+) -> None:
+    view = {
+        "latest": LATEST | latest,
+        "symbol": "BTC-BRL",
+        "interval": "1d",
+        "step": STEP,
+        "now": FIRST + later * STEP,
+    }
+    sentence = run("m.sentenceOf(x.view, x.crossed, m.words)", {"view": view, "crossed": crossed})
+    assert sentence.startswith("BTC-BRL closed at 439,605.68 ")
+    assert sentence.endswith(ending)
 
 
 def test_every_offered_range_fits_a_reply(run: Run) -> None:

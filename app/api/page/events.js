@@ -11,16 +11,18 @@ export function createEvents(element, words) {
   return {
     show(view) {
       const all = happened(view, words).sort((a, b) => b.at - a.at).slice(0, MOST);
-      fill(list, ...all.map(({ at, kind, text }) => item(at, kind, text, words)));
+      fill(list, ...all.map((event) => item(event, words)));
       if (!all.length) fill(list, el("li", {}, words.t("no_events")));
     },
   };
 }
 
-function item(at, kind, text, words) {
+/** `reason` is what the service says of it, in English. */
+function item({ at, kind, text, reason }, words) {
   const iso = new Date(at * 1000).toISOString();
   const time = el("time", { datetime: iso, title: utc(at) }, dateTime(at, words.lang));
-  return el("li", { class: kind }, time, " ", text);
+  const why = reason && el("span", { lang: "en" }, ` ${reason}`);
+  return el("li", { class: kind }, time, " ", text, why);
 }
 
 /** Everything that is known to have happened to the shown series, and to prices. */
@@ -63,8 +65,8 @@ function happened(view, words) {
       text: words.t(refusal.used ? "event_note" : "event_refusal", {
         series,
         day: refusal.timestamp == null ? words.t("unknown_day") : day(refusal.timestamp),
-        reason: refusal.reason,
       }),
+      reason: refusal.reason,
     })),
     ...view.symbols
       .filter(({ anomaly }) => anomaly?.anomaly)

@@ -11,18 +11,17 @@ export function decimal(text, lang) {
   return fraction === undefined ? grouped : grouped + point + fraction;
 }
 
-/** The decimal text as a percentage with one place: "0.0942" is 9.4 %. The sign is left out. */
-export function percent(text, lang) {
+/** The decimal text as a percentage: "0.0942" is 9.4 %. The sign is left out. */
+export function percent(text, lang, places = 1) {
   const size = Math.abs(Number(text) * 100);
-  return `${new Intl.NumberFormat(lang, ONE_PLACE).format(size)} %`;
+  const form = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return `${new Intl.NumberFormat(lang, form).format(size)} %`;
 }
 
 /** The decimal text, rounded to what one reads at a glance; its exact form belongs beside it. */
 export function rounded(text, lang) {
   return new Intl.NumberFormat(lang, { maximumSignificantDigits: 8 }).format(text);
 }
-
-const ONE_PLACE = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
 
 /** A whole number, grouped. */
 export function count(number, lang) {
@@ -44,6 +43,12 @@ export function utcDay(seconds, lang, parts = { dateStyle: "medium" }) {
   return formatted(seconds, lang, { ...parts, timeZone: "UTC" });
 }
 
+/** The part of a UTC day that is its year, unless it is that of `now`. */
+export function yearUnless(now, seconds) {
+  const [one, other] = [now, seconds].map((each) => new Date(each * 1000).getUTCFullYear());
+  return one === other ? {} : { year: "numeric" };
+}
+
 /** Date and time in UTC, for titles: "2026-11-12 00:00 UTC". */
 export function utc(seconds) {
   return `${new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`;
@@ -52,6 +57,13 @@ export function utc(seconds) {
 /** A bucket for people: a UTC day where it is one, else its local time. */
 export function bucket(seconds, step, lang) {
   return step === DAY ? utcDay(seconds, lang) : dateTime(seconds, lang);
+}
+
+/** The same where there is little room: "30 Nov", "1 Dec, 14:00"; the year where `now` has another. */
+export function shortBucket(seconds, step, now, lang) {
+  const day = { day: "numeric", month: "short", ...yearUnless(now, seconds) };
+  if (step === DAY) return utcDay(seconds, lang, day);
+  return formatted(seconds, lang, { ...day, hour: "2-digit", minute: "2-digit" });
 }
 
 /** How long ago: "3 h ago", "just now". */

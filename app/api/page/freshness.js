@@ -1,7 +1,7 @@
 // How complete and how fresh each series is.
 
 import { el, fill } from "./dom.js";
-import { ago, bucket, count, utc } from "./format.js";
+import { ago, count, shortBucket, utc } from "./format.js";
 import { STEPS } from "./ranges.js";
 
 /** Rows shown before somebody asks for all: a service may have thousands. */
@@ -26,10 +26,10 @@ export function createFreshness(element, words, root, onChoose) {
   function show(now) {
     view = now;
     const rows = all ? view.pairs : view.pairs.slice(0, MOST);
-    const focused = body.contains(document.activeElement) && document.activeElement.value;
+    const focused = [...body.querySelectorAll(":focus")].map((each) => each.id)[0];
     fill(body, ...rows.map((status) => line(status)));
     more.hidden = rows.length === view.pairs.length;
-    if (focused) body.querySelector(`button[value="${focused}"]`)?.focus();
+    if (focused) document.getElementById(focused)?.focus();
   }
 
   function showAll() {
@@ -50,7 +50,7 @@ export function createFreshness(element, words, root, onChoose) {
           "button",
           {
             type: "button",
-            value: `${pair} ${interval}`,
+            id: `series-${pair}-${interval}`,
             "aria-pressed": String(chosen),
             click: () => onChoose({ pair, interval, range: null }),
           },
@@ -66,7 +66,8 @@ export function createFreshness(element, words, root, onChoose) {
   function newest({ as_of: asOf, stale, interval }) {
     if (!asOf) return [words.t("none")];
     const at = Date.parse(asOf) / 1000;
-    const text = el("span", { title: utc(at) }, bucket(at, STEPS[interval], words.lang));
+    const shown = shortBucket(at, STEPS[interval], view.now, words.lang);
+    const text = el("span", { title: utc(at) }, shown);
     return [text, stale ? el("strong", { class: "bad" }, ` ${words.t("stale")}`) : null];
   }
 
@@ -82,7 +83,8 @@ export function createFreshness(element, words, root, onChoose) {
     if (!missing) return [share];
     const address = `${root}/${encodeURIComponent(pair)}/gaps?interval=${interval}`;
     const text = words.t("missing", { count: missing });
-    return [share, " · ", el("a", { href: address, class: "bad" }, text)];
+    const id = `missing-${pair}-${interval}`;
+    return [share, " ", el("a", { id, href: address, class: "bad" }, text)];
   }
 
   return { show };

@@ -44,7 +44,7 @@ function item({ symbol, history, anomaly }, view, words) {
 
 function changeWords(relative, words) {
   const sign = relative.startsWith("-") ? "▼" : Number(relative) ? "▲" : "";
-  return `${sign} ${percent(relative, words.lang)}`.trim();
+  return `${sign} ${percent(relative, words.lang, 2)}`.trim();
 }
 
 function seen(symbol, history, words) {

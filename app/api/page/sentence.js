@@ -1,6 +1,6 @@
 // One sentence in words: where the close lies, and what has crossed.
 
-import { age, dateTime, decimal, percent, utcDay } from "./format.js";
+import { age, dateTime, decimal, percent, utcDay, yearUnless } from "./format.js";
 
 const DAY = 86_400;
 
@@ -33,6 +33,7 @@ function distance(latest, view, words) {
 
 /** The last time that one of the two best known lines crossed the longest average. */
 function crossing(crossed, view, words) {
+  if (view.latest.distance_200 == null) return "";
   const last = crossed.findLast(
     ({ a, b }) => b === "mms_200" && (a === "mms_50" || a === "close"),
   );
@@ -56,5 +57,6 @@ function onDay(time, step, now, words) {
   if (step !== DAY) return words.t("at_time", { time: dateTime(time, words.lang) });
   const days = Math.floor(now / DAY) - time / DAY;
   if (days === 1) return words.t("yesterday");
-  return words.t("on_day", { day: utcDay(time, words.lang, { day: "numeric", month: "long" }) });
+  const parts = { day: "numeric", month: "long", ...yearUnless(now, time) };
+  return words.t("on_day", { day: utcDay(time, words.lang, parts) });
 }

@@ -105,9 +105,9 @@ export default {
     other: "{series} lacks {count} candles from {day}: {cause}.",
   },
   event_revision: "{series}: the exchange changed the close of {day} from {old} to {new}.",
-  event_refusal: "{series}: a candle of {day} was refused. {reason}",
-  event_note: "{series}: the volume of {day} is not used. {reason}",
-  event_anomaly: "{symbol} jumped to {price}.",
+  event_refusal: "{series}: a candle of {day} was refused.",
+  event_note: "{series}: the volume of {day} is not used.",
+  event_anomaly: "{symbol} changed unusually, to {price}.",
   unknown_day: "an unknown day",
 
   // How it goes
@@ -121,9 +121,9 @@ export default {
   failing: "The service cannot answer now. The page asks again by itself.",
   problem: "The service refused this request.",
   request_id: "(request {id})",
-  pair_ignored: "The address asks for the pair {value}, which is not served here: this is another one.",
-  interval_ignored: "The address asks for the interval {value}, which is not served here: this is another one.",
-  range_ignored: "The address asks for the range {value}, which is not offered here: this is another one.",
+  pair_ignored: "The address asks for the pair {value}, which is not served here: the page shows another one.",
+  interval_ignored: "The address asks for the interval {value}, which is not served here: the page shows another one.",
+  range_ignored: "The address asks for the range {value}, which is not offered here: the page shows another one.",
   state_live: "live",
   state_polling: "asks every 15 s",
 
