@@ -25,8 +25,13 @@ export function apply() {
   document.documentElement.dataset.theme = seen();
 }
 
-/** Call `listener` as the system changes between light and dark. */
+/** Call `listener` as the system changes between light and dark. Paper is always light. */
 export function follow(listener) {
+  // Backgrounds are not printed: text in a light colour could not be read.
+  addEventListener("beforeprint", () => {
+    document.documentElement.dataset.theme = "light";
+  });
+  addEventListener("afterprint", apply);
   DARK.addEventListener("change", () => {
     apply();
     listener();
