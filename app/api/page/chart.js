@@ -56,6 +56,7 @@ export function createChart(element, library, words, onCursor) {
   let shown = null; // what the drawing is of, so that new data leaves the zoom alone
   let revisions = [];
   let drawn = {};
+  let zoomed = null; // a range that is not drawn yet: keys may be quicker than the screen
   chart.subscribeCrosshairMove(({ time, sourceEvent, logical }) => {
     if (time === undefined && sourceEvent === undefined) return;
     const index = slots.findIndex((slot) => slot.time === time);
@@ -151,12 +152,15 @@ export function createChart(element, library, words, onCursor) {
     unpoint: () => chart.clearCrosshairPosition(),
     /** Show more (above 1) or less of the time. */
     zoom(factor) {
-      const range = chart.timeScale().getVisibleLogicalRange();
+      const range = zoomed ?? chart.timeScale().getVisibleLogicalRange();
       if (!range) return;
       const [middle, half] = [(range.from + range.to) / 2, (range.to - range.from) / 2];
-      chart
-        .timeScale()
-        .setVisibleLogicalRange({ from: middle - half * factor, to: middle + half * factor });
+      zoomed = { from: middle - half * factor, to: middle + half * factor };
+      chart.timeScale().setVisibleLogicalRange(zoomed);
+      // The library takes it up as it draws next, which was asked for before this.
+      requestAnimationFrame(() => {
+        zoomed = null;
+      });
     },
     picture: () => chart.takeScreenshot(),
   };
