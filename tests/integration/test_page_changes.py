@@ -81,8 +81,11 @@ def test_what_another_process_commits_appears_without_a_reload(
         told = f"from {english(revision['old_close'])} to {close}"
         expect(page.locator("#events .revision").filter(has_text=told)).to_have_count(1)
         assert legend(page).at == bucket
+        missing = page.get_by_role("link", name="48 missing")
+        missing.focus()
         site.sights.collect("ETH", "4321.98765432")
         expect(page.locator("#prices").get_by_title("4,321.98765432", exact=True)).to_be_visible()
+        expect(missing).to_be_focused()
         assert is_marked(page)
         assert visit.problems == []
 

@@ -26,10 +26,10 @@ export function createFreshness(element, words, root, onChoose) {
   function show(now) {
     view = now;
     const rows = all ? view.pairs : view.pairs.slice(0, MOST);
-    const focused = [...body.querySelectorAll(":focus")].map((each) => each.id)[0];
+    const focused = body.querySelector(":focus");
     fill(body, ...rows.map((status) => line(status)));
     more.hidden = rows.length === view.pairs.length;
-    if (focused) document.getElementById(focused)?.focus();
+    if (focused) [...body.querySelectorAll("a, button")].find(isLike(focused))?.focus();
   }
 
   function showAll() {
@@ -50,7 +50,7 @@ export function createFreshness(element, words, root, onChoose) {
           "button",
           {
             type: "button",
-            id: `series-${pair}-${interval}`,
+            value: `${pair} ${interval}`,
             "aria-pressed": String(chosen),
             click: () => onChoose({ pair, interval, range: null }),
           },
@@ -83,9 +83,13 @@ export function createFreshness(element, words, root, onChoose) {
     if (!missing) return [share];
     const address = `${root}/${encodeURIComponent(pair)}/gaps?interval=${interval}`;
     const text = words.t("missing", { count: missing });
-    const id = `missing-${pair}-${interval}`;
-    return [share, " ", el("a", { id, href: address, class: "bad" }, text)];
+    return [share, " ", el("a", { href: address, class: "bad" }, text)];
   }
 
   return { show };
+}
+
+/** Whether another button or link does the same. */
+function isLike(one) {
+  return (other) => other.value === one.value && other.href === one.href;
 }
