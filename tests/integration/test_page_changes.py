@@ -176,6 +176,10 @@ def test_with_a_key_the_page_works_by_polling(browser: Browser, site: Site, axe:
         with page.expect_download() as saving:
             link.click()
         assert Path(saving.value.path()).read_bytes() == site.text(address).encode()
+        page.get_by_role("button", name="Forget the API key").click()
+        expect(field).to_be_visible()
+        page.reload()
+        expect(field).to_be_visible()
         assert all("401" in each for each in visit.problems)
 
 

@@ -183,6 +183,7 @@ async function again() {
   }
 }
 
+/** Use this API key from now on, or none where it is null. */
 function useKey(text) {
   api.setKey(text);
   live.restart();

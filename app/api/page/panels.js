@@ -23,7 +23,10 @@ export function createPanels(at, api, on) {
   const pushed = (changes) => on.choose(changes, true);
   const notice = createNotice(at("notice"), words, { onRetry: on.again, onKey: on.useKey });
   const choices = createChoices(at("choices"), words, pushed);
-  const switches = createSwitches(at("switches"), words, on.look);
+  const switches = createSwitches(at("switches"), words, api, {
+    onTheme: on.look,
+    onForget: () => on.useKey(null),
+  });
   const table = createTable(at("table"), words);
   const picture = createPicture(at("chart"), words, api.root);
   const freshness = createFreshness(at("freshness"), words, api.root, pushed);

@@ -117,6 +117,7 @@ export default {
   key_needed: "This service answers only with an API key. Its operator makes one with the scope read.",
   key: "API key",
   use_key: "Use it",
+  forget_key: "Forget the API key",
   too_many: "You asked too often. The page asks again in {seconds} s.",
   failing: "The service cannot answer now. The page asks again by itself.",
   problem: "The service refused this request.",

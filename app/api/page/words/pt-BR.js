@@ -117,6 +117,7 @@ export default {
   key_needed: "Este serviço só responde com uma chave de API. O operador cria uma com o escopo read.",
   key: "Chave de API",
   use_key: "Usar",
+  forget_key: "Esquecer a chave de API",
   too_many: "Consultas demais. A página tenta de novo em {seconds} s.",
   failing: "O serviço não consegue responder agora. A página tenta de novo automaticamente.",
   problem: "O serviço recusou esta consulta.",
