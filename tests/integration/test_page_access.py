@@ -199,3 +199,21 @@ def test_the_system_s_dark_and_its_reduced_motion_are_followed_at_once(
         until_seen(page, lambda seen: area(has(seen, light)) > seen.size / 6)
         page.reload()
         expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_paper_is_light_and_the_chosen_button_is_seen_in_the_system_s_colours(
+    browser: Browser, site: Site
+) -> None:
+    with looking(browser, f"{site.url}/", color_scheme="dark") as visit:
+        page = visit.page
+        page.evaluate("""() => addEventListener("beforeprint", () => {
+                window.printed = document.documentElement.dataset.theme;
+            })""")
+        page.pdf()
+        assert page.evaluate("window.printed") == "light"
+        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+        page.emulate_media(forced_colors="active")
+        background = "each => getComputedStyle(each).backgroundColor"
+        chosen = page.locator("#range [aria-pressed=true]").evaluate(background)
+        other = page.locator("#range [aria-pressed=false]").first.evaluate(background)
+        assert chosen != other
